@@ -1,0 +1,67 @@
+//! Takes the model that `MODEL` names (default `model.onnx`), refuses one that could not be
+//! served, and prepares what the binary embeds: the model and the assets of the Swagger page.
+
+use ml_app_model::{LoadError, Model};
+use std::error::Error;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// Files of Swagger UI that the page needs.
+const ASSETS: [&str; 2] = ["swagger-ui-bundle.js", "swagger-ui.css"];
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=MODEL");
+    let prepared = out_dir().and_then(|out| {
+        embed_model(&out)?;
+        embed_assets(&out)
+    });
+    if let Err(error) = prepared {
+        for line in error.to_string().lines() {
+            println!("cargo::error={line}");
+        }
+    }
+}
+
+fn out_dir() -> Result<PathBuf, Box<dyn Error>> {
+    Ok(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?.into())
+}
+
+fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
+    let path = PathBuf::from(env::var_os("MODEL").unwrap_or_else(|| "model.onnx".into()));
+    println!("cargo::rerun-if-changed={}", path.display());
+    let bytes = fs::read(&path)
+        .map_err(|error| format!("cannot read the model {}: {error}", path.display()))?;
+    Model::load(&bytes).map_err(|error| refusal(&path, &error))?;
+    fs::write(out.join("model.onnx"), bytes)?;
+    Ok(())
+}
+
+fn refusal(path: &Path, error: &LoadError) -> String {
+    format!(
+        "the model {} cannot be served: {error}\n\
+         `ml-app check {}` tells more",
+        path.display(),
+        path.display()
+    )
+}
+
+/// The assets are deflated in their archive: a gzip frame around that makes them ready to send.
+fn embed_assets(out: &Path) -> Result<(), Box<dyn Error>> {
+    let mut archive =
+        zip::ZipArchive::new(Cursor::new(utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED))?;
+    let root = archive.name_for_index(0).ok_or("the archive is empty")?;
+    let prefix = format!("{}/dist/", root?.split('/').next().unwrap_or_default());
+    for name in ASSETS {
+        let file = format!("{prefix}{name}");
+        let index = archive.index_for_name(&file).ok_or(format!("the archive holds no {file}"))?;
+        let mut file = archive.by_index_raw(index)?;
+        let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+        file.read_to_end(&mut gzip)?;
+        gzip.extend(file.crc32().to_le_bytes());
+        gzip.extend(u32::try_from(file.size())?.to_le_bytes());
+        fs::write(out.join(format!("{name}.gz")), gzip)?;
+    }
+    Ok(())
+}

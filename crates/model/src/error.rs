@@ -1,0 +1,62 @@
+//! Why a model cannot be loaded, and why a prediction failed.
+
+use std::fmt;
+
+/// Why a model cannot be served. Each text is for the person who exported the model.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("this is no ONNX model: {0}")]
+    NotOnnx(String),
+    #[error("{}", Unsupported::text(.0))]
+    Unsupported(Vec<Unsupported>),
+    #[error("metadata `{key}`: {reason}")]
+    Metadata { key: &'static str, reason: String },
+    #[error("input `{name}`: {reason}")]
+    Input { name: String, reason: String },
+    #[error("output `{name}`: {reason}")]
+    Output { name: String, reason: String },
+    #[error("the graph cannot be prepared to run: {0}")]
+    Plan(String),
+    #[error("the model loads, but a first prediction fails: {0}")]
+    WarmUp(#[from] RunError),
+}
+
+/// An operator the runtime lacks, and the nodes that need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsupported {
+    /// `domain.Operator`; without a domain for ONNX's own.
+    pub operator: String,
+    /// Names of the nodes, in the order of the graph.
+    pub nodes: Vec<String>,
+}
+
+impl Unsupported {
+    fn text(list: &[Unsupported]) -> String {
+        let each: Vec<String> = list.iter().map(Unsupported::to_string).collect();
+        format!("unsupported operators: {}", each.join("; "))
+    }
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMED: usize = 3;
+        let nodes: Vec<String> =
+            self.nodes.iter().take(NAMED).map(|node| format!("`{node}`")).collect();
+        write!(f, "{} (node {}", self.operator, nodes.join(", "))?;
+        match self.nodes.len().saturating_sub(NAMED) {
+            0 => f.write_str(")"),
+            more => write!(f, " and {more} more)"),
+        }
+    }
+}
+
+/// Why tensors that agree with the signature got no answer. The text is for the log.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RunError {
+    #[error("{0}")]
+    Failed(String),
+    #[error("the runtime panicked: {0}")]
+    Panicked(String),
+    #[error("output `{output}`: {reason}")]
+    Output { output: String, reason: String },
+}

@@ -1,0 +1,278 @@
+//! What an ONNX graph and its metadata say about a model: its tensors, its features, its task.
+
+use crate::error::{LoadError, Unsupported};
+use crate::metadata::{FEATURES, FeatureMetadata};
+use crate::signature::{Datatype, Feature, Kind, Task, TensorSpec};
+use onnx_ml::zip_map::{self, ZipMap};
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, HashSet};
+use tract_onnx::pb::tensor_shape_proto::dimension;
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_proto, type_proto};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::DimLike;
+
+/// # Errors
+///
+/// [`LoadError::NotOnnx`], in particular where a file is something else altogether.
+pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, LoadError> {
+    let proto = onnx_ml::onnx()
+        .proto_model_for_read(&mut &*bytes)
+        .map_err(|error| LoadError::NotOnnx(error.to_string()))?;
+    graph(&proto)?;
+    Ok(proto)
+}
+
+pub(crate) fn graph(proto: &ModelProto) -> Result<&GraphProto, LoadError> {
+    match &proto.graph {
+        Some(graph) if !graph.output.is_empty() => Ok(graph),
+        _ => Err(LoadError::NotOnnx("it has no graph with an output".into())),
+    }
+}
+
+/// The operators of `proto` that the runtime lacks.
+pub(crate) fn unsupported(proto: &ModelProto) -> Vec<Unsupported> {
+    let known = onnx_ml::onnx().op_register.0;
+    let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for node in proto.graph.iter().flat_map(|graph| &graph.node) {
+        if !known.contains_key(&node.op_type) {
+            missing.entry(operator(node)).or_default().push(node_name(node));
+        }
+    }
+    missing.into_iter().map(|(operator, nodes)| Unsupported { operator, nodes }).collect()
+}
+
+/// `domain.Operator`; without a domain for ONNX's own.
+pub(crate) fn operator(node: &NodeProto) -> String {
+    match node.domain.as_str() {
+        "" | "ai.onnx" => node.op_type.clone(),
+        domain => format!("{domain}.{}", node.op_type),
+    }
+}
+
+fn node_name(node: &NodeProto) -> String {
+    if node.name.is_empty() { node.output.join(", ") } else { node.name.clone() }
+}
+
+pub(crate) fn inputs(graph: &GraphProto) -> Result<Vec<TensorSpec>, LoadError> {
+    let initialized: HashSet<&str> =
+        graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let inputs: Vec<TensorSpec> = graph
+        .input
+        .iter()
+        .filter(|input| !initialized.contains(input.name.as_str()))
+        .map(input)
+        .collect::<Result<_, _>>()?;
+    match inputs.iter().find(|input| matches!(input.shape[0], Some(rows) if rows != 1)) {
+        None if inputs.is_empty() => Err(LoadError::NotOnnx("its graph takes no input".into())),
+        None => Ok(inputs),
+        Some(fixed) => Err(LoadError::Input {
+            name: fixed.name.clone(),
+            reason: format!(
+                "its first axis, the batch, is fixed at {}; export the model with a dynamic batch \
+                 axis, or with a batch of 1",
+                fixed.shape[0].unwrap_or_default()
+            ),
+        }),
+    }
+}
+
+fn input(info: &ValueInfoProto) -> Result<TensorSpec, LoadError> {
+    let error = |reason: String| LoadError::Input { name: info.name.clone(), reason };
+    let tensor = match info.r#type.as_ref().and_then(|tensor| tensor.value.as_ref()) {
+        Some(type_proto::Value::TensorType(tensor)) => tensor,
+        None => return Err(error("only tensors can be served, but it is none".into())),
+    };
+    let datatype = tensor_proto::DataType::try_from(tensor.elem_type)
+        .ok()
+        .and_then(|datatype| DatumType::try_from(datatype).ok())
+        .and_then(datatype)
+        .ok_or_else(|| error(format!("element type {} cannot be served", tensor.elem_type)))?;
+    let shape = tensor.shape.as_ref().ok_or_else(|| error("it declares no shape".into()))?;
+    let shape: Vec<Option<usize>> = shape
+        .dim
+        .iter()
+        .map(|dim| match dim.value {
+            Some(dimension::Value::DimValue(len)) => {
+                usize::try_from(len).ok().filter(|len| *len > 0)
+            }
+            _ => None,
+        })
+        .collect();
+    if shape.is_empty() {
+        return Err(error("it is a scalar, so it has no axis for the batch".into()));
+    }
+    Ok(TensorSpec { name: info.name.clone(), datatype, shape })
+}
+
+pub(crate) fn outputs(
+    graph: &GraphProto,
+    typed: &TypedModel,
+) -> Result<Vec<TensorSpec>, LoadError> {
+    let mut specs = vec![];
+    for (index, info) in graph.output.iter().enumerate() {
+        let error = |reason: String| LoadError::Output { name: info.name.clone(), reason };
+        let fact = typed.output_fact(index).map_err(|fault| error(format!("{fault:#}")))?;
+        let datatype = datatype(fact.datum_type)
+            .ok_or_else(|| error(format!("element type {:?} cannot be served", fact.datum_type)))?;
+        let shape: Vec<Option<usize>> = fact.shape.iter().map(|dim| dim.to_usize().ok()).collect();
+        specs.push(TensorSpec { name: info.name.clone(), datatype, shape });
+    }
+    Ok(specs)
+}
+
+/// A label and a matrix of scores make a classifier; its classes are named by `ZipMap` or by the
+/// operator that made the label.
+pub(crate) fn task(proto: &ModelProto, outputs: &[TensorSpec], zip_maps: &[ZipMap]) -> Task {
+    let [label, scores] = outputs else {
+        return Task::Other;
+    };
+    let is_label = (label.datatype.is_integer() || label.datatype == Datatype::String)
+        && (label.shape.len() == 1 || label.shape[1..] == [Some(1)]);
+    let (true, true, [_, Some(columns)]) =
+        (is_label, scores.datatype.is_float(), scores.shape.as_slice())
+    else {
+        return Task::Other;
+    };
+    let zipped = zip_maps.iter().find(|zip_map| zip_map.output == scores.name);
+    let operators = proto.graph.iter().flat_map(|graph| graph.node.iter().rev());
+    let classes = zipped
+        .map(|zip_map| zip_map.labels.clone())
+        .into_iter()
+        .chain(operators.map(zip_map::class_labels))
+        .find(|classes| classes.len() == *columns)
+        .unwrap_or_else(|| (0..*columns).map(|class| class.to_string()).collect());
+    Task::Classification { label: 0, scores: 1, classes }
+}
+
+/// Columns of each input, named by the metadata, else by the input, else `x0`, `x1`, ….
+pub(crate) fn features(
+    inputs: &[TensorSpec],
+    metadata: Option<Vec<FeatureMetadata>>,
+) -> Result<Vec<Feature>, LoadError> {
+    let wide = inputs.iter().filter(|input| matches!(input.shape[..], [_, Some(2..)])).count();
+    let mut features = vec![];
+    for (index, input) in inputs.iter().enumerate() {
+        let columns = match input.shape.as_slice() {
+            [_] | [_, Some(1)] => vec![(input.name.clone(), vec![])],
+            [_, Some(columns)] if wide == 1 => {
+                (0..*columns).map(|column| (format!("x{column}"), vec![])).collect()
+            }
+            [_, Some(columns)] => {
+                (0..*columns).map(|column| (format!("{}_{column}", input.name), vec![])).collect()
+            }
+            [_, rest @ ..] => vec![(input.name.clone(), rest.to_vec())],
+            [] => unreachable!("an input has at least the axis of the batch"),
+        };
+        features.extend(columns.into_iter().enumerate().map(|(column, (name, shape))| Feature {
+            name,
+            kind: input.datatype.kind(),
+            datatype: input.datatype,
+            input: index,
+            column,
+            example: example_of(&shape, scalar_example(input.datatype.kind())),
+            shape,
+            description: None,
+            unit: None,
+            minimum: None,
+            maximum: None,
+        }));
+    }
+    if let Some(metadata) = metadata {
+        let error = |reason| LoadError::Metadata { key: FEATURES, reason };
+        if metadata.len() != features.len() {
+            return Err(error(format!(
+                "expected {} features, one per column of the inputs, but found {}",
+                features.len(),
+                metadata.len()
+            )));
+        }
+        for (feature, told) in features.iter_mut().zip(metadata) {
+            describe(feature, told).map_err(error)?;
+        }
+    }
+    let mut names = HashSet::new();
+    match features.iter().find(|feature| !names.insert(feature.name.as_str())) {
+        Some(twice) => Err(LoadError::Metadata {
+            key: FEATURES,
+            reason: format!("two features are named `{}`", twice.name),
+        }),
+        None => Ok(features),
+    }
+}
+
+fn describe(feature: &mut Feature, told: FeatureMetadata) -> Result<(), String> {
+    let datatype = feature.datatype;
+    if let Some(kind) = told.kind {
+        let fits = match datatype {
+            Datatype::String => kind == Kind::String,
+            Datatype::Bool => kind == Kind::Boolean,
+            float if float.is_float() => kind != Kind::String,
+            _ => matches!(kind, Kind::Integer | Kind::Boolean),
+        };
+        if !fits {
+            return Err(format!(
+                "`{}`: expected a type that fits {}, but found {kind}",
+                told.name,
+                datatype.onnx_name()
+            ));
+        }
+        feature.kind = kind;
+    }
+    let typical = told.example.unwrap_or_else(|| match (feature.kind, told.minimum) {
+        (Kind::Boolean | Kind::String, _) | (_, None) => scalar_example(feature.kind),
+        (Kind::Integer, Some(minimum)) => json!(minimum.ceil() as i64),
+        (Kind::Number, Some(minimum)) => json!(minimum),
+    });
+    feature.example =
+        if typical.is_array() { typical } else { example_of(&feature.shape, typical) };
+    feature.name = told.name;
+    feature.description = told.description;
+    feature.unit = told.unit;
+    feature.minimum = told.minimum;
+    feature.maximum = told.maximum;
+    Ok(())
+}
+
+fn scalar_example(kind: Kind) -> Json {
+    match kind {
+        Kind::Number => json!(0.0),
+        Kind::Integer => json!(0),
+        Kind::Boolean => json!(false),
+        Kind::String => json!("text"),
+    }
+}
+
+/// An array of the given shape, free axes of length 1.
+fn example_of(shape: &[Option<usize>], element: Json) -> Json {
+    shape.iter().rev().fold(element, |inner, len| Json::Array(vec![inner; len.unwrap_or(1)]))
+}
+
+/// The graph's name, with `-` for what would have to be escaped in a path.
+pub(crate) fn name(graph: &GraphProto) -> String {
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }
+    };
+    let name: String = graph.name.chars().map(safe).collect();
+    match name.trim_matches('-') {
+        "" => "model".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn datatype(datum_type: DatumType) -> Option<Datatype> {
+    Some(match datum_type {
+        DatumType::Bool => Datatype::Bool,
+        DatumType::U8 => Datatype::Uint8,
+        DatumType::U16 => Datatype::Uint16,
+        DatumType::U32 => Datatype::Uint32,
+        DatumType::U64 => Datatype::Uint64,
+        DatumType::I8 => Datatype::Int8,
+        DatumType::I16 => Datatype::Int16,
+        DatumType::I32 => Datatype::Int32,
+        DatumType::I64 | DatumType::TDim => Datatype::Int64,
+        DatumType::F32 => Datatype::Float32,
+        DatumType::F64 => Datatype::Float64,
+        DatumType::String => Datatype::String,
+        _ => return None,
+    })
+}

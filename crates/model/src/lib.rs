@@ -1,0 +1,26 @@
+//! A trained model: ONNX bytes in, a [`Model`] with its [`Signature`] out, which turns [`Tensors`]
+//! into tensors.
+//!
+//! It is a crate of its own because two programs need it: the server, and the build script, which
+//! refuses a model that could not be served. It knows no wire format and no socket, and nothing
+//! outside of it knows tract.
+//!
+//! - [`signature`]: inputs and outputs, features, classes: from the graph and its metadata.
+//! - [`metadata`]: the convention by which an exporter writes what a graph cannot say.
+//! - [`tensors`]: values proven to agree with a signature.
+//! - [`model`]: load, warm up, run.
+//! - [`report`]: what an ONNX file holds, for people; needs no model that can run.
+
+pub mod error;
+mod graph;
+pub mod metadata;
+pub mod model;
+pub mod report;
+pub mod signature;
+pub mod tensors;
+
+pub use error::{LoadError, RunError};
+pub use model::Model;
+pub use report::Report;
+pub use signature::{Datatype, Feature, Kind, Signature, Task, TensorSpec};
+pub use tensors::{Data, Mismatch, Rows, Tensor, Tensors, Value};

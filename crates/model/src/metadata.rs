@@ -1,0 +1,90 @@
+//! The convention by which an exporter tells what an ONNX graph cannot say.
+//!
+//! ONNX's own fields come first: the graph's `name` names the model, the model's `doc_string` says
+//! what it does, `model_version` is its version. Three entries of `metadata_props` add the rest,
+//! each optional and each JSON:
+//!
+//! | key | value |
+//! |---|---|
+//! | `ml_app.features` | array of `{"name", "type", "description", "unit", "minimum", "maximum", "example"}`, one per column of the inputs, input by input; only `name` is required; `type` is `number`, `integer`, `boolean` or `string`; `minimum` and `maximum` are what training saw |
+//! | `ml_app.classes` | object, class label → meaning |
+//! | `ml_app.metrics` | object, name of a metric → number measured on held-out data |
+
+use crate::error::LoadError;
+use crate::signature::Kind;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tract_onnx::pb::ModelProto;
+
+pub const FEATURES: &str = "ml_app.features";
+pub const CLASSES: &str = "ml_app.classes";
+pub const METRICS: &str = "ml_app.metrics";
+
+#[derive(Debug, Default)]
+pub struct Metadata {
+    /// `None` where the model has no such entry.
+    pub features: Option<Vec<FeatureMetadata>>,
+    pub classes: Vec<(String, String)>,
+    pub metrics: Vec<(String, f64)>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureMetadata {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: Option<Kind>,
+    pub description: Option<String>,
+    pub unit: Option<String>,
+    pub minimum: Option<f64>,
+    pub maximum: Option<f64>,
+    pub example: Option<serde_json::Value>,
+}
+
+impl Metadata {
+    /// # Errors
+    ///
+    /// [`LoadError::Metadata`] where an entry is there but is not what the convention says.
+    pub fn read(model: &ModelProto) -> Result<Metadata, LoadError> {
+        let classes: Option<serde_json::Map<String, serde_json::Value>> = entry(model, CLASSES)?;
+        let metrics: Option<serde_json::Map<String, serde_json::Value>> = entry(model, METRICS)?;
+        Ok(Metadata {
+            features: entry(model, FEATURES)?,
+            classes: pairs(CLASSES, "a string", classes, |value| {
+                value.as_str().map(str::to_owned)
+            })?,
+            metrics: pairs(METRICS, "a number", metrics, serde_json::Value::as_f64)?,
+        })
+    }
+}
+
+fn entry<T: DeserializeOwned>(
+    model: &ModelProto,
+    key: &'static str,
+) -> Result<Option<T>, LoadError> {
+    let Some(entry) = model.metadata_props.iter().find(|entry| entry.key == key) else {
+        return Ok(None);
+    };
+    serde_json::from_str(&entry.value)
+        .map(Some)
+        .map_err(|error| LoadError::Metadata { key, reason: error.to_string() })
+}
+
+fn pairs<T>(
+    key: &'static str,
+    expected: &str,
+    object: Option<serde_json::Map<String, serde_json::Value>>,
+    convert: impl Fn(&serde_json::Value) -> Option<T>,
+) -> Result<Vec<(String, T)>, LoadError> {
+    object
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| match convert(&value) {
+            Some(value) => Ok((name, value)),
+            None => {
+                let reason = format!("`{name}`: expected {expected}, but found {value}");
+                Err(LoadError::Metadata { key, reason })
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,265 @@
+//! From ONNX bytes to answers.
+
+use crate::error::{LoadError, RunError};
+use crate::graph;
+use crate::metadata::{FEATURES, Metadata};
+use crate::signature::{Datatype, Signature, TensorSpec};
+use crate::tensors::{Data, Mismatch, Rows, Tensor, Tensors, Value};
+use onnx_ml::zip_map;
+use serde_json::Value as Json;
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tract_onnx::pb::ModelProto;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::{Factoid, InferenceFact, ShapeFactoid};
+
+/// A model that has answered at least once.
+pub struct Model {
+    signature: Signature,
+    plan: Arc<TypedRunnableModel>,
+    /// The graph takes one row at a time.
+    single: bool,
+    latency: Duration,
+}
+
+impl Model {
+    /// Reads, checks, optimises and warms up a model.
+    ///
+    /// # Errors
+    ///
+    /// Where the bytes are no ONNX model or one that cannot be served; see [`LoadError`].
+    pub fn load(bytes: &[u8]) -> Result<Model, LoadError> {
+        guarded(|| Model::load_unguarded(bytes))
+            .unwrap_or_else(|panic| Err(LoadError::Plan(format!("the runtime panicked: {panic}"))))
+    }
+
+    fn load_unguarded(bytes: &[u8]) -> Result<Model, LoadError> {
+        let mut proto = graph::decode(bytes)?;
+        let metadata = Metadata::read(&proto)?;
+        let zip_maps = zip_map::lower(&mut proto);
+        let unsupported = graph::unsupported(&proto);
+        if !unsupported.is_empty() {
+            return Err(LoadError::Unsupported(unsupported));
+        }
+        let graph = graph::graph(&proto)?;
+        let inputs = graph::inputs(graph)?;
+        let single = inputs.iter().any(|input| input.shape[0] == Some(1));
+        let typed = typed(&proto, &inputs, single).map_err(|error| plan_error(&error))?;
+        let outputs = graph::outputs(graph, &typed)?;
+        let plan = typed
+            .into_optimized()
+            .and_then(|typed| typed.into_runnable())
+            .map_err(|error| plan_error(&error))?;
+        let features = graph::features(&inputs, metadata.features)?;
+        let signature = Signature {
+            name: graph::name(graph),
+            version: proto.model_version.max(1).to_string(),
+            description: [&proto.doc_string, &graph.doc_string]
+                .into_iter()
+                .find(|text| !text.trim().is_empty())
+                .map(|text| text.trim().to_owned()),
+            task: graph::task(&proto, &outputs, &zip_maps),
+            inputs,
+            outputs,
+            features,
+            class_meanings: metadata.classes,
+            metrics: metadata.metrics,
+        };
+        let mut model = Model { signature, plan, single, latency: Duration::ZERO };
+        model.warm_up()?;
+        Ok(model)
+    }
+
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// What one row took, warm.
+    pub fn latency(&self) -> Duration {
+        self.latency
+    }
+
+    /// The outputs for all rows of `inputs`, in the signature's order.
+    ///
+    /// # Errors
+    ///
+    /// Where the graph fails on these values, as an index out of range does.
+    pub fn run(&self, inputs: Tensors) -> Result<Tensors, RunError> {
+        if !self.single {
+            return self.run_batch(inputs);
+        }
+        let parts = inputs.each_row().map(|row| self.run_batch(row)).collect::<Result<_, _>>()?;
+        Tensors::concat(parts).ok_or_else(|| RunError::Failed("no rows".into()))
+    }
+
+    fn run_batch(&self, inputs: Tensors) -> Result<Tensors, RunError> {
+        let rows = inputs.rows();
+        let run = || -> TractResult<TVec<TValue>> {
+            let inputs: TVec<TValue> = inputs
+                .into_tensors()
+                .into_iter()
+                .map(|tensor| to_tract(tensor).map(TValue::from))
+                .collect::<TractResult<_>>()?;
+            self.plan.run(inputs)
+        };
+        let outputs = guarded(run)
+            .map_err(RunError::Panicked)?
+            .map_err(|error| RunError::Failed(format!("{error:#}")))?;
+        let outputs = outputs
+            .iter()
+            .zip(&self.signature.outputs)
+            .map(|(value, spec)| from_tract(value, spec, rows))
+            .collect::<Result<_, _>>()?;
+        Ok(Tensors::new(rows, outputs))
+    }
+
+    fn warm_up(&mut self) -> Result<(), LoadError> {
+        self.run(self.example()?)?;
+        let inputs = self.example()?;
+        let start = Instant::now();
+        self.run(inputs)?;
+        self.latency = start.elapsed();
+        Ok(())
+    }
+
+    /// One row of the features' examples.
+    fn example(&self) -> Result<Tensors, LoadError> {
+        let mut rows = Rows::new(&self.signature);
+        rows.add_row();
+        for (index, feature) in self.signature.features.iter().enumerate() {
+            let filled = if feature.is_scalar() {
+                rows.set(0, index, example_value(&feature.example))
+            } else {
+                push_example(&mut rows, index, 0, &feature.example)
+            };
+            filled.map_err(|mismatch| LoadError::Metadata {
+                key: FEATURES,
+                reason: format!("`{}`: example: {mismatch}", feature.name),
+            })?;
+        }
+        rows.finish().map_err(|mismatch| LoadError::Plan(mismatch.to_string()))
+    }
+}
+
+fn typed(proto: &ModelProto, inputs: &[TensorSpec], single: bool) -> TractResult<TypedModel> {
+    let mut model = onnx_ml::onnx().model_for_proto_model(proto)?;
+    let batch: TDim = if single { 1.to_dim() } else { model.symbols.sym("N").into() };
+    for (index, input) in inputs.iter().enumerate() {
+        let declared = model.input_fact(index)?.clone();
+        let mut dims: TVec<TDim> = tvec!(batch.clone());
+        for (axis, len) in input.shape.iter().enumerate().skip(1) {
+            let named = declared.shape.dim(axis).and_then(|dim| dim.concretize());
+            dims.push(match (len, named) {
+                (Some(len), _) => len.to_dim(),
+                (None, Some(symbol)) => symbol,
+                (None, None) => model.symbols.new_with_prefix("d").into(),
+            });
+        }
+        let mut fact = InferenceFact::default().with_shape(ShapeFactoid::from(dims));
+        fact.datum_type = declared.datum_type;
+        model.set_input_fact(index, fact)?;
+    }
+    model.into_typed()?.into_decluttered()
+}
+
+fn plan_error(error: &TractError) -> LoadError {
+    LoadError::Plan(format!("{error:#}"))
+}
+
+/// tract panics on some values and some graphs; neither may end the process.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(panic.as_ref()))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".into())
+}
+
+fn example_value(example: &Json) -> Value<'_> {
+    match example {
+        Json::Bool(flag) => Value::Bool(*flag),
+        Json::String(text) => Value::String(text),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => Value::Integer(integer.into()),
+            (None, Some(number)) => Value::Number(number),
+            (None, None) => Value::Missing,
+        },
+        Json::Null | Json::Array(_) | Json::Object(_) => Value::Missing,
+    }
+}
+
+fn push_example(
+    rows: &mut Rows<'_>,
+    feature: usize,
+    axis: usize,
+    example: &Json,
+) -> Result<(), Mismatch> {
+    let rank = rows.signature().features[feature].shape.len();
+    match example {
+        _ if axis == rank => rows.push(feature, example_value(example)),
+        Json::Array(entries) => {
+            rows.axis(feature, axis, entries.len())?;
+            entries.iter().try_for_each(|entry| push_example(rows, feature, axis + 1, entry))
+        }
+        other => Err(Mismatch::new("an array", other.to_string())),
+    }
+}
+
+fn to_tract(tensor: Tensor) -> TractResult<tract_onnx::prelude::Tensor> {
+    let shape = tensor.shape.as_slice();
+    match tensor.data {
+        Data::Bool(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
+        Data::Uint8(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
+        Data::Uint16(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
+        Data::Uint32(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
+        Data::Uint64(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
+        Data::Int8(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
+        Data::Int16(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
+        Data::Int32(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
+        Data::Int64(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
+        Data::Float32(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
+        Data::Float64(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
+        Data::String(elements) => {
+            Ok(tract_ndarray::ArrayD::from_shape_vec(shape, elements)?.into())
+        }
+    }
+}
+
+fn from_tract(value: &TValue, spec: &TensorSpec, rows: usize) -> Result<Tensor, RunError> {
+    let error = |reason: String| RunError::Output { output: spec.name.clone(), reason };
+    let shape = value.shape().to_vec();
+    if shape.first() != Some(&rows) {
+        return Err(error(format!("expected {rows} rows, but its shape is {shape:?}")));
+    }
+    let data = match spec.datatype {
+        Datatype::Bool => elements(value).map(Data::Bool),
+        Datatype::Uint8 => elements(value).map(Data::Uint8),
+        Datatype::Uint16 => elements(value).map(Data::Uint16),
+        Datatype::Uint32 => elements(value).map(Data::Uint32),
+        Datatype::Uint64 => elements(value).map(Data::Uint64),
+        Datatype::Int8 => elements(value).map(Data::Int8),
+        Datatype::Int16 => elements(value).map(Data::Int16),
+        Datatype::Int32 => elements(value).map(Data::Int32),
+        Datatype::Int64 => elements(value).map(Data::Int64),
+        Datatype::Float32 => elements(value).map(Data::Float32),
+        Datatype::Float64 => elements(value).map(Data::Float64),
+        Datatype::String => elements(value).map(Data::String),
+    };
+    data.map(|data| Tensor { shape, data }).map_err(|fault| error(format!("{fault:#}")))
+}
+
+/// Casts: tract may give an `int64` as its own kind of dimension.
+fn elements<T: Datum + Clone>(value: &TValue) -> TractResult<Vec<T>> {
+    let tensor = value.cast_to::<T>()?;
+    Ok(tensor.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("signature", &self.signature).finish_non_exhaustive()
+    }
+}

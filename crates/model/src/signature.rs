@@ -1,0 +1,260 @@
+//! What a model takes and gives: tensors as the graph declares them, and features, the columns of
+//! a table, as people know them.
+
+use std::fmt;
+
+/// What a model takes and gives, and what it is about.
+#[derive(Debug, Clone)]
+pub struct Signature {
+    /// The graph's name; `model` if it has none.
+    pub name: String,
+    /// ONNX's `model_version`, in decimal; `1` if unset.
+    pub version: String,
+    /// The model's or the graph's `doc_string`.
+    pub description: Option<String>,
+    pub inputs: Vec<TensorSpec>,
+    pub outputs: Vec<TensorSpec>,
+    /// The columns of the inputs, input by input. Their names differ.
+    pub features: Vec<Feature>,
+    pub task: Task,
+    /// Class label and meaning, as the metadata tells them.
+    pub class_meanings: Vec<(String, String)>,
+    /// Measured quality, as the metadata tells it.
+    pub metrics: Vec<(String, f64)>,
+}
+
+/// A tensor's name, element type and shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorSpec {
+    pub name: String,
+    pub datatype: Datatype,
+    /// The first axis is the batch, one entry per row; `None` is any length.
+    pub shape: Vec<Option<usize>>,
+}
+
+/// Element types that can be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Datatype {
+    Bool,
+    Uint8,
+    Uint16,
+    Uint32,
+    Uint64,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    Float32,
+    Float64,
+    String,
+}
+
+impl Datatype {
+    /// ONNX's name, as in `tensor(float)`.
+    pub fn onnx_name(self) -> &'static str {
+        match self {
+            Datatype::Bool => "bool",
+            Datatype::Uint8 => "uint8",
+            Datatype::Uint16 => "uint16",
+            Datatype::Uint32 => "uint32",
+            Datatype::Uint64 => "uint64",
+            Datatype::Int8 => "int8",
+            Datatype::Int16 => "int16",
+            Datatype::Int32 => "int32",
+            Datatype::Int64 => "int64",
+            Datatype::Float32 => "float",
+            Datatype::Float64 => "double",
+            Datatype::String => "string",
+        }
+    }
+
+    pub fn is_float(self) -> bool {
+        matches!(self, Datatype::Float32 | Datatype::Float64)
+    }
+
+    pub fn is_integer(self) -> bool {
+        !self.is_float() && !matches!(self, Datatype::Bool | Datatype::String)
+    }
+
+    /// The kind a value of this type has unless the metadata says otherwise.
+    pub fn kind(self) -> Kind {
+        match self {
+            Datatype::Bool => Kind::Boolean,
+            Datatype::String => Kind::String,
+            float if float.is_float() => Kind::Number,
+            _ => Kind::Integer,
+        }
+    }
+}
+
+/// What a feature's values mean, in the words of JSON Schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Number,
+    Integer,
+    Boolean,
+    String,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Number => "number",
+            Kind::Integer => "integer",
+            Kind::Boolean => "boolean",
+            Kind::String => "string",
+        })
+    }
+}
+
+/// A named part of the input of one row: a column of an input of one or two dimensions, or a
+/// whole input of more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feature {
+    pub name: String,
+    pub kind: Kind,
+    /// The element type of its input.
+    pub datatype: Datatype,
+    /// Index into [`Signature::inputs`].
+    pub input: usize,
+    /// Column within the input; 0 for a whole input.
+    pub column: usize,
+    /// Shape of one row's value: empty for a scalar.
+    pub shape: Vec<Option<usize>>,
+    pub description: Option<String>,
+    pub unit: Option<String>,
+    /// Range observed in training. Not a constraint.
+    pub minimum: Option<f64>,
+    pub maximum: Option<f64>,
+    /// A value that makes sense, as JSON.
+    pub example: serde_json::Value,
+}
+
+impl Feature {
+    pub fn is_scalar(&self) -> bool {
+        self.shape.is_empty()
+    }
+
+    /// "Age of the visitor, in years. Seen in training: 17 to 123."
+    pub fn summary(&self) -> Option<String> {
+        let mut text = match (&self.description, &self.unit) {
+            (Some(description), Some(unit)) => {
+                format!("{}, in {unit}.", description.trim_end_matches('.'))
+            }
+            (Some(description), None) => format!("{}.", description.trim_end_matches('.')),
+            (None, Some(unit)) => format!("In {unit}."),
+            (None, None) => String::new(),
+        };
+        if let (Some(minimum), Some(maximum)) = (self.minimum, self.maximum) {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(&format!("Seen in training: {minimum} to {maximum}."));
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// How the outputs are to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// One output of labels, and one of scores `[N, C]` whose columns are `classes`.
+    Classification { label: usize, scores: usize, classes: Vec<String> },
+    /// Outputs speak for themselves.
+    Other,
+}
+
+impl Signature {
+    pub fn feature(&self, name: &str) -> Option<usize> {
+        self.features.iter().position(|feature| feature.name == name)
+    }
+
+    /// The known feature whose name is nearest to `name`, if one is near.
+    pub fn nearest_feature(&self, name: &str) -> Option<&str> {
+        let name: Vec<char> = name.to_lowercase().chars().take(256).collect();
+        self.features
+            .iter()
+            .map(|feature| (distance(&name, &feature.name.to_lowercase()), feature.name.as_str()))
+            .min()
+            .filter(|(distance, known)| *distance <= known.chars().count().div_ceil(3))
+            .map(|(_, known)| known)
+    }
+
+    /// The scores' column names where this is a classifier.
+    pub fn classes(&self) -> &[String] {
+        match &self.task {
+            Task::Classification { classes, .. } => classes,
+            Task::Other => &[],
+        }
+    }
+
+    /// "age integer, city string → prediction int64, probabilities 0, 1".
+    pub fn summary(&self) -> String {
+        let takes: Vec<String> = self.features.iter().map(Feature::to_string).collect();
+        let gives = match &self.task {
+            Task::Classification { label, classes, .. } => format!(
+                "prediction {}, probabilities of {}",
+                self.outputs[*label].datatype.onnx_name(),
+                classes.join(", ")
+            ),
+            Task::Other => {
+                let outputs: Vec<String> = self.outputs.iter().map(TensorSpec::to_string).collect();
+                outputs.join(", ")
+            }
+        };
+        format!("{} → {gives}", takes.join(", "))
+    }
+}
+
+/// Edit distance (Levenshtein).
+fn distance(a: &[char], b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=a.len()).collect();
+    for (i, cb) in b.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, ca) in a.iter().enumerate() {
+            let substituted = diagonal + usize::from(*ca != cb);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[a.len()]
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.kind)?;
+        if !self.shape.is_empty() {
+            write_shape(f, &self.shape)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for TensorSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.datatype.onnx_name())?;
+        write_shape(f, &self.shape)
+    }
+}
+
+fn write_shape(f: &mut fmt::Formatter<'_>, shape: &[Option<usize>]) -> fmt::Result {
+    let dims: Vec<String> =
+        shape.iter().map(|dim| dim.map_or("?".to_owned(), |dim| dim.to_string())).collect();
+    write!(f, "[{}]", dims.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn distance_counts_edits() {
+        let chars = |text: &str| text.chars().collect::<Vec<_>>();
+        assert_eq!(distance(&chars("age"), "age"), 0);
+        assert_eq!(distance(&chars("aeg"), "age"), 2);
+        assert_eq!(distance(&chars("pages"), "page"), 1);
+        assert_eq!(distance(&[], "age"), 3);
+    }
+}

@@ -1,0 +1,532 @@
+//! Values on their way in and out of a model.
+//!
+//! [`Rows`] takes values feature by feature, converts each to the element type its input declares,
+//! and ends as [`Tensors`], which agree with the signature.
+
+use crate::signature::{Datatype, Feature, Kind, Signature};
+use std::fmt;
+
+/// One tensor per input, or per output, in the signature's order; all have the same first axis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensors {
+    rows: usize,
+    tensors: Vec<Tensor>,
+}
+
+/// Elements in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    pub shape: Vec<usize>,
+    pub data: Data,
+}
+
+macro_rules! data {
+    ($($variant:ident($element:ty)),+ $(,)?) => {
+        /// Elements of a tensor, by type.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Data { $($variant(Vec<$element>)),+ }
+
+        impl Data {
+            pub fn new(datatype: Datatype) -> Data {
+                match datatype { $(Datatype::$variant => Data::$variant(vec![])),+ }
+            }
+
+            pub fn datatype(&self) -> Datatype {
+                match self { $(Data::$variant(_) => Datatype::$variant),+ }
+            }
+
+            pub fn len(&self) -> usize {
+                match self { $(Data::$variant(elements) => elements.len()),+ }
+            }
+
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            fn resize(&mut self, len: usize) {
+                match self { $(Data::$variant(elements) => elements.resize(len, Default::default())),+ }
+            }
+
+            fn slice(&self, range: std::ops::Range<usize>) -> Data {
+                match self { $(Data::$variant(elements) => Data::$variant(elements[range].to_vec())),+ }
+            }
+
+            fn append(&mut self, other: Data) {
+                match (self, other) {
+                    $((Data::$variant(elements), Data::$variant(more)) => elements.extend(more),)+
+                    _ => unreachable!("parts of one output have one type"),
+                }
+            }
+        }
+    };
+}
+
+data! {
+    Bool(bool), Uint8(u8), Uint16(u16), Uint32(u32), Uint64(u64), Int8(i8), Int16(i16), Int32(i32),
+    Int64(i64), Float32(f32), Float64(f64), String(String),
+}
+
+impl Tensors {
+    pub(crate) fn new(rows: usize, tensors: Vec<Tensor>) -> Tensors {
+        debug_assert!(tensors.iter().all(|tensor| tensor.shape.first() == Some(&rows)));
+        Tensors { rows, tensors }
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    pub(crate) fn into_tensors(self) -> Vec<Tensor> {
+        self.tensors
+    }
+
+    /// The rows one by one.
+    pub(crate) fn each_row(&self) -> impl Iterator<Item = Tensors> {
+        (0..self.rows).map(|row| {
+            let tensors = self.tensors.iter().map(|tensor| tensor.row(row, self.rows)).collect();
+            Tensors::new(1, tensors)
+        })
+    }
+
+    /// One after the other; `parts` come from the same outputs.
+    pub(crate) fn concat(parts: Vec<Tensors>) -> Option<Tensors> {
+        parts.into_iter().reduce(|mut all, part| {
+            all.rows += part.rows;
+            for (tensor, more) in all.tensors.iter_mut().zip(part.tensors) {
+                tensor.data.append(more.data);
+                if let Some(rows) = tensor.shape.first_mut() {
+                    *rows = all.rows;
+                }
+            }
+            all
+        })
+    }
+}
+
+impl Tensor {
+    fn row(&self, row: usize, rows: usize) -> Tensor {
+        let len = self.data.len() / rows.max(1);
+        let mut shape = self.shape.clone();
+        shape[0] = 1;
+        Tensor { shape, data: self.data.slice(row * len..(row + 1) * len) }
+    }
+}
+
+/// A value as a client wrote it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// `null`, or an empty cell: NaN where the input is a float.
+    Missing,
+    Bool(bool),
+    Integer(i128),
+    Number(f64),
+    String(&'a str),
+    /// Text without a type, as in CSV and queries.
+    Text(&'a str),
+}
+
+/// A value that does not fit its feature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    pub expected: String,
+    pub found: String,
+}
+
+impl Mismatch {
+    pub fn new(expected: impl Into<String>, found: impl Into<String>) -> Mismatch {
+        Mismatch { expected: expected.into(), found: found.into() }
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}, but found {}", self.expected, self.found)
+    }
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Missing => f.write_str("nothing"),
+            Value::Bool(value) => write!(f, "{value}"),
+            Value::Integer(value) => write!(f, "{value}"),
+            Value::Number(value) => write!(f, "{value}"),
+            Value::String(text) => write!(f, "\"{}\"", excerpt(text)),
+            Value::Text(text) => write!(f, "`{}`", excerpt(text)),
+        }
+    }
+}
+
+/// The start of a text, on one line, for an error message.
+pub fn excerpt(text: &str) -> String {
+    const LONGEST: usize = 40;
+    let start: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    match text.chars().nth(LONGEST) {
+        Some(_) => start + "…",
+        None => start,
+    }
+}
+
+/// Rows being read.
+///
+/// A scalar feature is set at any row that was added, in any order. An array feature is pushed
+/// element by element, row after row.
+#[derive(Debug)]
+pub struct Rows<'s> {
+    signature: &'s Signature,
+    rows: usize,
+    inputs: Vec<Data>,
+    /// Columns of each input that holds scalars; 0 for an input that is one array feature.
+    columns: Vec<usize>,
+    /// Shape of each feature's value, free axes bound by the first value read.
+    shapes: Vec<Vec<Option<usize>>>,
+}
+
+impl<'s> Rows<'s> {
+    pub fn new(signature: &'s Signature) -> Rows<'s> {
+        let mut columns = vec![0; signature.inputs.len()];
+        for feature in signature.features.iter().filter(|feature| feature.is_scalar()) {
+            columns[feature.input] += 1;
+        }
+        Rows {
+            signature,
+            rows: 0,
+            inputs: signature.inputs.iter().map(|input| Data::new(input.datatype)).collect(),
+            columns,
+            shapes: signature.features.iter().map(|feature| feature.shape.clone()).collect(),
+        }
+    }
+
+    pub fn signature(&self) -> &'s Signature {
+        self.signature
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Adds a row, whose scalars are zero until set.
+    pub fn add_row(&mut self) {
+        self.rows += 1;
+        for (data, columns) in self.inputs.iter_mut().zip(&self.columns) {
+            if *columns > 0 {
+                data.resize(columns * self.rows);
+            }
+        }
+    }
+
+    /// Sets scalar feature number `feature` of row `row`, both counted from 0.
+    ///
+    /// # Errors
+    ///
+    /// Where the value has not the feature's kind, or does not fit its element type.
+    pub fn set(&mut self, row: usize, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
+        let spec = &self.signature.features[feature];
+        let index = row * self.columns[spec.input] + spec.column;
+        store(&mut self.inputs[spec.input], index, spec, value)
+    }
+
+    /// Appends an element to array feature number `feature`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Rows::set`].
+    pub fn push(&mut self, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
+        let spec = &self.signature.features[feature];
+        let data = &mut self.inputs[spec.input];
+        let index = data.len();
+        data.resize(index + 1);
+        store(data, index, spec, value)
+    }
+
+    /// Tells that axis `axis` of array feature number `feature` has `len` entries.
+    ///
+    /// # Errors
+    ///
+    /// Where the signature, or the first value read, says otherwise.
+    pub fn axis(&mut self, feature: usize, axis: usize, len: usize) -> Result<(), Mismatch> {
+        match self.shapes[feature][axis] {
+            None => self.shapes[feature][axis] = Some(len),
+            Some(expected) if expected == len => {}
+            Some(expected) => {
+                return Err(Mismatch::new(format!("{expected} entries"), len.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    ///
+    /// Where the elements of an input are more or fewer than its rows ask for.
+    pub fn finish(self) -> Result<Tensors, Mismatch> {
+        let mut shapes: Vec<Vec<usize>> = vec![vec![]; self.inputs.len()];
+        for (feature, shape) in self.signature.features.iter().zip(&self.shapes) {
+            if !feature.is_scalar() {
+                shapes[feature.input] = shape.iter().map(|dim| dim.unwrap_or(0)).collect();
+            }
+        }
+        let specs = self.signature.inputs.iter().zip(&self.columns);
+        let mut tensors = Vec::with_capacity(self.inputs.len());
+        for (((spec, &columns), data), rest) in specs.zip(self.inputs).zip(shapes) {
+            let rest = match columns {
+                0 => rest,
+                // A vector of rows has no axis for its one column.
+                _ if spec.shape.len() == 1 => vec![],
+                _ => vec![columns],
+            };
+            let expected = self.rows * rest.iter().product::<usize>();
+            if data.len() != expected {
+                return Err(Mismatch::new(
+                    format!("{expected} elements for input `{}`", spec.name),
+                    data.len().to_string(),
+                ));
+            }
+            let shape = std::iter::once(self.rows).chain(rest).collect();
+            tensors.push(Tensor { shape, data });
+        }
+        Ok(Tensors::new(self.rows, tensors))
+    }
+}
+
+/// A value of a feature's kind, before it takes its element type.
+enum Scalar<'a> {
+    Bool(bool),
+    Integer(i128),
+    Number(f64),
+    String(&'a str),
+}
+
+fn store(
+    data: &mut Data,
+    index: usize,
+    feature: &Feature,
+    value: Value<'_>,
+) -> Result<(), Mismatch> {
+    let datatype = data.datatype();
+    let scalar = interpret(feature.kind, datatype, value)?;
+    let stored = match data {
+        Data::Float32(elements) => float(&scalar).and_then(|number| {
+            let element = number as f32;
+            (element.is_finite() || !number.is_finite()).then(|| elements[index] = element)
+        }),
+        Data::Float64(elements) => float(&scalar).map(|number| elements[index] = number),
+        Data::Bool(elements) => match scalar {
+            Scalar::Bool(element) => Some(elements[index] = element),
+            _ => None,
+        },
+        Data::String(elements) => match scalar {
+            Scalar::String(text) => Some(elements[index] = text.to_owned()),
+            _ => None,
+        },
+        Data::Uint8(elements) => integer(&scalar).map(|element| elements[index] = element),
+        Data::Uint16(elements) => integer(&scalar).map(|element| elements[index] = element),
+        Data::Uint32(elements) => integer(&scalar).map(|element| elements[index] = element),
+        Data::Uint64(elements) => integer(&scalar).map(|element| elements[index] = element),
+        Data::Int8(elements) => integer(&scalar).map(|element| elements[index] = element),
+        Data::Int16(elements) => integer(&scalar).map(|element| elements[index] = element),
+        Data::Int32(elements) => integer(&scalar).map(|element| elements[index] = element),
+        Data::Int64(elements) => integer(&scalar).map(|element| elements[index] = element),
+    };
+    stored.ok_or_else(|| {
+        Mismatch::new(
+            format!("a value in the range of {}", datatype.onnx_name()),
+            value.to_string(),
+        )
+    })
+}
+
+fn float(scalar: &Scalar<'_>) -> Option<f64> {
+    match *scalar {
+        Scalar::Number(number) => Some(number),
+        Scalar::Integer(integer) => Some(integer as f64),
+        Scalar::Bool(flag) => Some(f64::from(u8::from(flag))),
+        Scalar::String(_) => None,
+    }
+}
+
+fn integer<T: TryFrom<i128>>(scalar: &Scalar<'_>) -> Option<T> {
+    match *scalar {
+        Scalar::Integer(integer) => T::try_from(integer).ok(),
+        Scalar::Bool(flag) => T::try_from(i128::from(flag)).ok(),
+        Scalar::Number(_) | Scalar::String(_) => None,
+    }
+}
+
+fn interpret(kind: Kind, datatype: Datatype, value: Value<'_>) -> Result<Scalar<'_>, Mismatch> {
+    let scalar = match (kind, value) {
+        (Kind::String, Value::String(text) | Value::Text(text)) => Some(Scalar::String(text)),
+        (Kind::String, Value::Missing) => None,
+        (_, Value::Missing) => datatype.is_float().then_some(Scalar::Number(f64::NAN)),
+        (_, Value::Text(text)) if text.trim().is_empty() => {
+            datatype.is_float().then_some(Scalar::Number(f64::NAN))
+        }
+        (_, Value::String("NaN")) if datatype.is_float() => Some(Scalar::Number(f64::NAN)),
+        (Kind::Boolean, Value::Bool(flag)) => Some(Scalar::Bool(flag)),
+        (Kind::Boolean, Value::Text(text)) => flag(text.trim()).map(Scalar::Bool),
+        (Kind::Integer, Value::Integer(integer)) => {
+            let exact = !datatype.is_float() || integer.unsigned_abs() <= EXACT as u128;
+            exact.then_some(Scalar::Integer(integer))
+        }
+        (Kind::Integer, Value::Number(number)) => whole(number).map(Scalar::Integer),
+        (Kind::Integer, Value::Text(text)) => match text.trim().parse() {
+            Ok(integer) => Some(Scalar::Integer(integer)),
+            Err(_) => match number(text.trim()) {
+                Some(number) if number.is_nan() && datatype.is_float() => {
+                    Some(Scalar::Number(number))
+                }
+                Some(number) => whole(number).map(Scalar::Integer),
+                None => None,
+            },
+        },
+        (Kind::Number, Value::Integer(integer)) => Some(Scalar::Integer(integer)),
+        (Kind::Number, Value::Number(number)) => Some(Scalar::Number(number)),
+        (Kind::Number, Value::String("Infinity")) => Some(Scalar::Number(f64::INFINITY)),
+        (Kind::Number, Value::String("-Infinity")) => Some(Scalar::Number(f64::NEG_INFINITY)),
+        (Kind::Number, Value::Text(text)) => number(text.trim()).map(Scalar::Number),
+        _ => None,
+    };
+    scalar.ok_or_else(|| Mismatch::new(article(kind), value.to_string()))
+}
+
+/// "a number", "an integer".
+pub fn article(kind: Kind) -> String {
+    match kind {
+        Kind::Integer => format!("an {kind}"),
+        _ => format!("a {kind}"),
+    }
+}
+
+fn flag(text: &str) -> Option<bool> {
+    match text {
+        "1" => Some(true),
+        "0" => Some(false),
+        _ if text.eq_ignore_ascii_case("true") => Some(true),
+        _ if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+/// `None` for what is no number, and for a number too large for a double.
+fn number(text: &str) -> Option<f64> {
+    let number: f64 = text.parse().ok()?;
+    let spelt_out = text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
+    (!number.is_infinite() || spelt_out).then_some(number)
+}
+
+/// 2^53: beyond, a double no longer tells which integer was meant.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+fn whole(number: f64) -> Option<i128> {
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i128)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: Kind, datatype: Datatype, value: Value<'_>) -> Result<Data, String> {
+        let feature = Feature {
+            name: "x".into(),
+            kind,
+            datatype,
+            input: 0,
+            column: 0,
+            shape: vec![],
+            description: None,
+            unit: None,
+            minimum: None,
+            maximum: None,
+            example: serde_json::Value::Null,
+        };
+        let mut data = Data::new(datatype);
+        data.resize(1);
+        store(&mut data, 0, &feature, value).map_err(|mismatch| mismatch.to_string())?;
+        Ok(data)
+    }
+
+    #[test]
+    fn numbers_take_the_element_type() {
+        let float = |value| read(Kind::Number, Datatype::Float32, value);
+        assert_eq!(float(Value::Integer(21)), Ok(Data::Float32(vec![21.0])));
+        assert_eq!(float(Value::Text(" 2.5 ")), Ok(Data::Float32(vec![2.5])));
+        assert_eq!(float(Value::String("-Infinity")), Ok(Data::Float32(vec![f32::NEG_INFINITY])));
+        assert_eq!(float(Value::Text("-inf")), Ok(Data::Float32(vec![f32::NEG_INFINITY])));
+        for missing in [Value::Missing, Value::Text(""), Value::Text("nan"), Value::String("NaN")] {
+            assert!(matches!(float(missing), Ok(Data::Float32(x)) if x[0].is_nan()), "{missing:?}");
+        }
+    }
+
+    #[test]
+    fn integers_are_exact() {
+        let int = |value| read(Kind::Integer, Datatype::Int64, value);
+        assert_eq!(int(Value::Integer(i64::MIN.into())), Ok(Data::Int64(vec![i64::MIN])));
+        assert_eq!(int(Value::Text("9007199254740993")), Ok(Data::Int64(vec![9007199254740993])));
+        assert_eq!(int(Value::Number(3.0)), Ok(Data::Int64(vec![3])));
+        assert_eq!(int(Value::Text("3.0")), Ok(Data::Int64(vec![3])));
+        assert_eq!(
+            read(Kind::Integer, Datatype::Float32, Value::Integer(7)),
+            Ok(Data::Float32(vec![7.0]))
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told() {
+        let cases = [
+            (
+                Kind::Number,
+                Datatype::Float32,
+                Value::String("abc"),
+                "expected a number, but found \"abc\"",
+            ),
+            (
+                Kind::Number,
+                Datatype::Float32,
+                Value::Number(1e39),
+                "expected a value in the range of float, but found 1000000000000000000000000000000000000000",
+            ),
+            (
+                Kind::Number,
+                Datatype::Float64,
+                Value::Text("1e400"),
+                "expected a number, but found `1e400`",
+            ),
+            (
+                Kind::Number,
+                Datatype::Float64,
+                Value::Bool(true),
+                "expected a number, but found true",
+            ),
+            (
+                Kind::Integer,
+                Datatype::Int64,
+                Value::Number(2.5),
+                "expected an integer, but found 2.5",
+            ),
+            (
+                Kind::Integer,
+                Datatype::Int64,
+                Value::Missing,
+                "expected an integer, but found nothing",
+            ),
+            (
+                Kind::Integer,
+                Datatype::Uint8,
+                Value::Integer(256),
+                "expected a value in the range of uint8, but found 256",
+            ),
+            (Kind::Boolean, Datatype::Bool, Value::Integer(1), "expected a boolean, but found 1"),
+            (Kind::String, Datatype::String, Value::Integer(1), "expected a string, but found 1"),
+        ];
+        for (kind, datatype, value, message) in cases {
+            assert_eq!(read(kind, datatype, value), Err(message.to_owned()));
+        }
+    }
+}

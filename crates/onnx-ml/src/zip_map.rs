@@ -1,0 +1,122 @@
+//! `ZipMap` ([ai.onnx.ml](https://onnx.ai/onnx/operators/onnx_aionnxml_ZipMap.html)): a sequence
+//! of maps from class label to score, made of a tensor of scores `[N, C]`.
+//!
+//! tract has neither sequences nor maps, and needs none here: the maps' keys are constants of the
+//! model. [`lower`] hands them over and leaves the tensor.
+
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
+
+/// A graph output that was a sequence of maps and is now the tensor of the maps' values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZipMap {
+    /// Name of the graph output.
+    pub output: String,
+    /// The keys, in the order of the tensor's last axis; integers in decimal.
+    pub labels: Vec<String>,
+}
+
+/// Replaces each `ZipMap` node of `model` by `Identity` and tells what its keys were.
+pub fn lower(model: &mut ModelProto) -> Vec<ZipMap> {
+    let Some(graph) = model.graph.as_mut() else {
+        return vec![];
+    };
+    let mut lowered = vec![];
+    for node in graph.node.iter_mut().filter(|node| is_zip_map(node)) {
+        let Some(output) = node.output.first().cloned() else {
+            continue;
+        };
+        lowered.push(ZipMap { output, labels: class_labels(node) });
+        node.op_type = "Identity".into();
+        node.domain.clear();
+        node.attribute.clear();
+    }
+    for zip_map in &lowered {
+        forget_type(graph, &zip_map.output);
+    }
+    lowered
+}
+
+/// The class labels a node of `ai.onnx.ml` carries, as text, whatever its attribute is called;
+/// empty if it has none.
+pub fn class_labels(node: &NodeProto) -> Vec<String> {
+    let labels = node.attribute.iter().find(|attribute| {
+        attribute.name.starts_with("classlabels")
+            && !(attribute.ints.is_empty() && attribute.strings.is_empty())
+    });
+    match labels {
+        Some(labels) if labels.strings.is_empty() => {
+            labels.ints.iter().map(i64::to_string).collect()
+        }
+        Some(labels) => {
+            labels.strings.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+        }
+        None => vec![],
+    }
+}
+
+fn is_zip_map(node: &NodeProto) -> bool {
+    node.op_type == "ZipMap" && node.domain == "ai.onnx.ml"
+}
+
+fn forget_type(graph: &mut GraphProto, name: &str) {
+    for info in graph.output.iter_mut().chain(graph.value_info.iter_mut()) {
+        if info.name == name {
+            info.r#type = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tract_onnx::pb::{AttributeProto, ValueInfoProto};
+
+    fn model(attribute: AttributeProto) -> ModelProto {
+        let node = NodeProto {
+            op_type: "ZipMap".into(),
+            domain: "ai.onnx.ml".into(),
+            input: vec!["scores".into()],
+            output: vec!["probabilities".into()],
+            attribute: vec![attribute],
+            ..NodeProto::default()
+        };
+        let output = ValueInfoProto {
+            name: "probabilities".into(),
+            r#type: Some(Default::default()),
+            ..ValueInfoProto::default()
+        };
+        let graph = GraphProto { node: vec![node], output: vec![output], ..Default::default() };
+        ModelProto { graph: Some(graph), ..ModelProto::default() }
+    }
+
+    fn keys(attribute: AttributeProto) -> (ModelProto, Vec<String>) {
+        let mut model = model(attribute);
+        let lowered = lower(&mut model);
+        assert_eq!(lowered.len(), 1);
+        assert_eq!(lowered[0].output, "probabilities");
+        (model, lowered[0].labels.clone())
+    }
+
+    #[test]
+    fn integer_keys_become_text_and_the_node_an_identity() {
+        let (model, labels) = keys(AttributeProto {
+            name: "classlabels_int64s".into(),
+            ints: vec![0, 7],
+            ..Default::default()
+        });
+        assert_eq!(labels, ["0", "7"]);
+        let graph = model.graph.expect("the model has a graph");
+        assert_eq!(graph.node[0].op_type, "Identity");
+        assert_eq!(graph.output[0].r#type, None);
+    }
+
+    #[test]
+    fn string_keys_are_kept() {
+        let (_, labels) = keys(AttributeProto {
+            name: "classlabels_strings".into(),
+            strings: vec![b"no".to_vec(), b"yes".to_vec()],
+            ..Default::default()
+        });
+        assert_eq!(labels, ["no", "yes"]);
+    }
+}

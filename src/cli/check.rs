@@ -1,0 +1,65 @@
+use crate::cli::inspect;
+use crate::source::Source;
+use ml_app_model::error::Unsupported;
+use ml_app_model::{LoadError, Model, Report};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The ONNX file
+    #[arg(value_name = "MODEL.onnx")]
+    model: PathBuf,
+}
+
+impl Args {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let source = Source::open(Some(&self.model))?;
+        let path = self.model.display();
+        match Model::load(source.bytes()) {
+            Ok(model) => {
+                let mut text = format!("{path} can be served\n");
+                inspect::write_signature(&mut text, model.signature())?;
+                io::stdout().write_all(text.as_bytes())?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(error) => {
+                writeln!(io::stdout(), "{path} cannot be served: {}", reason(&error, &source))?;
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+}
+
+fn reason(error: &LoadError, source: &Source) -> String {
+    let LoadError::Unsupported(operators) = error else {
+        return error.to_string();
+    };
+    let opsets = Report::read(source.bytes()).map(|report| report.opsets).unwrap_or_default();
+    let opsets: Vec<String> =
+        opsets.iter().map(|(domain, version)| format!("{domain} {version}")).collect();
+    let mut text =
+        format!("it needs operators that the runtime lacks (opsets: {})", opsets.join(", "));
+    for operator in operators {
+        text.push_str(&format!("\n  {operator}\n    {}", advice(operator)));
+    }
+    text
+}
+
+/// What the person who exported the model can do.
+fn advice(operator: &Unsupported) -> &'static str {
+    match operator.operator.rsplit_once('.').map_or("", |(domain, _)| domain) {
+        "" => {
+            "export with another opset (9 to 18 are covered best), or rewrite this part of the model"
+        }
+        "ai.onnx.ml" => {
+            "export the estimator without this step and apply the step to the data before, \
+             or use an estimator made of other operators"
+        }
+        _ => {
+            "this operator is no part of the ONNX standard; export without it, as by switching off \
+              fusions or custom operators"
+        }
+    }
+}

@@ -1,0 +1,14 @@
+use crate::cli::ModelArg;
+use crate::http::{self, State};
+use paperclip::actix::web::Data;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
+    let state = Data::new(State::new(model.open()?.load()?, 0));
+    // The document is made of the routes that an app registers.
+    drop(http::app(state.clone()));
+    let document: serde_json::Value = serde_json::from_str(state.document())?;
+    writeln!(io::stdout(), "{document:#}")?;
+    Ok(ExitCode::SUCCESS)
+}

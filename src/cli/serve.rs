@@ -1,0 +1,46 @@
+use crate::cli::{ModelArg, settings};
+use crate::config::Flags;
+use crate::http::State;
+use crate::server;
+use ml_app_model::Signature;
+use paperclip::actix::web::Data;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArg,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl Args {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let config = match settings(&self.flags) {
+            Ok(config) => config,
+            Err(code) => return Ok(code),
+        };
+        let model = self.model.open()?.load()?;
+        let state = Data::new(State::new(model, config.max_body));
+        actix_web::rt::System::new().block_on(async {
+            let (server, address) = server::bind(&config, state.clone())?;
+            announce(state.model.signature(), address);
+            server.await?;
+            log::info!("stopped");
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+fn announce(signature: &Signature, address: SocketAddr) {
+    let host = if address.ip().is_unspecified() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    };
+    log::info!("model {} version {}", signature.name, signature.version);
+    log::info!("{}", signature.summary());
+    log::info!("listening on http://{address}");
+    log::info!("Swagger page: http://{host}/apidocs");
+}

@@ -1,0 +1,162 @@
+//! The settings of the server: flag, variable, default, unit.
+
+use std::net::IpAddr;
+
+/// Settings as given on the command line, unread: [`Config::load`] reads them together with the
+/// environment, so that every mistake is reported in one go.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Flags {
+    /// Address to listen on [env: ML_APP_HOST] [default: 0.0.0.0]
+    #[arg(long, value_name = "ADDRESS")]
+    pub host: Option<String>,
+    /// Port to listen on [env: AIP_HTTP_PORT, SAGEMAKER_BIND_TO_PORT, PORT] [default: 5000]
+    #[arg(long, short, value_name = "PORT")]
+    pub port: Option<String>,
+    /// Largest request body, in bytes, KiB or MiB [env: ML_APP_MAX_BODY] [default: 32MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_body: Option<String>,
+    /// Threads that answer requests [env: ML_APP_WORKERS] [default: the CPU quota, rounded up]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<String>,
+}
+
+/// Settings that hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub host: IpAddr,
+    /// 0 lets the system choose.
+    pub port: u16,
+    /// Bytes.
+    pub max_body: usize,
+    pub workers: usize,
+}
+
+impl Config {
+    /// `variable` looks up an environment variable. A flag comes before any variable, and the
+    /// variables in the order in which they are named.
+    ///
+    /// # Errors
+    ///
+    /// Every setting that cannot be read, each with what was expected and what was found.
+    pub fn load(
+        flags: &Flags,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Config, Vec<String>> {
+        let mut source = Source { variable: &variable, mistakes: vec![] };
+        let host =
+            source.read(("--host", &flags.host, &["ML_APP_HOST"]), "an IP address", |text| {
+                text.parse().ok()
+            });
+        let port = source.read(
+            ("--port", &flags.port, &["AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT", "PORT"]),
+            "a port from 0 to 65535",
+            |text| text.parse().ok(),
+        );
+        let max_body = source.read(
+            ("--max-body", &flags.max_body, &["ML_APP_MAX_BODY"]),
+            "a size such as 1048576, 512KiB or 32MiB",
+            size,
+        );
+        let workers = source.read(
+            ("--workers", &flags.workers, &["ML_APP_WORKERS"]),
+            "a number of threads from 1 to 1024",
+            |text| text.parse().ok().filter(|workers| (1..=1024).contains(workers)),
+        );
+        if !source.mistakes.is_empty() {
+            return Err(source.mistakes);
+        }
+        Ok(Config {
+            host: host.unwrap_or(IpAddr::from([0, 0, 0, 0])),
+            port: port.unwrap_or(5000),
+            max_body: max_body.unwrap_or(32 * 1024 * 1024),
+            workers: workers
+                .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
+                .unwrap_or(1),
+        })
+    }
+}
+
+/// Flag, its value, and the variables that stand in for it.
+type Setting<'a> = (&'a str, &'a Option<String>, &'a [&'a str]);
+
+struct Source<'a> {
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    mistakes: Vec<String>,
+}
+
+impl Source<'_> {
+    fn read<T>(
+        &mut self,
+        (flag, value, variables): Setting<'_>,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let given = value.clone().map(|value| (flag, value));
+        let (name, value) = given
+            .or_else(|| variables.iter().find_map(|name| Some((*name, (self.variable)(name)?))))?;
+        let parsed = parse(value.trim());
+        if parsed.is_none() {
+            self.mistakes.push(format!("{name}: expected {expected}, but found `{value}`"));
+        }
+        parsed
+    }
+}
+
+fn size(text: &str) -> Option<usize> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit: usize = match text[digits.len()..].trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<usize>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(flags: Flags, variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        Config::load(&flags, |name| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn ports_have_an_order() {
+        let variables = [("PORT", "1"), ("SAGEMAKER_BIND_TO_PORT", "2"), ("AIP_HTTP_PORT", "3")];
+        let port = |flags, from: usize| load(flags, &variables[..from]).map(|config| config.port);
+        assert_eq!(port(Flags::default(), 0), Ok(5000));
+        assert_eq!(port(Flags::default(), 1), Ok(1));
+        assert_eq!(port(Flags::default(), 2), Ok(2));
+        assert_eq!(port(Flags::default(), 3), Ok(3));
+        assert_eq!(port(Flags { port: Some("4".into()), ..Flags::default() }, 3), Ok(4));
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let max_body = |text| load(Flags::default(), &[("ML_APP_MAX_BODY", text)]);
+        assert_eq!(max_body("512KiB").map(|config| config.max_body), Ok(512 * 1024));
+        assert_eq!(max_body("100").map(|config| config.max_body), Ok(100));
+        assert!(max_body("1.5MiB").is_err());
+        assert!(max_body("99999999999GiB").is_err());
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        let flags = Flags { host: Some("localhost".into()), ..Flags::default() };
+        let mistakes = load(flags, &[("PORT", "http"), ("ML_APP_WORKERS", "0")]);
+        assert_eq!(
+            mistakes,
+            Err(vec![
+                "--host: expected an IP address, but found `localhost`".to_owned(),
+                "PORT: expected a port from 0 to 65535, but found `http`".to_owned(),
+                "ML_APP_WORKERS: expected a number of threads from 1 to 1024, but found `0`"
+                    .to_owned(),
+            ])
+        );
+    }
+}

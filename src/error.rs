@@ -1,0 +1,137 @@
+//! What can go wrong with a request, by who must act. Knows no HTTP.
+
+use ml_app_model::{Mismatch, RunError};
+use std::fmt;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bytes do not have the format they claim.
+    #[error("{0}")]
+    Malformed(Faults),
+    /// The format is right, the values are not what the model takes.
+    #[error("{0}")]
+    Invalid(Faults),
+    #[error("expected content type {expected}, but found {found}")]
+    UnsupportedFormat { expected: String, found: String },
+    #[error("expected a client that accepts one of {offered}, but it accepts {wanted}")]
+    NotAcceptable { offered: String, wanted: String },
+    #[error("expected a body of at most {limit} bytes, but found more")]
+    TooLarge { limit: usize },
+    /// The client went away, or its connection broke, before the body was whole.
+    #[error("the body ended early: {0}")]
+    Interrupted(String),
+    #[error(transparent)]
+    Model(#[from] RunError),
+}
+
+/// One fault and its place.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Fault {
+    /// What was expected and what was found.
+    pub detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature: Option<String>,
+    /// Counted from 1, without a header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row: Option<usize>,
+    /// Line of the body, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// Byte of the line, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<u64>,
+}
+
+impl Fault {
+    pub fn new(detail: impl Into<String>) -> Fault {
+        Fault { detail: detail.into(), ..Fault::default() }
+    }
+
+    pub fn of(feature: &str, mismatch: &Mismatch) -> Fault {
+        Fault::new(mismatch.to_string()).feature(feature)
+    }
+
+    pub fn feature(self, feature: &str) -> Fault {
+        Fault { feature: Some(feature.to_owned()), ..self }
+    }
+
+    /// `row` is counted from 0.
+    pub fn row(self, row: usize) -> Fault {
+        Fault { row: Some(row + 1), ..self }
+    }
+
+    pub fn line(self, line: u64) -> Fault {
+        Fault { line: Some(line), ..self }
+    }
+
+    pub fn column(self, column: u64) -> Fault {
+        Fault { column: Some(column), ..self }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut place = vec![];
+        match (self.line, self.row) {
+            (Some(line), _) => place.push(format!("line {line}")),
+            (None, Some(row)) => place.push(format!("row {row}")),
+            (None, None) => {}
+        }
+        if let Some(column) = self.column {
+            place.push(format!("column {column}"));
+        }
+        if let Some(feature) = &self.feature {
+            place.push(format!("feature `{feature}`"));
+        }
+        if place.is_empty() {
+            return f.write_str(&self.detail);
+        }
+        write!(f, "{}: {}", place.join(", "), self.detail)
+    }
+}
+
+/// All faults found in one request; those past [`Faults::LISTED`] are only counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Faults {
+    pub listed: Vec<Fault>,
+    pub omitted: usize,
+}
+
+impl Faults {
+    /// A body of a million wrong cells must not make an answer of a hundred megabytes.
+    pub const LISTED: usize = 100;
+
+    pub fn push(&mut self, fault: Fault) {
+        if self.listed.len() < Faults::LISTED {
+            self.listed.push(fault);
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.listed.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.listed.len() + self.omitted
+    }
+}
+
+impl From<Fault> for Faults {
+    fn from(fault: Fault) -> Faults {
+        Faults { listed: vec![fault], omitted: 0 }
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(first) = self.listed.first() else { return f.write_str("no faults") };
+        write!(f, "{first}")?;
+        match self.len() - 1 {
+            0 => Ok(()),
+            1 => f.write_str(" (and 1 more fault)"),
+            more => write!(f, " (and {more} more faults)"),
+        }
+    }
+}

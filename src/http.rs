@@ -1,0 +1,97 @@
+//! The app: its routes, and what they share. The server, the tests and the benches all use
+//! [`app`]; the OpenAPI document is made from the routes it registers.
+
+pub mod docs;
+pub mod health;
+pub mod negotiate;
+pub mod openapi;
+pub mod predict;
+pub mod problem;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::{App, Error};
+use ml_app_model::Model;
+use once_cell::sync::OnceCell;
+use paperclip::actix::{OpenApiExt, web};
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct State {
+    pub model: Model,
+    /// Bytes of a request's body.
+    pub max_body: usize,
+    document: OnceCell<String>,
+}
+
+impl State {
+    pub fn new(model: Model, max_body: usize) -> State {
+        State { model, max_body, document: OnceCell::new() }
+    }
+
+    /// The OpenAPI document, once an [`app`] has been made.
+    pub fn document(&self) -> &str {
+        self.document.get().map_or("{}", String::as_str)
+    }
+}
+
+/// The service for one worker.
+pub fn app(
+    state: web::Data<State>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let app = App::new()
+        .wrap_fn(|mut request, service| {
+            // A HEAD is answered as the GET would be; actix sends no body then.
+            if request.method() == Method::HEAD {
+                request.head_mut().method = Method::GET;
+            }
+            service.call(request)
+        })
+        .wrap_api_with_spec(openapi::info(state.model.signature()))
+        .app_data(state.clone())
+        .configure(routes)
+        .default_service(actix_web::web::to(problem::not_found));
+    // All workers have the same routes: the first one's make the document.
+    if state.document.get().is_none() {
+        let app = app.with_raw_json_spec_v3(|app, operations| {
+            state.document.get_or_init(|| openapi::document(operations, &state.model));
+            app
+        });
+        return app.build();
+    }
+    app.build()
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            web::resource("/predict")
+                .route(web::get().to(predict::predict_query))
+                .route(web::post().to(predict::predict))
+                .default_service(problem::method_not_allowed("GET, HEAD, POST")),
+        )
+        .service(
+            web::resource("/predict_file")
+                .route(web::post().to(predict::predict_file))
+                .default_service(problem::method_not_allowed("POST")),
+        )
+        .service(page("/healthz").route(web::get().to(health::live)))
+        .service(page("/readyz").route(web::get().to(health::ready)))
+        .service(page("/openapi.json").route(web::get().to(docs::document)))
+        .service(page("/apidocs").route(web::get().to(docs::page)))
+        .service(page("/apidocs/{asset:.*}").route(web::get().to(docs::asset)))
+        .service(page("/").route(web::get().to(docs::index)));
+}
+
+fn page(path: &str) -> web::Resource {
+    web::resource(path)
+}

@@ -1,0 +1,114 @@
+//! The Swagger page and the document it shows. Every asset is in the binary.
+
+use crate::http::State;
+use crate::http::problem;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, Responder, web};
+use flate2::read::GzDecoder;
+use paperclip::actix::api_v2_operation;
+use std::io::Read;
+
+/// The OpenAPI document.
+#[api_v2_operation(operation_id = "openapi", tags("documentation"))]
+pub async fn document(state: web::Data<State>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(state.document().to_owned())
+}
+
+/// This page.
+#[api_v2_operation(operation_id = "apidocs", tags("documentation"))]
+pub async fn page(state: web::Data<State>) -> HttpResponse {
+    html(format!(
+        r##"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="apidocs/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<noscript>This page needs JavaScript; <a href="openapi.json">the document</a> does not.</noscript>
+<script src="apidocs/swagger-ui-bundle.js"></script>
+<script>
+SwaggerUIBundle({{
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  displayRequestDuration: true,
+  tryItOutEnabled: true,
+  validatorUrl: null
+}});
+</script>
+</body>
+</html>
+"##,
+        title = escaped(&state.model.signature().name),
+    ))
+}
+
+/// The way to the Swagger page.
+///
+/// Not a redirect: load balancers ask for `/` and want a 200.
+#[api_v2_operation(operation_id = "index", tags("documentation"))]
+pub async fn index(state: web::Data<State>) -> HttpResponse {
+    html(format!(
+        r##"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="0; url=apidocs">
+<title>{title}</title>
+</head>
+<body><a href="apidocs">{title}: the API and its documentation</a></body>
+</html>
+"##,
+        title = escaped(&state.model.signature().name),
+    ))
+}
+
+/// A file of the Swagger page.
+#[api_v2_operation(skip)]
+pub async fn asset(request: HttpRequest) -> HttpResponse {
+    let (content_type, gzip): (_, &'static [u8]) = match request.match_info().query("asset") {
+        "swagger-ui.css" => {
+            ("text/css", include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz")))
+        }
+        "swagger-ui-bundle.js" => (
+            "text/javascript",
+            include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz")),
+        ),
+        _ => return problem::not_found(request.clone()).await.respond_to(&request),
+    };
+    let mut response = HttpResponse::Ok();
+    response.content_type(content_type).insert_header((header::VARY, "accept-encoding"));
+    if accepts_gzip(&request) {
+        return response.insert_header((header::CONTENT_ENCODING, "gzip")).body(gzip);
+    }
+    let mut plain = vec![];
+    match GzDecoder::new(gzip).read_to_end(&mut plain) {
+        Ok(_) => response.body(plain),
+        Err(error) => {
+            log::error!("an embedded asset cannot be inflated: {error}");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
+
+fn accepts_gzip(request: &HttpRequest) -> bool {
+    let Some(accepted) = request.headers().get(header::ACCEPT_ENCODING) else { return false };
+    accepted.to_str().unwrap_or_default().split(',').any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
+        let refused = weight.trim().trim_start_matches("q=").parse() == Ok(0.0);
+        matches!(name.trim(), "gzip" | "*") && !refused
+    })
+}
+
+fn html(text: String) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(text)
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}

@@ -1,0 +1,515 @@
+//! The OpenAPI document: paperclip tells which operations the routes have, the model's signature
+//! tells what goes in and out, and the model itself answers the examples.
+
+use crate::error::Faults;
+use crate::http::negotiate::Format;
+use crate::http::problem;
+use crate::protocol::answer::Answer;
+use ml_app_model::{Datatype, Feature, Kind, Model, Signature, Task, TensorSpec, Tensors};
+use paperclip::v2::models::{DefaultApiRaw, Info};
+use serde_json::{Map, Value, json};
+
+/// Title, version and description, before any route is known.
+pub fn info(signature: &Signature) -> DefaultApiRaw {
+    DefaultApiRaw {
+        info: Info {
+            title: signature.name.clone(),
+            version: signature.version.clone(),
+            description: Some(description(signature)),
+            ..Info::default()
+        },
+        ..DefaultApiRaw::default()
+    }
+}
+
+/// Completes the document paperclip made of the routes.
+pub fn document(mut operations: Value, model: &Model) -> String {
+    let describe = Describe { model, signature: model.signature() };
+    for (_, methods) in members(&mut operations["paths"]) {
+        for (_, operation) in members(methods) {
+            let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+            for (key, value) in describe.operation(&id) {
+                operation[key] = value;
+            }
+        }
+    }
+    operations["components"] = json!({ "schemas": describe.schemas() });
+    operations["tags"] = json!([
+        { "name": "prediction", "description": "Rows of named features in, predictions out." },
+        { "name": "health", "description": "For the probes of Kubernetes and load balancers." },
+        { "name": "documentation" },
+    ]);
+    operations.to_string()
+}
+
+fn members(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
+    value.as_object_mut().into_iter().flatten()
+}
+
+fn description(signature: &Signature) -> String {
+    let mut parts: Vec<String> = signature.description.iter().cloned().collect();
+    if !signature.class_meanings.is_empty() {
+        let classes: Vec<String> = signature
+            .class_meanings
+            .iter()
+            .map(|(class, meaning)| format!("`{class}`: {meaning}"))
+            .collect();
+        parts.push(format!("Classes: {}.", classes.join(", ")));
+    }
+    if !signature.metrics.is_empty() {
+        let metrics: Vec<String> =
+            signature.metrics.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        parts.push(format!("Measured on held-out data: {}.", metrics.join(", ")));
+    }
+    parts.join("\n\n")
+}
+
+struct Describe<'a> {
+    model: &'a Model,
+    signature: &'a Signature,
+}
+
+type Members = Vec<(&'static str, Value)>;
+
+impl Describe<'_> {
+    /// What paperclip cannot know of an operation.
+    fn operation(&self, id: &str) -> Members {
+        match id {
+            "predict_query" => vec![
+                ("parameters", self.signature.features.iter().map(parameter).collect()),
+                ("responses", self.responses(&[(Format::Json, "Prediction")], &[406, 422])),
+            ],
+            "predict" => vec![
+                ("requestBody", self.predict_body()),
+                (
+                    "responses",
+                    self.responses(
+                        &[
+                            (Format::Json, "Answer"),
+                            (Format::Csv, "Table"),
+                            (Format::Ndjson, "Lines"),
+                        ],
+                        &[400, 406, 413, 415, 422],
+                    ),
+                ),
+            ],
+            "predict_file" => vec![
+                ("requestBody", file_body()),
+                ("responses", {
+                    let mut responses = self.responses(
+                        &[
+                            (Format::Json, "Predictions"),
+                            (Format::Csv, "Table"),
+                            (Format::Ndjson, "Lines"),
+                        ],
+                        &[400, 406, 413, 415, 422],
+                    );
+                    responses["200"]["headers"] = ignored_columns();
+                    responses
+                }),
+            ],
+            "live" => vec![("responses", flag("live", "The process answers."))],
+            "ready" => vec![("responses", flag("ready", "The model is loaded and has answered."))],
+            "openapi" => vec![(
+                "responses",
+                content(
+                    "This document.",
+                    json!({ "application/json": { "schema": { "type": "object" } } }),
+                ),
+            )],
+            "apidocs" | "index" => vec![(
+                "responses",
+                content("A page.", json!({ "text/html": { "schema": { "type": "string" } } })),
+            )],
+            _ => vec![],
+        }
+    }
+
+    fn schemas(&self) -> Value {
+        let features = &self.signature.features;
+        let names: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
+        let values: Map<String, Value> =
+            features.iter().map(|feature| (feature.name.clone(), schema(feature))).collect();
+        let lists: Map<String, Value> = features
+            .iter()
+            .map(|feature| {
+                let list = json!({ "type": "array", "minItems": 1, "items": schema(feature) });
+                (feature.name.clone(), list)
+            })
+            .collect();
+        json!({
+            "Row": {
+                "type": "object",
+                "description": "The features of one row.",
+                "properties": values,
+                "required": names,
+                "additionalProperties": false,
+            },
+            "Columns": {
+                "type": "object",
+                "description": "For each feature its values, all of one length.",
+                "properties": lists,
+                "required": names,
+                "additionalProperties": false,
+            },
+            "Prediction": self.prediction(&|schema| schema),
+            "Predictions": {
+                "type": "array",
+                "description": "A prediction for each row, in the order of the rows.",
+                "items": reference("Prediction"),
+            },
+            "PredictionColumns": self.prediction(&|schema| json!({ "type": "array", "items": schema })),
+            "Answer": {
+                "description": "In the shape of the question.",
+                "oneOf": [reference("Prediction"), reference("Predictions"), reference("PredictionColumns")],
+            },
+            "Table": {
+                "type": "string",
+                "description": "The rows of the question with the prediction appended.",
+            },
+            "Lines": {
+                "type": "string",
+                "description": "A `Prediction` on each line, in the order of the rows.",
+            },
+            "Problem": problem_schema(),
+        })
+    }
+
+    /// `wrap` makes the schema of a value that of what stands in its place.
+    fn prediction(&self, wrap: &dyn Fn(Value) -> Value) -> Value {
+        let outputs = &self.signature.outputs;
+        let mut properties = Map::new();
+        match &self.signature.task {
+            Task::Classification { label, scores, classes } => {
+                properties.insert("prediction".into(), wrap(self.label(&outputs[*label])));
+                let score = element(outputs[*scores].datatype);
+                let scores: Map<String, Value> =
+                    classes.iter().map(|class| (class.clone(), wrap(score.clone()))).collect();
+                let scores = json!({
+                    "type": "object",
+                    "description": "By class.",
+                    "properties": scores,
+                    "required": classes,
+                    "additionalProperties": false,
+                });
+                properties.insert("probabilities".into(), scores);
+            }
+            Task::Other if outputs.len() == 1 => {
+                properties.insert("prediction".into(), wrap(output(&outputs[0])));
+            }
+            Task::Other => {
+                let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
+                let values: Map<String, Value> =
+                    outputs.iter().map(|spec| (spec.name.clone(), wrap(output(spec)))).collect();
+                let values = json!({
+                    "type": "object",
+                    "properties": values,
+                    "required": names,
+                    "additionalProperties": false,
+                });
+                properties.insert("prediction".into(), values);
+            }
+        }
+        let required: Vec<&String> = properties.keys().collect();
+        json!({
+            "type": "object",
+            "required": required,
+            "properties": properties,
+            "additionalProperties": false,
+        })
+    }
+
+    fn label(&self, spec: &TensorSpec) -> Value {
+        let mut schema = element(spec.datatype);
+        let meanings: Vec<String> = self
+            .signature
+            .class_meanings
+            .iter()
+            .map(|(class, meaning)| format!("{class}: {meaning}"))
+            .collect();
+        if !meanings.is_empty() {
+            schema["description"] = json!(meanings.join(", "));
+        }
+        schema
+    }
+
+    fn predict_body(&self) -> Value {
+        let row = example_row(self.signature);
+        let columns: Map<String, Value> =
+            row.iter().map(|(name, value)| (name.clone(), json!([value, value]))).collect();
+        let csv = example_csv(self.signature);
+        let line = Value::from(row.clone()).to_string();
+        json!({
+            "required": true,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "oneOf": [
+                            reference("Row"),
+                            { "type": "array", "minItems": 1, "items": reference("Row") },
+                            reference("Columns"),
+                        ],
+                    },
+                    "examples": {
+                        "row": { "summary": "One row", "value": row },
+                        "rows": { "summary": "Rows", "value": [row, row] },
+                        "columns": { "summary": "Columns", "value": columns },
+                    },
+                },
+                "text/csv": {
+                    "schema": { "type": "string", "description": "A header row that names the columns, then the rows." },
+                    "example": csv,
+                },
+                "application/x-ndjson": {
+                    "schema": { "type": "string", "description": "A `Row` on each line." },
+                    "example": format!("{line}\n{line}\n"),
+                },
+            },
+        })
+    }
+
+    /// 200 in some formats, and problems.
+    fn responses(&self, formats: &[(Format, &str)], problems: &[u16]) -> Value {
+        let mut body = Map::new();
+        for (format, schema) in formats {
+            let mut media = json!({ "schema": reference(schema) });
+            if let Some(example) = self.answer(*format, schema) {
+                media["example"] = example;
+            }
+            body.insert(format.media_type().to_owned(), media);
+        }
+        let mut responses = content("Predictions.", Value::from(body));
+        for status in problems {
+            let description = match status {
+                400 => "The body is not what it claims to be, or ended early.",
+                406 => "None of the formats that `Accept` asks for can be given.",
+                413 => "The body is larger than this server takes.",
+                415 => "The body is in a format that cannot be read.",
+                _ => "Features are missing, unknown, or have values that do not fit.",
+            };
+            responses[status.to_string()] = json!({
+                "description": description,
+                "content": { problem::CONTENT_TYPE: { "schema": reference("Problem") } },
+            });
+        }
+        responses
+    }
+
+    /// What the model answers to the example.
+    fn answer(&self, format: Format, schema: &str) -> Option<Value> {
+        let csv = example_csv(self.signature);
+        let (outputs, csv) = self.run(&csv).zip(Some(csv))?;
+        let answer = Answer::new(self.signature, &outputs);
+        let mut text = vec![];
+        match format {
+            Format::Csv => text = crate::protocol::csv::append(csv.as_bytes(), &answer).ok()?,
+            Format::Json | Format::Ndjson => answer.object(&mut text, 0),
+        }
+        let text = String::from_utf8(text).ok()?;
+        match (format, schema) {
+            (Format::Json, "Predictions") => {
+                Some(json!([serde_json::from_str::<Value>(&text).ok()?]))
+            }
+            (Format::Json, _) => serde_json::from_str(&text).ok(),
+            (Format::Csv, _) => Some(json!(text)),
+            (Format::Ndjson, _) => Some(json!(text + "\n")),
+        }
+    }
+
+    fn run(&self, csv: &str) -> Option<Tensors> {
+        let (inputs, _) = crate::protocol::csv::decode(csv.as_bytes(), self.signature).ok()?;
+        self.model.run(inputs).ok()
+    }
+}
+
+fn example_row(signature: &Signature) -> Map<String, Value> {
+    let features = signature.features.iter();
+    features.map(|feature| (feature.name.clone(), feature.example.clone())).collect()
+}
+
+fn example_csv(signature: &Signature) -> String {
+    let quoted = |text: String| match text.contains([',', '"', '\n']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text,
+    };
+    let names = signature.features.iter().map(|feature| quoted(feature.name.clone()));
+    let cells = signature.features.iter().map(|feature| match &feature.example {
+        Value::String(text) => quoted(text.clone()),
+        Value::Null => String::new(),
+        other => quoted(other.to_string()),
+    });
+    format!("{}\n{}\n", names.collect::<Vec<_>>().join(","), cells.collect::<Vec<_>>().join(","))
+}
+
+fn parameter(feature: &Feature) -> Value {
+    let mut parameter = json!({
+        "name": feature.name,
+        "in": "query",
+        "required": true,
+    });
+    if let Some(summary) = feature.summary() {
+        parameter["description"] = json!(summary);
+    }
+    if feature.is_scalar() {
+        let mut schema = schema(feature);
+        if let Some(schema) = schema.as_object_mut() {
+            // A query has no null, and the description stands beside it.
+            schema.remove("nullable");
+            schema.remove("description");
+            schema.remove("example");
+        }
+        parameter["schema"] = schema;
+        parameter["example"] = feature.example.clone();
+    } else {
+        parameter["content"] = json!({
+            "application/json": { "schema": schema(feature), "example": feature.example },
+        });
+    }
+    parameter
+}
+
+/// The schema of one row's value of a feature.
+fn schema(feature: &Feature) -> Value {
+    let datatype = match feature.kind {
+        Kind::String => Datatype::String,
+        Kind::Boolean => Datatype::Bool,
+        Kind::Integer | Kind::Number => feature.datatype,
+    };
+    let mut schema = match feature.kind {
+        // Doubles, and so JSON numbers, tell integers apart up to 2^53.
+        Kind::Integer if datatype.is_float() => {
+            json!({ "type": "integer", "minimum": -(1_i64 << 53), "maximum": 1_i64 << 53 })
+        }
+        _ => element(datatype),
+    };
+    if feature.datatype.is_float() {
+        schema["nullable"] = json!(true);
+    }
+    let mut schema = feature.shape.iter().rev().fold(schema, array);
+    if let Some(summary) = feature.summary() {
+        schema["description"] = json!(summary);
+    }
+    if let (Some(minimum), Some(maximum)) = (feature.minimum, feature.maximum) {
+        schema["x-training-range"] = json!([minimum, maximum]);
+    }
+    schema["example"] = feature.example.clone();
+    schema
+}
+
+/// The schema of an output's value for one row.
+fn output(spec: &TensorSpec) -> Value {
+    match spec.shape.as_slice() {
+        [] | [_] | [_, Some(1)] => element(spec.datatype),
+        [_, rest @ ..] => rest.iter().rev().fold(element(spec.datatype), array),
+    }
+}
+
+fn array(items: Value, len: &Option<usize>) -> Value {
+    match len {
+        Some(len) => {
+            json!({ "type": "array", "minItems": len, "maxItems": len, "items": items })
+        }
+        None => json!({ "type": "array", "items": items }),
+    }
+}
+
+/// The schema of one element; a float that is not finite is `null`.
+fn element(datatype: Datatype) -> Value {
+    let integer = |minimum: Value, maximum: Value| json!({ "type": "integer", "minimum": minimum, "maximum": maximum });
+    match datatype {
+        Datatype::Bool => json!({ "type": "boolean" }),
+        Datatype::String => json!({ "type": "string" }),
+        Datatype::Float32 => json!({
+            "type": "number", "format": "float", "nullable": true,
+            "minimum": f64::from(f32::MIN), "maximum": f64::from(f32::MAX),
+        }),
+        Datatype::Float64 => json!({ "type": "number", "format": "double", "nullable": true }),
+        Datatype::Uint8 => integer(json!(u8::MIN), json!(u8::MAX)),
+        Datatype::Uint16 => integer(json!(u16::MIN), json!(u16::MAX)),
+        Datatype::Uint32 => integer(json!(u32::MIN), json!(u32::MAX)),
+        Datatype::Uint64 => integer(json!(u64::MIN), json!(u64::MAX)),
+        Datatype::Int8 => integer(json!(i8::MIN), json!(i8::MAX)),
+        Datatype::Int16 => integer(json!(i16::MIN), json!(i16::MAX)),
+        Datatype::Int32 => integer(json!(i32::MIN), json!(i32::MAX)),
+        Datatype::Int64 => integer(json!(i64::MIN), json!(i64::MAX)),
+    }
+}
+
+fn file_body() -> Value {
+    json!({
+        "required": true,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A CSV whose first row names the columns.",
+                        },
+                    },
+                    "required": ["file"],
+                },
+            },
+        },
+    })
+}
+
+fn ignored_columns() -> Value {
+    json!({
+        "Ignored-Columns": {
+            "description": "Columns of the file that are no feature, where there are any: quoted names, separated by commas.",
+            "schema": { "type": "string" },
+        },
+    })
+}
+
+fn problem_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "What was wrong (RFC 9457).",
+        "properties": {
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string", "description": "The first fault, with its place." },
+            "errors": {
+                "type": "array",
+                "description": format!("Every fault found, the first {} of them.", Faults::LISTED),
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "detail": { "type": "string", "description": "What was expected, and what was found." },
+                        "feature": { "type": "string" },
+                        "row": { "type": "integer", "description": "Counted from 1, without a header." },
+                        "line": { "type": "integer", "description": "Line of the body, counted from 1." },
+                        "column": { "type": "integer", "description": "Byte of the line, counted from 1." },
+                    },
+                    "required": ["detail"],
+                },
+            },
+            "errors_omitted": { "type": "integer", "description": "Faults found beyond those listed." },
+        },
+        "required": ["title", "status", "detail"],
+    })
+}
+
+fn flag(name: &str, description: &str) -> Value {
+    let schema = json!({
+        "type": "object",
+        "properties": { name: { "type": "boolean" } },
+        "required": [name],
+    });
+    content(
+        description,
+        json!({ "application/json": { "schema": schema, "example": { name: true } } }),
+    )
+}
+
+fn content(description: &str, content: Value) -> Value {
+    json!({ "200": { "description": description, "content": content } })
+}
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}

@@ -1,0 +1,11 @@
+//! `ml-app`: see [`ml_app::cli`] for the commands.
+
+use clap::Parser;
+use ml_app::cli::Cli;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,actix=warn"))
+        .init();
+    Cli::parse().run()
+}

@@ -1,0 +1,197 @@
+//! Named features as CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)): a header row that
+//! names the columns, in any order. Columns that are no feature are ignored, and told. An empty
+//! cell is a missing value; a cell of an array feature is JSON.
+
+use crate::error::{Error, Fault, Faults};
+use crate::protocol::answer::Answer;
+use crate::protocol::features::{Reader, expected};
+use csv::{ByteRecord, ReaderBuilder};
+use ml_app_model::tensors::excerpt;
+use ml_app_model::{Signature, Tensors};
+use std::io::{self, Read};
+
+/// A CSV being read: the header is, the records are to come.
+#[derive(Debug)]
+pub struct Table<R> {
+    records: csv::Reader<R>,
+    header: ByteRecord,
+    /// The feature each column holds.
+    features: Vec<Option<usize>>,
+    /// Names of the columns that are no feature.
+    pub ignored: Vec<String>,
+}
+
+impl<R: Read> Table<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`] where there is none, [`Error::Invalid`] where it lacks features or
+    /// names one twice.
+    pub fn new(source: R, signature: &Signature) -> Result<Table<R>, Error> {
+        let mut records = ReaderBuilder::new().flexible(true).from_reader(source);
+        let header = records.byte_headers().map_err(interrupted)?.clone();
+        if header.is_empty() {
+            let detail = "expected a header row that names the columns, but found an empty body";
+            return Err(Error::Malformed(Fault::new(detail).into()));
+        }
+        let mut faults = Faults::default();
+        let mut ignored = vec![];
+        let mut given = vec![false; signature.features.len()];
+        let mut features = vec![];
+        for name in &header {
+            let name = String::from_utf8_lossy(name);
+            let feature = signature.feature(&name);
+            match feature {
+                None => ignored.push(name.into_owned()),
+                Some(feature) if std::mem::replace(&mut given[feature], true) => {
+                    let detail = "expected one column of this name, but found a second";
+                    faults.push(Fault::new(detail).feature(&name).line(1));
+                }
+                Some(_) => {}
+            }
+            features.push(feature);
+        }
+        for (feature, _) in signature.features.iter().zip(given).filter(|(_, given)| !given) {
+            let found = match ignored
+                .iter()
+                .find(|name| signature.nearest_feature(name) == Some(feature.name.as_str()))
+            {
+                Some(near) => format!("`{}`", excerpt(near)),
+                None => "no such column".to_owned(),
+            };
+            let detail = format!(
+                "expected a column of this name, each {}, but found {found}",
+                expected(feature)
+            );
+            faults.push(Fault::new(detail).feature(&feature.name).line(1));
+        }
+        if !faults.is_empty() {
+            return Err(Error::Invalid(faults));
+        }
+        Ok(Table { records, header, features, ignored })
+    }
+
+    pub fn header(&self) -> &ByteRecord {
+        &self.header
+    }
+
+    /// Reads the next record into `record` and, as a row, into `reader`; `false` at the end.
+    ///
+    /// # Errors
+    ///
+    /// Where the source cannot be read. Faults of the record itself go to `reader`.
+    pub fn read(&mut self, record: &mut ByteRecord, reader: &mut Reader<'_>) -> io::Result<bool> {
+        if !self.records.read_byte_record(record).map_err(csv_io)? {
+            return Ok(false);
+        }
+        let line = record.position().map_or(0, csv::Position::line);
+        reader.start_record(line);
+        if record.len() != self.features.len() {
+            let detail = format!(
+                "expected {} columns, as in the header, but found {}",
+                self.features.len(),
+                record.len()
+            );
+            reader.push_fault(Fault::new(detail).line(line).row(reader.len() - 1));
+            return Ok(true);
+        }
+        for (cell, feature) in record.iter().zip(&self.features) {
+            let Some(feature) = *feature else { continue };
+            match std::str::from_utf8(cell) {
+                Ok(text) => reader.text(feature, text),
+                Err(_) => {
+                    let found = format!("`{}`", excerpt(&String::from_utf8_lossy(cell)));
+                    reader.fault(feature, &ml_app_model::Mismatch::new("UTF-8", found));
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// All rows of a CSV, and the names of the columns that were ignored.
+///
+/// # Errors
+///
+/// As [`Table::new`], and [`Error::Invalid`] with every fault found in the records.
+pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Vec<String>), Error> {
+    let mut table = Table::new(body, signature)?;
+    let mut reader = Reader::new(signature);
+    let mut record = ByteRecord::new();
+    while table.read(&mut record, &mut reader).map_err(|error| interrupted(error.into()))? {}
+    Ok((reader.finish()?, table.ignored))
+}
+
+/// The records of `body`, which has been decoded, with the answer appended to each.
+pub fn append(body: &[u8], answer: &Answer<'_>) -> Result<Vec<u8>, Error> {
+    let table = Table::new(body, answer.signature())?;
+    let mut writer = Writer::new(Vec::with_capacity(body.len() * 2), answer.signature());
+    let header = table.header().clone();
+    let written = writer.header(&header).and_then(|()| {
+        table
+            .records
+            .into_byte_records()
+            .enumerate()
+            .try_for_each(|(row, record)| writer.record(&record.map_err(csv_io)?, answer, row))
+    });
+    written.and_then(|()| writer.finish()).map_err(|error| interrupted(error.into()))
+}
+
+/// Writes records, each with its answer.
+#[derive(Debug)]
+pub struct Writer<W: io::Write> {
+    records: csv::Writer<W>,
+    names: Vec<String>,
+    cell: Vec<u8>,
+}
+
+impl<W: io::Write> Writer<W> {
+    pub fn new(target: W, signature: &Signature) -> Writer<W> {
+        let names = Answer::columns(signature);
+        Writer { records: csv::Writer::from_writer(target), names, cell: vec![] }
+    }
+
+    pub fn header(&mut self, header: &ByteRecord) -> io::Result<()> {
+        for name in header {
+            self.records.write_field(name).map_err(csv_io)?;
+        }
+        for name in &self.names {
+            self.records.write_field(name).map_err(csv_io)?;
+        }
+        self.records.write_record(None::<&[u8]>).map_err(csv_io)
+    }
+
+    /// `row` is that of `answer`.
+    pub fn record(
+        &mut self,
+        record: &ByteRecord,
+        answer: &Answer<'_>,
+        row: usize,
+    ) -> io::Result<()> {
+        for cell in record {
+            self.records.write_field(cell).map_err(csv_io)?;
+        }
+        for column in 0..self.names.len() {
+            self.cell.clear();
+            answer.cell(&mut self.cell, row, column);
+            self.records.write_field(&self.cell).map_err(csv_io)?;
+        }
+        self.records.write_record(None::<&[u8]>).map_err(csv_io)
+    }
+
+    pub fn finish(self) -> io::Result<W> {
+        self.records.into_inner().map_err(|error| error.into_error())
+    }
+}
+
+fn csv_io(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+fn interrupted(error: csv::Error) -> Error {
+    Error::Interrupted(csv_io(error).to_string())
+}

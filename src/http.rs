@@ -93,5 +93,5 @@ fn routes(config: &mut web::ServiceConfig) {
 }
 
 fn page(path: &str) -> web::Resource {
-    web::resource(path)
+    web::resource(path).default_service(problem::method_not_allowed("GET, HEAD"))
 }

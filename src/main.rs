@@ -5,7 +5,9 @@ use ml_app::cli::Cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,actix=warn"))
-        .init();
+    env_logger::Builder::from_env(
+        env_logger::Env::default().default_filter_or("info,actix=warn,tract_onnx=error"),
+    )
+    .init();
     Cli::parse().run()
 }

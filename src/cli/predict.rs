@@ -1,15 +1,244 @@
+//! Scores a file in constant memory: read a batch of rows, run, write, and again.
+
 use crate::cli::ModelArg;
+use crate::error::Error;
+use crate::protocol::answer::Answer;
+use crate::protocol::csv::{Table, Writer};
+use crate::protocol::features::Reader;
+use anyhow::{Context, anyhow, bail};
+use clap::ValueEnum;
+use csv::ByteRecord;
+use indicatif::{ProgressBar, ProgressStyle};
+use ml_app_model::Model;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Rows read before they are run: enough to amortise a run, little enough to stay in cache.
+const BATCH: usize = 4096;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// CSV with a header row, or NDJSON; `-` for standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Write here instead of to standard output; the file appears once it is whole
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Format of the input and the output [default: by the file's name, else CSV]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
     #[command(flatten)]
     model: ModelArg,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Csv,
+    Ndjson,
+}
+
 impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let _ = self.model;
-        Ok(ExitCode::SUCCESS)
+        let model = self.model.open()?.load()?;
+        let (input, progress) = open(&self.file)?;
+        let format = self.format.unwrap_or_else(|| format_of(&self.file));
+        let scored = match &self.output {
+            Some(path) => write_whole(path, |file| score(&model, format, input, file)),
+            None => score(&model, format, input, io::stdout().lock()),
+        };
+        progress.finish_and_clear();
+        let name = self.file.display();
+        match scored {
+            Ok(rows) => {
+                log::info!("{rows} rows scored");
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(Failure::Rows(Error::Malformed(faults) | Error::Invalid(faults))) => {
+                for fault in &faults.listed {
+                    eprintln!("error: {name}: {fault}");
+                }
+                if faults.omitted > 0 {
+                    eprintln!("error: {name}: {} more faults", faults.omitted);
+                }
+                Ok(ExitCode::FAILURE)
+            }
+            Err(Failure::Rows(error)) => Err(anyhow!("{name}: {error}")),
+            // Whoever read the output has had enough, as `head` does.
+            Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(Failure::Io(error)) => Err(anyhow!("{name}: {error}")),
+        }
     }
+}
+
+/// Why rows could not be scored.
+enum Failure {
+    Rows(Error),
+    Io(io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Rows(error)
+    }
+}
+
+impl From<ml_app_model::RunError> for Failure {
+    fn from(error: ml_app_model::RunError) -> Failure {
+        Failure::Rows(error.into())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Io(error)
+    }
+}
+
+/// The file, which moves a bar on a terminal while it is read.
+fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead>, ProgressBar)> {
+    if path == Path::new("-") {
+        return Ok((Box::new(io::stdin().lock()), ProgressBar::hidden()));
+    }
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+    let (metadata, file) = opened.with_context(|| format!("cannot read {}", path.display()))?;
+    if metadata.is_dir() {
+        bail!("cannot read {}: it is a directory", path.display());
+    }
+    let progress = match io::stderr().is_terminal() && metadata.is_file() {
+        true => ProgressBar::new(metadata.len()),
+        false => ProgressBar::hidden(),
+    };
+    progress.set_style(ProgressStyle::with_template(
+        "{wide_bar} {percent}% {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
+    )?);
+    Ok((Box::new(BufReader::with_capacity(1 << 16, progress.wrap_read(file))), progress))
+}
+
+fn format_of(path: &Path) -> Format {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("ndjson" | "jsonl") => Format::Ndjson,
+        _ => Format::Csv,
+    }
+}
+
+/// Writes beside `path` and moves there what was written to the end.
+fn write_whole<T>(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(format!(".{}.partial", std::process::id()));
+    let partial = PathBuf::from(partial);
+    let place = |error: io::Error| {
+        Failure::Io(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    };
+    let mut file = File::create(&partial).map_err(place)?;
+    let written = write(&mut file).and_then(|done| {
+        file.sync_all().and_then(|()| fs::rename(&partial, path)).map_err(place).map(|()| done)
+    });
+    if written.is_err() {
+        // The error at hand tells more than one of cleaning up after it.
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
+/// Scores `input` and tells how many rows that were.
+fn score(
+    model: &Model,
+    format: Format,
+    input: impl BufRead,
+    output: impl Write,
+) -> Result<usize, Failure> {
+    let output = BufWriter::with_capacity(1 << 16, output);
+    match format {
+        Format::Csv => score_csv(model, input, output),
+        Format::Ndjson => score_ndjson(model, input, output),
+    }
+}
+
+fn score_csv(model: &Model, input: impl Read, output: impl Write) -> Result<usize, Failure> {
+    let signature = model.signature();
+    let mut table = Table::new(input, signature)?;
+    if !table.ignored.is_empty() {
+        log::info!("columns that are no feature: {}", table.ignored.join(", "));
+    }
+    let mut writer = Writer::new(output, signature);
+    writer.header(table.header())?;
+    let mut records = vec![ByteRecord::new(); BATCH];
+    let mut reader = Reader::new(signature);
+    loop {
+        while reader.len() < BATCH && table.read(&mut records[reader.len()], &mut reader)? {}
+        let rows = reader.len();
+        if rows == 0 {
+            break;
+        }
+        let Some(inputs) = reader.batch()? else { continue };
+        let outputs = model.run(inputs)?;
+        let answer = Answer::new(signature, &outputs);
+        for (row, record) in records[..rows].iter().enumerate() {
+            writer.record(record, &answer, row)?;
+        }
+    }
+    let total = reader.finish()?;
+    writer.finish()?.flush()?;
+    Ok(total)
+}
+
+fn score_ndjson(
+    model: &Model,
+    mut input: impl BufRead,
+    mut output: impl Write,
+) -> Result<usize, Failure> {
+    let signature = model.signature();
+    let mut reader = Reader::new(signature);
+    let mut lines: Vec<Vec<u8>> = vec![];
+    let mut line = vec![];
+    let mut number = 0;
+    let mut answered = vec![];
+    loop {
+        lines.clear();
+        while lines.len() < BATCH {
+            line.clear();
+            if input.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            number += 1;
+            let text = line.trim_ascii();
+            if !text.is_empty() {
+                reader.line(number, text);
+                lines.push(text.to_vec());
+            }
+        }
+        if lines.is_empty() {
+            break;
+        }
+        let Some(inputs) = reader.batch()? else { continue };
+        let outputs = model.run(inputs)?;
+        let answer = Answer::new(signature, &outputs);
+        for (row, line) in lines.iter().enumerate() {
+            answered.clear();
+            answer.object(&mut answered, row);
+            output.write_all(&spliced(line, &answered))?;
+        }
+    }
+    let total = reader.finish()?;
+    output.flush()?;
+    Ok(total)
+}
+
+/// Two JSON objects as one, on a line.
+fn spliced(object: &[u8], more: &[u8]) -> Vec<u8> {
+    let open = object.trim_ascii().strip_suffix(b"}").unwrap_or(object).trim_ascii_end();
+    let mut line = open.to_vec();
+    if !open.ends_with(b"{") {
+        line.push(b',');
+    }
+    line.extend_from_slice(more.strip_prefix(b"{").unwrap_or(more));
+    line.push(b'\n');
+    line
 }

@@ -4,8 +4,11 @@ use crate::http::State;
 use crate::server;
 use ml_app_model::Signature;
 use paperclip::actix::web::Data;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
+use std::task::Poll;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -25,8 +28,13 @@ impl Args {
         let state = Data::new(State::new(model, config.max_body));
         actix_web::rt::System::new().block_on(async {
             let (server, address) = server::bind(&config, state.clone())?;
-            announce(state.model.signature(), address);
-            server.await?;
+            let mut server = pin!(server);
+            // Polled once, it handles signals; whoever reads the announcement may send one.
+            let stopped = poll_fn(|context| Poll::Ready(server.as_mut().poll(context))).await;
+            if stopped.is_pending() {
+                announce(state.model.signature(), address);
+                server.await?;
+            }
             log::info!("stopped");
             Ok(ExitCode::SUCCESS)
         })

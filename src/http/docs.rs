@@ -8,13 +8,13 @@ use flate2::read::GzDecoder;
 use paperclip::actix::api_v2_operation;
 use std::io::Read;
 
-/// The OpenAPI document.
+/// The OpenAPI document
 #[api_v2_operation(operation_id = "openapi", tags("documentation"))]
 pub async fn document(state: web::Data<State>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(state.document().to_owned())
 }
 
-/// This page.
+/// The Swagger page
 #[api_v2_operation(operation_id = "apidocs", tags("documentation"))]
 pub async fn page(state: web::Data<State>) -> HttpResponse {
     html(format!(
@@ -48,7 +48,7 @@ SwaggerUIBundle({{
     ))
 }
 
-/// The way to the Swagger page.
+/// The way to the Swagger page
 ///
 /// Not a redirect: load balancers ask for `/` and want a 200.
 #[api_v2_operation(operation_id = "index", tags("documentation"))]

@@ -3,13 +3,13 @@
 use actix_web::HttpResponse;
 use paperclip::actix::api_v2_operation;
 
-/// Does the process answer?
+/// Liveness: does the process answer?
 #[api_v2_operation(operation_id = "live", tags("health"))]
 pub async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "live": true }))
 }
 
-/// Can the model answer?
+/// Readiness: can the model answer?
 ///
 /// The socket opens only after the model has answered a first prediction.
 #[api_v2_operation(operation_id = "ready", tags("health"))]

@@ -31,6 +31,11 @@ pub fn document(mut operations: Value, model: &Model) -> String {
             for (key, value) in describe.operation(&id) {
                 operation[key] = value;
             }
+            if let Some(text) = operation["description"].as_str() {
+                // The lines of a doc comment.
+                let lines: Vec<&str> = text.lines().map(str::trim).collect();
+                operation["description"] = json!(lines.join(" "));
+            }
         }
     }
     operations["components"] = json!({ "schemas": describe.schemas() });

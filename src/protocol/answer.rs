@@ -7,6 +7,9 @@
 use ml_app_model::{Data, Signature, Task, Tensor, Tensors};
 use std::io::Write;
 
+/// Writes an output's value, or that of one of its columns.
+type WriteValue<'a> = dyn Fn(&mut Vec<u8>, &Tensor, Option<usize>) + 'a;
+
 /// The outputs of a model, to be written row by row.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'a> {
@@ -83,7 +86,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    fn members(&self, out: &mut Vec<u8>, value: &dyn Fn(&mut Vec<u8>, &Tensor, Option<usize>)) {
+    fn members(&self, out: &mut Vec<u8>, value: &WriteValue<'_>) {
         let tensors = self.outputs.tensors();
         out.extend_from_slice(b"{\"prediction\":");
         match &self.signature.task {

@@ -93,7 +93,7 @@ impl<R: Read> Table<R> {
                 self.features.len(),
                 record.len()
             );
-            reader.push_fault(Fault::new(detail).line(line).row(reader.len() - 1));
+            reader.push_fault(Fault::new(detail));
             return Ok(true);
         }
         for (cell, feature) in record.iter().zip(&self.features) {
@@ -120,7 +120,7 @@ pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Vec<String
     let mut reader = Reader::new(signature);
     let mut record = ByteRecord::new();
     while table.read(&mut record, &mut reader).map_err(|error| interrupted(error.into()))? {}
-    Ok((reader.finish()?, table.ignored))
+    Ok((reader.into_tensors()?, table.ignored))
 }
 
 /// The records of `body`, which has been decoded, with the answer appended to each.

@@ -8,7 +8,8 @@ use crate::error::{Error, Fault, Faults};
 use ml_app_model::tensors::excerpt;
 use ml_app_model::{Feature, Mismatch, Rows, Signature, Tensors, Value};
 use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected,
+    Visitor,
 };
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -37,14 +38,16 @@ pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Layout), E
         Error::Malformed(Fault::new("expected UTF-8, but found other bytes").line(line).into())
     })?;
     if body.trim().is_empty() {
-        return Err(Error::Malformed(Fault::new(EMPTY).into()));
+        return Err(Error::Malformed(
+            Fault::new("expected at least one row, but found an empty body").into(),
+        ));
     }
     let mut json = serde_json::Deserializer::from_str(body);
     let layout = BodySeed(&mut reader)
         .deserialize(&mut json)
         .and_then(|layout| json.end().map(|()| layout))
         .map_err(|error| Error::Malformed(syntax_fault(&error).into()))?;
-    Ok((reader.finish()?, layout))
+    Ok((reader.into_tensors()?, layout))
 }
 
 /// One object per line; empty lines are skipped.
@@ -57,7 +60,7 @@ pub fn decode_lines(body: &[u8], signature: &Signature) -> Result<Tensors, Error
     for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
         reader.line(index as u64 + 1, line);
     }
-    reader.finish()
+    reader.into_tensors()
 }
 
 /// One row, its scalars as text, its arrays as JSON.
@@ -80,10 +83,8 @@ pub fn decode_query(query: &str, signature: &Signature) -> Result<Tensors, Error
         }
     }
     reader.end_row();
-    reader.finish()
+    reader.into_tensors()
 }
-
-const EMPTY: &str = "expected a body with at least one row, but found an empty one";
 
 /// Collects rows and faults.
 #[derive(Debug)]
@@ -92,17 +93,27 @@ pub struct Reader<'s> {
     faults: Faults,
     /// Features of the current row that were given.
     given: Vec<bool>,
+    /// The feature that comes next if the features come in order.
+    next: usize,
     /// Line of the current row, where the format has lines.
     line: Option<u64>,
+    /// Rows of earlier batches.
+    before: usize,
 }
 
 impl<'s> Reader<'s> {
     pub fn new(signature: &'s Signature) -> Reader<'s> {
-        let given = vec![false; signature.features.len()];
-        Reader { rows: Rows::new(signature), faults: Faults::default(), given, line: None }
+        Reader {
+            rows: Rows::new(signature),
+            faults: Faults::default(),
+            given: vec![false; signature.features.len()],
+            next: 0,
+            line: None,
+            before: 0,
+        }
     }
 
-    /// Number of rows read.
+    /// Number of rows read since the last batch.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -150,28 +161,61 @@ impl<'s> Reader<'s> {
         }
     }
 
+    /// A fault of the current row as a whole.
     pub fn push_fault(&mut self, fault: Fault) {
-        self.faults.push(fault);
+        self.faults.push(self.placed(fault));
     }
 
     pub fn has_faults(&self) -> bool {
         !self.faults.is_empty()
     }
 
+    /// The rows read since the last batch; `None` once there are faults, which stay until
+    /// [`Reader::finish`].
+    ///
+    /// # Errors
+    ///
+    /// Where the rows are no tensors all the same, which would be an error of ours.
+    pub fn batch(&mut self) -> Result<Option<Tensors>, Error> {
+        let signature = self.rows.signature();
+        let rows = std::mem::replace(&mut self.rows, Rows::new(signature));
+        self.before += rows.len();
+        if self.has_faults() || rows.is_empty() {
+            return Ok(None);
+        }
+        let tensors = rows
+            .finish()
+            .map_err(|mismatch| Error::Invalid(Fault::new(mismatch.to_string()).into()))?;
+        Ok(Some(tensors))
+    }
+
+    /// How many rows there were in all.
+    ///
     /// # Errors
     ///
     /// [`Error::Invalid`] with all faults, or where there are no rows.
-    pub fn finish(self) -> Result<Tensors, Error> {
-        if !self.faults.is_empty() {
+    pub fn finish(self) -> Result<usize, Error> {
+        if self.has_faults() {
             return Err(Error::Invalid(self.faults));
         }
-        if self.rows.is_empty() {
-            let fault = Fault::new("expected at least one row, but found none");
-            return Err(Error::Invalid(fault.into()));
+        match self.before + self.rows.len() {
+            0 => {
+                let fault = Fault::new("expected at least one row, but found none");
+                Err(Error::Invalid(fault.into()))
+            }
+            rows => Ok(rows),
         }
-        self.rows
-            .finish()
-            .map_err(|mismatch| Error::Invalid(Fault::new(mismatch.to_string()).into()))
+    }
+
+    /// All rows, where they are one batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::finish`].
+    pub fn into_tensors(mut self) -> Result<Tensors, Error> {
+        let tensors = self.batch()?;
+        let rows = self.finish();
+        rows.and_then(|_| tensors.ok_or_else(|| Error::Invalid(Faults::default())))
     }
 
     fn spec(&self, feature: usize) -> &'s Feature {
@@ -181,15 +225,20 @@ impl<'s> Reader<'s> {
     fn start_row(&mut self) {
         self.rows.add_row();
         self.given.fill(false);
+        self.next = 0;
     }
 
     /// The feature called `name`, which is then given.
     fn take(&mut self, name: &str) -> Option<usize> {
-        let Some(feature) = self.rows.signature().feature(name) else {
+        let features = &self.rows.signature().features;
+        let in_order = features.get(self.next).filter(|feature| feature.name == name);
+        let found = in_order.map(|_| self.next).or_else(|| self.rows.signature().feature(name));
+        let Some(feature) = found else {
             let detail = unknown(name, self.rows.signature());
-            self.faults.push(self.placed(Fault::new(detail).feature(&excerpt(name))));
+            self.push_fault(Fault::new(detail).feature(&excerpt(name)));
             return None;
         };
+        self.next = feature + 1;
         if std::mem::replace(&mut self.given[feature], true) {
             self.fault(feature, &Mismatch::new("one value", "a second"));
             return None;
@@ -207,17 +256,16 @@ impl<'s> Reader<'s> {
     }
 
     pub fn fault(&mut self, feature: usize, mismatch: &Mismatch) {
-        let fault = Fault::of(&self.spec(feature).name, mismatch);
-        self.faults.push(self.placed(fault));
+        self.push_fault(Fault::of(&self.spec(feature).name, mismatch));
     }
 
     fn fault_at(&mut self, row: usize, feature: usize, mismatch: &Mismatch) {
-        let fault = Fault::of(&self.spec(feature).name, mismatch).row(row);
+        let fault = Fault::of(&self.spec(feature).name, mismatch).row(self.before + row);
         self.faults.push(Fault { line: self.line, ..fault });
     }
 
     fn placed(&self, fault: Fault) -> Fault {
-        Fault { line: self.line, ..fault.row(self.rows.len().saturating_sub(1)) }
+        Fault { line: self.line, ..fault.row(self.before + self.rows.len().saturating_sub(1)) }
     }
 }
 
@@ -251,10 +299,14 @@ pub fn expected(feature: &Feature) -> String {
 fn syntax_fault(error: &serde_json::Error) -> Fault {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
-    let detail = text.strip_suffix(&place).unwrap_or(&text);
-    Fault::new(format!("expected JSON, but found a fault: {detail}"))
-        .line(error.line() as u64)
-        .column(error.column() as u64)
+    let text = text.strip_suffix(&place).unwrap_or(&text);
+    let mistyped =
+        text.strip_prefix("invalid type: ").and_then(|text| text.split_once(", expected "));
+    let detail = match mistyped {
+        Some((found, expected)) => format!("expected {expected}, but found {found}"),
+        None => format!("expected JSON, but found a fault: {text}"),
+    };
+    Fault::new(detail).line(error.line() as u64).column(error.column() as u64)
 }
 
 /// The whole body.
@@ -350,8 +402,18 @@ impl Reader<'_> {
     }
 }
 
-/// A row as an object.
+/// A row as an object. One that is something else is a fault like any other.
 struct RowSeed<'a, 's>(&'a mut Reader<'s>);
+
+const ROW: &str = "an object of features";
+
+impl RowSeed<'_, '_> {
+    fn refuse<E>(self, found: Unexpected<'_>) -> Result<(), E> {
+        self.0.start_row();
+        self.0.push_fault(Fault::new(Mismatch::new(ROW, found.to_string()).to_string()));
+        Ok(())
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for RowSeed<'_, '_> {
     type Value = ();
@@ -365,7 +427,36 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of features")
+        f.write_str(ROW)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.refuse(Unexpected::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.refuse(Unexpected::Signed(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.refuse(Unexpected::Unsigned(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.refuse(Unexpected::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.refuse(Unexpected::Str(&excerpt(value)))
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.refuse(Unexpected::Other("null"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while entries.next_element::<IgnoredAny>()?.is_some() {}
+        self.refuse(Unexpected::Other("an array"))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {

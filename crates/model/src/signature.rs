@@ -136,11 +136,11 @@ impl Feature {
         self.shape.is_empty()
     }
 
-    /// "Age of the visitor, in years. Seen in training: 17 to 123."
+    /// "Age of the visitor (years). Seen in training: 17 to 123."
     pub fn summary(&self) -> Option<String> {
         let mut text = match (&self.description, &self.unit) {
             (Some(description), Some(unit)) => {
-                format!("{}, in {unit}.", description.trim_end_matches('.'))
+                format!("{} ({unit}).", description.trim_end_matches('.'))
             }
             (Some(description), None) => format!("{}.", description.trim_end_matches('.')),
             (None, Some(unit)) => format!("In {unit}."),
@@ -172,10 +172,15 @@ impl Signature {
 
     /// The known feature whose name is nearest to `name`, if one is near.
     pub fn nearest_feature(&self, name: &str) -> Option<&str> {
-        let name: Vec<char> = name.to_lowercase().chars().take(256).collect();
+        // Distances take time by the product of the lengths.
+        const LONGEST: usize = 256;
+        let name: String = name.to_lowercase().chars().take(LONGEST).collect();
         self.features
             .iter()
-            .map(|feature| (distance(&name, &feature.name.to_lowercase()), feature.name.as_str()))
+            .map(|feature| {
+                let known = feature.name.to_lowercase();
+                (strsim::osa_distance(&name, &known), feature.name.as_str())
+            })
             .min()
             .filter(|(distance, known)| *distance <= known.chars().count().div_ceil(3))
             .map(|(_, known)| known)
@@ -207,21 +212,6 @@ impl Signature {
     }
 }
 
-/// Edit distance (Levenshtein).
-fn distance(a: &[char], b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=a.len()).collect();
-    for (i, cb) in b.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, ca) in a.iter().enumerate() {
-            let substituted = diagonal + usize::from(*ca != cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[a.len()]
-}
-
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.name, self.kind)?;
@@ -243,18 +233,4 @@ fn write_shape(f: &mut fmt::Formatter<'_>, shape: &[Option<usize>]) -> fmt::Resu
     let dims: Vec<String> =
         shape.iter().map(|dim| dim.map_or("?".to_owned(), |dim| dim.to_string())).collect();
     write!(f, "[{}]", dims.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::distance;
-
-    #[test]
-    fn distance_counts_edits() {
-        let chars = |text: &str| text.chars().collect::<Vec<_>>();
-        assert_eq!(distance(&chars("age"), "age"), 0);
-        assert_eq!(distance(&chars("aeg"), "age"), 2);
-        assert_eq!(distance(&chars("pages"), "page"), 1);
-        assert_eq!(distance(&[], "age"), 3);
-    }
 }

@@ -313,27 +313,18 @@ fn store(
     let datatype = data.datatype();
     let scalar = interpret(feature.kind, datatype, value)?;
     let stored = match data {
-        Data::Float32(elements) => float(&scalar).and_then(|number| {
-            let element = number as f32;
-            (element.is_finite() || !number.is_finite()).then(|| elements[index] = element)
-        }),
-        Data::Float64(elements) => float(&scalar).map(|number| elements[index] = number),
-        Data::Bool(elements) => match scalar {
-            Scalar::Bool(element) => Some(elements[index] = element),
-            _ => None,
-        },
-        Data::String(elements) => match scalar {
-            Scalar::String(text) => Some(elements[index] = text.to_owned()),
-            _ => None,
-        },
-        Data::Uint8(elements) => integer(&scalar).map(|element| elements[index] = element),
-        Data::Uint16(elements) => integer(&scalar).map(|element| elements[index] = element),
-        Data::Uint32(elements) => integer(&scalar).map(|element| elements[index] = element),
-        Data::Uint64(elements) => integer(&scalar).map(|element| elements[index] = element),
-        Data::Int8(elements) => integer(&scalar).map(|element| elements[index] = element),
-        Data::Int16(elements) => integer(&scalar).map(|element| elements[index] = element),
-        Data::Int32(elements) => integer(&scalar).map(|element| elements[index] = element),
-        Data::Int64(elements) => integer(&scalar).map(|element| elements[index] = element),
+        Data::Bool(elements) => put(elements, index, scalar.bool()),
+        Data::String(elements) => put(elements, index, scalar.string()),
+        Data::Float32(elements) => put(elements, index, scalar.float().and_then(narrow)),
+        Data::Float64(elements) => put(elements, index, scalar.float()),
+        Data::Uint8(elements) => put(elements, index, scalar.integer()),
+        Data::Uint16(elements) => put(elements, index, scalar.integer()),
+        Data::Uint32(elements) => put(elements, index, scalar.integer()),
+        Data::Uint64(elements) => put(elements, index, scalar.integer()),
+        Data::Int8(elements) => put(elements, index, scalar.integer()),
+        Data::Int16(elements) => put(elements, index, scalar.integer()),
+        Data::Int32(elements) => put(elements, index, scalar.integer()),
+        Data::Int64(elements) => put(elements, index, scalar.integer()),
     };
     stored.ok_or_else(|| {
         Mismatch::new(
@@ -343,20 +334,47 @@ fn store(
     })
 }
 
-fn float(scalar: &Scalar<'_>) -> Option<f64> {
-    match *scalar {
-        Scalar::Number(number) => Some(number),
-        Scalar::Integer(integer) => Some(integer as f64),
-        Scalar::Bool(flag) => Some(f64::from(u8::from(flag))),
-        Scalar::String(_) => None,
-    }
+fn put<T>(elements: &mut [T], index: usize, element: Option<T>) -> Option<()> {
+    elements[index] = element?;
+    Some(())
 }
 
-fn integer<T: TryFrom<i128>>(scalar: &Scalar<'_>) -> Option<T> {
-    match *scalar {
-        Scalar::Integer(integer) => T::try_from(integer).ok(),
-        Scalar::Bool(flag) => T::try_from(i128::from(flag)).ok(),
-        Scalar::Number(_) | Scalar::String(_) => None,
+/// `None` for what is finite as a double only.
+fn narrow(number: f64) -> Option<f32> {
+    let element = number as f32;
+    (element.is_finite() || !number.is_finite()).then_some(element)
+}
+
+impl Scalar<'_> {
+    fn bool(&self) -> Option<bool> {
+        match *self {
+            Scalar::Bool(flag) => Some(flag),
+            _ => None,
+        }
+    }
+
+    fn string(&self) -> Option<String> {
+        match *self {
+            Scalar::String(text) => Some(text.to_owned()),
+            _ => None,
+        }
+    }
+
+    fn float(&self) -> Option<f64> {
+        match *self {
+            Scalar::Number(number) => Some(number),
+            Scalar::Integer(integer) => Some(integer as f64),
+            Scalar::Bool(flag) => Some(f64::from(u8::from(flag))),
+            Scalar::String(_) => None,
+        }
+    }
+
+    fn integer<T: TryFrom<i128>>(&self) -> Option<T> {
+        match *self {
+            Scalar::Integer(integer) => T::try_from(integer).ok(),
+            Scalar::Bool(flag) => T::try_from(i128::from(flag)).ok(),
+            Scalar::Number(_) | Scalar::String(_) => None,
+        }
     }
 }
 

@@ -1,0 +1,227 @@
+//! The command line.
+
+use crate::case;
+use crate::server::Server;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+fn ml_app(args: &[&str], input: &str) -> Output {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_ml-app"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may have stopped before it read all.
+    let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
+    process.wait_with_output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A path for a file of this test run.
+fn scratch(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let path = folder.join(format!("{}-{name}", std::process::id()));
+    let _ = fs::remove_file(&path);
+    path
+}
+
+const CSV: &str = "id,age,new_user,total_pages_visited\n1,21,1,14\n2,45,0,5\n";
+
+#[test]
+fn predict_scores_csv() {
+    let output = ml_app(&["predict", "-"], CSV);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[0],
+        "id,age,new_user,total_pages_visited,prediction,probability_0,probability_1"
+    );
+    assert!(lines[1].starts_with("1,21,1,14,1,0.033"), "{text}");
+    assert!(lines[2].starts_with("2,45,0,5,0,0.964"), "{text}");
+    assert!(stderr(&output).contains("2 rows scored"));
+    assert!(stderr(&output).contains("columns that are no feature: id"));
+}
+
+#[test]
+fn predict_scores_ndjson() {
+    let lines = "{\"age\":21,\"new_user\":1,\"total_pages_visited\":14}\n\n {\"new_user\":0,\"age\":45,\"total_pages_visited\":5 }";
+    let output = ml_app(&["predict", "--format", "ndjson", "-"], lines);
+    let text = stdout(&output);
+    let rows: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 2, "{}", stderr(&output));
+    assert_eq!((&rows[0]["age"], &rows[0]["prediction"]), (&21.into(), &1.into()));
+    assert_eq!((&rows[1]["age"], &rows[1]["prediction"]), (&45.into(), &0.into()));
+}
+
+#[test]
+fn predict_agrees_with_the_server_over_many_batches() {
+    let mut csv = "age,new_user,total_pages_visited\n".to_owned();
+    for row in 0..10_000 {
+        csv.push_str(&format!("{},{},{}\n", row % 100, row % 2, row % 31));
+    }
+    let input = scratch("many.csv");
+    let output = scratch("many-scored.csv");
+    fs::write(&input, &csv).unwrap();
+    let done =
+        ml_app(&["predict", input.to_str().unwrap(), "--output", output.to_str().unwrap()], "");
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert_eq!(stdout(&done), "");
+    let by_server = Server::start(&[]).post("/predict", "text/csv", &csv);
+    assert!(fs::read_to_string(&output).unwrap() == by_server.body);
+}
+
+#[test]
+fn predict_tells_every_fault_and_writes_no_half_file() {
+    let input = scratch("faults.csv");
+    let output = scratch("faults-scored.csv");
+    let mut csv = "age,new_user,total_pages_visited\n".to_owned();
+    for row in 0..10_000 {
+        csv.push_str(if [5, 5000, 9999].contains(&row) { "1,x,1\n" } else { "1,1,1\n" });
+    }
+    fs::write(&input, csv).unwrap();
+    let done = ml_app(&["predict", input.to_str().unwrap(), "-o", output.to_str().unwrap()], "");
+    assert_eq!(done.status.code(), Some(1));
+    let errors = stderr(&done);
+    for line in [7, 5002, 10001] {
+        let fault = format!("line {line}, feature `new_user`: expected an integer, but found `x`");
+        assert!(errors.contains(&fault), "{errors}");
+    }
+    assert!(!output.exists());
+    let folder = fs::read_dir(output.parent().unwrap()).unwrap();
+    let left = folder.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with(output.file_name().unwrap().to_str().unwrap())
+    });
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn predict_says_what_is_wrong_with_its_input() {
+    for (args, input, expected) in [
+        (vec!["predict", "/nonexistent.csv"], "", "cannot read /nonexistent.csv"),
+        (vec!["predict", "/"], "", "it is a directory"),
+        (vec!["predict", "-"], "", "expected a header row"),
+        (
+            vec!["predict", "-"],
+            "age,new_user\n",
+            "feature `total_pages_visited`: expected a column",
+        ),
+        (vec!["predict", "-"], "age,new_user,total_pages_visited\n", "expected at least one row"),
+        (
+            vec!["predict", "--format", "ndjson", "-"],
+            "{\"age\":",
+            "line 1, column 7: expected JSON",
+        ),
+    ] {
+        let output = ml_app(&args, input);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn inspect_shows_the_model() {
+    let text = stdout(&ml_app(&["inspect"], ""));
+    for expected in [
+        "online-sales version 1",
+        "age integer: Age of the visitor (years). Seen in training: 17 to 123.",
+        "output_label int64[?]",
+        "1: buys",
+        "ai.onnx.ml.LinearClassifier × 1",
+        "skl2onnx",
+        "955ec313b771bc7524bd2abed41a1ad2f22f52f39e440d681c4facff8f439368",
+    ] {
+        assert!(text.contains(expected), "no {expected} in {text}");
+    }
+    let other = case::path("mixed", "model.onnx");
+    let text = stdout(&ml_app(&["inspect", "--model", other.to_str().unwrap()], ""));
+    assert!(text.contains("image number[2, 2]"), "{text}");
+}
+
+#[test]
+fn check_tells_whether_a_model_can_be_served() {
+    let path = |case| case::path(case, "model.onnx").to_str().unwrap().to_owned();
+    let good = ml_app(&["check", &path("diabetes")], "");
+    assert!(good.status.success());
+    assert!(stdout(&good).contains("can be served"));
+
+    let bad = ml_app(&["check", &path("unsupported")], "");
+    assert_eq!(bad.status.code(), Some(1));
+    let text = stdout(&bad);
+    for expected in ["cannot be served", "com.example.NonExistent (node `mystery`)", "export"] {
+        assert!(text.contains(expected), "no {expected} in {text}");
+    }
+
+    let none = scratch("none.onnx");
+    fs::write(&none, "not a model").unwrap();
+    let none = ml_app(&["check", none.to_str().unwrap()], "");
+    assert_eq!(none.status.code(), Some(1));
+    assert!(stdout(&none).contains("this is no ONNX model"), "{}", stdout(&none));
+    let missing = ml_app(&["check", "/nonexistent.onnx"], "");
+    assert!(stderr(&missing).contains("cannot read the model /nonexistent.onnx"));
+}
+
+/// Each prefix of a model, and each byte of it changed, is a model or gets an error.
+#[test]
+fn a_damaged_model_is_refused_or_served_but_never_ends_the_process() {
+    let whole = fs::read(case::path("diabetes", "model.onnx")).unwrap();
+    let damaged = scratch("damaged.onnx");
+    for index in (0..whole.len()).step_by(23) {
+        let mut changed = whole.clone();
+        changed[index] ^= 0xff;
+        for bytes in [&whole[..index], changed.as_slice()] {
+            fs::write(&damaged, bytes).unwrap();
+            let output = ml_app(&["check", damaged.to_str().unwrap()], "");
+            let code = output.status.code();
+            assert!(matches!(code, Some(0 | 1)), "byte {index}: {code:?} {}", stderr(&output));
+        }
+    }
+}
+
+#[test]
+fn healthcheck_tells_whether_a_server_is_ready() {
+    let server = Server::start(&[]);
+    let (host, port) = server.address().rsplit_once(':').unwrap();
+    let (host, port) = (host.to_owned(), port.to_owned());
+    let check = || ml_app(&["healthcheck", "--host", &host, "--port", &port], "");
+    assert!(check().status.success());
+    server.stop();
+    let gone = check();
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(stderr(&gone).contains("no answer from"), "{}", stderr(&gone));
+}
+
+#[test]
+fn settings_that_are_wrong_are_all_told() {
+    let output = ml_app(&["--port", "http", "--max-body", "much", "--workers", "0"], "");
+    assert_eq!(output.status.code(), Some(64));
+    assert_eq!(
+        stderr(&output),
+        "error: --port: expected a port from 0 to 65535, but found `http`\n\
+         error: --max-body: expected a size such as 1048576, 512KiB or 32MiB, but found `much`\n\
+         error: --workers: expected a number of threads from 1 to 1024, but found `0`\n"
+    );
+}
+
+#[test]
+fn a_port_in_use_is_told() {
+    let server = Server::start(&[]);
+    let port = server.address().rsplit_once(':').unwrap().1;
+    let output = ml_app(&["serve", "--host", "127.0.0.1", "--port", port], "");
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{text}");
+}

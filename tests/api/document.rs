@@ -1,0 +1,42 @@
+//! The OpenAPI document, golden per case; `ml-app openapi` writes a new one.
+
+use crate::case;
+use serde_json::Value;
+use std::process::Command;
+
+fn document(case: &str) -> Value {
+    let args = case::model(case);
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_ml-app")).arg("openapi").args(args).output().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn documents_are_golden() {
+    for name in ["online-sales", "diabetes", "mixed"] {
+        let golden: Value = serde_json::from_str(&case::text(name, "openapi.json")).unwrap();
+        let found = document(name);
+        assert!(
+            found == golden,
+            "tests/cases/{name}/openapi.json is not what `ml-app openapi` prints: {found:#}"
+        );
+        assert_eq!(case::serve(name).get("/openapi.json").json(), golden);
+    }
+}
+
+#[test]
+fn every_operation_is_described() {
+    let document = document("online-sales");
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() >= 7, "{:?}", paths.keys());
+    for (path, methods) in paths {
+        for (method, operation) in methods.as_object().unwrap() {
+            for key in ["operationId", "summary", "tags"] {
+                assert!(!operation[key].is_null(), "{method} {path} has no {key}");
+            }
+            let answer = &operation["responses"]["200"]["content"];
+            assert!(answer.is_object(), "{method} {path} says nothing of its answer");
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Bad questions: each gets a 4xx that names the place, what was expected and what was found.
+
+use crate::case;
+use crate::questions::raw;
+use crate::server::{Answer, BOUNDARY, Server, form};
+use serde_json::Value;
+
+const HEADER: &str = "age,new_user,total_pages_visited\n";
+
+/// The problem, and each of its faults as "line 2, row 1, column 3, feature: detail".
+fn problem(answer: &Answer, status: u16) -> (Value, Vec<String>) {
+    assert_eq!(answer.status, status, "{}", answer.body);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let problem = answer.json();
+    assert_eq!(problem["status"], status);
+    assert!(problem["title"].is_string());
+    assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+    let faults = problem["errors"].as_array().cloned().unwrap_or_default();
+    let faults = faults
+        .iter()
+        .map(|fault| {
+            let mut place = vec![];
+            for key in ["line", "row", "column"] {
+                if let Some(number) = fault[key].as_u64() {
+                    place.push(format!("{key} {number}"));
+                }
+            }
+            place.extend(fault["feature"].as_str().map(str::to_owned));
+            format!("{}: {}", place.join(", "), fault["detail"].as_str().unwrap())
+        })
+        .collect();
+    (problem, faults)
+}
+
+fn assert_faults(answer: &Answer, status: u16, expected: &[&str]) {
+    assert_eq!(problem(answer, status).1, expected);
+}
+
+#[test]
+fn faults_of_a_query() {
+    let server = Server::start(&[]);
+    assert_faults(
+        &server.get("/predict?age=abc&new_usr=1&total_pages_visited=2.5"),
+        422,
+        &[
+            "row 1, age: expected an integer, but found `abc`",
+            "row 1, new_usr: unknown feature; did you mean `new_user`?",
+            "row 1, total_pages_visited: expected an integer, but found `2.5`",
+            "row 1, new_user: expected an integer, but found no such feature",
+        ],
+    );
+    assert_faults(
+        &server.get("/predict?age=1&age=2&new_user=&total_pages_visited=1"),
+        422,
+        &[
+            "row 1, age: expected one value, but found a second",
+            "row 1, new_user: expected an integer, but found nothing",
+        ],
+    );
+    assert_eq!(problem(&server.get("/predict"), 422).1.len(), 3);
+    let unknown = server.get("/predict?age=1&new_user=1&total_pages_visited=1&zzz=1");
+    assert_faults(
+        &unknown,
+        422,
+        &["row 1, zzz: unknown feature; the model takes `age`, `new_user`, `total_pages_visited`"],
+    );
+}
+
+#[test]
+fn faults_of_rows() {
+    let server = Server::start(&[]);
+    let body = r#"[{"age":"x","new_user":true,"total_pages_visited":[1]},
+        {"age":{},"new_user":1,"total_pages_visited":1e300},
+        7, {"age":1,"new_user":1,"total_pages_visited":9007199254740993}, null]"#;
+    assert_faults(
+        &server.post_json(body),
+        422,
+        &[
+            "row 1, age: expected an integer, but found \"x\"",
+            "row 1, new_user: expected an integer, but found true",
+            "row 1, total_pages_visited: expected an integer, but found an array",
+            "row 2, age: expected an integer, but found an object",
+            &format!(
+                "row 2, total_pages_visited: expected an integer, but found 1{}",
+                "0".repeat(300)
+            ),
+            "row 3: expected an object of features, but found integer `7`",
+            "row 4, total_pages_visited: expected an integer, but found 9007199254740993",
+            "row 5: expected an object of features, but found null",
+        ],
+    );
+    assert_faults(&server.post_json("[]"), 422, &[": expected at least one row, but found none"]);
+    assert_eq!(problem(&server.post_json("{}"), 422).1.len(), 3);
+}
+
+#[test]
+fn faults_of_columns() {
+    let server = Server::start(&[]);
+    assert_faults(
+        &server.post_json(r#"{"age":[1,2],"new_user":[1],"total_pages_visited":["x",2]}"#),
+        422,
+        &[
+            "new_user: expected 2 values, as in `age`, but found 1",
+            "row 1, total_pages_visited: expected an integer, but found \"x\"",
+        ],
+    );
+    assert_faults(
+        &server.post_json(r#"{"age":[1],"new_user":1}"#),
+        422,
+        &[
+            "new_user: expected an array of values, but found 1",
+            "total_pages_visited: expected an array of values, but found no such feature",
+        ],
+    );
+    let empty = r#"{"age":[],"new_user":[],"total_pages_visited":[]}"#;
+    assert_faults(&server.post_json(empty), 422, &[": expected at least one row, but found none"]);
+}
+
+#[test]
+fn malformed_json() {
+    let server = Server::start(&[]);
+    let cases = [
+        ("", ": expected at least one row, but found an empty body"),
+        (
+            "{\"age\": 1,\n \"new_user\": }",
+            "line 2, column 14: expected JSON, but found a fault: expected value",
+        ),
+        (
+            "[{\"age\": 1}",
+            "line 1, column 11: expected JSON, but found a fault: EOF while parsing a list",
+        ),
+        ("[] []", "line 1, column 4: expected JSON, but found a fault: trailing characters"),
+        (
+            "\"age\"",
+            "line 1, column 5: expected an object, an array of objects, or an object of arrays, \
+             but found string \"age\"",
+        ),
+        (
+            "[{\"age\": 1e400}]",
+            "line 1, column 14: expected JSON, but found a fault: number out of range",
+        ),
+    ];
+    for (body, fault) in cases {
+        assert_faults(&server.post_json(body), 400, &[fault]);
+    }
+    let answer = server.post_json(b"[\n{\"age\": \"\xff\"}]");
+    assert_faults(&answer, 400, &["line 2: expected UTF-8, but found other bytes"]);
+    // As deep as it gets: neither the stack nor the memory may go.
+    for (open, close) in [("[", "]"), ("{\"age\":", "}")] {
+        let body = format!("{}1{}", open.repeat(200_000), close.repeat(200_000));
+        let answer = server.post_json(body);
+        assert!((400..500).contains(&answer.status), "{}", answer.body);
+    }
+    assert_eq!(server.get("/healthz").status, 200);
+}
+
+#[test]
+fn faults_of_csv() {
+    let server = Server::start(&[]);
+    let csv = |body: &str| server.post("/predict", "text/csv", body);
+    assert_faults(
+        &csv(&format!("{HEADER}1,2\n1,x,3\n1,2,3,4\n\"a\nb\",1,1\n")),
+        422,
+        &[
+            "line 2, row 1: expected 3 columns, as in the header, but found 2",
+            "line 3, row 2, new_user: expected an integer, but found `x`",
+            "line 4, row 3: expected 3 columns, as in the header, but found 4",
+            "line 5, row 4, age: expected an integer, but found `a\\nb`",
+        ],
+    );
+    assert_faults(
+        &csv("aeg,new_user,new_user\n1,2,3\n"),
+        422,
+        &[
+            "line 1, new_user: expected one column of this name, but found a second",
+            "line 1, age: expected a column of this name, each an integer, but found `aeg`",
+            "line 1, total_pages_visited: expected a column of this name, each an integer, \
+             but found no such column",
+        ],
+    );
+    assert_faults(&csv(HEADER), 422, &[": expected at least one row, but found none"]);
+    assert_faults(
+        &csv(""),
+        400,
+        &[": expected a header row that names the columns, but found an empty body"],
+    );
+    let answer = server.post("/predict", "text/csv", [HEADER.as_bytes(), b"\xff,1,1\n"].concat());
+    assert_faults(&answer, 422, &["line 2, row 1, age: expected UTF-8, but found `\u{fffd}`"]);
+}
+
+#[test]
+fn one_bad_cell_in_a_hundred_thousand_rows_is_named() {
+    let server = Server::start(&[]);
+    let mut csv = HEADER.to_owned();
+    for row in 0..100_000 {
+        csv.push_str(if row == 77_776 { "1,one,1\n" } else { "1,1,1\n" });
+    }
+    let answer = server.post_file(&csv, "text/csv");
+    let fault = "line 77778, row 77777, new_user: expected an integer, but found `one`";
+    assert_faults(&answer, 422, &[fault]);
+}
+
+#[test]
+fn countless_faults_are_counted() {
+    let server = Server::start(&[]);
+    let csv = format!("{HEADER}{}", "x,1,1\n".repeat(5000));
+    let (problem, faults) = problem(&server.post("/predict", "text/csv", csv), 422);
+    assert_eq!(faults.len(), 100);
+    assert_eq!(problem["errors_omitted"], 4900);
+    assert!(problem["detail"].as_str().unwrap().ends_with("(and 4999 more faults)"));
+}
+
+#[test]
+fn faults_of_lines() {
+    let server = Server::start(&[]);
+    let body = "{\"age\":1,\"new_user\":1,\"total_pages_visited\":1}\n\n{\"age\":\n{\"age\":1,\"new_user\":1}\n[]\n";
+    assert_faults(
+        &server.post("/predict", "application/x-ndjson", body),
+        422,
+        &[
+            "line 3, column 7: expected JSON, but found a fault: EOF while parsing a value",
+            "line 4, row 3, total_pages_visited: expected an integer, but found no such feature",
+            "line 5, row 4: expected an object of features, but found an array",
+        ],
+    );
+}
+
+#[test]
+fn faults_of_types() {
+    let server = case::serve("mixed");
+    let row =
+        r#"{"x0":1e39,"x1":1,"count":9223372036854775808,"flag":1,"city":3,"image":[[1,2],[3]]}"#;
+    assert_faults(
+        &server.post_json(row),
+        422,
+        &[
+            "row 1, x0: expected a value in the range of float, but found 1000000000000000000000000000000000000000",
+            "row 1, count: expected a value in the range of int64, but found 9223372036854775808",
+            "row 1, flag: expected a boolean, but found 1",
+            "row 1, city: expected a string, but found 3",
+            "row 1, image: expected an array of 2 × 2 numbers, but found a fault in it: \
+             expected 2 entries, but found 1",
+        ],
+    );
+    for image in ["1", "[1,2]", "[[[1]]]", "[[1,2],[3,\"x\"]]", "{}", "[]"] {
+        let row = format!(r#"{{"x0":1,"x1":1,"count":1,"flag":true,"city":"","image":{image}}}"#);
+        let (_, faults) = problem(&server.post_json(row), 422);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].starts_with("row 1, image: "), "{faults:?}");
+    }
+    let query = "/predict?x0=1&x1=2&count=4&flag=true&city=a&image=[[1,2";
+    let fault = "row 1, image: expected an array as JSON, but found `[[1,2`";
+    assert_faults(&server.get(query), 422, &[fault]);
+}
+
+#[test]
+fn formats_that_cannot_be_read_or_given() {
+    let server = Server::start(&[]);
+    let row = r#"{"age":1,"new_user":1,"total_pages_visited":1}"#;
+    for content_type in
+        ["application/x-www-form-urlencoded", "text/plain", "application/json; charset=utf-16", ""]
+    {
+        let (problem, _) = problem(&server.post("/predict", content_type, row), 415);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("application/json, text/csv, application/x-ndjson"), "{detail}");
+    }
+    for accept in ["image/png", "text/csv", "application/json;q=0"] {
+        let headers = [("content-type", "application/json"), ("accept", accept)];
+        problem(&server.send("POST", "/predict", &headers, row.as_bytes()), 406);
+    }
+    problem(&server.post_file("age\n1\n", "image/png"), 406);
+}
+
+#[test]
+fn faults_of_a_form() {
+    let server = Server::start(&[]);
+    let multipart = format!("multipart/form-data; boundary={BOUNDARY}");
+    let post = |content_type: &str, body: &[u8]| server.post("/predict_file", content_type, body);
+    problem(&post("application/json", b"{}"), 415);
+    problem(&post("multipart/form-data", b"x"), 415);
+    let (missing, _) = problem(&post(&multipart, &form("document", b"age\n")), 400);
+    assert!(missing["detail"].as_str().unwrap().contains("a part named `file`"));
+    problem(&post(&multipart, b"no form at all"), 400);
+    problem(&post(&multipart, b""), 400);
+    let whole = form("file", b"age\n1\n");
+    problem(&post(&multipart, &whole[..whole.len() / 2]), 400);
+    let twice = [&whole[..whole.len() - BOUNDARY.len() - 6], b"\r\n", whole.as_slice()].concat();
+    let (second, _) = problem(&post(&multipart, &twice), 400);
+    assert!(second["detail"].as_str().unwrap().contains("second"), "{second}");
+}
+
+#[test]
+fn routes_and_methods_that_are_not_there() {
+    let server = Server::start(&[]);
+    problem(&server.get("/nope"), 404);
+    problem(&server.get("/predict/"), 404);
+    for (method, path, allow) in [
+        ("DELETE", "/predict", "GET, HEAD, POST"),
+        ("GET", "/predict_file", "POST"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("PUT", "/apidocs", "GET, HEAD"),
+        ("POST", "/", "GET, HEAD"),
+    ] {
+        let answer = server.send(method, path, &[], b"");
+        problem(&answer, 405);
+        assert_eq!(answer.header("allow"), allow);
+    }
+}
+
+#[test]
+fn bodies_that_are_too_large() {
+    let server = Server::start(&["--max-body", "1KiB"]);
+    let body = "x".repeat(1025);
+    let (told, _) = problem(&server.post_json(&body), 413);
+    assert_eq!(told["detail"], "expected a body of at most 1024 bytes, but found more");
+    problem(&server.post_file(&body, "*/*"), 413);
+    // Without a length, chunk by chunk.
+    let chunked = format!(
+        "POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n\
+         transfer-encoding: chunked\r\n\r\n401\r\n{body}\r\n0\r\n\r\n"
+    );
+    let (head, _) = raw(&server, &chunked);
+    assert!(head.starts_with("http/1.1 413"), "{head}");
+    assert_eq!(server.post_json(&body[..1024]).status, 400);
+}
+
+/// A client that sends all before it reads gets the answer too, not a reset.
+#[test]
+fn a_client_that_sends_far_too_much_gets_its_answer() {
+    let server = Server::start(&["--max-body", "1KiB"]);
+    for path in ["/predict", "/predict_file"] {
+        let body = vec![b' '; 20 << 20];
+        let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
+        let content_type = if path == "/predict" { "application/json" } else { &content_type };
+        problem(&server.post(path, content_type, body), 413);
+    }
+}

@@ -1,0 +1,136 @@
+//! The answers agree with scikit-learn's and ONNX Runtime's, and with one another by every road.
+
+use crate::case::{self, columns, csv_of, numbers};
+use serde_json::{Value, json};
+
+fn assert_near(found: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len());
+    for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let difference = (found - expected).abs();
+        assert!(difference <= tolerance, "row {row}: {found} for {expected}");
+    }
+}
+
+#[test]
+fn probabilities_agree_with_scikit_learn() {
+    let golden = columns(&case::text("online-sales", "golden.csv"));
+    assert!(golden[0].1.len() >= 1000);
+    let server = case::serve("online-sales");
+    let answer = server.post("/predict", "text/csv", csv_of(&golden, 3));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let found = columns(&answer.body);
+    let names: Vec<&String> = found.iter().map(|(name, _)| name).collect();
+    let expected: Vec<&String> = golden.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, expected);
+    assert_eq!(found[3], golden[3], "labels");
+    for name in ["probability_0", "probability_1"] {
+        assert_near(&numbers(&found, name), &numbers(&golden, name), 1e-6);
+    }
+}
+
+#[test]
+fn every_road_gives_the_same_numbers() {
+    let golden = columns(&case::text("online-sales", "golden.csv"));
+    let server = case::serve("online-sales");
+    let csv = csv_of(&golden, 3);
+    let rows: Vec<Value> = (0..golden[0].1.len())
+        .map(|row| {
+            let cells = golden[..3].iter();
+            cells.map(|(name, values)| (name.clone(), number(&values[row]))).collect()
+        })
+        .collect();
+
+    let by_rows = server.post_json(Value::from(rows.clone()).to_string()).json();
+    let expected = by_rows.as_array().unwrap();
+    assert_eq!(expected.len(), rows.len());
+
+    let by_file = server.post_file(&csv, "application/json").json();
+    assert_eq!(by_file, by_rows);
+
+    let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let by_lines = server.post("/predict", "application/x-ndjson", &lines);
+    assert_eq!(by_lines.header("content-type"), "application/x-ndjson");
+    let by_lines: Vec<Value> =
+        by_lines.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(&by_lines, expected);
+
+    let asked: Value = golden[..3]
+        .iter()
+        .map(|(name, values)| {
+            (name.clone(), values.iter().map(|value| number(value)).collect::<Value>())
+        })
+        .collect();
+    let by_columns = server.post_json(asked.to_string()).json();
+    for (row, expected) in expected.iter().enumerate() {
+        assert_eq!(by_columns["prediction"][row], expected["prediction"]);
+        for class in ["0", "1"] {
+            let found = &by_columns["probabilities"][class][row];
+            assert_eq!(found, &expected["probabilities"][class]);
+        }
+    }
+
+    let by_csv = columns(&server.post("/predict", "text/csv", &csv).body);
+    for (row, expected) in expected.iter().enumerate() {
+        assert_eq!(number(&by_csv[4].1[row]), expected["probabilities"]["0"]);
+        assert_eq!(number(&by_csv[5].1[row]), expected["probabilities"]["1"]);
+    }
+
+    for row in (0..rows.len()).step_by(97) {
+        assert_eq!(server.post_json(rows[row].to_string()).json(), expected[row]);
+        let query: Vec<String> =
+            golden[..3].iter().map(|(name, values)| format!("{name}={}", values[row])).collect();
+        let by_query = server.get(&format!("/predict?{}", query.join("&")));
+        assert_eq!(by_query.json(), expected[row]);
+    }
+}
+
+fn number(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn another_model_is_served_without_a_change() {
+    let golden = columns(&case::text("diabetes", "golden.csv"));
+    let server = case::serve("diabetes");
+    let answer = server.post("/predict", "text/csv", csv_of(&golden, 4));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    // Single precision, on predictions of up to 500.
+    let found = numbers(&columns(&answer.body), "prediction");
+    assert_near(&found, &numbers(&golden, "prediction"), 1e-3);
+
+    let one = server.get("/predict?age=44&sex=2&bmi=28.6&bp=175.6").json();
+    assert_near(&[one["prediction"].as_f64().unwrap()], &[281.1223333869417], 1e-3);
+}
+
+#[test]
+fn all_types_go_in_and_out() {
+    let golden: Vec<Value> = serde_json::from_str(&case::text("mixed", "golden.json")).unwrap();
+    let server = case::serve("mixed");
+    let rows: Vec<&Value> = golden.iter().map(|case| &case["input"]).collect();
+    let answers = server.post_json(json!(rows).to_string()).json();
+    let columns: Value = rows[0]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(|name| (name.clone(), rows.iter().map(|row| row[name].clone()).collect::<Value>()))
+        .collect();
+    let by_columns = server.post_json(columns.to_string()).json();
+    for (row, case) in golden.iter().enumerate() {
+        let prediction = &answers[row]["prediction"];
+        assert_eq!(prediction["echo"], case["output"]["echo"]);
+        let score = prediction["score"].as_f64().unwrap();
+        assert_near(&[score], &[case["output"]["score"].as_f64().unwrap()], 1e-4);
+        assert_eq!(by_columns["prediction"]["score"][row], prediction["score"]);
+        assert_eq!(by_columns["prediction"]["echo"][row], prediction["echo"]);
+    }
+
+    let query = "/predict?x0=1&x1=2&count=4&flag=true&city=S%C3%A3o%20Paulo&image=[[1,2],[3,4]]";
+    let prediction = &server.get(query).json()["prediction"];
+    assert_eq!(prediction, &json!({ "score": 2.5, "echo": "São Paulo" }));
+    let csv =
+        "city,image,flag,count,x1,x0\n\"a \"\"quoted\"\", city\",\"[[1,2],[3,4]]\",True,4,2,1\n";
+    let answer = server.post("/predict", "text/csv", csv).body;
+    let expected = "city,image,flag,count,x1,x0,prediction_score,prediction_echo\n\
+        \"a \"\"quoted\"\", city\",\"[[1,2],[3,4]]\",True,4,2,1,2.5,\"a \"\"quoted\"\", city\"\n";
+    assert_eq!(answer, expected);
+}

@@ -1,0 +1,12 @@
+//! Through the socket and the command line: the real binary, real models, a real client.
+
+// A test that cannot go on says so by panicking.
+#![allow(clippy::unwrap_used)]
+
+mod case;
+mod commands;
+mod document;
+mod errors;
+mod golden;
+mod questions;
+mod server;

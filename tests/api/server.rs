@@ -1,0 +1,128 @@
+//! A server of its own for each test, on a port the system chooses.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+pub struct Server {
+    process: Child,
+    address: String,
+    /// What it printed until it listened.
+    pub announcement: Vec<String>,
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: ureq::http::HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.body))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Server {
+    pub fn start(args: &[&str]) -> Server {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_ml-app"))
+            .args(["serve", "--host", "127.0.0.1", "--port", "0", "--workers", "1"])
+            .args(args)
+            .env_remove("RUST_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(process.stderr.take().unwrap());
+        let mut announcement = vec![];
+        while !announcement.last().is_some_and(|line: &String| line.contains("/apidocs")) {
+            let mut line = String::new();
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "it stopped: {announcement:?}");
+            announcement.push(line);
+        }
+        let listens = announcement.iter().find_map(|line| line.split_once("listening on http://"));
+        let address = listens.unwrap().1.trim().to_owned();
+        // It must not block on a full pipe.
+        thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        Server { process, address, announcement }
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], b"")
+    }
+
+    pub fn post(&self, path: &str, content_type: &str, body: impl AsRef<[u8]>) -> Answer {
+        self.send("POST", path, &[("content-type", content_type)], body.as_ref())
+    }
+
+    pub fn post_json(&self, body: impl AsRef<[u8]>) -> Answer {
+        self.post("/predict", "application/json", body)
+    }
+
+    /// A multipart form as browsers send it.
+    pub fn post_file(&self, csv: impl AsRef<[u8]>, accept: &str) -> Answer {
+        let form = form("file", csv.as_ref());
+        let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
+        let headers = [("content-type", content_type.as_str()), ("accept", accept)];
+        self.send("POST", "/predict_file", &headers, &form)
+    }
+
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .build()
+            .into();
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = match body {
+            b"" => agent.run(request.body(()).unwrap()),
+            body => agent.run(request.body(body).unwrap()),
+        }
+        .unwrap();
+        let mut text = String::new();
+        response.body_mut().as_reader().read_to_string(&mut text).unwrap();
+        Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: text,
+        }
+    }
+
+    /// SIGTERM, and the exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        self.process.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have stopped already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub const BOUNDARY: &str = "----WebKitFormBoundary7MA4YWxkTrZu0gW";
+
+pub fn form(name: &str, content: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"visitors.csv\"\r\n\
+         Content-Type: text/csv\r\n\r\n"
+    );
+    [head.as_bytes(), content, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat()
+}

@@ -7,7 +7,7 @@ mod openapi;
 mod predict;
 mod serve;
 
-use crate::config::Flags;
+use crate::config::{Flags, SocketFlags};
 use crate::source::Source;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ enum Command {
     /// Print the OpenAPI document
     Openapi(ModelArg),
     /// Ask a running server whether it is ready; for images without a shell
-    Healthcheck(Flags),
+    Healthcheck(SocketFlags),
 }
 
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -74,7 +74,7 @@ impl Cli {
             Some(Command::Inspect(model)) => inspect::run(&model),
             Some(Command::Check(args)) => args.run(),
             Some(Command::Openapi(model)) => openapi::run(&model),
-            Some(Command::Healthcheck(flags)) => healthcheck::run(&flags),
+            Some(Command::Healthcheck(socket)) => healthcheck::run(socket),
         };
         done.unwrap_or_else(|error| {
             eprintln!("error: {error:#}");

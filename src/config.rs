@@ -6,18 +6,25 @@ use std::net::IpAddr;
 /// environment, so that every mistake is reported in one go.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Flags {
-    /// Address to listen on [env: ML_APP_HOST] [default: 0.0.0.0]
-    #[arg(long, value_name = "ADDRESS")]
-    pub host: Option<String>,
-    /// Port to listen on [env: AIP_HTTP_PORT, SAGEMAKER_BIND_TO_PORT, PORT] [default: 5000]
-    #[arg(long, short, value_name = "PORT")]
-    pub port: Option<String>,
+    #[command(flatten)]
+    pub socket: SocketFlags,
     /// Largest request body, in bytes, KiB or MiB [env: ML_APP_MAX_BODY] [default: 32MiB]
     #[arg(long, value_name = "SIZE")]
     pub max_body: Option<String>,
     /// Threads that answer requests [env: ML_APP_WORKERS] [default: the CPU quota, rounded up]
     #[arg(long, value_name = "N")]
     pub workers: Option<String>,
+}
+
+/// Where the server listens.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct SocketFlags {
+    /// Address to listen on [env: ML_APP_HOST] [default: 0.0.0.0]
+    #[arg(long, value_name = "ADDRESS")]
+    pub host: Option<String>,
+    /// Port to listen on [env: AIP_HTTP_PORT, SAGEMAKER_BIND_TO_PORT, PORT] [default: 5000]
+    #[arg(long, short, value_name = "PORT")]
+    pub port: Option<String>,
 }
 
 /// Settings that hold.
@@ -43,12 +50,13 @@ impl Config {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Config, Vec<String>> {
         let mut source = Source { variable: &variable, mistakes: vec![] };
-        let host =
-            source.read(("--host", &flags.host, &["ML_APP_HOST"]), "an IP address", |text| {
-                text.parse().ok()
-            });
+        let host = source.read(
+            ("--host", &flags.socket.host, &["ML_APP_HOST"]),
+            "an IP address",
+            |text| text.parse().ok(),
+        );
         let port = source.read(
-            ("--port", &flags.port, &["AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT", "PORT"]),
+            ("--port", &flags.socket.port, &["AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT", "PORT"]),
             "a port from 0 to 65535",
             |text| text.parse().ok(),
         );
@@ -133,7 +141,8 @@ mod tests {
         assert_eq!(port(Flags::default(), 1), Ok(1));
         assert_eq!(port(Flags::default(), 2), Ok(2));
         assert_eq!(port(Flags::default(), 3), Ok(3));
-        assert_eq!(port(Flags { port: Some("4".into()), ..Flags::default() }, 3), Ok(4));
+        let socket = SocketFlags { port: Some("4".into()), ..SocketFlags::default() };
+        assert_eq!(port(Flags { socket, ..Flags::default() }, 3), Ok(4));
     }
 
     #[test]
@@ -147,7 +156,8 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told() {
-        let flags = Flags { host: Some("localhost".into()), ..Flags::default() };
+        let socket = SocketFlags { host: Some("localhost".into()), ..SocketFlags::default() };
+        let flags = Flags { socket, ..Flags::default() };
         let mistakes = load(flags, &[("PORT", "http"), ("ML_APP_WORKERS", "0")]);
         assert_eq!(
             mistakes,

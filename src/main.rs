@@ -5,9 +5,7 @@ use ml_app::cli::Cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(
-        env_logger::Env::default().default_filter_or("info,actix=warn,tract_onnx=error"),
-    )
-    .init();
+    let filter = env_logger::Env::default().default_filter_or("info,actix=warn,tract_onnx=error");
+    env_logger::Builder::from_env(filter).format_target(false).init();
     Cli::parse().run()
 }

@@ -42,12 +42,12 @@ impl Source {
     /// Where the model cannot be served.
     pub fn load(&self) -> anyhow::Result<Model> {
         Model::load(&self.bytes)
-            .map_err(|error| anyhow!("the model {} cannot be served: {error}", self.place()))
+            .map_err(|error| anyhow!("{} cannot be served: {error}", self.place()))
     }
 
-    /// "(embedded)", or the path.
+    /// The path, or that it is the embedded model.
     pub fn place(&self) -> String {
-        self.path.as_ref().map_or("(embedded)".into(), |path| path.display().to_string())
+        self.path.as_ref().map_or("the embedded model".into(), |path| path.display().to_string())
     }
 
     /// In hexadecimal.

@@ -1,4 +1,4 @@
-use crate::cli::inspect;
+use crate::cli::{ModelArg, inspect};
 use crate::source::Source;
 use ml_app_model::error::Unsupported;
 use ml_app_model::{LoadError, Model, Report};
@@ -8,15 +8,17 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The ONNX file
-    #[arg(value_name = "MODEL.onnx")]
-    model: PathBuf,
+    /// The ONNX file; the embedded model if none is given
+    #[arg(value_name = "MODEL.onnx", conflicts_with = "model")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArg,
 }
 
 impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let source = Source::open(Some(&self.model))?;
-        let path = self.model.display();
+        let source = Source::open(self.file.as_deref().or(self.model.model.as_deref()))?;
+        let path = source.place();
         match Model::load(source.bytes()) {
             Ok(model) => {
                 let mut text = format!("{path} can be served\n");

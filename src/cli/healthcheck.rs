@@ -1,5 +1,5 @@
 use crate::cli::settings;
-use crate::config::Flags;
+use crate::config::{Flags, SocketFlags};
 use anyhow::{Context, bail};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-pub fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
-    let config = match settings(flags) {
+pub fn run(socket: SocketFlags) -> anyhow::Result<ExitCode> {
+    let config = match settings(&Flags { socket, ..Flags::default() }) {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };

@@ -11,7 +11,7 @@ pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
     let mut text = String::new();
     write_signature(&mut text, loaded.signature())?;
     write_report(&mut text, &report)?;
-    writeln!(text, "{:<12} {} bytes {}", "file", source.bytes().len(), source.place())?;
+    writeln!(text, "{:<12} {}, {} bytes", "file", source.place(), source.bytes().len())?;
     writeln!(text, "{:<12} {}", "sha256", source.sha256())?;
     io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

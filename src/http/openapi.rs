@@ -63,10 +63,28 @@ fn description(signature: &Signature) -> String {
     }
     if !signature.metrics.is_empty() {
         let metrics: Vec<String> =
-            signature.metrics.iter().map(|(name, value)| format!("{name} {value}")).collect();
+            signature.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         parts.push(format!("Measured on held-out data: {}.", metrics.join(", ")));
     }
+    if signature.features.len() <= LISTED_FEATURES {
+        parts.push(features_table(signature));
+    }
     parts.join("\n\n")
+}
+
+/// More would push the routes out of sight.
+const LISTED_FEATURES: usize = 30;
+
+/// The features as Markdown.
+fn features_table(signature: &Signature) -> String {
+    let mut table = "| Feature | Type | |\n|---|---|---|".to_owned();
+    for feature in &signature.features {
+        let (declared, summary) = (feature.declared(), feature.summary().unwrap_or_default());
+        let row = [format!("`{}`", feature.name), declared, summary]
+            .map(|cell| cell.replace('|', "\\|").replace('\n', " "));
+        table.push_str(&format!("\n| {} |", row.join(" | ")));
+    }
+    table
 }
 
 struct Describe<'a> {

@@ -132,6 +132,14 @@ pub struct Feature {
 }
 
 impl Feature {
+    /// "integer", "number[2, 2]".
+    pub fn declared(&self) -> String {
+        match self.shape.as_slice() {
+            [] => self.kind.to_string(),
+            shape => format!("{}{}", self.kind, shape_text(shape)),
+        }
+    }
+
     pub fn is_scalar(&self) -> bool {
         self.shape.is_empty()
     }
@@ -214,23 +222,18 @@ impl Signature {
 
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.name, self.kind)?;
-        if !self.shape.is_empty() {
-            write_shape(f, &self.shape)?;
-        }
-        Ok(())
+        write!(f, "{} {}", self.name, self.declared())
     }
 }
 
 impl fmt::Display for TensorSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.name, self.datatype.onnx_name())?;
-        write_shape(f, &self.shape)
+        write!(f, "{} {}{}", self.name, self.datatype.onnx_name(), shape_text(&self.shape))
     }
 }
 
-fn write_shape(f: &mut fmt::Formatter<'_>, shape: &[Option<usize>]) -> fmt::Result {
+fn shape_text(shape: &[Option<usize>]) -> String {
     let dims: Vec<String> =
         shape.iter().map(|dim| dim.map_or("?".to_owned(), |dim| dim.to_string())).collect();
-    write!(f, "[{}]", dims.join(", "))
+    format!("[{}]", dims.join(", "))
 }

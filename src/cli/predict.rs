@@ -51,7 +51,10 @@ impl Args {
         progress.finish_and_clear();
         let name = self.file.display();
         match scored {
-            Ok(rows) => {
+            Ok(Scored { rows, ignored }) => {
+                if !ignored.is_empty() {
+                    log::info!("columns that are no feature: {}", ignored.join(", "));
+                }
                 log::info!("{rows} rows scored");
                 Ok(ExitCode::SUCCESS)
             }
@@ -72,6 +75,13 @@ impl Args {
             Err(Failure::Io(error)) => Err(anyhow!("{name}: {error}")),
         }
     }
+}
+
+/// What came of a file.
+struct Scored {
+    rows: usize,
+    /// Columns that are no feature.
+    ignored: Vec<String>,
 }
 
 /// Why rows could not be scored.
@@ -147,13 +157,12 @@ fn write_whole<T>(
     written
 }
 
-/// Scores `input` and tells how many rows that were.
 fn score(
     model: &Model,
     format: Format,
     input: impl BufRead,
     output: impl Write,
-) -> Result<usize, Failure> {
+) -> Result<Scored, Failure> {
     let output = BufWriter::with_capacity(1 << 16, output);
     match format {
         Format::Csv => score_csv(model, input, output),
@@ -161,12 +170,9 @@ fn score(
     }
 }
 
-fn score_csv(model: &Model, input: impl Read, output: impl Write) -> Result<usize, Failure> {
+fn score_csv(model: &Model, input: impl Read, output: impl Write) -> Result<Scored, Failure> {
     let signature = model.signature();
     let mut table = Table::new(input, signature)?;
-    if !table.ignored.is_empty() {
-        log::info!("columns that are no feature: {}", table.ignored.join(", "));
-    }
     let mut writer = Writer::new(output, signature);
     writer.header(table.header())?;
     let mut records = vec![ByteRecord::new(); BATCH];
@@ -184,16 +190,16 @@ fn score_csv(model: &Model, input: impl Read, output: impl Write) -> Result<usiz
             writer.record(record, &answer, row)?;
         }
     }
-    let total = reader.finish()?;
+    let rows = reader.finish()?;
     writer.finish()?.flush()?;
-    Ok(total)
+    Ok(Scored { rows, ignored: table.ignored })
 }
 
 fn score_ndjson(
     model: &Model,
     mut input: impl BufRead,
     mut output: impl Write,
-) -> Result<usize, Failure> {
+) -> Result<Scored, Failure> {
     let signature = model.signature();
     let mut reader = Reader::new(signature);
     let mut lines: Vec<Vec<u8>> = vec![];
@@ -226,9 +232,9 @@ fn score_ndjson(
             output.write_all(&spliced(line, &answered))?;
         }
     }
-    let total = reader.finish()?;
+    let rows = reader.finish()?;
     output.flush()?;
-    Ok(total)
+    Ok(Scored { rows, ignored: vec![] })
 }
 
 /// Two JSON objects as one, on a line.

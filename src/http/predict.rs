@@ -210,7 +210,8 @@ async fn read(request: &HttpRequest, mut body: Payload, limit: usize) -> Result<
     if announced.is_some_and(|length| length > limit) {
         return Err(Error::TooLarge { limit });
     }
-    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0));
+    // An announcement costs a client nothing, so it must not cost much memory either.
+    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0).min(64 * 1024));
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| Error::Interrupted(error.to_string()))?;
         if bytes.len() + chunk.len() > limit {

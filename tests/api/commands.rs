@@ -165,6 +165,10 @@ fn check_tells_whether_a_model_can_be_served() {
         assert!(text.contains(expected), "no {expected} in {text}");
     }
 
+    let outside = ml_app(&["check", &path("external-data")], "");
+    assert_eq!(outside.status.code(), Some(1));
+    assert!(stdout(&outside).contains("1 of its tensors are stored in another file"));
+
     let none = scratch("none.onnx");
     fs::write(&none, "not a model").unwrap();
     let none = ml_app(&["check", none.to_str().unwrap()], "");

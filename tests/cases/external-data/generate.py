@@ -1,0 +1,20 @@
+"""Make a model whose weights are in another file, as torch.onnx.export writes large ones."""
+
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, external_data_helper, helper, numpy_helper
+
+weights = numpy_helper.from_array(np.ones((2, 1), np.float32), "weights")
+external_data_helper.set_external_data(weights, location="weights.bin")
+weights.ClearField("raw_data")
+
+graph = helper.make_graph(
+    [helper.make_node("MatMul", ["x", "weights"], ["y"])],
+    "external-data",
+    [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])],
+    [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1])],
+    [weights],
+)
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+(Path(__file__).resolve().parent / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))

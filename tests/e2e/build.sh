@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Builds with models that cannot be served, which must fail and say why, and with ones that can.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+unset MODEL CARGO_TARGET_DIR
+
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+
+fail() {
+    cat "$output"
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+# says TEXT...: the output has each of these texts.
+says() {
+    local text
+    for text in "$@"; do
+        grep -qF -- "$text" "$output" || fail "expected the output to say: $text"
+    done
+}
+
+# refused MODEL TEXT...: the build with this model fails, and says each of these texts.
+refused() {
+    echo "MODEL=$1 is refused"
+    if MODEL=$1 cargo build --release >"$output" 2>&1; then
+        fail "expected the build with MODEL=$1 to fail"
+    fi
+    says "${@:2}"
+}
+
+# embedded TEXT...: the built binary's model is described with each of these texts.
+embedded() {
+    target/release/ml-app inspect >"$output" 2>&1 || fail "the built binary cannot inspect its model"
+    says "$@"
+}
+
+refused /nonexistent.onnx "cannot read the model"
+refused Cargo.toml "no ONNX model"
+refused tests/cases/unsupported/model.onnx mystery com.example.NonExistent
+
+echo "MODEL=tests/cases/diabetes/model.onnx is embedded"
+MODEL=tests/cases/diabetes/model.onnx cargo build --release >"$output" 2>&1 || fail "the build failed"
+embedded bmi
+
+echo "without MODEL, the default model is embedded"
+cargo build --release >"$output" 2>&1 || fail "the build failed"
+embedded total_pages_visited

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Runs every test: the Rust ones, the builds with other models, and the ones in a browser.
+# Installs what these need and the machine lacks, on Debian and its kin.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset MODEL CARGO_TARGET_DIR
+
+heading() { printf '\n== %s\n' "$*"; }
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "not root, and there is no sudo for: $*"
+    fi
+}
+
+install_packages() {
+    command -v apt-get >/dev/null || fail "install what Debian packages as $*: there is no apt-get"
+    as_root apt-get update -qq || fail "apt-get update failed; it is needed to install $*"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" ||
+        fail "apt-get cannot install $*"
+}
+
+heading "Tools"
+command -v cargo >/dev/null || fail "there is no cargo; see https://rustup.rs"
+missing=()
+[ -x /usr/bin/chromium ] || missing+=(chromium)
+[ -x /usr/bin/chromedriver ] || missing+=(chromium-driver)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+[ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' || fail "python3 is older than 3.9"
+
+venv=target/e2e-venv
+if ! cmp -s tests/e2e/requirements.txt "$venv/requirements.txt"; then
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/e2e/requirements.txt
+    cp tests/e2e/requirements.txt "$venv/"
+fi
+
+heading "Rust tests"
+cargo test --release --workspace
+
+heading "Release build"
+cargo build --release
+
+heading "Builds with other models"
+tests/e2e/build.sh
+
+heading "Browser and OpenAPI document"
+ML_APP_BINARY="$PWD/target/release/ml-app" "$venv/bin/python" -B -m pytest -p no:cacheprovider tests/e2e

@@ -2,6 +2,10 @@
 
 use std::net::IpAddr;
 
+/// Bytes: some 800,000 rows of three features as JSON, and little enough that a few at once fit
+/// into a small container.
+pub const MAX_BODY: usize = 32 * 1024 * 1024;
+
 /// Settings as given on the command line, unread: [`Config::load`] reads them together with the
 /// environment, so that every mistake is reported in one go.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -76,7 +80,7 @@ impl Config {
         Ok(Config {
             host: host.unwrap_or(IpAddr::from([0, 0, 0, 0])),
             port: port.unwrap_or(5000),
-            max_body: max_body.unwrap_or(32 * 1024 * 1024),
+            max_body: max_body.unwrap_or(MAX_BODY),
             workers: workers
                 .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
                 .unwrap_or(1),

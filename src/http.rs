@@ -63,7 +63,7 @@ pub fn app(
     // All workers have the same routes: the first one's make the document.
     if state.document.get().is_none() {
         let app = app.with_raw_json_spec_v3(|app, operations| {
-            state.document.get_or_init(|| openapi::document(operations, &state.model));
+            state.document.get_or_init(|| openapi::document(operations, &state));
             app
         });
         return app.build();

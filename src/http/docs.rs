@@ -39,7 +39,14 @@ SwaggerUIBundle({{
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
   tryItOutEnabled: true,
-  validatorUrl: null
+  validatorUrl: null,
+  // Swagger UI takes NDJSON for JSON, and would send the example as one JSON string.
+  plugins: [(system) => ({{ fn: {{
+    getSampleSchema: (schema, type, config, example) =>
+      type === "application/x-ndjson" && typeof example === "string"
+        ? example
+        : system.fn.jsonSchema5.getSampleSchema(schema, type, config, example)
+  }} }})]
 }});
 </script>
 </body>
@@ -60,6 +67,7 @@ pub async fn index(state: web::Data<State>) -> HttpResponse {
 <head>
 <meta charset="utf-8">
 <meta http-equiv="refresh" content="0; url=apidocs">
+<link rel="icon" href="data:,">
 <title>{title}</title>
 </head>
 <body><a href="apidocs">{title}: the API and its documentation</a></body>

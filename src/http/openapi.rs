@@ -1,10 +1,12 @@
 //! The OpenAPI document: paperclip tells which operations the routes have, the model's signature
 //! tells what goes in and out, and the model itself answers the examples.
 
-use crate::error::Faults;
+use crate::error::{Error, Faults};
+use crate::http::State;
 use crate::http::negotiate::Format;
-use crate::http::problem;
+use crate::http::problem::{self, Problem};
 use crate::protocol::answer::Answer;
+use crate::protocol::features;
 use ml_app_model::{Datatype, Feature, Kind, Model, Signature, Task, TensorSpec, Tensors};
 use paperclip::v2::models::{DefaultApiRaw, Info};
 use serde_json::{Map, Value, json};
@@ -23,8 +25,9 @@ pub fn info(signature: &Signature) -> DefaultApiRaw {
 }
 
 /// Completes the document paperclip made of the routes.
-pub fn document(mut operations: Value, model: &Model) -> String {
-    let describe = Describe { model, signature: model.signature() };
+pub fn document(mut operations: Value, state: &State) -> String {
+    let signature = state.model.signature();
+    let describe = Describe { model: &state.model, signature, max_body: state.max_body };
     for (_, methods) in members(&mut operations["paths"]) {
         for (_, operation) in members(methods) {
             let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
@@ -42,7 +45,7 @@ pub fn document(mut operations: Value, model: &Model) -> String {
     operations["tags"] = json!([
         { "name": "prediction", "description": "Rows of named features in, predictions out." },
         { "name": "health", "description": "For the probes of Kubernetes and load balancers." },
-        { "name": "documentation" },
+        { "name": "documentation", "description": "What you are reading." },
     ]);
     operations.to_string()
 }
@@ -90,6 +93,7 @@ fn features_table(signature: &Signature) -> String {
 struct Describe<'a> {
     model: &'a Model,
     signature: &'a Signature,
+    max_body: usize,
 }
 
 type Members = Vec<(&'static str, Value)>;
@@ -184,7 +188,7 @@ impl Describe<'_> {
             "PredictionColumns": self.prediction(&|schema| json!({ "type": "array", "items": schema })),
             "Answer": {
                 "description": "In the shape of the question.",
-                "oneOf": [reference("Prediction"), reference("Predictions"), reference("PredictionColumns")],
+                "anyOf": [reference("Prediction"), reference("Predictions"), reference("PredictionColumns")],
             },
             "Table": {
                 "type": "string",
@@ -267,7 +271,7 @@ impl Describe<'_> {
             "content": {
                 "application/json": {
                     "schema": {
-                        "oneOf": [
+                        "anyOf": [
                             reference("Row"),
                             { "type": "array", "minItems": 1, "items": reference("Row") },
                             reference("Columns"),
@@ -303,19 +307,42 @@ impl Describe<'_> {
         }
         let mut responses = content("Predictions.", Value::from(body));
         for status in problems {
+            let problem = self.problem(*status);
             let description = match status {
                 400 => "The body is not what it claims to be, or ended early.",
                 406 => "None of the formats that `Accept` asks for can be given.",
                 413 => "The body is larger than this server takes.",
                 415 => "The body is in a format that cannot be read.",
-                _ => "Features are missing, unknown, or have values that do not fit.",
+                _ => {
+                    "Rows or features are missing, unknown or malformed, or have values that do not fit."
+                }
             };
             responses[status.to_string()] = json!({
                 "description": description,
-                "content": { problem::CONTENT_TYPE: { "schema": reference("Problem") } },
+                "content": {
+                    problem::CONTENT_TYPE: { "schema": reference("Problem"), "example": problem },
+                },
             });
         }
         responses
+    }
+
+    /// An example of the problem with this status.
+    fn problem(&self, status: u16) -> Option<Problem> {
+        let error = match status {
+            400 => features::decode(b"{", self.signature).err()?,
+            406 => Error::NotAcceptable {
+                offered: Format::Json.media_type().into(),
+                wanted: "image/png".into(),
+            },
+            413 => Error::TooLarge { limit: self.max_body },
+            415 => Error::UnsupportedFormat {
+                expected: Format::Json.media_type().into(),
+                found: "text/plain".into(),
+            },
+            _ => features::decode(b"{}", self.signature).err()?,
+        };
+        Some(Problem::from(error))
     }
 
     /// What the model answers to the example.

@@ -5,7 +5,7 @@
 //! cannot say, in features whose input is a float.
 
 use crate::error::{Error, Fault, Faults};
-use ml_app_model::tensors::excerpt;
+use ml_app_model::tensors::{cut, excerpt};
 use ml_app_model::{Feature, Mismatch, Rows, Signature, Tensors, Value};
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected,
@@ -303,7 +303,7 @@ fn syntax_fault(error: &serde_json::Error) -> Fault {
     let mistyped =
         text.strip_prefix("invalid type: ").and_then(|text| text.split_once(", expected "));
     let detail = match mistyped {
-        Some((found, expected)) => format!("expected {expected}, but found {found}"),
+        Some((found, expected)) => format!("expected {expected}, but found {}", cut(found)),
         None => format!("expected JSON, but found a fault: {text}"),
     };
     Fault::new(detail).line(error.line() as u64).column(error.column() as u64)

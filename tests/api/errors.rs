@@ -145,6 +145,10 @@ fn malformed_json() {
     }
     let answer = server.post_json(b"[\n{\"age\": \"\xff\"}]");
     assert_faults(&answer, 400, &["line 2: expected UTF-8, but found other bytes"]);
+    // What a client sent comes back in part only.
+    let answer = server.post_json(format!("\"{}\"", "x".repeat(1 << 20)));
+    problem(&answer, 400);
+    assert!(answer.body.len() < 1000, "{}", answer.body.len());
     // As deep as it gets: neither the stack nor the memory may go.
     for (open, close) in [("[", "]"), ("{\"age\":", "}")] {
         let body = format!("{}1{}", open.repeat(200_000), close.repeat(200_000));

@@ -4,6 +4,7 @@
 //! and ends as [`Tensors`], which agree with the signature.
 
 use crate::signature::{Datatype, Feature, Kind, Signature};
+use std::borrow::Cow;
 use std::fmt;
 
 /// One tensor per input, or per output, in the signature's order; all have the same first axis.
@@ -163,11 +164,15 @@ impl fmt::Display for Value<'_> {
 
 /// The start of a text, on one line, for an error message.
 pub fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 40;
-    let start: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    match text.chars().nth(LONGEST) {
-        Some(_) => start + "…",
-        None => start,
+    cut(text).escape_debug().to_string()
+}
+
+/// The start of a text that is escaped already.
+pub fn cut(text: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
     }
 }
 

@@ -3,8 +3,10 @@
 //!
 //! - [`features`]: named features as JSON and NDJSON, and in a query.
 //! - [`csv`]: named features as CSV.
+//! - [`reader`]: rows and the faults found in them, for both.
 //! - [`answer`]: predictions, as all of these write them.
 
 pub mod answer;
 pub mod csv;
 pub mod features;
+pub mod reader;

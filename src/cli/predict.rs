@@ -4,7 +4,8 @@ use crate::cli::ModelArg;
 use crate::error::Error;
 use crate::protocol::answer::Answer;
 use crate::protocol::csv::{Table, Writer};
-use crate::protocol::features::Reader;
+use crate::protocol::features;
+use crate::protocol::reader::Reader;
 use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 use csv::ByteRecord;
@@ -216,7 +217,7 @@ fn score_ndjson(
             number += 1;
             let text = line.trim_ascii();
             if !text.is_empty() {
-                reader.line(number, text);
+                features::read_line(&mut reader, number, text);
                 lines.push(text.to_vec());
             }
         }

@@ -50,7 +50,7 @@ impl Format {
         });
         format.filter(|_| utf8).ok_or_else(|| Error::UnsupportedFormat {
             expected: format!("one of {}, in UTF-8", list(&Format::ALL)),
-            found: ml_app_model::tensors::excerpt(content_type),
+            found: ml_app_model::value::excerpt(content_type),
         })
     }
 
@@ -74,7 +74,7 @@ impl Format {
         best.copied().filter(|format| weight(&wanted, format.media_type()) > 0.0).ok_or_else(|| {
             Error::NotAcceptable {
                 offered: list(offered),
-                wanted: ml_app_model::tensors::excerpt(&wanted),
+                wanted: ml_app_model::value::excerpt(&wanted),
             }
         })
     }

@@ -1,14 +1,17 @@
 //! The OpenAPI document: paperclip tells which operations the routes have, the model's signature
 //! tells what goes in and out, and the model itself answers the examples.
 
-use crate::error::{Error, Faults};
+mod schema;
+
+use crate::error::Error;
 use crate::http::State;
 use crate::http::negotiate::Format;
 use crate::http::problem::{self, Problem};
 use crate::protocol::answer::Answer;
 use crate::protocol::features;
-use ml_app_model::{Datatype, Feature, Kind, Model, Signature, Task, TensorSpec, Tensors};
+use ml_app_model::{Model, Signature, Task, TensorSpec, Tensors};
 use paperclip::v2::models::{DefaultApiRaw, Info};
+use schema::{content, reference};
 use serde_json::{Map, Value, json};
 
 /// Title, version and description, before any route is known.
@@ -103,7 +106,7 @@ impl Describe<'_> {
     fn operation(&self, id: &str) -> Members {
         match id {
             "predict_query" => vec![
-                ("parameters", self.signature.features.iter().map(parameter).collect()),
+                ("parameters", self.signature.features.iter().map(schema::parameter).collect()),
                 ("responses", self.responses(&[(Format::Json, "Prediction")], &[406, 422])),
             ],
             "predict" => vec![
@@ -121,7 +124,7 @@ impl Describe<'_> {
                 ),
             ],
             "predict_file" => vec![
-                ("requestBody", file_body()),
+                ("requestBody", schema::file_body()),
                 ("responses", {
                     let mut responses = self.responses(
                         &[
@@ -131,12 +134,14 @@ impl Describe<'_> {
                         ],
                         &[400, 406, 413, 415, 422],
                     );
-                    responses["200"]["headers"] = ignored_columns();
+                    responses["200"]["headers"] = schema::ignored_columns();
                     responses
                 }),
             ],
-            "live" => vec![("responses", flag("live", "The process answers."))],
-            "ready" => vec![("responses", flag("ready", "The model is loaded and has answered."))],
+            "live" => vec![("responses", schema::flag("live", "The process answers."))],
+            "ready" => {
+                vec![("responses", schema::flag("ready", "The model is loaded and has answered."))]
+            }
             "openapi" => vec![(
                 "responses",
                 content(
@@ -156,11 +161,12 @@ impl Describe<'_> {
         let features = &self.signature.features;
         let names: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
         let values: Map<String, Value> =
-            features.iter().map(|feature| (feature.name.clone(), schema(feature))).collect();
+            features.iter().map(|feature| (feature.name.clone(), schema::value(feature))).collect();
         let lists: Map<String, Value> = features
             .iter()
             .map(|feature| {
-                let list = json!({ "type": "array", "minItems": 1, "items": schema(feature) });
+                let list =
+                    json!({ "type": "array", "minItems": 1, "items": schema::value(feature) });
                 (feature.name.clone(), list)
             })
             .collect();
@@ -198,7 +204,7 @@ impl Describe<'_> {
                 "type": "string",
                 "description": "A `Prediction` on each line, in the order of the rows.",
             },
-            "Problem": problem_schema(),
+            "Problem": schema::problem_schema(),
         })
     }
 
@@ -209,7 +215,7 @@ impl Describe<'_> {
         match &self.signature.task {
             Task::Classification { label, scores, classes } => {
                 properties.insert("prediction".into(), wrap(self.label(&outputs[*label])));
-                let score = element(outputs[*scores].datatype);
+                let score = schema::element(outputs[*scores].datatype);
                 let scores: Map<String, Value> =
                     classes.iter().map(|class| (class.clone(), wrap(score.clone()))).collect();
                 let scores = json!({
@@ -222,12 +228,14 @@ impl Describe<'_> {
                 properties.insert("probabilities".into(), scores);
             }
             Task::Other if outputs.len() == 1 => {
-                properties.insert("prediction".into(), wrap(output(&outputs[0])));
+                properties.insert("prediction".into(), wrap(schema::output(&outputs[0])));
             }
             Task::Other => {
                 let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
-                let values: Map<String, Value> =
-                    outputs.iter().map(|spec| (spec.name.clone(), wrap(output(spec)))).collect();
+                let values: Map<String, Value> = outputs
+                    .iter()
+                    .map(|spec| (spec.name.clone(), wrap(schema::output(spec))))
+                    .collect();
                 let values = json!({
                     "type": "object",
                     "properties": values,
@@ -247,7 +255,7 @@ impl Describe<'_> {
     }
 
     fn label(&self, spec: &TensorSpec) -> Value {
-        let mut schema = element(spec.datatype);
+        let mut schema = schema::element(spec.datatype);
         let meanings: Vec<String> = self
             .signature
             .class_meanings
@@ -389,177 +397,4 @@ fn example_csv(signature: &Signature) -> String {
         other => quoted(other.to_string()),
     });
     format!("{}\n{}\n", names.collect::<Vec<_>>().join(","), cells.collect::<Vec<_>>().join(","))
-}
-
-fn parameter(feature: &Feature) -> Value {
-    let mut parameter = json!({
-        "name": feature.name,
-        "in": "query",
-        "required": true,
-    });
-    if let Some(summary) = feature.summary() {
-        parameter["description"] = json!(summary);
-    }
-    if feature.is_scalar() {
-        let mut schema = schema(feature);
-        if let Some(schema) = schema.as_object_mut() {
-            // A query has no null, and the description stands beside it.
-            schema.remove("nullable");
-            schema.remove("description");
-            schema.remove("example");
-        }
-        parameter["schema"] = schema;
-        parameter["example"] = feature.example.clone();
-    } else {
-        parameter["content"] = json!({
-            "application/json": { "schema": schema(feature), "example": feature.example },
-        });
-    }
-    parameter
-}
-
-/// The schema of one row's value of a feature.
-fn schema(feature: &Feature) -> Value {
-    let datatype = match feature.kind {
-        Kind::String => Datatype::String,
-        Kind::Boolean => Datatype::Bool,
-        Kind::Integer | Kind::Number => feature.datatype,
-    };
-    let mut schema = match feature.kind {
-        // Doubles, and so JSON numbers, tell integers apart up to 2^53.
-        Kind::Integer if datatype.is_float() => {
-            json!({ "type": "integer", "minimum": -(1_i64 << 53), "maximum": 1_i64 << 53 })
-        }
-        _ => element(datatype),
-    };
-    if feature.datatype.is_float() {
-        schema["nullable"] = json!(true);
-    }
-    let mut schema = feature.shape.iter().rev().fold(schema, array);
-    if let Some(summary) = feature.summary() {
-        schema["description"] = json!(summary);
-    }
-    if let (Some(minimum), Some(maximum)) = (feature.minimum, feature.maximum) {
-        schema["x-training-range"] = json!([minimum, maximum]);
-    }
-    schema["example"] = feature.example.clone();
-    schema
-}
-
-/// The schema of an output's value for one row.
-fn output(spec: &TensorSpec) -> Value {
-    match spec.shape.as_slice() {
-        [] | [_] | [_, Some(1)] => element(spec.datatype),
-        [_, rest @ ..] => rest.iter().rev().fold(element(spec.datatype), array),
-    }
-}
-
-fn array(items: Value, len: &Option<usize>) -> Value {
-    match len {
-        Some(len) => {
-            json!({ "type": "array", "minItems": len, "maxItems": len, "items": items })
-        }
-        None => json!({ "type": "array", "items": items }),
-    }
-}
-
-/// The schema of one element; a float that is not finite is `null`.
-fn element(datatype: Datatype) -> Value {
-    let integer = |minimum: Value, maximum: Value| json!({ "type": "integer", "minimum": minimum, "maximum": maximum });
-    match datatype {
-        Datatype::Bool => json!({ "type": "boolean" }),
-        Datatype::String => json!({ "type": "string" }),
-        Datatype::Float32 => json!({
-            "type": "number", "format": "float", "nullable": true,
-            "minimum": f64::from(f32::MIN), "maximum": f64::from(f32::MAX),
-        }),
-        Datatype::Float64 => json!({ "type": "number", "format": "double", "nullable": true }),
-        Datatype::Uint8 => integer(json!(u8::MIN), json!(u8::MAX)),
-        Datatype::Uint16 => integer(json!(u16::MIN), json!(u16::MAX)),
-        Datatype::Uint32 => integer(json!(u32::MIN), json!(u32::MAX)),
-        Datatype::Uint64 => integer(json!(u64::MIN), json!(u64::MAX)),
-        Datatype::Int8 => integer(json!(i8::MIN), json!(i8::MAX)),
-        Datatype::Int16 => integer(json!(i16::MIN), json!(i16::MAX)),
-        Datatype::Int32 => integer(json!(i32::MIN), json!(i32::MAX)),
-        Datatype::Int64 => integer(json!(i64::MIN), json!(i64::MAX)),
-    }
-}
-
-fn file_body() -> Value {
-    json!({
-        "required": true,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "A CSV whose first row names the columns.",
-                        },
-                    },
-                    "required": ["file"],
-                },
-            },
-        },
-    })
-}
-
-fn ignored_columns() -> Value {
-    json!({
-        "Ignored-Columns": {
-            "description": "Columns of the file that are no feature, where there are any: quoted names, separated by commas.",
-            "schema": { "type": "string" },
-        },
-    })
-}
-
-fn problem_schema() -> Value {
-    json!({
-        "type": "object",
-        "description": "What was wrong (RFC 9457).",
-        "properties": {
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "detail": { "type": "string", "description": "The first fault, with its place." },
-            "errors": {
-                "type": "array",
-                "description": format!("Every fault found, the first {} of them.", Faults::LISTED),
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "detail": { "type": "string", "description": "What was expected, and what was found." },
-                        "feature": { "type": "string" },
-                        "row": { "type": "integer", "description": "Counted from 1, without a header." },
-                        "line": { "type": "integer", "description": "Line of the body, counted from 1." },
-                        "column": { "type": "integer", "description": "Byte of the line, counted from 1." },
-                    },
-                    "required": ["detail"],
-                },
-            },
-            "errors_omitted": { "type": "integer", "description": "Faults found beyond those listed." },
-        },
-        "required": ["title", "status", "detail"],
-    })
-}
-
-fn flag(name: &str, description: &str) -> Value {
-    let schema = json!({
-        "type": "object",
-        "properties": { name: { "type": "boolean" } },
-        "required": [name],
-    });
-    content(
-        description,
-        json!({ "application/json": { "schema": schema, "example": { name: true } } }),
-    )
-}
-
-fn content(description: &str, content: Value) -> Value {
-    json!({ "200": { "description": description, "content": content } })
-}
-
-fn reference(schema: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{schema}") })
 }

@@ -274,7 +274,7 @@ fn multipart_error(request: &HttpRequest, error: MultipartError) -> Error {
             let found = found.map_or("none", |value| value.to_str().unwrap_or("none"));
             Error::UnsupportedFormat {
                 expected: "multipart/form-data with a boundary".into(),
-                found: ml_app_model::tensors::excerpt(found),
+                found: ml_app_model::value::excerpt(found),
             }
         }
         error => {

@@ -4,9 +4,10 @@
 
 use crate::error::{Error, Fault, Faults};
 use crate::protocol::answer::Answer;
-use crate::protocol::features::{Reader, expected};
+use crate::protocol::features;
+use crate::protocol::reader::{Reader, expected};
 use csv::{ByteRecord, ReaderBuilder};
-use ml_app_model::tensors::excerpt;
+use ml_app_model::value::excerpt;
 use ml_app_model::{Signature, Tensors};
 use std::io::{self, Read};
 
@@ -85,8 +86,8 @@ impl<R: Read> Table<R> {
         if !self.records.read_byte_record(record).map_err(csv_io)? {
             return Ok(false);
         }
-        let line = record.position().map_or(0, csv::Position::line);
-        reader.start_record(line);
+        reader.line = record.position().map(csv::Position::line);
+        reader.start_row();
         if record.len() != self.features.len() {
             let detail = format!(
                 "expected {} columns, as in the header, but found {}",
@@ -99,7 +100,7 @@ impl<R: Read> Table<R> {
         for (cell, feature) in record.iter().zip(&self.features) {
             let Some(feature) = *feature else { continue };
             match std::str::from_utf8(cell) {
-                Ok(text) => reader.text(feature, text),
+                Ok(text) => features::read_text(reader, feature, text),
                 Err(_) => {
                     let found = format!("`{}`", excerpt(&String::from_utf8_lossy(cell)));
                     reader.fault(feature, &ml_app_model::Mismatch::new("UTF-8", found));

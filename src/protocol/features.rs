@@ -4,9 +4,10 @@
 //! (columns). `null` and the strings `NaN`, `Infinity` and `-Infinity` stand for what JSON numbers
 //! cannot say, in features whose input is a float.
 
-use crate::error::{Error, Fault, Faults};
-use ml_app_model::tensors::{cut, excerpt};
-use ml_app_model::{Feature, Mismatch, Rows, Signature, Tensors, Value};
+use crate::error::{Error, Fault};
+use crate::protocol::reader::{Reader, expected};
+use ml_app_model::value::{article, cut, excerpt};
+use ml_app_model::{Feature, Kind, Mismatch, Rows, Signature, Tensors, Value};
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected,
     Visitor,
@@ -58,7 +59,7 @@ pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Layout), E
 pub fn decode_lines(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     let mut reader = Reader::new(signature);
     for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
-        reader.line(index as u64 + 1, line);
+        read_line(&mut reader, index as u64 + 1, line);
     }
     reader.into_tensors()
 }
@@ -74,226 +75,46 @@ pub fn decode_query(query: &str, signature: &Signature) -> Result<Tensors, Error
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let Some(feature) = reader.take(&name) else { continue };
         // A table has empty cells, a query just leaves its value out.
-        let is_text = signature.features[feature].kind == ml_app_model::Kind::String;
+        let is_text = signature.features[feature].kind == Kind::String;
         if value.is_empty() && !is_text {
-            let expected = ml_app_model::tensors::article(signature.features[feature].kind);
+            let expected = article(signature.features[feature].kind);
             reader.fault(feature, &Mismatch::new(expected, "nothing"));
         } else {
-            reader.text(feature, &value);
+            read_text(&mut reader, feature, &value);
         }
     }
     reader.end_row();
     reader.into_tensors()
 }
 
-/// Collects rows and faults.
-#[derive(Debug)]
-pub struct Reader<'s> {
-    rows: Rows<'s>,
-    faults: Faults,
-    /// Features of the current row that were given.
-    given: Vec<bool>,
-    /// The feature that comes next if the features come in order.
-    next: usize,
-    /// Line of the current row, where the format has lines.
-    line: Option<u64>,
-    /// Rows of earlier batches.
-    before: usize,
-}
-
-impl<'s> Reader<'s> {
-    pub fn new(signature: &'s Signature) -> Reader<'s> {
-        Reader {
-            rows: Rows::new(signature),
-            faults: Faults::default(),
-            given: vec![false; signature.features.len()],
-            next: 0,
-            line: None,
-            before: 0,
-        }
+/// Reads a line of NDJSON, counted from 1.
+pub fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
+    if line.trim_ascii().is_empty() {
+        return;
     }
-
-    /// Number of rows read since the last batch.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// Reads a line of NDJSON, counted from 1.
-    pub fn line(&mut self, number: u64, line: &[u8]) {
-        if line.trim_ascii().is_empty() {
-            return;
-        }
-        self.line = Some(number);
-        let mut json = serde_json::Deserializer::from_slice(line);
-        let read = RowSeed(self).deserialize(&mut json).and_then(|()| json.end());
-        if let Err(error) = read {
-            let column = error.column() as u64;
-            self.faults.push(Fault { line: Some(number), ..syntax_fault(&error) }.column(column));
-        }
-    }
-
-    /// Starts the row of a record that begins at `line`.
-    pub fn start_record(&mut self, line: u64) {
-        self.line = Some(line);
-        self.rows.add_row();
-    }
-
-    /// Sets a feature of the current row from text.
-    pub fn text(&mut self, feature: usize, text: &str) {
-        let row = self.rows.len() - 1;
-        if self.spec(feature).is_scalar() {
-            if let Err(mismatch) = self.rows.set(row, feature, Value::Text(text)) {
-                self.fault_at(row, feature, &mismatch);
-            }
-            return;
-        }
-        let mut json = serde_json::Deserializer::from_str(text);
-        let read = CellSeed { reader: self, row, feature }
-            .deserialize(&mut json)
-            .and_then(|()| json.end());
-        if read.is_err() {
-            let mismatch = Mismatch::new("an array as JSON", Value::Text(text).to_string());
-            self.fault(feature, &mismatch);
-        }
-    }
-
-    /// A fault of the current row as a whole.
-    pub fn push_fault(&mut self, fault: Fault) {
-        self.faults.push(self.placed(fault));
-    }
-
-    pub fn has_faults(&self) -> bool {
-        !self.faults.is_empty()
-    }
-
-    /// The rows read since the last batch; `None` once there are faults, which stay until
-    /// [`Reader::finish`].
-    ///
-    /// # Errors
-    ///
-    /// Where the rows are no tensors all the same, which would be an error of ours.
-    pub fn batch(&mut self) -> Result<Option<Tensors>, Error> {
-        let signature = self.rows.signature();
-        let rows = std::mem::replace(&mut self.rows, Rows::new(signature));
-        self.before += rows.len();
-        if self.has_faults() || rows.is_empty() {
-            return Ok(None);
-        }
-        let tensors = rows
-            .finish()
-            .map_err(|mismatch| Error::Invalid(Fault::new(mismatch.to_string()).into()))?;
-        Ok(Some(tensors))
-    }
-
-    /// How many rows there were in all.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Invalid`] with all faults, or where there are no rows.
-    pub fn finish(self) -> Result<usize, Error> {
-        if self.has_faults() {
-            return Err(Error::Invalid(self.faults));
-        }
-        match self.before + self.rows.len() {
-            0 => {
-                let fault = Fault::new("expected at least one row, but found none");
-                Err(Error::Invalid(fault.into()))
-            }
-            rows => Ok(rows),
-        }
-    }
-
-    /// All rows, where they are one batch.
-    ///
-    /// # Errors
-    ///
-    /// As [`Reader::finish`].
-    pub fn into_tensors(mut self) -> Result<Tensors, Error> {
-        let tensors = self.batch()?;
-        let rows = self.finish();
-        rows.and_then(|_| tensors.ok_or_else(|| Error::Invalid(Faults::default())))
-    }
-
-    fn spec(&self, feature: usize) -> &'s Feature {
-        &self.rows.signature().features[feature]
-    }
-
-    fn start_row(&mut self) {
-        self.rows.add_row();
-        self.given.fill(false);
-        self.next = 0;
-    }
-
-    /// The feature called `name`, which is then given.
-    fn take(&mut self, name: &str) -> Option<usize> {
-        let features = &self.rows.signature().features;
-        let in_order = features.get(self.next).filter(|feature| feature.name == name);
-        let found = in_order.map(|_| self.next).or_else(|| self.rows.signature().feature(name));
-        let Some(feature) = found else {
-            let detail = unknown(name, self.rows.signature());
-            self.push_fault(Fault::new(detail).feature(&excerpt(name)));
-            return None;
-        };
-        self.next = feature + 1;
-        if std::mem::replace(&mut self.given[feature], true) {
-            self.fault(feature, &Mismatch::new("one value", "a second"));
-            return None;
-        }
-        Some(feature)
-    }
-
-    fn end_row(&mut self) {
-        for feature in 0..self.given.len() {
-            if !self.given[feature] {
-                let expected = expected(self.spec(feature));
-                self.fault(feature, &Mismatch::new(expected, "no such feature"));
-            }
-        }
-    }
-
-    pub fn fault(&mut self, feature: usize, mismatch: &Mismatch) {
-        self.push_fault(Fault::of(&self.spec(feature).name, mismatch));
-    }
-
-    fn fault_at(&mut self, row: usize, feature: usize, mismatch: &Mismatch) {
-        let fault = Fault::of(&self.spec(feature).name, mismatch).row(self.before + row);
-        self.faults.push(Fault { line: self.line, ..fault });
-    }
-
-    fn placed(&self, fault: Fault) -> Fault {
-        Fault { line: self.line, ..fault.row(self.before + self.rows.len().saturating_sub(1)) }
+    reader.line = Some(number);
+    let mut json = serde_json::Deserializer::from_slice(line);
+    let read = RowSeed(reader).deserialize(&mut json).and_then(|()| json.end());
+    if let Err(error) = read {
+        reader.faults.push(Fault { line: Some(number), ..syntax_fault(&error) });
     }
 }
 
-/// "unknown feature; did you mean `age`?", or which there are.
-fn unknown(name: &str, signature: &Signature) -> String {
-    match signature.nearest_feature(name) {
-        Some(near) => format!("unknown feature; did you mean `{near}`?"),
-        None => {
-            const NAMED: usize = 10;
-            let known = signature.features.iter().map(|feature| format!("`{}`", feature.name));
-            let named: Vec<String> = known.take(NAMED).collect();
-            let more = if signature.features.len() > NAMED { ", …" } else { "" };
-            format!("unknown feature; the model takes {}{more}", named.join(", "))
-        }
+/// Sets a feature of the current row from text: a scalar as it is, an array as JSON.
+pub fn read_text(reader: &mut Reader<'_>, feature: usize, text: &str) {
+    if reader.spec(feature).is_scalar() {
+        reader.set(feature, Value::Text(text));
+        return;
     }
-}
-
-/// "an integer", "an array of 2 × 2 numbers".
-pub fn expected(feature: &Feature) -> String {
-    if feature.is_scalar() {
-        return ml_app_model::tensors::article(feature.kind);
+    let row = reader.len() - 1;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = CellSeed { reader: &mut *reader, row, feature }
+        .deserialize(&mut json)
+        .and_then(|()| json.end());
+    if read.is_err() {
+        let mismatch = Mismatch::new("an array as JSON", Value::Text(text).to_string());
+        reader.fault(feature, &mismatch);
     }
-    let axes: Vec<String> = feature
-        .shape
-        .iter()
-        .map(|len| len.map_or("any".to_owned(), |len| len.to_string()))
-        .collect();
-    format!("an array of {} {}s", axes.join(" × "), feature.kind)
 }
 
 fn syntax_fault(error: &serde_json::Error) -> Fault {
@@ -344,7 +165,7 @@ impl<'de> Visitor<'de> for BodySeed<'_, '_> {
             Some(depth(value.get()) > signature.features[feature].shape.len())
         };
         if entries.iter().find_map(is_column).unwrap_or(false) {
-            reader.columns(&entries).map_err(A::Error::custom)?;
+            read_columns(reader, &entries).map_err(A::Error::custom)?;
             return Ok(Layout::Columns);
         }
         reader.start_row();
@@ -366,40 +187,40 @@ fn depth(json: &str) -> usize {
     json.bytes().filter(|byte| !byte.is_ascii_whitespace()).take_while(|byte| *byte == b'[').count()
 }
 
-impl Reader<'_> {
-    /// Columns by name: each an array of one value per row.
-    fn columns(&mut self, entries: &[(String, &RawValue)]) -> Result<(), serde_json::Error> {
-        let mut first: Option<(&str, usize)> = None;
-        for (name, column) in entries {
-            let Some(feature) = self.take(name) else { continue };
-            if depth(column.get()) == 0 {
-                let mismatch = Mismatch::new("an array of values", excerpt(column.get()));
-                self.faults.push(Fault::of(name, &mismatch));
-                continue;
-            }
-            let values: Vec<&RawValue> = serde_json::from_str(column.get())?;
-            let (other, rows) = *first.get_or_insert((name, values.len()));
-            if values.len() != rows {
-                let expected = format!("{rows} values, as in `{other}`");
-                let mismatch = Mismatch::new(expected, values.len().to_string());
-                self.faults.push(Fault::of(name, &mismatch));
-                continue;
-            }
-            while self.rows.len() < rows {
-                self.rows.add_row();
-            }
-            for (row, value) in values.iter().enumerate() {
-                let mut json = serde_json::Deserializer::from_str(value.get());
-                CellSeed { reader: self, row, feature }.deserialize(&mut json)?;
-            }
+/// Columns by name: each an array of one value per row.
+fn read_columns(
+    reader: &mut Reader<'_>,
+    entries: &[(String, &RawValue)],
+) -> Result<(), serde_json::Error> {
+    let mut first: Option<(&str, usize)> = None;
+    for (name, column) in entries {
+        let Some(feature) = reader.take(name) else { continue };
+        if depth(column.get()) == 0 {
+            let mismatch = Mismatch::new("an array of values", excerpt(column.get()));
+            reader.faults.push(Fault::of(name, &mismatch));
+            continue;
         }
-        let missing = (0..self.given.len()).filter(|feature| !self.given[*feature]);
-        for feature in missing {
-            let mismatch = Mismatch::new("an array of values", "no such feature");
-            self.faults.push(Fault::of(&self.spec(feature).name, &mismatch));
+        let values: Vec<&RawValue> = serde_json::from_str(column.get())?;
+        let (other, rows) = *first.get_or_insert((name, values.len()));
+        if values.len() != rows {
+            let expected = format!("{rows} values, as in `{other}`");
+            let mismatch = Mismatch::new(expected, values.len().to_string());
+            reader.faults.push(Fault::of(name, &mismatch));
+            continue;
         }
-        Ok(())
+        while reader.len() < rows {
+            reader.rows.add_row();
+        }
+        for (row, value) in values.iter().enumerate() {
+            let mut json = serde_json::Deserializer::from_str(value.get());
+            CellSeed { reader: &mut *reader, row, feature }.deserialize(&mut json)?;
+        }
     }
+    for feature in reader.missing() {
+        let mismatch = Mismatch::new("an array of values", "no such feature");
+        reader.faults.push(Fault::of(&reader.spec(feature).name, &mismatch));
+    }
+    Ok(())
 }
 
 /// A row as an object. One that is something else is a fault like any other.
@@ -575,7 +396,7 @@ impl<'de> Visitor<'de> for ElementSeed<'_, '_> {
         let mut result = Ok(());
         if axis == spec.shape.len() {
             while entries.next_element::<IgnoredAny>()?.is_some() {}
-            let expected = ml_app_model::tensors::article(spec.kind);
+            let expected = article(spec.kind);
             return Ok(Err(Mismatch::new(expected, "an array")));
         }
         let mut len = 0;

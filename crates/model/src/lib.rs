@@ -7,7 +7,8 @@
 //!
 //! - [`signature`]: inputs and outputs, features, classes: from the graph and its metadata.
 //! - [`metadata`]: the convention by which an exporter writes what a graph cannot say.
-//! - [`tensors`]: values proven to agree with a signature.
+//! - [`value`], [`rows`]: what a client wrote, taking the form that the signature asks for.
+//! - [`tensors`]: what goes into the model and comes out.
 //! - [`model`]: load, warm up, run.
 //! - [`report`]: what an ONNX file holds, for people; needs no model that can run.
 
@@ -16,11 +17,15 @@ mod graph;
 pub mod metadata;
 pub mod model;
 pub mod report;
+pub mod rows;
 pub mod signature;
 pub mod tensors;
+pub mod value;
 
 pub use error::{LoadError, RunError};
 pub use model::Model;
 pub use report::Report;
+pub use rows::Rows;
 pub use signature::{Datatype, Feature, Kind, Signature, Task, TensorSpec};
-pub use tensors::{Data, Mismatch, Rows, Tensor, Tensors, Value};
+pub use tensors::{Data, Tensor, Tensors};
+pub use value::{Mismatch, Value};

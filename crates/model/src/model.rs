@@ -3,8 +3,10 @@
 use crate::error::{LoadError, RunError};
 use crate::graph;
 use crate::metadata::{FEATURES, Metadata};
+use crate::rows::Rows;
 use crate::signature::{Datatype, Signature, TensorSpec};
-use crate::tensors::{Data, Mismatch, Rows, Tensor, Tensors, Value};
+use crate::tensors::{Data, Tensor, Tensors};
+use crate::value::{Mismatch, Value};
 use onnx_ml::zip_map;
 use serde_json::Value as Json;
 use std::any::Any;

@@ -1,0 +1,130 @@
+//! Rows on their way in: values feature by feature, which end as [`Tensors`].
+
+use crate::signature::Signature;
+use crate::tensors::{Data, Tensor, Tensors};
+use crate::value::{Mismatch, Value, store};
+
+/// Rows being read.
+///
+/// A scalar feature is set at any row that was added, in any order. An array feature is pushed
+/// element by element, row after row.
+#[derive(Debug)]
+pub struct Rows<'s> {
+    signature: &'s Signature,
+    rows: usize,
+    inputs: Vec<Data>,
+    /// Columns of each input that holds scalars; 0 for an input that is one array feature.
+    columns: Vec<usize>,
+    /// Shape of each feature's value, free axes bound by the first value read.
+    shapes: Vec<Vec<Option<usize>>>,
+}
+
+impl<'s> Rows<'s> {
+    pub fn new(signature: &'s Signature) -> Rows<'s> {
+        let mut columns = vec![0; signature.inputs.len()];
+        for feature in signature.features.iter().filter(|feature| feature.is_scalar()) {
+            columns[feature.input] += 1;
+        }
+        Rows {
+            signature,
+            rows: 0,
+            inputs: signature.inputs.iter().map(|input| Data::new(input.datatype)).collect(),
+            columns,
+            shapes: signature.features.iter().map(|feature| feature.shape.clone()).collect(),
+        }
+    }
+
+    pub fn signature(&self) -> &'s Signature {
+        self.signature
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Adds a row, whose scalars are zero until set.
+    pub fn add_row(&mut self) {
+        self.rows += 1;
+        for (data, columns) in self.inputs.iter_mut().zip(&self.columns) {
+            if *columns > 0 {
+                data.resize(columns * self.rows);
+            }
+        }
+    }
+
+    /// Sets scalar feature number `feature` of row `row`, both counted from 0.
+    ///
+    /// # Errors
+    ///
+    /// Where the value has not the feature's kind, or does not fit its element type.
+    pub fn set(&mut self, row: usize, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
+        let spec = &self.signature.features[feature];
+        let index = row * self.columns[spec.input] + spec.column;
+        store(&mut self.inputs[spec.input], index, spec, value)
+    }
+
+    /// Appends an element to array feature number `feature`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Rows::set`].
+    pub fn push(&mut self, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
+        let spec = &self.signature.features[feature];
+        let data = &mut self.inputs[spec.input];
+        let index = data.len();
+        data.resize(index + 1);
+        store(data, index, spec, value)
+    }
+
+    /// Tells that axis `axis` of array feature number `feature` has `len` entries.
+    ///
+    /// # Errors
+    ///
+    /// Where the signature, or the first value read, says otherwise.
+    pub fn axis(&mut self, feature: usize, axis: usize, len: usize) -> Result<(), Mismatch> {
+        match self.shapes[feature][axis] {
+            None => self.shapes[feature][axis] = Some(len),
+            Some(expected) if expected == len => {}
+            Some(expected) => {
+                return Err(Mismatch::new(format!("{expected} entries"), len.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    ///
+    /// Where the elements of an input are more or fewer than its rows ask for.
+    pub fn finish(self) -> Result<Tensors, Mismatch> {
+        let mut shapes: Vec<Vec<usize>> = vec![vec![]; self.inputs.len()];
+        for (feature, shape) in self.signature.features.iter().zip(&self.shapes) {
+            if !feature.is_scalar() {
+                shapes[feature.input] = shape.iter().map(|dim| dim.unwrap_or(0)).collect();
+            }
+        }
+        let specs = self.signature.inputs.iter().zip(&self.columns);
+        let mut tensors = Vec::with_capacity(self.inputs.len());
+        for (((spec, &columns), data), rest) in specs.zip(self.inputs).zip(shapes) {
+            let rest = match columns {
+                0 => rest,
+                // A vector of rows has no axis for its one column.
+                _ if spec.shape.len() == 1 => vec![],
+                _ => vec![columns],
+            };
+            let expected = self.rows * rest.iter().product::<usize>();
+            if data.len() != expected {
+                return Err(Mismatch::new(
+                    format!("{expected} elements for input `{}`", spec.name),
+                    data.len().to_string(),
+                ));
+            }
+            let shape = std::iter::once(self.rows).chain(rest).collect();
+            tensors.push(Tensor { shape, data });
+        }
+        Ok(Tensors::new(self.rows, tensors))
+    }
+}

@@ -1,0 +1,323 @@
+//! A value as a client wrote it, and how it takes its feature's kind and element type.
+
+use crate::signature::{Datatype, Feature, Kind};
+use crate::tensors::Data;
+use std::borrow::Cow;
+use std::fmt;
+
+/// A value as a client wrote it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// `null`, or an empty cell: NaN where the input is a float.
+    Missing,
+    Bool(bool),
+    Integer(i128),
+    Number(f64),
+    String(&'a str),
+    /// Text without a type, as in CSV and queries.
+    Text(&'a str),
+}
+
+/// A value that does not fit its feature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    pub expected: String,
+    pub found: String,
+}
+
+impl Mismatch {
+    pub fn new(expected: impl Into<String>, found: impl Into<String>) -> Mismatch {
+        Mismatch { expected: expected.into(), found: found.into() }
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}, but found {}", self.expected, self.found)
+    }
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Missing => f.write_str("nothing"),
+            Value::Bool(value) => write!(f, "{value}"),
+            Value::Integer(value) => write!(f, "{value}"),
+            Value::Number(value) => write!(f, "{value}"),
+            Value::String(text) => write!(f, "\"{}\"", excerpt(text)),
+            Value::Text(text) => write!(f, "`{}`", excerpt(text)),
+        }
+    }
+}
+
+/// The start of a text, on one line, for an error message.
+pub fn excerpt(text: &str) -> String {
+    cut(text).escape_debug().to_string()
+}
+
+/// The start of a text that is escaped already.
+pub fn cut(text: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// A value of a feature's kind, before it takes its element type.
+enum Scalar<'a> {
+    Bool(bool),
+    Integer(i128),
+    Number(f64),
+    String(&'a str),
+}
+
+/// Puts `value` at `index`, as an element of `data`.
+///
+/// # Errors
+///
+/// Where it has not the feature's kind, or does not fit the element type.
+pub(crate) fn store(
+    data: &mut Data,
+    index: usize,
+    feature: &Feature,
+    value: Value<'_>,
+) -> Result<(), Mismatch> {
+    let datatype = data.datatype();
+    let scalar = interpret(feature.kind, datatype, value)?;
+    let stored = match data {
+        Data::Bool(elements) => put(elements, index, scalar.bool()),
+        Data::String(elements) => put(elements, index, scalar.string()),
+        Data::Float32(elements) => put(elements, index, scalar.float().and_then(narrow)),
+        Data::Float64(elements) => put(elements, index, scalar.float()),
+        Data::Uint8(elements) => put(elements, index, scalar.integer()),
+        Data::Uint16(elements) => put(elements, index, scalar.integer()),
+        Data::Uint32(elements) => put(elements, index, scalar.integer()),
+        Data::Uint64(elements) => put(elements, index, scalar.integer()),
+        Data::Int8(elements) => put(elements, index, scalar.integer()),
+        Data::Int16(elements) => put(elements, index, scalar.integer()),
+        Data::Int32(elements) => put(elements, index, scalar.integer()),
+        Data::Int64(elements) => put(elements, index, scalar.integer()),
+    };
+    stored.ok_or_else(|| {
+        Mismatch::new(
+            format!("a value in the range of {}", datatype.onnx_name()),
+            value.to_string(),
+        )
+    })
+}
+
+fn put<T>(elements: &mut [T], index: usize, element: Option<T>) -> Option<()> {
+    elements[index] = element?;
+    Some(())
+}
+
+/// `None` for what is finite as a double only.
+fn narrow(number: f64) -> Option<f32> {
+    let element = number as f32;
+    (element.is_finite() || !number.is_finite()).then_some(element)
+}
+
+impl Scalar<'_> {
+    fn bool(&self) -> Option<bool> {
+        match *self {
+            Scalar::Bool(flag) => Some(flag),
+            _ => None,
+        }
+    }
+
+    fn string(&self) -> Option<String> {
+        match *self {
+            Scalar::String(text) => Some(text.to_owned()),
+            _ => None,
+        }
+    }
+
+    fn float(&self) -> Option<f64> {
+        match *self {
+            Scalar::Number(number) => Some(number),
+            Scalar::Integer(integer) => Some(integer as f64),
+            Scalar::Bool(flag) => Some(f64::from(u8::from(flag))),
+            Scalar::String(_) => None,
+        }
+    }
+
+    fn integer<T: TryFrom<i128>>(&self) -> Option<T> {
+        match *self {
+            Scalar::Integer(integer) => T::try_from(integer).ok(),
+            Scalar::Bool(flag) => T::try_from(i128::from(flag)).ok(),
+            Scalar::Number(_) | Scalar::String(_) => None,
+        }
+    }
+}
+
+fn interpret(kind: Kind, datatype: Datatype, value: Value<'_>) -> Result<Scalar<'_>, Mismatch> {
+    let scalar = match (kind, value) {
+        (Kind::String, Value::String(text) | Value::Text(text)) => Some(Scalar::String(text)),
+        (Kind::String, Value::Missing) => None,
+        (_, Value::Missing) => datatype.is_float().then_some(Scalar::Number(f64::NAN)),
+        (_, Value::Text(text)) if text.trim().is_empty() => {
+            datatype.is_float().then_some(Scalar::Number(f64::NAN))
+        }
+        (_, Value::String("NaN")) if datatype.is_float() => Some(Scalar::Number(f64::NAN)),
+        (Kind::Boolean, Value::Bool(flag)) => Some(Scalar::Bool(flag)),
+        (Kind::Boolean, Value::Text(text)) => flag(text.trim()).map(Scalar::Bool),
+        (Kind::Integer, Value::Integer(integer)) => {
+            let exact = !datatype.is_float() || integer.unsigned_abs() <= EXACT as u128;
+            exact.then_some(Scalar::Integer(integer))
+        }
+        (Kind::Integer, Value::Number(number)) => whole(number).map(Scalar::Integer),
+        (Kind::Integer, Value::Text(text)) => match text.trim().parse() {
+            Ok(integer) => Some(Scalar::Integer(integer)),
+            Err(_) => match number(text.trim()) {
+                Some(number) if number.is_nan() && datatype.is_float() => {
+                    Some(Scalar::Number(number))
+                }
+                Some(number) => whole(number).map(Scalar::Integer),
+                None => None,
+            },
+        },
+        (Kind::Number, Value::Integer(integer)) => Some(Scalar::Integer(integer)),
+        (Kind::Number, Value::Number(number)) => Some(Scalar::Number(number)),
+        (Kind::Number, Value::String("Infinity")) => Some(Scalar::Number(f64::INFINITY)),
+        (Kind::Number, Value::String("-Infinity")) => Some(Scalar::Number(f64::NEG_INFINITY)),
+        (Kind::Number, Value::Text(text)) => number(text.trim()).map(Scalar::Number),
+        _ => None,
+    };
+    scalar.ok_or_else(|| Mismatch::new(article(kind), value.to_string()))
+}
+
+/// "a number", "an integer".
+pub fn article(kind: Kind) -> String {
+    match kind {
+        Kind::Integer => format!("an {kind}"),
+        _ => format!("a {kind}"),
+    }
+}
+
+fn flag(text: &str) -> Option<bool> {
+    match text {
+        "1" => Some(true),
+        "0" => Some(false),
+        _ if text.eq_ignore_ascii_case("true") => Some(true),
+        _ if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+/// `None` for what is no number, and for a number too large for a double.
+fn number(text: &str) -> Option<f64> {
+    let number: f64 = text.parse().ok()?;
+    let spelt_out = text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
+    (!number.is_infinite() || spelt_out).then_some(number)
+}
+
+/// 2^53: beyond, a double no longer tells which integer was meant.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+fn whole(number: f64) -> Option<i128> {
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i128)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: Kind, datatype: Datatype, value: Value<'_>) -> Result<Data, String> {
+        let feature = Feature {
+            name: "x".into(),
+            kind,
+            datatype,
+            input: 0,
+            column: 0,
+            shape: vec![],
+            description: None,
+            unit: None,
+            minimum: None,
+            maximum: None,
+            example: serde_json::Value::Null,
+        };
+        let mut data = Data::new(datatype);
+        data.resize(1);
+        store(&mut data, 0, &feature, value).map_err(|mismatch| mismatch.to_string())?;
+        Ok(data)
+    }
+
+    #[test]
+    fn numbers_take_the_element_type() {
+        let float = |value| read(Kind::Number, Datatype::Float32, value);
+        assert_eq!(float(Value::Integer(21)), Ok(Data::Float32(vec![21.0])));
+        assert_eq!(float(Value::Text(" 2.5 ")), Ok(Data::Float32(vec![2.5])));
+        assert_eq!(float(Value::String("-Infinity")), Ok(Data::Float32(vec![f32::NEG_INFINITY])));
+        assert_eq!(float(Value::Text("-inf")), Ok(Data::Float32(vec![f32::NEG_INFINITY])));
+        for missing in [Value::Missing, Value::Text(""), Value::Text("nan"), Value::String("NaN")] {
+            assert!(matches!(float(missing), Ok(Data::Float32(x)) if x[0].is_nan()), "{missing:?}");
+        }
+    }
+
+    #[test]
+    fn integers_are_exact() {
+        let int = |value| read(Kind::Integer, Datatype::Int64, value);
+        assert_eq!(int(Value::Integer(i64::MIN.into())), Ok(Data::Int64(vec![i64::MIN])));
+        assert_eq!(int(Value::Text("9007199254740993")), Ok(Data::Int64(vec![9007199254740993])));
+        assert_eq!(int(Value::Number(3.0)), Ok(Data::Int64(vec![3])));
+        assert_eq!(int(Value::Text("3.0")), Ok(Data::Int64(vec![3])));
+        assert_eq!(
+            read(Kind::Integer, Datatype::Float32, Value::Integer(7)),
+            Ok(Data::Float32(vec![7.0]))
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told() {
+        let cases = [
+            (
+                Kind::Number,
+                Datatype::Float32,
+                Value::String("abc"),
+                "expected a number, but found \"abc\"",
+            ),
+            (
+                Kind::Number,
+                Datatype::Float32,
+                Value::Number(1e39),
+                "expected a value in the range of float, but found 1000000000000000000000000000000000000000",
+            ),
+            (
+                Kind::Number,
+                Datatype::Float64,
+                Value::Text("1e400"),
+                "expected a number, but found `1e400`",
+            ),
+            (
+                Kind::Number,
+                Datatype::Float64,
+                Value::Bool(true),
+                "expected a number, but found true",
+            ),
+            (
+                Kind::Integer,
+                Datatype::Int64,
+                Value::Number(2.5),
+                "expected an integer, but found 2.5",
+            ),
+            (
+                Kind::Integer,
+                Datatype::Int64,
+                Value::Missing,
+                "expected an integer, but found nothing",
+            ),
+            (
+                Kind::Integer,
+                Datatype::Uint8,
+                Value::Integer(256),
+                "expected a value in the range of uint8, but found 256",
+            ),
+            (Kind::Boolean, Datatype::Bool, Value::Integer(1), "expected a boolean, but found 1"),
+            (Kind::String, Datatype::String, Value::Integer(1), "expected a string, but found 1"),
+        ];
+        for (kind, datatype, value, message) in cases {
+            assert_eq!(read(kind, datatype, value), Err(message.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Schemas of JSON values, and the parts of the document that are the same for every model.
+
+use crate::error::Faults;
+use ml_app_model::{Datatype, Feature, Kind, TensorSpec};
+use serde_json::{Value, json};
+
+pub fn parameter(feature: &Feature) -> Value {
+    let mut parameter = json!({
+        "name": feature.name,
+        "in": "query",
+        "required": true,
+    });
+    if let Some(summary) = feature.summary() {
+        parameter["description"] = json!(summary);
+    }
+    if feature.is_scalar() {
+        let mut schema = value(feature);
+        if let Some(schema) = schema.as_object_mut() {
+            // A query has no null, and the description stands beside it.
+            schema.remove("nullable");
+            schema.remove("description");
+            schema.remove("example");
+        }
+        parameter["schema"] = schema;
+        parameter["example"] = feature.example.clone();
+    } else {
+        parameter["content"] = json!({
+            "application/json": { "schema": value(feature), "example": feature.example },
+        });
+    }
+    parameter
+}
+
+/// The schema of one row's value of a feature.
+pub fn value(feature: &Feature) -> Value {
+    let datatype = match feature.kind {
+        Kind::String => Datatype::String,
+        Kind::Boolean => Datatype::Bool,
+        Kind::Integer | Kind::Number => feature.datatype,
+    };
+    let mut schema = match feature.kind {
+        // Doubles, and so JSON numbers, tell integers apart up to 2^53.
+        Kind::Integer if datatype.is_float() => {
+            json!({ "type": "integer", "minimum": -(1_i64 << 53), "maximum": 1_i64 << 53 })
+        }
+        _ => element(datatype),
+    };
+    if feature.datatype.is_float() {
+        schema["nullable"] = json!(true);
+    }
+    let mut schema = feature.shape.iter().rev().fold(schema, array);
+    if let Some(summary) = feature.summary() {
+        schema["description"] = json!(summary);
+    }
+    if let (Some(minimum), Some(maximum)) = (feature.minimum, feature.maximum) {
+        schema["x-training-range"] = json!([minimum, maximum]);
+    }
+    schema["example"] = feature.example.clone();
+    schema
+}
+
+/// The schema of an output's value for one row.
+pub fn output(spec: &TensorSpec) -> Value {
+    match spec.shape.as_slice() {
+        [] | [_] | [_, Some(1)] => element(spec.datatype),
+        [_, rest @ ..] => rest.iter().rev().fold(element(spec.datatype), array),
+    }
+}
+
+fn array(items: Value, len: &Option<usize>) -> Value {
+    match len {
+        Some(len) => {
+            json!({ "type": "array", "minItems": len, "maxItems": len, "items": items })
+        }
+        None => json!({ "type": "array", "items": items }),
+    }
+}
+
+/// The schema of one element; a float that is not finite is `null`.
+pub fn element(datatype: Datatype) -> Value {
+    let integer = |minimum: Value, maximum: Value| json!({ "type": "integer", "minimum": minimum, "maximum": maximum });
+    match datatype {
+        Datatype::Bool => json!({ "type": "boolean" }),
+        Datatype::String => json!({ "type": "string" }),
+        Datatype::Float32 => json!({
+            "type": "number", "format": "float", "nullable": true,
+            "minimum": f64::from(f32::MIN), "maximum": f64::from(f32::MAX),
+        }),
+        Datatype::Float64 => json!({ "type": "number", "format": "double", "nullable": true }),
+        Datatype::Uint8 => integer(json!(u8::MIN), json!(u8::MAX)),
+        Datatype::Uint16 => integer(json!(u16::MIN), json!(u16::MAX)),
+        Datatype::Uint32 => integer(json!(u32::MIN), json!(u32::MAX)),
+        Datatype::Uint64 => integer(json!(u64::MIN), json!(u64::MAX)),
+        Datatype::Int8 => integer(json!(i8::MIN), json!(i8::MAX)),
+        Datatype::Int16 => integer(json!(i16::MIN), json!(i16::MAX)),
+        Datatype::Int32 => integer(json!(i32::MIN), json!(i32::MAX)),
+        Datatype::Int64 => integer(json!(i64::MIN), json!(i64::MAX)),
+    }
+}
+
+pub fn file_body() -> Value {
+    json!({
+        "required": true,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A CSV whose first row names the columns.",
+                        },
+                    },
+                    "required": ["file"],
+                },
+            },
+        },
+    })
+}
+
+pub fn ignored_columns() -> Value {
+    json!({
+        "Ignored-Columns": {
+            "description": "Columns of the file that are no feature, where there are any: quoted names, separated by commas.",
+            "schema": { "type": "string" },
+        },
+    })
+}
+
+pub fn problem_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "What was wrong (RFC 9457).",
+        "properties": {
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string", "description": "The first fault, with its place." },
+            "errors": {
+                "type": "array",
+                "description": format!("Every fault found, the first {} of them.", Faults::LISTED),
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "detail": { "type": "string", "description": "What was expected, and what was found." },
+                        "feature": { "type": "string" },
+                        "row": { "type": "integer", "description": "Counted from 1, without a header." },
+                        "line": { "type": "integer", "description": "Line of the body, counted from 1." },
+                        "column": { "type": "integer", "description": "Byte of the line, counted from 1." },
+                    },
+                    "required": ["detail"],
+                },
+            },
+            "errors_omitted": { "type": "integer", "description": "Faults found beyond those listed." },
+        },
+        "required": ["title", "status", "detail"],
+    })
+}
+
+pub fn flag(name: &str, description: &str) -> Value {
+    let schema = json!({
+        "type": "object",
+        "properties": { name: { "type": "boolean" } },
+        "required": [name],
+    });
+    content(
+        description,
+        json!({ "application/json": { "schema": schema, "example": { name: true } } }),
+    )
+}
+
+pub fn content(description: &str, content: Value) -> Value {
+    json!({ "200": { "description": description, "content": content } })
+}
+
+pub fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}

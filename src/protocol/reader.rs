@@ -1,0 +1,191 @@
+//! Rows and the faults found in them, whatever the format they come in.
+
+use crate::error::{Error, Fault, Faults};
+use ml_app_model::value::{article, excerpt};
+use ml_app_model::{Feature, Mismatch, Rows, Signature, Tensors, Value};
+
+/// Collects rows and faults.
+#[derive(Debug)]
+pub struct Reader<'s> {
+    pub(super) rows: Rows<'s>,
+    pub(super) faults: Faults,
+    /// Features of the current row that were given.
+    given: Vec<bool>,
+    /// The feature that comes next if the features come in order.
+    next: usize,
+    /// Line of the current row, where the format has lines.
+    pub(super) line: Option<u64>,
+    /// Rows of earlier batches.
+    before: usize,
+}
+
+impl<'s> Reader<'s> {
+    pub fn new(signature: &'s Signature) -> Reader<'s> {
+        Reader {
+            rows: Rows::new(signature),
+            faults: Faults::default(),
+            given: vec![false; signature.features.len()],
+            next: 0,
+            line: None,
+            before: 0,
+        }
+    }
+
+    /// Number of rows read since the last batch.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// A fault of the current row as a whole.
+    pub fn push_fault(&mut self, fault: Fault) {
+        self.faults.push(self.placed(fault));
+    }
+
+    pub fn has_faults(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
+    /// The rows read since the last batch; `None` once there are faults, which stay until
+    /// [`Reader::finish`].
+    ///
+    /// # Errors
+    ///
+    /// Where the rows are no tensors all the same, which would be an error of ours.
+    pub fn batch(&mut self) -> Result<Option<Tensors>, Error> {
+        let signature = self.rows.signature();
+        let rows = std::mem::replace(&mut self.rows, Rows::new(signature));
+        self.before += rows.len();
+        if self.has_faults() || rows.is_empty() {
+            return Ok(None);
+        }
+        let tensors = rows
+            .finish()
+            .map_err(|mismatch| Error::Invalid(Fault::new(mismatch.to_string()).into()))?;
+        Ok(Some(tensors))
+    }
+
+    /// How many rows there were in all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with all faults, or where there are no rows.
+    pub fn finish(self) -> Result<usize, Error> {
+        if self.has_faults() {
+            return Err(Error::Invalid(self.faults));
+        }
+        match self.before + self.rows.len() {
+            0 => {
+                let fault = Fault::new("expected at least one row, but found none");
+                Err(Error::Invalid(fault.into()))
+            }
+            rows => Ok(rows),
+        }
+    }
+
+    /// All rows, where they are one batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::finish`].
+    pub fn into_tensors(mut self) -> Result<Tensors, Error> {
+        let tensors = self.batch()?;
+        let rows = self.finish();
+        rows.and_then(|_| tensors.ok_or_else(|| Error::Invalid(Faults::default())))
+    }
+
+    pub fn spec(&self, feature: usize) -> &'s Feature {
+        &self.rows.signature().features[feature]
+    }
+
+    /// Starts a row, none of whose features is given yet.
+    pub fn start_row(&mut self) {
+        self.rows.add_row();
+        self.given.fill(false);
+        self.next = 0;
+    }
+
+    /// The feature called `name`, which is then given.
+    pub fn take(&mut self, name: &str) -> Option<usize> {
+        let features = &self.rows.signature().features;
+        let in_order = features.get(self.next).filter(|feature| feature.name == name);
+        let found = in_order.map(|_| self.next).or_else(|| self.rows.signature().feature(name));
+        let Some(feature) = found else {
+            let detail = unknown(name, self.rows.signature());
+            self.push_fault(Fault::new(detail).feature(&excerpt(name)));
+            return None;
+        };
+        self.next = feature + 1;
+        if std::mem::replace(&mut self.given[feature], true) {
+            self.fault(feature, &Mismatch::new("one value", "a second"));
+            return None;
+        }
+        Some(feature)
+    }
+
+    /// Ends a row: a feature that was not given is a fault.
+    pub fn end_row(&mut self) {
+        for feature in self.missing() {
+            let expected = expected(self.spec(feature));
+            self.fault(feature, &Mismatch::new(expected, "no such feature"));
+        }
+    }
+
+    /// Features that were not given.
+    pub fn missing(&self) -> Vec<usize> {
+        (0..self.given.len()).filter(|feature| !self.given[*feature]).collect()
+    }
+
+    /// Sets a scalar of the current row.
+    pub fn set(&mut self, feature: usize, value: Value<'_>) {
+        let row = self.rows.len() - 1;
+        if let Err(mismatch) = self.rows.set(row, feature, value) {
+            self.fault_at(row, feature, &mismatch);
+        }
+    }
+
+    /// A fault of a feature in the current row.
+    pub fn fault(&mut self, feature: usize, mismatch: &Mismatch) {
+        self.push_fault(Fault::of(&self.spec(feature).name, mismatch));
+    }
+
+    /// `row` is counted from the first since the last batch.
+    pub fn fault_at(&mut self, row: usize, feature: usize, mismatch: &Mismatch) {
+        let fault = Fault::of(&self.spec(feature).name, mismatch).row(self.before + row);
+        self.faults.push(Fault { line: self.line, ..fault });
+    }
+
+    fn placed(&self, fault: Fault) -> Fault {
+        Fault { line: self.line, ..fault.row(self.before + self.rows.len().saturating_sub(1)) }
+    }
+}
+
+/// "unknown feature; did you mean `age`?", or which there are.
+fn unknown(name: &str, signature: &Signature) -> String {
+    match signature.nearest_feature(name) {
+        Some(near) => format!("unknown feature; did you mean `{near}`?"),
+        None => {
+            const NAMED: usize = 10;
+            let known = signature.features.iter().map(|feature| format!("`{}`", feature.name));
+            let named: Vec<String> = known.take(NAMED).collect();
+            let more = if signature.features.len() > NAMED { ", …" } else { "" };
+            format!("unknown feature; the model takes {}{more}", named.join(", "))
+        }
+    }
+}
+
+/// "an integer", "an array of 2 × 2 numbers".
+pub fn expected(feature: &Feature) -> String {
+    if feature.is_scalar() {
+        return article(feature.kind);
+    }
+    let axes: Vec<String> = feature
+        .shape
+        .iter()
+        .map(|len| len.map_or("any".to_owned(), |len| len.to_string()))
+        .collect();
+    format!("an array of {} {}s", axes.join(" × "), feature.kind)
+}

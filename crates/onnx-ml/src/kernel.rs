@@ -1,0 +1,204 @@
+//! What an operator has to say for itself, and the rest of what tract wants of one.
+//!
+//! A [`Kernel`] tells which outputs it gives for which inputs, and computes them. [`operator`]
+//! makes an operator of it that takes part in tract's analysis, with symbolic dimensions.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+/// An operator's semantics.
+pub trait Kernel: Debug + Send + Sync + 'static {
+    /// ONNX's name of the operator.
+    const NAME: &'static str;
+
+    /// How many outputs it has.
+    const OUTPUTS: usize = 1;
+
+    /// Type and shape of each output, for inputs of these.
+    ///
+    /// # Errors
+    ///
+    /// Where the operator does not take such inputs.
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>>;
+
+    /// The outputs. The inputs are such that [`Kernel::outputs`] took them.
+    ///
+    /// # Errors
+    ///
+    /// Where the values are none the operator takes.
+    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>>;
+}
+
+/// Type and shape of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    pub datum_type: DatumType,
+    pub shape: TVec<TDim>,
+}
+
+impl Fact {
+    pub fn new(datum_type: DatumType, shape: impl IntoIterator<Item = TDim>) -> Fact {
+        Fact { datum_type, shape: shape.into_iter().collect() }
+    }
+
+    /// Rows and columns as the operators of `ai.onnx.ml` count them: `[C]` is one row.
+    pub fn matrix(&self) -> TractResult<(TDim, TDim)> {
+        match self.shape.as_slice() {
+            [columns] => Ok((1.to_dim(), columns.clone())),
+            [rows, columns] => Ok((rows.clone(), columns.clone())),
+            shape => bail!("expected a vector or a matrix, but found shape {shape:?}"),
+        }
+    }
+
+    /// Whether the type is one of the numbers that `ai.onnx.ml` knows.
+    pub fn is_number(&self) -> bool {
+        self.datum_type.is_float() || self.datum_type.is_integer() || self.datum_type.is_tdim()
+    }
+}
+
+/// What tract's registry builds: the operator, and no closures.
+pub type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
+
+/// tract's operator for `kernel`, which `node` has `inputs` inputs for.
+///
+/// # Errors
+///
+/// Where the node has another number of inputs, or more outputs than the operator.
+pub fn operator<K: Kernel>(node: &NodeProto, inputs: usize, kernel: K) -> Built {
+    let found = node.input.len();
+    node.expect(found == inputs, || format!("{inputs} inputs, but found {found}"))?;
+    variadic(node, kernel)
+}
+
+/// As [`operator`], for any number of inputs.
+///
+/// # Errors
+///
+/// Where the node has more outputs than the operator.
+pub fn variadic<K: Kernel>(node: &NodeProto, kernel: K) -> Built {
+    let found = node.output.len();
+    node.expect(found <= K::OUTPUTS, || format!("{} outputs, but found {found}", K::OUTPUTS))?;
+    Ok((expand(KernelOp(Arc::new(kernel))), vec![]))
+}
+
+#[derive(Debug)]
+struct KernelOp<K>(Arc<K>);
+
+impl<K> Clone for KernelOp<K> {
+    fn clone(&self) -> Self {
+        KernelOp(Arc::clone(&self.0))
+    }
+}
+
+/// The same weights, not equal ones: comparing these would take as long as a prediction.
+impl<K> PartialEq for KernelOp<K> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<K> Eq for KernelOp<K> {}
+
+impl<K: Kernel> KernelOp<K> {
+    fn checked_outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        self.0.outputs(inputs).with_context(|| K::NAME.to_owned())
+    }
+}
+
+impl<K: Kernel> Expansion for KernelOp<K> {
+    fn name(&self) -> StaticName {
+        K::NAME.into()
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        Ok(K::OUTPUTS)
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        let types: Vec<_> = inputs.iter().map(|input| &input.datum_type).collect();
+        solver.given_all(types, move |solver, types| {
+            let shapes: Vec<_> = inputs.iter().map(|input| &input.shape).collect();
+            solver.given_all(shapes, move |solver, shapes| {
+                let facts: Vec<Fact> = types
+                    .iter()
+                    .zip(shapes)
+                    .map(|(datum_type, shape)| Fact { datum_type: *datum_type, shape })
+                    .collect();
+                for (output, fact) in outputs.iter().zip(self.checked_outputs(&facts)?) {
+                    solver.equals(&output.datum_type, fact.datum_type)?;
+                    solver.equals(&output.shape, fact.shape)?;
+                }
+                Ok(())
+            })
+        })
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        model.wire_node(prefix, self.clone(), inputs)
+    }
+}
+
+impl<K: Kernel> Op for KernelOp<K> {
+    fn name(&self) -> StaticName {
+        K::NAME.into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl<K: Kernel> EvalOp for KernelOp<K> {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let outputs = self.0.eval(&inputs).with_context(|| K::NAME.to_owned())?;
+        Ok(outputs.into_iter().map(TValue::from).collect())
+    }
+}
+
+impl<K: Kernel> TypedOp for KernelOp<K> {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let inputs: Vec<Fact> = inputs
+            .iter()
+            .map(|fact| Fact::new(fact.datum_type, fact.shape.iter().cloned()))
+            .collect();
+        let outputs = self.checked_outputs(&inputs)?;
+        Ok(outputs.iter().map(|fact| fact.datum_type.fact(&*fact.shape)).collect())
+    }
+
+    as_op!();
+}
+
+/// The elements as `T`, cast where they are another number.
+pub fn elements<T: Datum>(value: &TValue) -> TractResult<Cow<'_, Tensor>> {
+    // tract may give an integer as a dimension, which casts to few types.
+    if value.datum_type() == TDim::datum_type() {
+        let integers = value.cast_to::<i64>()?.into_owned();
+        return Ok(Cow::Owned(integers.cast_to::<T>()?.into_owned()));
+    }
+    value.cast_to::<T>()
+}
+
+/// A tensor of these elements.
+pub fn tensor<T: Datum>(shape: &[usize], elements: Vec<T>) -> TractResult<Tensor> {
+    Ok(tract_ndarray::ArrayD::from_shape_vec(shape, elements)?.into_tensor())
+}
+
+/// Rows and columns of a tensor whose fact is a [`Fact::matrix`].
+pub fn matrix(value: &TValue) -> (usize, usize) {
+    match value.shape() {
+        [rows, columns] => (*rows, *columns),
+        shape => (1, shape.iter().product()),
+    }
+}

@@ -10,6 +10,7 @@ mod serve;
 use crate::config::{Flags, SocketFlags};
 use crate::source::Source;
 use clap::{Parser, Subcommand};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -77,6 +78,11 @@ impl Cli {
             Some(Command::Healthcheck(socket)) => healthcheck::run(socket),
         };
         done.unwrap_or_else(|error| {
+            // Whoever read the output has had enough, as `head` does.
+            let cause = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            if cause == Some(io::ErrorKind::BrokenPipe) {
+                return ExitCode::SUCCESS;
+            }
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         })

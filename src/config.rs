@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-/// Bytes: some 800,000 rows of three features as JSON, and little enough that a few at once fit
-/// into a small container.
+/// Bytes: some 500,000 rows of three features as JSON. A request takes a multiple of it in memory
+/// while it is answered.
 pub const MAX_BODY: usize = 32 * 1024 * 1024;
 
 /// Settings as given on the command line, unread: [`Config::load`] reads them together with the

@@ -20,8 +20,13 @@ pub enum Error {
     /// The client went away, or its connection broke, before the body was whole.
     #[error("the body ended early: {0}")]
     Interrupted(String),
+    #[error("expected the whole body within {seconds} seconds")]
+    TooSlow { seconds: u64 },
     #[error(transparent)]
     Model(#[from] RunError),
+    /// A fault of ours.
+    #[error("{0}")]
+    Internal(String),
 }
 
 /// One fault and its place.
@@ -95,11 +100,16 @@ impl fmt::Display for Fault {
 pub struct Faults {
     pub listed: Vec<Fault>,
     pub omitted: usize,
+    /// One of them is of the format, not of the values.
+    pub malformed: bool,
 }
 
 impl Faults {
     /// A body of a million wrong cells must not make an answer of a hundred megabytes.
     pub const LISTED: usize = 100;
+
+    /// Nor must it take long to find out.
+    pub const COUNTED: usize = 10_000;
 
     pub fn push(&mut self, fault: Fault) {
         if self.listed.len() < Faults::LISTED {
@@ -113,6 +123,16 @@ impl Faults {
         self.listed.is_empty()
     }
 
+    /// A further fault would only be counted.
+    pub fn is_full(&self) -> bool {
+        self.listed.len() == Faults::LISTED
+    }
+
+    /// There are so many that the rest need not be read.
+    pub fn is_exhausted(&self) -> bool {
+        self.len() >= Faults::COUNTED
+    }
+
     pub fn len(&self) -> usize {
         self.listed.len() + self.omitted
     }
@@ -120,7 +140,13 @@ impl Faults {
 
 impl From<Fault> for Faults {
     fn from(fault: Fault) -> Faults {
-        Faults { listed: vec![fault], omitted: 0 }
+        Faults { listed: vec![fault], ..Faults::default() }
+    }
+}
+
+impl From<Faults> for Error {
+    fn from(faults: Faults) -> Error {
+        if faults.malformed { Error::Malformed(faults) } else { Error::Invalid(faults) }
     }
 }
 

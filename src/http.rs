@@ -11,6 +11,7 @@ pub mod problem;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
+use actix_web::web::Bytes;
 use actix_web::{App, Error};
 use ml_app_model::Model;
 use once_cell::sync::OnceCell;
@@ -22,7 +23,7 @@ pub struct State {
     pub model: Model,
     /// Bytes of a request's body.
     pub max_body: usize,
-    document: OnceCell<String>,
+    document: OnceCell<Bytes>,
 }
 
 impl State {
@@ -31,8 +32,8 @@ impl State {
     }
 
     /// The OpenAPI document, once an [`app`] has been made.
-    pub fn document(&self) -> &str {
-        self.document.get().map_or("{}", String::as_str)
+    pub fn document(&self) -> Bytes {
+        self.document.get().cloned().unwrap_or_default()
     }
 }
 
@@ -63,7 +64,7 @@ pub fn app(
     // All workers have the same routes: the first one's make the document.
     if state.document.get().is_none() {
         let app = app.with_raw_json_spec_v3(|app, operations| {
-            state.document.get_or_init(|| openapi::document(operations, &state));
+            state.document.get_or_init(|| openapi::document(operations, &state).into());
             app
         });
         return app.build();

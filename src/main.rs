@@ -4,8 +4,11 @@ use clap::Parser;
 use ml_app::cli::Cli;
 use std::process::ExitCode;
 
+/// A malformed request is the client's fault, and tract warns of every newer opset.
+const FILTER: &str = "info,actix=warn,actix_http=off,tract_onnx=error";
+
 fn main() -> ExitCode {
-    let filter = env_logger::Env::default().default_filter_or("info,actix=warn,tract_onnx=error");
+    let filter = env_logger::Env::default().default_filter_or(FILTER);
     env_logger::Builder::from_env(filter).format_target(false).init();
     Cli::parse().run()
 }

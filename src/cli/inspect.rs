@@ -1,4 +1,5 @@
 use crate::cli::ModelArg;
+use anyhow::anyhow;
 use ml_app_model::{Report, Signature};
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -6,15 +7,18 @@ use std::process::ExitCode;
 
 pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
     let source = model.open()?;
-    let loaded = source.load()?;
-    let report = Report::read(source.bytes())?;
+    let report = Report::read(source.bytes())
+        .map_err(|error| anyhow!("{} cannot be inspected: {error}", source.place()))?;
+    let loaded = source.load();
     let mut text = String::new();
-    write_signature(&mut text, loaded.signature())?;
+    if let Ok(loaded) = &loaded {
+        write_signature(&mut text, loaded.signature())?;
+    }
     write_report(&mut text, &report)?;
     writeln!(text, "{:<12} {}, {} bytes", "file", source.place(), source.bytes().len())?;
     writeln!(text, "{:<12} {}", "sha256", source.sha256())?;
     io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    loaded.map(|_| ExitCode::SUCCESS)
 }
 
 pub fn write_signature(text: &mut String, signature: &Signature) -> fmt::Result {

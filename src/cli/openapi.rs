@@ -9,7 +9,7 @@ pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
     let state = Data::new(State::new(model.open()?.load()?, MAX_BODY));
     // The document is made of the routes that an app registers.
     drop(http::app(state.clone()));
-    let document: serde_json::Value = serde_json::from_str(state.document())?;
+    let document: serde_json::Value = serde_json::from_slice(&state.document())?;
     writeln!(io::stdout(), "{document:#}")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use csv::ByteRecord;
 use indicatif::{ProgressBar, ProgressStyle};
 use ml_app_model::Model;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,8 +46,10 @@ impl Args {
         let (input, progress) = open(&self.file)?;
         let format = self.format.unwrap_or_else(|| format_of(&self.file));
         let scored = match &self.output {
-            Some(path) => write_whole(path, |file| score(&model, format, input, file)),
-            None => score(&model, format, input, io::stdout().lock()),
+            Some(path) if path != Path::new("-") => {
+                write_whole(path, |file| score(&model, format, input, file))
+            }
+            _ => score(&model, format, input, io::stdout().lock()),
         };
         progress.finish_and_clear();
         let name = self.file.display();
@@ -69,11 +71,11 @@ impl Args {
                 Ok(ExitCode::FAILURE)
             }
             Err(Failure::Rows(error)) => Err(anyhow!("{name}: {error}")),
-            // Whoever read the output has had enough, as `head` does.
             Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                Ok(ExitCode::SUCCESS)
+                Err(error.into())
             }
             Err(Failure::Io(error)) => Err(anyhow!("{name}: {error}")),
+            Err(Failure::Output(error)) => Err(error),
         }
     }
 }
@@ -89,6 +91,7 @@ struct Scored {
 enum Failure {
     Rows(Error),
     Io(io::Error),
+    Output(anyhow::Error),
 }
 
 impl From<Error> for Failure {
@@ -136,20 +139,31 @@ fn format_of(path: &Path) -> Format {
     }
 }
 
-/// Writes beside `path` and moves there what was written to the end.
+/// Writes beside the file and moves there what was written to the end; a link stays one, and what
+/// is no regular file, as a pipe or a device, is written to.
 fn write_whole<T>(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let mut partial = path.as_os_str().to_owned();
+    let place = |error: io::Error| {
+        Failure::Output(anyhow!(error).context(format!("cannot write {}", path.display())))
+    };
+    let existing = fs::metadata(path).ok();
+    if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
+        let mut file = OpenOptions::new().write(true).open(path).map_err(place)?;
+        return write(&mut file);
+    }
+    let target =
+        if existing.is_some() { fs::canonicalize(path).map_err(place)? } else { path.into() };
+    let mut partial = target.as_os_str().to_owned();
     partial.push(format!(".{}.partial", std::process::id()));
     let partial = PathBuf::from(partial);
-    let place = |error: io::Error| {
-        Failure::Io(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-    };
-    let mut file = File::create(&partial).map_err(place)?;
+    let mut file = File::create_new(&partial).map_err(place)?;
     let written = write(&mut file).and_then(|done| {
-        file.sync_all().and_then(|()| fs::rename(&partial, path)).map_err(place).map(|()| done)
+        let mode = existing.map_or(Ok(()), |existing| file.set_permissions(existing.permissions()));
+        let moved =
+            mode.and_then(|()| file.sync_all()).and_then(|()| fs::rename(&partial, &target));
+        moved.map_err(place).map(|()| done)
     });
     if written.is_err() {
         // The error at hand tells more than one of cleaning up after it.
@@ -179,9 +193,12 @@ fn score_csv(model: &Model, input: impl Read, output: impl Write) -> Result<Scor
     let mut records = vec![ByteRecord::new(); BATCH];
     let mut reader = Reader::new(signature);
     loop {
-        while reader.len() < BATCH && table.read(&mut records[reader.len()], &mut reader)? {}
+        while reader.len() < BATCH
+            && !reader.is_exhausted()
+            && table.read(&mut records[reader.len()], &mut reader)?
+        {}
         let rows = reader.len();
-        if rows == 0 {
+        if rows == 0 || reader.is_exhausted() {
             break;
         }
         let Some(inputs) = reader.batch()? else { continue };
@@ -215,13 +232,12 @@ fn score_ndjson(
                 break;
             }
             number += 1;
-            let text = line.trim_ascii();
-            if !text.is_empty() {
-                features::read_line(&mut reader, number, text);
-                lines.push(text.to_vec());
+            if !line.trim_ascii().is_empty() {
+                features::read_line(&mut reader, number, &line);
+                lines.push(line.trim_ascii().to_vec());
             }
         }
-        if lines.is_empty() {
+        if lines.is_empty() || reader.is_exhausted() {
             break;
         }
         let Some(inputs) = reader.batch()? else { continue };

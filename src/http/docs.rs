@@ -11,7 +11,7 @@ use std::io::Read;
 /// The OpenAPI document
 #[api_v2_operation(operation_id = "openapi", tags("documentation"))]
 pub async fn document(state: web::Data<State>) -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(state.document().to_owned())
+    HttpResponse::Ok().content_type("application/json").body(state.document())
 }
 
 /// The Swagger page

@@ -28,6 +28,13 @@ impl Format {
     ///
     /// [`Error::UnsupportedFormat`], for a character set other than UTF-8 too.
     pub fn of_body(headers: &HeaderMap) -> Result<Format, Error> {
+        let coding = headers.get(header::CONTENT_ENCODING);
+        if let Some(coding) = coding.filter(|coding| *coding != "identity") {
+            return Err(Error::UnsupportedFormat {
+                expected: "without a content encoding".into(),
+                found: ml_app_model::value::excerpt(coding.to_str().unwrap_or_default()),
+            });
+        }
         let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
             return Ok(Format::Json);
         };
@@ -62,10 +69,10 @@ impl Format {
     pub fn of_answer(headers: &HeaderMap, offered: &[Format]) -> Result<Format, Error> {
         let wanted: Vec<&str> =
             headers.get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).collect();
-        if wanted.is_empty() {
+        let wanted = wanted.join(",");
+        if wanted.trim().is_empty() {
             return Ok(offered[0]);
         }
-        let wanted = wanted.join(",");
         // Of equal wishes the first offer wins; `max_by` would take the last.
         let best = offered.iter().rev().max_by(|a, b| {
             let weight = |format: &Format| weight(&wanted, format.media_type());
@@ -95,11 +102,12 @@ fn weight(accept: &str, media_type: &str) -> f32 {
         let specificity = match name.as_str() {
             "*/*" => 1,
             name if name == media_type => 3,
+            "application/ndjson" | "application/jsonl" if media_type == "application/x-ndjson" => 3,
             name if name.strip_suffix("/*") == media_type.split('/').next() => 2,
             _ => continue,
         };
         let weight = parts
-            .find_map(|parameter| parameter.strip_prefix("q="))
+            .find_map(|parameter| parameter.strip_prefix(['q', 'Q'])?.strip_prefix('='))
             .map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
         if specificity > best.0 {
             best = (specificity, weight);

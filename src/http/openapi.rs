@@ -6,6 +6,7 @@ mod schema;
 use crate::error::Error;
 use crate::http::State;
 use crate::http::negotiate::Format;
+use crate::http::predict::BODY_SECONDS;
 use crate::http::problem::{self, Problem};
 use crate::protocol::answer::Answer;
 use crate::protocol::features;
@@ -119,24 +120,23 @@ impl Describe<'_> {
                             (Format::Csv, "Table"),
                             (Format::Ndjson, "Lines"),
                         ],
-                        &[400, 406, 413, 415, 422],
+                        &[400, 406, 408, 413, 415, 422],
                     ),
                 ),
             ],
             "predict_file" => vec![
                 ("requestBody", schema::file_body()),
-                ("responses", {
-                    let mut responses = self.responses(
+                (
+                    "responses",
+                    self.responses(
                         &[
                             (Format::Json, "Predictions"),
                             (Format::Csv, "Table"),
                             (Format::Ndjson, "Lines"),
                         ],
-                        &[400, 406, 413, 415, 422],
-                    );
-                    responses["200"]["headers"] = schema::ignored_columns();
-                    responses
-                }),
+                        &[400, 406, 408, 413, 415, 422],
+                    ),
+                ),
             ],
             "live" => vec![("responses", schema::flag("live", "The process answers."))],
             "ready" => {
@@ -213,7 +213,7 @@ impl Describe<'_> {
         let outputs = &self.signature.outputs;
         let mut properties = Map::new();
         match &self.signature.task {
-            Task::Classification { label, scores, classes } => {
+            Task::Classification { label, scores, classes, meaning } => {
                 properties.insert("prediction".into(), wrap(self.label(&outputs[*label])));
                 let score = schema::element(outputs[*scores].datatype);
                 let scores: Map<String, Value> =
@@ -225,7 +225,7 @@ impl Describe<'_> {
                     "required": classes,
                     "additionalProperties": false,
                 });
-                properties.insert("probabilities".into(), scores);
+                properties.insert(meaning.plural().into(), scores);
             }
             Task::Other if outputs.len() == 1 => {
                 properties.insert("prediction".into(), wrap(schema::output(&outputs[0])));
@@ -313,12 +313,17 @@ impl Describe<'_> {
             }
             body.insert(format.media_type().to_owned(), media);
         }
+        let tables = formats.iter().any(|(format, _)| *format == Format::Csv);
         let mut responses = content("Predictions.", Value::from(body));
+        if tables {
+            responses["200"]["headers"] = schema::ignored_columns();
+        }
         for status in problems {
             let problem = self.problem(*status);
             let description = match status {
                 400 => "The body is not what it claims to be, or ended early.",
                 406 => "None of the formats that `Accept` asks for can be given.",
+                408 => "The body did not come in time.",
                 413 => "The body is larger than this server takes.",
                 415 => "The body is in a format that cannot be read.",
                 _ => {
@@ -343,6 +348,7 @@ impl Describe<'_> {
                 offered: Format::Json.media_type().into(),
                 wanted: "image/png".into(),
             },
+            408 => Error::TooSlow { seconds: BODY_SECONDS },
             413 => Error::TooLarge { limit: self.max_body },
             415 => Error::UnsupportedFormat {
                 expected: Format::Json.media_type().into(),

@@ -9,13 +9,15 @@ use crate::protocol::csv;
 use crate::protocol::features::{self, Layout};
 use actix_multipart::{Multipart, MultipartError};
 use actix_web::http::header;
+use actix_web::rt::time::timeout;
 use actix_web::web::{self, Bytes, BytesMut, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{Stream, StreamExt, stream};
 use ml_app_model::Tensors;
 use paperclip::actix::api_v2_operation;
-use percent_encoding::{CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::convert::Infallible;
+use std::future::Future;
 use std::time::Duration;
 
 /// Predict one row given in the query
@@ -51,7 +53,7 @@ pub async fn predict(
         Format::Ndjson => &[Format::Ndjson, Format::Json],
     };
     let answer = Format::of_answer(request.headers(), offered)?;
-    let body = read(&request, payload, state.max_body).await?;
+    let body = in_time(read(&request, payload, state.max_body)).await?;
     run(state, body.len(), move |state| {
         let signature = state.model.signature();
         match question {
@@ -85,7 +87,7 @@ pub async fn predict_file(
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let answer = Format::of_answer(request.headers(), &Format::ALL)?;
-    let body = read_file(&request, payload, state.max_body).await?;
+    let body = in_time(read_file(&request, payload, state.max_body)).await?;
     run(state, body.len(), move |state| {
         let (inputs, ignored) = csv::decode(&body, state.model.signature())?;
         Reply::table(state, state.model.run(inputs)?, &body, answer, ignored)
@@ -111,7 +113,7 @@ async fn run(
     } else {
         let state = state.clone();
         let done = web::block(move || job(&state)).await;
-        done.unwrap_or_else(|error| Err(Error::Interrupted(error.to_string())))
+        done.unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
     };
     Ok(reply?.into_response(state))
 }
@@ -189,20 +191,36 @@ fn lines(
 }
 
 /// A list of strings ([RFC 9651](https://www.rfc-editor.org/rfc/rfc9651#section-3.3.3)), in which
-/// what is no printable ASCII is percent-encoded; cut where it grows past what clients take.
+/// what is no printable ASCII is percent-encoded; past what clients take, how many more there are.
 fn header_list(names: &[String]) -> String {
     const LONGEST: usize = 2048;
+    const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
     let mut list = String::new();
+    let mut left_out = 0;
     for name in names {
         let name = name.replace('\\', "\\\\").replace('"', "\\\"");
-        let name = utf8_percent_encode(&name, CONTROLS);
+        let name = utf8_percent_encode(&name, ESCAPED);
         let entry = format!("{}\"{name}\"", if list.is_empty() { "" } else { ", " });
         if list.len() + entry.len() > LONGEST {
-            break;
+            left_out += 1;
+            continue;
         }
         list.push_str(&entry);
     }
-    list
+    match left_out {
+        0 => list,
+        _ if list.is_empty() => format!("and-{left_out}-more"),
+        _ => format!("{list}, and-{left_out}-more"),
+    }
+}
+
+/// Seconds for a whole body: a client that sends a byte now and then must not hold a connection
+/// for ever.
+pub const BODY_SECONDS: u64 = 60;
+
+async fn in_time<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let whole = timeout(Duration::from_secs(BODY_SECONDS), read).await;
+    whole.unwrap_or(Err(Error::TooSlow { seconds: BODY_SECONDS }))
 }
 
 async fn read(request: &HttpRequest, mut body: Payload, limit: usize) -> Result<Bytes, Error> {
@@ -231,11 +249,16 @@ async fn read_file(request: &HttpRequest, body: Payload, limit: usize) -> Result
     if announced(request).is_some_and(|length| length > limit) {
         return Err(Error::TooLarge { limit });
     }
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.map_or("none", |value| value.to_str().unwrap_or("none"));
+    if !content_type.to_ascii_lowercase().starts_with("multipart/form-data") {
+        return Err(unsupported_form(content_type));
+    }
     let mut form = Multipart::new(request.headers(), body.into_inner());
     let mut file: Option<BytesMut> = None;
     let mut total = 0;
     while let Some(part) = form.next().await {
-        let mut part = part.map_err(|error| multipart_error(request, error))?;
+        let mut part = part.map_err(|error| multipart_error(content_type, error))?;
         let is_file = part.name() == Some(FILE);
         if is_file && file.is_some() {
             let fault = Fault::new("expected one part named `file`, but found a second");
@@ -243,7 +266,7 @@ async fn read_file(request: &HttpRequest, body: Payload, limit: usize) -> Result
         }
         let mut bytes = BytesMut::new();
         while let Some(chunk) = part.next().await {
-            let chunk = chunk.map_err(|error| multipart_error(request, error))?;
+            let chunk = chunk.map_err(|error| multipart_error(content_type, error))?;
             total += chunk.len();
             if total > limit {
                 return Err(Error::TooLarge { limit });
@@ -264,18 +287,17 @@ async fn read_file(request: &HttpRequest, body: Payload, limit: usize) -> Result
 
 const FILE: &str = "file";
 
-fn multipart_error(request: &HttpRequest, error: MultipartError) -> Error {
+fn unsupported_form(content_type: &str) -> Error {
+    Error::UnsupportedFormat {
+        expected: "multipart/form-data with a boundary".into(),
+        found: ml_app_model::value::excerpt(content_type),
+    }
+}
+
+fn multipart_error(content_type: &str, error: MultipartError) -> Error {
     match error {
-        MultipartError::ContentTypeMissing
-        | MultipartError::ContentTypeParse
-        | MultipartError::ContentTypeIncompatible
-        | MultipartError::BoundaryMissing => {
-            let found = request.headers().get(header::CONTENT_TYPE);
-            let found = found.map_or("none", |value| value.to_str().unwrap_or("none"));
-            Error::UnsupportedFormat {
-                expected: "multipart/form-data with a boundary".into(),
-                found: ml_app_model::value::excerpt(found),
-            }
+        MultipartError::BoundaryMissing if !content_type.contains("boundary=") => {
+            unsupported_form(content_type)
         }
         error => {
             let detail = format!("expected a multipart form, but found a fault: {error}");

@@ -44,8 +44,10 @@ impl From<Error> for Problem {
             Error::UnsupportedFormat { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
             Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             // The model has answered before: it is these values it has no answer for.
             Error::Model(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         match error {
             Error::Malformed(faults) | Error::Invalid(faults) => Problem {
@@ -55,6 +57,10 @@ impl From<Error> for Problem {
             Error::Model(error) => {
                 log::warn!("the model failed on a request: {error}");
                 Problem::new(status, "the model cannot compute an answer for these values")
+            }
+            Error::Internal(error) => {
+                log::error!("a request failed: {error}");
+                Problem::new(status, "the server failed on this request")
             }
             error => Problem::new(status, error.to_string()),
         }

@@ -53,9 +53,10 @@ impl<'a> Answer<'a> {
     /// Names of the columns that a table gains.
     pub fn columns(signature: &Signature) -> Vec<String> {
         match &signature.task {
-            Task::Classification { classes, .. } => std::iter::once("prediction".to_owned())
-                .chain(classes.iter().map(|class| format!("probability_{class}")))
-                .collect(),
+            Task::Classification { classes, meaning, .. } => {
+                let scores = classes.iter().map(|class| format!("{}_{class}", meaning.singular()));
+                std::iter::once("prediction".to_owned()).chain(scores).collect()
+            }
             Task::Other if signature.outputs.len() == 1 => vec!["prediction".to_owned()],
             Task::Other => signature
                 .outputs
@@ -90,9 +91,11 @@ impl<'a> Answer<'a> {
         let tensors = self.outputs.tensors();
         out.extend_from_slice(b"{\"prediction\":");
         match &self.signature.task {
-            Task::Classification { label, scores, classes } => {
+            Task::Classification { label, scores, classes, meaning } => {
                 value(out, &tensors[*label], None);
-                out.extend_from_slice(b",\"probabilities\":");
+                out.push(b',');
+                json(out, meaning.plural());
+                out.push(b':');
                 list(out, b"{}", classes.len(), |out, column| {
                     json(out, &classes[column]);
                     out.push(b':');

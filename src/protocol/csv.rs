@@ -2,19 +2,28 @@
 //! names the columns, in any order. Columns that are no feature are ignored, and told. An empty
 //! cell is a missing value; a cell of an array feature is JSON.
 
+mod watch;
+
 use crate::error::{Error, Fault, Faults};
 use crate::protocol::answer::Answer;
 use crate::protocol::features;
 use crate::protocol::reader::{Reader, expected};
 use csv::{ByteRecord, ReaderBuilder};
 use ml_app_model::value::excerpt;
-use ml_app_model::{Signature, Tensors};
+use ml_app_model::{Mismatch, Signature, Tensors};
 use std::io::{self, Read};
+use watch::Watch;
+
+/// Columns that are looked at to guess which one was meant by a feature's name.
+const SUGGESTED: usize = 100;
+
+/// More columns than anyone has: a header of commas must not take memory by the column.
+const COLUMNS: usize = 65_536;
 
 /// A CSV being read: the header is, the records are to come.
 #[derive(Debug)]
 pub struct Table<R> {
-    records: csv::Reader<R>,
+    records: csv::Reader<Watch<R>>,
     header: ByteRecord,
     /// The feature each column holds.
     features: Vec<Option<usize>>,
@@ -30,8 +39,9 @@ impl<R: Read> Table<R> {
     /// [`Error::Malformed`] where there is none, [`Error::Invalid`] where it lacks features or
     /// names one twice.
     pub fn new(source: R, signature: &Signature) -> Result<Table<R>, Error> {
-        let mut records = ReaderBuilder::new().flexible(true).from_reader(source);
+        let mut records = ReaderBuilder::new().flexible(true).from_reader(Watch::new(source));
         let header = records.byte_headers().map_err(interrupted)?.clone();
+        let line = records.get_mut().next_start().unwrap_or(1);
         if header.is_empty() {
             let detail = "expected a header row that names the columns, but found an empty body";
             return Err(Error::Malformed(Fault::new(detail).into()));
@@ -47,17 +57,17 @@ impl<R: Read> Table<R> {
                 None => ignored.push(name.into_owned()),
                 Some(feature) if std::mem::replace(&mut given[feature], true) => {
                     let detail = "expected one column of this name, but found a second";
-                    faults.push(Fault::new(detail).feature(&name).line(1));
+                    faults.push(Fault::new(detail).feature(&name).line(line));
                 }
                 Some(_) => {}
             }
             features.push(feature);
         }
         for (feature, _) in signature.features.iter().zip(given).filter(|(_, given)| !given) {
-            let found = match ignored
-                .iter()
-                .find(|name| signature.nearest_feature(name) == Some(feature.name.as_str()))
-            {
+            let near = |name: &&String| {
+                !faults.is_full() && signature.nearest_feature(name) == Some(&feature.name)
+            };
+            let found = match ignored.iter().take(SUGGESTED).find(near) {
                 Some(near) => format!("`{}`", excerpt(near)),
                 None => "no such column".to_owned(),
             };
@@ -65,7 +75,7 @@ impl<R: Read> Table<R> {
                 "expected a column of this name, each {}, but found {found}",
                 expected(feature)
             );
-            faults.push(Fault::new(detail).feature(&feature.name).line(1));
+            faults.push(Fault::new(detail).feature(&feature.name).line(line));
         }
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
@@ -83,10 +93,14 @@ impl<R: Read> Table<R> {
     ///
     /// Where the source cannot be read. Faults of the record itself go to `reader`.
     pub fn read(&mut self, record: &mut ByteRecord, reader: &mut Reader<'_>) -> io::Result<bool> {
-        if !self.records.read_byte_record(record).map_err(csv_io)? {
+        let read = self.records.read_byte_record(record).map_err(csv_io)?;
+        for fault in self.records.get_mut().take_faults() {
+            reader.push_malformed(fault);
+        }
+        if !read || reader.is_exhausted() {
             return Ok(false);
         }
-        reader.line = record.position().map(csv::Position::line);
+        reader.line = self.records.get_mut().next_start();
         reader.start_row();
         if record.len() != self.features.len() {
             let detail = format!(
@@ -103,7 +117,7 @@ impl<R: Read> Table<R> {
                 Ok(text) => features::read_text(reader, feature, text),
                 Err(_) => {
                     let found = format!("`{}`", excerpt(&String::from_utf8_lossy(cell)));
-                    reader.fault(feature, &ml_app_model::Mismatch::new("UTF-8", found));
+                    reader.fault(feature, &Mismatch::new("UTF-8", found));
                 }
             }
         }
@@ -117,6 +131,13 @@ impl<R: Read> Table<R> {
 ///
 /// As [`Table::new`], and [`Error::Invalid`] with every fault found in the records.
 pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Vec<String>), Error> {
+    let header = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let commas = header.iter().filter(|byte| **byte == b',').count();
+    if commas >= COLUMNS {
+        let mismatch =
+            Mismatch::new(format!("at most {COLUMNS} columns"), (commas + 1).to_string());
+        return Err(Error::Invalid(Fault::new(mismatch.to_string()).line(1).into()));
+    }
     let mut table = Table::new(body, signature)?;
     let mut reader = Reader::new(signature);
     let mut record = ByteRecord::new();

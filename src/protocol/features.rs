@@ -4,7 +4,7 @@
 //! (columns). `null` and the strings `NaN`, `Infinity` and `-Infinity` stand for what JSON numbers
 //! cannot say, in features whose input is a float.
 
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Faults};
 use crate::protocol::reader::{Reader, expected};
 use ml_app_model::value::{article, cut, excerpt};
 use ml_app_model::{Feature, Kind, Mismatch, Rows, Signature, Tensors, Value};
@@ -13,7 +13,6 @@ use serde::de::{
     Visitor,
 };
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::fmt;
 
 /// The shape of a JSON question, and so of its answer.
@@ -33,33 +32,51 @@ pub enum Layout {
 /// [`Error::Invalid`] with every fault found in the values.
 pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Layout), Error> {
     let mut reader = Reader::new(signature);
+    let body = without_mark(body);
     let body = std::str::from_utf8(body).map_err(|error| {
         let valid = &body[..error.valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
         Error::Malformed(Fault::new("expected UTF-8, but found other bytes").line(line).into())
     })?;
     if body.trim().is_empty() {
-        return Err(Error::Malformed(
-            Fault::new("expected at least one row, but found an empty body").into(),
-        ));
+        return Err(Error::Malformed(Fault::new(EMPTY).into()));
     }
     let mut json = serde_json::Deserializer::from_str(body);
-    let layout = BodySeed(&mut reader)
-        .deserialize(&mut json)
-        .and_then(|layout| json.end().map(|()| layout))
-        .map_err(|error| Error::Malformed(syntax_fault(&error).into()))?;
-    Ok((reader.into_tensors()?, layout))
+    let read =
+        BodySeed(&mut reader).deserialize(&mut json).and_then(|layout| json.end().map(|()| layout));
+    match read {
+        Ok(layout) => Ok((reader.into_tensors()?, layout)),
+        Err(error) => {
+            reader.push_malformed(syntax_fault(&error));
+            Err(reader.faults.into())
+        }
+    }
+}
+
+const EMPTY: &str = "expected at least one row, but found an empty body";
+
+/// `body` without the byte order mark that some editors write.
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
 }
 
 /// One object per line; empty lines are skipped.
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] with every fault found, malformed lines among them.
+/// [`Error::Malformed`] where a line is no JSON, [`Error::Invalid`] where values do not fit: with
+/// every fault found.
 pub fn decode_lines(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     let mut reader = Reader::new(signature);
+    let body = without_mark(body);
+    if body.trim_ascii().is_empty() {
+        return Err(Error::Malformed(Fault::new(EMPTY).into()));
+    }
     for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
         read_line(&mut reader, index as u64 + 1, line);
+        if reader.is_exhausted() {
+            break;
+        }
     }
     reader.into_tensors()
 }
@@ -93,10 +110,15 @@ pub fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
         return;
     }
     reader.line = Some(number);
+    let rows = reader.number();
     let mut json = serde_json::Deserializer::from_slice(line);
     let read = RowSeed(reader).deserialize(&mut json).and_then(|()| json.end());
     if let Err(error) = read {
-        reader.faults.push(Fault { line: Some(number), ..syntax_fault(&error) });
+        if reader.number() == rows {
+            reader.start_row();
+        }
+        let fault = syntax_fault(&error).row(reader.number() - 1);
+        reader.push_malformed(Fault { line: Some(number), ..fault });
     }
 }
 
@@ -130,6 +152,18 @@ fn syntax_fault(error: &serde_json::Error) -> Fault {
     Fault::new(detail).line(error.line() as u64).column(error.column() as u64)
 }
 
+/// A value that was cut out of the body, so that `error` does not know where it stands.
+fn push_malformed_value(
+    reader: &mut Reader<'_>,
+    row: usize,
+    feature: usize,
+    error: &serde_json::Error,
+) {
+    let Fault { detail, .. } = syntax_fault(error);
+    let fault = Fault::new(detail).feature(&reader.spec(feature).name).row(row);
+    reader.push_malformed(fault);
+}
+
 /// The whole body.
 struct BodySeed<'a, 's>(&'a mut Reader<'s>);
 
@@ -149,17 +183,28 @@ impl<'de> Visitor<'de> for BodySeed<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Layout, A::Error> {
-        while rows.next_element_seed(RowSeed(self.0))?.is_some() {}
+        while rows.next_element_seed(RowSeed(self.0))?.is_some() {
+            if self.0.is_exhausted() {
+                while rows.next_element::<IgnoredAny>()?.is_some() {}
+            }
+        }
         Ok(Layout::Rows)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Layout, A::Error> {
         let reader = self.0;
         let mut entries: Vec<(String, &RawValue)> = vec![];
+        let signature = reader.rows.signature();
         while let Some(entry) = map.next_entry()? {
             entries.push(entry);
+            if entries.len() > signature.features.len() + Faults::LISTED {
+                break;
+            }
         }
-        let signature = reader.rows.signature();
+        let mut further = 0;
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+            further += 1;
+        }
         let is_column = |(name, value): &(String, &RawValue)| {
             let feature = signature.feature(name)?;
             Some(depth(value.get()) > signature.features[feature].shape.len())
@@ -169,12 +214,19 @@ impl<'de> Visitor<'de> for BodySeed<'_, '_> {
             return Ok(Layout::Columns);
         }
         reader.start_row();
+        if further > 0 {
+            let expected = format!("{} features", signature.features.len());
+            let mismatch = Mismatch::new(expected, (entries.len() + further).to_string());
+            reader.push_fault(Fault::new(mismatch.to_string()));
+        }
         for (name, value) in &entries {
             if let Some(feature) = reader.take(name) {
                 let mut json = serde_json::Deserializer::from_str(value.get());
-                CellSeed { reader: &mut *reader, row: 0, feature }
-                    .deserialize(&mut json)
-                    .map_err(A::Error::custom)?;
+                let read =
+                    CellSeed { reader: &mut *reader, row: 0, feature }.deserialize(&mut json);
+                if let Err(error) = read {
+                    push_malformed_value(reader, 0, feature, &error);
+                }
             }
         }
         reader.end_row();
@@ -213,7 +265,13 @@ fn read_columns(
         }
         for (row, value) in values.iter().enumerate() {
             let mut json = serde_json::Deserializer::from_str(value.get());
-            CellSeed { reader: &mut *reader, row, feature }.deserialize(&mut json)?;
+            let read = CellSeed { reader: &mut *reader, row, feature }.deserialize(&mut json);
+            if let Err(error) = read {
+                push_malformed_value(reader, row, feature, &error);
+            }
+            if reader.is_exhausted() {
+                return Ok(());
+            }
         }
     }
     for feature in reader.missing() {
@@ -284,8 +342,8 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_> {
         let reader = self.0;
         reader.start_row();
         let row = reader.rows.len() - 1;
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            match reader.take(&name) {
+        while let Some(feature) = map.next_key_seed(NameSeed(&mut *reader))? {
+            match feature {
                 Some(feature) => {
                     map.next_value_seed(CellSeed { reader: &mut *reader, row, feature })?;
                 }
@@ -293,9 +351,35 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_> {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
+            if reader.is_exhausted() {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            }
         }
         reader.end_row();
         Ok(())
+    }
+}
+
+/// A feature's name; gives the feature, if it is to be read.
+struct NameSeed<'a, 's>(&'a mut Reader<'s>);
+
+impl<'de> DeserializeSeed<'de> for NameSeed<'_, '_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NameSeed<'_, '_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a feature")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.take(name))
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Reader<'s> {
     pub(super) line: Option<u64>,
     /// Rows of earlier batches.
     before: usize,
+    /// Whether what is read belongs to a row, as it does not in columns.
+    in_row: bool,
 }
 
 impl<'s> Reader<'s> {
@@ -28,7 +30,13 @@ impl<'s> Reader<'s> {
             next: 0,
             line: None,
             before: 0,
+            in_row: false,
         }
+    }
+
+    /// Number of rows read in all.
+    pub fn number(&self) -> usize {
+        self.before + self.rows.len()
     }
 
     /// Number of rows read since the last batch.
@@ -45,8 +53,19 @@ impl<'s> Reader<'s> {
         self.faults.push(self.placed(fault));
     }
 
+    /// A fault of the format rather than of a value.
+    pub fn push_malformed(&mut self, fault: Fault) {
+        self.faults.malformed = true;
+        self.faults.push(fault);
+    }
+
     pub fn has_faults(&self) -> bool {
         !self.faults.is_empty()
+    }
+
+    /// There are so many faults that the rest need not be read.
+    pub fn is_exhausted(&self) -> bool {
+        self.faults.is_exhausted()
     }
 
     /// The rows read since the last batch; `None` once there are faults, which stay until
@@ -54,7 +73,7 @@ impl<'s> Reader<'s> {
     ///
     /// # Errors
     ///
-    /// Where the rows are no tensors all the same, which would be an error of ours.
+    /// Where an array feature has more or fewer elements than its shape.
     pub fn batch(&mut self) -> Result<Option<Tensors>, Error> {
         let signature = self.rows.signature();
         let rows = std::mem::replace(&mut self.rows, Rows::new(signature));
@@ -75,7 +94,7 @@ impl<'s> Reader<'s> {
     /// [`Error::Invalid`] with all faults, or where there are no rows.
     pub fn finish(self) -> Result<usize, Error> {
         if self.has_faults() {
-            return Err(Error::Invalid(self.faults));
+            return Err(self.faults.into());
         }
         match self.before + self.rows.len() {
             0 => {
@@ -93,8 +112,8 @@ impl<'s> Reader<'s> {
     /// As [`Reader::finish`].
     pub fn into_tensors(mut self) -> Result<Tensors, Error> {
         let tensors = self.batch()?;
-        let rows = self.finish();
-        rows.and_then(|_| tensors.ok_or_else(|| Error::Invalid(Faults::default())))
+        self.finish()?;
+        tensors.ok_or_else(|| Error::Internal("rows without tensors".into()))
     }
 
     pub fn spec(&self, feature: usize) -> &'s Feature {
@@ -103,6 +122,12 @@ impl<'s> Reader<'s> {
 
     /// Starts a row, none of whose features is given yet.
     pub fn start_row(&mut self) {
+        if self.has_faults() {
+            // There will be no answer: the rows serve to find more faults, one at a time.
+            self.before += self.rows.len();
+            self.rows.clear();
+        }
+        self.in_row = true;
         self.rows.add_row();
         self.given.fill(false);
         self.next = 0;
@@ -114,7 +139,10 @@ impl<'s> Reader<'s> {
         let in_order = features.get(self.next).filter(|feature| feature.name == name);
         let found = in_order.map(|_| self.next).or_else(|| self.rows.signature().feature(name));
         let Some(feature) = found else {
-            let detail = unknown(name, self.rows.signature());
+            let detail = match self.faults.is_full() {
+                true => String::new(),
+                false => unknown(name, self.rows.signature()),
+            };
             self.push_fault(Fault::new(detail).feature(&excerpt(name)));
             return None;
         };
@@ -159,7 +187,8 @@ impl<'s> Reader<'s> {
     }
 
     fn placed(&self, fault: Fault) -> Fault {
-        Fault { line: self.line, ..fault.row(self.before + self.rows.len().saturating_sub(1)) }
+        let row = self.before + self.rows.len().saturating_sub(1);
+        Fault { line: self.line, ..if self.in_row { fault.row(row) } else { fault } }
     }
 }
 

@@ -109,6 +109,34 @@ fn predict_tells_every_fault_and_writes_no_half_file() {
 }
 
 #[test]
+fn predict_keeps_links_and_devices() {
+    let input = scratch("kept.csv");
+    fs::write(&input, CSV).unwrap();
+    let (real, link) = (scratch("kept-real.csv"), scratch("kept-link.csv"));
+    fs::write(&real, "before").unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let done = ml_app(&["predict", input.to_str().unwrap(), "-o", link.to_str().unwrap()], "");
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read_to_string(&real).unwrap().contains("prediction"));
+
+    let pipe = scratch("kept-pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || fs::read_to_string(pipe).unwrap())
+    };
+    let done = ml_app(&["predict", input.to_str().unwrap(), "-o", pipe.to_str().unwrap()], "");
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert!(reader.join().unwrap().contains("prediction"));
+
+    let to_stdout = ml_app(&["predict", input.to_str().unwrap(), "-o", "-"], "");
+    assert!(stdout(&to_stdout).contains("prediction"));
+    let nowhere = ml_app(&["predict", input.to_str().unwrap(), "-o", "/nonexistent/x.csv"], "");
+    assert!(stderr(&nowhere).contains("cannot write /nonexistent/x.csv"), "{}", stderr(&nowhere));
+}
+
+#[test]
 fn predict_says_what_is_wrong_with_its_input() {
     for (args, input, expected) in [
         (vec!["predict", "/nonexistent.csv"], "", "cannot read /nonexistent.csv"),
@@ -146,6 +174,10 @@ fn inspect_shows_the_model() {
     ] {
         assert!(text.contains(expected), "no {expected} in {text}");
     }
+    let unsupported = case::path("unsupported", "model.onnx");
+    let output = ml_app(&["inspect", "--model", unsupported.to_str().unwrap()], "");
+    assert!(stdout(&output).contains("com.example.NonExistent × 1"));
+    assert_eq!(output.status.code(), Some(1));
     let other = case::path("mixed", "model.onnx");
     let text = stdout(&ml_app(&["inspect", "--model", other.to_str().unwrap()], ""));
     assert!(text.contains("image number[2, 2]"), "{text}");
@@ -168,6 +200,14 @@ fn check_tells_whether_a_model_can_be_served() {
     let outside = ml_app(&["check", &path("external-data")], "");
     assert_eq!(outside.status.code(), Some(1));
     assert!(stdout(&outside).contains("1 of its tensors are stored in another file"));
+
+    let odd = |name| case::path("odd", name).to_str().unwrap().to_owned();
+    for (model, reason) in
+        [("foreign.onnx", "com.example.Add (node `sum`)"), ("no-batch.onnx", "expected 2 rows")]
+    {
+        let text = stdout(&ml_app(&["check", &odd(model)], ""));
+        assert!(text.contains("cannot be served") && text.contains(reason), "{text}");
+    }
 
     let none = scratch("none.onnx");
     fs::write(&none, "not a model").unwrap();

@@ -4,6 +4,7 @@ use crate::case;
 use crate::questions::raw;
 use crate::server::{Answer, BOUNDARY, Server, form};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 const HEADER: &str = "age,new_user,total_pages_visited\n";
 
@@ -80,10 +81,7 @@ fn faults_of_rows() {
             "row 1, new_user: expected an integer, but found true",
             "row 1, total_pages_visited: expected an integer, but found an array",
             "row 2, age: expected an integer, but found an object",
-            &format!(
-                "row 2, total_pages_visited: expected an integer, but found 1{}",
-                "0".repeat(300)
-            ),
+            "row 2, total_pages_visited: expected an integer, but found 1e300",
             "row 3: expected an object of features, but found integer `7`",
             "row 4, total_pages_visited: expected an integer, but found 9007199254740993",
             "row 5: expected an object of features, but found null",
@@ -97,10 +95,12 @@ fn faults_of_rows() {
 fn faults_of_columns() {
     let server = Server::start(&[]);
     assert_faults(
-        &server.post_json(r#"{"age":[1,2],"new_user":[1],"total_pages_visited":["x",2]}"#),
+        &server
+            .post_json(r#"{"age":[1,2],"new_user":[1],"other":[1],"total_pages_visited":["x",2]}"#),
         422,
         &[
             "new_user: expected 2 values, as in `age`, but found 1",
+            "other: unknown feature; the model takes `age`, `new_user`, `total_pages_visited`",
             "row 1, total_pages_visited: expected an integer, but found \"x\"",
         ],
     );
@@ -126,8 +126,8 @@ fn malformed_json() {
             "line 2, column 14: expected JSON, but found a fault: expected value",
         ),
         (
-            "[{\"age\": 1}",
-            "line 1, column 11: expected JSON, but found a fault: EOF while parsing a list",
+            "[{\"age\":1,\"new_user\":1,\"total_pages_visited\":1}",
+            "line 1, column 47: expected JSON, but found a fault: EOF while parsing a list",
         ),
         ("[] []", "line 1, column 4: expected JSON, but found a fault: trailing characters"),
         (
@@ -145,6 +145,17 @@ fn malformed_json() {
     }
     let answer = server.post_json(b"[\n{\"age\": \"\xff\"}]");
     assert_faults(&answer, 400, &["line 2: expected UTF-8, but found other bytes"]);
+    // A value that is no JSON takes its place among the faults.
+    let answer =
+        server.post_json("{\"age\": 1e400, \"new_user\": \"x\", \"total_pages_visited\": 1}");
+    assert_faults(
+        &answer,
+        400,
+        &[
+            "row 1, age: expected JSON, but found a fault: number out of range",
+            "row 1, new_user: expected an integer, but found \"x\"",
+        ],
+    );
     // What a client sent comes back in part only.
     let answer = server.post_json(format!("\"{}\"", "x".repeat(1 << 20)));
     problem(&answer, 400);
@@ -193,6 +204,57 @@ fn faults_of_csv() {
 }
 
 #[test]
+fn lines_of_csv_are_those_an_editor_shows() {
+    let server = Server::start(&[]);
+    let csv = "age,new_user,total_pages_visited,note\r\n1,1,1,\r\n\r\nx,1,1,\"two\r\nlines\"\r\n1,y,1,\r\n";
+    assert_faults(
+        &server.post("/predict", "text/csv", csv),
+        422,
+        &[
+            "line 4, row 2, age: expected an integer, but found `x`",
+            "line 6, row 3, new_user: expected an integer, but found `y`",
+        ],
+    );
+}
+
+#[test]
+fn quotes_of_csv_must_be_right() {
+    let server = Server::start(&[]);
+    let header = "age,new_user,total_pages_visited,note\n";
+    let csv = format!("{header}1,1,1,\"abc\n2,2,2,x\n3,3,3,y\n");
+    let fault =
+        "line 2, column 7: expected a closing quote for the one opened here, but found the end";
+    assert_faults(&server.post("/predict", "text/csv", csv), 400, &[fault]);
+    let csv = format!("{header}1,1,1,\"a\"b\n");
+    let fault = "line 2, column 10: expected a comma or the end of the line after a closing quote";
+    assert_faults(&server.post_file(csv, "*/*"), 400, &[fault]);
+}
+
+/// Bodies that are small beside the work they ask for: told within seconds, and in little memory.
+#[test]
+fn bodies_made_to_cost_much_are_refused_soon() {
+    let server = Server::start(&[]);
+    let long = "k".repeat(250);
+    let names: Vec<String> = (0..100_000).map(|i| format!("\"{long}{i}\":1")).collect();
+    let bodies = [
+        ("text/csv", ",".repeat(30 << 20)),
+        ("text/csv", "abcd,".repeat(60_000)),
+        ("application/json", format!("[{}0]", "0,".repeat(15 << 20))),
+        ("application/json", format!("[{}{{}}]", "{},".repeat(10 << 20))),
+        ("application/json", format!("{{{}}}", names.join(","))),
+        ("application/x-ndjson", "{}\n".repeat(10 << 20)),
+    ];
+    for (content_type, body) in bodies {
+        let start = Instant::now();
+        let (problem, _) = problem(&server.post("/predict", content_type, body), 422);
+        assert!(start.elapsed() < Duration::from_secs(20), "{content_type} {:?}", start.elapsed());
+        assert!(problem.to_string().len() < 100_000);
+    }
+    let peak = server.peak_memory();
+    assert!(peak < 700 << 20, "{} MiB", peak >> 20);
+}
+
+#[test]
 fn one_bad_cell_in_a_hundred_thousand_rows_is_named() {
     let server = Server::start(&[]);
     let mut csv = HEADER.to_owned();
@@ -220,9 +282,9 @@ fn faults_of_lines() {
     let body = "{\"age\":1,\"new_user\":1,\"total_pages_visited\":1}\n\n{\"age\":\n{\"age\":1,\"new_user\":1}\n[]\n";
     assert_faults(
         &server.post("/predict", "application/x-ndjson", body),
-        422,
+        400,
         &[
-            "line 3, column 7: expected JSON, but found a fault: EOF while parsing a value",
+            "line 3, row 2, column 7: expected JSON, but found a fault: EOF while parsing a value",
             "line 4, row 3, total_pages_visited: expected an integer, but found no such feature",
             "line 5, row 4: expected an object of features, but found an array",
         ],
@@ -238,7 +300,7 @@ fn faults_of_types() {
         &server.post_json(row),
         422,
         &[
-            "row 1, x0: expected a value in the range of float, but found 1000000000000000000000000000000000000000",
+            "row 1, x0: expected a value in the range of float, but found 1e39",
             "row 1, count: expected a value in the range of int64, but found 9223372036854775808",
             "row 1, flag: expected a boolean, but found 1",
             "row 1, city: expected a string, but found 3",
@@ -258,6 +320,19 @@ fn faults_of_types() {
 }
 
 #[test]
+fn rows_that_the_model_answers_differently_are_told() {
+    let model = case::path("odd", "ragged.onnx");
+    let server = Server::start(&["--model", model.to_str().unwrap()]);
+    let few = r#"{"x0":1,"x1":0,"x2":0,"x3":0}"#;
+    let many = r#"{"x0":1,"x1":1,"x2":1,"x3":0}"#;
+    assert_eq!(server.post_json(format!("[{many},{many}]")).status, 200);
+    for rows in [format!("[{few},{many}]"), format!("[{many},{few}]")] {
+        let (told, _) = problem(&server.post_json(rows), 422);
+        assert_eq!(told["detail"], "the model cannot compute an answer for these values");
+    }
+}
+
+#[test]
 fn formats_that_cannot_be_read_or_given() {
     let server = Server::start(&[]);
     let row = r#"{"age":1,"new_user":1,"total_pages_visited":1}"#;
@@ -268,6 +343,9 @@ fn formats_that_cannot_be_read_or_given() {
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains("application/json, text/csv, application/x-ndjson"), "{detail}");
     }
+    let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    let answer = server.send("POST", "/predict", &headers, b"\x1f\x8b");
+    assert!(problem(&answer, 415).0["detail"].as_str().unwrap().contains("gzip"));
     for accept in ["image/png", "text/csv", "application/json;q=0"] {
         let headers = [("content-type", "application/json"), ("accept", accept)];
         problem(&server.send("POST", "/predict", &headers, row.as_bytes()), 406);

@@ -66,6 +66,17 @@ fn missing_and_infinite_values_are_served() {
 }
 
 #[test]
+fn an_integer_may_be_missing_or_infinite_where_the_input_is_a_float() {
+    let server = Server::start(&[]);
+    for age in ["null", "\"NaN\"", "\"Infinity\"", "\"-Infinity\"", "21.0"] {
+        let row = format!("{{\"age\":{age},\"new_user\":1,\"total_pages_visited\":1}}");
+        assert_eq!(server.post_json(row).status, 200, "{age}");
+    }
+    let mark = "\u{feff}{\"age\":1,\"new_user\":1,\"total_pages_visited\":1}";
+    assert_eq!(server.post_json(mark).status, 200);
+}
+
+#[test]
 fn values_beyond_those_of_training_are_served() {
     let server = Server::start(&[]);
     assert_eq!(server.get("/predict?age=-5&new_user=7&total_pages_visited=100000").status, 200);

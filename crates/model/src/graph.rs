@@ -2,7 +2,7 @@
 
 use crate::error::{LoadError, Unsupported};
 use crate::metadata::{FEATURES, FeatureMetadata};
-use crate::signature::{Datatype, Feature, Kind, Task, TensorSpec};
+use crate::signature::{Datatype, Feature, Kind, Scores, Task, TensorSpec};
 use onnx_ml::zip_map::{self, ZipMap};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, HashSet};
@@ -39,13 +39,22 @@ pub(crate) fn graph(proto: &ModelProto) -> Result<&GraphProto, LoadError> {
     }
 }
 
+/// Domains whose operators the runtime has; it looks them up by their names alone.
+const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
+
 /// The operators of `proto` that the runtime lacks.
 pub(crate) fn unsupported(proto: &ModelProto) -> Vec<Unsupported> {
     let known = onnx_ml::onnx().op_register.0;
     let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for node in proto.graph.iter().flat_map(|graph| &graph.node) {
-        if !known.contains_key(&node.op_type) {
-            missing.entry(operator(node)).or_default().push(node_name(node));
+    let mut graphs: Vec<&GraphProto> = proto.graph.iter().collect();
+    while let Some(graph) = graphs.pop() {
+        for node in &graph.node {
+            if !DOMAINS.contains(&node.domain.as_str()) || !known.contains_key(&node.op_type) {
+                missing.entry(operator(node)).or_default().push(node_name(node));
+            }
+            for attribute in &node.attribute {
+                graphs.extend(attribute.g.iter().chain(&attribute.graphs));
+            }
         }
     }
     missing.into_iter().map(|(operator, nodes)| Unsupported { operator, nodes }).collect()
@@ -151,7 +160,7 @@ pub(crate) fn task(proto: &ModelProto, outputs: &[TensorSpec], zip_maps: &[ZipMa
         .chain(operators.map(zip_map::class_labels))
         .find(|classes| classes.len() == *columns)
         .unwrap_or_else(|| (0..*columns).map(|class| class.to_string()).collect());
-    Task::Classification { label: 0, scores: 1, classes }
+    Task::Classification { label: 0, scores: 1, classes, meaning: Scores::Other }
 }
 
 /// Columns of each input, named by the metadata, else by the input, else `x0`, `x1`, ….

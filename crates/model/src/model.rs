@@ -94,7 +94,8 @@ impl Model {
             return self.run_batch(inputs);
         }
         let parts = inputs.each_row().map(|row| self.run_batch(row)).collect::<Result<_, _>>()?;
-        Tensors::concat(parts).ok_or_else(|| RunError::Failed("no rows".into()))
+        Tensors::concat(parts)
+            .ok_or_else(|| RunError::Failed("rows whose outputs differ in shape".into()))
     }
 
     fn run_batch(&self, inputs: Tensors) -> Result<Tensors, RunError> {
@@ -118,29 +119,33 @@ impl Model {
         Ok(Tensors::new(rows, outputs))
     }
 
+    /// Two rows, as some graphs take one only; then one, for its time.
     fn warm_up(&mut self) -> Result<(), LoadError> {
-        self.run(self.example()?)?;
-        let inputs = self.example()?;
+        let outputs = self.run(self.example(2)?)?;
+        self.signature.name_scores(&outputs);
+        let inputs = self.example(1)?;
         let start = Instant::now();
         self.run(inputs)?;
         self.latency = start.elapsed();
         Ok(())
     }
 
-    /// One row of the features' examples.
-    fn example(&self) -> Result<Tensors, LoadError> {
+    /// Rows of the features' examples.
+    fn example(&self, count: usize) -> Result<Tensors, LoadError> {
         let mut rows = Rows::new(&self.signature);
-        rows.add_row();
-        for (index, feature) in self.signature.features.iter().enumerate() {
-            let filled = if feature.is_scalar() {
-                rows.set(0, index, example_value(&feature.example))
-            } else {
-                push_example(&mut rows, index, 0, &feature.example)
-            };
-            filled.map_err(|mismatch| LoadError::Metadata {
-                key: FEATURES,
-                reason: format!("`{}`: example: {mismatch}", feature.name),
-            })?;
+        for row in 0..count {
+            rows.add_row();
+            for (index, feature) in self.signature.features.iter().enumerate() {
+                let filled = if feature.is_scalar() {
+                    rows.set(row, index, example_value(&feature.example))
+                } else {
+                    push_example(&mut rows, index, 0, &feature.example)
+                };
+                filled.map_err(|mismatch| LoadError::Metadata {
+                    key: FEATURES,
+                    reason: format!("`{}`: example: {mismatch}", feature.name),
+                })?;
+            }
         }
         rows.finish().map_err(|mismatch| LoadError::Plan(mismatch.to_string()))
     }
@@ -234,8 +239,12 @@ fn to_tract(tensor: Tensor) -> TractResult<tract_onnx::prelude::Tensor> {
 fn from_tract(value: &TValue, spec: &TensorSpec, rows: usize) -> Result<Tensor, RunError> {
     let error = |reason: String| RunError::Output { output: spec.name.clone(), reason };
     let shape = value.shape().to_vec();
-    if shape.first() != Some(&rows) {
-        return Err(error(format!("expected {rows} rows, but its shape is {shape:?}")));
+    let declared = spec.shape.iter().zip(&shape).skip(1);
+    let fits = shape.len() == spec.shape.len()
+        && shape.first() == Some(&rows)
+        && declared.into_iter().all(|(declared, found)| declared.is_none_or(|len| len == *found));
+    if !fits {
+        return Err(error(format!("expected {rows} rows of {spec}, but found shape {shape:?}")));
     }
     let data = match spec.datatype {
         Datatype::Bool => elements(value).map(Data::Bool),

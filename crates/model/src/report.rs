@@ -1,8 +1,8 @@
 //! What an ONNX file holds, for people. A model need not be one that can be served.
 
-use crate::error::{LoadError, Unsupported};
+use crate::error::LoadError;
 use crate::graph;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A look into an ONNX file.
 #[derive(Debug, Clone)]
@@ -14,7 +14,6 @@ pub struct Report {
     pub opsets: Vec<(String, i64)>,
     /// `domain.Operator` and how many nodes have it.
     pub operators: Vec<(String, usize)>,
-    pub unsupported: Vec<Unsupported>,
     /// `metadata_props`, as they stand in the file.
     pub metadata: Vec<(String, String)>,
 }
@@ -24,12 +23,11 @@ impl Report {
     ///
     /// [`LoadError::NotOnnx`].
     pub fn read(bytes: &[u8]) -> Result<Report, LoadError> {
-        let mut proto = graph::decode(bytes)?;
+        let proto = graph::decode(bytes)?;
         let mut operators: BTreeMap<String, usize> = BTreeMap::new();
         for node in proto.graph.iter().flat_map(|graph| &graph.node) {
             *operators.entry(graph::operator(node)).or_default() += 1;
         }
-        onnx_ml::zip_map::lower(&mut proto);
         let domain = |domain: &str| match domain {
             "" => "ai.onnx".to_owned(),
             domain => domain.to_owned(),
@@ -43,9 +41,10 @@ impl Report {
                 .opset_import
                 .iter()
                 .map(|opset| (domain(&opset.domain), opset.version))
+                .collect::<BTreeSet<_>>()
+                .into_iter()
                 .collect(),
             operators: operators.into_iter().collect(),
-            unsupported: graph::unsupported(&proto),
             metadata: proto
                 .metadata_props
                 .into_iter()

@@ -56,6 +56,12 @@ impl<'s> Rows<'s> {
         }
     }
 
+    /// Forgets the rows.
+    pub fn clear(&mut self) {
+        self.rows = 0;
+        self.inputs.iter_mut().for_each(|data| data.resize(0));
+    }
+
     /// Sets scalar feature number `feature` of row `row`, both counted from 0.
     ///
     /// # Errors

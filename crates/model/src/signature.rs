@@ -1,6 +1,7 @@
 //! What a model takes and gives: tensors as the graph declares them, and features, the columns of
 //! a table, as people know them.
 
+use crate::tensors::{Data, Tensors};
 use std::fmt;
 
 /// What a model takes and gives, and what it is about.
@@ -168,12 +169,35 @@ impl Feature {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     /// One output of labels, and one of scores `[N, C]` whose columns are `classes`.
-    Classification { label: usize, scores: usize, classes: Vec<String> },
+    Classification { label: usize, scores: usize, classes: Vec<String>, meaning: Scores },
     /// Outputs speak for themselves.
     Other,
 }
 
+/// What a classifier's scores are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scores {
+    /// Between 0 and 1, and 1 in all.
+    Probabilities,
+    /// Margins, distances, votes.
+    Other,
+}
+
 impl Signature {
+    /// Finds out what the scores are, from an answer.
+    pub(crate) fn name_scores(&mut self, outputs: &Tensors) {
+        let Task::Classification { scores, classes, meaning, .. } = &mut self.task else { return };
+        let scores: Vec<f64> = match &outputs.tensors()[*scores].data {
+            Data::Float32(scores) => scores.iter().copied().map(f64::from).collect(),
+            Data::Float64(scores) => scores.clone(),
+            _ => return,
+        };
+        let sums_to_one = |row: &[f64]| (row.iter().sum::<f64>() - 1.0).abs() < 1e-3;
+        let are_probabilities = scores.iter().all(|score| (0.0..=1.0).contains(score))
+            && scores.chunks(classes.len().max(1)).all(sums_to_one);
+        *meaning = if are_probabilities { Scores::Probabilities } else { Scores::Other };
+    }
+
     pub fn feature(&self, name: &str) -> Option<usize> {
         self.features.iter().position(|feature| feature.name == name)
     }
@@ -206,9 +230,10 @@ impl Signature {
     pub fn summary(&self) -> String {
         let takes: Vec<String> = self.features.iter().map(Feature::to_string).collect();
         let gives = match &self.task {
-            Task::Classification { label, classes, .. } => format!(
-                "prediction {}, probabilities of {}",
+            Task::Classification { label, classes, meaning, .. } => format!(
+                "prediction {}, {} of {}",
                 self.outputs[*label].datatype.onnx_name(),
+                meaning.plural(),
                 classes.join(", ")
             ),
             Task::Other => {
@@ -217,6 +242,24 @@ impl Signature {
             }
         };
         format!("{} → {gives}", takes.join(", "))
+    }
+}
+
+impl Scores {
+    /// The member of a JSON answer that holds them by class.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Scores::Probabilities => "probabilities",
+            Scores::Other => "scores",
+        }
+    }
+
+    /// How a table's columns of them begin.
+    pub fn singular(self) -> &'static str {
+        match self {
+            Scores::Probabilities => "probability",
+            Scores::Other => "score",
+        }
     }
 }
 

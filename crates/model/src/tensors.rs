@@ -88,18 +88,22 @@ impl Tensors {
         })
     }
 
-    /// One after the other; `parts` come from the same outputs.
+    /// One after the other; `None` where their rows differ in shape. `parts` come from the same
+    /// outputs.
     pub(crate) fn concat(parts: Vec<Tensors>) -> Option<Tensors> {
-        parts.into_iter().reduce(|mut all, part| {
+        let mut parts = parts.into_iter();
+        let mut all = parts.next()?;
+        for part in parts {
             all.rows += part.rows;
             for (tensor, more) in all.tensors.iter_mut().zip(part.tensors) {
-                tensor.data.append(more.data);
-                if let Some(rows) = tensor.shape.first_mut() {
-                    *rows = all.rows;
+                if tensor.shape[1..] != more.shape[1..] {
+                    return None;
                 }
+                tensor.data.append(more.data);
+                tensor.shape[0] = all.rows;
             }
-            all
-        })
+        }
+        Some(all)
     }
 }
 

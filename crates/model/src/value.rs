@@ -43,8 +43,12 @@ impl fmt::Display for Value<'_> {
             Value::Missing => f.write_str("nothing"),
             Value::Bool(value) => write!(f, "{value}"),
             Value::Integer(value) => write!(f, "{value}"),
+            Value::Number(value) if !(1e-4..1e16).contains(&value.abs()) && *value != 0.0 => {
+                write!(f, "{value:e}")
+            }
             Value::Number(value) => write!(f, "{value}"),
             Value::String(text) => write!(f, "\"{}\"", excerpt(text)),
+            Value::Text("") => f.write_str("nothing"),
             Value::Text(text) => write!(f, "`{}`", excerpt(text)),
         }
     }
@@ -155,11 +159,9 @@ fn interpret(kind: Kind, datatype: Datatype, value: Value<'_>) -> Result<Scalar<
     let scalar = match (kind, value) {
         (Kind::String, Value::String(text) | Value::Text(text)) => Some(Scalar::String(text)),
         (Kind::String, Value::Missing) => None,
-        (_, Value::Missing) => datatype.is_float().then_some(Scalar::Number(f64::NAN)),
-        (_, Value::Text(text)) if text.trim().is_empty() => {
-            datatype.is_float().then_some(Scalar::Number(f64::NAN))
+        (_, value) if datatype.is_float() && not_finite(value).is_some() => {
+            not_finite(value).map(Scalar::Number)
         }
-        (_, Value::String("NaN")) if datatype.is_float() => Some(Scalar::Number(f64::NAN)),
         (Kind::Boolean, Value::Bool(flag)) => Some(Scalar::Bool(flag)),
         (Kind::Boolean, Value::Text(text)) => flag(text.trim()).map(Scalar::Bool),
         (Kind::Integer, Value::Integer(integer)) => {
@@ -169,18 +171,10 @@ fn interpret(kind: Kind, datatype: Datatype, value: Value<'_>) -> Result<Scalar<
         (Kind::Integer, Value::Number(number)) => whole(number).map(Scalar::Integer),
         (Kind::Integer, Value::Text(text)) => match text.trim().parse() {
             Ok(integer) => Some(Scalar::Integer(integer)),
-            Err(_) => match number(text.trim()) {
-                Some(number) if number.is_nan() && datatype.is_float() => {
-                    Some(Scalar::Number(number))
-                }
-                Some(number) => whole(number).map(Scalar::Integer),
-                None => None,
-            },
+            Err(_) => number(text.trim()).and_then(whole).map(Scalar::Integer),
         },
         (Kind::Number, Value::Integer(integer)) => Some(Scalar::Integer(integer)),
         (Kind::Number, Value::Number(number)) => Some(Scalar::Number(number)),
-        (Kind::Number, Value::String("Infinity")) => Some(Scalar::Number(f64::INFINITY)),
-        (Kind::Number, Value::String("-Infinity")) => Some(Scalar::Number(f64::NEG_INFINITY)),
         (Kind::Number, Value::Text(text)) => number(text.trim()).map(Scalar::Number),
         _ => None,
     };
@@ -201,6 +195,18 @@ fn flag(text: &str) -> Option<bool> {
         "0" => Some(false),
         _ if text.eq_ignore_ascii_case("true") => Some(true),
         _ if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+/// What JSON numbers cannot say: a missing value, NaN and the infinities.
+fn not_finite(value: Value<'_>) -> Option<f64> {
+    match value {
+        Value::Missing | Value::String("NaN") => Some(f64::NAN),
+        Value::String("Infinity") => Some(f64::INFINITY),
+        Value::String("-Infinity") => Some(f64::NEG_INFINITY),
+        Value::Text(text) if text.trim().is_empty() => Some(f64::NAN),
+        Value::Text(text) => number(text.trim()).filter(|number| !number.is_finite()),
         _ => None,
     }
 }
@@ -281,7 +287,7 @@ mod tests {
                 Kind::Number,
                 Datatype::Float32,
                 Value::Number(1e39),
-                "expected a value in the range of float, but found 1000000000000000000000000000000000000000",
+                "expected a value in the range of float, but found 1e39",
             ),
             (
                 Kind::Number,

@@ -122,7 +122,7 @@ pub fn file_body() -> Value {
 pub fn ignored_columns() -> Value {
     json!({
         "Ignored-Columns": {
-            "description": "Columns of the file that are no feature, where there are any: quoted names, separated by commas.",
+            "description": "Columns of a CSV that are no feature, where there are any: quoted names, separated by commas.",
             "schema": { "type": "string" },
         },
     })

@@ -1,0 +1,165 @@
+//! What the csv reader does not tell: the line each record starts on, blank lines and line ends of
+//! two bytes counted, and quotes that are wrong, which it would read as best it can.
+
+use crate::error::{Fault, Faults};
+use std::collections::VecDeque;
+use std::io::{self, Read};
+
+/// A source that is watched while it is read.
+#[derive(Debug)]
+pub struct Watch<R> {
+    source: R,
+    state: State,
+    /// Counted from 1.
+    line: u64,
+    /// Byte of the line, counted from 1.
+    column: u64,
+    /// The last byte was a carriage return.
+    carriage_return: bool,
+    /// No byte of a record has come on this line.
+    blank: bool,
+    /// Lines on which records start that were not asked for yet.
+    starts: VecDeque<u64>,
+    /// Where the last quote was opened.
+    opened: (u64, u64),
+    bytes: u64,
+    faults: Vec<Fault>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    FieldStart,
+    Unquoted,
+    Quoted,
+    /// A quote within quotes: the end, or the first of two that stand for one.
+    Quote,
+}
+
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+impl<R: Read> Watch<R> {
+    pub fn new(source: R) -> Watch<R> {
+        Watch {
+            source,
+            state: State::FieldStart,
+            line: 1,
+            column: 0,
+            carriage_return: false,
+            blank: true,
+            starts: VecDeque::new(),
+            opened: (0, 0),
+            bytes: 0,
+            faults: vec![],
+        }
+    }
+
+    /// The line of the next record; the reader has read it.
+    pub fn next_start(&mut self) -> Option<u64> {
+        self.starts.pop_front()
+    }
+
+    /// Faults found since the last call.
+    pub fn take_faults(&mut self) -> Vec<Fault> {
+        std::mem::take(&mut self.faults)
+    }
+
+    fn step(&mut self, byte: u8) {
+        let first = self.bytes;
+        self.bytes += 1;
+        if first < 3 && byte == BYTE_ORDER_MARK[first as usize] {
+            return;
+        }
+        if std::mem::take(&mut self.carriage_return) && byte != b'\n' {
+            self.next_line();
+        }
+        self.column += 1;
+        if matches!(byte, b'\r' | b'\n') {
+            if self.state != State::Quoted {
+                self.state = State::FieldStart;
+                self.blank = true;
+            }
+            match byte {
+                b'\r' => self.carriage_return = true,
+                _ => self.next_line(),
+            }
+            return;
+        }
+        if std::mem::take(&mut self.blank) {
+            self.starts.push_back(self.line);
+        }
+        self.state = match (self.state, byte) {
+            (State::Quoted, b'"') => State::Quote,
+            (State::Quoted, _) | (State::Quote, b'"') => State::Quoted,
+            (_, b',') => State::FieldStart,
+            (State::FieldStart, b'"') => {
+                self.opened = (self.line, self.column);
+                State::Quoted
+            }
+            (State::Quote, _) => {
+                self.fault("expected a comma or the end of the line after a closing quote");
+                State::Unquoted
+            }
+            (State::FieldStart | State::Unquoted, _) => State::Unquoted,
+        };
+    }
+
+    fn next_line(&mut self) {
+        self.line += 1;
+        self.column = 0;
+    }
+
+    fn fault(&mut self, detail: &str) {
+        if self.faults.len() <= Faults::LISTED {
+            self.faults.push(Fault::new(detail).line(self.line).column(self.column));
+        }
+    }
+}
+
+impl<R: Read> Read for Watch<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.source.read(buffer)?;
+        buffer[..len].iter().for_each(|byte| self.step(*byte));
+        if len == 0 && !buffer.is_empty() && self.state == State::Quoted {
+            self.state = State::FieldStart;
+            (self.line, self.column) = self.opened;
+            self.fault("expected a closing quote for the one opened here, but found the end");
+        }
+        Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(csv: &str) -> (Vec<u64>, Vec<String>) {
+        let mut watch = Watch::new(csv.as_bytes());
+        io::copy(&mut watch, &mut io::sink()).expect("memory can be read");
+        let faults = watch.take_faults().iter().map(ToString::to_string).collect();
+        (watch.starts.into_iter().collect(), faults)
+    }
+
+    #[test]
+    fn lines_are_those_an_editor_shows() {
+        assert_eq!(watch("a\n1\n\n\n2\n").0, [1, 2, 5]);
+        assert_eq!(watch("a\r\n1\r\n\r\n2").0, [1, 2, 4]);
+        assert_eq!(watch("a\r1\r2").0, [1, 2, 3]);
+        assert_eq!(watch("\u{feff}\"a\",b\n\"x\r\ny\",1\n2,2\n").0, [1, 2, 4]);
+        assert_eq!(watch("").0, [] as [u64; 0]);
+    }
+
+    #[test]
+    fn wrong_quotes_are_told() {
+        assert_eq!(watch("a,b\n1,\"x\"\"y\"\n5\" pipe,2\n").1, [] as [&str; 0]);
+        assert_eq!(
+            watch("a,b\n1,\"x\n2,2\n").1,
+            [
+                "line 2, column 3: expected a closing quote for the one opened here, but found the end"
+            ]
+        );
+        assert_eq!(
+            watch("a,b\n\"1\"2,x\n").1,
+            ["line 2, column 4: expected a comma or the end of the line after a closing quote"]
+        );
+    }
+}

@@ -1,0 +1,54 @@
+"""Make small models that a server must not trust: each is valid ONNX, and trouble.
+
+    ragged    answers each row with as many numbers as it has features that are not zero
+    foreign   has an operator of another domain that is called as one of ONNX's own
+    no-batch  answers any number of rows with one
+"""
+
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+HERE = Path(__file__).resolve().parent
+
+
+def write(name: str, nodes, rows, out_type, out_shape, initializers=(), domain: str = "") -> None:
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [rows, 4])],
+        [helper.make_tensor_value_info("y", out_type, out_shape)],
+        list(initializers),
+    )
+    opsets = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    (HERE / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+
+
+write(
+    "ragged",
+    [
+        helper.make_node("NonZero", ["x"], ["indices"]),
+        helper.make_node("Gather", ["indices", "columns"], ["y"], axis=0),
+    ],
+    1,
+    TensorProto.INT64,
+    [1, None],
+    [numpy_helper.from_array(np.array([1], np.int64), "columns")],
+)
+write(
+    "foreign",
+    [helper.make_node("Add", ["x", "x"], ["y"], name="sum", domain="com.example")],
+    "N",
+    TensorProto.FLOAT,
+    ["N", 4],
+    domain="com.example",
+)
+write(
+    "no-batch",
+    [helper.make_node("ReduceMean", ["x"], ["y"], axes=[0], keepdims=1)],
+    "N",
+    TensorProto.FLOAT,
+    [1, 4],
+)

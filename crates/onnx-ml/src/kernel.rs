@@ -67,7 +67,8 @@ pub type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 ///
 /// Where the node has another number of inputs, or more outputs than the operator.
 pub fn operator<K: Kernel>(node: &NodeProto, inputs: usize, kernel: K) -> Built {
-    let found = node.input.len();
+    // tract leaves out inputs without a name.
+    let found = node.input.iter().filter(|name| !name.is_empty()).count();
     node.expect(found == inputs, || format!("{inputs} inputs, but found {found}"))?;
     variadic(node, kernel)
 }

@@ -7,31 +7,58 @@
 //! An operator is a file: a [`kernel::Kernel`], a function that makes one of a node's attributes,
 //! and a line in [`register`].
 
+mod array_feature_extractor;
+mod binarizer;
+mod category_mapper;
+mod feature_vectorizer;
+mod imputer;
 pub mod kernel;
+mod label_encoder;
+mod labels;
+mod linear;
+mod linear_classifier;
+mod linear_regressor;
+mod lookup;
+mod mapping;
+mod normalizer;
+mod one_hot_encoder;
+mod post_transform;
 mod scaler;
+mod svm;
+mod svm_classifier;
+mod svm_regressor;
+mod tree_attributes;
+mod tree_ensemble_classifier;
+mod tree_ensemble_regressor;
+pub mod trees;
+mod vectors;
 pub mod zip_map;
 
 use tract_onnx::Onnx;
 use tract_onnx::model::OnnxOpRegister;
 
-/// Operators of tract 0.23.9 that give wrong answers or can be made to crash, so that a model
-/// which needs them is refused instead:
-///
-/// - `TreeEnsembleClassifier`: wrong labels for binary models (the winner is taken from
-///   `[score, 0]` before the complement), and unchecked indices from the model file.
-const WITHHELD: [&str; 1] = ["TreeEnsembleClassifier"];
-
 /// tract's ONNX front end, fit for models of classical machine learning.
 pub fn onnx() -> Onnx {
     let mut onnx = tract_onnx::onnx();
-    for operator in WITHHELD {
-        onnx.op_register.0.remove(operator);
-    }
     register(&mut onnx.op_register);
     onnx
 }
 
 /// Adds the operators of this crate, in place of tract's of the same name.
 pub fn register(operators: &mut OnnxOpRegister) {
+    operators.insert("ArrayFeatureExtractor", array_feature_extractor::array_feature_extractor);
+    operators.insert("Binarizer", binarizer::binarizer);
+    operators.insert("CategoryMapper", category_mapper::category_mapper);
+    operators.insert("FeatureVectorizer", feature_vectorizer::feature_vectorizer);
+    operators.insert("Imputer", imputer::imputer);
+    operators.insert("LabelEncoder", label_encoder::label_encoder);
+    operators.insert("LinearClassifier", linear_classifier::linear_classifier);
+    operators.insert("LinearRegressor", linear_regressor::linear_regressor);
+    operators.insert("Normalizer", normalizer::normalizer);
+    operators.insert("OneHotEncoder", one_hot_encoder::one_hot_encoder);
     operators.insert("Scaler", scaler::scaler);
+    operators.insert("SVMClassifier", svm_classifier::svm_classifier);
+    operators.insert("SVMRegressor", svm_regressor::svm_regressor);
+    operators.insert("TreeEnsembleClassifier", tree_ensemble_classifier::tree_ensemble_classifier);
+    operators.insert("TreeEnsembleRegressor", tree_ensemble_regressor::tree_ensemble_regressor);
 }

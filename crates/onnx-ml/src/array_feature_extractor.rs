@@ -1,0 +1,62 @@
+//! [ArrayFeatureExtractor](https://onnx.ai/onnx/operators/onnx_aionnxml_ArrayFeatureExtractor.html):
+//! the elements at some indices of the last axis. A vector gives a matrix of one row, as in ONNX
+//! Runtime.
+
+use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug)]
+struct ArrayFeatureExtractor;
+
+pub fn array_feature_extractor(_: &ParsingContext, node: &NodeProto) -> Built {
+    operator(node, 2, ArrayFeatureExtractor)
+}
+
+impl Kernel for ArrayFeatureExtractor {
+    const NAME: &'static str = "ArrayFeatureExtractor";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let (data, indices) = (&inputs[0], &inputs[1]);
+        let integers = indices.datum_type.is_integer() || indices.datum_type.is_tdim();
+        ensure!(integers, "expected integers as indices, but found {:?}", indices.datum_type);
+        let shape = extracted(&data.shape, indices.shape.iter().product(), 1.to_dim())?;
+        Ok(tvec!(Fact::new(data.datum_type, shape)))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let indices = elements::<i64>(&inputs[1])?;
+        let indices = indices.try_as_plain_ram()?;
+        let columns = inputs[0].shape().last().copied().unwrap_or_default();
+        let indices = indices
+            .as_slice::<i64>()?
+            .iter()
+            .map(|index| {
+                let position = usize::try_from(*index).ok().filter(|index| *index < columns);
+                position.with_context(|| {
+                    format!("expected indices from 0 and below {columns}, but found {index}")
+                })
+            })
+            .collect::<TractResult<Vec<usize>>>()?;
+        let datum_type = inputs[0].datum_type();
+        Ok(tvec!(dispatch_datum!(extract(datum_type)(&inputs[0], &indices, columns))?))
+    }
+}
+
+fn extracted<D: Clone>(shape: &[D], indices: D, one: D) -> TractResult<TVec<D>> {
+    match shape {
+        [] => bail!("expected a vector or more, but found a scalar"),
+        [_] => Ok(tvec!(one, indices)),
+        [rest @ .., _] => Ok(rest.iter().cloned().chain([indices]).collect()),
+    }
+}
+
+/// `indices` are below `columns`, the last dimension of `data`.
+fn extract<T: Datum>(data: &TValue, indices: &[usize], columns: usize) -> TractResult<Tensor> {
+    let shape = extracted(data.shape(), indices.len(), 1)?;
+    let data = data.try_as_plain_ram()?;
+    let rows = data.as_slice::<T>()?.chunks_exact(columns.max(1));
+    let picked = rows.flat_map(|row| indices.iter().map(|index| row[*index].clone())).collect();
+    tensor(&shape, picked)
+}

@@ -1,0 +1,55 @@
+//! What the linear operators share: `x * coefficients^T + intercepts`.
+
+use crate::kernel::Fact;
+use crate::vectors::Vectors;
+use tract_onnx::tract_hir::internal::*;
+
+/// A linear function of the columns for each target.
+#[derive(Debug)]
+pub struct Linear {
+    coefficients: Vectors,
+    /// One for each target.
+    intercepts: Vec<f32>,
+}
+
+impl Linear {
+    /// Of the row-major matrix of coefficients with a row for each target.
+    ///
+    /// # Errors
+    ///
+    /// Where the coefficients do not make such a matrix.
+    pub fn new(coefficients: &[f32], intercepts: Vec<f32>) -> TractResult<Linear> {
+        let coefficients = Vectors::new(intercepts.len(), coefficients).context("coefficients")?;
+        Ok(Linear { coefficients, intercepts })
+    }
+
+    pub fn targets(&self) -> usize {
+        self.intercepts.len()
+    }
+
+    pub fn columns(&self) -> usize {
+        self.coefficients.columns()
+    }
+
+    /// The number of rows of an input, as [`Vectors::rows`].
+    ///
+    /// # Errors
+    ///
+    /// Where the function does not take the input.
+    pub fn rows(&self, input: &Fact) -> TractResult<TDim> {
+        self.coefficients.rows(input)
+    }
+
+    /// `[rows, targets]`
+    pub fn apply(&self, rows: &[f32]) -> Vec<f32> {
+        let targets = self.targets();
+        let mut scores = vec![0.0; rows.len() / self.columns() * targets];
+        self.coefficients.dots(rows, &mut scores);
+        for scores in scores.chunks_exact_mut(targets) {
+            for (score, intercept) in scores.iter_mut().zip(&self.intercepts) {
+                *score += intercept;
+            }
+        }
+        scores
+    }
+}

@@ -1,0 +1,99 @@
+//! [LinearClassifier](https://onnx.ai/onnx/operators/onnx_aionnxml_LinearClassifier.html): a score
+//! for each class, linear in the columns, and the label of the highest.
+//!
+//! Two classes may share one row of coefficients: a positive score is for the second label.
+
+use crate::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
+use crate::labels::Labels;
+use crate::linear::Linear;
+use crate::post_transform::{PostTransform, winner};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug)]
+struct LinearClassifier {
+    labels: Labels,
+    /// Without intercepts only the input tells whether two classes have one row or two.
+    alternatives: TVec<Linear>,
+    post_transform: PostTransform,
+}
+
+pub fn linear_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
+    let labels = Labels::parse(node, "classlabels_ints", "classlabels_strings")?;
+    let classes = labels.len();
+    let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
+    let intercepts: Vec<f32> = node.get_attr_opt_vec("intercepts")?.unwrap_or_default();
+    let post_transform = PostTransform::parse(node)?;
+    node.expect(classes >= 2, || format!("labels of at least 2 classes, but found {classes}"))?;
+
+    let mut alternatives = match intercepts.len() {
+        0 if classes == 2 && coefficients.len().is_multiple_of(2) => {
+            tvec!(Linear::new(&coefficients, vec![0.0; 2])?, Linear::new(&coefficients, vec![0.0])?)
+        }
+        0 if classes == 2 => tvec!(Linear::new(&coefficients, vec![0.0])?),
+        0 => {
+            let found = coefficients.len();
+            node.expect_attr("coefficients", found >= classes, || {
+                format!("at least one for each of {classes} classes, but found {found}")
+            })?;
+            tvec!(Linear::new(&coefficients, vec![0.0; classes])?)
+        }
+        found => {
+            let fits = found == classes || (found, classes) == (1, 2);
+            node.expect_attr("intercepts", fits, || {
+                format!("{classes} elements, one for each label, but found {found}")
+            })?;
+            tvec!(Linear::new(&coefficients, intercepts)?)
+        }
+    };
+    if post_transform == PostTransform::Probit {
+        alternatives.retain(|linear| linear.targets() > 1);
+        let expected = "other than PROBIT for two classes with one row of coefficients, where ONNX \
+                    Runtime does not define the second score, but found PROBIT";
+        node.expect_attr("post_transform", !alternatives.is_empty(), expected)?;
+    }
+    operator(node, 1, LinearClassifier { labels, alternatives, post_transform })
+}
+
+impl LinearClassifier {
+    fn linear(&self, columns: &TDim) -> &Linear {
+        let fitting = self.alternatives.iter().find(|linear| *columns == linear.columns().to_dim());
+        fitting.unwrap_or(&self.alternatives[0])
+    }
+}
+
+impl Kernel for LinearClassifier {
+    const NAME: &'static str = "LinearClassifier";
+    const OUTPUTS: usize = 2;
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let (_, columns) = inputs[0].matrix()?;
+        let rows = self.linear(&columns).rows(&inputs[0])?;
+        let labels = Fact::new(self.labels.datum_type(), [rows.clone()]);
+        Ok(tvec!(labels, Fact::new(f32::datum_type(), [rows, self.labels.len().to_dim()])))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let (rows, columns) = matrix(&inputs[0]);
+        let input = elements::<f32>(&inputs[0])?;
+        let linear = self.linear(&columns.to_dim());
+        let mut scores = linear.apply(input.try_as_plain_ram()?.as_slice::<f32>()?);
+        let winners: Vec<usize> = if linear.targets() == 1 {
+            let winners = scores.iter().map(|score| usize::from(*score > 0.0)).collect();
+            scores = scores.iter().flat_map(|score| self.post_transform.pair(*score)).collect();
+            winners
+        } else {
+            scores
+                .chunks_exact_mut(linear.targets())
+                .map(|row| {
+                    let winner = winner(row);
+                    self.post_transform.apply(row);
+                    winner
+                })
+                .collect()
+        };
+        let labels = self.labels.tensor(&winners)?;
+        Ok(tvec!(labels, tensor(&[rows, self.labels.len()], scores)?))
+    }
+}

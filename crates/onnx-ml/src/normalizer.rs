@@ -1,0 +1,68 @@
+//! [Normalizer](https://onnx.ai/onnx/operators/onnx_aionnxml_Normalizer.html): each row divided by
+//! its maximum, its sum of absolute values, or its Euclidean length, where that is not zero.
+//!
+//! The maximum is that of the values, not of the absolute ones, as in ONNX Runtime.
+
+use crate::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug)]
+enum Normalizer {
+    Max,
+    L1,
+    L2,
+}
+
+pub fn normalizer(_: &ParsingContext, node: &NodeProto) -> Built {
+    let normalizer = match node.get_attr_opt("norm")?.unwrap_or("MAX") {
+        "MAX" => Normalizer::Max,
+        "L1" => Normalizer::L1,
+        "L2" => Normalizer::L2,
+        found => {
+            let message = format!("expected MAX, L1 or L2, but found {found}");
+            return node.bail_attr("norm", &message);
+        }
+    };
+    operator(node, 1, normalizer)
+}
+
+impl Normalizer {
+    fn normalize(&self, row: &mut [f32]) {
+        let norm = match self {
+            Normalizer::Max => row.iter().copied().fold(f32::MIN, f32::max),
+            Normalizer::L1 => row.iter().map(|x| x.abs()).sum(),
+            Normalizer::L2 => row.iter().map(|x| x * x).sum(),
+        };
+        if norm == 0.0 {
+            return;
+        }
+        for x in row {
+            *x = match self {
+                Normalizer::Max | Normalizer::L1 => *x / norm,
+                Normalizer::L2 => (*x * *x / norm).sqrt().copysign(*x),
+            };
+        }
+    }
+}
+
+impl Kernel for Normalizer {
+    const NAME: &'static str = "Normalizer";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        ensure!(inputs[0].is_number(), "expected numbers, but found {:?}", inputs[0].datum_type);
+        inputs[0].matrix()?;
+        Ok(tvec!(Fact::new(f32::datum_type(), inputs[0].shape.iter().cloned())))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let (_, columns) = matrix(&inputs[0]);
+        let input = elements::<f32>(&inputs[0])?;
+        let mut normalized = input.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();
+        for row in normalized.chunks_mut(columns.max(1)) {
+            self.normalize(row);
+        }
+        Ok(tvec!(tensor(inputs[0].shape(), normalized)?))
+    }
+}

@@ -1,0 +1,69 @@
+//! [OneHotEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_OneHotEncoder.html): an element
+//! becomes as many as there are categories, one where its category stands and zero elsewhere.
+
+use crate::kernel::{Built, Fact, Kernel, operator, tensor};
+use crate::lookup::{Lookup, positions};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug)]
+struct OneHotEncoder {
+    categories: Lookup,
+    /// At least one; more than the categories where one of them is listed twice.
+    count: usize,
+    /// Whether another category is all zeros, or else an error.
+    zeros: bool,
+}
+
+pub fn one_hot_encoder(_: &ParsingContext, node: &NodeProto) -> Built {
+    let ints: Vec<i64> = node.get_attr_opt_vec("cats_int64s")?.unwrap_or_default();
+    let strings: Vec<String> = node.get_attr_opt_vec("cats_strings")?.unwrap_or_default();
+    let zeros: i64 = node.get_attr_opt("zeros")?.unwrap_or(1);
+    let count = ints.len() + strings.len();
+    let categories = match (ints.is_empty(), strings.is_empty()) {
+        (false, true) => Lookup::Ints(positions(ints).collect()),
+        (true, false) => Lookup::Strings(positions(strings).collect()),
+        (none, _) => {
+            let found = if none { "none" } else { "both" };
+            return node.bail(&format!("expected cats_int64s or cats_strings, but found {found}"));
+        }
+    };
+    operator(node, 1, OneHotEncoder { categories, count, zeros: zeros != 0 })
+}
+
+impl Kernel for OneHotEncoder {
+    const NAME: &'static str = "OneHotEncoder";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let found = inputs[0].datum_type;
+        match self.categories {
+            Lookup::Strings(_) => {
+                ensure!(found == DatumType::String, "expected strings, but found {found:?}");
+            }
+            _ => ensure!(inputs[0].is_number(), "expected numbers, but found {found:?}"),
+        }
+        let count = [self.count.to_dim()];
+        Ok(tvec!(Fact::new(f32::datum_type(), inputs[0].shape.iter().cloned().chain(count))))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let positions = self.categories.positions(&inputs[0])?;
+        let len = positions.len().checked_mul(self.count).context("expected a smaller input")?;
+        let mut encoded = vec![0.0_f32; len];
+        let columns = encoded.chunks_exact_mut(self.count);
+        for (element, (columns, position)) in columns.zip(&positions).enumerate() {
+            match position.and_then(|position| columns.get_mut(position)) {
+                Some(column) => *column = 1.0,
+                None if self.zeros => (),
+                None => bail!(
+                    "element {element}: expected one of {} categories, but found another",
+                    self.count
+                ),
+            }
+        }
+        let mut shape: TVec<usize> = inputs[0].shape().into();
+        shape.push(self.count);
+        Ok(tvec!(tensor(&shape, encoded)?))
+    }
+}

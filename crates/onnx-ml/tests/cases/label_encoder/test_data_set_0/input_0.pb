@@ -1,0 +1,1 @@
+2BaselBinput_0

@@ -1,0 +1,1 @@
+2a2b2a2_UnusedBoutput_0

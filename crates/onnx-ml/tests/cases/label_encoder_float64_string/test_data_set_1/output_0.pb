@@ -1,0 +1,1 @@
+2é2b2_UnusedBoutput_0

@@ -1,0 +1,1 @@
+2yesBoutput_0

@@ -1,0 +1,9 @@
+2setosa2setosa2setosa2setosa2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolorBoutput_0

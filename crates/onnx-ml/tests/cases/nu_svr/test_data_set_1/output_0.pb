@@ -1,0 +1,1 @@
+Boutput_0JLC;CˆŒCşIğBÛCà$CCÛCP]PCÛ^CÌKıB¸VxCÛeCæ\CTHCšÅCÓV^Cø=CƒC®i?CÂ5<C

@@ -1,0 +1,1 @@
+2Basel2aBinput_0

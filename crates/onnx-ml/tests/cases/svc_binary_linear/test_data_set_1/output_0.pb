@@ -1,0 +1,16 @@
+2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2	virginica2	virginica2	virginica2	virginica2	virginica2	virginica2	virginicaBoutput_0

@@ -1,0 +1,2 @@
+2
+versicolorBoutput_0

@@ -1,0 +1,2 @@
+Boutput_1JúSy?BX<–P
+<

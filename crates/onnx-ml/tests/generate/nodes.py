@@ -1,0 +1,30 @@
+"""Models of one node."""
+
+import numpy as np
+from common import write
+from onnx import helper
+
+
+def node(name, operator, data_sets, output=np.float32, version=4, constants=(), **attributes):
+    """Write the case `name`: `operator` on the inputs and then on the constants."""
+    inputs = [
+        helper.make_tensor_value_info(f"X{index}", kind(x.dtype), [None, *x.shape[1:]])
+        for index, x in enumerate(data_sets[0])
+    ]
+    if len({x.ndim for data in data_sets for x in data}) > 1:
+        for spec in inputs:
+            spec.type.tensor_type.ClearField("shape")
+    initializers = [
+        helper.make_tensor(f"C{index}", kind(x.dtype), x.shape, x.ravel().tolist())
+        for index, x in enumerate(constants)
+    ]
+    names = [spec.name for spec in (*inputs, *initializers)]
+    outputs = [helper.make_tensor_value_info("Y", kind(np.dtype(output)), None)]
+    made = helper.make_node(operator, names, ["Y"], domain="ai.onnx.ml", **attributes)
+    graph = helper.make_graph([made], name, inputs, outputs, initializers)
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", version)]
+    write(name, helper.make_model(graph, opset_imports=opsets, ir_version=9), data_sets)
+
+
+def kind(dtype):
+    return helper.np_dtype_to_tensor_dtype(dtype)

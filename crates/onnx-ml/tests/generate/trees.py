@@ -1,0 +1,151 @@
+"""Cases of the tree ensembles: scikit-learn's exports, and attributes no exporter uses."""
+
+import itertools
+
+import numpy as np
+from common import write
+from onnx import TensorProto, helper, numpy_helper
+from skl2onnx import to_onnx
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+float32, float64, int64 = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64
+
+
+def exported() -> None:
+    binary, multi, regression = (
+        (data.data.astype(np.float32), data.target)
+        for data in (load_breast_cancer(), load_iris(), load_diabetes())
+    )
+    names = np.array(["setosa", "versicolor", "virginica"])
+    small = {"random_state": 0, "max_depth": 3}
+    for name, model, (X, y) in [
+        ("decision_tree_binary", DecisionTreeClassifier(**small), binary),
+        ("random_forest_binary", RandomForestClassifier(10, **small), binary),
+        ("random_forest_multi", RandomForestClassifier(11, **small), multi),
+        ("random_forest_names", RandomForestClassifier(5, **small), (multi[0], names[multi[1]])),
+        ("extra_trees_multi", ExtraTreesClassifier(10, **small), multi),
+        ("gradient_boosting_binary", GradientBoostingClassifier(n_estimators=9, **small), binary),
+        ("gradient_boosting_multi", GradientBoostingClassifier(n_estimators=5, **small), multi),
+        ("ada_boost_multi", AdaBoostClassifier(n_estimators=4, random_state=0), multi),
+        ("decision_tree_regressor", DecisionTreeRegressor(**small), regression),
+        ("random_forest_regressor", RandomForestRegressor(7, **small), regression),
+        ("gradient_boosting_regressor", GradientBoostingRegressor(n_estimators=9, **small), regression),
+        ("decision_tree_targets", DecisionTreeRegressor(**small), (regression[0], regression[0][:, :3])),
+    ]:
+        model.fit(X, y)
+        rows = [[X[:1]], [X[::25]]]
+        write(name, to_onnx(model, X[:1]), rows)
+        if name == "random_forest_binary":
+            double = to_onnx(model, X[:1].astype(np.float64), options={id(model): {"zipmap": False}})
+            write(f"{name}_double", double, [[X[:1].astype(np.float64)], [X[::25].astype(np.float64)]])
+
+
+# Two trees of two levels over two features. Features and thresholds meet, so equality matters.
+SHAPE = {
+    "nodes_treeids": [0] * 5 + [1] * 3,
+    "nodes_nodeids": [0, 1, 2, 3, 4, 0, 1, 2],
+    "nodes_featureids": [0, 1, 0, 0, 0, 1, 0, 0],
+    "nodes_values": [0.5, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0],
+    "nodes_truenodeids": [1, 3, 0, 0, 0, 1, 0, 0],
+    "nodes_falsenodeids": [2, 4, 0, 0, 0, 2, 0, 0],
+}
+LEAVES = {"treeids": [0, 0, 0, 1, 1], "nodeids": [2, 3, 4, 1, 2]}
+GRID = [-np.inf, -1.0, -0.0, 0.5, np.nextafter(np.float32(0.5), np.float32(0)), 1.0, 2.0, np.inf, np.nan]
+X = np.array(list(itertools.product(GRID, GRID)), np.float32)
+
+
+def node(op_type: str, prefix: str, mode="BRANCH_LEQ", missing=0, weights=None, ids=None, **attributes):
+    modes = [mode, mode, "LEAF", "LEAF", "LEAF", mode, "LEAF", "LEAF"]
+    values = {
+        f"{prefix}_treeids": LEAVES["treeids"],
+        f"{prefix}_nodeids": LEAVES["nodeids"],
+        f"{prefix}_ids": ids or [0] * 5,
+        f"{prefix}_weights": weights or [0.25, 0.5, 0.125, 0.0625, 0.375],
+        "nodes_modes": modes,
+        "nodes_missing_value_tracks_true": [missing] * 8,
+        **SHAPE,
+        **attributes,
+    }
+    outputs = ["label", "scores"] if prefix == "class" else ["scores"]
+    return helper.make_node(op_type, ["X"], outputs, domain="ai.onnx.ml", **values)
+
+
+def model(made, classes_type=int64, input_type=float32):
+    outputs = [helper.make_tensor_value_info(made.output[-1], float32, None)]
+    if len(made.output) == 2:
+        outputs.insert(0, helper.make_tensor_value_info("label", classes_type, None))
+    graph = helper.make_graph(
+        [made], "case", [helper.make_tensor_value_info("X", input_type, ["N", 2])], outputs
+    )
+    opsets = [helper.make_opsetid("ai.onnx.ml", 3), helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def attributes() -> None:
+    regressor = ("TreeEnsembleRegressor", "target")
+    for mode in ("LEQ", "LT", "GTE", "GT", "EQ", "NEQ"):
+        for missing in (0, 1):
+            made = node(*regressor, mode=f"BRANCH_{mode}", missing=missing, n_targets=1)
+            write(f"mode_{mode.lower()}_{missing}", model(made), [[X], [X[5:6]]])
+    made = node(*regressor, mode="BRANCH_LT", n_targets=1)
+    write("mode_lt_double", model(made, input_type=float64), [[X.astype(np.float64)]])
+    made = node("TreeEnsembleClassifier", "class", mode="BRANCH_LT", classlabels_int64s=[7, -2])
+    write("mode_lt_int64", model(made, input_type=int64), [[np.array([[0, 1], [1, -1], [0, -2]])]])
+    finite = X[np.isfinite(X).all(axis=1)]
+    for aggregate in ("SUM", "AVERAGE", "MIN", "MAX"):
+        made = node(*regressor, aggregate_function=aggregate, n_targets=1, base_values=[0.5])
+        write(f"aggregate_{aggregate.lower()}", model(made), [[finite]])
+        made = node(
+            *regressor, aggregate_function=aggregate, n_targets=3, ids=[0, 1, 2, 1, 0], base_values=[1.0, -1.0, 0.5]
+        )
+        write(f"aggregate_{aggregate.lower()}_targets", model(made), [[finite]])
+    for transform in ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"):
+        for targets, ids in ((1, None), (3, [0, 1, 2, 1, 0])):
+            made = node(*regressor, post_transform=transform, n_targets=targets, ids=ids)
+            write(f"regressor_{transform.lower()}_{targets}", model(made), [[finite]])
+        for classes, ids in ((2, [0] * 5), (2, [1] * 5), (2, [0, 1, 0, 1, 1]), (3, [0, 1, 2, 1, 0])):
+            for sign, weights in (("positive", None), ("mixed", [0.25, -0.5, 0.125, -0.0625, 0.375])):
+                made = node(
+                    "TreeEnsembleClassifier",
+                    "class",
+                    post_transform=transform,
+                    ids=ids,
+                    weights=weights,
+                    # ONNX Runtime answers 0 and 1 where both classes have weights, whatever the labels.
+                    classlabels_int64s=[0, 1] if len(set(ids)) == classes == 2 else [7, -2, 5][:classes],
+                )
+                kind = f"{classes}_{''.join(map(str, sorted(set(ids))))}"
+                # With PROBIT and one side, ONNX Runtime leaves a score unwritten.
+                if transform != "PROBIT" or len(set(ids)) > 1 and sign == "positive":
+                    write(f"classifier_{transform.lower()}_{kind}_{sign}", model(made), [[finite]])
+    for name, ids, base_values in [
+        ("one", [0] * 5, [0.25]),
+        ("two", [0] * 5, [0.25, -0.5]),
+        ("two_second", [1] * 5, [0.25, -0.5]),
+        ("two_both", [0, 1, 0, 1, 1], [0.25, -0.5]),
+        ("three", [0, 1, 2, 1, 0], [0.25, -0.5, 0.5]),
+    ]:
+        labels = ["no", "yes", "maybe"][: 3 if name == "three" else 2]
+        made = node("TreeEnsembleClassifier", "class", ids=ids, base_values=base_values, classlabels_strings=labels)
+        write(f"classifier_base_{name}", model(made, TensorProto.STRING), [[finite]])
+    made = node(*regressor, n_targets=1)
+    for name in ("nodes_values", "target_weights"):
+        kept = [attribute for attribute in made.attribute if attribute.name != name]
+        values = next(attribute for attribute in made.attribute if attribute.name == name).floats
+        tensor = numpy_helper.from_array(np.array(values, np.float64) / 3, name)
+        del made.attribute[:]
+        made.attribute.extend([*kept, helper.make_attribute(f"{name}_as_tensor", tensor)])
+    write("double_attributes", model(made, input_type=float64), [[finite.astype(np.float64) / 3]])
+
+
+exported()
+attributes()

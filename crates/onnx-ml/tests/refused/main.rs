@@ -1,0 +1,9 @@
+//! Models whose attributes do not fit together are refused when they are loaded, and data that has
+//! no answer when they run: with a reason, and never with a panic.
+
+#![allow(clippy::unwrap_used)]
+
+mod features;
+mod linear_svm;
+mod node;
+mod trees;

@@ -62,11 +62,8 @@ fn write_report(text: &mut String, report: &Report) -> fmt::Result {
         "operators",
         report.operators.iter().map(|(operator, nodes)| format!("{operator} × {nodes}")),
     )?;
-    section(
-        text,
-        "producer",
-        std::iter::once(format!("{}, IR version {}", report.producer, report.ir_version)),
-    )?;
+    section(text, "producer", Some(report.producer.clone()).into_iter().filter(|p| !p.is_empty()))?;
+    section(text, "IR version", std::iter::once(report.ir_version.to_string()))?;
     section(text, "metadata", report.metadata.iter().map(|(key, value)| format!("{key} = {value}")))
 }
 

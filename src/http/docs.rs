@@ -88,6 +88,11 @@ pub async fn asset(request: HttpRequest) -> HttpResponse {
             "text/javascript",
             include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz")),
         ),
+        "" => {
+            return HttpResponse::PermanentRedirect()
+                .insert_header((header::LOCATION, "../apidocs"))
+                .finish();
+        }
         _ => return problem::not_found(request.clone()).await.respond_to(&request),
     };
     let mut response = HttpResponse::Ok();

@@ -154,7 +154,10 @@ fn probes_and_pages() {
         assert_eq!(inflated, plain.body);
     }
     assert_eq!(server.get("/apidocs/nope.js").status, 404);
-    assert_eq!(server.get("/apidocs/?url=https://example.com").status, 404);
+    let (head, _) =
+        raw(&server, "GET /apidocs/?url=x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    assert!(head.starts_with("http/1.1 308"), "{head}");
+    assert!(head.contains("location: ../apidocs\r\n"), "{head}");
 }
 
 #[test]

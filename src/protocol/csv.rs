@@ -146,18 +146,24 @@ pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Vec<String
 }
 
 /// The records of `body`, which has been decoded, with the answer appended to each.
+///
+/// # Errors
+///
+/// Where `body` is not what was decoded.
 pub fn append(body: &[u8], answer: &Answer<'_>) -> Result<Vec<u8>, Error> {
-    let table = Table::new(body, answer.signature())?;
+    let mut records = ReaderBuilder::new().flexible(true).from_reader(body);
     let mut writer = Writer::new(Vec::with_capacity(body.len() * 2), answer.signature());
-    let header = table.header().clone();
+    let header = records.byte_headers().map_err(interrupted)?.clone();
     let written = writer.header(&header).and_then(|()| {
-        table
-            .records
-            .into_byte_records()
-            .enumerate()
-            .try_for_each(|(row, record)| writer.record(&record.map_err(csv_io)?, answer, row))
+        let mut record = ByteRecord::new();
+        let mut row = 0;
+        while records.read_byte_record(&mut record).map_err(csv_io)? {
+            writer.record(&record, answer, row)?;
+            row += 1;
+        }
+        writer.finish()
     });
-    written.and_then(|()| writer.finish()).map_err(|error| interrupted(error.into()))
+    written.map_err(|error| interrupted(error.into()))
 }
 
 /// Writes records, each with its answer.

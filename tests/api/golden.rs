@@ -103,6 +103,22 @@ fn another_model_is_served_without_a_change() {
 }
 
 #[test]
+fn a_pipeline_over_numbers_and_text_answers_with_names() {
+    let golden = columns(&case::text("pipeline", "golden.csv"));
+    let server = case::serve("pipeline");
+    let answer = server.post("/predict", "text/csv", csv_of(&golden, 3));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let found = columns(&answer.body);
+    assert_eq!(found[3], golden[3], "labels");
+    for name in ["probability_iris", "probability_rose", "probability_tulip"] {
+        assert_near(&numbers(&found, name), &numbers(&golden, name), 1e-6);
+    }
+    let one = server.post_json(r#"{"length": null, "width": 2.5, "colour": "red"}"#).json();
+    assert_eq!(one["prediction"], "rose");
+    assert!(one["probabilities"]["rose"].as_f64().unwrap() > 0.5);
+}
+
+#[test]
 fn all_types_go_in_and_out() {
     let golden: Vec<Value> = serde_json::from_str(&case::text("mixed", "golden.json")).unwrap();
     let server = case::serve("mixed");

@@ -1,7 +1,7 @@
 //! Ensembles of decision trees: checked, laid out for the cache, and walked several at a time.
 //!
-//! A walk down one tree waits at each node for the last one's answer. [`Forest`] walks [`LANES`]
-//! of them side by side, without branches that depend on the data: rows through one tree where
+//! A walk down one tree waits at each node for the last one's answer. [`Forest`] walks several
+//! side by side, without branches that depend on the data: rows through one tree where
 //! there are enough rows, else trees for one row.
 
 use std::fmt::Debug;

@@ -17,43 +17,7 @@ pub async fn document(state: web::Data<State>) -> HttpResponse {
 /// The Swagger page
 #[api_v2_operation(operation_id = "apidocs", tags("documentation"))]
 pub async fn page(state: web::Data<State>) -> HttpResponse {
-    html(format!(
-        r##"<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="apidocs/swagger-ui.css">
-</head>
-<body>
-<div id="swagger-ui"></div>
-<noscript>This page needs JavaScript; <a href="openapi.json">the document</a> does not.</noscript>
-<script src="apidocs/swagger-ui-bundle.js"></script>
-<script>
-SwaggerUIBundle({{
-  url: "openapi.json",
-  dom_id: "#swagger-ui",
-  deepLinking: true,
-  defaultModelsExpandDepth: 0,
-  displayRequestDuration: true,
-  tryItOutEnabled: true,
-  validatorUrl: null,
-  // Swagger UI takes NDJSON for JSON, and would send the example as one JSON string.
-  plugins: [(system) => ({{ fn: {{
-    getSampleSchema: (schema, type, config, example) =>
-      type === "application/x-ndjson" && typeof example === "string"
-        ? example
-        : system.fn.jsonSchema5.getSampleSchema(schema, type, config, example)
-  }} }})]
-}});
-</script>
-</body>
-</html>
-"##,
-        title = escaped(&state.model.signature().name),
-    ))
+    html(include_str!("docs/page.html"), &state)
 }
 
 /// The way to the Swagger page
@@ -61,20 +25,7 @@ SwaggerUIBundle({{
 /// Not a redirect: load balancers ask for `/` and want a 200.
 #[api_v2_operation(operation_id = "index", tags("documentation"))]
 pub async fn index(state: web::Data<State>) -> HttpResponse {
-    html(format!(
-        r##"<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="refresh" content="0; url=apidocs">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-</head>
-<body><a href="apidocs">{title}: the API and its documentation</a></body>
-</html>
-"##,
-        title = escaped(&state.model.signature().name),
-    ))
+    html(include_str!("docs/index.html"), &state)
 }
 
 /// A file of the Swagger page.
@@ -119,8 +70,10 @@ fn accepts_gzip(request: &HttpRequest) -> bool {
     })
 }
 
-fn html(text: String) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(text)
+/// `template` with the model's name for its title.
+fn html(template: &str, state: &State) -> HttpResponse {
+    let page = template.replace("{title}", &escaped(&state.model.signature().name));
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(page)
 }
 
 fn escaped(text: &str) -> String {

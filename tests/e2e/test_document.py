@@ -180,7 +180,7 @@ def test_bad_bodies_get_declared_problems(server):
         (400, json.dumps(good) + "}", JSON, JSON),
         (400, b"\xff", JSON, JSON),
         (400, "", CSV, CSV),
-        (422, "{\n", NDJSON, NDJSON),
+        (400, "{\n", NDJSON, NDJSON),
         (406, good, JSON, NOT_OFFERED),
         (406, good, JSON, CSV),
         (415, "age is 21", "text/plain", JSON),

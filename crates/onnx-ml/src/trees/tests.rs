@@ -1,0 +1,165 @@
+use super::*;
+
+/// Xorshift (Marsaglia): the same numbers in each run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+
+    /// Few numbers, so that features meet thresholds.
+    fn number(&mut self) -> f32 {
+        [f32::NEG_INFINITY, -1.5, -0.0, 0.0, 0.5, 0.1, 2.0, f32::INFINITY][self.below(8)]
+    }
+
+    fn description(&mut self, modes: &[Mode], trees: usize) -> Description<f32> {
+        let mut description =
+            Description { branches: vec![], leaves: vec![], roots: vec![], targets: 3 };
+        for _ in 0..trees {
+            let root = self.tree(&mut description, modes, 6);
+            description.roots.push(root);
+        }
+        description
+    }
+
+    fn tree(&mut self, into: &mut Description<f32>, modes: &[Mode], depth: usize) -> Child {
+        if depth == 0 || self.below(4) == 0 {
+            let weights = self.below(4);
+            into.leaves.push((0..weights).map(|_| (self.below(3), self.number())).collect());
+            return Child::Leaf(into.leaves.len() - 1);
+        }
+        let children = [self.tree(into, modes, depth - 1), self.tree(into, modes, depth - 1)];
+        into.branches.push(Branch {
+            feature: self.below(4),
+            mode: modes[self.below(modes.len())],
+            threshold: self.number(),
+            missing_true: self.below(2) == 0,
+            children,
+        });
+        Child::Branch(into.branches.len() - 1)
+    }
+}
+
+/// The specification, word for word.
+fn leaf<'a, T: Number>(
+    description: &'a Description<f32>,
+    mut at: Child,
+    row: &[T],
+) -> &'a [(usize, f32)] {
+    loop {
+        let branch = match at {
+            Child::Leaf(leaf) => return &description.leaves[leaf],
+            Child::Branch(branch) => &description.branches[branch],
+        };
+        let (x, threshold) = (row[branch.feature], T::from_f64(branch.threshold.into()));
+        let holds = match branch.mode {
+            Mode::Leq => x <= threshold,
+            Mode::Lt => x < threshold,
+            Mode::Gte => x >= threshold,
+            Mode::Gt => x > threshold,
+            Mode::Eq => x == threshold,
+            Mode::Neq => x != threshold,
+        };
+        at = branch.children[usize::from(!(holds || (branch.missing_true && x.nan())))];
+    }
+}
+
+fn check<T: Number>(
+    forest: &Forest<T>,
+    description: &Description<f32>,
+    aggregate: Aggregate,
+    x: &[T],
+) {
+    let rows = x.len() / 4;
+    let found = forest.scores(x, 4, rows, aggregate).expect("there are four columns");
+    for (row, x) in x.chunks(4).enumerate() {
+        let mut weights: [Vec<T>; 3] = Default::default();
+        for root in &description.roots {
+            for (target, weight) in leaf(description, *root, x) {
+                weights[*target].push(T::from_f64((*weight).into()));
+            }
+        }
+        for (target, weights) in weights.iter().enumerate() {
+            let index = row * 3 + target;
+            assert_eq!(found.given[index], !weights.is_empty());
+            let reduce = |take: fn(&T, &T) -> bool| {
+                weights.iter().copied().reduce(|a, b| if take(&b, &a) { b } else { a })
+            };
+            let sum = weights.iter().fold(T::default(), |sum, weight| sum + *weight);
+            let expected = match aggregate {
+                Aggregate::Sum => sum,
+                Aggregate::Average => sum / T::from_f64(description.roots.len() as f64),
+                Aggregate::Min => reduce(|b, a| b < a).unwrap_or_default(),
+                Aggregate::Max => reduce(|b, a| b > a).unwrap_or_default(),
+            };
+            let found = found.scores[index];
+            assert!(found == expected || found.nan() && expected.nan(), "{found:?} {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn forests_answer_as_the_specification_does() {
+    const ORDERED: [Mode; 4] = [Mode::Leq, Mode::Lt, Mode::Gte, Mode::Gt];
+    const ALL: [Mode; 6] = [Mode::Leq, Mode::Lt, Mode::Gte, Mode::Gt, Mode::Eq, Mode::Neq];
+    let mut random = Random(88172645463325252);
+    for round in 0..200 {
+        let modes: &[Mode] = if round % 2 == 0 { &ORDERED } else { &ALL };
+        let trees = 1 + random.below(20);
+        let description = random.description(modes, trees);
+        let forest = Forest::new(Description {
+            branches: description.branches.clone(),
+            leaves: description.leaves.clone(),
+            roots: description.roots.clone(),
+            targets: 3,
+        })
+        .expect("the trees are right");
+        let wide = forest.widened();
+        let rows = [1, 2, 7, 8, 9, 70][random.below(6)];
+        let x: Vec<f32> = (0..rows * 4)
+            .map(|_| if random.below(9) == 0 { f32::NAN } else { random.number() })
+            .collect();
+        // Doubles that lie between two floats, too.
+        let shift = [0.0, 1e-12, -1e-12];
+        let x64: Vec<f64> = x.iter().map(|x| f64::from(*x) + shift[random.below(3)]).collect();
+        for aggregate in [Aggregate::Sum, Aggregate::Average, Aggregate::Min, Aggregate::Max] {
+            check(&forest, &description, aggregate, &x);
+            check(&wide, &description, aggregate, &x64);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_tree_is_refused() {
+    let branch = |children| Branch {
+        feature: 0,
+        mode: Mode::Leq,
+        threshold: 0.0_f32,
+        missing_true: false,
+        children,
+    };
+    let refused = |branches, leaves: usize, roots, targets, expected: &str| {
+        let leaves = vec![vec![(0, 1.0)]; leaves];
+        let error = Forest::new(Description { branches, leaves, roots, targets })
+            .expect_err("it is no tree");
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    use Child::{Branch as B, Leaf as L};
+    refused(vec![branch([B(0), L(0)])], 1, vec![B(0)], 1, "one way to each node");
+    refused(
+        vec![branch([B(1), B(1)]), branch([L(0), L(0)])],
+        1,
+        vec![B(0)],
+        1,
+        "one way to each node",
+    );
+    refused(vec![branch([B(7), L(0)])], 1, vec![B(0)], 1, "a node below 1, but found 7");
+    refused(vec![branch([L(3), L(0)])], 1, vec![B(0)], 1, "a leaf below 1, but found 3");
+    refused(vec![branch([L(0), L(0)])], 1, vec![L(0)], 1, "a way from a root to branch 0");
+    refused(vec![], 1, vec![L(0)], 0, "targets, but found 0");
+    refused(vec![], 1, vec![L(0)], usize::MAX, "targets, but found 18446744073709551615");
+}

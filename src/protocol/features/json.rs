@@ -1,0 +1,386 @@
+//! Reads JSON into rows while it is parsed: no tree of values is made. What a value is wrong about
+//! becomes a fault and reading goes on; only what is no JSON ends it.
+
+use crate::error::{Fault, Faults};
+use crate::protocol::features::Layout;
+use crate::protocol::reader::{Reader, expected};
+use ml_app_model::value::{article, cut, excerpt};
+use ml_app_model::{Feature, Mismatch, Rows, Value};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected,
+    Visitor,
+};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// Where and why a text is no JSON, or not what was expected.
+pub fn syntax_fault(error: &serde_json::Error) -> Fault {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&place).unwrap_or(&text);
+    let mistyped =
+        text.strip_prefix("invalid type: ").and_then(|text| text.split_once(", expected "));
+    let detail = match mistyped {
+        Some((found, expected)) => format!("expected {expected}, but found {}", cut(found)),
+        None => format!("expected JSON, but found a fault: {text}"),
+    };
+    Fault::new(detail).line(error.line() as u64).column(error.column() as u64)
+}
+
+/// A value that was cut out of the body, so that `error` does not know where it stands.
+fn push_malformed_value(
+    reader: &mut Reader<'_>,
+    row: usize,
+    feature: usize,
+    error: &serde_json::Error,
+) {
+    let Fault { detail, .. } = syntax_fault(error);
+    let fault = Fault::new(detail).feature(&reader.spec(feature).name).row(row);
+    reader.push_malformed(fault);
+}
+
+/// The whole body.
+pub struct BodySeed<'a, 's>(pub &'a mut Reader<'s>);
+
+impl<'de> DeserializeSeed<'de> for BodySeed<'_, '_> {
+    type Value = Layout;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Layout, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for BodySeed<'_, '_> {
+    type Value = Layout;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object, an array of objects, or an object of arrays")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Layout, A::Error> {
+        while rows.next_element_seed(RowSeed(self.0))?.is_some() {
+            if self.0.is_exhausted() {
+                while rows.next_element::<IgnoredAny>()?.is_some() {}
+            }
+        }
+        Ok(Layout::Rows)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Layout, A::Error> {
+        let reader = self.0;
+        let mut entries: Vec<(String, &RawValue)> = vec![];
+        let signature = reader.rows.signature();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+            if entries.len() > signature.features.len() + Faults::LISTED {
+                break;
+            }
+        }
+        let mut further = 0;
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+            further += 1;
+        }
+        let is_column = |(name, value): &(String, &RawValue)| {
+            let feature = signature.feature(name)?;
+            Some(depth(value.get()) > signature.features[feature].shape.len())
+        };
+        if entries.iter().find_map(is_column).unwrap_or(false) {
+            read_columns(reader, &entries).map_err(A::Error::custom)?;
+            return Ok(Layout::Columns);
+        }
+        reader.start_row();
+        if further > 0 {
+            let expected = format!("{} features", signature.features.len());
+            let mismatch = Mismatch::new(expected, (entries.len() + further).to_string());
+            reader.push_fault(Fault::new(mismatch.to_string()));
+        }
+        for (name, value) in &entries {
+            if let Some(feature) = reader.take(name) {
+                let mut json = serde_json::Deserializer::from_str(value.get());
+                let read =
+                    CellSeed { reader: &mut *reader, row: 0, feature }.deserialize(&mut json);
+                if let Err(error) = read {
+                    push_malformed_value(reader, 0, feature, &error);
+                }
+            }
+        }
+        reader.end_row();
+        Ok(Layout::Row)
+    }
+}
+
+/// How many arrays a JSON text opens with.
+fn depth(json: &str) -> usize {
+    json.bytes().filter(|byte| !byte.is_ascii_whitespace()).take_while(|byte| *byte == b'[').count()
+}
+
+/// Columns by name: each an array of one value per row.
+fn read_columns(
+    reader: &mut Reader<'_>,
+    entries: &[(String, &RawValue)],
+) -> Result<(), serde_json::Error> {
+    let mut first: Option<(&str, usize)> = None;
+    for (name, column) in entries {
+        let Some(feature) = reader.take(name) else { continue };
+        if depth(column.get()) == 0 {
+            let mismatch = Mismatch::new("an array of values", excerpt(column.get()));
+            reader.faults.push(Fault::of(name, &mismatch));
+            continue;
+        }
+        let values: Vec<&RawValue> = serde_json::from_str(column.get())?;
+        let (other, rows) = *first.get_or_insert((name, values.len()));
+        if values.len() != rows {
+            let expected = format!("{rows} values, as in `{other}`");
+            let mismatch = Mismatch::new(expected, values.len().to_string());
+            reader.faults.push(Fault::of(name, &mismatch));
+            continue;
+        }
+        while reader.len() < rows {
+            reader.rows.add_row();
+        }
+        for (row, value) in values.iter().enumerate() {
+            let mut json = serde_json::Deserializer::from_str(value.get());
+            let read = CellSeed { reader: &mut *reader, row, feature }.deserialize(&mut json);
+            if let Err(error) = read {
+                push_malformed_value(reader, row, feature, &error);
+            }
+            if reader.is_exhausted() {
+                return Ok(());
+            }
+        }
+    }
+    for feature in reader.missing() {
+        let mismatch = Mismatch::new("an array of values", "no such feature");
+        reader.faults.push(Fault::of(&reader.spec(feature).name, &mismatch));
+    }
+    Ok(())
+}
+
+/// A row as an object. One that is something else is a fault like any other.
+pub struct RowSeed<'a, 's>(pub &'a mut Reader<'s>);
+
+const ROW: &str = "an object of features";
+
+impl RowSeed<'_, '_> {
+    fn refuse<E>(self, found: Unexpected<'_>) -> Result<(), E> {
+        self.0.start_row();
+        self.0.push_fault(Fault::new(Mismatch::new(ROW, found.to_string()).to_string()));
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for RowSeed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowSeed<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ROW)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.refuse(Unexpected::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.refuse(Unexpected::Signed(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.refuse(Unexpected::Unsigned(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.refuse(Unexpected::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.refuse(Unexpected::Str(&excerpt(value)))
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.refuse(Unexpected::Other("null"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while entries.next_element::<IgnoredAny>()?.is_some() {}
+        self.refuse(Unexpected::Other("an array"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let reader = self.0;
+        reader.start_row();
+        let row = reader.rows.len() - 1;
+        while let Some(feature) = map.next_key_seed(NameSeed(&mut *reader))? {
+            match feature {
+                Some(feature) => {
+                    map.next_value_seed(CellSeed { reader: &mut *reader, row, feature })?;
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            if reader.is_exhausted() {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            }
+        }
+        reader.end_row();
+        Ok(())
+    }
+}
+
+/// A feature's name; gives the feature, if it is to be read.
+struct NameSeed<'a, 's>(&'a mut Reader<'s>);
+
+impl<'de> DeserializeSeed<'de> for NameSeed<'_, '_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NameSeed<'_, '_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a feature")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.take(name))
+    }
+}
+
+/// One row's value of a feature: a scalar, or an array of the feature's shape.
+pub struct CellSeed<'a, 's> {
+    pub reader: &'a mut Reader<'s>,
+    /// Counted from 0.
+    pub row: usize,
+    pub feature: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for CellSeed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let CellSeed { reader, row, feature } = self;
+        let spec = reader.spec(feature);
+        let rows = &mut reader.rows;
+        let read = deserializer.deserialize_any(ElementSeed { rows, row, feature, axis: 0 })?;
+        if let Err(mismatch) = read {
+            let mismatch = match spec.is_scalar() {
+                true => mismatch,
+                false => Mismatch::new(expected(spec), format!("a fault in it: {mismatch}")),
+            };
+            reader.fault_at(row, feature, &mismatch);
+        }
+        Ok(())
+    }
+}
+
+/// A scalar, or an array below `axis` axes of its feature.
+struct ElementSeed<'a, 's> {
+    rows: &'a mut Rows<'s>,
+    row: usize,
+    feature: usize,
+    axis: usize,
+}
+
+impl ElementSeed<'_, '_> {
+    fn spec(&self) -> &Feature {
+        &self.rows.signature().features[self.feature]
+    }
+
+    fn put(self, value: Value<'_>) -> Result<(), Mismatch> {
+        let spec = self.spec();
+        if spec.is_scalar() {
+            self.rows.set(self.row, self.feature, value)
+        } else if self.axis == spec.shape.len() {
+            self.rows.push(self.feature, value)
+        } else {
+            Err(Mismatch::new("an array", value.to_string()))
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for ElementSeed<'_, '_> {
+    type Value = Result<(), Mismatch>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ElementSeed<'_, '_> {
+    type Value = Result<(), Mismatch>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(self.put(Value::Bool(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(self.put(Value::Integer(value.into())))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(self.put(Value::Integer(value.into())))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(self.put(Value::Number(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(self.put(Value::String(value)))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(self.put(Value::Missing))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let ElementSeed { rows, row, feature, axis } = self;
+        let spec = &rows.signature().features[feature];
+        let mut result = Ok(());
+        if axis == spec.shape.len() {
+            while entries.next_element::<IgnoredAny>()?.is_some() {}
+            let expected = article(spec.kind);
+            return Ok(Err(Mismatch::new(expected, "an array")));
+        }
+        let mut len = 0;
+        loop {
+            let entry = match result {
+                Ok(()) => entries.next_element_seed(ElementSeed {
+                    rows: &mut *rows,
+                    row,
+                    feature,
+                    axis: axis + 1,
+                })?,
+                Err(_) => entries.next_element::<IgnoredAny>()?.map(|_| Ok(())),
+            };
+            match entry {
+                Some(entry) => result = result.and(entry),
+                None => break,
+            }
+            len += 1;
+        }
+        Ok(result.and_then(|()| rows.axis(feature, axis, len)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        let expected = expected(self.spec());
+        Ok(Err(Mismatch::new(expected, "an object")))
+    }
+}

@@ -4,7 +4,26 @@ use std::net::IpAddr;
 
 /// Bytes: some 500,000 rows of three features as JSON. A request takes a multiple of it in memory
 /// while it is answered.
-pub const MAX_BODY: usize = 32 * 1024 * 1024;
+const MAX_BODY: usize = 32 * 1024 * 1024;
+
+/// Seconds for a whole body: a client that sends a byte now and then must not hold a connection
+/// for ever.
+const BODY_TIMEOUT: u64 = 60;
+
+/// What a request may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes.
+    pub max_body: usize,
+    /// Seconds for a whole body.
+    pub body_timeout: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { max_body: MAX_BODY, body_timeout: BODY_TIMEOUT }
+    }
+}
 
 /// Settings as given on the command line, unread: [`Config::load`] reads them together with the
 /// environment, so that every mistake is reported in one go.
@@ -15,6 +34,9 @@ pub struct Flags {
     /// Largest request body, in bytes, KiB or MiB [env: ML_APP_MAX_BODY] [default: 32MiB]
     #[arg(long, value_name = "SIZE")]
     pub max_body: Option<String>,
+    /// Time for a request's whole body, in seconds [env: ML_APP_BODY_TIMEOUT] [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub body_timeout: Option<String>,
     /// Threads that answer requests [env: ML_APP_WORKERS] [default: the CPU quota, rounded up]
     #[arg(long, value_name = "N")]
     pub workers: Option<String>,
@@ -37,8 +59,7 @@ pub struct Config {
     pub host: IpAddr,
     /// 0 lets the system choose.
     pub port: u16,
-    /// Bytes.
-    pub max_body: usize,
+    pub limits: Limits,
     pub workers: usize,
 }
 
@@ -69,6 +90,11 @@ impl Config {
             "a size such as 1048576, 512KiB or 32MiB",
             size,
         );
+        let body_timeout = source.read(
+            ("--body-timeout", &flags.body_timeout, &["ML_APP_BODY_TIMEOUT"]),
+            "a number of seconds from 1 to 86400",
+            |text| text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds)),
+        );
         let workers = source.read(
             ("--workers", &flags.workers, &["ML_APP_WORKERS"]),
             "a number of threads from 1 to 1024",
@@ -80,7 +106,10 @@ impl Config {
         Ok(Config {
             host: host.unwrap_or(IpAddr::from([0, 0, 0, 0])),
             port: port.unwrap_or(5000),
-            max_body: max_body.unwrap_or(MAX_BODY),
+            limits: Limits {
+                max_body: max_body.unwrap_or(MAX_BODY),
+                body_timeout: body_timeout.unwrap_or(BODY_TIMEOUT),
+            },
             workers: workers
                 .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
                 .unwrap_or(1),
@@ -152,8 +181,8 @@ mod tests {
     #[test]
     fn sizes_have_units() {
         let max_body = |text| load(Flags::default(), &[("ML_APP_MAX_BODY", text)]);
-        assert_eq!(max_body("512KiB").map(|config| config.max_body), Ok(512 * 1024));
-        assert_eq!(max_body("100").map(|config| config.max_body), Ok(100));
+        assert_eq!(max_body("512KiB").map(|config| config.limits.max_body), Ok(512 * 1024));
+        assert_eq!(max_body("100").map(|config| config.limits.max_body), Ok(100));
         assert!(max_body("1.5MiB").is_err());
         assert!(max_body("99999999999GiB").is_err());
     }

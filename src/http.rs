@@ -8,6 +8,7 @@ pub mod openapi;
 pub mod predict;
 pub mod problem;
 
+use crate::config::Limits;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -21,14 +22,13 @@ use paperclip::actix::{OpenApiExt, web};
 #[derive(Debug)]
 pub struct State {
     pub model: Model,
-    /// Bytes of a request's body.
-    pub max_body: usize,
+    pub limits: Limits,
     document: OnceCell<Bytes>,
 }
 
 impl State {
-    pub fn new(model: Model, max_body: usize) -> State {
-        State { model, max_body, document: OnceCell::new() }
+    pub fn new(model: Model, limits: Limits) -> State {
+        State { model, limits, document: OnceCell::new() }
     }
 
     /// The OpenAPI document, once an [`app`] has been made.

@@ -1,12 +1,12 @@
 use crate::cli::ModelArg;
-use crate::config::MAX_BODY;
+use crate::config::Limits;
 use crate::http::{self, State};
 use paperclip::actix::web::Data;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
-    let state = Data::new(State::new(model.open()?.load()?, MAX_BODY));
+    let state = Data::new(State::new(model.open()?.load()?, Limits::default()));
     // The document is made of the routes that an app registers.
     drop(http::app(state.clone()));
     let document: serde_json::Value = serde_json::from_slice(&state.document())?;

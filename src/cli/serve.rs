@@ -25,7 +25,7 @@ impl Args {
             Err(code) => return Ok(code),
         };
         let model = self.model.open()?.load()?;
-        let state = Data::new(State::new(model, config.max_body));
+        let state = Data::new(State::new(model, config.limits));
         actix_web::rt::System::new().block_on(async {
             let (server, address) = server::bind(&config, state.clone())?;
             let mut server = pin!(server);

@@ -3,10 +3,10 @@
 
 mod schema;
 
+use crate::config::Limits;
 use crate::error::Error;
 use crate::http::State;
 use crate::http::negotiate::Format;
-use crate::http::predict::BODY_SECONDS;
 use crate::http::problem::{self, Problem};
 use crate::protocol::answer::Answer;
 use crate::protocol::features;
@@ -31,7 +31,7 @@ pub fn info(signature: &Signature) -> DefaultApiRaw {
 /// Completes the document paperclip made of the routes.
 pub fn document(mut operations: Value, state: &State) -> String {
     let signature = state.model.signature();
-    let describe = Describe { model: &state.model, signature, max_body: state.max_body };
+    let describe = Describe { model: &state.model, signature, limits: state.limits };
     for (_, methods) in members(&mut operations["paths"]) {
         for (_, operation) in members(methods) {
             let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
@@ -97,7 +97,7 @@ fn features_table(signature: &Signature) -> String {
 struct Describe<'a> {
     model: &'a Model,
     signature: &'a Signature,
-    max_body: usize,
+    limits: Limits,
 }
 
 type Members = Vec<(&'static str, Value)>;
@@ -348,8 +348,8 @@ impl Describe<'_> {
                 offered: Format::Json.media_type().into(),
                 wanted: "image/png".into(),
             },
-            408 => Error::TooSlow { seconds: BODY_SECONDS },
-            413 => Error::TooLarge { limit: self.max_body },
+            408 => Error::TooSlow { seconds: self.limits.body_timeout },
+            413 => Error::TooLarge { limit: self.limits.max_body },
             415 => Error::UnsupportedFormat {
                 expected: Format::Json.media_type().into(),
                 found: "text/plain".into(),

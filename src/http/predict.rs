@@ -1,5 +1,6 @@
 //! Predictions: read, decode, run, encode.
 
+use crate::config::Limits;
 use crate::error::{Error, Fault};
 use crate::http::State;
 use crate::http::negotiate::Format;
@@ -53,7 +54,7 @@ pub async fn predict(
         Format::Ndjson => &[Format::Ndjson, Format::Json],
     };
     let answer = Format::of_answer(request.headers(), offered)?;
-    let body = in_time(read(&request, payload, state.max_body)).await?;
+    let body = in_time(state.limits, read(&request, payload, state.limits.max_body)).await?;
     run(state, body.len(), move |state| {
         let signature = state.model.signature();
         match question {
@@ -87,7 +88,7 @@ pub async fn predict_file(
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let answer = Format::of_answer(request.headers(), &Format::ALL)?;
-    let body = in_time(read_file(&request, payload, state.max_body)).await?;
+    let body = in_time(state.limits, read_file(&request, payload, state.limits.max_body)).await?;
     run(state, body.len(), move |state| {
         let (inputs, ignored) = csv::decode(&body, state.model.signature())?;
         Reply::table(state, state.model.run(inputs)?, &body, answer, ignored)
@@ -214,13 +215,13 @@ fn header_list(names: &[String]) -> String {
     }
 }
 
-/// Seconds for a whole body: a client that sends a byte now and then must not hold a connection
-/// for ever.
-pub const BODY_SECONDS: u64 = 60;
-
-async fn in_time<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let whole = timeout(Duration::from_secs(BODY_SECONDS), read).await;
-    whole.unwrap_or(Err(Error::TooSlow { seconds: BODY_SECONDS }))
+async fn in_time<T>(
+    limits: Limits,
+    read: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let seconds = limits.body_timeout;
+    let whole = timeout(Duration::from_secs(seconds), read).await;
+    whole.unwrap_or(Err(Error::TooSlow { seconds }))
 }
 
 async fn read(request: &HttpRequest, mut body: Payload, limit: usize) -> Result<Bytes, Error> {
@@ -303,5 +304,23 @@ fn multipart_error(content_type: &str, error: MultipartError) -> Error {
             let detail = format!("expected a multipart form, but found a fault: {error}");
             Error::Malformed(Fault::new(detail).into())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::header_list;
+
+    fn list(names: &[&str]) -> String {
+        header_list(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn names_are_quoted_escaped_and_counted() {
+        assert_eq!(list(&["id", "a, b", "5\" \\"]), r#""id", "a, b", "5\" \\""#);
+        assert_eq!(list(&["é", "%C3%A9"]), r#""%C3%A9", "%25C3%25A9""#);
+        let long = "x".repeat(3000);
+        assert_eq!(list(&[&long, "id", &long]), r#""id", and-2-more"#);
+        assert_eq!(list(&[&long]), "and-1-more");
     }
 }

@@ -406,6 +406,23 @@ fn bodies_that_are_too_large() {
     assert_eq!(server.post_json(&body[..1024]).status, 400);
 }
 
+/// A client that stops in the middle of a body must not hold its connection for ever.
+#[test]
+fn bodies_that_do_not_come_in_time() {
+    let server = Server::start(&["--body-timeout", "1"]);
+    let form = format!("multipart/form-data; boundary={BOUNDARY}");
+    for (path, content_type) in [("/predict", "application/json"), ("/predict_file", &form)] {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\n\
+             content-length: 100\r\nconnection: close\r\n\r\n{{"
+        );
+        let (head, body) = raw(&server, &request);
+        assert!(head.starts_with("http/1.1 408"), "{head}");
+        let text = String::from_utf8(body).unwrap();
+        assert!(text.contains("expected the whole body within 1 seconds"), "{text}");
+    }
+}
+
 /// A client that sends all before it reads gets the answer too, not a reset.
 #[test]
 fn a_client_that_sends_far_too_much_gets_its_answer() {

@@ -16,6 +16,10 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     /// How many outputs it has.
     const OUTPUTS: usize = 1;
 
+    /// Inputs whose [`Fact::value`] is wanted: no outputs are asked for before it is known, which
+    /// it never is for what is computed at run time.
+    const CONSTANTS: &'static [usize] = &[];
+
     /// Type and shape of each output, for inputs of these.
     ///
     /// # Errors
@@ -31,16 +35,17 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>>;
 }
 
-/// Type and shape of a tensor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Type and shape of a tensor, and its value where it is a constant of the model.
+#[derive(Debug, Clone)]
 pub struct Fact {
     pub datum_type: DatumType,
     pub shape: TVec<TDim>,
+    pub value: Option<Arc<Tensor>>,
 }
 
 impl Fact {
     pub fn new(datum_type: DatumType, shape: impl IntoIterator<Item = TDim>) -> Fact {
-        Fact { datum_type, shape: shape.into_iter().collect() }
+        Fact { datum_type, shape: shape.into_iter().collect(), value: None }
     }
 
     /// Rows and columns as the operators of `ai.onnx.ml` count them: `[C]` is one row.
@@ -127,16 +132,24 @@ impl<K: Kernel> Expansion for KernelOp<K> {
         solver.given_all(types, move |solver, types| {
             let shapes: Vec<_> = inputs.iter().map(|input| &input.shape).collect();
             solver.given_all(shapes, move |solver, shapes| {
-                let facts: Vec<Fact> = types
-                    .iter()
-                    .zip(shapes)
-                    .map(|(datum_type, shape)| Fact { datum_type: *datum_type, shape })
-                    .collect();
-                for (output, fact) in outputs.iter().zip(self.checked_outputs(&facts)?) {
-                    solver.equals(&output.datum_type, fact.datum_type)?;
-                    solver.equals(&output.shape, fact.shape)?;
-                }
-                Ok(())
+                let types = types.clone();
+                let constants = K::CONSTANTS.iter().filter_map(|index| inputs.get(*index));
+                let values: Vec<_> = constants.map(|input| &input.value).collect();
+                solver.given_all(values, move |solver, values| {
+                    let mut facts: Vec<Fact> = types
+                        .iter()
+                        .zip(&shapes)
+                        .map(|(datum_type, shape)| Fact::new(*datum_type, shape.iter().cloned()))
+                        .collect();
+                    for (index, value) in K::CONSTANTS.iter().zip(values) {
+                        facts[*index].value = Some(value);
+                    }
+                    for (output, fact) in outputs.iter().zip(self.checked_outputs(&facts)?) {
+                        solver.equals(&output.datum_type, fact.datum_type)?;
+                        solver.equals(&output.shape, fact.shape)?;
+                    }
+                    Ok(())
+                })
             })
         })
     }
@@ -172,7 +185,11 @@ impl<K: Kernel> TypedOp for KernelOp<K> {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let inputs: Vec<Fact> = inputs
             .iter()
-            .map(|fact| Fact::new(fact.datum_type, fact.shape.iter().cloned()))
+            .map(|fact| Fact {
+                datum_type: fact.datum_type,
+                shape: fact.shape.iter().cloned().collect(),
+                value: fact.konst.clone(),
+            })
             .collect();
         let outputs = self.checked_outputs(&inputs)?;
         Ok(outputs.iter().map(|fact| fact.datum_type.fact(&*fact.shape)).collect())

@@ -24,6 +24,7 @@ mod normalizer;
 mod one_hot_encoder;
 mod post_transform;
 mod scaler;
+mod simd;
 mod svm;
 mod svm_classifier;
 mod svm_regressor;

@@ -3,15 +3,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod case;
+
+use case::{Tolerance, compare, tensors};
 use onnx_ml::zip_map;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tract_onnx::data_resolver::MmapDataResolver;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::internal::{Datum, InferenceFact, TDim, ToDim};
+use tract_onnx::tract_hir::internal::{InferenceFact, TDim, ToDim};
 
-/// Relative, or absolute below 1.
-const TOLERANCE: f64 = 1e-5;
+const TOLERANCE: Tolerance = Tolerance { relative: 1e-5, absolute: 1e-5 };
 
 #[test]
 fn cases_agree_with_onnx_runtime() {
@@ -41,7 +42,7 @@ fn run(case: &Path) -> TractResult<()> {
             assert!(number > 0, "{} has no data", case.display());
             return Ok(());
         }
-        let inputs = tensors(&data, "input");
+        let inputs = tensors(&data, "input")?;
         let mut model = onnx.model_for_proto_model(&proto)?;
         let batch: TDim = model.symbols.sym("N").into();
         for (index, input) in inputs.iter().enumerate() {
@@ -51,61 +52,12 @@ fn run(case: &Path) -> TractResult<()> {
         }
         let plan = model.into_optimized()?.into_runnable()?;
         let found = plan.run(inputs.into_iter().map(TValue::from).collect())?;
-        let expected = tensors(&data, "output");
+        let expected = tensors(&data, "output")?;
         assert_eq!(found.len(), expected.len());
         for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
-            compare(found, expected)
+            compare(found, expected, TOLERANCE)
                 .map_err(|error| error.context(format!("data set {number}, output {index}")))?;
         }
     }
     Ok(())
-}
-
-fn tensors(folder: &Path, kind: &str) -> Vec<Tensor> {
-    (0..)
-        .map(|index| folder.join(format!("{kind}_{index}.pb")))
-        .take_while(|path| path.exists())
-        .map(|path| {
-            let proto =
-                tract_onnx::tensor::proto_from_reader(fs::File::open(path).unwrap()).unwrap();
-            tract_onnx::tensor::load_tensor(&MmapDataResolver, &proto, None).unwrap()
-        })
-        .collect()
-}
-
-fn compare(found: &Tensor, expected: &Tensor) -> TractResult<()> {
-    use tract_onnx::tract_hir::internal::{bail, ensure};
-    ensure!(
-        found.shape() == expected.shape(),
-        "expected shape {:?}, but found {:?}",
-        expected.shape(),
-        found.shape()
-    );
-    if expected.datum_type() == String::datum_type() {
-        let (found, expected) = (strings(found)?, strings(expected)?);
-        ensure!(found == expected, "expected {expected:?}, but found {found:?}");
-        return Ok(());
-    }
-    let (found, expected) = (numbers(found)?, numbers(expected)?);
-    for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
-        let same = found == expected || (found.is_nan() && expected.is_nan());
-        let near = (found - expected).abs() <= TOLERANCE * expected.abs().max(1.0);
-        if !same && !near {
-            bail!("element {index}: expected {expected}, but found {found}");
-        }
-    }
-    Ok(())
-}
-
-fn strings(tensor: &Tensor) -> TractResult<Vec<String>> {
-    Ok(tensor.try_as_plain_ram()?.as_slice::<String>()?.to_vec())
-}
-
-fn numbers(tensor: &Tensor) -> TractResult<Vec<f64>> {
-    let tensor = match tensor.datum_type() {
-        dt if dt == TDim::datum_type() => tensor.cast_to::<i64>()?.into_owned(),
-        _ => tensor.clone(),
-    };
-    let tensor = tensor.cast_to::<f64>()?;
-    Ok(tensor.try_as_plain_ram()?.as_slice::<f64>()?.to_vec())
 }

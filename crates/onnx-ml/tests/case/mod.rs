@@ -1,0 +1,74 @@
+//! A case in the layout of ONNX's own backend tests: a folder with `model.onnx` and, for each data
+//! set, inputs and expected outputs as protobuf.
+
+use std::fs;
+use std::path::Path;
+use tract_onnx::data_resolver::MmapDataResolver;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::{Datum, bail, ensure};
+
+/// How far a float may be off: `absolute + relative * |expected|`.
+#[derive(Debug, Clone, Copy)]
+pub struct Tolerance {
+    pub relative: f64,
+    pub absolute: f64,
+}
+
+/// The tensors in `input_0.pb`, `input_1.pb`, … of a data set; `kind` is `input` or `output`.
+pub fn tensors(folder: &Path, kind: &str) -> TractResult<Vec<Tensor>> {
+    (0..)
+        .map(|index| folder.join(format!("{kind}_{index}.pb")))
+        .take_while(|path| path.exists())
+        .map(|path| {
+            let proto = tract_onnx::tensor::proto_from_reader(fs::File::open(path)?)?;
+            tract_onnx::tensor::load_tensor(&MmapDataResolver, &proto, None)
+        })
+        .collect()
+}
+
+/// # Errors
+///
+/// Where shapes, types or elements differ.
+pub fn compare(found: &Tensor, expected: &Tensor, tolerance: Tolerance) -> TractResult<()> {
+    ensure!(
+        found.shape() == expected.shape(),
+        "expected shape {:?}, but found {:?}",
+        expected.shape(),
+        found.shape()
+    );
+    // tract may give an integer as a dimension.
+    let found = match found.datum_type() {
+        DatumType::TDim => found.cast_to::<i64>()?.into_owned(),
+        _ => found.clone(),
+    };
+    ensure!(
+        found.datum_type() == expected.datum_type(),
+        "expected {:?}, but found {:?}",
+        expected.datum_type(),
+        found.datum_type()
+    );
+    if expected.datum_type() == String::datum_type() {
+        let (found, expected) = (strings(&found)?, strings(expected)?);
+        ensure!(found == expected, "expected {expected:?}, but found {found:?}");
+        return Ok(());
+    }
+    let (found, expected) = (numbers(&found)?, numbers(expected)?);
+    for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        let same = found == expected || (found.is_nan() && expected.is_nan());
+        let allowed = tolerance.absolute + tolerance.relative * expected.abs();
+        if !same && (found - expected).abs().partial_cmp(&allowed).is_none_or(|order| order.is_gt())
+        {
+            bail!("element {index}: expected {expected}, but found {found}");
+        }
+    }
+    Ok(())
+}
+
+fn strings(tensor: &Tensor) -> TractResult<Vec<String>> {
+    Ok(tensor.try_as_plain_ram()?.as_slice::<String>()?.to_vec())
+}
+
+fn numbers(tensor: &Tensor) -> TractResult<Vec<f64>> {
+    let tensor = tensor.cast_to::<f64>()?;
+    Ok(tensor.try_as_plain_ram()?.as_slice::<f64>()?.to_vec())
+}

@@ -10,6 +10,7 @@
 mod array_feature_extractor;
 mod binarizer;
 mod category_mapper;
+mod fast;
 mod feature_vectorizer;
 mod imputer;
 pub mod kernel;
@@ -35,6 +36,7 @@ pub mod trees;
 mod vectors;
 pub mod zip_map;
 
+pub use fast::optimize;
 use tract_onnx::Onnx;
 use tract_onnx::model::OnnxOpRegister;
 

@@ -5,12 +5,17 @@
 //! to compute what the fast one leaves to it: other types, other axes.
 
 mod binary;
+mod broadcast;
+mod choice;
 mod reduce;
 mod softmax;
+mod top_k;
 
 use std::fmt::Debug;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::array::Topk;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::logic::Iff;
 use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 use tract_onnx::tract_hir::internal::*;
 
@@ -39,13 +44,19 @@ fn fast(op: &dyn TypedOp) -> Option<Box<dyn Fast>> {
     if let Some(op) = op.downcast_ref::<TypedBinOp>() {
         return binary::fast(op);
     }
+    if let Some(op) = op.downcast_ref::<Topk>() {
+        return Some(Box::new(top_k::FastTopK { axis: op.axis, largest: op.largest }));
+    }
+    if op.is::<Iff>() {
+        return Some(Box::new(choice::FastChoice));
+    }
     None
 }
 
-/// A faster way to compute what an operator with one output does.
+/// A faster way to compute what an operator does.
 trait Fast: Debug + Send + Sync + 'static {
-    /// The output; `None` for inputs of a type or shape that are left to the slow way.
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Tensor>>;
+    /// The outputs; `None` for inputs of a type or shape that are left to the slow way.
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>>;
 }
 
 #[derive(Debug, Clone)]
@@ -67,6 +78,10 @@ impl Op for FastOp {
         self.slow.name()
     }
 
+    fn mints_runtime_symbols(&self) -> bool {
+        self.slow.mints_runtime_symbols()
+    }
+
     fn info(&self) -> TractResult<Vec<String>> {
         self.slow.info()
     }
@@ -79,7 +94,7 @@ impl EvalOp for FastOp {
 
     fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         match self.fast.eval(&inputs)? {
-            Some(output) => Ok(tvec!(output.into_tvalue())),
+            Some(outputs) => Ok(outputs.into_iter().map(Tensor::into_tvalue).collect()),
             None => self.slow.eval(context, inputs),
         }
     }

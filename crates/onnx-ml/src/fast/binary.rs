@@ -1,7 +1,7 @@
-//! Arithmetic and comparisons of a tensor with another of its shape, with one row for all of its
-//! rows, or with one element for each of its rows.
+//! Arithmetic and comparisons of two tensors.
 
 use super::Fast;
+use super::broadcast::Loops;
 use crate::kernel::tensor;
 use crate::simd::{Vectorized, vectorized};
 use std::ops::{Add, Div, Mul, Sub};
@@ -18,6 +18,8 @@ enum FastBinary {
     Sub,
     Mul,
     Div,
+    Max,
+    Min,
     Equal,
     NotEqual,
     Less,
@@ -36,6 +38,8 @@ pub fn fast(op: &TypedBinOp) -> Option<Box<dyn Fast>> {
         () if op.downcast_ref::<math::Sub>().is_some() => FastBinary::Sub,
         () if op.downcast_ref::<math::Mul>().is_some() => FastBinary::Mul,
         () if op.downcast_ref::<math::Div>().is_some() => FastBinary::Div,
+        () if op.downcast_ref::<math::Max>().is_some() => FastBinary::Max,
+        () if op.downcast_ref::<math::Min>().is_some() => FastBinary::Min,
         () if op.downcast_ref::<logic::CompEq>().is_some() => FastBinary::Equal,
         () if op.downcast_ref::<logic::CompNE>().is_some() => FastBinary::NotEqual,
         () if op.downcast_ref::<logic::CompLT>().is_some() => FastBinary::Less,
@@ -48,14 +52,16 @@ pub fn fast(op: &TypedBinOp) -> Option<Box<dyn Fast>> {
 }
 
 impl Fast for FastBinary {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
         let [a, b] = inputs else { return Ok(None) };
-        match (a.datum_type(), b.datum_type()) {
-            (DatumType::F32, DatumType::F32) => self.floats::<f32>(a, b),
-            (DatumType::F64, DatumType::F64) => self.floats::<f64>(a, b),
-            (DatumType::I64, DatumType::I64) => self.compared::<i64>(a, b),
-            _ => Ok(None),
-        }
+        let combined = match (a.datum_type(), b.datum_type()) {
+            (DatumType::F32, DatumType::F32) => self.floats::<f32>(a, b)?,
+            (DatumType::F64, DatumType::F64) => self.floats::<f64>(a, b)?,
+            (DatumType::I64, DatumType::I64) => self.compared::<i64>(a, b)?,
+            (DatumType::I32, DatumType::I32) => self.compared::<i32>(a, b)?,
+            _ => None,
+        };
+        Ok(combined.map(|combined| tvec!(combined)))
     }
 }
 
@@ -70,6 +76,8 @@ impl FastBinary {
             FastBinary::Sub => combined(a, b, |a: T, b: T| a - b),
             FastBinary::Mul => combined(a, b, |a: T, b: T| a * b),
             FastBinary::Div => combined(a, b, |a: T, b: T| a / b),
+            FastBinary::Max => combined(a, b, |a: T, b: T| if a > b || a != a { a } else { b }),
+            FastBinary::Min => combined(a, b, |a: T, b: T| if a < b || a != a { a } else { b }),
             _ => self.compared::<T>(a, b),
         }
     }
@@ -91,62 +99,22 @@ impl FastBinary {
     }
 }
 
-/// How the elements of an operand lie along those of the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Along {
-    Whole,
-    /// Again and again.
-    Row,
-    /// Each one for so many.
-    Column(usize),
-}
-
-impl Along {
-    fn new(shape: &[usize], result: &[usize]) -> Option<Along> {
-        let ones = |dims: &[usize]| dims.iter().all(|dim| *dim == 1);
-        let differs = |(own, result): (&usize, &usize)| own != result;
-        let mut pairs = shape.iter().zip(result);
-        let Some(first) = pairs.clone().position(differs) else { return Some(Along::Whole) };
-        let last = pairs.rposition(differs)?;
-        if ones(&shape[..=last]) {
-            return Some(Along::Row);
-        }
-        let width = result[first..].iter().product();
-        ones(&shape[first..]).then_some(Along::Column(width))
-    }
-}
-
 fn combined<T: Datum + Copy, U: Datum + Copy>(
     a: &TValue,
     b: &TValue,
     combine: impl Fn(T, T) -> U + Copy,
 ) -> TractResult<Option<Tensor>> {
-    let (x, y) = (a.shape(), b.shape());
-    let fits = |(x, y): (&usize, &usize)| x == y || *x == 1 || *y == 1;
-    if x.len() != y.len() || !x.iter().zip(y).all(fits) {
-        return Ok(None);
-    }
-    let shape: TVec<usize> = x.iter().zip(y).map(|(x, y)| if *x == 1 { *y } else { *x }).collect();
-    let (Some(x), Some(y)) = (Along::new(x, &shape), Along::new(y, &shape)) else {
-        return Ok(None);
-    };
+    let Some(loops) = Loops::new([a.shape(), b.shape()]) else { return Ok(None) };
     let (a, b) = (a.try_as_plain_ram()?, b.try_as_plain_ram()?);
     let (a, b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
-    let elements = match (x, y) {
-        (Along::Whole, along) => vectorized(Combined { whole: a, other: b, along, combine }),
-        (along, Along::Whole) => {
-            let combine = |b, a| combine(a, b);
-            vectorized(Combined { whole: b, other: a, along, combine })
-        }
-        _ => return Ok(None),
-    };
-    tensor(&shape, elements).map(Some)
+    let elements = vectorized(Combined { a, b, loops: &loops, combine });
+    tensor(&loops.shape, elements).map(Some)
 }
 
 struct Combined<'a, T, F> {
-    whole: &'a [T],
-    other: &'a [T],
-    along: Along,
+    a: &'a [T],
+    b: &'a [T],
+    loops: &'a Loops<2>,
     combine: F,
 }
 
@@ -155,24 +123,34 @@ impl<T: Copy, U, F: Fn(T, T) -> U> Vectorized for Combined<'_, T, F> {
 
     #[inline(always)]
     fn run(self) -> Vec<U> {
-        let Combined { whole, other, along, combine } = self;
-        let mut combined = Vec::with_capacity(whole.len());
-        let mut extend = |whole: &[T], other: &[T]| {
-            combined.extend(whole.iter().zip(other).map(|(a, b)| combine(*a, *b)));
-        };
-        match along {
-            Along::Whole => extend(whole, other),
-            Along::Row if other.len() < SHORTEST && !other.is_empty() => {
-                let repeats = SHORTEST.min(whole.len()).div_ceil(other.len());
-                let other = other.repeat(repeats);
-                whole.chunks(other.len().max(1)).for_each(|whole| extend(whole, &other));
-            }
-            Along::Row => whole.chunks(other.len().max(1)).for_each(|whole| extend(whole, other)),
-            Along::Column(width) => {
-                for (whole, b) in whole.chunks_exact(width.max(1)).zip(other) {
-                    combined.extend(whole.iter().map(|a| combine(*a, *b)));
+        let Combined { a, b, loops, combine } = self;
+        let mut combined = Vec::with_capacity(loops.shape.iter().product());
+        match loops.loops[..] {
+            [(rows, [_, 0]), (width, [1, 1])] if width < SHORTEST => {
+                let b = b.repeat(SHORTEST.div_ceil(width).min(rows));
+                for a in a.chunks(b.len()) {
+                    combined.extend(a.iter().zip(&b).map(|(a, b)| combine(*a, *b)));
                 }
             }
+            [(rows, [0, _]), (width, [1, 1])] if width < SHORTEST => {
+                let a = a.repeat(SHORTEST.div_ceil(width).min(rows));
+                for b in b.chunks(a.len()) {
+                    combined.extend(a.iter().zip(b).map(|(a, b)| combine(*a, *b)));
+                }
+            }
+            [.., (length, [0, _])] => loops.runs(|[i, j]| {
+                let a = a[i];
+                combined.extend(b[j..][..length].iter().map(|b| combine(a, *b)));
+            }),
+            [.., (length, [_, 0])] => loops.runs(|[i, j]| {
+                let b = b[j];
+                combined.extend(a[i..][..length].iter().map(|a| combine(*a, b)));
+            }),
+            [.., (length, _)] => loops.runs(|[i, j]| {
+                let pairs = a[i..][..length].iter().zip(&b[j..][..length]);
+                combined.extend(pairs.map(|(a, b)| combine(*a, *b)));
+            }),
+            [] => {}
         }
         combined
     }

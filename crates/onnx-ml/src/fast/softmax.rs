@@ -3,6 +3,8 @@
 use super::{Around, Fast};
 use crate::kernel::tensor;
 use crate::simd::{Vectorized, exp, vectorized};
+use std::iter::Sum;
+use std::ops::{DivAssign, Sub};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::nn::{Softmax, SoftmaxKind};
 
@@ -17,39 +19,59 @@ pub fn fast(op: &Softmax) -> Option<Box<dyn Fast>> {
 }
 
 impl Fast for FastSoftmax {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
         let input = &inputs[0];
         let around = Around::new(input.shape(), &self.axes);
-        let Some(Around { length: 1.., inner: 1, .. }) = around else { return Ok(None) };
-        if input.datum_type() != f32::datum_type() {
-            return Ok(None);
-        }
-        let x = input.try_as_plain_ram()?;
-        let mut x = x.as_slice::<f32>()?.to_vec();
-        vectorized(Rows { x: &mut x, length: around.map_or(1, |around| around.length) });
-        tensor(input.shape(), x).map(Some)
+        let Some(Around { length: length @ 1.., inner: 1, .. }) = around else { return Ok(None) };
+        let softmax = match input.datum_type() {
+            DatumType::F32 => rows(input, length, f32::MIN, exp)?,
+            DatumType::F64 => rows(input, length, f64::MIN, f64::exp)?,
+            _ => return Ok(None),
+        };
+        Ok(Some(tvec!(softmax)))
     }
 }
 
-struct Rows<'a> {
-    x: &'a mut [f32],
+fn rows<T>(
+    input: &TValue,
     length: usize,
+    least: T,
+    exp: impl Fn(T) -> T + Copy,
+) -> TractResult<Tensor>
+where
+    T: Datum + Copy + PartialOrd + Sub<Output = T> + DivAssign + Sum,
+{
+    let x = input.try_as_plain_ram()?;
+    let mut x = x.as_slice::<T>()?.to_vec();
+    vectorized(Rows { x: &mut x, length, least, exp });
+    tensor(input.shape(), x)
 }
 
-impl Vectorized for Rows<'_> {
+struct Rows<'a, T, E> {
+    x: &'a mut [T],
+    length: usize,
+    least: T,
+    exp: E,
+}
+
+impl<T, E> Vectorized for Rows<'_, T, E>
+where
+    T: Copy + PartialOrd + Sub<Output = T> + DivAssign + Sum,
+    E: Fn(T) -> T,
+{
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Rows { x, length } = self;
+        let Rows { x, length, least, exp } = self;
         for row in x.chunks_exact_mut(length) {
-            let maximum = row.iter().fold(f32::MIN, |max, x| if *x > max { *x } else { max });
-            row.iter_mut().for_each(|x| *x -= maximum);
+            let maximum = row.iter().fold(least, |max, x| if *x > max { *x } else { max });
+            row.iter_mut().for_each(|x| *x = *x - maximum);
         }
         // All rows at once: one alone is mostly shorter than a register.
         x.iter_mut().for_each(|x| *x = exp(*x));
         for row in x.chunks_exact_mut(length) {
-            let sum: f32 = row.iter().sum();
+            let sum: T = row.iter().copied().sum();
             row.iter_mut().for_each(|x| *x /= sum);
         }
     }

@@ -1,7 +1,7 @@
 //! Ensembles of decision trees: checked, laid out for the cache, and asked many rows at a time.
 //!
-//! Small trees are asked as [`bits`], larger ones by a [`walk`]; either gives the leaf that a row
-//! arrives at. [`leaves`] tells what that weighs.
+//! Small trees are asked as bits, larger ones by a walk; either gives the leaf that a row arrives
+//! at.
 
 mod bits;
 mod leaves;

@@ -76,8 +76,8 @@ impl FastBinary {
             FastBinary::Sub => combined(a, b, |a: T, b: T| a - b),
             FastBinary::Mul => combined(a, b, |a: T, b: T| a * b),
             FastBinary::Div => combined(a, b, |a: T, b: T| a / b),
-            FastBinary::Max => combined(a, b, |a: T, b: T| if a > b || a != a { a } else { b }),
-            FastBinary::Min => combined(a, b, |a: T, b: T| if a < b || a != a { a } else { b }),
+            FastBinary::Max => combined(a, b, |a: T, b: T| if a > b || nan(a) { a } else { b }),
+            FastBinary::Min => combined(a, b, |a: T, b: T| if a < b || nan(a) { a } else { b }),
             _ => self.compared::<T>(a, b),
         }
     }
@@ -97,6 +97,10 @@ impl FastBinary {
             _ => Ok(None),
         }
     }
+}
+
+fn nan<T: PartialOrd>(x: T) -> bool {
+    x.partial_cmp(&x).is_none()
 }
 
 fn combined<T: Datum + Copy, U: Datum + Copy>(

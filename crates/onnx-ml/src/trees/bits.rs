@@ -173,7 +173,7 @@ impl Tree {
         }
         for comparison in slice(self.missing, self.equal) {
             let threshold = comparison.threshold;
-            comparison.rule_out(x, &mut remaining, |x| !(x > threshold));
+            comparison.rule_out(x, &mut remaining, |x| (x <= threshold) | x.nan());
         }
         for comparison in slice(self.equal, self.end) {
             let (threshold, missing_true) = (comparison.threshold, comparison.missing_true);

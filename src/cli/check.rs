@@ -1,7 +1,7 @@
 use crate::cli::{ModelArg, inspect};
 use crate::source::Source;
 use ml_app_model::error::Unsupported;
-use ml_app_model::{LoadError, Model, Report};
+use ml_app_model::{LoadError, Report};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let source = Source::open(self.file.as_deref().or(self.model.model.as_deref()))?;
         let path = source.place();
-        match Model::load(source.bytes()) {
+        match source.model() {
             Ok(model) => {
                 let mut text = format!("{path} can be served\n");
                 inspect::write_signature(&mut text, model.signature())?;

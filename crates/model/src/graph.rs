@@ -6,7 +6,6 @@ use crate::signature::{Datatype, Feature, Kind, Scores, Task, TensorSpec};
 use onnx_ml::zip_map::{self, ZipMap};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, HashSet};
-use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_proto, type_proto};
 use tract_onnx::prelude::*;
@@ -14,22 +13,13 @@ use tract_onnx::tract_hir::internal::DimLike;
 
 /// # Errors
 ///
-/// [`LoadError::NotOnnx`], in particular where a file is something else altogether, and
-/// [`LoadError::ExternalData`].
+/// [`LoadError::NotOnnx`], in particular where a file is something else altogether.
 pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, LoadError> {
     let proto = onnx_ml::onnx()
         .proto_model_for_read(&mut &*bytes)
         .map_err(|error| LoadError::NotOnnx(error.to_string()))?;
-    let graph = graph(&proto)?;
-    let outside = graph
-        .initializer
-        .iter()
-        .filter(|tensor| tensor.data_location == Some(DataLocation::External as i32))
-        .count();
-    match outside {
-        0 => Ok(proto),
-        outside => Err(LoadError::ExternalData(outside)),
-    }
+    graph(&proto)?;
+    Ok(proto)
 }
 
 pub(crate) fn graph(proto: &ModelProto) -> Result<&GraphProto, LoadError> {

@@ -1,6 +1,8 @@
 //! From ONNX bytes to answers.
 
+use crate::constants;
 use crate::error::{LoadError, RunError};
+use crate::external_data;
 use crate::graph;
 use crate::metadata::{FEATURES, Metadata};
 use crate::rows::Rows;
@@ -12,6 +14,7 @@ use serde_json::Value as Json;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tract_onnx::pb::ModelProto;
@@ -34,12 +37,29 @@ impl Model {
     ///
     /// Where the bytes are no ONNX model or one that cannot be served; see [`LoadError`].
     pub fn load(bytes: &[u8]) -> Result<Model, LoadError> {
-        guarded(|| Model::load_unguarded(bytes))
+        Model::load_guarded(bytes, None)
+    }
+
+    /// As [`Model::load`], with weights that may be in files beside `path`, the model's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::load`], and as [`external_data::embed`].
+    pub fn load_beside(bytes: &[u8], path: &Path) -> Result<Model, LoadError> {
+        Model::load_guarded(bytes, Some(path))
+    }
+
+    fn load_guarded(bytes: &[u8], path: Option<&Path>) -> Result<Model, LoadError> {
+        guarded(|| Model::load_unguarded(bytes, path))
             .unwrap_or_else(|panic| Err(LoadError::Plan(format!("the runtime panicked: {panic}"))))
     }
 
-    fn load_unguarded(bytes: &[u8]) -> Result<Model, LoadError> {
+    fn load_unguarded(bytes: &[u8], path: Option<&Path>) -> Result<Model, LoadError> {
         let mut proto = graph::decode(bytes)?;
+        if let Some(path) = path {
+            external_data::take_in(&mut proto, path)?;
+        }
+        constants::visit(&mut proto, &mut constants::check)?;
         let metadata = Metadata::read(&proto)?;
         let zip_maps = zip_map::lower(&mut proto);
         let unsupported = graph::unsupported(&proto);
@@ -152,7 +172,7 @@ impl Model {
 }
 
 fn typed(proto: &ModelProto, inputs: &[TensorSpec], single: bool) -> TractResult<TypedModel> {
-    let mut model = onnx_ml::onnx().model_for_proto_model(proto)?;
+    let mut model = onnx_ml::onnx().with_ignore_value_info(true).model_for_proto_model(proto)?;
     let batch: TDim = if single { 1.to_dim() } else { model.symbols.sym("N").into() };
     for (index, input) in inputs.iter().enumerate() {
         let declared = model.input_fact(index)?.clone();

@@ -197,9 +197,14 @@ fn check_tells_whether_a_model_can_be_served() {
         assert!(text.contains(expected), "no {expected} in {text}");
     }
 
-    let outside = ml_app(&["check", &path("external-data")], "");
-    assert_eq!(outside.status.code(), Some(1));
-    assert!(stdout(&outside).contains("1 of its tensors are stored in another file"));
+    let beside = ml_app(&["check", &path("external-data")], "");
+    assert!(beside.status.success(), "{}", stdout(&beside));
+    let alone = scratch("alone.onnx");
+    fs::copy(path("external-data"), &alone).unwrap();
+    let alone = ml_app(&["check", alone.to_str().unwrap()], "");
+    assert_eq!(alone.status.code(), Some(1));
+    let text = stdout(&alone);
+    assert!(text.contains("tensor `weights`: its data are in ") && text.contains("weights.bin"));
 
     let odd = |name| case::path("odd", name).to_str().unwrap().to_owned();
     for (model, reason) in

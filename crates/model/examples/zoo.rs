@@ -62,7 +62,9 @@ impl Zoo {
     fn check(&self, tolerance: f64) -> Outcome<String> {
         let model = self.model()?;
         for (number, data_set) in data_sets(&self.folder).iter().enumerate() {
-            let found = model.run(inputs(model.signature(), &tensors(data_set, "input")?)?)?;
+            let given = tensors(data_set, "input")?;
+            let rows = given.first().ok_or("there is no input")?.shape[0];
+            let found = model.run(inputs(model.signature(), &given, rows)?)?;
             let expected = tensors(data_set, "output")?;
             if found.tensors().len() != expected.len() {
                 return Err(format!("expected {} outputs", expected.len()).into());
@@ -81,7 +83,9 @@ impl Zoo {
         let model = self.model()?;
         let data_sets = data_sets(&self.folder);
         let data_set = data_sets.get(number).ok_or("there is no such data set")?;
-        let inputs = inputs(model.signature(), &tensors(data_set, "input")?)?;
+        let given = tensors(data_set, "input")?;
+        let rows = given.first().ok_or("there is no input")?.shape[0];
+        let inputs = inputs(model.signature(), &given, rows)?;
         let mut times = vec![];
         let begin = Instant::now();
         while times.len() < 2 * LEAST || begin.elapsed() < budget {

@@ -142,9 +142,10 @@ fn resolve(model: &Path, location: &str) -> Result<PathBuf, String> {
         format!("its data are in {}, which cannot be read: {error}", path.display())
     };
     let found = path.canonicalize().map_err(|error| fail(&path, error))?;
-    let folders = [folder.canonicalize(), model.canonicalize().map(|model| model.join(".."))];
-    let homes = folders.into_iter().filter_map(|folder| folder.and_then(|f| f.canonicalize()).ok());
-    match homes.into_iter().any(|home| found.starts_with(home)) {
+    let real = model.canonicalize().ok();
+    let real = real.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let mut homes = folder.canonicalize().into_iter().chain(real);
+    match homes.any(|home| found.starts_with(home)) {
         true => Ok(path),
         false => Err(outside()),
     }

@@ -30,24 +30,24 @@ pub fn tensors(data_set: &Path, kind: &str) -> Outcome<Vec<Tensor>> {
         .collect()
 }
 
-/// What a model of this signature takes.
-pub fn inputs(signature: &Signature, tensors: &[Tensor]) -> Outcome<Tensors> {
+/// What a model of this signature takes: `count` rows, those of the tensors over and over.
+pub fn inputs(signature: &Signature, tensors: &[Tensor], count: usize) -> Outcome<Tensors> {
     let mut rows = Rows::new(signature);
-    let count = tensors.first().ok_or("there is no input")?.shape[0];
-    for row in 0..count {
+    let given = tensors.first().ok_or("there is no input")?.shape[0];
+    for (row, from) in (0..given).cycle().take(count).enumerate() {
         rows.add_row();
         for (index, feature) in signature.features.iter().enumerate() {
             let tensor = tensors.get(feature.input).ok_or("there are more inputs than tensors")?;
-            let width = tensor.data.len() / count;
+            let width = tensor.data.len() / given;
             if feature.is_scalar() {
-                rows.set(row, index, value(&tensor.data, row * width + feature.column))
+                rows.set(row, index, value(&tensor.data, from * width + feature.column))
                     .map_err(|mismatch| mismatch.to_string())?;
                 continue;
             }
             for (axis, len) in tensor.shape[1..].iter().enumerate() {
                 rows.axis(index, axis, *len).map_err(|mismatch| mismatch.to_string())?;
             }
-            for element in row * width..(row + 1) * width {
+            for element in from * width..(from + 1) * width {
                 rows.push(index, value(&tensor.data, element))
                     .map_err(|mismatch| mismatch.to_string())?;
             }

@@ -274,3 +274,13 @@ fn a_port_in_use_is_told() {
     let text = stderr(&output);
     assert!(text.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{text}");
 }
+
+#[test]
+fn check_lists_the_operators() {
+    let text = stdout(&ml_app(&["check", "--operators"], ""));
+    let operators: Vec<&str> = text.lines().collect();
+    for known in ["MatMul", "ai.onnx.ml.SVMClassifier", "ai.onnx.ml.ZipMap"] {
+        assert!(operators.contains(&known), "{text}");
+    }
+    assert!(!operators.contains(&"NonExistent"));
+}

@@ -1,6 +1,7 @@
 //! What an ONNX graph and its metadata say about a model: its tensors, its features, its task.
 
 use crate::error::{LoadError, Unsupported};
+use crate::limits;
 use crate::metadata::{FEATURES, FeatureMetadata};
 use crate::signature::{Datatype, Feature, Kind, Scores, Task, TensorSpec};
 use onnx_ml::zip_map::{self, ZipMap};
@@ -71,7 +72,7 @@ pub(crate) fn inputs(graph: &GraphProto) -> Result<Vec<TensorSpec>, LoadError> {
         .filter(|input| !initialized.contains(input.name.as_str()))
         .map(input)
         .collect::<Result<_, _>>()?;
-    check_size(&inputs)?;
+    limits::check_inputs(&inputs)?;
     match inputs.iter().find(|input| matches!(input.shape[0], Some(rows) if rows != 1)) {
         None if inputs.is_empty() => Err(LoadError::NotOnnx("its graph takes no input".into())),
         None => Ok(inputs),
@@ -84,28 +85,6 @@ pub(crate) fn inputs(graph: &GraphProto) -> Result<Vec<TensorSpec>, LoadError> {
             ),
         }),
     }
-}
-
-/// Columns and elements of a row have bounds: each has a name, an example, a place in the
-/// documentation.
-fn check_size(inputs: &[TensorSpec]) -> Result<(), LoadError> {
-    const COLUMNS: usize = 1 << 18;
-    const ELEMENTS: usize = 1 << 22;
-    let (mut columns, mut elements) = (0_usize, 0_usize);
-    for input in inputs {
-        let row = input.shape.iter().skip(1).flatten();
-        let len = row.fold(1_usize, |len, dim| len.saturating_mul(*dim));
-        elements = elements.saturating_add(len);
-        columns = columns.saturating_add(if input.shape.len() > 2 { 1 } else { len });
-        if columns > COLUMNS || elements > ELEMENTS {
-            let reason = format!(
-                "expected inputs of at most {COLUMNS} columns or {ELEMENTS} elements a row, but \
-                 found {input}"
-            );
-            return Err(LoadError::Input { name: input.name.clone(), reason });
-        }
-    }
-    Ok(())
 }
 
 fn input(info: &ValueInfoProto) -> Result<TensorSpec, LoadError> {

@@ -4,6 +4,7 @@ use crate::constants;
 use crate::error::{LoadError, RunError};
 use crate::external_data;
 use crate::graph;
+use crate::limits;
 use crate::metadata::{FEATURES, Metadata};
 use crate::rows::Rows;
 use crate::signature::{Datatype, Signature, TensorSpec};
@@ -67,6 +68,7 @@ impl Model {
             return Err(LoadError::Unsupported(unsupported));
         }
         let graph = graph::graph(&proto)?;
+        limits::check_scans(graph)?;
         let inputs = graph::inputs(graph)?;
         let single = inputs.iter().any(|input| input.shape[0] == Some(1));
         let typed = typed(&proto, &inputs, single).map_err(|error| plan_error(&error))?;

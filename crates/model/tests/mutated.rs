@@ -8,6 +8,7 @@
 
 use ml_app_model::Model;
 use prost::Message;
+use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -31,7 +32,8 @@ fn damaged_models_are_refused_or_answer() {
         let whole = fs::read(&path).unwrap();
         for number in 0..count {
             let damaged = damage(&mut random, &whole, number);
-            *watched.lock().unwrap() = Some((format!("{} {number}", path.display()), Instant::now()));
+            *watched.lock().unwrap() =
+                Some((format!("{} {number}", path.display()), Instant::now()));
             loaded += usize::from(Model::load(&damaged).is_ok());
             *watched.lock().unwrap() = None;
         }
@@ -65,7 +67,8 @@ fn watch() -> &'static Watched {
             if let Some((name, since)) = &*WATCHED.lock().unwrap()
                 && since.elapsed() > PATIENCE
             {
-                eprintln!("{name} takes longer than {PATIENCE:?}");
+                // `eprintln!` would be captured, and lost.
+                let _ = writeln!(stderr(), "{name} takes longer than {PATIENCE:?}");
                 process::exit(1);
             }
         }
@@ -92,7 +95,9 @@ fn damage(random: &mut Random, whole: &[u8], number: usize) -> Vec<u8> {
                     _ => random.below(256) as u8,
                 };
             }
-            bytes.truncate(bytes.len() - if random.below(4) == 0 { random.below(bytes.len()) } else { 0 });
+            bytes.truncate(
+                bytes.len() - if random.below(4) == 0 { random.below(bytes.len()) } else { 0 },
+            );
             bytes
         }
         _ => {
@@ -118,7 +123,8 @@ fn distort(random: &mut Random, graph: &mut GraphProto) {
             if let Some(tract_onnx::pb::type_proto::Value::TensorType(tensor)) = tensor {
                 for dim in tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim) {
                     if random.below(2) == 0 {
-                        dim.value = Some(tensor_shape_proto::dimension::Value::DimValue(random.int()));
+                        dim.value =
+                            Some(tensor_shape_proto::dimension::Value::DimValue(random.int()));
                     }
                 }
             }

@@ -67,10 +67,8 @@ fn imputers_answer_as_the_specification_does() {
         let imputed = parameters(&mut random, columns);
         let replaced = random.category();
         let x: Vec<f32> = (0..rows * columns).map(|_| random.category()).collect();
-        let attributes = vec![
-            floats("imputed_value_floats", &imputed),
-            float("replaced_value_float", replaced),
-        ];
+        let attributes =
+            vec![floats("imputed_value_floats", &imputed), float("replaced_value_float", replaced)];
         let found = run("Imputer", attributes, matrix(rows, &x));
         let expected = x.iter().enumerate().map(|(index, x)| {
             let missing = *x == replaced || x.is_nan() && replaced.is_nan();

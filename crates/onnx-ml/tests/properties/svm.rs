@@ -146,7 +146,12 @@ fn classifiers_answer_as_the_specification_does() {
 }
 
 /// The decision value of each pair of classes (0, 1), (0, 2), .., (1, 2), ..
-fn decide(per_class: &[usize], similarities: &[f64], coefficients: &[f32], rho: &[f32]) -> Vec<f64> {
+fn decide(
+    per_class: &[usize],
+    similarities: &[f64],
+    coefficients: &[f32],
+    rho: &[f32],
+) -> Vec<f64> {
     let count = similarities.len();
     let start = |class: usize| per_class[..class].iter().sum::<usize>();
     let sum = |class: usize, row: usize| -> f64 {

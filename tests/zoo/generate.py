@@ -48,6 +48,7 @@ def main() -> None:
     logging.disable()
     onnxruntime.set_default_logger_severity(3)
     index_file = arguments.folder / "index.json"
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     index = json.loads(index_file.read_text()) if index_file.exists() else {}
     for module in dict.fromkeys(MODULES[family] for family in families):
         for model in importlib.import_module(module).models():

@@ -89,6 +89,11 @@ pub fn variadic<K: Kernel>(node: &NodeProto, kernel: K) -> Built {
     Ok((expand(KernelOp(Arc::new(kernel))), vec![]))
 }
 
+/// The operator as part of a typed model.
+pub fn kernel_op<K: Kernel>(kernel: K) -> impl Into<Box<dyn TypedOp>> {
+    KernelOp(Arc::new(kernel))
+}
+
 #[derive(Debug)]
 struct KernelOp<K>(Arc<K>);
 

@@ -10,6 +10,8 @@
 mod array_feature_extractor;
 mod binarizer;
 mod category_mapper;
+mod cdist;
+mod fast;
 mod feature_vectorizer;
 mod imputer;
 pub mod kernel;
@@ -35,6 +37,7 @@ pub mod trees;
 mod vectors;
 pub mod zip_map;
 
+pub use fast::optimize;
 use tract_onnx::Onnx;
 use tract_onnx::model::OnnxOpRegister;
 
@@ -50,6 +53,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("ArrayFeatureExtractor", array_feature_extractor::array_feature_extractor);
     operators.insert("Binarizer", binarizer::binarizer);
     operators.insert("CategoryMapper", category_mapper::category_mapper);
+    operators.insert("CDist", cdist::cdist);
     operators.insert("FeatureVectorizer", feature_vectorizer::feature_vectorizer);
     operators.insert("Imputer", imputer::imputer);
     operators.insert("LabelEncoder", label_encoder::label_encoder);
@@ -57,6 +61,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("LinearRegressor", linear_regressor::linear_regressor);
     operators.insert("Normalizer", normalizer::normalizer);
     operators.insert("OneHotEncoder", one_hot_encoder::one_hot_encoder);
+    operators.insert("Scan", cdist::scan);
     operators.insert("Scaler", scaler::scaler);
     operators.insert("SVMClassifier", svm_classifier::svm_classifier);
     operators.insert("SVMRegressor", svm_regressor::svm_regressor);

@@ -44,7 +44,7 @@ pub(crate) fn take_in(model: &mut ModelProto, path: &Path) -> Result<Vec<PathBuf
         }
         let data = files.read(tensor);
         tensor.raw_data =
-            data.map_err(|reason| LoadError::Tensor { name: tensor.name.clone(), reason })?.into();
+            data.map_err(|reason| LoadError::Tensor { name: tensor.name.clone(), reason })?;
         tensor.external_data.clear();
         tensor.data_location = None;
         Ok(())

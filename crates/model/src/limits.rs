@@ -31,23 +31,38 @@ pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// tract believes what a `Scan` says of its inputs, and makes as many.
+/// tract believes what a `Scan` says of its inputs, and makes as many; it seeks for ever to undo a
+/// `Transpose` that is no permutation.
 ///
 /// # Errors
 ///
 /// [`LoadError::Plan`].
-pub(crate) fn check_scans(graph: &GraphProto) -> Result<(), LoadError> {
+pub(crate) fn check_nodes(graph: &GraphProto) -> Result<(), LoadError> {
     for node in &graph.node {
+        let error = |text: String| LoadError::Plan(format!("node `{}`: {text}", node.name));
         for attribute in &node.attribute {
-            attribute.g.iter().chain(&attribute.graphs).try_for_each(check_scans)?;
-            let count = usize::try_from(attribute.i).unwrap_or(usize::MAX);
-            if attribute.name == "num_scan_inputs" && count > node.input.len() {
-                return Err(LoadError::Plan(format!(
-                    "node `{}`: expected num_scan_inputs of at most {}, but found {}",
-                    node.name,
-                    node.input.len(),
-                    attribute.i
-                )));
+            attribute.g.iter().chain(&attribute.graphs).try_for_each(check_nodes)?;
+            match attribute.name.as_str() {
+                "num_scan_inputs" => {
+                    let inputs = node.input.len();
+                    if usize::try_from(attribute.i).map_or(true, |count| count > inputs) {
+                        return Err(error(format!(
+                            "expected num_scan_inputs of at most {inputs}, but found {}",
+                            attribute.i
+                        )));
+                    }
+                }
+                "perm" => {
+                    let mut axes = attribute.ints.clone();
+                    axes.sort_unstable();
+                    if !axes.iter().copied().eq((0..).take(axes.len())) {
+                        return Err(error(format!(
+                            "expected a permutation as perm, but found {:?}",
+                            attribute.ints
+                        )));
+                    }
+                }
+                _ => {}
             }
         }
     }

@@ -68,7 +68,7 @@ impl Model {
             return Err(LoadError::Unsupported(unsupported));
         }
         let graph = graph::graph(&proto)?;
-        limits::check_scans(graph)?;
+        limits::check_nodes(graph)?;
         let inputs = graph::inputs(graph)?;
         let single = inputs.iter().any(|input| input.shape[0] == Some(1));
         let typed = typed(&proto, &inputs, single).map_err(|error| plan_error(&error))?;

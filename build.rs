@@ -1,7 +1,8 @@
 //! Takes the model that `MODEL` names (default `model.onnx`), refuses one that could not be
 //! served, and prepares what the binary embeds: the model and the assets of the Swagger page.
 
-use ml_app_model::{LoadError, Model};
+use ml_app_model::{LoadError, Model, external_data};
+use sha2::{Digest, Sha256};
 use std::error::Error;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -33,8 +34,14 @@ fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={}", path.display());
     let bytes = fs::read(&path)
         .map_err(|error| format!("cannot read the model {}: {error}", path.display()))?;
-    Model::load(&bytes).map_err(|error| refusal(&path, &error))?;
-    fs::write(out.join("model.onnx"), bytes)?;
+    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let embedded = external_data::embed(bytes, &path).map_err(|error| refusal(&path, &error))?;
+    for file in &embedded.files {
+        println!("cargo::rerun-if-changed={}", file.display());
+    }
+    Model::load(&embedded.onnx).map_err(|error| refusal(&path, &error))?;
+    fs::write(out.join("model.onnx"), embedded.onnx)?;
+    fs::write(out.join("model.sha256"), digest)?;
     Ok(())
 }
 

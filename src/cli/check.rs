@@ -1,7 +1,7 @@
 use crate::cli::{ModelArg, inspect};
 use crate::source::Source;
 use ml_app_model::error::Unsupported;
-use ml_app_model::{LoadError, Model, Report};
+use ml_app_model::{LoadError, Report, operators};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,15 +11,24 @@ pub struct Args {
     /// The ONNX file; the embedded model if none is given
     #[arg(value_name = "MODEL.onnx", conflicts_with = "model")]
     file: Option<PathBuf>,
+    /// List the operators that models may have, instead of checking one
+    #[arg(long, conflicts_with_all = ["file", "model"])]
+    operators: bool,
     #[command(flatten)]
     model: ModelArg,
 }
 
 impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        if self.operators {
+            let lines: Vec<String> =
+                operators::supported().into_iter().map(|operator| operator + "\n").collect();
+            io::stdout().write_all(lines.concat().as_bytes())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let source = Source::open(self.file.as_deref().or(self.model.model.as_deref()))?;
         let path = source.place();
-        match Model::load(source.bytes()) {
+        match source.model() {
             Ok(model) => {
                 let mut text = format!("{path} can be served\n");
                 inspect::write_signature(&mut text, model.signature())?;
@@ -46,7 +55,7 @@ fn reason(error: &LoadError, source: &Source) -> String {
     for operator in operators {
         text.push_str(&format!("\n  {operator}\n    {}", advice(operator)));
     }
-    text
+    text + "\n`ml-app check --operators` lists those it has"
 }
 
 /// What the person who exported the model can do.

@@ -197,9 +197,14 @@ fn check_tells_whether_a_model_can_be_served() {
         assert!(text.contains(expected), "no {expected} in {text}");
     }
 
-    let outside = ml_app(&["check", &path("external-data")], "");
-    assert_eq!(outside.status.code(), Some(1));
-    assert!(stdout(&outside).contains("1 of its tensors are stored in another file"));
+    let beside = ml_app(&["check", &path("external-data")], "");
+    assert!(beside.status.success(), "{}", stdout(&beside));
+    let alone = scratch("alone.onnx");
+    fs::copy(path("external-data"), &alone).unwrap();
+    let alone = ml_app(&["check", alone.to_str().unwrap()], "");
+    assert_eq!(alone.status.code(), Some(1));
+    let text = stdout(&alone);
+    assert!(text.contains("tensor `weights`: its data are in ") && text.contains("weights.bin"));
 
     let odd = |name| case::path("odd", name).to_str().unwrap().to_owned();
     for (model, reason) in
@@ -268,4 +273,14 @@ fn a_port_in_use_is_told() {
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
     assert!(text.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{text}");
+}
+
+#[test]
+fn check_lists_the_operators() {
+    let text = stdout(&ml_app(&["check", "--operators"], ""));
+    let operators: Vec<&str> = text.lines().collect();
+    for known in ["MatMul", "ai.onnx.ml.SVMClassifier", "ai.onnx.ml.ZipMap"] {
+        assert!(operators.contains(&known), "{text}");
+    }
+    assert!(!operators.contains(&"NonExistent"));
 }

@@ -44,6 +44,10 @@ echo "MODEL=tests/cases/diabetes/model.onnx is embedded"
 MODEL=tests/cases/diabetes/model.onnx cargo build --release >"$output" 2>&1 || fail "the build failed"
 embedded bmi
 
+echo "MODEL=tests/cases/external-data/model.onnx is embedded with its weights"
+MODEL=tests/cases/external-data/model.onnx cargo build --release >"$output" 2>&1 || fail "the build failed"
+embedded external-data "$(sha256sum tests/cases/external-data/model.onnx | cut -d ' ' -f 1)"
+
 echo "without MODEL, the default model is embedded"
 cargo build --release >"$output" 2>&1 || fail "the build failed"
 embedded total_pages_visited

@@ -7,11 +7,8 @@ use std::fmt;
 pub enum LoadError {
     #[error("this is no ONNX model: {0}")]
     NotOnnx(String),
-    #[error(
-        "{0} of its tensors are stored in another file; save the model as one: \
-         `onnx.save(onnx.load(path), path, save_as_external_data=False)`"
-    )]
-    ExternalData(usize),
+    #[error("tensor `{name}`: {reason}")]
+    Tensor { name: String, reason: String },
     #[error("{}", Unsupported::text(.0))]
     Unsupported(Vec<Unsupported>),
     #[error("metadata `{key}`: {reason}")]

@@ -1,12 +1,12 @@
 //! What an ONNX graph and its metadata say about a model: its tensors, its features, its task.
 
 use crate::error::{LoadError, Unsupported};
+use crate::limits;
 use crate::metadata::{FEATURES, FeatureMetadata};
 use crate::signature::{Datatype, Feature, Kind, Scores, Task, TensorSpec};
 use onnx_ml::zip_map::{self, ZipMap};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, HashSet};
-use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_proto, type_proto};
 use tract_onnx::prelude::*;
@@ -14,22 +14,13 @@ use tract_onnx::tract_hir::internal::DimLike;
 
 /// # Errors
 ///
-/// [`LoadError::NotOnnx`], in particular where a file is something else altogether, and
-/// [`LoadError::ExternalData`].
+/// [`LoadError::NotOnnx`], in particular where a file is something else altogether.
 pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, LoadError> {
     let proto = onnx_ml::onnx()
         .proto_model_for_read(&mut &*bytes)
         .map_err(|error| LoadError::NotOnnx(error.to_string()))?;
-    let graph = graph(&proto)?;
-    let outside = graph
-        .initializer
-        .iter()
-        .filter(|tensor| tensor.data_location == Some(DataLocation::External as i32))
-        .count();
-    match outside {
-        0 => Ok(proto),
-        outside => Err(LoadError::ExternalData(outside)),
-    }
+    graph(&proto)?;
+    Ok(proto)
 }
 
 pub(crate) fn graph(proto: &ModelProto) -> Result<&GraphProto, LoadError> {
@@ -81,6 +72,7 @@ pub(crate) fn inputs(graph: &GraphProto) -> Result<Vec<TensorSpec>, LoadError> {
         .filter(|input| !initialized.contains(input.name.as_str()))
         .map(input)
         .collect::<Result<_, _>>()?;
+    limits::check_inputs(&inputs)?;
     match inputs.iter().find(|input| matches!(input.shape[0], Some(rows) if rows != 1)) {
         None if inputs.is_empty() => Err(LoadError::NotOnnx("its graph takes no input".into())),
         None => Ok(inputs),

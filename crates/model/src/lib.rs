@@ -10,12 +10,18 @@
 //! - [`value`], [`rows`]: what a client wrote, taking the form that the signature asks for.
 //! - [`tensors`]: what goes into the model and comes out.
 //! - [`model`]: load, warm up, run.
+//! - [`external_data`]: a model whose weights are in files beside it, in one piece.
+//! - [`operators`]: those that models may have.
 //! - [`report`]: what an ONNX file holds, for people; needs no model that can run.
 
+mod constants;
 pub mod error;
+pub mod external_data;
 mod graph;
+mod limits;
 pub mod metadata;
 pub mod model;
+pub mod operators;
 pub mod report;
 pub mod rows;
 pub mod signature;

@@ -1,7 +1,10 @@
 //! From ONNX bytes to answers.
 
+use crate::constants;
 use crate::error::{LoadError, RunError};
+use crate::external_data;
 use crate::graph;
+use crate::limits;
 use crate::metadata::{FEATURES, Metadata};
 use crate::rows::Rows;
 use crate::signature::{Datatype, Signature, TensorSpec};
@@ -12,6 +15,7 @@ use serde_json::Value as Json;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tract_onnx::pb::ModelProto;
@@ -34,12 +38,29 @@ impl Model {
     ///
     /// Where the bytes are no ONNX model or one that cannot be served; see [`LoadError`].
     pub fn load(bytes: &[u8]) -> Result<Model, LoadError> {
-        guarded(|| Model::load_unguarded(bytes))
+        Model::load_guarded(bytes, None)
+    }
+
+    /// As [`Model::load`], with weights that may be in files beside `path`, the model's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::load`], and as [`external_data::embed`].
+    pub fn load_beside(bytes: &[u8], path: &Path) -> Result<Model, LoadError> {
+        Model::load_guarded(bytes, Some(path))
+    }
+
+    fn load_guarded(bytes: &[u8], path: Option<&Path>) -> Result<Model, LoadError> {
+        guarded(|| Model::load_unguarded(bytes, path))
             .unwrap_or_else(|panic| Err(LoadError::Plan(format!("the runtime panicked: {panic}"))))
     }
 
-    fn load_unguarded(bytes: &[u8]) -> Result<Model, LoadError> {
+    fn load_unguarded(bytes: &[u8], path: Option<&Path>) -> Result<Model, LoadError> {
         let mut proto = graph::decode(bytes)?;
+        if let Some(path) = path {
+            external_data::take_in(&mut proto, path)?;
+        }
+        constants::visit(&mut proto, &mut constants::check)?;
         let metadata = Metadata::read(&proto)?;
         let zip_maps = zip_map::lower(&mut proto);
         let unsupported = graph::unsupported(&proto);
@@ -47,6 +68,7 @@ impl Model {
             return Err(LoadError::Unsupported(unsupported));
         }
         let graph = graph::graph(&proto)?;
+        limits::check_nodes(graph)?;
         let inputs = graph::inputs(graph)?;
         let single = inputs.iter().any(|input| input.shape[0] == Some(1));
         let typed = typed(&proto, &inputs, single).map_err(|error| plan_error(&error))?;
@@ -151,7 +173,7 @@ impl Model {
 }
 
 fn typed(proto: &ModelProto, inputs: &[TensorSpec], single: bool) -> TractResult<TypedModel> {
-    let mut model = onnx_ml::onnx().model_for_proto_model(proto)?;
+    let mut model = onnx_ml::onnx().with_ignore_value_info(true).model_for_proto_model(proto)?;
     let batch: TDim = if single { 1.to_dim() } else { model.symbols.sym("N").into() };
     for (index, input) in inputs.iter().enumerate() {
         let declared = model.input_fact(index)?.clone();

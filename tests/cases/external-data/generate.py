@@ -1,11 +1,14 @@
-"""Make a model whose weights are in another file, as torch.onnx.export writes large ones."""
+"""Make a model whose weights are in another file, as torch.onnx.export writes them."""
 
 from pathlib import Path
 
 import numpy as np
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
-weights = numpy_helper.from_array(np.ones((2, 1), np.float32), "weights")
+HERE = Path(__file__).resolve().parent
+
+weights = numpy_helper.from_array(np.array([[2], [-1]], np.float32), "weights")
+(HERE / "weights.bin").write_bytes(weights.raw_data)
 external_data_helper.set_external_data(weights, location="weights.bin")
 weights.ClearField("raw_data")
 
@@ -17,4 +20,4 @@ graph = helper.make_graph(
     [weights],
 )
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-(Path(__file__).resolve().parent / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
+(HERE / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))

@@ -1,0 +1,105 @@
+//! Loads, checks and times models at the request of `tests/zoo/compare.py`, which times ONNX
+//! Runtime in turn. A line in, a line out, `ok …` or `error …`:
+//!
+//! ```text
+//! load FOLDER            loads the folder's model
+//! check TOLERANCE        runs its data sets, and compares
+//! time NUMBER SECONDS    runs data set NUMBER so long: nanoseconds of a run, the median
+//! ```
+
+#[path = "../tests/case/mod.rs"]
+mod case;
+
+use case::{Outcome, compare, data_sets, inputs, tensors};
+use ml_app_model::Model;
+use std::fs;
+use std::hint::black_box;
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+fn main() -> io::Result<()> {
+    let mut zoo = Zoo::default();
+    for line in io::stdin().lock().lines() {
+        let answer = match zoo.obey(&line?) {
+            Ok(answer) => format!("ok {answer}"),
+            Err(error) => format!("error {}", error.to_string().replace('\n', " ")),
+        };
+        writeln!(io::stdout(), "{answer}")?;
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Zoo {
+    folder: PathBuf,
+    model: Option<Model>,
+}
+
+impl Zoo {
+    fn obey(&mut self, line: &str) -> Outcome<String> {
+        let (command, rest) = line.split_once(' ').ok_or("expected a command and its argument")?;
+        match command {
+            "load" => self.load(rest),
+            "check" => self.check(rest.parse()?),
+            "time" => {
+                let (number, seconds) = rest.split_once(' ').ok_or("expected two arguments")?;
+                self.time(number.parse()?, Duration::from_secs_f64(seconds.parse()?))
+            }
+            other => Err(format!("expected load, check or time, but found {other}").into()),
+        }
+    }
+
+    fn load(&mut self, folder: &str) -> Outcome<String> {
+        self.model = None;
+        self.folder = folder.into();
+        let path = self.folder.join("model.onnx");
+        let start = Instant::now();
+        self.model = Some(Model::load_beside(&fs::read(&path)?, &path)?);
+        Ok(start.elapsed().as_nanos().to_string())
+    }
+
+    fn check(&self, tolerance: f64) -> Outcome<String> {
+        let model = self.model()?;
+        for (number, data_set) in data_sets(&self.folder).iter().enumerate() {
+            let given = tensors(data_set, "input")?;
+            let rows = given.first().ok_or("there is no input")?.shape[0];
+            let found = model.run(inputs(model.signature(), &given, rows)?)?;
+            let expected = tensors(data_set, "output")?;
+            if found.tensors().len() != expected.len() {
+                return Err(format!("expected {} outputs", expected.len()).into());
+            }
+            for (index, (found, expected)) in found.tensors().iter().zip(&expected).enumerate() {
+                compare(found, expected, tolerance)
+                    .map_err(|error| format!("data set {number}, output {index}: {error}"))?;
+            }
+        }
+        Ok(String::new())
+    }
+
+    fn time(&self, number: usize, budget: Duration) -> Outcome<String> {
+        /// Runs before the clock counts, and at least.
+        const LEAST: usize = 3;
+        let model = self.model()?;
+        let data_sets = data_sets(&self.folder);
+        let data_set = data_sets.get(number).ok_or("there is no such data set")?;
+        let given = tensors(data_set, "input")?;
+        let rows = given.first().ok_or("there is no input")?.shape[0];
+        let inputs = inputs(model.signature(), &given, rows)?;
+        let mut times = vec![];
+        let begin = Instant::now();
+        while times.len() < 2 * LEAST || begin.elapsed() < budget {
+            let inputs = inputs.clone();
+            let start = Instant::now();
+            black_box(model.run(inputs)?);
+            times.push(start.elapsed());
+        }
+        let counted = &mut times[LEAST..];
+        counted.sort_unstable();
+        Ok(counted[counted.len() / 2].as_nanos().to_string())
+    }
+
+    fn model(&self) -> Outcome<&Model> {
+        self.model.as_ref().ok_or_else(|| "there is no model".into())
+    }
+}

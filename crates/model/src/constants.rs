@@ -1,0 +1,76 @@
+//! The tensors that a model carries: weights, and constants of its nodes.
+
+use crate::error::LoadError;
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
+
+/// Visits them all, those of inner graphs as well.
+///
+/// # Errors
+///
+/// The first error of `visit`.
+pub(crate) fn visit(
+    model: &mut ModelProto,
+    visit: &mut impl FnMut(&mut TensorProto) -> Result<(), LoadError>,
+) -> Result<(), LoadError> {
+    model.graph.iter_mut().try_for_each(|graph| visit_graph(graph, visit))
+}
+
+fn visit_graph(
+    graph: &mut GraphProto,
+    visit: &mut impl FnMut(&mut TensorProto) -> Result<(), LoadError>,
+) -> Result<(), LoadError> {
+    graph.initializer.iter_mut().try_for_each(&mut *visit)?;
+    for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
+        attribute.t.iter_mut().chain(&mut attribute.tensors).try_for_each(&mut *visit)?;
+        for inner in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+            visit_graph(inner, visit)?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn is_outside(tensor: &TensorProto) -> bool {
+    tensor.data_location == Some(DataLocation::External as i32)
+}
+
+/// Refuses a tensor whose data are elsewhere or have not the length its shape asks for: tract
+/// would make room for the shape first.
+///
+/// # Errors
+///
+/// [`LoadError::Tensor`].
+pub(crate) fn check(tensor: &mut TensorProto) -> Result<(), LoadError> {
+    let error = |reason| LoadError::Tensor { name: tensor.name.clone(), reason };
+    if is_outside(tensor) {
+        return Err(error(
+            "its data are in another file; save the model as one: \
+             `onnx.save(onnx.load(path), path, save_as_external_data=False)`"
+                .into(),
+        ));
+    }
+    let Some(size) = element_size(tensor.data_type) else { return Ok(()) };
+    let found = tensor.raw_data.len();
+    let expected = tensor.dims.iter().try_fold(size, |bytes, dim| {
+        usize::try_from(*dim).ok().and_then(|dim| bytes.checked_mul(dim))
+    });
+    match expected {
+        _ if found == 0 => Ok(()),
+        Some(expected) if expected == found => Ok(()),
+        _ => Err(error(format!(
+            "expected data for shape {:?}, but found {found} bytes",
+            tensor.dims
+        ))),
+    }
+}
+
+/// Bytes of an element in `raw_data`; `None` for types that tract does not read.
+fn element_size(data_type: i32) -> Option<usize> {
+    Some(match DataType::try_from(data_type).ok()? {
+        DataType::Bool | DataType::Uint8 | DataType::Int8 => 1,
+        DataType::Uint16 | DataType::Int16 | DataType::Float16 | DataType::Bfloat16 => 2,
+        DataType::Uint32 | DataType::Int32 | DataType::Float => 4,
+        DataType::Uint64 | DataType::Int64 | DataType::Double => 8,
+        _ => return None,
+    })
+}

@@ -1,0 +1,152 @@
+//! Weights in files beside the model, as `torch.onnx.export` writes them
+//! ([External Data](https://github.com/onnx/onnx/blob/main/docs/ExternalData.md)).
+//!
+//! A model tells their places, and is not trusted with more than the files of its own folder, each
+//! byte once.
+
+use crate::constants;
+use crate::error::LoadError;
+use crate::graph;
+use prost::Message;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+use tract_onnx::pb::{ModelProto, TensorProto};
+
+/// A model in one piece.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    pub onnx: Vec<u8>,
+    /// The files its weights came from; empty if the model was in one piece before.
+    pub files: Vec<PathBuf>,
+}
+
+/// Takes into the model what its tensors have in files beside `path`, the model's own.
+///
+/// # Errors
+///
+/// [`LoadError::NotOnnx`], and [`LoadError::Tensor`] where such a file is not there or holds less
+/// than the model says.
+pub fn embed(onnx: Vec<u8>, path: &Path) -> Result<Embedded, LoadError> {
+    let mut model = graph::decode(&onnx)?;
+    let files = take_in(&mut model, path)?;
+    let onnx = if files.is_empty() { onnx } else { model.encode_to_vec() };
+    Ok(Embedded { onnx, files })
+}
+
+/// As [`embed`]; the files.
+pub(crate) fn take_in(model: &mut ModelProto, path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let mut files = Files { model: path, open: BTreeMap::new() };
+    constants::visit(model, &mut |tensor| {
+        if !constants::is_outside(tensor) {
+            return Ok(());
+        }
+        let data = files.read(tensor);
+        tensor.raw_data =
+            data.map_err(|reason| LoadError::Tensor { name: tensor.name.clone(), reason })?;
+        tensor.external_data.clear();
+        tensor.data_location = None;
+        Ok(())
+    })?;
+    Ok(files.open.into_keys().collect())
+}
+
+struct Files<'m> {
+    model: &'m Path,
+    open: BTreeMap<PathBuf, Opened>,
+}
+
+struct Opened {
+    file: File,
+    len: u64,
+    /// Bytes that no tensor has taken yet.
+    left: u64,
+}
+
+impl Files<'_> {
+    fn read(&mut self, tensor: &TensorProto) -> Result<Vec<u8>, String> {
+        let entry = |key| tensor.external_data.iter().find(|entry| entry.key == key);
+        let number = |key| match entry(key) {
+            None => Ok(None),
+            Some(entry) => entry.value.parse::<u64>().map(Some).map_err(|_| {
+                format!("expected a number of bytes as {key}, but found `{}`", entry.value)
+            }),
+        };
+        let location =
+            entry("location").ok_or("its data are in another file, which has no name")?;
+        let offset = number("offset")?.unwrap_or(0);
+        let path = resolve(self.model, &location.value)?;
+        let told = path.display().to_string();
+        let opened = self.open(path)?;
+        let rest = opened.len.saturating_sub(offset);
+        let length = number("length")?.unwrap_or(rest);
+        if length > rest {
+            return Err(format!(
+                "expected {length} bytes at {offset} in {told}, but found a file of {} bytes",
+                opened.len
+            ));
+        }
+        opened.left = opened.left.checked_sub(length).ok_or_else(|| {
+            format!(
+                "expected each part of {told} to be of one tensor, but found parts that overlap"
+            )
+        })?;
+        let mut data = vec![];
+        opened
+            .file
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| (&opened.file).take(length).read_to_end(&mut data))
+            .map_err(|error| format!("{told} cannot be read: {error}"))?;
+        match data.len() as u64 == length {
+            true => Ok(data),
+            false => Err(format!("{told} changed while it was read")),
+        }
+    }
+
+    fn open(&mut self, path: PathBuf) -> Result<&mut Opened, String> {
+        let told = path.display().to_string();
+        match self.open.entry(path) {
+            std::collections::btree_map::Entry::Occupied(opened) => Ok(opened.into_mut()),
+            std::collections::btree_map::Entry::Vacant(place) => {
+                let fail = |error| format!("its data are in {told}, which cannot be read: {error}");
+                // A pipe would be waited for.
+                let len = std::fs::metadata(place.key())
+                    .and_then(|metadata| match metadata.is_file() {
+                        true => Ok(metadata.len()),
+                        false => Err(std::io::Error::other("it is no regular file")),
+                    })
+                    .map_err(fail)?;
+                let file = File::open(place.key()).map_err(fail)?;
+                Ok(place.insert(Opened { file, len, left: len }))
+            }
+        }
+    }
+}
+
+/// The file that `location` names, in the folder of the model or, where that is a link, of the
+/// file it leads to.
+fn resolve(model: &Path, location: &str) -> Result<PathBuf, String> {
+    let folder = match model.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let outside =
+        || format!("expected its data in a file of the model's folder, but found `{location}`");
+    let is_inner = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if location.is_empty() || !Path::new(location).components().all(is_inner) {
+        return Err(outside());
+    }
+    let path = folder.join(location);
+    let fail = |path: &Path, error| {
+        format!("its data are in {}, which cannot be read: {error}", path.display())
+    };
+    let found = path.canonicalize().map_err(|error| fail(&path, error))?;
+    let real = model.canonicalize().ok();
+    let real = real.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let mut homes = folder.canonicalize().into_iter().chain(real);
+    match homes.any(|home| found.starts_with(home)) {
+        true => Ok(path),
+        false => Err(outside()),
+    }
+}

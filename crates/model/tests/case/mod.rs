@@ -1,0 +1,117 @@
+//! A case in the layout of ONNX's own backend tests: a folder with `model.onnx` and, for each data
+//! set, inputs and expected outputs as protobuf. What goes in goes in as it does when served: value
+//! by value, through [`Rows`].
+
+use ml_app_model::{Data, Rows, Signature, Tensor, Tensors, Value};
+use std::error::Error;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use tract_onnx::data_resolver::MmapDataResolver;
+use tract_onnx::prelude::*;
+use tract_onnx::tensor::{load_tensor, proto_from_reader};
+
+pub type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// The folders `test_data_set_0`, `test_data_set_1`, … of a case.
+pub fn data_sets(case: &Path) -> Vec<PathBuf> {
+    let folders = (0..).map(|number| case.join(format!("test_data_set_{number}")));
+    folders.take_while(|folder| folder.exists()).collect()
+}
+
+/// The tensors in `input_0.pb`, `input_1.pb`, … of a data set; `kind` is `input` or `output`.
+pub fn tensors(data_set: &Path, kind: &str) -> Outcome<Vec<Tensor>> {
+    (0..)
+        .map(|number| data_set.join(format!("{kind}_{number}.pb")))
+        .take_while(|path| path.exists())
+        .map(|path| {
+            let proto = proto_from_reader(File::open(path)?)?;
+            from_tract(&load_tensor(&MmapDataResolver, &proto, None)?)
+        })
+        .collect()
+}
+
+/// What a model of this signature takes: `count` rows, those of the tensors over and over.
+pub fn inputs(signature: &Signature, tensors: &[Tensor], count: usize) -> Outcome<Tensors> {
+    let mut rows = Rows::new(signature);
+    let given = tensors.first().ok_or("there is no input")?.shape[0];
+    for (row, from) in (0..given).cycle().take(count).enumerate() {
+        rows.add_row();
+        for (index, feature) in signature.features.iter().enumerate() {
+            let tensor = tensors.get(feature.input).ok_or("there are more inputs than tensors")?;
+            let width = tensor.data.len() / given;
+            if feature.is_scalar() {
+                rows.set(row, index, value(&tensor.data, from * width + feature.column))
+                    .map_err(|mismatch| mismatch.to_string())?;
+                continue;
+            }
+            for (axis, len) in tensor.shape[1..].iter().enumerate() {
+                rows.axis(index, axis, *len).map_err(|mismatch| mismatch.to_string())?;
+            }
+            for element in from * width..(from + 1) * width {
+                rows.push(index, value(&tensor.data, element))
+                    .map_err(|mismatch| mismatch.to_string())?;
+            }
+        }
+    }
+    rows.finish().map_err(|mismatch| mismatch.to_string().into())
+}
+
+/// Strings and integers are to be equal, floats as near as `tolerance`, absolute or relative.
+pub fn compare(found: &Tensor, expected: &Tensor, tolerance: f64) -> Outcome<()> {
+    let types = (found.data.datatype(), expected.data.datatype());
+    if found.shape != expected.shape || types.0 != types.1 {
+        return Err(format!(
+            "expected {:?} {:?}, but found {:?} {:?}",
+            types.1, expected.shape, types.0, found.shape
+        )
+        .into());
+    }
+    let near = |a: f64, b: f64| {
+        a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= tolerance * b.abs().max(1.0)
+    };
+    for index in 0..found.data.len() {
+        let (found, expected) = (value(&found.data, index), value(&expected.data, index));
+        let agree = match (found, expected) {
+            (Value::Number(found), Value::Number(expected)) => near(found, expected),
+            _ => found == expected,
+        };
+        if !agree {
+            return Err(format!("element {index}: expected {expected}, but found {found}").into());
+        }
+    }
+    Ok(())
+}
+
+fn value(data: &Data, index: usize) -> Value<'_> {
+    match data {
+        Data::Bool(elements) => Value::Bool(elements[index]),
+        Data::Uint8(elements) => Value::Integer(elements[index].into()),
+        Data::Uint16(elements) => Value::Integer(elements[index].into()),
+        Data::Uint32(elements) => Value::Integer(elements[index].into()),
+        Data::Uint64(elements) => Value::Integer(elements[index].into()),
+        Data::Int8(elements) => Value::Integer(elements[index].into()),
+        Data::Int16(elements) => Value::Integer(elements[index].into()),
+        Data::Int32(elements) => Value::Integer(elements[index].into()),
+        Data::Int64(elements) => Value::Integer(elements[index].into()),
+        Data::Float32(elements) => Value::Number(elements[index].into()),
+        Data::Float64(elements) => Value::Number(elements[index]),
+        Data::String(elements) => Value::String(&elements[index]),
+    }
+}
+
+fn from_tract(tensor: &tract_onnx::prelude::Tensor) -> Outcome<Tensor> {
+    fn elements<T: Datum + Clone>(tensor: &tract_onnx::prelude::Tensor) -> TractResult<Vec<T>> {
+        Ok(tensor.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
+    }
+    let data = match tensor.datum_type() {
+        DatumType::Bool => Data::Bool(elements(tensor)?),
+        DatumType::U8 => Data::Uint8(elements(tensor)?),
+        DatumType::I32 => Data::Int32(elements(tensor)?),
+        DatumType::I64 => Data::Int64(elements(tensor)?),
+        DatumType::F32 => Data::Float32(elements(tensor)?),
+        DatumType::F64 => Data::Float64(elements(tensor)?),
+        DatumType::String => Data::String(elements(tensor)?),
+        other => return Err(format!("expected a type of the cases, but found {other:?}").into()),
+    };
+    Ok(Tensor { shape: tensor.shape().to_vec(), data })
+}

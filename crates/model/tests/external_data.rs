@@ -1,0 +1,94 @@
+//! Weights in files beside the model: taken in where they are as the model says, else refused.
+
+#![allow(clippy::unwrap_used)]
+
+use ml_app_model::{Model, external_data};
+use prost::Message;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tract_onnx::pb::ModelProto;
+
+/// The case `external-data` in a folder of its own, with other entries for its weights.
+fn model(name: &str, entries: &[(&str, &str)]) -> PathBuf {
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/external-data");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("external-data").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    fs::copy(case.join("weights.bin"), folder.join("weights.bin")).unwrap();
+    let mut model = ModelProto::decode(&*fs::read(case.join("model.onnx")).unwrap()).unwrap();
+    let weights = &mut model.graph.as_mut().unwrap().initializer[0];
+    for (key, value) in entries {
+        weights.external_data.retain(|entry| entry.key != *key);
+        let (key, value) = ((*key).to_owned(), (*value).to_owned());
+        weights.external_data.push(tract_onnx::pb::StringStringEntryProto { key, value });
+    }
+    let path = folder.join("model.onnx");
+    fs::write(&path, model.encode_to_vec()).unwrap();
+    path
+}
+
+fn refusal(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap();
+    let error = Model::load_beside(&bytes, path).unwrap_err().to_string();
+    assert_eq!(external_data::embed(bytes, path).unwrap_err().to_string(), error);
+    error
+}
+
+#[test]
+fn a_model_is_made_one_with_its_weights() {
+    let path = model("whole", &[]);
+    let bytes = fs::read(&path).unwrap();
+    assert!(Model::load_beside(&bytes, &path).is_ok());
+    let alone = Model::load(&bytes).unwrap_err().to_string();
+    assert!(alone.contains("tensor `weights`: its data are in another file"), "{alone}");
+
+    let embedded = external_data::embed(bytes, &path).unwrap();
+    assert_eq!(embedded.files, [path.with_file_name("weights.bin")]);
+    assert!(Model::load(&embedded.onnx).is_ok());
+
+    let again = external_data::embed(embedded.onnx.clone(), &path).unwrap();
+    assert!(again.files.is_empty());
+    assert_eq!(again.onnx, embedded.onnx);
+}
+
+#[test]
+fn files_outside_of_the_models_folder_are_not_read() {
+    for location in ["../weights.bin", "/etc/hostname", "a/../../weights.bin", ""] {
+        let error = refusal(&model("outside", &[("location", location)]));
+        assert!(error.contains("in a file of the model's folder, but found"), "{error}");
+    }
+    let path = model("link", &[("location", "link.bin")]);
+    std::os::unix::fs::symlink("/etc/hostname", path.with_file_name("link.bin")).unwrap();
+    assert!(refusal(&path).contains("but found `link.bin`"));
+}
+
+/// As the caches of model hubs have them.
+#[test]
+fn links_to_a_model_and_its_weights_are_followed() {
+    let real = model("linked", &[]);
+    let folder = real.with_file_name("snapshot");
+    fs::create_dir(&folder).unwrap();
+    for name in ["model.onnx", "weights.bin"] {
+        std::os::unix::fs::symlink(real.with_file_name(name), folder.join(name)).unwrap();
+    }
+    let path = folder.join("model.onnx");
+    assert!(Model::load_beside(&fs::read(&path).unwrap(), &path).is_ok());
+}
+
+#[test]
+fn files_that_are_not_as_the_model_says_are_told() {
+    for (entries, expected) in [
+        (vec![("location", "none.bin")], "none.bin, which cannot be read: No such file"),
+        (vec![("location", ".")], "it is no regular file"),
+        (vec![("length", "9")], "expected 9 bytes at 0 in"),
+        (vec![("offset", "4"), ("length", "8")], "but found a file of 8 bytes"),
+        (vec![("offset", "18446744073709551615"), ("length", "1")], "but found a file of 8 bytes"),
+        (vec![("length", "-1")], "expected a number of bytes as length, but found `-1`"),
+    ] {
+        let error = refusal(&model("wrong", &entries));
+        assert!(error.contains(expected), "expected {expected}, but found {error}");
+    }
+    let path = model("short", &[("length", "4")]);
+    let error = Model::load_beside(&fs::read(&path).unwrap(), &path).unwrap_err().to_string();
+    assert!(error.contains("expected data for shape [2, 1], but found 4 bytes"), "{error}");
+}

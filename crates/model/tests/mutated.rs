@@ -1,0 +1,223 @@
+//! Models that are damaged, by accident or by intent: each is refused, or loads and answers. None
+//! ends the process, hangs it or takes its memory.
+//!
+//! Bytes of the file are changed, and numbers of the graph: sizes, ids and counts become ones that
+//! no exporter writes. The seed is fixed; `MUTATIONS` asks for more than the usual few per model.
+
+#![allow(clippy::unwrap_used)]
+
+use ml_app_model::Model;
+use prost::Message;
+use std::io::{Write, stderr};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use std::{env, fs, process, thread};
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, TensorProto, tensor_shape_proto};
+
+/// For each model.
+const FEW: usize = 12;
+/// No damaged model takes longer to be refused or to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Nor takes more memory, in KiB.
+const MEMORY: usize = 1 << 20;
+
+#[test]
+fn damaged_models_are_refused_or_answer() {
+    let count = env::var("MUTATIONS").map_or(FEW, |count| count.parse().unwrap());
+    let watched = watch();
+    let mut random = Random(0x5eed_0000_1234_5678);
+    let mut loaded = 0;
+    for path in models() {
+        let whole = fs::read(&path).unwrap();
+        for number in 0..count {
+            let damaged = damage(&mut random, &whole, number);
+            *watched.lock().unwrap() =
+                Some((format!("{} {number}", path.display()), Instant::now()));
+            loaded += usize::from(Model::load(&damaged).is_ok());
+            *watched.lock().unwrap() = None;
+        }
+    }
+    assert!(loaded > 0, "some damage does no harm");
+    assert!(peak_memory() < MEMORY, "expected below 1 GiB, but found {} KiB", peak_memory());
+}
+
+/// The small models of this repository.
+fn models() -> Vec<PathBuf> {
+    const LARGEST: u64 = 200_000;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut found = vec![root.join("model.onnx")];
+    for cases in ["tests/cases", "crates/onnx-ml/tests/cases"] {
+        let folders = fs::read_dir(root.join(cases)).unwrap();
+        found.extend(folders.map(|folder| folder.unwrap().path().join("model.onnx")));
+    }
+    found.retain(|path| fs::metadata(path).is_ok_and(|file| file.len() < LARGEST));
+    found.sort();
+    found
+}
+
+type Watched = Mutex<Option<(String, Instant)>>;
+
+/// Ends the process, with the model's name, where one takes too long.
+fn watch() -> &'static Watched {
+    static WATCHED: Watched = Mutex::new(None);
+    thread::spawn(|| {
+        loop {
+            thread::sleep(Duration::from_secs(1));
+            if let Some((name, since)) = &*WATCHED.lock().unwrap()
+                && since.elapsed() > PATIENCE
+            {
+                // `eprintln!` would be captured, and lost.
+                let _ = writeln!(stderr(), "{name} takes longer than {PATIENCE:?}");
+                process::exit(1);
+            }
+        }
+    });
+    &WATCHED
+}
+
+/// In KiB, as Linux tells it; elsewhere 0.
+fn peak_memory() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.map_or(0, |peak| peak.trim().trim_end_matches(" kB").parse().unwrap())
+}
+
+fn damage(random: &mut Random, whole: &[u8], number: usize) -> Vec<u8> {
+    match number % 3 {
+        0 => {
+            let mut bytes = whole.to_vec();
+            for _ in 0..=random.below(4) {
+                let index = random.below(bytes.len());
+                bytes[index] = match random.below(3) {
+                    0 => bytes[index] ^ 1 << random.below(8),
+                    1 => 0xff,
+                    _ => random.below(256) as u8,
+                };
+            }
+            bytes.truncate(
+                bytes.len() - if random.below(4) == 0 { random.below(bytes.len()) } else { 0 },
+            );
+            bytes
+        }
+        _ => {
+            let mut model = ModelProto::decode(whole).unwrap();
+            for _ in 0..=random.below(2) {
+                distort(random, model.graph.as_mut().unwrap());
+            }
+            model.encode_to_vec()
+        }
+    }
+}
+
+/// Changes a number, or how many there are.
+fn distort(random: &mut Random, graph: &mut GraphProto) {
+    match random.below(10) {
+        0 if !graph.initializer.is_empty() => {
+            let index = random.below(graph.initializer.len());
+            distort_tensor(random, &mut graph.initializer[index]);
+        }
+        1 => {
+            let info = graph.input.iter_mut().next();
+            let tensor = info.and_then(|info| info.r#type.as_mut()?.value.as_mut());
+            if let Some(tract_onnx::pb::type_proto::Value::TensorType(tensor)) = tensor {
+                for dim in tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim) {
+                    if random.below(2) == 0 {
+                        dim.value =
+                            Some(tensor_shape_proto::dimension::Value::DimValue(random.int()));
+                    }
+                }
+            }
+        }
+        2 => {
+            let index = random.below(graph.node.len());
+            let node = &mut graph.node[index];
+            match random.below(3) {
+                0 => drop(node.input.pop()),
+                1 => drop(node.output.pop()),
+                _ => node.input.push(node.output.first().cloned().unwrap_or_default()),
+            }
+        }
+        _ => {
+            let mut attributes: Vec<&mut AttributeProto> =
+                graph.node.iter_mut().flat_map(|node| &mut node.attribute).collect();
+            if !attributes.is_empty() {
+                let index = random.below(attributes.len());
+                distort_attribute(random, attributes[index]);
+            }
+        }
+    }
+}
+
+fn distort_attribute(random: &mut Random, attribute: &mut AttributeProto) {
+    attribute.i = random.int();
+    attribute.f = random.float();
+    attribute.t.iter_mut().for_each(|tensor| distort_tensor(random, tensor));
+    match random.below(4) {
+        0 => {
+            attribute.ints.pop();
+            attribute.floats.pop();
+            attribute.strings.pop();
+        }
+        1 => {
+            attribute.ints.extend(attribute.ints.clone());
+            attribute.floats.extend(attribute.floats.clone());
+            attribute.strings.extend(attribute.strings.clone());
+        }
+        _ => {
+            if !attribute.ints.is_empty() {
+                let index = random.below(attribute.ints.len());
+                attribute.ints[index] = random.int();
+            }
+            if !attribute.floats.is_empty() {
+                let index = random.below(attribute.floats.len());
+                attribute.floats[index] = random.float();
+            }
+            if !attribute.strings.is_empty() {
+                let (from, to) =
+                    (random.below(attribute.strings.len()), random.below(attribute.strings.len()));
+                attribute.strings[to] = attribute.strings[from].clone();
+            }
+        }
+    }
+}
+
+fn distort_tensor(random: &mut Random, tensor: &mut TensorProto) {
+    match random.below(3) {
+        0 => tensor.dims.push(random.int()),
+        1 => tensor.dims.iter_mut().for_each(|dim| *dim = random.int()),
+        _ => {
+            tensor.int64_data.iter_mut().for_each(|element| *element = random.int());
+            tensor.float_data.iter_mut().for_each(|element| *element = random.float());
+            for byte in &mut tensor.raw_data {
+                if random.below(4) == 0 {
+                    *byte = random.below(256) as u8;
+                }
+            }
+        }
+    }
+}
+
+/// Xorshift (Marsaglia): the same numbers in each run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+
+    /// Near a bound more often than not.
+    fn int(&mut self) -> i64 {
+        let near = self.below(5) as i64 - 2;
+        let bounds = [0, 0, 8, 1 << 16, 1 << 31, 1 << 40, 1 << 62, i64::MAX, i64::MIN];
+        let bound: i64 = bounds[self.below(bounds.len())];
+        bound.saturating_add(near)
+    }
+
+    fn float(&mut self) -> f32 {
+        [0.0, -1.0, 1e30, 1e-40, f32::NAN, f32::INFINITY, f32::NEG_INFINITY][self.below(7)]
+    }
+}

@@ -1,0 +1,34 @@
+//! Xorshift (Marsaglia): the same numbers in each run.
+
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+
+    pub fn flag(&mut self) -> bool {
+        self.below(2) == 0
+    }
+
+    /// Between -1 and 1.
+    pub fn number(&mut self) -> f32 {
+        (self.below(1 << 20) as f32 / (1 << 19) as f32) - 1.0
+    }
+
+    pub fn numbers(&mut self, len: usize) -> Vec<f32> {
+        (0..len).map(|_| self.number()).collect()
+    }
+
+    /// One of few, NaN among them.
+    pub fn category(&mut self) -> f32 {
+        [0.0, -0.0, 1.0, 2.5, -3.0, f32::NAN, f32::INFINITY][self.below(7)]
+    }
+
+    pub fn word(&mut self) -> String {
+        ["", "a", "b", "red", "dark blue", "ü"][self.below(6)].to_owned()
+    }
+}

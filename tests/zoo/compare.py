@@ -1,0 +1,217 @@
+"""Compares what this project serves with ONNX Runtime, over a folder that generate.py wrote.
+
+    compare.py FOLDER PROGRAM [--only REGEX] [--families NAMES] [--markdown]
+
+PROGRAM is the example `zoo` of crates/model. Each model is loaded, checked against ONNX Runtime's
+answers, and timed: one thread, both in a process that lives on, with the same inputs, in turns. A
+round's time is its median run, a model's time its best round; numbers bind their inputs and outputs
+once, so that ONNX Runtime's Python costs little. Exit code 1 where a model does not load or agree.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+
+NETWORKS = {"PyTorch", "Keras"}
+ROUNDS = 5
+LEAST = 3  # runs before the clock counts, and at least
+
+
+@dataclass
+class Result:
+    name: str
+    family: str
+    loads: bool = False
+    agrees: bool = False
+    error: str = ""
+    times: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """By rows: ours and ONNX Runtime's, in nanoseconds."""
+
+    def speed(self, rows: int) -> float | None:
+        """How many times as fast as ONNX Runtime."""
+        ours, theirs = self.times.get(rows, (0, 0))
+        return theirs / ours if ours else None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("program")
+    parser.add_argument("--only", default="", metavar="REGEX", help="models whose name has a match")
+    parser.add_argument("--families", help="[default: all]")
+    parser.add_argument("--seconds", type=float, default=0.1, help="of a round [default: %(default)s]")
+    parser.add_argument("--markdown", action="store_true", help="the table by family, for the README")
+    arguments = parser.parse_args()
+    families = arguments.families and arguments.families.split(",")
+    index = json.loads((arguments.folder / "index.json").read_text())
+    chosen = {
+        name: entry
+        for name, entry in index.items()
+        if re.search(arguments.only, name) and (not families or entry["family"] in families)
+    }
+    program = Program(arguments.program)
+    results = []
+    for name, entry in chosen.items():
+        if "error" in entry:
+            print(f"{name}: not exported: {entry['error'].splitlines()[0]}", file=sys.stderr)
+            continue
+        result = compare(program, arguments.folder / name, name, entry, arguments.seconds)
+        results.append(result)
+        print(line(result), file=sys.stderr if arguments.markdown else sys.stdout, flush=True)
+    if arguments.markdown:
+        print(markdown(results))
+    summary = "\n".join(summarise(results))
+    print(summary, file=sys.stderr if arguments.markdown else sys.stdout)
+    return 0 if results and all(result.agrees for result in results) else 1
+
+
+class Refused(Exception):
+    """What the Rust side says instead of an answer."""
+
+
+class Program:
+    """The Rust side: a line in, a line out."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [self.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def ask(self, request: str) -> str:
+        try:
+            print(request, file=self.process.stdin, flush=True)
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            code = self.process.wait()
+            self.start()
+            raise Refused(f"the process ended with code {code}")
+        status, _, text = answer.strip().partition(" ")
+        if status != "ok":
+            raise Refused(text)
+        return text
+
+
+def compare(program: Program, folder: Path, name: str, entry: dict, seconds: float) -> Result:
+    result = Result(name, entry["family"])
+    try:
+        program.ask(f"load {folder}")
+        result.loads = True
+        program.ask(f"check {entry['tolerance']}")
+        result.agrees = True
+        session = one_thread(folder / "model.onnx")
+        for rows in {min(entry["rows"]), max(entry["rows"])}:
+            number = entry["rows"].index(rows)
+            run = runner(session, folder / f"test_data_set_{number}")
+            ours, theirs = [], []
+            for _ in range(ROUNDS):
+                ours.append(float(program.ask(f"time {number} {seconds}")))
+                theirs.append(median_time(run, seconds))
+            result.times[rows] = min(ours), min(theirs)
+    except Refused as error:
+        result.error = str(error)
+    return result
+
+
+def one_thread(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def runner(session: onnxruntime.InferenceSession, data_set: Path):
+    """A function that runs the session on the inputs of a data set."""
+    names = [spec.name for spec in session.get_inputs()]
+    tensors = [onnx.load_tensor(data_set / f"input_{i}.pb") for i in range(len(names))]
+    inputs = dict(zip(names, map(numpy_helper.to_array, tensors), strict=True))
+    outputs = [spec.type for spec in session.get_outputs()]
+    tensors_only = all(kind.startswith("tensor(") for kind in outputs)
+    if not tensors_only or any(array.dtype == object for array in inputs.values()):
+        return lambda: session.run(None, inputs)
+    binding = session.io_binding()
+    for name, array in inputs.items():
+        binding.bind_cpu_input(name, array)
+    for spec in session.get_outputs():
+        binding.bind_output(spec.name, "cpu")
+    try:
+        for _ in range(2):  # the second writes where the first did
+            session.run_with_iobinding(binding)
+    except RuntimeError:  # an output has another shape than the exporter declared
+        return lambda: session.run(None, inputs)
+    return lambda: session.run_with_iobinding(binding)
+
+
+def median_time(run, seconds: float) -> float:
+    times = []
+    begin = time.perf_counter()
+    while len(times) < 2 * LEAST or time.perf_counter() - begin < seconds:
+        start = time.perf_counter_ns()
+        run()
+        times.append(time.perf_counter_ns() - start)
+    return statistics.median(times[LEAST:])
+
+
+def line(result: Result) -> str:
+    if not result.agrees:
+        stage = "loads, but" if result.loads else "DOES NOT LOAD:"
+        return f"{result.name:44} {stage} {result.error}"
+    times = (
+        f"{rows:5} rows {ours / 1e3:10.1f} µs, ONNX Runtime {theirs / 1e3:10.1f} µs, {theirs / ours:6.2f}×"
+        for rows, (ours, theirs) in sorted(result.times.items())
+    )
+    return f"{result.name:44} agrees {';'.join(times)}"
+
+
+def summarise(results: list[Result]) -> list[str]:
+    loads, agrees = (sum(getattr(result, kind) for result in results) for kind in ("loads", "agrees"))
+    lines = [f"{len(results)} models: {loads} load, {agrees} agree with ONNX Runtime {onnxruntime.__version__}"]
+    for kind, group in groups(results).items():
+        for rows in sorted({rows for result in group for rows in result.times}):
+            speeds = [result.speed(rows) for result in group if rows in result.times]
+            lines.append(
+                f"{kind} at {rows} rows: {min(speeds):.2f} times ONNX Runtime's speed at least, "
+                f"{statistics.median(speeds):.2f} at the median, of {len(speeds)}"
+            )
+    return lines
+
+
+def groups(results: list[Result]) -> dict[str, list[Result]]:
+    grouped = {"classical models": [], "networks": []}
+    for result in results:
+        grouped["networks" if result.family in NETWORKS else "classical models"].append(result)
+    return grouped
+
+
+def markdown(results: list[Result]) -> str:
+    lines = [
+        "| Family | Models | Load | Agree | Speed against ONNX Runtime, 1 row | 1,000 rows |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for family in dict.fromkeys(result.family for result in results):
+        group = [result for result in results if result.family == family]
+        cells = [len(group), sum(r.loads for r in group), sum(r.agrees for r in group)]
+        for rows in (1, 1000):
+            speeds = [speed for result in group if (speed := result.speed(rows))]
+            cells.append(f"{statistics.median(speeds):.1f}× ({min(speeds):.1f}×)" if speeds else "")
+        lines.append(f"| {family} | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Exports the zoo's models, and prints what becomes of each: does it load, does it agree with ONNX
+# Runtime, which is faster. Exit code 1 if one does not load or agree.
+#
+#   tests/zoo/run.sh [--only REGEX] [--families NAMES] [--keep] [--seconds S] [--markdown]
+#
+# --keep takes the models that an earlier run exported. Python's packages go to target/zoo-venv,
+# 6 GB of them; ZOO_PYTHON names a Python that has them already. Networks need most of the time.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+unset CARGO_TARGET_DIR
+
+zoo=target/zoo
+generate=()
+compare=()
+keep=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --only | --families) generate+=("$1" "$2") compare+=("$1" "$2") && shift 2 ;;
+    --seconds) compare+=("$1" "$2") && shift 2 ;;
+    --markdown) compare+=("$1") && shift ;;
+    --keep) keep=yes && shift ;;
+    *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2 && exit 64 ;;
+    esac
+done
+
+python=${ZOO_PYTHON:-target/zoo-venv/bin/python}
+if [ -z "${ZOO_PYTHON:-}" ] && ! cmp -s tests/zoo/requirements.txt target/zoo-venv/requirements.txt; then
+    python3 -m venv --clear target/zoo-venv
+    "$python" -m pip install --quiet --disable-pip-version-check -r tests/zoo/requirements.txt
+    cp tests/zoo/requirements.txt target/zoo-venv/
+fi
+
+# ONNX Runtime lowers the case of text in this locale, or fails.
+if ! locale -a 2>/dev/null | grep -qi '^en_US.utf-\?8$'; then
+    command -v localedef >/dev/null && [ -e /usr/share/i18n/locales/en_US ] || {
+        echo "error: there is no locale en_US.UTF-8; on Debian, install the package locales" >&2
+        exit 1
+    }
+    mkdir -p target/zoo-locale
+    localedef --inputfile=en_US --charmap=UTF-8 target/zoo-locale/en_US.UTF-8
+    export LOCPATH=$PWD/target/zoo-locale
+fi
+export LC_ALL=en_US.UTF-8 PYTHONDONTWRITEBYTECODE=1
+
+cargo build --release --workspace --example zoo
+[ -n "$keep" ] && [ -e $zoo/index.json ] ||
+    "$python" tests/zoo/generate.py $zoo ${generate[@]+"${generate[@]}"} >&2
+"$python" tests/zoo/compare.py $zoo target/release/examples/zoo ${compare[@]+"${compare[@]}"}

@@ -86,22 +86,44 @@ pub fn operator<K: Kernel>(node: &NodeProto, inputs: usize, kernel: K) -> Built 
 pub fn variadic<K: Kernel>(node: &NodeProto, kernel: K) -> Built {
     let found = node.output.len();
     node.expect(found <= K::OUTPUTS, || format!("{} outputs, but found {found}", K::OUTPUTS))?;
-    Ok((expand(KernelOp(Arc::new(kernel))), vec![]))
+    // tract leaves out outputs without a name.
+    let outputs = (0..found).filter(|index| !node.output[*index].is_empty()).collect();
+    Ok((expand(KernelOp { kernel: Arc::new(kernel), outputs }), vec![]))
+}
+
+/// Adds a node to a typed model that gives the first `outputs` outputs of `kernel`.
+///
+/// # Errors
+///
+/// Where the kernel does not take such inputs.
+pub fn wire<K: Kernel>(
+    name: &str,
+    model: &mut TypedModel,
+    kernel: K,
+    inputs: &[OutletId],
+    outputs: usize,
+) -> TractResult<TVec<OutletId>> {
+    let outputs = (0..outputs).collect();
+    model.wire_node(name, KernelOp { kernel: Arc::new(kernel), outputs }, inputs)
 }
 
 #[derive(Debug)]
-struct KernelOp<K>(Arc<K>);
+struct KernelOp<K> {
+    kernel: Arc<K>,
+    /// Which of the kernel's outputs the node has.
+    outputs: TVec<usize>,
+}
 
 impl<K> Clone for KernelOp<K> {
     fn clone(&self) -> Self {
-        KernelOp(Arc::clone(&self.0))
+        KernelOp { kernel: Arc::clone(&self.kernel), outputs: self.outputs.clone() }
     }
 }
 
 /// The same weights, not equal ones: comparing these would take as long as a prediction.
 impl<K> PartialEq for KernelOp<K> {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.kernel, &other.kernel) && self.outputs == other.outputs
     }
 }
 
@@ -109,7 +131,15 @@ impl<K> Eq for KernelOp<K> {}
 
 impl<K: Kernel> KernelOp<K> {
     fn checked_outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        self.0.outputs(inputs).with_context(|| K::NAME.to_owned())
+        let facts = self.kernel.outputs(inputs).with_context(|| K::NAME.to_owned())?;
+        self.kept(facts)
+    }
+
+    /// Of what the kernel gives, what the node has.
+    fn kept<T>(&self, all: impl IntoIterator<Item = T>) -> TractResult<TVec<T>> {
+        let mut all: TVec<Option<T>> = all.into_iter().map(Some).collect();
+        let kept = self.outputs.iter().map(|index| all.get_mut(*index).and_then(Option::take));
+        kept.collect::<Option<_>>().with_context(|| format!("{}: expected another output", K::NAME))
     }
 }
 
@@ -119,7 +149,7 @@ impl<K: Kernel> Expansion for KernelOp<K> {
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        Ok(K::OUTPUTS)
+        Ok(self.outputs.len())
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -176,8 +206,8 @@ impl<K: Kernel> EvalOp for KernelOp<K> {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let outputs = self.0.eval(&inputs).with_context(|| K::NAME.to_owned())?;
-        Ok(outputs.into_iter().map(TValue::from).collect())
+        let outputs = self.kernel.eval(&inputs).with_context(|| K::NAME.to_owned())?;
+        self.kept(outputs.into_iter().map(TValue::from))
     }
 }
 
@@ -219,4 +249,15 @@ pub fn matrix(value: &TValue) -> (usize, usize) {
         [rows, columns] => (*rows, *columns),
         shape => (1, shape.iter().product()),
     }
+}
+
+/// An axis of a tensor of this rank, which may be counted from the last.
+///
+/// # Errors
+///
+/// Where it has no such axis.
+pub fn axis(found: i64, rank: usize) -> TractResult<usize> {
+    let from = if found < 0 { rank as i64 } else { 0 };
+    let axis = usize::try_from(found + from).ok().filter(|axis| *axis < rank);
+    axis.with_context(|| format!("expected an axis of {rank}, but found {found}"))
 }

@@ -7,32 +7,55 @@
 //! An operator is a file: a [`kernel::Kernel`], a function that makes one of a node's attributes,
 //! and a line in [`register`].
 
+mod affine_grid;
 mod array_feature_extractor;
+mod attention;
+mod attention_weights;
 mod binarizer;
+mod bit_cast;
 mod category_mapper;
+mod causal_conv_with_state;
+mod center_crop_pad;
+mod col2im;
+mod cross_entropy;
+mod cum_prod;
+mod deform_conv;
+mod det;
 mod feature_vectorizer;
 mod imputer;
 pub mod kernel;
 mod label_encoder;
 mod labels;
 mod linear;
+mod linear_attention;
 mod linear_classifier;
 mod linear_regressor;
 mod lookup;
+mod lp_pool;
 mod mapping;
+mod max_unpool;
 mod normalizer;
 mod one_hot_encoder;
+mod pad;
+mod picked;
 mod post_transform;
+mod reverse_sequence;
+mod roi_align;
 mod scaler;
 mod simd;
 mod svm;
 mod svm_classifier;
 mod svm_regressor;
+mod swiglu;
+mod tensor_scatter;
 mod tree_attributes;
 mod tree_ensemble_classifier;
 mod tree_ensemble_regressor;
 pub mod trees;
+mod unique;
+mod upsample;
 mod vectors;
+mod windows;
 pub mod zip_map;
 
 use tract_onnx::Onnx;
@@ -47,19 +70,40 @@ pub fn onnx() -> Onnx {
 
 /// Adds the operators of this crate, in place of tract's of the same name.
 pub fn register(operators: &mut OnnxOpRegister) {
+    operators.insert("AffineGrid", affine_grid::affine_grid);
     operators.insert("ArrayFeatureExtractor", array_feature_extractor::array_feature_extractor);
+    operators.insert("Attention", attention::attention);
     operators.insert("Binarizer", binarizer::binarizer);
+    operators.insert("BitCast", bit_cast::bit_cast);
     operators.insert("CategoryMapper", category_mapper::category_mapper);
+    operators.insert("CausalConvWithState", causal_conv_with_state::causal_conv_with_state);
+    operators.insert("CenterCropPad", center_crop_pad::center_crop_pad);
+    operators.insert("Col2Im", col2im::col2im);
+    operators.insert("CumProd", cum_prod::cum_prod);
+    operators.insert("DeformConv", deform_conv::deform_conv);
+    operators.insert("Det", det::det);
     operators.insert("FeatureVectorizer", feature_vectorizer::feature_vectorizer);
     operators.insert("Imputer", imputer::imputer);
     operators.insert("LabelEncoder", label_encoder::label_encoder);
+    operators.insert("LinearAttention", linear_attention::linear_attention);
     operators.insert("LinearClassifier", linear_classifier::linear_classifier);
     operators.insert("LinearRegressor", linear_regressor::linear_regressor);
+    operators.insert("LpPool", lp_pool::lp_pool);
+    operators.insert("MaxUnpool", max_unpool::max_unpool);
+    operators.insert("NegativeLogLikelihoodLoss", cross_entropy::negative_log_likelihood_loss);
     operators.insert("Normalizer", normalizer::normalizer);
     operators.insert("OneHotEncoder", one_hot_encoder::one_hot_encoder);
+    operators.insert("Pad", pad::pad);
+    operators.insert("ReverseSequence", reverse_sequence::reverse_sequence);
+    operators.insert("RoiAlign", roi_align::roi_align);
     operators.insert("Scaler", scaler::scaler);
+    operators.insert("SoftmaxCrossEntropyLoss", cross_entropy::softmax_cross_entropy_loss);
     operators.insert("SVMClassifier", svm_classifier::svm_classifier);
     operators.insert("SVMRegressor", svm_regressor::svm_regressor);
+    operators.insert("SwiGLU", swiglu::swiglu);
+    operators.insert("TensorScatter", tensor_scatter::tensor_scatter);
     operators.insert("TreeEnsembleClassifier", tree_ensemble_classifier::tree_ensemble_classifier);
     operators.insert("TreeEnsembleRegressor", tree_ensemble_regressor::tree_ensemble_regressor);
+    operators.insert("Unique", unique::unique);
+    operators.insert("Upsample", upsample::upsample);
 }

@@ -1,0 +1,50 @@
+//! [LpPool](https://onnx.ai/onnx/operators/onnx__LpPool.html): the `p`-norm of what lies below each
+//! window.
+
+use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use crate::windows::Windows;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug)]
+struct LpPool {
+    windows: Windows,
+    p: i32,
+}
+
+pub fn lp_pool(_: &ParsingContext, node: &NodeProto) -> Built {
+    let windows = Windows::new(node, node.get_attr_vec("kernel_shape")?)?;
+    operator(node, 1, LpPool { windows, p: node.get_attr_opt("p")?.unwrap_or(2) })
+}
+
+impl Kernel for LpPool {
+    const NAME: &'static str = "LpPool";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let [batch, channels, lengths @ ..] = inputs[0].shape.as_slice() else {
+            bail!("expected a batch of channels, but found shape {:?}", inputs[0].shape);
+        };
+        let counts = self.windows.counts(lengths)?;
+        let shape = [batch, channels].into_iter().cloned().chain(counts);
+        Ok(tvec!(Fact::new(inputs[0].datum_type, shape)))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let (planes, lengths) = inputs[0].shape().split_at(2);
+        let input = elements::<f32>(&inputs[0])?;
+        let input = input.try_as_plain_ram()?;
+        let windows = self.windows.over(lengths)?;
+        let size: usize = lengths.iter().product();
+        let mut norms = Vec::with_capacity(planes.iter().product::<usize>() * windows.len());
+        for plane in input.as_slice::<f32>()?.chunks_exact(size.max(1)) {
+            norms.extend(windows.iter().map(|window| {
+                let powers = window.taps.iter().map(|(_, at)| plane[*at].abs().powi(self.p));
+                powers.sum::<f32>().powf(1.0 / self.p as f32)
+            }));
+        }
+        let shape: Vec<usize> =
+            planes.iter().copied().chain(self.windows.counts(lengths)?).collect();
+        Ok(tvec!(tensor(&shape, norms)?.cast_to_dt(inputs[0].datum_type())?.into_owned()))
+    }
+}

@@ -168,7 +168,8 @@ fn run(case: &Path, given: usize) -> TractResult<()> {
         let mut proto = proto.clone();
         make_constant(&mut proto, &data, given..inputs.len());
         inputs.truncate(given);
-        let plan = onnx.model_for_proto_model(&proto)?.into_optimized()?.into_runnable()?;
+        let typed = onnx.model_for_proto_model(&proto)?.into_typed()?.into_decluttered()?;
+        let plan = onnx_ml::optimize(typed)?.into_runnable()?;
         let found = plan.run(inputs.into_iter().map(TValue::from).collect())?;
         let expected = tensors(&data, "output")?;
         let (count, expected_count) = (found.len(), expected.len());

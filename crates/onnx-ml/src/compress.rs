@@ -65,6 +65,10 @@ impl Op for Compress {
         "Compress".into()
     }
 
+    fn mints_runtime_symbols(&self) -> bool {
+        true
+    }
+
     op_as_typed_op!();
 }
 

@@ -107,6 +107,11 @@ pub fn wire<K: Kernel>(
     model.wire_node(name, KernelOp { kernel: Arc::new(kernel), outputs }, inputs)
 }
 
+/// The operator as part of a typed model.
+pub fn kernel_op<K: Kernel>(kernel: K) -> impl Into<Box<dyn TypedOp>> {
+    KernelOp { kernel: Arc::new(kernel), outputs: (0..K::OUTPUTS).collect() }
+}
+
 #[derive(Debug)]
 struct KernelOp<K> {
     kernel: Arc<K>,

@@ -5,6 +5,7 @@ use crate::kernel::{self, Built};
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::array::{Pad as Filled, PadMode, Slice, TypedConcat};
+use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Clone)]
@@ -150,7 +151,19 @@ impl Expansion for Pad {
                 );
             }
         }
-        model.wire_node(prefix, Filled { mode, pads: fill }, &[wire])
+        if model.outlet_fact(wire)?.datum_type != bool::datum_type() {
+            return model.wire_node(prefix, Filled { mode, pads: fill }, &[wire]);
+        }
+        let mode = match mode {
+            PadMode::Constant(value) => {
+                PadMode::Constant(value.cast_to::<u8>()?.into_owned().into_arc_tensor())
+            }
+            mode => mode,
+        };
+        let bytes = model.wire_node(format!("{prefix}.bytes"), cast(u8::datum_type()), &[wire])?;
+        let filled = Filled { mode, pads: fill };
+        let filled = model.wire_node(format!("{prefix}.filled"), filled, &bytes)?;
+        model.wire_node(prefix, cast(bool::datum_type()), &filled)
     }
 }
 

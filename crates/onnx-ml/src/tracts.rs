@@ -1,8 +1,9 @@
 //! tract's own operators, for those of this crate that only correct or complete them.
 
 use std::sync::LazyLock;
+use tract_onnx::Onnx;
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
-use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::{ModelProto, NodeProto};
 use tract_onnx::tract_hir::internal::*;
 
 static OPERATORS: LazyLock<OnnxOpRegister> = LazyLock::new(|| tract_onnx::onnx().op_register);
@@ -34,4 +35,21 @@ pub fn expansion(
     let (operator, _) = operator(name, context, node)?;
     let expansion = operator.as_op().downcast_ref::<Box<dyn Expansion>>();
     expansion.cloned().with_context(|| format!("expected {name} to be made of other operators"))
+}
+
+/// As [`expansion`], for one that asks nothing of the model around its node.
+///
+/// # Errors
+///
+/// As [`expansion`].
+pub fn expansion_alone(name: &str, node: &NodeProto) -> TractResult<Box<dyn Expansion>> {
+    let context = ParsingContext {
+        onnx_operator_set_version: 0,
+        framework: &Onnx::default(),
+        model: &ModelProto::default(),
+        parent_graphs: vec![],
+        model_dir: None,
+        template: InferenceModel::default(),
+    };
+    expansion(name, &context, node)
 }

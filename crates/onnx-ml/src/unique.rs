@@ -72,6 +72,10 @@ impl Op for Unique {
         "Unique".into()
     }
 
+    fn mints_runtime_symbols(&self) -> bool {
+        true
+    }
+
     op_as_typed_op!();
 }
 

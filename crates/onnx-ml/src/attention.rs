@@ -6,6 +6,7 @@
 
 use crate::attention_weights::{AttentionWeights, Shown};
 use crate::kernel::{self, Built};
+use crate::tracts;
 use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::array::TypedConcat;
@@ -15,6 +16,8 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Clone)]
 struct Attention {
+    /// tract's operator, for nodes that want nothing else.
+    plain: Option<Box<dyn Expansion>>,
     /// Of queries and of keys, where heads lie side by side in a dimension.
     heads: Option<[usize; 2]>,
     weights: AttentionWeights,
@@ -26,7 +29,7 @@ struct Attention {
     wanted: Vec<usize>,
 }
 
-pub fn attention(_: &ParsingContext, node: &NodeProto) -> Built {
+pub fn attention(context: &ParsingContext, node: &NodeProto) -> Built {
     let inputs: Vec<Option<usize>> = optional_inputs(node).take(7).collect();
     node.expect(inputs[..3].iter().all(Option::is_some), "queries, keys and values")?;
     let past = match (inputs[4], inputs[5]) {
@@ -66,7 +69,15 @@ pub fn attention(_: &ParsingContext, node: &NodeProto) -> Built {
         lengths: None,
         shown: wanted.contains(&3).then_some(shown),
     };
+    let plain = weights.softcap == 0.0
+        && weights.shown.is_none()
+        && weights.left.or(weights.right).is_none()
+        && inputs[3].or(inputs[6]).is_none();
     let attention = Attention {
+        plain: match plain {
+            true => Some(tracts::expansion("Attention", context, node)?),
+            false => None,
+        },
         heads,
         weights,
         scale: node.get_attr_opt("scale")?,
@@ -110,6 +121,15 @@ impl Expansion for Attention {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
+        if let Some(plain) = &self.plain {
+            let steps = |input: usize| {
+                let shape = &model.outlet_fact(inputs[input])?.shape;
+                TractResult::Ok(shape[shape.rank().saturating_sub(2)].clone())
+            };
+            if !self.weights.causal || self.past.is_none() && steps(0)? == steps(1)? {
+                return plain.wire(prefix, model, inputs);
+            }
+        }
         let mut wiring = Wiring { prefix, model };
         let datum_type = wiring.fact(inputs[0])?.datum_type;
         let packed = wiring.fact(inputs[0])?.rank() == 3;

@@ -4,7 +4,11 @@
 //! A query that may see no key has no weights, so its output is zero and not NaN.
 
 use crate::kernel::{Fact, Kernel, elements, tensor};
+use crate::simd::{Vectorized, exp, vectorized};
 use tract_onnx::tract_hir::internal::*;
+
+/// Sums and largest elements are of so many at once.
+const LANES: usize = 16;
 
 #[derive(Debug, Clone)]
 pub struct AttentionWeights {
@@ -114,12 +118,35 @@ impl AttentionWeights {
         if bias.iter().all(|bias| *bias == f32::NEG_INFINITY) {
             line.fill(0.0);
         } else {
-            let largest = line.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            line.iter_mut().for_each(|product| *product = (*product - largest).exp());
-            let sum: f32 = line.iter().sum();
-            line.iter_mut().for_each(|weight| *weight /= sum);
+            vectorized(Softmax(line));
         }
         show(Shown::Weights, line);
+    }
+}
+
+struct Softmax<'a>(&'a mut [f32]);
+
+impl Vectorized for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (chunks, rest) = self.0.as_chunks::<LANES>();
+        let mut largest = [f32::NEG_INFINITY; LANES];
+        for chunk in chunks.iter().map(<[f32; LANES]>::as_slice).chain([rest]) {
+            for (largest, x) in largest.iter_mut().zip(chunk) {
+                *largest = if *x > *largest { *x } else { *largest };
+            }
+        }
+        let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        self.0.iter_mut().for_each(|x| *x = exp(*x - largest));
+        let (chunks, rest) = self.0.as_chunks::<LANES>();
+        let mut sums = [0.0; LANES];
+        for chunk in chunks.iter().map(<[f32; LANES]>::as_slice).chain([rest]) {
+            sums.iter_mut().zip(chunk).for_each(|(sum, x)| *sum += x);
+        }
+        let sum: f32 = sums.into_iter().sum();
+        self.0.iter_mut().for_each(|x| *x /= sum);
     }
 }
 

@@ -1,7 +1,7 @@
 //! [BatchNormalization](https://onnx.ai/onnx/operators/onnx__BatchNormalization.html): tract's, and
 //! the training mode, where mean and variance are the batch's.
 
-use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use crate::kernel::{Built, Fact, Kernel, elements, operator, slices, tensor};
 use crate::tracts;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -48,10 +48,7 @@ impl Kernel for BatchNormalization {
         let values = output_plain.as_slice_mut::<f64>()?;
         let parameters =
             inputs[1..].iter().map(elements::<f64>).collect::<TractResult<Vec<_>>>()?;
-        let parameters = parameters
-            .iter()
-            .map(|tensor| Ok(tensor.try_as_plain_ram()?.as_slice::<f64>()?))
-            .collect::<TractResult<Vec<&[f64]>>>()?;
+        let parameters = slices::<f64>(&parameters)?;
         let [scale, bias, mean, variance] = parameters[..] else {
             bail!("expected four parameters, but found {}", parameters.len());
         };

@@ -2,7 +2,7 @@
 //! channel of `[N, C, L]` convolved with its own `k` weights, over what came before; the last
 //! `k - 1` elements are handed on as the next call's past.
 
-use crate::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
+use crate::kernel::{Built, Fact, Kernel, elements, slices, tensor, variadic};
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -52,10 +52,7 @@ impl Kernel for CausalConvWithState {
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let floats = inputs.iter().map(elements::<f32>).collect::<TractResult<Vec<_>>>()?;
-        let floats = floats
-            .iter()
-            .map(|tensor| Ok(tensor.try_as_plain_ram()?.as_slice::<f32>()?))
-            .collect::<TractResult<Vec<&[f32]>>>()?;
+        let floats = slices::<f32>(&floats)?;
         let (batch, channels, length) = match inputs[0].shape() {
             [batch, channels, length] => (*batch, *channels, *length),
             shape => bail!("expected three dimensions, but found {shape:?}"),

@@ -1,7 +1,7 @@
 //! [DeformConv](https://onnx.ai/onnx/operators/onnx__DeformConv.html): a convolution over images
 //! whose kernel's elements are each shifted by an offset of their own, to between pixels too.
 
-use crate::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
+use crate::kernel::{Built, Fact, Kernel, elements, slices, tensor, variadic};
 use crate::windows::Windows;
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
@@ -65,10 +65,7 @@ impl Kernel for DeformConv {
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let floats = inputs.iter().map(elements::<f32>).collect::<TractResult<Vec<_>>>()?;
-        let floats = floats
-            .iter()
-            .map(|tensor| Ok(tensor.try_as_plain_ram()?.as_slice::<f32>()?))
-            .collect::<TractResult<Vec<&[f32]>>>()?;
+        let floats = slices::<f32>(&floats)?;
         let (batch, channels) = (inputs[0].shape()[0], inputs[0].shape()[1]);
         let (filters, depth) = (inputs[1].shape()[0], inputs[1].shape()[1]);
         let sampling = Sampling {

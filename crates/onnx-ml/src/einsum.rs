@@ -15,6 +15,7 @@ struct Einsum {
 
 pub fn einsum(_: &ParsingContext, node: &NodeProto) -> Built {
     let equation: String = node.get_attr("equation")?;
+    node.expect_attr("equation", !equation.contains('*'), "letters and ellipses")?;
     let equation = equation.replace(' ', "").replace("...", "*");
     let (inputs, output) = match equation.split_once("->") {
         Some((inputs, output)) => (inputs, Some(output.to_owned())),
@@ -23,6 +24,7 @@ pub fn einsum(_: &ParsingContext, node: &NodeProto) -> Built {
     let inputs: Vec<String> = inputs.split(',').map(str::to_owned).collect();
     for term in inputs.iter().chain(&output) {
         let letters = term.chars().all(|letter| letter.is_ascii_alphabetic() || letter == '*');
+        let letters = letters && term.matches('*').count() <= 1;
         node.expect_attr("equation", letters, "letters and ellipses")?;
     }
     let (expected, found) = (inputs.len(), node.input.len());

@@ -137,6 +137,10 @@ impl<K> Eq for KernelOp<K> {}
 impl<K: Kernel> KernelOp<K> {
     fn checked_outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let facts = self.kernel.outputs(inputs).with_context(|| K::NAME.to_owned())?;
+        facts
+            .iter()
+            .try_for_each(|fact| bounded(&fact.shape))
+            .with_context(|| K::NAME.to_owned())?;
         self.kept(facts)
     }
 
@@ -243,6 +247,11 @@ pub fn elements<T: Datum>(value: &TValue) -> TractResult<Cow<'_, Tensor>> {
     value.cast_to::<T>()
 }
 
+/// The elements of each tensor, which are of type `T`.
+pub fn slices<'a, T: Datum>(tensors: &'a [Cow<'_, Tensor>]) -> TractResult<Vec<&'a [T]>> {
+    tensors.iter().map(|tensor| tensor.try_as_plain_ram()?.as_slice::<T>()).collect()
+}
+
 /// A tensor of these elements.
 pub fn tensor<T: Datum>(shape: &[usize], elements: Vec<T>) -> TractResult<Tensor> {
     Ok(tract_ndarray::ArrayD::from_shape_vec(shape, elements)?.into_tensor())
@@ -254,6 +263,23 @@ pub fn matrix(value: &TValue) -> (usize, usize) {
         [rows, columns] => (*rows, *columns),
         shape => (1, shape.iter().product()),
     }
+}
+
+/// A model that asks for more elements than this in a row of its batch is refused: 4 GB of floats.
+const MOST_ELEMENTS: i64 = 1 << 30;
+
+/// # Errors
+///
+/// Where a shape that follows from a model's constants is none, or of too many elements.
+pub fn bounded(shape: &[TDim]) -> TractResult<()> {
+    let mut known = shape.iter().filter_map(|length| length.as_i64());
+    let elements = known.try_fold(1_i64, |product, length| match length {
+        0.. => product.checked_mul(length.max(1)),
+        _ => None,
+    });
+    let fits = elements.is_some_and(|elements| elements <= MOST_ELEMENTS);
+    ensure!(fits, "expected a shape of at most {MOST_ELEMENTS} elements, but found {shape:?}");
+    Ok(())
 }
 
 /// An axis of a tensor of this rank, which may be counted from the last.

@@ -1,7 +1,7 @@
 //! [LinearAttention](https://onnx.ai/onnx/operators/onnx__LinearAttention.html): a state per head,
 //! `[d_k, d_v]`, that decays and takes up a key and a value with each step, read out by the query.
 
-use crate::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
+use crate::kernel::{Built, Fact, Kernel, elements, slices, tensor, variadic};
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -85,10 +85,7 @@ impl Kernel for LinearAttention {
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let floats = inputs.iter().map(elements::<f32>).collect::<TractResult<Vec<_>>>()?;
-        let floats = floats
-            .iter()
-            .map(|tensor| Ok(tensor.try_as_plain_ram()?.as_slice::<f32>()?))
-            .collect::<TractResult<Vec<&[f32]>>>()?;
+        let floats = slices::<f32>(&floats)?;
         let width = |index: usize| inputs[index].shape()[2];
         let (batch, steps) = (inputs[0].shape()[0], inputs[0].shape()[1]);
         let (key, value) = (width(1) / self.heads, width(2) / self.heads);

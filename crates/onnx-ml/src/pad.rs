@@ -63,6 +63,11 @@ impl Pad {
             None => Ok((0..rank).collect()),
         };
         let axes: Vec<usize> = axes?;
+        let most = i64::from(i32::MAX);
+        ensure!(
+            pads.iter().all(|pad| (-most..=most).contains(pad)),
+            "expected fewer, but found {pads:?}"
+        );
         let (expected, found) = (2 * axes.len(), pads.len());
         ensure!(expected == found, "expected {expected} pads, but found {found}");
         let mut sides = vec![(0, 0); rank];
@@ -151,6 +156,10 @@ impl Expansion for Pad {
                 );
             }
         }
+        let lengths = model.outlet_fact(wire)?.shape.iter().zip(&fill);
+        let shape: Vec<TDim> =
+            lengths.map(|(length, fill)| length.clone() + fill.0 + fill.1).collect();
+        kernel::bounded(&shape)?;
         if model.outlet_fact(wire)?.datum_type != bool::datum_type() {
             return model.wire_node(prefix, Filled { mode, pads: fill }, &[wire]);
         }
@@ -176,7 +185,9 @@ fn wrap(
 ) -> TractResult<TVec<OutletId>> {
     let mut wire = outlet;
     for (axis, (before, after)) in fill.iter().enumerate().filter(|(_, fill)| **fill != (0, 0)) {
-        let length = model.outlet_fact(wire)?.shape[axis].to_usize()?;
+        let shape = &model.outlet_fact(wire)?.shape;
+        let length = shape[axis].to_usize().context("expected a known length to repeat")?;
+        kernel::bounded(&[(length + before + after).to_dim()])?;
         ensure!(length > 0, "expected elements to repeat, but found none");
         let mut part = |name: &str, from: usize, to: usize| {
             let name = format!("{prefix}.{name}.{axis}");

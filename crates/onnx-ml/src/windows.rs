@@ -4,6 +4,12 @@
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+/// Of a kernel, its steps and its padding, along an axis.
+const LONGEST: usize = 1 << 20;
+
+/// Elements of the kernel below all windows, which [`Windows::over`] lists: 1 GB.
+const MOST_TAPS: usize = 1 << 26;
+
 #[derive(Debug, Clone)]
 pub struct Windows {
     kernel: Vec<usize>,
@@ -60,7 +66,12 @@ impl Windows {
             kernel,
         };
         let mut lengths = windows.kernel.iter().chain(&windows.strides).chain(&windows.dilations);
-        ensure!(lengths.all(|length| *length > 0), "expected lengths above 0 in {windows:?}");
+        let fits = lengths.all(|length| (1..=LONGEST).contains(length));
+        ensure!(fits, "expected lengths from 1 to {LONGEST}, but found {windows:?}");
+        if let Padding::Explicit(pads) = &windows.padding {
+            let fits = pads.iter().all(|pad| *pad <= LONGEST);
+            ensure!(fits, "expected at most {LONGEST} elements of padding, but found {pads:?}");
+        }
         Ok(windows)
     }
 
@@ -72,7 +83,17 @@ impl Windows {
     pub fn counts<D: DimLike>(&self, lengths: &[D]) -> TractResult<TVec<D>> {
         let (expected, found) = (self.kernel.len(), lengths.len());
         ensure!(expected == found, "expected {expected} spatial dimensions, but found {found}");
-        (0..found).map(|axis| self.count(axis, &lengths[axis])).collect()
+        let counts = (0..found).map(|axis| self.count(axis, &lengths[axis]));
+        let counts = counts.collect::<TractResult<TVec<D>>>()?;
+        let known = counts.iter().filter_map(|count| count.as_usize());
+        let taps = known.chain(self.kernel.iter().copied());
+        let fits = taps.fold(1, usize::saturating_mul) <= MOST_TAPS;
+        ensure!(
+            fits,
+            "expected fewer or smaller windows, but found {counts:?} of {:?}",
+            self.kernel
+        );
+        Ok(counts)
     }
 
     fn count<D: DimLike>(&self, axis: usize, length: &D) -> TractResult<D> {
@@ -83,11 +104,9 @@ impl Windows {
         let (before, after) = (pads[axis], pads[axis + self.kernel.len()]);
         let room = length.clone() + before + after;
         let extent = self.extent(axis);
-        if let Some(room) = room.as_i64() {
-            ensure!(
-                room >= extent as i64,
-                "expected {extent} elements or more, but found {length:?}"
-            );
+        if let Some(found) = room.as_i64() {
+            let fits = found >= extent as i64;
+            ensure!(fits, "expected {extent} elements or more, but found {found}");
         }
         let room = room - extent;
         if !self.ceil {

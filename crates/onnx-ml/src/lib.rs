@@ -51,6 +51,7 @@ mod pad;
 mod picked;
 mod pool;
 mod post_transform;
+mod q_linear_mat_mul;
 mod quantize_linear;
 mod reduce;
 mod resize;
@@ -128,6 +129,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("Normalizer", normalizer::normalizer);
     operators.insert("OneHotEncoder", one_hot_encoder::one_hot_encoder);
     operators.insert("Pad", pad::pad);
+    operators.insert("QLinearMatMul", q_linear_mat_mul::q_linear_mat_mul);
     operators.insert("QuantizeLinear", quantize_linear::quantize_linear);
     operators.insert("ReduceLogSumExp", reduce::reduce_log_sum_exp);
     operators.insert("ReduceMax", reduce::reduce_extreme);

@@ -38,8 +38,8 @@ impl ConvTranspose {
         Ok(numbers)
     }
 
-    /// The output's spatial dimensions for those of an input.
-    fn lengths(&self, input: &[TDim]) -> TractResult<Vec<TDim>> {
+    /// The output's spatial dimensions for those of an input and a kernel.
+    fn lengths(&self, input: &[TDim], kernel: &[TDim]) -> TractResult<Vec<TDim>> {
         let axes = input.len();
         Ok(match &self.output {
             Some(lengths) => {
@@ -54,22 +54,33 @@ impl ConvTranspose {
             }
             None => {
                 let strides = self.numbers("strides", axes, 1)?;
-                input.iter().zip(strides).map(|(length, stride)| length.clone() * stride).collect()
+                let added = self.numbers("output_padding", axes, 0)?;
+                // A kernel shorter than its steps leaves the end out, as in ONNX Runtime.
+                let lengths = (0..axes).map(|axis| {
+                    let last = self.extent(axis, kernel)? + added[axis];
+                    let lacking = (strides[axis] - last).max(0);
+                    Ok(input[axis].clone() * strides[axis] - lacking)
+                });
+                lengths.collect::<TractResult<_>>()?
             }
         })
+    }
+
+    /// From a kernel's first element to its last.
+    fn extent(&self, axis: usize, kernel: &[TDim]) -> TractResult<i64> {
+        let dilation = self.numbers("dilations", kernel.len(), 1)?[axis];
+        Ok((kernel[axis].to_i64()? - 1) * dilation + 1)
     }
 
     /// The node with its padding told.
     fn padded(&self, input: &[TDim], kernel: &[TDim]) -> TractResult<NodeProto> {
         let axes = input.len();
         let strides = self.numbers("strides", axes, 1)?;
-        let dilations = self.numbers("dilations", axes, 1)?;
         let mut added = self.numbers("output_padding", axes, 0)?;
         let mut pads = vec![0; 2 * axes];
-        for (axis, length) in self.lengths(input)?.into_iter().enumerate() {
+        for (axis, length) in self.lengths(input, kernel)?.into_iter().enumerate() {
             let last = (input[axis].clone() - 1) * strides[axis];
-            let extent = (kernel[axis].to_i64()? - 1) * dilations[axis] + 1;
-            let total = last + extent + added[axis] - length;
+            let total = last + self.extent(axis, kernel)? + added[axis] - length;
             let total = total.to_i64().context("expected known spatial dimensions")?;
             added[axis] -= total.min(0);
             let (less, more) = (total.max(0) / 2, total.max(0) - total.max(0) / 2);
@@ -104,7 +115,7 @@ impl Expansion for ConvTranspose {
         solver.given_2(&inputs[0].shape, &inputs[1].shape, move |solver, input, weights| {
             ensure!(input.len() > 2, "expected a batch of channels, but found {input:?}");
             let mut shape = tvec![input[0].clone(), weights[1].clone() * self.groups];
-            shape.extend(self.lengths(&input[2..])?);
+            shape.extend(self.lengths(&input[2..], &weights[2..])?);
             solver.equals(&outputs[0].shape, shape)
         })
     }

@@ -52,21 +52,23 @@ impl Einsum {
             term.replacen('*', &spare[longest - count..].iter().collect::<String>(), 1)
         };
         let inputs = self.inputs.iter().zip(&implied).map(|(term, count)| expand(term, *count));
-        let inputs = inputs.collect::<Vec<_>>().join(",");
+        let inputs: Vec<String> = inputs.collect();
+        let letters = inputs.concat();
         let output = match &self.output {
             Some(output) => expand(output, longest),
             None => {
-                let once = |letter: &char| inputs.matches(*letter).count() == 1;
-                let mut letters: Vec<char> = inputs
-                    .chars()
-                    .filter(|letter| *letter != ',' && !spare.contains(letter))
-                    .collect();
-                letters.retain(once);
-                letters.sort_unstable();
-                spare.iter().chain(&letters).collect()
+                let once = |letter: &char| letters.matches(*letter).count() == 1;
+                let single = letters.chars().filter(|letter| !spare.contains(letter));
+                let mut single: Vec<char> = single.filter(once).collect();
+                single.sort_unstable();
+                spare.iter().chain(&single).collect()
             }
         };
-        format!("{inputs}->{output}").parse()
+        for letter in output.chars() {
+            let found = letters.contains(letter) && output.matches(letter).count() == 1;
+            ensure!(found, "expected an output of letters of the inputs, but found {output}");
+        }
+        AxesMapping::from_strs(&inputs, &[output])
     }
 }
 

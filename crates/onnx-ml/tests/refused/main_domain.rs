@@ -53,9 +53,12 @@ fn indices() {
 
 #[test]
 fn equations() {
-    for (equation, expected) in
-        [("ab,b->a", "expected an input like b"), ("a*,b->a", "letters"), ("ab->a", "1 inputs")]
-    {
+    for (equation, expected) in [
+        ("ab,b->a", "expected an input like b"),
+        ("a*,b->a", "letters"),
+        ("ab->a", "1 inputs"),
+        ("ab,bc->ad", "letters of the inputs"),
+    ] {
         let inputs = [tensor2(&[[1_f32]]), tensor2(&[[1_f32]])];
         expect_error(answer("Einsum", 1, &inputs, vec![string("equation", equation)]), expected);
     }

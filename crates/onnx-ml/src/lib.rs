@@ -1,4 +1,5 @@
-//! ONNX models of classical machine learning (the `ai.onnx.ml` domain) for tract.
+//! ONNX models of classical machine learning (the `ai.onnx.ml` domain) for tract, and what tract
+//! lacks of ONNX's main domain.
 //!
 //! [`onnx`] is tract's ONNX front end with the operators of this crate, which add to tract's and
 //! replace those that answer wrongly; [`zip_map::lower`] takes what tract has no type for out of a

@@ -61,6 +61,7 @@ impl Kernel for LinearAttention {
         let (_, key_steps, keys) = shape(1)?;
         let (_, value_steps, values) = shape(2)?;
         let (key, value) = (keys / self.heads, values / self.heads);
+        ensure!(key > 0 && value > 0, "expected keys and values, but found none");
         let fits = width == key * self.query_heads
             && keys == key * self.heads
             && values == value * self.heads
@@ -96,44 +97,27 @@ impl Kernel for LinearAttention {
             None => vec![0.0; batch * self.heads * key * value],
         };
         let mut output = vec![0.0; batch * steps * self.query_heads * value];
-        for (index, state) in states.chunks_exact_mut((key * value).max(1)).enumerate() {
+        for (index, elements) in states.chunks_exact_mut((key * value).max(1)).enumerate() {
             let (row, head) = (index / self.heads, index % self.heads);
-            for step in 0..steps {
-                let place = row * steps + step;
-                // One column for all heads is one for each.
-                let part = |input: usize, size: usize| {
-                    let width = width(input);
-                    let start = if width == size { 0 } else { head * size };
-                    &floats[input][place * width..][start..start + size]
+            let mut state = State { elements, value };
+            for step in row * steps..(row + 1) * steps {
+                // What a head has of an input; one column for all heads is one for each.
+                let of_head = |input: usize| {
+                    let (line, heads) = (&floats[input][step * width(input)..], self.heads);
+                    match width(input) {
+                        1 => &line[..1],
+                        width => &line[head * (width / heads)..][..width / heads],
+                    }
                 };
                 if let Some(decay) = self.decay {
-                    let size = width(decay) / self.heads;
-                    let decay = &floats[decay][(place * self.heads + head) * size..][..size];
-                    for (row, decay) in state.chunks_exact_mut(value).zip(decay.iter().cycle()) {
-                        row.iter_mut().for_each(|element| *element *= decay.exp());
-                    }
+                    state.decay(of_head(decay));
                 }
-                let keys = &floats[1][(place * self.heads + head) * key..][..key];
-                let mut values = floats[2][(place * self.heads + head) * value..][..value].to_vec();
-                if self.delta {
-                    for (row, key) in state.chunks_exact(value).zip(keys) {
-                        values.iter_mut().zip(row).for_each(|(value, known)| *value -= key * known);
-                    }
-                }
-                let beta = self.beta.map_or(1.0, |beta| part(beta, 1)[0]);
-                for (row, key) in state.chunks_exact_mut(value).zip(keys) {
-                    row.iter_mut()
-                        .zip(&values)
-                        .for_each(|(state, value)| *state += beta * key * value);
-                }
+                let beta = self.beta.map_or(1.0, |beta| of_head(beta)[0]);
+                state.take_up(of_head(1), of_head(2), beta, self.delta);
                 for query_head in head * group..(head + 1) * group {
-                    let place = place * self.query_heads + query_head;
-                    let output = &mut output[place * value..][..value];
+                    let place = step * self.query_heads + query_head;
                     let queries = &floats[0][place * key..][..key];
-                    for (row, query) in state.chunks_exact(value).zip(queries) {
-                        let query = query * scale;
-                        output.iter_mut().zip(row).for_each(|(sum, state)| *sum += query * state);
-                    }
+                    state.read(queries, scale, &mut output[place * value..][..value]);
                 }
             }
         }
@@ -145,5 +129,42 @@ impl Kernel for LinearAttention {
             output.cast_to_dt(datum_type)?.into_owned(),
             states.cast_to_dt(state_type)?.into_owned()
         ))
+    }
+}
+
+/// A head's `[d_k, d_v]`.
+struct State<'a> {
+    elements: &'a mut [f32],
+    value: usize,
+}
+
+impl State<'_> {
+    /// One logarithm for each row, or one for all.
+    fn decay(&mut self, logarithms: &[f32]) {
+        let rows = self.elements.chunks_exact_mut(self.value);
+        for (row, logarithm) in rows.zip(logarithms.iter().cycle()) {
+            let factor = logarithm.exp();
+            row.iter_mut().for_each(|element| *element *= factor);
+        }
+    }
+
+    fn take_up(&mut self, keys: &[f32], values: &[f32], beta: f32, delta: bool) {
+        let mut values = values.to_vec();
+        if delta {
+            for (row, key) in self.elements.chunks_exact(self.value).zip(keys) {
+                values.iter_mut().zip(row).for_each(|(value, known)| *value -= key * known);
+            }
+        }
+        for (row, key) in self.elements.chunks_exact_mut(self.value).zip(keys) {
+            let key = beta * key;
+            row.iter_mut().zip(&values).for_each(|(element, value)| *element += key * value);
+        }
+    }
+
+    fn read(&self, queries: &[f32], scale: f32, output: &mut [f32]) {
+        for (row, query) in self.elements.chunks_exact(self.value).zip(queries) {
+            let query = query * scale;
+            output.iter_mut().zip(row).for_each(|(sum, element)| *sum += query * element);
+        }
     }
 }

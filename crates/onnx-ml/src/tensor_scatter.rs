@@ -50,6 +50,7 @@ impl Kernel for TensorScatter {
         };
         let axis = axis(self.axis, shape.len())?;
         let (length, steps) = (shape[axis], inputs[1].shape()[axis]);
+        ensure!(length > 0 || steps == 0, "expected a cache of a step or more, but found none");
         let outer: usize = shape[1..axis].iter().product();
         let inner: usize = shape[axis + 1..].iter().product();
         let cached = inputs[0].len();

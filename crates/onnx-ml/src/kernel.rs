@@ -86,27 +86,49 @@ pub fn operator<K: Kernel>(node: &NodeProto, inputs: usize, kernel: K) -> Built 
 pub fn variadic<K: Kernel>(node: &NodeProto, kernel: K) -> Built {
     let found = node.output.len();
     node.expect(found <= K::OUTPUTS, || format!("{} outputs, but found {found}", K::OUTPUTS))?;
-    Ok((expand(KernelOp(Arc::new(kernel))), vec![]))
+    // tract leaves out outputs without a name.
+    let outputs = (0..found).filter(|index| !node.output[*index].is_empty()).collect();
+    Ok((expand(KernelOp { kernel: Arc::new(kernel), outputs }), vec![]))
+}
+
+/// Adds a node to a typed model that gives the first `outputs` outputs of `kernel`.
+///
+/// # Errors
+///
+/// Where the kernel does not take such inputs.
+pub fn wire<K: Kernel>(
+    name: &str,
+    model: &mut TypedModel,
+    kernel: K,
+    inputs: &[OutletId],
+    outputs: usize,
+) -> TractResult<TVec<OutletId>> {
+    let outputs = (0..outputs).collect();
+    model.wire_node(name, KernelOp { kernel: Arc::new(kernel), outputs }, inputs)
 }
 
 /// The operator as part of a typed model.
 pub fn kernel_op<K: Kernel>(kernel: K) -> impl Into<Box<dyn TypedOp>> {
-    KernelOp(Arc::new(kernel))
+    KernelOp { kernel: Arc::new(kernel), outputs: (0..K::OUTPUTS).collect() }
 }
 
 #[derive(Debug)]
-struct KernelOp<K>(Arc<K>);
+struct KernelOp<K> {
+    kernel: Arc<K>,
+    /// Which of the kernel's outputs the node has.
+    outputs: TVec<usize>,
+}
 
 impl<K> Clone for KernelOp<K> {
     fn clone(&self) -> Self {
-        KernelOp(Arc::clone(&self.0))
+        KernelOp { kernel: Arc::clone(&self.kernel), outputs: self.outputs.clone() }
     }
 }
 
 /// The same weights, not equal ones: comparing these would take as long as a prediction.
 impl<K> PartialEq for KernelOp<K> {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.kernel, &other.kernel) && self.outputs == other.outputs
     }
 }
 
@@ -114,7 +136,19 @@ impl<K> Eq for KernelOp<K> {}
 
 impl<K: Kernel> KernelOp<K> {
     fn checked_outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        self.0.outputs(inputs).with_context(|| K::NAME.to_owned())
+        let facts = self.kernel.outputs(inputs).with_context(|| K::NAME.to_owned())?;
+        facts
+            .iter()
+            .try_for_each(|fact| bounded(&fact.shape))
+            .with_context(|| K::NAME.to_owned())?;
+        self.kept(facts)
+    }
+
+    /// Of what the kernel gives, what the node has.
+    fn kept<T>(&self, all: impl IntoIterator<Item = T>) -> TractResult<TVec<T>> {
+        let mut all: TVec<Option<T>> = all.into_iter().map(Some).collect();
+        let kept = self.outputs.iter().map(|index| all.get_mut(*index).and_then(Option::take));
+        kept.collect::<Option<_>>().with_context(|| format!("{}: expected another output", K::NAME))
     }
 }
 
@@ -124,7 +158,7 @@ impl<K: Kernel> Expansion for KernelOp<K> {
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        Ok(K::OUTPUTS)
+        Ok(self.outputs.len())
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -181,8 +215,8 @@ impl<K: Kernel> EvalOp for KernelOp<K> {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let outputs = self.0.eval(&inputs).with_context(|| K::NAME.to_owned())?;
-        Ok(outputs.into_iter().map(TValue::from).collect())
+        let outputs = self.kernel.eval(&inputs).with_context(|| K::NAME.to_owned())?;
+        self.kept(outputs.into_iter().map(TValue::from))
     }
 }
 
@@ -213,6 +247,11 @@ pub fn elements<T: Datum>(value: &TValue) -> TractResult<Cow<'_, Tensor>> {
     value.cast_to::<T>()
 }
 
+/// The elements of each tensor, which are of type `T`.
+pub fn slices<'a, T: Datum>(tensors: &'a [Cow<'_, Tensor>]) -> TractResult<Vec<&'a [T]>> {
+    tensors.iter().map(|tensor| tensor.try_as_plain_ram()?.as_slice::<T>()).collect()
+}
+
 /// A tensor of these elements.
 pub fn tensor<T: Datum>(shape: &[usize], elements: Vec<T>) -> TractResult<Tensor> {
     Ok(tract_ndarray::ArrayD::from_shape_vec(shape, elements)?.into_tensor())
@@ -224,4 +263,32 @@ pub fn matrix(value: &TValue) -> (usize, usize) {
         [rows, columns] => (*rows, *columns),
         shape => (1, shape.iter().product()),
     }
+}
+
+/// A model that asks for more elements than this in a row of its batch is refused: 4 GB of floats.
+const MOST_ELEMENTS: i64 = 1 << 30;
+
+/// # Errors
+///
+/// Where a shape that follows from a model's constants is none, or of too many elements.
+pub fn bounded(shape: &[TDim]) -> TractResult<()> {
+    let mut known = shape.iter().filter_map(|length| length.as_i64());
+    let elements = known.try_fold(1_i64, |product, length| match length {
+        0.. => product.checked_mul(length.max(1)),
+        _ => None,
+    });
+    let fits = elements.is_some_and(|elements| elements <= MOST_ELEMENTS);
+    ensure!(fits, "expected a shape of at most {MOST_ELEMENTS} elements, but found {shape:?}");
+    Ok(())
+}
+
+/// An axis of a tensor of this rank, which may be counted from the last.
+///
+/// # Errors
+///
+/// Where it has no such axis.
+pub fn axis(found: i64, rank: usize) -> TractResult<usize> {
+    let from = if found < 0 { rank as i64 } else { 0 };
+    let axis = usize::try_from(found + from).ok().filter(|axis| *axis < rank);
+    axis.with_context(|| format!("expected an axis of {rank}, but found {found}"))
 }

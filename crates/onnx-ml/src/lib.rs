@@ -1,4 +1,5 @@
-//! ONNX models of classical machine learning (the `ai.onnx.ml` domain) for tract.
+//! ONNX models of classical machine learning (the `ai.onnx.ml` domain) for tract, and what tract
+//! lacks of ONNX's main domain.
 //!
 //! [`onnx`] is tract's ONNX front end with the operators of this crate, which add to tract's and
 //! replace those that answer wrongly; [`zip_map::lower`] takes what tract has no type for out of a
@@ -7,10 +8,28 @@
 //! An operator is a file: a [`kernel::Kernel`], a function that makes one of a node's attributes,
 //! and a line in [`register`].
 
+mod affine_grid;
 mod array_feature_extractor;
+mod attention;
+mod attention_weights;
+mod batch_normalization;
 mod binarizer;
+mod bit_cast;
+mod bit_shift;
 mod category_mapper;
+mod causal_conv_with_state;
 mod cdist;
+mod celu;
+mod center_crop_pad;
+mod col2im;
+mod compress;
+mod conv_transpose;
+mod cross_entropy;
+mod cum_prod;
+mod deform_conv;
+mod det;
+mod einsum;
+mod element_wise;
 mod fast;
 mod feature_vectorizer;
 mod imputer;
@@ -18,23 +37,45 @@ pub mod kernel;
 mod label_encoder;
 mod labels;
 mod linear;
+mod linear_attention;
 mod linear_classifier;
 mod linear_regressor;
+mod log_softmax;
 mod lookup;
+mod lp_pool;
 mod mapping;
+mod mat_mul;
+mod max_unpool;
 mod normalizer;
 mod one_hot_encoder;
+mod pad;
+mod picked;
+mod pool;
 mod post_transform;
+mod q_linear_mat_mul;
+mod quantize_linear;
+mod reduce;
+mod resize;
+mod reverse_sequence;
+mod roi_align;
 mod scaler;
 mod simd;
+mod softplus;
+mod space_to_depth;
+mod squeeze;
 mod svm;
 mod svm_classifier;
 mod svm_regressor;
+mod swiglu;
+mod tensor_scatter;
+mod tracts;
 mod tree_attributes;
 mod tree_ensemble_classifier;
 mod tree_ensemble_regressor;
 pub mod trees;
+mod unique;
 mod vectors;
+mod windows;
 pub mod zip_map;
 
 pub use fast::optimize;
@@ -50,21 +91,66 @@ pub fn onnx() -> Onnx {
 
 /// Adds the operators of this crate, in place of tract's of the same name.
 pub fn register(operators: &mut OnnxOpRegister) {
+    operators.insert("AffineGrid", affine_grid::affine_grid);
     operators.insert("ArrayFeatureExtractor", array_feature_extractor::array_feature_extractor);
+    operators.insert("Attention", attention::attention);
+    operators.insert("AveragePool", pool::pool);
+    operators.insert("BatchNormalization", batch_normalization::batch_normalization);
     operators.insert("Binarizer", binarizer::binarizer);
+    operators.insert("BitCast", bit_cast::bit_cast);
+    operators.insert("BitShift", bit_shift::bit_shift);
     operators.insert("CategoryMapper", category_mapper::category_mapper);
+    operators.insert("CausalConvWithState", causal_conv_with_state::causal_conv_with_state);
     operators.insert("CDist", cdist::cdist);
+    operators.insert("Celu", celu::celu);
+    operators.insert("CenterCropPad", center_crop_pad::center_crop_pad);
+    operators.insert("Col2Im", col2im::col2im);
+    operators.insert("Compress", compress::compress);
+    operators.insert("ConvTranspose", conv_transpose::conv_transpose);
+    operators.insert("CumProd", cum_prod::cum_prod);
+    operators.insert("DeformConv", deform_conv::deform_conv);
+    operators.insert("DequantizeLinear", quantize_linear::dequantize_linear);
+    operators.insert("Det", det::det);
+    operators.insert("Einsum", einsum::einsum);
     operators.insert("FeatureVectorizer", feature_vectorizer::feature_vectorizer);
+    operators.insert("GlobalLpPool", lp_pool::global_lp_pool);
+    operators.insert("HardSwish", element_wise::element_wise);
     operators.insert("Imputer", imputer::imputer);
     operators.insert("LabelEncoder", label_encoder::label_encoder);
+    operators.insert("LeakyRelu", element_wise::element_wise);
+    operators.insert("LinearAttention", linear_attention::linear_attention);
     operators.insert("LinearClassifier", linear_classifier::linear_classifier);
     operators.insert("LinearRegressor", linear_regressor::linear_regressor);
+    operators.insert("LogSoftmax", log_softmax::log_softmax);
+    operators.insert("LpPool", lp_pool::lp_pool);
+    operators.insert("MatMul", mat_mul::mat_mul);
+    operators.insert("MaxPool", pool::pool);
+    operators.insert("MaxUnpool", max_unpool::max_unpool);
+    operators.insert("NegativeLogLikelihoodLoss", cross_entropy::negative_log_likelihood_loss);
     operators.insert("Normalizer", normalizer::normalizer);
     operators.insert("OneHotEncoder", one_hot_encoder::one_hot_encoder);
-    operators.insert("Scan", cdist::scan);
+    operators.insert("Pad", pad::pad);
+    operators.insert("QLinearMatMul", q_linear_mat_mul::q_linear_mat_mul);
+    operators.insert("QuantizeLinear", quantize_linear::quantize_linear);
+    operators.insert("ReduceLogSumExp", reduce::reduce_log_sum_exp);
+    operators.insert("ReduceMax", reduce::reduce_extreme);
+    operators.insert("ReduceMin", reduce::reduce_extreme);
+    operators.insert("Resize", resize::resize);
+    operators.insert("ReverseSequence", reverse_sequence::reverse_sequence);
+    operators.insert("RoiAlign", roi_align::roi_align);
     operators.insert("Scaler", scaler::scaler);
+    operators.insert("Scan", cdist::scan);
+    operators.insert("Sigmoid", element_wise::element_wise);
+    operators.insert("SoftmaxCrossEntropyLoss", cross_entropy::softmax_cross_entropy_loss);
+    operators.insert("Softplus", softplus::softplus);
+    operators.insert("SpaceToDepth", space_to_depth::space_to_depth);
+    operators.insert("Squeeze", squeeze::squeeze);
     operators.insert("SVMClassifier", svm_classifier::svm_classifier);
     operators.insert("SVMRegressor", svm_regressor::svm_regressor);
+    operators.insert("SwiGLU", swiglu::swiglu);
+    operators.insert("TensorScatter", tensor_scatter::tensor_scatter);
     operators.insert("TreeEnsembleClassifier", tree_ensemble_classifier::tree_ensemble_classifier);
     operators.insert("TreeEnsembleRegressor", tree_ensemble_regressor::tree_ensemble_regressor);
+    operators.insert("Unique", unique::unique);
+    operators.insert("Upsample", resize::upsample);
 }

@@ -5,7 +5,17 @@ from common import write
 from onnx import helper
 
 
-def node(name, operator, data_sets, output=np.float32, version=4, constants=(), **attributes):
+def node(
+    name,
+    operator,
+    data_sets,
+    output=np.float32,
+    version=4,
+    constants=(),
+    domain="ai.onnx.ml",
+    opset=18,
+    **attributes,
+):
     """Write the case `name`: `operator` on the inputs and then on the constants."""
     inputs = [
         helper.make_tensor_value_info(f"X{index}", kind(x.dtype), [None, *x.shape[1:]])
@@ -17,12 +27,15 @@ def node(name, operator, data_sets, output=np.float32, version=4, constants=(), 
     initializers = [
         helper.make_tensor(f"C{index}", kind(x.dtype), x.shape, x.ravel().tolist())
         for index, x in enumerate(constants)
+        if x is not None
     ]
-    names = [spec.name for spec in (*inputs, *initializers)]
+    # An input that is left out has no name.
+    names = [spec.name for spec in inputs]
+    names += ["" if x is None else f"C{index}" for index, x in enumerate(constants)]
     outputs = [helper.make_tensor_value_info("Y", kind(np.dtype(output)), None)]
-    made = helper.make_node(operator, names, ["Y"], domain="ai.onnx.ml", **attributes)
+    made = helper.make_node(operator, names, ["Y"], domain=domain, **attributes)
     graph = helper.make_graph([made], name, inputs, outputs, initializers)
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", version)]
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", version)]
     write(name, helper.make_model(graph, opset_imports=opsets, ir_version=9), data_sets)
 
 

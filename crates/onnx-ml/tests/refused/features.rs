@@ -24,7 +24,7 @@ fn longs(dims: &[i64], elements: &[i64]) -> TensorProto {
 }
 
 /// What a model of one node answers to these inputs, the first of which is named `x0`.
-fn answer(
+pub fn answer(
     operator: &str,
     version: i64,
     inputs: &[Tensor],
@@ -72,7 +72,7 @@ fn answer(
 }
 
 /// Each change of the attributes `base`, which are fine themselves, gives an error with that text.
-fn refused(
+pub fn refused(
     operator: &str,
     version: i64,
     inputs: &[Tensor],
@@ -88,7 +88,7 @@ fn refused(
     }
 }
 
-fn expect_error(answer: TractResult<Tensor>, expected: &str) {
+pub fn expect_error(answer: TractResult<Tensor>, expected: &str) {
     let error = format!("{:#}", answer.unwrap_err());
     assert!(error.contains(expected), "expected `{expected}` in: {error}");
 }

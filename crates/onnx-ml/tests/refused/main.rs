@@ -5,5 +5,6 @@
 
 mod features;
 mod linear_svm;
+mod main_domain;
 mod node;
 mod trees;

@@ -1,0 +1,18 @@
+//! [AveragePool](https://onnx.ai/onnx/operators/onnx__AveragePool.html) and
+//! [MaxPool](https://onnx.ai/onnx/operators/onnx__MaxPool.html): tract's, which forget that a last
+//! window may be cut (`ceil_mode`) where there is no padding by `auto_pad`.
+
+use crate::kernel::Built;
+use crate::tracts;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+
+pub fn pool(context: &ParsingContext, node: &NodeProto) -> Built {
+    if node.get_attr_opt("auto_pad")? != Some("VALID") {
+        return tracts::operator(&node.op_type, context, node);
+    }
+    // No padding is the default.
+    let mut node = node.clone();
+    node.attribute.retain(|attribute| !matches!(attribute.name.as_str(), "auto_pad" | "pads"));
+    tracts::operator(&node.op_type, context, &node)
+}

@@ -1,0 +1,72 @@
+//! Operators of ONNX's main domain: attributes that do not fit, sizes that no machine has, and
+//! indices that point outside, are told and not obeyed.
+
+use crate::features::{answer, expect_error, refused};
+use crate::node::{int, ints, string};
+use tract_onnx::prelude::*;
+
+fn image() -> Tensor {
+    Tensor::zero::<f32>(&[1, 2, 4, 4]).unwrap()
+}
+
+#[test]
+fn windows() {
+    let base = [ints("kernel_shape", &[2, 2])];
+    let cases = [
+        ("expected lengths from 1", vec![ints("kernel_shape", &[0, 2])]),
+        ("expected lengths from 1", vec![ints("strides", &[1, 0])]),
+        ("expected lengths from 1", vec![ints("kernel_shape", &[1 << 40, 1 << 40])]),
+        ("padding", vec![ints("pads", &[0, 0, 0, 1 << 40])]),
+        ("2 elements, but found 3", vec![ints("strides", &[1, 1, 1])]),
+        ("expected 5 elements or more, but found 4", vec![ints("kernel_shape", &[5, 1])]),
+        ("expected 1 spatial dimensions, but found 2", vec![ints("kernel_shape", &[2])]),
+        (
+            "expected fewer or smaller windows",
+            vec![ints("kernel_shape", &[1 << 20, 1 << 20]), string("auto_pad", "SAME_UPPER")],
+        ),
+    ];
+    refused("LpPool", 1, &[image()], &base, &cases);
+}
+
+#[test]
+fn indices() {
+    let labels = [tensor2(&[[0.5_f32, 0.5]]), tensor1(&[2_i64])];
+    let found = answer("NegativeLogLikelihoodLoss", 1, &labels, vec![]);
+    expect_error(found, "expected labels from 0 and below 2, but found 2");
+    let lengths = [tensor2(&[[1_f32], [2.0]]), tensor1(&[3_i64])];
+    let found = answer("ReverseSequence", 1, &lengths, vec![]);
+    expect_error(found, "expected at most 2 steps, but found 3");
+    let axes = [tensor1(&[1_f32]), tensor0(i64::MIN)];
+    expect_error(answer("CumProd", 1, &axes, vec![]), "expected an axis of 1");
+    let regions = [image(), tensor2(&[[0_f32, 0.0, 1.0, f32::NAN]]), tensor1(&[-1_i64])];
+    expect_error(answer("RoiAlign", 1, &regions, vec![]), "expected one of 1 images, found -1");
+    let cache = [tensor2(&[[0_f32, 0.0]]), tensor2(&[[1_f32]]), tensor1(&[i64::MAX])];
+    let found = answer("TensorScatter", 1, &cache, vec![int("axis", 1)]);
+    expect_error(found, "expected 1 steps to fit in 2");
+    let conditions = [tensor1(&[1_f32]), tensor1(&[true, true])];
+    expect_error(answer("Compress", 1, &conditions, vec![]), "expected at most 1 conditions");
+    let places =
+        [tensor1(&[1_f32]), tensor1(&[4_i64])].map(|tensor| tensor.into_shape(&[1; 3]).unwrap());
+    let found = answer("MaxUnpool", 1, &places, vec![ints("kernel_shape", &[2])]);
+    expect_error(found, "expected places below 2, found 4");
+}
+
+#[test]
+fn equations() {
+    for (equation, expected) in [
+        ("ab,b->a", "expected an input like b"),
+        ("a*,b->a", "letters"),
+        ("ab->a", "1 inputs"),
+        ("ab,bc->ad", "letters of the inputs"),
+    ] {
+        let inputs = [tensor2(&[[1_f32]]), tensor2(&[[1_f32]])];
+        expect_error(answer("Einsum", 1, &inputs, vec![string("equation", equation)]), expected);
+    }
+}
+
+#[test]
+fn regions_of_no_number() {
+    let regions = [image(), tensor2(&[[f32::NAN, 0.0, f32::INFINITY, 1e30]]), tensor1(&[0_i64])];
+    let found = answer("RoiAlign", 1, &regions, vec![]).unwrap();
+    assert_eq!(found.shape(), [1, 2, 1, 1]);
+}

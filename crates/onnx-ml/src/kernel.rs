@@ -20,6 +20,11 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     /// it never is for what is computed at run time.
     const CONSTANTS: &'static [usize] = &[];
 
+    /// How many of them a node has whose others are not wanted.
+    fn output_count(&self) -> usize {
+        Self::OUTPUTS
+    }
+
     /// Type and shape of each output, for inputs of these.
     ///
     /// # Errors
@@ -33,6 +38,19 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     ///
     /// Where the values are none the operator takes.
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>>;
+
+    /// The same operator, made ready for those inputs whose value is known; none, where that would
+    /// be of no use.
+    ///
+    /// # Errors
+    ///
+    /// Where the values are none the operator takes.
+    fn prepared(&self, _: &[Fact]) -> TractResult<Option<Self>>
+    where
+        Self: Sized,
+    {
+        Ok(None)
+    }
 }
 
 /// Type and shape of a tensor, and its value where it is a constant of the model.
@@ -124,7 +142,7 @@ impl<K: Kernel> Expansion for KernelOp<K> {
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        Ok(K::OUTPUTS)
+        Ok(self.0.output_count())
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -188,19 +206,32 @@ impl<K: Kernel> EvalOp for KernelOp<K> {
 
 impl<K: Kernel> TypedOp for KernelOp<K> {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let inputs: Vec<Fact> = inputs
-            .iter()
-            .map(|fact| Fact {
-                datum_type: fact.datum_type,
-                shape: fact.shape.iter().cloned().collect(),
-                value: fact.konst.clone(),
-            })
-            .collect();
-        let outputs = self.checked_outputs(&inputs)?;
+        let outputs = self.checked_outputs(&facts(inputs))?;
         Ok(outputs.iter().map(|fact| fact.datum_type.fact(&*fact.shape)).collect())
     }
 
+    fn codegen(
+        &self,
+        model: &TypedModel,
+        node: &TypedNode,
+    ) -> TractResult<Option<TypedModelPatch>> {
+        let inputs = facts(&model.node_input_facts(node.id)?);
+        let Some(kernel) = self.0.prepared(&inputs).with_context(|| K::NAME.to_owned())? else {
+            return Ok(None);
+        };
+        TypedModelPatch::replace_single_op(model, node, &node.inputs, kernel_op(kernel)).map(Some)
+    }
+
     as_op!();
+}
+
+fn facts(inputs: &[&TypedFact]) -> Vec<Fact> {
+    let fact = |fact: &&TypedFact| Fact {
+        datum_type: fact.datum_type,
+        shape: fact.shape.iter().cloned().collect(),
+        value: fact.konst.clone(),
+    };
+    inputs.iter().map(fact).collect()
 }
 
 /// The elements as `T`, cast where they are another number.

@@ -12,6 +12,7 @@ mod binarizer;
 mod cast;
 mod category_mapper;
 mod cdist;
+mod equal;
 mod fast;
 mod feature_vectorizer;
 mod if_operator;
@@ -66,6 +67,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("CastLike", cast::cast_like);
     operators.insert("CategoryMapper", category_mapper::category_mapper);
     operators.insert("CDist", cdist::cdist);
+    operators.insert("Equal", equal::equal);
     operators.insert("FeatureVectorizer", feature_vectorizer::feature_vectorizer);
     operators.insert("GRU", recurrent::gru);
     operators.insert("Gather", indices::gather);

@@ -1,7 +1,7 @@
 //! [Loop](https://onnx.ai/onnx/operators/onnx__Loop.html): a graph, again and again.
 //!
 //! Values carried from one iteration to the next may change in size, not in rank. A loop that has
-//! no end is an error after 2^20 iterations, as is one whose values take more than
+//! no end is an error after 131,072 iterations, as is one whose values take more than
 //! a gigabyte.
 
 mod iterated;

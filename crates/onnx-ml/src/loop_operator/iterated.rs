@@ -5,7 +5,7 @@ use crate::subgraph::{self, Runnable};
 use std::collections::HashMap;
 use tract_onnx::tract_hir::internal::*;
 
-pub const MOST_ITERATIONS: u64 = 1 << 20;
+pub const MOST_ITERATIONS: u64 = 1 << 17;
 
 /// Of what is carried, and of what is gathered over the iterations.
 pub const MOST_BYTES: usize = 1 << 30;

@@ -25,6 +25,11 @@ pub trait Kernel: Debug + Send + Sync + 'static {
         Self::OUTPUTS
     }
 
+    /// Whether sizes of its outputs are symbols that get their values when it runs.
+    fn mints_symbols(&self) -> bool {
+        false
+    }
+
     /// Type and shape of each output, for inputs of these.
     ///
     /// # Errors
@@ -190,6 +195,10 @@ impl<K: Kernel> Expansion for KernelOp<K> {
 impl<K: Kernel> Op for KernelOp<K> {
     fn name(&self) -> StaticName {
         K::NAME.into()
+    }
+
+    fn mints_runtime_symbols(&self) -> bool {
+        self.0.mints_symbols()
     }
 
     op_as_typed_op!();

@@ -34,6 +34,7 @@ mod post_transform;
 mod recurrent;
 mod scaler;
 mod simd;
+mod slice;
 mod subgraph;
 mod svm;
 mod svm_classifier;
@@ -86,6 +87,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("RNN", recurrent::rnn);
     operators.insert("Scan", cdist::scan);
     operators.insert("Scaler", scaler::scaler);
+    operators.insert("Slice", slice::slice);
     operators.insert("SVMClassifier", svm_classifier::svm_classifier);
     operators.insert("SVMRegressor", svm_regressor::svm_regressor);
     operators.insert("Scatter", indices::scatter_elements);

@@ -61,6 +61,28 @@ case(
     ],
 )
 case(
+    "slice_computed",
+    """(float[N, 5] X, int64[N] I) => (float[A, 5] Y, float[N, B] Z, float[C, 5] S, float[N, 5] R) {
+        axis = Constant <value_ints = [-1]> ()
+        first = Constant <value_ints = [0]> ()
+        two = Constant <value_ints = [2]> ()
+        back = Constant <value_ints = [-1]> ()
+        most = Constant <value_ints = [9223372036854775807]> ()
+        least = Constant <value_ints = [-9223372036854775807]> ()
+        from = Gather (I, first)
+        to = Gather (I, back)
+        Y = Slice (X, from, to)
+        Z = Slice (X, to, from, axis, back)
+        S = Slice (X, first, most, first, two)
+        R = Slice (X, back, least, first, back)
+    }""",
+    [
+        [floats(rows, 5), np.resize([first, last], rows)]
+        for rows in (2, 6)
+        for first, last in ((0, -1), (-2, 4), (3, 1), (-99, 99))
+    ],
+)
+case(
     "one_hot",
     """(int64[N] I) => (int64[N, 4] A, float[4, N] B) {
         depth = Constant <value_int = 4> ()

@@ -12,6 +12,7 @@ mod binarizer;
 mod cast;
 mod category_mapper;
 mod cdist;
+mod constant_of_shape;
 mod equal;
 mod fast;
 mod feature_vectorizer;
@@ -68,6 +69,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("CastLike", cast::cast_like);
     operators.insert("CategoryMapper", category_mapper::category_mapper);
     operators.insert("CDist", cdist::cdist);
+    operators.insert("ConstantOfShape", constant_of_shape::constant_of_shape);
     operators.insert("Equal", equal::equal);
     operators.insert("FeatureVectorizer", feature_vectorizer::feature_vectorizer);
     operators.insert("GRU", recurrent::gru);

@@ -31,14 +31,18 @@ pub fn slice(context: &ParsingContext, node: &NodeProto) -> Built {
 struct Slice(StridedSlice);
 
 impl Slice {
-    /// Whether tract takes these steps along all axes of this shape.
-    fn is_plain(shape: &[TDim], steps: &Tensor) -> TractResult<bool> {
+    /// Whether tract takes these steps along these axes, the first ones without any.
+    fn is_plain(shape: &[TDim], axes: Option<&Tensor>, steps: &Tensor) -> TractResult<bool> {
         let steps = steps.cast_to::<i64>()?;
         let steps = steps.try_as_plain_ram()?;
         let steps = steps.as_slice::<i64>()?;
         ensure!(!steps.contains(&0), "expected a step other than 0");
-        let forward = steps.iter().all(|step| *step == 1);
-        Ok(forward || shape.iter().all(|dim| dim.to_usize().is_ok()))
+        let axes = match axes {
+            Some(axes) => resolved_axes(axes, shape.len())?,
+            None => (0..shape.len()).collect(),
+        };
+        let plain = |(axis, step): (usize, &i64)| *step == 1 || shape[axis].to_usize().is_ok();
+        Ok(axes.into_iter().zip(steps).all(plain))
     }
 }
 
@@ -58,11 +62,16 @@ impl Expansion for Slice {
         let Some(steps) = self.0.optional_steps_input else {
             return self.0.rules(solver, inputs, outputs);
         };
-        solver.given_2(&inputs[0].shape, &inputs[steps].value, move |solver, shape, steps| {
-            if Slice::is_plain(&shape, &steps)? {
-                self.0.rules(solver, inputs, outputs)?;
-            }
-            Ok(())
+        let lists = [Some(steps), self.0.optional_axes_input].into_iter().flatten();
+        let lists: Vec<_> = lists.map(|index| &inputs[index].value).collect();
+        solver.given(&inputs[0].shape, move |solver, shape| {
+            solver.given_all(lists.iter().copied(), move |solver, lists| {
+                let axes = lists.get(1).map(|axes| &**axes);
+                if Slice::is_plain(&shape, axes, &lists[0])? {
+                    self.0.rules(solver, inputs, outputs)?;
+                }
+                Ok(())
+            })
         })
     }
 
@@ -75,11 +84,11 @@ impl Expansion for Slice {
         let constants = inputs.iter().map(|input| Ok(model.outlet_fact(*input)?.konst.clone()));
         let constants: Vec<_> = constants.collect::<TractResult<_>>()?;
         let shape = model.outlet_fact(inputs[0])?.shape.to_tvec();
-        let steps = self.0.optional_steps_input.map(|index| &constants[index]);
-        let plain = match steps {
-            None => true,
-            Some(Some(steps)) => Slice::is_plain(&shape, steps)?,
-            Some(None) => false,
+        let list = |index: Option<usize>| index.map(|index| constants[index].as_deref());
+        let plain = match (list(self.0.optional_steps_input), list(self.0.optional_axes_input)) {
+            (None, _) => true,
+            (Some(Some(steps)), axes) => Slice::is_plain(&shape, axes.flatten(), steps)?,
+            (Some(None), _) => false,
         };
         if plain && constants[1..].iter().all(Option::is_some) {
             return model.wire_node(prefix, self.0.clone(), inputs);

@@ -16,6 +16,7 @@ mod constant_of_shape;
 mod equal;
 mod fast;
 mod feature_vectorizer;
+mod fused;
 mod if_operator;
 mod imputer;
 mod indices;
@@ -72,6 +73,9 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("ConstantOfShape", constant_of_shape::constant_of_shape);
     operators.insert("Equal", equal::equal);
     operators.insert("FeatureVectorizer", feature_vectorizer::feature_vectorizer);
+    operators.insert("FusedConv", fused::fused_conv);
+    operators.insert("FusedGemm", fused::fused_gemm);
+    operators.insert("FusedMatMul", fused::fused_mat_mul);
     operators.insert("GRU", recurrent::gru);
     operators.insert("Gather", indices::gather);
     operators.insert("GatherElements", indices::gather_elements);

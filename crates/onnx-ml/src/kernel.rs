@@ -20,11 +20,6 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     /// it never is for what is computed at run time.
     const CONSTANTS: &'static [usize] = &[];
 
-    /// How many of them a node has whose others are not wanted.
-    fn output_count(&self) -> usize {
-        Self::OUTPUTS
-    }
-
     /// Whether sizes of its outputs are symbols that get their values when it runs.
     fn mints_symbols(&self) -> bool {
         false
@@ -109,27 +104,33 @@ pub fn operator<K: Kernel>(node: &NodeProto, inputs: usize, kernel: K) -> Built 
 pub fn variadic<K: Kernel>(node: &NodeProto, kernel: K) -> Built {
     let found = node.output.len();
     node.expect(found <= K::OUTPUTS, || format!("{} outputs, but found {found}", K::OUTPUTS))?;
-    Ok((expand(KernelOp(Arc::new(kernel))), vec![]))
+    let named = node.output.iter().enumerate().filter(|(_, name)| !name.is_empty());
+    let wanted = named.map(|(index, _)| index).collect();
+    Ok((expand(KernelOp { kernel: Arc::new(kernel), wanted }), vec![]))
 }
 
 /// The operator as part of a typed model.
 pub fn kernel_op<K: Kernel>(kernel: K) -> impl Into<Box<dyn TypedOp>> {
-    KernelOp(Arc::new(kernel))
+    KernelOp { kernel: Arc::new(kernel), wanted: (0..K::OUTPUTS).collect() }
 }
 
 #[derive(Debug)]
-struct KernelOp<K>(Arc<K>);
+struct KernelOp<K> {
+    kernel: Arc<K>,
+    /// The outputs that have a name; tract leaves out the others.
+    wanted: TVec<usize>,
+}
 
 impl<K> Clone for KernelOp<K> {
     fn clone(&self) -> Self {
-        KernelOp(Arc::clone(&self.0))
+        KernelOp { kernel: Arc::clone(&self.kernel), wanted: self.wanted.clone() }
     }
 }
 
 /// The same weights, not equal ones: comparing these would take as long as a prediction.
 impl<K> PartialEq for KernelOp<K> {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.kernel, &other.kernel)
     }
 }
 
@@ -137,7 +138,8 @@ impl<K> Eq for KernelOp<K> {}
 
 impl<K: Kernel> KernelOp<K> {
     fn checked_outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        self.0.outputs(inputs).with_context(|| K::NAME.to_owned())
+        let outputs = self.kernel.outputs(inputs).with_context(|| K::NAME.to_owned())?;
+        Ok(self.wanted.iter().map(|index| outputs[*index].clone()).collect())
     }
 }
 
@@ -147,7 +149,7 @@ impl<K: Kernel> Expansion for KernelOp<K> {
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        Ok(self.0.output_count())
+        Ok(self.wanted.len())
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -198,7 +200,7 @@ impl<K: Kernel> Op for KernelOp<K> {
     }
 
     fn mints_runtime_symbols(&self) -> bool {
-        self.0.mints_symbols()
+        self.kernel.mints_symbols()
     }
 
     op_as_typed_op!();
@@ -208,8 +210,10 @@ impl<K: Kernel> EvalOp for KernelOp<K> {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let outputs = self.0.eval(&inputs).with_context(|| K::NAME.to_owned())?;
-        Ok(outputs.into_iter().map(TValue::from).collect())
+        let outputs = self.kernel.eval(&inputs).with_context(|| K::NAME.to_owned())?;
+        let named = |(index, _): &(usize, Tensor)| self.wanted.contains(index);
+        let outputs = outputs.into_iter().enumerate().filter(named);
+        Ok(outputs.map(|(_, output)| TValue::from(output)).collect())
     }
 }
 
@@ -225,10 +229,12 @@ impl<K: Kernel> TypedOp for KernelOp<K> {
         node: &TypedNode,
     ) -> TractResult<Option<TypedModelPatch>> {
         let inputs = facts(&model.node_input_facts(node.id)?);
-        let Some(kernel) = self.0.prepared(&inputs).with_context(|| K::NAME.to_owned())? else {
+        let Some(kernel) = self.kernel.prepared(&inputs).with_context(|| K::NAME.to_owned())?
+        else {
             return Ok(None);
         };
-        TypedModelPatch::replace_single_op(model, node, &node.inputs, kernel_op(kernel)).map(Some)
+        let prepared = KernelOp { kernel: Arc::new(kernel), wanted: self.wanted.clone() };
+        TypedModelPatch::replace_single_op(model, node, &node.inputs, prepared).map(Some)
     }
 
     as_op!();

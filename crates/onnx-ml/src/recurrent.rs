@@ -24,7 +24,7 @@ use lstm::Lstm;
 use rnn::Rnn;
 use sequence::{BLOCK, Sequence};
 use std::sync::Arc;
-use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
+use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 use weights::Weights;
@@ -60,8 +60,8 @@ struct Recurrent<C> {
     batch_first: bool,
     hidden_size: Option<usize>,
     positions: Positions,
-    /// Which of `Y`, `Y_h` and `Y_c` are wanted.
-    wanted: [bool; 3],
+    /// Whether `Y` is wanted, the states of all steps.
+    all_steps: bool,
     /// Of inputs that are constants.
     weights: Option<Arc<Vec<Weights>>>,
 }
@@ -78,8 +78,6 @@ fn recurrent<C: Cell>(node: &NodeProto, cell: C) -> Built {
         cell: next(),
         peepholes: next(),
     };
-    let mut outputs = optional_outputs(node);
-    let wanted = [(); 3].map(|()| outputs.next().flatten().is_some());
     let hidden_size = node.get_attr_opt::<i64>("hidden_size")?;
     let kernel = Recurrent {
         directions: directions(node, C::ACTIVATIONS)?,
@@ -87,7 +85,7 @@ fn recurrent<C: Cell>(node: &NodeProto, cell: C) -> Built {
         batch_first: node.get_attr_opt::<i64>("layout")?.unwrap_or(0) != 0,
         hidden_size: hidden_size.map(usize::try_from).transpose()?,
         positions,
-        wanted,
+        all_steps: node.output.first().is_some_and(|name| !name.is_empty()),
         weights: None,
     };
     variadic(node, kernel)
@@ -131,10 +129,6 @@ impl<C: Cell> Kernel for Recurrent<C> {
     const NAME: &'static str = C::NAME;
     const OUTPUTS: usize = 3;
 
-    fn output_count(&self) -> usize {
-        self.wanted.iter().filter(|wanted| **wanted).count()
-    }
-
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let datum_type = inputs[0].datum_type;
         ensure!(datum_type.is_float(), "expected floats, but found {datum_type:?}");
@@ -163,8 +157,7 @@ impl<C: Cell> Kernel for Recurrent<C> {
             ]
         };
         let shapes = [y, state.clone(), state];
-        let wanted = shapes.into_iter().zip(self.wanted).filter(|(_, wanted)| *wanted);
-        Ok(wanted.map(|(shape, _)| Fact::new(datum_type, shape)).collect())
+        Ok(shapes.into_iter().map(|shape| Fact::new(datum_type, shape)).collect())
     }
 
     fn prepared(&self, inputs: &[Fact]) -> TractResult<Option<Self>> {
@@ -246,7 +239,7 @@ impl<C: Cell> Recurrent<C> {
             self.state(inputs, self.positions.hidden, batch, hidden_size)?,
             self.state(inputs, self.positions.cell, batch, hidden_size)?,
         ];
-        let y_rows = if self.wanted[0] { time * directions * batch } else { 0 };
+        let y_rows = if self.all_steps { time * directions * batch } else { 0 };
         let mut y = vec![0.0; y_rows * hidden_size];
         for (index, (direction, weights)) in self.directions.iter().zip(weights).enumerate() {
             let sequence = Sequence {
@@ -266,7 +259,7 @@ impl<C: Cell> Recurrent<C> {
                 let [hidden, cell] = &mut states;
                 let (hidden, cell) = (&mut hidden[range.clone()], &mut cell[range]);
                 sequence.run(rows.clone(), hidden, cell, |step, rows_of_step| {
-                    if self.wanted[0] {
+                    if self.all_steps {
                         let row = (step * directions + index) * batch + rows.start;
                         y[row * hidden_size..][..rows_of_step.len()].copy_from_slice(rows_of_step);
                     }
@@ -275,12 +268,12 @@ impl<C: Cell> Recurrent<C> {
         }
         let [hidden, cell] = states;
         let y =
-            tensor(&[if self.wanted[0] { time } else { 0 }, directions, batch, hidden_size], y)?;
+            tensor(&[if self.all_steps { time } else { 0 }, directions, batch, hidden_size], y)?;
         let state = [directions, batch, hidden_size];
         let outputs = [y, tensor(&state, hidden)?, tensor(&state, cell)?];
-        let wanted = outputs.into_iter().zip(self.wanted).filter(|(_, wanted)| *wanted);
-        wanted
-            .map(|(output, _)| {
+        outputs
+            .into_iter()
+            .map(|output| {
                 let output = match (self.batch_first, output.rank()) {
                     (false, _) => output,
                     (true, 4) => output.permute_axes(&[2, 0, 1, 3])?,

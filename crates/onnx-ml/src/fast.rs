@@ -11,6 +11,7 @@ mod reduce;
 mod softmax;
 mod top_k;
 
+use crate::subgraph::integers_out;
 use std::fmt::Debug;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::array::Topk;
@@ -19,12 +20,14 @@ use tract_onnx::tract_core::ops::logic::Iff;
 use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 use tract_onnx::tract_hir::internal::*;
 
-/// tract's optimised model, with this crate's operators in place of its slow ones.
+/// tract's optimised model, with this crate's operators in place of its slow ones; its outputs are
+/// integers where tract has dimensions.
 ///
 /// # Errors
 ///
 /// Where tract cannot optimise the model.
-pub fn optimize(model: TypedModel) -> TractResult<TypedModel> {
+pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
+    integers_out(&mut model)?;
     let mut model = model.into_optimized()?;
     for node in &mut model.nodes {
         if let Some(fast) = fast(node.op.as_ref()) {

@@ -20,6 +20,11 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     /// it never is for what is computed at run time.
     const CONSTANTS: &'static [usize] = &[];
 
+    /// Whether sizes of its outputs are symbols that get their values when it runs.
+    fn mints_symbols(&self) -> bool {
+        false
+    }
+
     /// Type and shape of each output, for inputs of these.
     ///
     /// # Errors
@@ -33,6 +38,19 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     ///
     /// Where the values are none the operator takes.
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>>;
+
+    /// The same operator, made ready for those inputs whose value is known; none, where that would
+    /// be of no use.
+    ///
+    /// # Errors
+    ///
+    /// Where the values are none the operator takes.
+    fn prepared(&self, _: &[Fact]) -> TractResult<Option<Self>>
+    where
+        Self: Sized,
+    {
+        Ok(None)
+    }
 }
 
 /// Type and shape of a tensor, and its value where it is a constant of the model.
@@ -208,6 +226,10 @@ impl<K: Kernel> Op for KernelOp<K> {
         K::NAME.into()
     }
 
+    fn mints_runtime_symbols(&self) -> bool {
+        self.kernel.mints_symbols()
+    }
+
     op_as_typed_op!();
 }
 
@@ -222,19 +244,34 @@ impl<K: Kernel> EvalOp for KernelOp<K> {
 
 impl<K: Kernel> TypedOp for KernelOp<K> {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let inputs: Vec<Fact> = inputs
-            .iter()
-            .map(|fact| Fact {
-                datum_type: fact.datum_type,
-                shape: fact.shape.iter().cloned().collect(),
-                value: fact.konst.clone(),
-            })
-            .collect();
-        let outputs = self.checked_outputs(&inputs)?;
+        let outputs = self.checked_outputs(&facts(inputs))?;
         Ok(outputs.iter().map(|fact| fact.datum_type.fact(&*fact.shape)).collect())
     }
 
+    fn codegen(
+        &self,
+        model: &TypedModel,
+        node: &TypedNode,
+    ) -> TractResult<Option<TypedModelPatch>> {
+        let inputs = facts(&model.node_input_facts(node.id)?);
+        let Some(kernel) = self.kernel.prepared(&inputs).with_context(|| K::NAME.to_owned())?
+        else {
+            return Ok(None);
+        };
+        let prepared = KernelOp { kernel: Arc::new(kernel), outputs: self.outputs.clone() };
+        TypedModelPatch::replace_single_op(model, node, &node.inputs, prepared).map(Some)
+    }
+
     as_op!();
+}
+
+fn facts(inputs: &[&TypedFact]) -> Vec<Fact> {
+    let fact = |fact: &&TypedFact| Fact {
+        datum_type: fact.datum_type,
+        shape: fact.shape.iter().cloned().collect(),
+        value: fact.konst.clone(),
+    };
+    inputs.iter().map(fact).collect()
 }
 
 /// The elements as `T`, cast where they are another number.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod features;
+mod graphs;
 mod linear_svm;
 mod main_domain;
 mod node;

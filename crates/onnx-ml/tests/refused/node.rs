@@ -1,4 +1,4 @@
-//! Nodes of the domain `ai.onnx.ml` with attributes as a test wants them.
+//! Nodes with attributes as a test wants them.
 
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{
@@ -30,6 +30,11 @@ pub fn strings(name: &str, strings: &[&str]) -> AttributeProto {
     let strings = strings.iter().map(|string| string.as_bytes().to_vec()).collect();
     let r#type = AttributeType::Strings.into();
     AttributeProto { name: name.into(), r#type, strings, ..Default::default() }
+}
+
+pub fn graph(name: &str, graph: GraphProto) -> AttributeProto {
+    let r#type = AttributeType::Graph.into();
+    AttributeProto { name: name.into(), r#type, g: Some(graph), ..Default::default() }
 }
 
 /// Loads a model of one node, for an input of so many columns.

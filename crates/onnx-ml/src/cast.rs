@@ -1,0 +1,132 @@
+//! [Cast](https://onnx.ai/onnx/operators/onnx__Cast.html) and
+//! [CastLike](https://onnx.ai/onnx/operators/onnx__CastLike.html).
+//!
+//! tract counts sizes in a type of its own, in which a symbol stands for a size that is not known:
+//! what a model computes of shapes stays in it where `int64` is asked for. All else becomes a real
+//! integer, of the same value as in ONNX Runtime on x86-64 for a float out of range.
+
+use crate::kernel::{Built, Fact, Kernel, kernel_op, tensor};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::ops::cast::cast as tract_cast;
+use tract_onnx::tract_hir::internal::*;
+
+pub fn cast(_: &ParsingContext, node: &NodeProto) -> Built {
+    let to: DatumType = node.get_attr("to")?;
+    Ok((expand(Cast { to: Some(to) }), vec![]))
+}
+
+pub fn cast_like(_: &ParsingContext, _: &NodeProto) -> Built {
+    Ok((expand(Cast { to: None }), vec![]))
+}
+
+#[derive(Debug, Clone)]
+struct Cast {
+    /// The type of the second input, if none.
+    to: Option<DatumType>,
+}
+
+/// The type that a cast gives.
+fn output(from: DatumType, to: DatumType) -> DatumType {
+    let integer = to == i64::datum_type() || to.is_tdim();
+    match (from.is_tdim(), integer) {
+        (true, true) => from,
+        (false, true) => i64::datum_type(),
+        (_, false) => to,
+    }
+}
+
+impl Expansion for Cast {
+    fn name(&self) -> StaticName {
+        "Cast".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, if self.to.is_some() { 1 } else { 2 })?;
+        check_output_arity(outputs, 1)?;
+        solver.equals(&inputs[0].shape, &outputs[0].shape)?;
+        solver.given(&inputs[0].datum_type, move |solver, from| match self.to {
+            Some(to) => solver.equals(&outputs[0].datum_type, output(from, to)),
+            None => solver.given(&inputs[1].datum_type, move |solver, to| {
+                solver.equals(&outputs[0].datum_type, output(from, to))
+            }),
+        })
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let from = model.outlet_fact(inputs[0])?.datum_type;
+        let to = match self.to {
+            Some(to) => to,
+            None => model.outlet_fact(inputs[1])?.datum_type,
+        };
+        let to = output(from, to);
+        if from.is_float() && to.is_integer() {
+            return model.wire_node(prefix, kernel_op(Truncate { to }), &inputs[..1]);
+        }
+        model.wire_node(prefix, tract_cast(to), &inputs[..1])
+    }
+}
+
+/// Floats to integers.
+#[derive(Debug)]
+struct Truncate {
+    to: DatumType,
+}
+
+impl Kernel for Truncate {
+    const NAME: &'static str = "Cast";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        Ok(tvec!(Fact::new(self.to, inputs[0].shape.iter().cloned())))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let floats = inputs[0].cast_to::<f64>()?;
+        let floats = floats.try_as_plain_ram()?;
+        let floats = floats.as_slice::<f64>()?;
+        let shape = inputs[0].shape();
+        Ok(tvec!(match self.to {
+            DatumType::I8 => tensor(shape, each(floats, |x| int32(x) as i8)),
+            DatumType::I16 => tensor(shape, each(floats, |x| int32(x) as i16)),
+            DatumType::I32 => tensor(shape, each(floats, int32)),
+            DatumType::I64 => tensor(shape, each(floats, int64)),
+            DatumType::U8 => tensor(shape, each(floats, |x| int32(x) as u8)),
+            DatumType::U16 => tensor(shape, each(floats, |x| int32(x) as u16)),
+            DatumType::U32 => tensor(shape, each(floats, |x| int64(x) as u32)),
+            DatumType::U64 => tensor(shape, each(floats, uint64)),
+            other => bail!("expected a type of integers, but found {other:?}"),
+        }?))
+    }
+}
+
+fn each<T>(floats: &[f64], integer: impl Fn(f64) -> T) -> Vec<T> {
+    floats.iter().map(|float| integer(*float)).collect()
+}
+
+/// The least where there is none.
+fn int32(float: f64) -> i32 {
+    let whole = float.trunc();
+    let within = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&whole);
+    if within { whole as i32 } else { i32::MIN }
+}
+
+/// The least where there is none.
+fn int64(float: f64) -> i64 {
+    let bound = -(i64::MIN as f64);
+    if (-bound..bound).contains(&float) { float as i64 } else { i64::MIN }
+}
+
+fn uint64(float: f64) -> u64 {
+    let bound = -(i64::MIN as f64);
+    if float >= bound { int64(float - bound) as u64 ^ (1 << 63) } else { int64(float) as u64 }
+}

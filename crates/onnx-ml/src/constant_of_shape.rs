@@ -1,0 +1,19 @@
+//! [ConstantOfShape](https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html): tract's, whose
+//! value is of another type where none is given.
+
+use crate::kernel::Built;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::{NodeProto, TensorProto};
+use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::ops::array::ConstantOfShape;
+
+pub fn constant_of_shape(context: &ParsingContext, node: &NodeProto) -> Built {
+    let value = match node.get_attr_opt::<&TensorProto>("value")? {
+        Some(value) => context.load_tensor(value)?,
+        None => tensor0(0f32),
+    };
+    let found = value.len();
+    node.expect_attr("value", found == 1, || format!("one element, but found {found}"))?;
+    let value = value.into_shape(&[])?.into_arc_tensor();
+    Ok((expand(ConstantOfShape::new(value)), vec![]))
+}

@@ -1,0 +1,1 @@
+Boutput_0J<\^APpAâmA,<A"ºOA vDA‘Ó?AX?VA:ßEAù9<A`PPA¢ÍLAm8AjHA5TA

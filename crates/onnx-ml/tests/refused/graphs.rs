@@ -1,0 +1,155 @@
+//! Indices, loops and recurrent operators of a model or a request that have no answer.
+
+use crate::node::{graph, int, string};
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TypeProto,
+    ValueInfoProto, type_proto,
+};
+use tract_onnx::prelude::*;
+
+fn value(name: &str, elem_type: DataType) -> ValueInfoProto {
+    let tensor = type_proto::Tensor { elem_type: elem_type.into(), shape: None };
+    let value = Some(type_proto::Value::TensorType(tensor));
+    let r#type = Some(TypeProto { value, ..Default::default() });
+    ValueInfoProto { name: name.into(), r#type, ..Default::default() }
+}
+
+fn node(operator: &str, input: &str, output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+    let names = |names: &str| names.split(',').map(str::to_owned).collect();
+    NodeProto {
+        op_type: operator.into(),
+        input: names(input),
+        output: names(output),
+        attribute,
+        ..Default::default()
+    }
+}
+
+/// What a model of one node answers to inputs named `a`, `b`, ….
+fn answer(node: NodeProto, inputs: Vec<Tensor>) -> String {
+    let run = || -> TractResult<()> {
+        let output = ValueInfoProto { name: node.output[0].clone(), ..Default::default() };
+        let names = ["a", "b", "c", "d", "e"].into_iter().zip(&inputs);
+        let graph = GraphProto {
+            node: vec![node],
+            input: names.map(|(name, _)| value(name, DataType::Float)).collect(),
+            output: vec![output],
+            ..Default::default()
+        };
+        let proto = ModelProto {
+            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 18 }],
+            graph: Some(graph),
+            ..Default::default()
+        };
+        let mut model = onnx_ml::onnx().model_for_proto_model(&proto)?;
+        for (index, input) in inputs.iter().enumerate() {
+            model.set_input_fact(index, input.datum_type().fact(input.shape()).into())?;
+        }
+        let plan = onnx_ml::optimize(model.into_typed()?.into_decluttered()?)?.into_runnable()?;
+        plan.run(inputs.into_iter().map(TValue::from).collect())?;
+        Ok(())
+    };
+    run().map_or_else(|error| format!("{error:#}"), |()| "an answer".to_owned())
+}
+
+fn told(reason: &str, node: NodeProto, inputs: Vec<Tensor>) {
+    let found = answer(node, inputs);
+    assert!(found.contains(reason), "expected `{reason}`, but found `{found}`");
+}
+
+fn table(shape: &[usize]) -> Tensor {
+    Tensor::zero::<f32>(shape).unwrap()
+}
+
+#[test]
+fn an_index_out_of_range_is_told() {
+    for index in [-4, 3, i64::MAX, i64::MIN] {
+        let told = |operator: &str, inputs: &str, tensors: Vec<Tensor>| {
+            let reason = format!("expected an index from -3 to 2, but found {index}");
+            told(&reason, node(operator, inputs, "y", vec![]), tensors);
+        };
+        told("Gather", "a,b", vec![table(&[3, 2]), tensor1(&[0, index])]);
+        told("GatherElements", "a,b", vec![table(&[3, 2]), tensor2(&[[0, index]])]);
+        told("GatherND", "a,b", vec![table(&[3, 2]), tensor2(&[[index]])]);
+        told("ScatterND", "a,b,c", vec![table(&[3, 2]), tensor2(&[[index]]), table(&[1, 2])]);
+        let elements = vec![table(&[3, 2]), tensor2(&[[0, index]]), table(&[1, 2])];
+        told("ScatterElements", "a,b,c", elements);
+    }
+    let empty = vec![table(&[0, 2]), tensor1(&[0i64])];
+    told("expected an index", node("Gather", "a,b", "y", vec![]), empty);
+}
+
+#[test]
+fn shapes_of_indices_and_updates_that_do_not_fit_are_told() {
+    let short = vec![table(&[3, 2]), tensor2(&[[0i64], [1]]), table(&[1, 2])];
+    told("Impossible to unify", node("ScatterND", "a,b,c", "y", vec![]), short);
+    let wide = vec![table(&[3, 2]), tensor2(&[[0i64, 1, 2]])];
+    told("expected at most 2 coordinates", node("GatherND", "a,b", "y", vec![]), wide);
+    let scalar = vec![table(&[3, 2]), tensor0(1i64)];
+    told("found a scalar", node("GatherND", "a,b", "y", vec![]), scalar);
+    let batches = vec![table(&[3, 2]), Tensor::zero::<i64>(&[2, 1]).unwrap()];
+    let batched = node("GatherND", "a,b", "y", vec![int("batch_dims", 1)]);
+    told("expected batches of 3, but found 2", batched, batches);
+    let large = vec![table(&[2, 1]), Tensor::zero::<i64>(&[3, 1]).unwrap()];
+    let along = node("GatherElements", "a,b", "y", vec![int("axis", 1)]);
+    told("at most but for the axis 1", along, large);
+    let axis = node("Gather", "a,b", "y", vec![int("axis", 2)]);
+    told("expected an axis of 2, but found 2", axis, vec![table(&[3, 2]), tensor1(&[0i64])]);
+}
+
+#[test]
+fn a_loop_without_an_end_is_told() {
+    let body = GraphProto {
+        node: vec![node("Identity", "going", "on", vec![])],
+        input: vec![value("i", DataType::Int64), value("going", DataType::Bool)],
+        output: vec![value("on", DataType::Bool)],
+        ..Default::default()
+    };
+    let mut endless = body.clone();
+    endless.node.push(node("Identity", "x", "more", vec![]));
+    endless.input.push(value("x", DataType::Float));
+    endless.output.push(value("more", DataType::Float));
+    let looping = node("Loop", ",a,b", "y", vec![graph("body", endless.clone())]);
+    told("expected an end within", looping, vec![tensor0(true), table(&[1])]);
+
+    endless.node[1] = node("Concat", "x,x", "more", vec![int("axis", 0)]);
+    let growing = node("Loop", ",a,b", "y", vec![graph("body", endless)]);
+    told("expected values of at most", growing, vec![tensor0(true), table(&[1 << 20])]);
+
+    let unlike = node("Loop", ",a,b", "y", vec![graph("body", body)]);
+    told("expected a graph of 3 inputs", unlike, vec![tensor0(true), table(&[1])]);
+}
+
+#[test]
+fn graphs_of_other_outputs_are_told() {
+    let branch = |name: &str, output: &str| {
+        let node = vec![node("Identity", "b", output, vec![])];
+        let output = vec![value("z", DataType::Float)];
+        graph(name, GraphProto { node, output, ..Default::default() })
+    };
+    let inputs = || vec![tensor0(true), table(&[1])];
+    let attributes = vec![branch("then_branch", "z"), branch("else_branch", "other")];
+    told("expected a node whose output is `z`", node("If", "a", "y", attributes), inputs());
+    let attributes = vec![branch("then_branch", "z"), branch("else_branch", "z")];
+    told("1 input, but found 2", node("If", "a,b", "y", attributes), inputs());
+}
+
+#[test]
+fn recurrent_operators_that_do_not_fit_are_told() {
+    let inputs = |x: &[usize], w: &[usize], r: &[usize]| vec![table(x), table(w), table(r)];
+    let fitting = || inputs(&[5, 1, 3], &[1, 8, 3], &[1, 8, 2]);
+    let lstm = |attribute| node("LSTM", "a,b,c", "y", attribute);
+    told("an answer", lstm(vec![]), fitting());
+    told("expected W", lstm(vec![]), inputs(&[5, 1, 3], &[1, 8, 4], &[1, 8, 2]));
+    told("expected R", lstm(vec![]), inputs(&[5, 1, 3], &[1, 8, 3], &[1, 9, 2]));
+    told("expected X of rank 3", lstm(vec![]), inputs(&[5, 3], &[1, 8, 3], &[1, 8, 2]));
+    told("expected R with a known size", lstm(vec![]), inputs(&[5, 1, 3], &[1, 0, 3], &[1, 0, 0]));
+    told("expected R for", lstm(vec![int("hidden_size", 3)]), fitting());
+    told("expected W", lstm(vec![string("direction", "bidirectional")]), fitting());
+    told("but found sideways", lstm(vec![string("direction", "sideways")]), fitting());
+    let mut lengths = fitting();
+    lengths.push(tensor1(&[6i32]));
+    let with_lengths = node("LSTM", "a,b,c,,d", "y", vec![]);
+    told("expected lengths of sequences from 0 to 5, but found 6", with_lengths, lengths);
+}

@@ -3,6 +3,7 @@
 //! A [`Kernel`] tells which outputs it gives for which inputs, and computes them. [`operator`]
 //! makes an operator of it that takes part in tract's analysis, with symbolic dimensions.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use tract_onnx::pb::NodeProto;
@@ -86,22 +87,28 @@ pub fn operator<K: Kernel>(node: &NodeProto, inputs: usize, kernel: K) -> Built 
 pub fn variadic<K: Kernel>(node: &NodeProto, kernel: K) -> Built {
     let found = node.output.len();
     node.expect(found <= K::OUTPUTS, || format!("{} outputs, but found {found}", K::OUTPUTS))?;
-    Ok((expand(KernelOp(Arc::new(kernel))), vec![]))
+    let named = node.output.iter().enumerate().filter(|(_, name)| !name.is_empty());
+    let wanted = named.map(|(index, _)| index).collect();
+    Ok((expand(KernelOp { kernel: Arc::new(kernel), wanted }), vec![]))
 }
 
 #[derive(Debug)]
-struct KernelOp<K>(Arc<K>);
+struct KernelOp<K> {
+    kernel: Arc<K>,
+    /// The outputs that have a name; tract leaves out the others.
+    wanted: TVec<usize>,
+}
 
 impl<K> Clone for KernelOp<K> {
     fn clone(&self) -> Self {
-        KernelOp(Arc::clone(&self.0))
+        KernelOp { kernel: Arc::clone(&self.kernel), wanted: self.wanted.clone() }
     }
 }
 
 /// The same weights, not equal ones: comparing these would take as long as a prediction.
 impl<K> PartialEq for KernelOp<K> {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.kernel, &other.kernel)
     }
 }
 
@@ -109,7 +116,8 @@ impl<K> Eq for KernelOp<K> {}
 
 impl<K: Kernel> KernelOp<K> {
     fn checked_outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        self.0.outputs(inputs).with_context(|| K::NAME.to_owned())
+        let outputs = self.kernel.outputs(inputs).with_context(|| K::NAME.to_owned())?;
+        Ok(self.wanted.iter().map(|index| outputs[*index].clone()).collect())
     }
 }
 
@@ -119,7 +127,7 @@ impl<K: Kernel> Expansion for KernelOp<K> {
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        Ok(K::OUTPUTS)
+        Ok(self.wanted.len())
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -144,11 +152,10 @@ impl<K: Kernel> Expansion for KernelOp<K> {
                     for (index, value) in K::CONSTANTS.iter().zip(values) {
                         facts[*index].value = Some(value);
                     }
-                    for (output, fact) in outputs.iter().zip(self.checked_outputs(&facts)?) {
-                        solver.equals(&output.datum_type, fact.datum_type)?;
-                        solver.equals(&output.shape, fact.shape)?;
-                    }
-                    Ok(())
+                    let outputs = outputs.iter().zip(self.checked_outputs(&facts)?);
+                    outputs.into_iter().try_for_each(|(output, fact)| {
+                        tell(solver, output, &fact, &facts)
+                    })
                 })
             })
         })
@@ -164,6 +171,26 @@ impl<K: Kernel> Expansion for KernelOp<K> {
     }
 }
 
+/// What is known of an output before the model runs: a dimension with a symbol that no input has
+/// is not.
+fn tell<'r, 'p: 'r>(
+    solver: &mut Solver<'r>,
+    output: &'p TensorProxy,
+    fact: &Fact,
+    inputs: &[Fact],
+) -> InferenceResult {
+    solver.equals(&output.datum_type, fact.datum_type)?;
+    solver.equals(&output.rank, i64::try_from(fact.shape.len())?)?;
+    let known: HashSet<Symbol> =
+        inputs.iter().flat_map(|input| &input.shape).flat_map(TDim::symbols).collect();
+    for (axis, dim) in fact.shape.iter().enumerate() {
+        if dim.symbols().is_subset(&known) {
+            solver.equals(&output.shape[axis], dim.clone())?;
+        }
+    }
+    Ok(())
+}
+
 impl<K: Kernel> Op for KernelOp<K> {
     fn name(&self) -> StaticName {
         K::NAME.into()
@@ -176,8 +203,10 @@ impl<K: Kernel> EvalOp for KernelOp<K> {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let outputs = self.0.eval(&inputs).with_context(|| K::NAME.to_owned())?;
-        Ok(outputs.into_iter().map(TValue::from).collect())
+        let outputs = self.kernel.eval(&inputs).with_context(|| K::NAME.to_owned())?;
+        let named = |(index, _): &(usize, Tensor)| self.wanted.contains(index);
+        let outputs = outputs.into_iter().enumerate().filter(named);
+        Ok(outputs.map(|(_, output)| TValue::from(output)).collect())
     }
 }
 

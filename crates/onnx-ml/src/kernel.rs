@@ -34,6 +34,19 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     ///
     /// Where the values are none the operator takes.
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>>;
+
+    /// The change of a model that makes this operator, which is `node`, one with a neighbour.
+    ///
+    /// # Errors
+    ///
+    /// Where `model` is none.
+    fn fuse(
+        self: &Arc<Self>,
+        _model: &TypedModel,
+        _node: &TypedNode,
+    ) -> TractResult<Option<TypedModelPatch>> {
+        Ok(None)
+    }
 }
 
 /// Type and shape of a tensor, and its value where it is a constant of the model.
@@ -224,7 +237,49 @@ impl<K: Kernel> TypedOp for KernelOp<K> {
         Ok(outputs.iter().map(|fact| fact.datum_type.fact(&*fact.shape)).collect())
     }
 
+    fn declutter(
+        &self,
+        model: &TypedModel,
+        node: &TypedNode,
+    ) -> TractResult<Option<TypedModelPatch>> {
+        self.kernel.fuse(model, node)
+    }
+
     as_op!();
+}
+
+/// The kernel of a node, if it is a `K`.
+pub fn kernel<K: Kernel>(node: &TypedNode) -> Option<&Arc<K>> {
+    Some(&node.op_as::<KernelOp<K>>()?.kernel)
+}
+
+/// The node that alone has the output of `node`, its only one.
+pub fn successor<'m>(model: &'m TypedModel, node: &TypedNode) -> Option<&'m TypedNode> {
+    let [output] = node.outputs.as_slice() else { return None };
+    let [successor] = output.successors.as_slice() else { return None };
+    let told = model.outputs.contains(&node.id.into());
+    (!told).then(|| model.node(successor.node))
+}
+
+/// Replaces `last` by `kernel`, which takes the inputs of `first` and gives the outputs of an `L`.
+///
+/// # Errors
+///
+/// Where the kernel does not take the inputs.
+pub fn replace<L: Kernel, K: Kernel>(
+    model: &TypedModel,
+    first: &TypedNode,
+    last: &TypedNode,
+    kernel: K,
+) -> TractResult<Option<TypedModelPatch>> {
+    let wanted = last.op_as::<KernelOp<L>>().map_or_else(|| tvec!(0), |op| op.wanted.clone());
+    let mut patch = TypedModelPatch::default();
+    let inputs = patch.taps(model, &first.inputs)?;
+    let op = KernelOp { kernel: Arc::new(kernel), wanted };
+    for (slot, wire) in patch.wire_node(&last.name, op, &inputs)?.into_iter().enumerate() {
+        patch.shunt_outside(model, OutletId::new(last.id, slot), wire)?;
+    }
+    Ok(Some(patch))
 }
 
 /// The elements as `T`, cast where they are another number.

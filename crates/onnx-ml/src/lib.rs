@@ -8,6 +8,7 @@
 //! and a line in [`register`].
 
 mod array_feature_extractor;
+mod bag;
 mod binarizer;
 mod category_mapper;
 mod compress;

@@ -8,7 +8,7 @@ use tract_onnx::tract_hir::internal::*;
 pub const UNKNOWN: u32 = u32::MAX;
 
 /// More columns would let a small model ask for any amount of memory.
-const MAX_COLUMNS: usize = 1 << 22;
+const MAX_COLUMNS: u32 = 1 << 22;
 
 /// More would let it ask for any amount of time.
 const MAX_SKIPS: usize = 100;
@@ -22,7 +22,7 @@ pub struct Ngrams {
     /// From an n-gram's node, by a word, to the node of the n-gram with the word added.
     longer: HashMap<(u32, u32), u32>,
     /// For each node, column and weight of its n-gram, if it is one of the pool's.
-    counted: Vec<Option<(usize, f32)>>,
+    counted: Vec<Option<(u32, f32)>>,
     columns: usize,
     lengths: std::ops::RangeInclusive<usize>,
     skips: usize,
@@ -110,7 +110,7 @@ impl Ngrams {
     }
 
     /// Calls `found` with column and weight of each n-gram in a sequence.
-    pub fn for_each(&self, words: &[u32], mut found: impl FnMut(usize, f32)) {
+    pub fn for_each(&self, words: &[u32], mut found: impl FnMut(u32, f32)) {
         for step in 1..=self.skips + 1 {
             for (start, word) in words.iter().enumerate() {
                 let first = self.first.get(*word as usize).filter(|node| **node != UNKNOWN);
@@ -136,12 +136,12 @@ impl Ngrams {
         }
     }
 
-    /// Takes an n-gram of such a weight into its column's value.
-    pub fn add(&self, value: &mut f32, weight: f32) {
-        match self.mode {
-            Mode::Tf => *value += 1.0,
-            Mode::Idf => *value = weight,
-            Mode::TfIdf => *value += weight,
+    /// The value of a column, of all that was found there.
+    pub fn value(&self, found: &[(u32, f32)]) -> f32 {
+        match (self.mode, found) {
+            (Mode::Idf, [.., (_, weight)]) => *weight,
+            (Mode::TfIdf, found) => found.iter().map(|(_, weight)| weight).sum(),
+            _ => found.len() as f32,
         }
     }
 
@@ -159,11 +159,11 @@ impl Ngrams {
             })?;
             for ngram in items.chunks_exact(length) {
                 let (column, weight) = columns.next().context("expected an index for each n-gram")?;
-                let column = usize::try_from(*column).ok().filter(|column| *column < MAX_COLUMNS);
+                let column = u32::try_from(*column).ok().filter(|column| *column < MAX_COLUMNS);
                 let column = column.with_context(|| {
                     format!("expected ngram_indexes from 0 and below {MAX_COLUMNS}")
                 })?;
-                self.columns = self.columns.max(column + 1);
+                self.columns = self.columns.max(column as usize + 1);
                 let node = self.insert(ngram)?;
                 let free = self.counted[node as usize].replace((column, weight)).is_none();
                 ensure!(free, "expected each n-gram once, but found one twice");

@@ -6,6 +6,7 @@
 
 use crate::kernel::{Built, Fact, Kernel, operator, tensor};
 use crate::pattern::Pattern;
+use std::sync::Arc;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -16,9 +17,10 @@ const MAX_ELEMENTS: usize = 1 << 24;
 /// What stands before and after a text's tokens, where they are marked.
 const MARKS: [&str; 2] = ["\u{2}", "\u{3}"];
 
+/// Texts to tensors of tokens.
 #[derive(Debug)]
-struct TokenizerKernel {
-    tokenizer: Tokenizer,
+pub struct Tokens {
+    pub tokenizer: Arc<Tokenizer>,
     pad_value: String,
     /// Tokens of the text that has most.
     width: Symbol,
@@ -44,15 +46,15 @@ pub fn tokenizer(context: &ParsingContext, node: &NodeProto) -> Built {
     operator(
         node,
         1,
-        TokenizerKernel {
-            tokenizer: Tokenizer::parse(node)?,
+        Tokens {
+            tokenizer: Arc::new(Tokenizer::parse(node)?),
             pad_value: node.get_attr("pad_value")?,
             width: context.template.symbols.new_with_prefix("tokens"),
         },
     )
 }
 
-impl Kernel for TokenizerKernel {
+impl Kernel for Tokens {
     const NAME: &'static str = "Tokenizer";
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {

@@ -1,6 +1,7 @@
 //! The n-grams of a TfIdfVectorizer: its pool as a trie over the numbers of its words.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
+use foldhash::HashMapExt;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 

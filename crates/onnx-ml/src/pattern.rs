@@ -1,7 +1,10 @@
 //! Regular expressions as ONNX's text operators have them, those of RE2: the leftmost match and of
 //! these the longest, `\w`, `\d`, `\s` and `\b` of ASCII. Matching takes linear time.
 
-use regex_automata::meta::Regex;
+mod run;
+
+use crate::pattern::run::Run;
+use regex_automata::meta::{Config, Regex};
 use regex_automata::{Anchored, Input, MatchKind};
 use std::iter::Peekable;
 use std::ops::Range;
@@ -12,10 +15,13 @@ use tract_onnx::tract_hir::internal::*;
 const LONGEST: usize = 10_000;
 
 #[derive(Debug)]
-pub struct Pattern {
-    leftmost: Regex,
-    /// Anchored, it finds the longest match.
-    longest: Regex,
+pub enum Pattern {
+    Run(Run),
+    Other {
+        leftmost: Regex,
+        /// Anchored, it finds the longest match.
+        longest: Regex,
+    },
 }
 
 impl Pattern {
@@ -24,18 +30,23 @@ impl Pattern {
     /// Where `pattern` is no regular expression, or one too large.
     pub fn new(pattern: &str) -> TractResult<Pattern> {
         let translated = translate(checked(pattern)?);
+        let leftmost = build(Regex::config(), pattern, &translated)?;
+        if let Some(run) = Run::new(&translated) {
+            return Ok(Pattern::Run(run));
+        }
         let longest = Regex::config().match_kind(MatchKind::All);
-        Ok(Pattern {
-            leftmost: build(Regex::config(), pattern, &translated)?,
-            longest: build(longest, pattern, &translated)?,
-        })
+        Ok(Pattern::Other { leftmost, longest: build(longest, pattern, &translated)? })
     }
 
     /// The first match from byte `start` on.
     pub fn find(&self, text: &str, start: usize) -> Option<Range<usize>> {
-        let start = self.leftmost.search(&Input::new(text).range(start..))?.start();
+        let (leftmost, longest) = match self {
+            Pattern::Run(run) => return run.find(text, start),
+            Pattern::Other { leftmost, longest } => (leftmost, longest),
+        };
+        let start = leftmost.search(&Input::new(text).range(start..))?.start();
         let input = Input::new(text).range(start..).anchored(Anchored::Yes);
-        self.longest.search(&input).map(|found| found.range())
+        longest.search(&input).map(|found| found.range())
     }
 }
 
@@ -64,7 +75,7 @@ fn checked(pattern: &str) -> TractResult<&str> {
 }
 
 fn build(
-    config: regex_automata::meta::Config,
+    config: Config,
     pattern: &str,
     translated: &str,
 ) -> TractResult<Regex> {
@@ -169,6 +180,18 @@ mod tests {
     fn the_longest_match_counts() {
         assert_eq!(finds("a|ab|abc", "abc aabd"), ["abc", "a", "ab"]);
         assert_eq!(finds("a.*?b", "abc aabd"), ["abc aab"]);
+    }
+
+    #[test]
+    fn runs_of_characters_are_as_long_as_may_be() {
+        assert_eq!(finds("[a-zé]+", "éa, b"), ["éa", "b"]);
+        assert_eq!(finds("[a-z]{2,3}", "a bcdef ghi"), ["bcd", "ef", "ghi"]);
+        assert_eq!(finds("[a-z]{2}", "abcde"), ["ab", "cd"]);
+        assert_eq!(finds("[a-z]*", "-ab"), ["", "ab"]);
+        assert_eq!(finds("[a-z]+?", "ab"), ["ab"]);
+        assert_eq!(finds(".", "a\nß"), ["a", "ß"]);
+        assert_eq!(finds("[^ ]+", "a\n ß"), ["a\n", "ß"]);
+        assert_eq!(finds("a+", "aab"), ["aa"]);
     }
 
     #[test]

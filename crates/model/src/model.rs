@@ -52,8 +52,7 @@ impl Model {
         let single = inputs.iter().any(|input| input.shape[0] == Some(1));
         let typed = typed(&proto, &inputs, single).map_err(|error| plan_error(&error))?;
         let outputs = graph::outputs(graph, &typed)?;
-        let plan = typed
-            .into_optimized()
+        let plan = onnx_ml::optimize(typed)
             .and_then(|typed| typed.into_runnable())
             .map_err(|error| plan_error(&error))?;
         let features = graph::features(&inputs, &maps, metadata.features)?;

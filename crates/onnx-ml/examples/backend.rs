@@ -76,7 +76,8 @@ fn run(case: &Path, constant: bool) -> TractResult<()> {
             let rest = inputs.split_off(1);
             make_constant(&mut proto, &data, rest.len());
         }
-        let plan = onnx.model_for_proto_model(&proto)?.into_optimized()?.into_runnable()?;
+        let typed = onnx.model_for_proto_model(&proto)?.into_typed()?.into_decluttered()?;
+        let plan = onnx_ml::optimize(typed)?.into_runnable()?;
         let found = plan.run(inputs.into_iter().map(TValue::from).collect())?;
         let expected = tensors(&data, "output")?;
         for (found, expected) in found.iter().zip(&expected) {

@@ -28,8 +28,8 @@ impl Bag {
     pub fn rows(&self, input: &Fact) -> TractResult<Option<TDim>> {
         let found = input.datum_type;
         let is_text = found == String::datum_type();
-        let fits = is_text == self.ngrams.is_text()
-            && (is_text || found.is_integer() || found.is_tdim());
+        let fits =
+            is_text == self.ngrams.is_text() && (is_text || found.is_integer() || found.is_tdim());
         ensure!(fits, "expected words as in the pool, but found {found:?}");
         match (&self.tokenizer, input.shape.as_slice()) {
             (Some(_), [rows]) | (None, [rows, _]) => Ok(Some(rows.clone())),

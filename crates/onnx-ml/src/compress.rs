@@ -33,7 +33,10 @@ impl Kernel for Compress {
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let (data, condition) = (&inputs[0], &inputs[1]);
         let found = condition.datum_type;
-        ensure!(found == bool::datum_type(), "expected booleans as a condition, but found {found:?}");
+        ensure!(
+            found == bool::datum_type(),
+            "expected booleans as a condition, but found {found:?}"
+        );
         let mut shape = data.shape.clone();
         match self.axis(shape.len())? {
             Some(axis) => shape[axis] = self.count.clone().into(),
@@ -62,9 +65,9 @@ fn keep<T: Datum>(data: &TValue, axis: Option<usize>, kept: &[usize]) -> TractRe
     };
     let outside = kept.iter().find(|index| **index >= count);
     ensure!(outside.is_none(), "expected a condition of {count} or less, but found {outside:?}");
-    let slices = elements.chunks_exact((count * inner).max(1)).flat_map(|slices| {
-        kept.iter().flat_map(move |index| &slices[index * inner..][..inner])
-    });
+    let slices = elements
+        .chunks_exact((count * inner).max(1))
+        .flat_map(|slices| kept.iter().flat_map(move |index| &slices[index * inner..][..inner]));
     let mut kept_shape: TVec<usize> = if axis.is_some() { shape.into() } else { tvec!(0) };
     kept_shape[axis.unwrap_or(0)] = kept.len();
     tensor(&kept_shape, slices.cloned().collect())

@@ -105,6 +105,11 @@ pub fn variadic<K: Kernel>(node: &NodeProto, kernel: K) -> Built {
     Ok((expand(KernelOp { kernel: Arc::new(kernel), wanted }), vec![]))
 }
 
+/// The operator as part of a typed model.
+pub fn kernel_op<K: Kernel>(kernel: K) -> impl Into<Box<dyn TypedOp>> {
+    KernelOp { kernel: Arc::new(kernel), wanted: (0..K::OUTPUTS).collect() }
+}
+
 #[derive(Debug)]
 struct KernelOp<K> {
     kernel: Arc<K>,
@@ -166,9 +171,9 @@ impl<K: Kernel> Expansion for KernelOp<K> {
                         facts[*index].value = Some(value);
                     }
                     let outputs = outputs.iter().zip(self.checked_outputs(&facts)?);
-                    outputs.into_iter().try_for_each(|(output, fact)| {
-                        tell(solver, output, &fact, &facts)
-                    })
+                    outputs
+                        .into_iter()
+                        .try_for_each(|(output, fact)| tell(solver, output, &fact, &facts))
                 })
             })
         })

@@ -1,8 +1,8 @@
 //! ONNX models of classical machine learning (the `ai.onnx.ml` domain) for tract.
 //!
 //! [`onnx`] is tract's ONNX front end with the operators of this crate, which add to tract's and
-//! replace those that answer wrongly; [`zip_map::lower`] takes what tract has no type for out of a
-//! model before it is parsed. It knows nothing of any service.
+//! replace those that answer wrongly; [`zip_map::lower`] and [`maps::lower`] take what tract has no
+//! type for out of a model before it is parsed. It knows nothing of any service.
 //!
 //! An operator is a file: a [`kernel::Kernel`], a function that makes one of a node's attributes,
 //! and a line in [`register`].
@@ -11,7 +11,9 @@ mod array_feature_extractor;
 mod bag;
 mod binarizer;
 mod category_mapper;
+mod cdist;
 mod compress;
+mod fast;
 mod feature_vectorizer;
 mod flatten;
 mod imputer;
@@ -51,6 +53,7 @@ mod unique;
 mod vectors;
 pub mod zip_map;
 
+pub use fast::optimize;
 use tract_onnx::Onnx;
 use tract_onnx::model::OnnxOpRegister;
 
@@ -67,6 +70,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("Binarizer", binarizer::binarizer);
     operators.insert("Cast", string_cast::string_cast);
     operators.insert("CategoryMapper", category_mapper::category_mapper);
+    operators.insert("CDist", cdist::cdist);
     operators.insert("Compress", compress::compress);
     operators.insert("FeatureVectorizer", feature_vectorizer::feature_vectorizer);
     operators.insert("Flatten", flatten::flatten);
@@ -79,6 +83,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("OneHotEncoder", one_hot_encoder::one_hot_encoder);
     operators.insert("RegexFullMatch", regex_full_match::regex_full_match);
     operators.insert("Scaler", scaler::scaler);
+    operators.insert("Scan", cdist::scan);
     operators.insert("StringConcat", string_concat::string_concat);
     operators.insert("StringNormalizer", string_normalizer::string_normalizer);
     operators.insert("StringSplit", string_split::string_split);

@@ -9,8 +9,8 @@
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorShapeProto, TypeProto, attribute_proto,
-    type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorShapeProto, TypeProto,
+    attribute_proto, type_proto,
 };
 
 /// More columns would let a small model ask for any amount of memory.

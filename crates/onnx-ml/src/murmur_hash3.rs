@@ -74,9 +74,8 @@ impl Kernel for MurmurHash3 {
 
 /// [MurmurHash3_x86_32](https://github.com/aappleby/smhasher/wiki/MurmurHash3).
 fn hash(bytes: &[u8], seed: u32) -> u32 {
-    let mix = |block: u32| {
-        block.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593)
-    };
+    let mix =
+        |block: u32| block.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
     let (blocks, rest) = bytes.as_chunks::<4>();
     let mut hash = blocks.iter().fold(seed, |hash, block| {
         let mixed = (hash ^ mix(u32::from_le_bytes(*block))).rotate_left(13);

@@ -52,12 +52,14 @@ impl Ngrams {
             "TF" => Mode::Tf,
             "IDF" => Mode::Idf,
             "TFIDF" => Mode::TfIdf,
-            found => node.bail_attr("mode", &format!("expected TF, IDF or TFIDF, but found {found}"))?,
+            found => {
+                node.bail_attr("mode", &format!("expected TF, IDF or TFIDF, but found {found}"))?
+            }
         };
         let counts: Vec<i64> = node.get_attr_vec("ngram_counts")?;
         let shortest: i64 = node.get_attr("min_gram_length")?;
         let longest: i64 = node.get_attr("max_gram_length")?;
-        let lengths = usize::try_from(shortest)? ..= usize::try_from(longest)?;
+        let lengths = usize::try_from(shortest)?..=usize::try_from(longest)?;
         let fits = *lengths.start() > 0 && !lengths.is_empty() && *lengths.end() <= counts.len();
         node.expect(fits, || {
             format!("lengths from 1 to {}, but found {shortest} to {longest}", counts.len())
@@ -119,7 +121,8 @@ impl Ngrams {
                 let mut following = words[start..].iter().step_by(step).skip(1);
                 for length in 1..=*self.lengths.end() {
                     if length > 1 {
-                        let next = following.next().and_then(|word| self.longer.get(&(node, *word)));
+                        let next =
+                            following.next().and_then(|word| self.longer.get(&(node, *word)));
                         let Some(next) = next else { break };
                         node = *next;
                     }
@@ -159,7 +162,8 @@ impl Ngrams {
                 format!("n-grams of {length} words, but found {} words", items.len())
             })?;
             for ngram in items.chunks_exact(length) {
-                let (column, weight) = columns.next().context("expected an index for each n-gram")?;
+                let (column, weight) =
+                    columns.next().context("expected an index for each n-gram")?;
                 let column = u32::try_from(*column).ok().filter(|column| *column < MAX_COLUMNS);
                 let column = column.with_context(|| {
                     format!("expected ngram_indexes from 0 and below {MAX_COLUMNS}")
@@ -171,7 +175,9 @@ impl Ngrams {
             }
         }
         let rest = columns.count();
-        node.expect_attr("ngram_indexes", rest == 0, || format!("as many as n-grams, but found {rest} more"))?;
+        node.expect_attr("ngram_indexes", rest == 0, || {
+            format!("as many as n-grams, but found {rest} more")
+        })?;
         node.expect_attr("ngram_indexes", self.columns > 0, || "at least one".to_owned())
     }
 
@@ -236,6 +242,9 @@ fn bounds(node: &NodeProto, counts: &[i64], pool: usize) -> TractResult<Vec<usiz
     let ordered = bounds.filter(|bounds| bounds.is_sorted());
     match ordered {
         Some(bounds) => Ok(bounds),
-        None => node.bail_attr("ngram_counts", &format!("expected ascending numbers up to {pool}, but found {counts:?}")),
+        None => node.bail_attr(
+            "ngram_counts",
+            &format!("expected ascending numbers up to {pool}, but found {counts:?}"),
+        ),
     }
 }

@@ -74,11 +74,7 @@ fn checked(pattern: &str) -> TractResult<&str> {
     Ok(pattern)
 }
 
-fn build(
-    config: Config,
-    pattern: &str,
-    translated: &str,
-) -> TractResult<Regex> {
+fn build(config: Config, pattern: &str, translated: &str) -> TractResult<Regex> {
     let built = Regex::builder().configure(config).build(translated);
     built.map_err(|error| match error.syntax_error() {
         Some(fault) => format_err!("expected a regular expression, but found `{pattern}`: {fault}"),

@@ -85,7 +85,9 @@ impl EvalOp for StringCast {
             (DatumType::String, DatumType::String) => return Ok(tvec!(input)),
             (DatumType::String, DatumType::F64) => parse(&input, float)?,
             (DatumType::String, DatumType::F32) => parse(&input, |text| Some(float(text)? as f32))?,
-            (DatumType::String, DatumType::Bool) => parse(&input, |text| Some(float(text)? != 0.0))?,
+            (DatumType::String, DatumType::Bool) => {
+                parse(&input, |text| Some(float(text)? != 0.0))?
+            }
             (DatumType::String, to) if to.is_float() => {
                 parse(&input, float)?.cast_to_dt(to)?.into_owned()
             }
@@ -96,7 +98,8 @@ impl EvalOp for StringCast {
             }
             (from, _) if from.is_float() => {
                 let numbers = input.cast_to::<f64>()?;
-                let texts = numbers.try_as_plain_ram()?.as_slice::<f64>()?.iter().map(|x| shortest(*x));
+                let texts =
+                    numbers.try_as_plain_ram()?.as_slice::<f64>()?.iter().map(|x| shortest(*x));
                 tensor(shape, texts.collect())?
             }
             (DatumType::U64, _) => print(input.try_as_plain_ram()?.as_slice::<u64>()?, shape)?,

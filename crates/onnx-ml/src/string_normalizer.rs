@@ -39,7 +39,9 @@ pub fn string_normalizer(context: &ParsingContext, node: &NodeProto) -> Built {
         "NONE" => Case::Same,
         "LOWER" => Case::Lower,
         "UPPER" => Case::Upper,
-        found => node.bail_attr(ACTION, &format!("expected NONE, LOWER or UPPER, but found {found}"))?,
+        found => {
+            node.bail_attr(ACTION, &format!("expected NONE, LOWER or UPPER, but found {found}"))?
+        }
     };
     let words: Vec<String> = node.get_attr_opt_vec("stopwords")?.unwrap_or_default();
     let stopwords = (!words.is_empty()).then(|| -> TractResult<Stopwords> {

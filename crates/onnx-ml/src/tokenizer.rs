@@ -89,9 +89,11 @@ impl Tokenizer {
         let shortest: i64 = node.get_attr("mincharnum")?;
         let least = usize::try_from(shortest).ok().filter(|shortest| *shortest > 0);
         let Some(shortest) = least else {
-            return node.bail_attr("mincharnum", &format!("expected 1 or more, but found {shortest}"));
+            return node
+                .bail_attr("mincharnum", &format!("expected 1 or more, but found {shortest}"));
         };
-        let separators: Vec<&str> = node.get_attr_opt_tvec("separators")?.unwrap_or_default().to_vec();
+        let separators: Vec<&str> =
+            node.get_attr_opt_tvec("separators")?.unwrap_or_default().to_vec();
         let split = match separators.as_slice() {
             [] => {
                 let expression: &str = node.get_attr_opt("tokenexp")?.unwrap_or_default();
@@ -106,7 +108,10 @@ impl Tokenizer {
                 Split::Characters
             }
             separators => Split::Separators(
-                separators.iter().map(|pattern| Pattern::new(pattern)).collect::<TractResult<_>>()?,
+                separators
+                    .iter()
+                    .map(|pattern| Pattern::new(pattern))
+                    .collect::<TractResult<_>>()?,
             ),
         };
         Ok(Tokenizer { split, shortest, marks: node.get_attr("mark")? })

@@ -99,7 +99,11 @@ impl<T: Number> Kernel for TreeEnsemble<T> {
 
 impl<T: Number> TreeEnsemble<T> {
     fn expect_columns(&self, found: usize) -> TractResult<()> {
-        ensure!(found >= self.columns, "expected {} columns or more, but found {found}", self.columns);
+        ensure!(
+            found >= self.columns,
+            "expected {} columns or more, but found {found}",
+            self.columns
+        );
         Ok(())
     }
 
@@ -117,7 +121,12 @@ impl<T: Number> TreeEnsemble<T> {
                 extended.extend(self.sets.iter().map(|set| set.membership(row)));
             }
             let rows = block.len() / columns;
-            scores.extend(self.finish(self.forest.scores(&extended, width, rows, self.aggregate)?));
+            scores.extend(self.finish(self.forest.scores(
+                &extended,
+                width,
+                rows,
+                self.aggregate,
+            )?));
         }
         Ok(scores)
     }
@@ -246,7 +255,9 @@ fn branches<T: Number>(
                 sets.push((index, Set::new(feature, members)));
                 Mode::Eq
             }
-            found => node.bail_attr("nodes_modes", &format!("expected 0 to 6, but found {found}"))?,
+            found => {
+                node.bail_attr("nodes_modes", &format!("expected 0 to 6, but found {found}"))?
+            }
         };
         branches.push(Branch {
             feature,

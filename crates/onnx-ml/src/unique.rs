@@ -135,11 +135,9 @@ impl<'t, T: Datum + PartialOrd> Slices<'t, T> {
         let elements = input.try_as_plain_ram()?.as_slice::<T>()?;
         let (count, outer, inner) = match axis {
             None => (elements.len(), 1, 1),
-            Some(axis) => (
-                shape[axis],
-                shape[..axis].iter().product(),
-                shape[axis + 1..].iter().product(),
-            ),
+            Some(axis) => {
+                (shape[axis], shape[..axis].iter().product(), shape[axis + 1..].iter().product())
+            }
         };
         Ok(Slices { elements, count, outer, inner })
     }
@@ -153,9 +151,10 @@ impl<'t, T: Datum + PartialOrd> Slices<'t, T> {
     fn compare(&self, left: usize, right: usize) -> Ordering {
         let pairs = self.parts(left).zip(self.parts(right));
         let is_nan = |x: &T| x.partial_cmp(x).is_none();
-        let mut orders = pairs.flat_map(|(left, right)| left.iter().zip(right)).map(|(left, right)| {
-            left.partial_cmp(right).unwrap_or_else(|| is_nan(left).cmp(&is_nan(right)))
-        });
+        let mut orders =
+            pairs.flat_map(|(left, right)| left.iter().zip(right)).map(|(left, right)| {
+                left.partial_cmp(right).unwrap_or_else(|| is_nan(left).cmp(&is_nan(right)))
+            });
         orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }
 

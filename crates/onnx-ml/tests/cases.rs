@@ -50,7 +50,7 @@ fn run(case: &Path) -> TractResult<()> {
             let shape: Vec<TDim> = std::iter::once(batch.clone()).chain(rest).collect();
             model.set_input_fact(index, InferenceFact::dt_shape(input.datum_type(), &shape))?;
         }
-        let plan = model.into_optimized()?.into_runnable()?;
+        let plan = onnx_ml::optimize(model.into_typed()?.into_decluttered()?)?.into_runnable()?;
         let found = plan.run(inputs.into_iter().map(TValue::from).collect())?;
         let expected = tensors(&data, "output")?;
         assert_eq!(found.len(), expected.len());

@@ -17,6 +17,9 @@ pub const LANES: usize = 16;
 /// Groups of rows that go through a tree before the next one.
 pub const GROUPS: usize = 4;
 
+/// To bring rows into columns pays from so many trees on.
+const FEWEST_TREES: usize = 4;
+
 /// More leaves would need a third word, and most comparisons would be made in vain.
 const MOST_LEAVES: u32 = 64;
 
@@ -31,8 +34,8 @@ pub struct Bits<T> {
     wide: Vec<Comparison<T, 2>>,
 }
 
-/// Where the comparisons of a tree are: first those that NaN does not satisfy, then those that it
-/// does, then those for equality.
+/// Where the comparisons of a tree are: first those by `<=` that NaN does not satisfy, then those
+/// that it does, then those by `==`.
 #[derive(Debug, Clone, Copy)]
 struct Tree {
     /// More than 32 leaves.
@@ -58,15 +61,16 @@ impl<T: Number> Bits<T> {
     pub fn new(nodes: &Nodes<T>) -> Bits<T> {
         let mut bits = Bits { features: vec![], trees: vec![], narrow: vec![], wide: vec![] };
         let mut places = vec![None; nodes.columns()];
+        let many = nodes.trees().len() >= FEWEST_TREES;
         for tree in nodes.trees() {
-            let tree = (tree.leaf_count <= MOST_LEAVES).then(|| {
+            let tree = (many && tree.leaf_count <= MOST_LEAVES).then(|| {
                 let mut comparisons = comparisons(nodes, tree.root, &mut |column| {
                     *places[column].get_or_insert_with(|| {
                         bits.features.push(column);
                         bits.features.len() as u32 - 1
                     })
                 });
-                comparisons.sort_by_key(|(kind, _)| *kind);
+                merge(&mut comparisons);
                 let wide = tree.leaf_count > 32;
                 let start = if wide { bits.wide.len() } else { bits.narrow.len() } as u32;
                 let until = |last| {
@@ -136,19 +140,18 @@ impl<T: Number> Vectorized for Leaves<'_, T> {
         for (tree, leaves) in bits.trees[trees].iter().zip(leaves) {
             let Some(tree) = tree else { continue };
             for (x, leaves) in groups.iter().zip(leaves) {
-                *leaves = match tree.wide {
-                    true => {
-                        let [low, high] = tree.remaining(&bits.wide, x);
-                        std::array::from_fn(|lane| match low[lane] {
-                            0 => 32 + high[lane].trailing_zeros(),
-                            low => low.trailing_zeros(),
-                        })
+                if tree.wide {
+                    let [low, high] = tree.remaining(&bits.wide, x);
+                    for ((leaf, low), high) in leaves.iter_mut().zip(low).zip(high) {
+                        let beyond = 32 + high.trailing_zeros();
+                        *leaf = if low == 0 { beyond } else { low.trailing_zeros() };
                     }
-                    false => {
-                        let [low] = tree.remaining(&bits.narrow, x);
-                        low.map(u32::trailing_zeros)
+                } else {
+                    let [low] = tree.remaining(&bits.narrow, x);
+                    for (leaf, low) in leaves.iter_mut().zip(low) {
+                        *leaf = low.trailing_zeros();
                     }
-                };
+                }
             }
         }
     }
@@ -170,7 +173,7 @@ impl Tree {
         }
         for comparison in slice(self.missing, self.equal) {
             let threshold = comparison.threshold;
-            comparison.rule_out(x, &mut remaining, |x| (x <= threshold) | x.nan());
+            comparison.rule_out(x, &mut remaining, |x| !(x > threshold));
         }
         for comparison in slice(self.equal, self.end) {
             let (threshold, missing_true) = (comparison.threshold, comparison.missing_true);
@@ -188,10 +191,13 @@ impl<T: Number, const WORDS: usize> Comparison<T, WORDS> {
         remaining: &mut [[u32; LANES]; WORDS],
         holds: impl Fn(T) -> bool,
     ) {
-        let x = &x[self.feature as usize];
+        let mut held = [0; LANES];
+        for (held, x) in held.iter_mut().zip(&x[self.feature as usize]) {
+            *held = if holds(*x) { u32::MAX } else { 0 };
+        }
         for (remaining, word) in remaining.iter_mut().zip(self.remaining) {
-            for (remaining, x) in remaining.iter_mut().zip(x) {
-                *remaining &= if holds(*x) { u32::MAX } else { word };
+            for (remaining, held) in remaining.iter_mut().zip(&held) {
+                *remaining &= *held | word;
             }
         }
     }
@@ -236,9 +242,28 @@ fn comparisons<T: Number>(
     found
 }
 
+/// Sorts by kind, and makes one of equal comparisons, as in trees that ask the same at each node of
+/// a level: what any of them rules out is ruled out.
+fn merge<T: Number>(comparisons: &mut Vec<(Kind, Comparison<T, 2>)>) {
+    let key = |(kind, comparison): &(Kind, Comparison<T, 2>)| {
+        (*kind, comparison.feature, comparison.threshold.bits(), comparison.missing_true)
+    };
+    comparisons.sort_by_key(key);
+    comparisons.dedup_by(|other, first| {
+        let equal = key(other) == key(first);
+        if equal {
+            for (word, other) in first.1.remaining.iter_mut().zip(other.1.remaining) {
+                *word &= other;
+            }
+        }
+        equal
+    });
+}
+
 fn comparison<T: Number>(node: &Node<T>, feature: u32) -> (Kind, Comparison<T, 2>) {
     let missing_true = node.missing_true();
-    let kind = match (node.equal(), missing_true) {
+    // No comparison with NaN holds, nor does equality with it.
+    let kind = match (node.equal() || node.threshold.nan(), missing_true) {
         (true, _) => Kind::Equal,
         (false, true) => Kind::Missing,
         (false, false) => Kind::Plain,

@@ -18,6 +18,7 @@ pub trait Number:
 
     fn next_down(self) -> Self;
     fn nan(self) -> bool;
+    fn bits(self) -> u64;
     fn to_f32(self) -> f32;
     fn from_f64(number: f64) -> Self;
 }
@@ -33,6 +34,10 @@ macro_rules! number {
 
             fn nan(self) -> bool {
                 self.is_nan()
+            }
+
+            fn bits(self) -> u64 {
+                self.to_bits().into()
             }
 
             fn to_f32(self) -> f32 {

@@ -210,18 +210,19 @@ impl<T: Number> Nodes<T> {
         holds: impl Fn(&Node<T>, T) -> bool,
     ) -> [u32; LANES] {
         let mut at = roots;
-        for step in 1..=depth {
-            let mut next = at;
-            for (place, row) in next.iter_mut().zip(rows) {
+        for _ in 0..depth {
+            let mut moved = 0;
+            for (place, row) in at.iter_mut().zip(rows) {
                 let node = &self.nodes[*place as usize];
                 let holds = holds(node, x[row + node.feature()]);
-                *place = node.left.wrapping_add(u32::from(!holds));
+                let next = node.left.wrapping_add(u32::from(!holds));
+                moved |= *place ^ next;
+                *place = next;
             }
-            // Most walks are shorter than the longest, but to ask at each step costs more.
-            if step % 4 == 0 && next == at {
+            // Most walks are shorter than the longest.
+            if moved == 0 {
                 break;
             }
-            at = next;
         }
         at
     }

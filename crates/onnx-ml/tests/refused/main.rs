@@ -6,4 +6,6 @@
 mod features;
 mod linear_svm;
 mod node;
+mod text;
+mod tree_ensemble;
 mod trees;

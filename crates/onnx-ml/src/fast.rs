@@ -1,0 +1,130 @@
+//! Operators that tract computes slowly where rows are many and short, as those of classical models
+//! are, computed fast.
+//!
+//! [`optimize`] puts a [`Fast`] operator around tract's own, which goes on to tell the facts, and
+//! to compute what the fast one leaves to it: other types, other axes.
+
+mod binary;
+mod broadcast;
+mod choice;
+mod reduce;
+mod softmax;
+mod top_k;
+
+use std::fmt::Debug;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::array::Topk;
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::logic::Iff;
+use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
+use tract_onnx::tract_hir::internal::*;
+
+/// tract's optimised model, with this crate's operators in place of its slow ones.
+///
+/// # Errors
+///
+/// Where tract cannot optimise the model.
+pub fn optimize(model: TypedModel) -> TractResult<TypedModel> {
+    let mut model = model.into_optimized()?;
+    for node in &mut model.nodes {
+        if let Some(fast) = fast(node.op.as_ref()) {
+            node.op = Box::new(FastOp { slow: node.op.clone(), fast: fast.into() });
+        }
+    }
+    Ok(model)
+}
+
+fn fast(op: &dyn TypedOp) -> Option<Box<dyn Fast>> {
+    if let Some(op) = op.downcast_ref::<Reduce>() {
+        return Some(Box::new(reduce::FastReduce { axes: op.axes.clone(), reducer: op.reducer }));
+    }
+    if let Some(op) = op.downcast_ref::<Softmax>() {
+        return softmax::fast(op);
+    }
+    if let Some(op) = op.downcast_ref::<TypedBinOp>() {
+        return binary::fast(op);
+    }
+    if let Some(op) = op.downcast_ref::<Topk>() {
+        return Some(Box::new(top_k::FastTopK { axis: op.axis, largest: op.largest }));
+    }
+    if op.is::<Iff>() {
+        return Some(Box::new(choice::FastChoice));
+    }
+    None
+}
+
+/// A faster way to compute what an operator does.
+trait Fast: Debug + Send + Sync + 'static {
+    /// The outputs; `None` for inputs of a type or shape that are left to the slow way.
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>>;
+}
+
+#[derive(Debug, Clone)]
+struct FastOp {
+    slow: Box<dyn TypedOp>,
+    fast: Arc<dyn Fast>,
+}
+
+impl PartialEq for FastOp {
+    fn eq(&self, other: &Self) -> bool {
+        self.slow == other.slow
+    }
+}
+
+impl Eq for FastOp {}
+
+impl Op for FastOp {
+    fn name(&self) -> StaticName {
+        self.slow.name()
+    }
+
+    fn mints_runtime_symbols(&self) -> bool {
+        self.slow.mints_runtime_symbols()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        self.slow.info()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for FastOp {
+    op_out_of_plan!();
+
+    fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        match self.fast.eval(&inputs)? {
+            Some(outputs) => Ok(outputs.into_iter().map(Tensor::into_tvalue).collect()),
+            None => self.slow.eval(context, inputs),
+        }
+    }
+}
+
+impl TypedOp for FastOp {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        self.slow.output_facts(inputs)
+    }
+
+    as_op!();
+}
+
+/// A tensor seen as `[outer, length, inner]`, around neighbouring axes.
+#[derive(Debug, Clone, Copy)]
+struct Around {
+    outer: usize,
+    length: usize,
+    inner: usize,
+}
+
+impl Around {
+    /// `None` where the axes are no neighbours.
+    fn new(shape: &[usize], axes: &[usize]) -> Option<Around> {
+        let (first, last) = (*axes.iter().min()?, *axes.iter().max()?);
+        let neighbours = last - first + 1 == axes.len() && last < shape.len();
+        neighbours.then(|| Around {
+            outer: shape[..first].iter().product(),
+            length: shape[first..=last].iter().product(),
+            inner: shape[last + 1..].iter().product(),
+        })
+    }
+}

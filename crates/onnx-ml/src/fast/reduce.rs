@@ -1,0 +1,138 @@
+//! Sums, extremes and their places, along neighbouring axes.
+
+use super::{Around, Fast};
+use crate::kernel::tensor;
+use crate::simd::{Vectorized, vectorized};
+use std::ops::{Add, Mul};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::nn::Reducer;
+
+/// Partial results side by side, of a long row.
+const LANES: usize = 16;
+
+#[derive(Debug)]
+pub struct FastReduce {
+    pub axes: TVec<usize>,
+    pub reducer: Reducer,
+}
+
+impl Fast for FastReduce {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+        let reduced = match inputs[0].datum_type() {
+            DatumType::F32 => self.reduce::<f32>(&inputs[0])?,
+            DatumType::F64 => self.reduce::<f64>(&inputs[0])?,
+            DatumType::I64 => self.reduce::<i64>(&inputs[0])?,
+            _ => None,
+        };
+        Ok(reduced.map(|reduced| tvec!(reduced)))
+    }
+}
+
+impl FastReduce {
+    fn reduce<T: Datum + Copy + PartialOrd + Add<Output = T> + Mul<Output = T>>(
+        &self,
+        input: &TValue,
+    ) -> TractResult<Option<Tensor>> {
+        let Some(around) = Around::new(input.shape(), &self.axes) else { return Ok(None) };
+        if around.length == 0 {
+            return Ok(None);
+        }
+        let x = input.try_as_plain_ram()?;
+        let x = x.as_slice::<T>()?;
+        let mut shape: TVec<usize> = input.shape().into();
+        self.axes.iter().for_each(|axis| shape[*axis] = 1);
+        Ok(Some(match self.reducer {
+            Reducer::Sum => tensor(&shape, folded(x, around, |sum, x| sum + x))?,
+            Reducer::Prod => tensor(&shape, folded(x, around, |product, x| product * x))?,
+            Reducer::Max => tensor(&shape, folded(x, around, |a, b| if a > b { a } else { b }))?,
+            Reducer::Min => tensor(&shape, folded(x, around, |a, b| if a < b { a } else { b }))?,
+            Reducer::ArgMax(false) => tensor(&shape, places(x, around, |x, best| x > best))?,
+            Reducer::ArgMax(true) => tensor(&shape, places(x, around, |x, best| x >= best))?,
+            Reducer::ArgMin(false) => tensor(&shape, places(x, around, |x, best| x < best))?,
+            Reducer::ArgMin(true) => tensor(&shape, places(x, around, |x, best| x <= best))?,
+            Reducer::MeanOfSquares | Reducer::All | Reducer::Any => return Ok(None),
+        }))
+    }
+}
+
+fn folded<T: Copy>(x: &[T], around: Around, step: impl Fn(T, T) -> T + Copy) -> Vec<T> {
+    vectorized(Folded { x, around, step })
+}
+
+struct Folded<'a, T, F> {
+    x: &'a [T],
+    around: Around,
+    step: F,
+}
+
+impl<T: Copy, F: Fn(T, T) -> T + Copy> Vectorized for Folded<'_, T, F> {
+    type Output = Vec<T>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<T> {
+        let Folded { x, around: Around { outer, length, inner }, step } = self;
+        let mut folded = Vec::with_capacity(outer * inner);
+        if inner == 1 {
+            folded.extend(x.chunks_exact(length).map(|row| fold_row(row, step)));
+            return folded;
+        }
+        for block in x.chunks_exact((length * inner).max(1)) {
+            let start = folded.len();
+            folded.extend_from_slice(&block[..inner]);
+            for line in block[inner..].chunks_exact(inner) {
+                for (sum, x) in folded[start..].iter_mut().zip(line) {
+                    *sum = step(*sum, *x);
+                }
+            }
+        }
+        folded
+    }
+}
+
+#[inline(always)]
+fn fold_row<T: Copy>(row: &[T], step: impl Fn(T, T) -> T) -> T {
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    let Some((first, chunks)) = chunks.split_first() else {
+        return rest[1..].iter().fold(rest[0], |sum, x| step(sum, *x));
+    };
+    let mut sums = *first;
+    for chunk in chunks {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *sum = step(*sum, *x);
+        }
+    }
+    let sum = sums[1..].iter().fold(sums[0], |sum, x| step(sum, *x));
+    rest.iter().fold(sum, |sum, x| step(sum, *x))
+}
+
+fn places<T: Copy>(x: &[T], around: Around, better: impl Fn(T, T) -> bool + Copy) -> Vec<i64> {
+    vectorized(Places { x, around, better })
+}
+
+struct Places<'a, T, F> {
+    x: &'a [T],
+    around: Around,
+    better: F,
+}
+
+impl<T: Copy, F: Fn(T, T) -> bool + Copy> Vectorized for Places<'_, T, F> {
+    type Output = Vec<i64>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<i64> {
+        let Places { x, around: Around { outer, length, inner }, better } = self;
+        let mut places = Vec::with_capacity(outer * inner);
+        for block in x.chunks_exact((length * inner).max(1)) {
+            for offset in 0..inner {
+                let mut best = (0, block[offset]);
+                for (place, x) in block[offset..].iter().step_by(inner).enumerate().skip(1) {
+                    if better(*x, best.1) {
+                        best = (place as i64, *x);
+                    }
+                }
+                places.push(best.0);
+            }
+        }
+        places
+    }
+}

@@ -1,0 +1,78 @@
+//! Softmax along the last axes.
+
+use super::{Around, Fast};
+use crate::kernel::tensor;
+use crate::simd::{Vectorized, exp, vectorized};
+use std::iter::Sum;
+use std::ops::{DivAssign, Sub};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::nn::{Softmax, SoftmaxKind};
+
+#[derive(Debug)]
+struct FastSoftmax {
+    axes: TVec<usize>,
+}
+
+pub fn fast(op: &Softmax) -> Option<Box<dyn Fast>> {
+    let plain = op.quant_output_dt.is_none() && op.kind == SoftmaxKind::Softmax;
+    plain.then(|| Box::new(FastSoftmax { axes: op.axes.clone() }) as Box<dyn Fast>)
+}
+
+impl Fast for FastSoftmax {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+        let input = &inputs[0];
+        let around = Around::new(input.shape(), &self.axes);
+        let Some(Around { length: length @ 1.., inner: 1, .. }) = around else { return Ok(None) };
+        let softmax = match input.datum_type() {
+            DatumType::F32 => rows(input, length, f32::MIN, exp)?,
+            DatumType::F64 => rows(input, length, f64::MIN, f64::exp)?,
+            _ => return Ok(None),
+        };
+        Ok(Some(tvec!(softmax)))
+    }
+}
+
+fn rows<T>(
+    input: &TValue,
+    length: usize,
+    least: T,
+    exp: impl Fn(T) -> T + Copy,
+) -> TractResult<Tensor>
+where
+    T: Datum + Copy + PartialOrd + Sub<Output = T> + DivAssign + Sum,
+{
+    let x = input.try_as_plain_ram()?;
+    let mut x = x.as_slice::<T>()?.to_vec();
+    vectorized(Rows { x: &mut x, length, least, exp });
+    tensor(input.shape(), x)
+}
+
+struct Rows<'a, T, E> {
+    x: &'a mut [T],
+    length: usize,
+    least: T,
+    exp: E,
+}
+
+impl<T, E> Vectorized for Rows<'_, T, E>
+where
+    T: Copy + PartialOrd + Sub<Output = T> + DivAssign + Sum,
+    E: Fn(T) -> T,
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Rows { x, length, least, exp } = self;
+        for row in x.chunks_exact_mut(length) {
+            let maximum = row.iter().fold(least, |max, x| if *x > max { *x } else { max });
+            row.iter_mut().for_each(|x| *x = *x - maximum);
+        }
+        // All rows at once: one alone is mostly shorter than a register.
+        x.iter_mut().for_each(|x| *x = exp(*x));
+        for row in x.chunks_exact_mut(length) {
+            let sum: T = row.iter().copied().sum();
+            row.iter_mut().for_each(|x| *x /= sum);
+        }
+    }
+}

@@ -59,7 +59,8 @@ impl Ngrams {
         let counts: Vec<i64> = node.get_attr_vec("ngram_counts")?;
         let shortest: i64 = node.get_attr("min_gram_length")?;
         let longest: i64 = node.get_attr("max_gram_length")?;
-        let lengths = usize::try_from(shortest)?..=usize::try_from(longest)?;
+        let length = |length: i64| usize::try_from(length).unwrap_or(0);
+        let lengths = length(shortest)..=length(longest);
         let fits = *lengths.start() > 0 && !lengths.is_empty() && *lengths.end() <= counts.len();
         node.expect(fits, || {
             format!("lengths from 1 to {}, but found {shortest} to {longest}", counts.len())

@@ -59,8 +59,10 @@ impl Whole {
     ///
     /// As [`Pattern::new`].
     pub fn new(pattern: &str) -> TractResult<Whole> {
-        let translated = format!(r"\A(?:{})\z", translate(checked(pattern)?));
-        build(Regex::config(), pattern, &translated).map(Whole)
+        let translated = translate(checked(pattern)?);
+        // On its own, lest it closes the group.
+        build(Regex::config(), pattern, &translated)?;
+        build(Regex::config(), pattern, &format!(r"\A(?:{translated})\z")).map(Whole)
     }
 
     pub fn is_match(&self, text: &str) -> bool {
@@ -183,7 +185,7 @@ mod tests {
         assert_eq!(finds("[a-zé]+", "éa, b"), ["éa", "b"]);
         assert_eq!(finds("[a-z]{2,3}", "a bcdef ghi"), ["bcd", "ef", "ghi"]);
         assert_eq!(finds("[a-z]{2}", "abcde"), ["ab", "cd"]);
-        assert_eq!(finds("[a-z]*", "-ab"), ["", "ab"]);
+        assert_eq!(finds("[a-z]*", "-ab"), ["", "ab", ""]);
         assert_eq!(finds("[a-z]+?", "ab"), ["ab"]);
         assert_eq!(finds(".", "a\nß"), ["a", "ß"]);
         assert_eq!(finds("[^ ]+", "a\n ß"), ["a\n", "ß"]);

@@ -2,7 +2,8 @@
 //! of `ai.onnx.ml` has in place of the ensembles of classifiers and regressors.
 //!
 //! A branch on membership of a set is one on equality in a column that tells the membership, which
-//! each row is given for each such branch.
+//! each row is given for each such branch. The transforms are numbered as the specification has
+//! them; ONNX Runtime 1.32 takes softmax and logistic for one another.
 
 use crate::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
 use crate::post_transform::PostTransform;

@@ -51,7 +51,7 @@ fn tf_idf_vectorizers() {
             "lengths from 1 to 2, but found 2 to 1",
             vec![int("min_gram_length", 2), int("max_gram_length", 1)],
         ),
-        ("but found -1", vec![int("min_gram_length", -1)]),
+        ("but found -1 to 2", vec![int("min_gram_length", -1)]),
         ("expected 0 to 100, but found 101", vec![int("max_skip_count", 101)]),
         ("expected 0 to 100, but found -1", vec![int("max_skip_count", -1)]),
         ("ascending numbers up to 3", vec![ints("ngram_counts", &[0, 4])]),

@@ -128,10 +128,11 @@ impl Ngrams {
                         node = *next;
                     }
                     // Between the words of one word nothing can be skipped.
-                    if self.lengths.contains(&length) && (length > 1 || step == 1) {
-                        if let Some((column, weight)) = self.counted[node as usize] {
-                            found(column, weight);
-                        }
+                    if self.lengths.contains(&length)
+                        && (length > 1 || step == 1)
+                        && let Some((column, weight)) = self.counted[node as usize]
+                    {
+                        found(column, weight);
                     }
                 }
             }

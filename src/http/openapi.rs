@@ -159,7 +159,6 @@ impl Describe<'_> {
 
     fn schemas(&self) -> Value {
         let features = &self.signature.features;
-        let names: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
         let values: Map<String, Value> =
             features.iter().map(|feature| (feature.name.clone(), schema::value(feature))).collect();
         let lists: Map<String, Value> = features
@@ -171,20 +170,12 @@ impl Describe<'_> {
             })
             .collect();
         json!({
-            "Row": {
-                "type": "object",
-                "description": "The features of one row.",
-                "properties": values,
-                "required": names,
-                "additionalProperties": false,
-            },
-            "Columns": {
-                "type": "object",
-                "description": "For each feature its values, all of one length.",
-                "properties": lists,
-                "required": names,
-                "additionalProperties": false,
-            },
+            "Row": schema::features("The features of one row.", values, features),
+            "Columns": schema::features(
+                "For each feature its values, all of one length.",
+                lists,
+                features,
+            ),
             "Prediction": self.prediction(&|schema| schema),
             "Predictions": {
                 "type": "array",

@@ -10,7 +10,7 @@ use crate::protocol::features;
 use crate::protocol::reader::{Reader, expected};
 use csv::{ByteRecord, ReaderBuilder};
 use ml_app_model::value::excerpt;
-use ml_app_model::{Mismatch, Signature, Tensors};
+use ml_app_model::{Feature, Mismatch, Signature, Tensors};
 use std::io::{self, Read};
 use watch::Watch;
 
@@ -63,7 +63,8 @@ impl<R: Read> Table<R> {
             }
             features.push(feature);
         }
-        for (feature, _) in signature.features.iter().zip(given).filter(|(_, given)| !given) {
+        let missing = |(feature, given): &(&Feature, bool)| !feature.optional && !given;
+        for (feature, _) in signature.features.iter().zip(given).filter(missing) {
             let near = |name: &&String| {
                 !faults.is_full() && signature.nearest_feature(name) == Some(&feature.name)
             };

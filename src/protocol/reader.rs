@@ -154,7 +154,7 @@ impl<'s> Reader<'s> {
         Some(feature)
     }
 
-    /// Ends a row: a feature that was not given is a fault.
+    /// Ends a row: a feature that was not given is a fault, unless it is optional.
     pub fn end_row(&mut self) {
         for feature in self.missing() {
             let expected = expected(self.spec(feature));
@@ -162,9 +162,13 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Features that were not given.
+    /// Features that were not given, and should be.
     pub fn missing(&self) -> Vec<usize> {
-        (0..self.given.len()).filter(|feature| !self.given[*feature]).collect()
+        let features = self.rows.signature().features.iter().zip(&self.given).enumerate();
+        features
+            .filter(|(_, (feature, given))| !feature.optional && !**given)
+            .map(|(index, _)| index)
+            .collect()
     }
 
     /// Sets a scalar of the current row.

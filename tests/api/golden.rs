@@ -119,6 +119,45 @@ fn a_pipeline_over_numbers_and_text_answers_with_names() {
 }
 
 #[test]
+fn a_dictionary_leaves_out_what_is_zero() {
+    let golden: Vec<Value> =
+        serde_json::from_str(&case::text("dictionary", "golden.json")).unwrap();
+    let server = case::serve("dictionary");
+    let rows: Value = golden.iter().map(|case| case["input"].clone()).collect();
+    let lines: String = golden.iter().map(|case| format!("{}\n", case["input"])).collect();
+    let by_lines = server.post("/predict", "application/x-ndjson", &lines).body;
+    let by_rows = server.post_json(rows.to_string()).json();
+    for ((row, case), line) in golden.iter().enumerate().zip(by_lines.lines()) {
+        let answer = &by_rows[row];
+        assert_eq!(answer["prediction"], case["output"]["prediction"]);
+        let warm = |answer: &Value| answer["probabilities"]["warm"].as_f64().unwrap();
+        assert_near(&[warm(answer)], &[warm(&case["output"])], 1e-6);
+        assert_eq!(&server.post_json(case["input"].to_string()).json(), answer);
+        assert_eq!(&serde_json::from_str::<Value>(line).unwrap(), answer);
+    }
+
+    let paris = server.get("/predict?city%3DParis=1&temp=20").json();
+    let query = json!({ "temp": 20, "city=Paris": 1, "city=Oslo": 0 });
+    assert_eq!(server.post_json(query.to_string()).json(), paris);
+    let csv = columns(&server.post("/predict", "text/csv", "temp,city=Paris\n20,1\n").body);
+    assert_eq!(
+        numbers(&csv, "probability_warm"),
+        [paris["probabilities"]["warm"].as_f64().unwrap()]
+    );
+    let by_columns = server.post_json(r#"{"city=Paris": [1, 1], "temp": [20, 20]}"#).json();
+    assert_eq!(by_columns["probabilities"]["warm"][1], paris["probabilities"]["warm"]);
+
+    let unknown = server.post_json(r#"{"city=Pariss": 1}"#);
+    assert_eq!(unknown.status, 422);
+    assert!(unknown.body.contains("did you mean `city=Paris`?"), "{}", unknown.body);
+
+    let document = server.get("/openapi.json").json();
+    let row = &document["components"]["schemas"]["Row"];
+    assert_eq!(row["required"], Value::Null);
+    assert_eq!(row["properties"]["temp"]["default"], 0);
+}
+
+#[test]
 fn all_types_go_in_and_out() {
     let golden: Vec<Value> = serde_json::from_str(&case::text("mixed", "golden.json")).unwrap();
     let server = case::serve("mixed");

@@ -4,6 +4,7 @@ use crate::error::{LoadError, Unsupported};
 use crate::limits;
 use crate::metadata::{FEATURES, FeatureMetadata};
 use crate::signature::{Datatype, Feature, Kind, Scores, Task, TensorSpec};
+use onnx_ml::maps::MapInput;
 use onnx_ml::zip_map::{self, ZipMap};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, HashSet};
@@ -155,15 +156,19 @@ pub(crate) fn task(proto: &ModelProto, outputs: &[TensorSpec], zip_maps: &[ZipMa
     Task::Classification { label: 0, scores: 1, classes, meaning: Scores::Other }
 }
 
-/// Columns of each input, named by the metadata, else by the input, else `x0`, `x1`, ….
+/// Columns of each input, named by the metadata, else by the keys of the map that it was, else by
+/// the input, else `x0`, `x1`, ….
 pub(crate) fn features(
     inputs: &[TensorSpec],
+    maps: &[MapInput],
     metadata: Option<Vec<FeatureMetadata>>,
 ) -> Result<Vec<Feature>, LoadError> {
     let wide = inputs.iter().filter(|input| matches!(input.shape[..], [_, Some(2..)])).count();
     let mut features = vec![];
     for (index, input) in inputs.iter().enumerate() {
+        let map = maps.iter().find(|map| map.input == input.name);
         let columns = match input.shape.as_slice() {
+            _ if let Some(map) = map => map.keys.iter().map(|key| (key.clone(), vec![])).collect(),
             [_] | [_, Some(1)] => vec![(input.name.clone(), vec![])],
             [_, Some(columns)] if wide == 1 => {
                 (0..*columns).map(|column| (format!("x{column}"), vec![])).collect()
@@ -182,6 +187,7 @@ pub(crate) fn features(
             column,
             example: example_of(&shape, scalar_example(input.datatype.kind())),
             shape,
+            optional: map.is_some(),
             description: None,
             unit: None,
             minimum: None,

@@ -10,7 +10,7 @@ use crate::rows::Rows;
 use crate::signature::{Datatype, Signature, TensorSpec};
 use crate::tensors::{Data, Tensor, Tensors};
 use crate::value::{Mismatch, Value};
-use onnx_ml::zip_map;
+use onnx_ml::{maps, zip_map};
 use serde_json::Value as Json;
 use std::any::Any;
 use std::fmt;
@@ -63,6 +63,7 @@ impl Model {
         constants::visit(&mut proto, &mut constants::check)?;
         let metadata = Metadata::read(&proto)?;
         let zip_maps = zip_map::lower(&mut proto);
+        let maps = maps::lower(&mut proto);
         let unsupported = graph::unsupported(&proto);
         if !unsupported.is_empty() {
             return Err(LoadError::Unsupported(unsupported));
@@ -76,7 +77,7 @@ impl Model {
         let plan = onnx_ml::optimize(typed)
             .and_then(|typed| typed.into_runnable())
             .map_err(|error| plan_error(&error))?;
-        let features = graph::features(&inputs, metadata.features)?;
+        let features = graph::features(&inputs, &maps, metadata.features)?;
         let signature = Signature {
             name: graph::name(graph),
             version: proto.model_version.max(1).to_string(),

@@ -123,6 +123,8 @@ pub struct Feature {
     pub column: usize,
     /// Shape of one row's value: empty for a scalar.
     pub shape: Vec<Option<usize>>,
+    /// A row may leave it out; it is then zero, or an empty string. So are the keys of a map.
+    pub optional: bool,
     pub description: Option<String>,
     pub unit: Option<String>,
     /// Range observed in training. Not a constraint.

@@ -237,6 +237,7 @@ mod tests {
             input: 0,
             column: 0,
             shape: vec![],
+            optional: false,
             description: None,
             unit: None,
             minimum: None,

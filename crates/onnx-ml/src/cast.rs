@@ -6,6 +6,7 @@
 //! integer, of the same value as in ONNX Runtime on x86-64 for a float out of range.
 
 use crate::kernel::{Built, Fact, Kernel, kernel_op, tensor};
+use crate::string_cast::StringCast;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::cast::cast as tract_cast;
@@ -70,6 +71,9 @@ impl Expansion for Cast {
             None => model.outlet_fact(inputs[1])?.datum_type,
         };
         let to = output(from, to);
+        if [from, to].contains(&DatumType::String) {
+            return model.wire_node(prefix, StringCast { to }, &inputs[..1]);
+        }
         if from.is_float() && to.is_integer() {
             return model.wire_node(prefix, kernel_op(Truncate { to }), &inputs[..1]);
         }

@@ -3,6 +3,7 @@
 //! A [`Kernel`] tells which outputs it gives for which inputs, and computes them. [`operator`]
 //! makes an operator of it that takes part in tract's analysis, with symbolic dimensions.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use tract_onnx::pb::NodeProto;
@@ -49,6 +50,19 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     where
         Self: Sized,
     {
+        Ok(None)
+    }
+
+    /// The change of a model that makes this operator, which is `node`, one with a neighbour.
+    ///
+    /// # Errors
+    ///
+    /// Where `model` is none.
+    fn fuse(
+        self: &Arc<Self>,
+        _model: &TypedModel,
+        _node: &TypedNode,
+    ) -> TractResult<Option<TypedModelPatch>> {
         Ok(None)
     }
 }
@@ -201,11 +215,10 @@ impl<K: Kernel> Expansion for KernelOp<K> {
                     for (index, value) in K::CONSTANTS.iter().zip(values) {
                         facts[*index].value = Some(value);
                     }
-                    for (output, fact) in outputs.iter().zip(self.checked_outputs(&facts)?) {
-                        solver.equals(&output.datum_type, fact.datum_type)?;
-                        solver.equals(&output.shape, fact.shape)?;
-                    }
-                    Ok(())
+                    let outputs = outputs.iter().zip(self.checked_outputs(&facts)?);
+                    outputs
+                        .into_iter()
+                        .try_for_each(|(output, fact)| tell(solver, output, &fact, &facts))
                 })
             })
         })
@@ -219,6 +232,26 @@ impl<K: Kernel> Expansion for KernelOp<K> {
     ) -> TractResult<TVec<OutletId>> {
         model.wire_node(prefix, self.clone(), inputs)
     }
+}
+
+/// What is known of an output before the model runs: a dimension with a symbol that no input has
+/// is not.
+fn tell<'r, 'p: 'r>(
+    solver: &mut Solver<'r>,
+    output: &'p TensorProxy,
+    fact: &Fact,
+    inputs: &[Fact],
+) -> InferenceResult {
+    solver.equals(&output.datum_type, fact.datum_type)?;
+    solver.equals(&output.rank, i64::try_from(fact.shape.len())?)?;
+    let known: HashSet<Symbol> =
+        inputs.iter().flat_map(|input| &input.shape).flat_map(TDim::symbols).collect();
+    for (axis, dim) in fact.shape.iter().enumerate() {
+        if dim.symbols().is_subset(&known) {
+            solver.equals(&output.shape[axis], dim.clone())?;
+        }
+    }
+    Ok(())
 }
 
 impl<K: Kernel> Op for KernelOp<K> {
@@ -248,6 +281,14 @@ impl<K: Kernel> TypedOp for KernelOp<K> {
         Ok(outputs.iter().map(|fact| fact.datum_type.fact(&*fact.shape)).collect())
     }
 
+    fn declutter(
+        &self,
+        model: &TypedModel,
+        node: &TypedNode,
+    ) -> TractResult<Option<TypedModelPatch>> {
+        self.kernel.fuse(model, node)
+    }
+
     fn codegen(
         &self,
         model: &TypedModel,
@@ -272,6 +313,40 @@ fn facts(inputs: &[&TypedFact]) -> Vec<Fact> {
         value: fact.konst.clone(),
     };
     inputs.iter().map(fact).collect()
+}
+
+/// The kernel of a node, if it is a `K`.
+pub fn kernel<K: Kernel>(node: &TypedNode) -> Option<&Arc<K>> {
+    Some(&node.op_as::<KernelOp<K>>()?.kernel)
+}
+
+/// The node that alone has the output of `node`, its only one.
+pub fn successor<'m>(model: &'m TypedModel, node: &TypedNode) -> Option<&'m TypedNode> {
+    let [output] = node.outputs.as_slice() else { return None };
+    let [successor] = output.successors.as_slice() else { return None };
+    let told = model.outputs.contains(&node.id.into());
+    (!told).then(|| model.node(successor.node))
+}
+
+/// Replaces `last` by `kernel`, which takes the inputs of `first` and gives the outputs of an `L`.
+///
+/// # Errors
+///
+/// Where the kernel does not take the inputs.
+pub fn replace<L: Kernel, K: Kernel>(
+    model: &TypedModel,
+    first: &TypedNode,
+    last: &TypedNode,
+    kernel: K,
+) -> TractResult<Option<TypedModelPatch>> {
+    let outputs = last.op_as::<KernelOp<L>>().map_or_else(|| tvec!(0), |op| op.outputs.clone());
+    let mut patch = TypedModelPatch::default();
+    let inputs = patch.taps(model, &first.inputs)?;
+    let op = KernelOp { kernel: Arc::new(kernel), outputs };
+    for (slot, wire) in patch.wire_node(&last.name, op, &inputs)?.into_iter().enumerate() {
+        patch.shunt_outside(model, OutletId::new(last.id, slot), wire)?;
+    }
+    Ok(Some(patch))
 }
 
 /// The elements as `T`, cast where they are another number.

@@ -8,6 +8,7 @@
 use crate::kernel::{Built, Fact, Kernel, operator};
 use crate::lookup::{Lookup, bits};
 use crate::mapping::{Mapping, Mappings};
+use foldhash::HashMap;
 use std::hash::Hash;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::tensor_proto::DataType;

@@ -2,8 +2,8 @@
 //! lacks of ONNX's main domain.
 //!
 //! [`onnx`] is tract's ONNX front end with the operators of this crate, which add to tract's and
-//! replace those that answer wrongly; [`zip_map::lower`] takes what tract has no type for out of a
-//! model before it is parsed. It knows nothing of any service.
+//! replace those that answer wrongly; [`zip_map::lower`] and [`maps::lower`] take what tract has no
+//! type for out of a model before it is parsed. It knows nothing of any service.
 //!
 //! An operator is a file: a [`kernel::Kernel`], a function that makes one of a node's attributes,
 //! and a line in [`register`].
@@ -12,6 +12,7 @@ mod affine_grid;
 mod array_feature_extractor;
 mod attention;
 mod attention_weights;
+mod bag;
 mod batch_normalization;
 mod binarizer;
 mod bit_cast;
@@ -35,6 +36,7 @@ mod element_wise;
 mod equal;
 mod fast;
 mod feature_vectorizer;
+mod flatten;
 mod fused;
 mod if_operator;
 mod imputer;
@@ -51,12 +53,16 @@ mod lookup;
 mod loop_operator;
 mod lp_pool;
 mod mapping;
+pub mod maps;
 mod mat_mul;
 mod max_unpool;
+mod murmur_hash3;
+mod ngrams;
 mod normalizer;
 mod one_hot;
 mod one_hot_encoder;
 mod pad;
+mod pattern;
 mod picked;
 mod pool;
 mod post_transform;
@@ -64,6 +70,7 @@ mod q_linear_mat_mul;
 mod quantize_linear;
 mod recurrent;
 mod reduce;
+mod regex_full_match;
 mod resize;
 mod reverse_sequence;
 mod roi_align;
@@ -73,14 +80,21 @@ mod slice;
 mod softplus;
 mod space_to_depth;
 mod squeeze;
+mod string_cast;
+mod string_concat;
+mod string_normalizer;
+mod string_split;
 mod subgraph;
 mod svm;
 mod svm_classifier;
 mod svm_regressor;
 mod swiglu;
 mod tensor_scatter;
+mod tf_idf_vectorizer;
+mod tokenizer;
 mod tracts;
 mod tree_attributes;
+mod tree_ensemble;
 mod tree_ensemble_classifier;
 mod tree_ensemble_regressor;
 pub mod trees;
@@ -131,6 +145,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("Einsum", einsum::einsum);
     operators.insert("Equal", equal::equal);
     operators.insert("FeatureVectorizer", feature_vectorizer::feature_vectorizer);
+    operators.insert("Flatten", flatten::flatten);
     operators.insert("FusedConv", fused::fused_conv);
     operators.insert("FusedGemm", fused::fused_gemm);
     operators.insert("FusedMatMul", fused::fused_mat_mul);
@@ -154,6 +169,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("MatMul", mat_mul::mat_mul);
     operators.insert("MaxPool", pool::pool);
     operators.insert("MaxUnpool", max_unpool::max_unpool);
+    operators.insert("MurmurHash3", murmur_hash3::murmur_hash3);
     operators.insert("NegativeLogLikelihoodLoss", cross_entropy::negative_log_likelihood_loss);
     operators.insert("Normalizer", normalizer::normalizer);
     operators.insert("OneHot", one_hot::one_hot);
@@ -164,6 +180,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("ReduceLogSumExp", reduce::reduce_log_sum_exp);
     operators.insert("ReduceMax", reduce::reduce_extreme);
     operators.insert("ReduceMin", reduce::reduce_extreme);
+    operators.insert("RegexFullMatch", regex_full_match::regex_full_match);
     operators.insert("Resize", resize::resize);
     operators.insert("ReverseSequence", reverse_sequence::reverse_sequence);
     operators.insert("RNN", recurrent::rnn);
@@ -179,10 +196,16 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("Softplus", softplus::softplus);
     operators.insert("SpaceToDepth", space_to_depth::space_to_depth);
     operators.insert("Squeeze", squeeze::squeeze);
+    operators.insert("StringConcat", string_concat::string_concat);
+    operators.insert("StringNormalizer", string_normalizer::string_normalizer);
+    operators.insert("StringSplit", string_split::string_split);
     operators.insert("SVMClassifier", svm_classifier::svm_classifier);
     operators.insert("SVMRegressor", svm_regressor::svm_regressor);
     operators.insert("SwiGLU", swiglu::swiglu);
     operators.insert("TensorScatter", tensor_scatter::tensor_scatter);
+    operators.insert("TfIdfVectorizer", tf_idf_vectorizer::tf_idf_vectorizer);
+    operators.insert("Tokenizer", tokenizer::tokenizer);
+    operators.insert("TreeEnsemble", tree_ensemble::tree_ensemble);
     operators.insert("TreeEnsembleClassifier", tree_ensemble_classifier::tree_ensemble_classifier);
     operators.insert("TreeEnsembleRegressor", tree_ensemble_regressor::tree_ensemble_regressor);
     operators.insert("Unique", unique::unique);

@@ -52,4 +52,11 @@ impl Linear {
         }
         scores
     }
+
+    /// As [`Linear::apply`], of one row that is zero but for some columns.
+    pub fn apply_sparse(&self, columns: &[u32], values: &[f32], scores: &mut Vec<f32>) {
+        let start = scores.len();
+        scores.extend_from_slice(&self.intercepts);
+        self.coefficients.sparse_dots(columns, values, &mut scores[start..]);
+    }
 }

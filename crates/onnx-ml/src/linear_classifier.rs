@@ -12,7 +12,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
-struct LinearClassifier {
+pub struct LinearClassifier {
     labels: Labels,
     /// Without intercepts only the input tells whether two classes have one row or two.
     alternatives: TVec<Linear>,
@@ -57,7 +57,7 @@ pub fn linear_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl LinearClassifier {
-    fn linear(&self, columns: &TDim) -> &Linear {
+    pub fn linear(&self, columns: &TDim) -> &Linear {
         let fitting = self.alternatives.iter().find(|linear| *columns == linear.columns().to_dim());
         fitting.unwrap_or(&self.alternatives[0])
     }
@@ -75,10 +75,16 @@ impl Kernel for LinearClassifier {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        let (rows, columns) = matrix(&inputs[0]);
+        let (_, columns) = matrix(&inputs[0]);
         let input = elements::<f32>(&inputs[0])?;
         let linear = self.linear(&columns.to_dim());
-        let mut scores = linear.apply(input.try_as_plain_ram()?.as_slice::<f32>()?);
+        self.finish(linear, linear.apply(input.try_as_plain_ram()?.as_slice::<f32>()?))
+    }
+}
+
+impl LinearClassifier {
+    /// Labels and scores, of what `linear` gives.
+    pub fn finish(&self, linear: &Linear, mut scores: Vec<f32>) -> TractResult<TVec<Tensor>> {
         let winners: Vec<usize> = if linear.targets() == 1 {
             let winners = scores.iter().map(|score| usize::from(*score > 0.0)).collect();
             scores = scores.iter().flat_map(|score| self.post_transform.pair(*score)).collect();
@@ -94,6 +100,6 @@ impl Kernel for LinearClassifier {
                 .collect()
         };
         let labels = self.labels.tensor(&winners)?;
-        Ok(tvec!(labels, tensor(&[rows, self.labels.len()], scores)?))
+        Ok(tvec!(labels, tensor(&[winners.len(), self.labels.len()], scores)?))
     }
 }

@@ -1,7 +1,7 @@
 //! Where a value stands in a list of the model: what the operators on categories have in common.
 
 use crate::kernel::elements;
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::hash::Hash;
 use tract_onnx::tract_hir::internal::*;
 

@@ -8,8 +8,8 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
-enum Normalizer {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Normalizer {
     Max,
     L1,
     L2,
@@ -29,7 +29,7 @@ pub fn normalizer(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl Normalizer {
-    fn normalize(&self, row: &mut [f32]) {
+    pub fn normalize(&self, row: &mut [f32]) {
         let norm = match self {
             Normalizer::Max => row.iter().copied().fold(f32::MIN, f32::max),
             Normalizer::L1 => row.iter().map(|x| x.abs()).sum(),

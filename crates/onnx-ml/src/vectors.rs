@@ -77,6 +77,29 @@ impl Vectors {
         self.fold(rows, products, |sum, x, y| sum + x * y);
     }
 
+    /// As [`Vectors::dots`], of one row that is zero but for some columns.
+    pub fn sparse_dots(&self, columns: &[u32], values: &[f32], products: &mut [f32]) {
+        for (column, value) in columns.iter().zip(values) {
+            let column = *column as usize;
+            match &self.layout {
+                Layout::Rows(vectors) => {
+                    let elements = vectors.iter().skip(column).step_by(self.columns);
+                    for (product, element) in products.iter_mut().zip(elements) {
+                        *product += value * element;
+                    }
+                }
+                Layout::Panels(panels) => {
+                    let lanes = panels.iter().skip(column).step_by(self.columns);
+                    for (products, lanes) in products.chunks_mut(LANES).zip(lanes) {
+                        for (product, lane) in products.iter_mut().zip(lanes) {
+                            *product += value * lane;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     /// The squared distance of each row from each vector, `[rows, count]`.
     pub fn squared_distances(&self, rows: &[f32], distances: &mut [f32]) {
         self.fold(rows, distances, |sum, x, y| sum + (x - y) * (x - y));

@@ -2,13 +2,13 @@
 
 use crate::error::Faults;
 use ml_app_model::{Datatype, Feature, Kind, TensorSpec};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 pub fn parameter(feature: &Feature) -> Value {
     let mut parameter = json!({
         "name": feature.name,
         "in": "query",
-        "required": true,
+        "required": !feature.optional,
     });
     if let Some(summary) = feature.summary() {
         parameter["description"] = json!(summary);
@@ -55,7 +55,32 @@ pub fn value(feature: &Feature) -> Value {
     if let (Some(minimum), Some(maximum)) = (feature.minimum, feature.maximum) {
         schema["x-training-range"] = json!([minimum, maximum]);
     }
+    if feature.optional {
+        let zero = match feature.kind {
+            Kind::String => json!(""),
+            Kind::Boolean => json!(false),
+            Kind::Integer | Kind::Number => json!(0),
+        };
+        schema["default"] = zero;
+    }
     schema["example"] = feature.example.clone();
+    schema
+}
+
+/// The schema of an object with a member for each feature. Optional ones need not be told, and
+/// what is required must not be an empty list.
+pub fn features(description: &str, members: Map<String, Value>, features: &[Feature]) -> Value {
+    let required = features.iter().filter(|feature| !feature.optional);
+    let required: Vec<&str> = required.map(|feature| feature.name.as_str()).collect();
+    let mut schema = json!({
+        "type": "object",
+        "description": description,
+        "properties": members,
+    });
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    schema["additionalProperties"] = json!(false);
     schema
 }
 

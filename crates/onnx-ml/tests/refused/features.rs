@@ -11,7 +11,7 @@ use tract_onnx::pb::{
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::{Datum, bail};
 
-fn attribute_tensor(name: &str, t: TensorProto) -> AttributeProto {
+pub fn attribute_tensor(name: &str, t: TensorProto) -> AttributeProto {
     let r#type = AttributeType::Tensor.into();
     AttributeProto { name: name.into(), r#type, t: Some(t), ..Default::default() }
 }
@@ -97,7 +97,7 @@ fn numbers() -> Tensor {
     tensor2(&[[1.0_f32, 2.0], [3.0, f32::NAN]])
 }
 
-fn texts() -> Tensor {
+pub fn texts() -> Tensor {
     tensor1(&["a".to_owned(), "b".to_owned()])
 }
 

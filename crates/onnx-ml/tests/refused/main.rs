@@ -8,4 +8,6 @@ mod graphs;
 mod linear_svm;
 mod main_domain;
 mod node;
+mod text;
+mod tree_ensemble;
 mod trees;

@@ -1,0 +1,1 @@
+2theBoutput_0

@@ -1,0 +1,1 @@
+2straße2istanbul2ᾳBoutput_0

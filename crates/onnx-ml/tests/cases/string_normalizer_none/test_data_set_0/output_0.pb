@@ -1,0 +1,1 @@
+2TheBoutput_0

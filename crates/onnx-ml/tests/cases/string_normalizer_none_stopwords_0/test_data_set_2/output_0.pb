@@ -1,0 +1,1 @@
+2straße2	İstanbul2ᾳBoutput_0

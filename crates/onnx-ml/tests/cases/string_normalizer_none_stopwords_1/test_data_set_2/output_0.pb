@@ -1,0 +1,1 @@
+2The2ΣΑΣ2straße2	İstanbul2ᾳBoutput_0

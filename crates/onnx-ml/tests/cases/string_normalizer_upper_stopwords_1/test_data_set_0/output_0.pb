@@ -1,0 +1,1 @@
+2THEBoutput_0

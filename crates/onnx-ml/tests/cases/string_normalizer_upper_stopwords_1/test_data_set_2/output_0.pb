@@ -1,0 +1,1 @@
+2THE2ΣΑΣ2STRAßE2	İSTANBUL2ᾼBoutput_0

@@ -1,0 +1,1 @@
+2The cat satBinput_0

@@ -1,0 +1,1 @@
+2dogBoutput_0

@@ -1,0 +1,1 @@
+2catBoutput_0

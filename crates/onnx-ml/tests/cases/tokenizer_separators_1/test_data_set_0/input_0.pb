@@ -1,0 +1,1 @@
+2one two,,threeBinput_0

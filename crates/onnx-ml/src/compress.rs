@@ -1,78 +1,108 @@
-//! [Compress](https://onnx.ai/onnx/operators/onnx__Compress.html): the elements, or the slices
-//! along an axis, for which a condition holds that may be known at run time only.
+//! [Compress](https://onnx.ai/onnx/operators/onnx__Compress.html): the slices along an axis, or the
+//! elements, for which a condition holds; what is beyond the conditions is left out.
 
-use crate::kernel::{Built, Fact, Kernel, operator, tensor};
+use crate::kernel::{self, Built};
+use crate::picked::{grid, pick};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Compress {
     axis: Option<i64>,
-    /// For how many it holds.
     count: Symbol,
 }
 
 pub fn compress(context: &ParsingContext, node: &NodeProto) -> Built {
     let count = context.template.symbols.new_with_prefix("compressed");
-    operator(node, 2, Compress { axis: node.get_attr_opt("axis")?, count })
+    Ok((expand(Compress { axis: node.get_attr_opt("axis")?, count }), vec![]))
 }
 
 impl Compress {
-    fn axis(&self, rank: usize) -> TractResult<Option<usize>> {
-        let Some(axis) = self.axis else { return Ok(None) };
-        let from_start = if axis < 0 { axis.saturating_add(i64::try_from(rank)?) } else { axis };
-        let within = usize::try_from(from_start).ok().filter(|axis| *axis < rank);
-        within.map(Some).with_context(|| format!("expected an axis of {rank}, but found {axis}"))
+    fn shape(&self, data: &[TDim]) -> TractResult<TVec<TDim>> {
+        let count = TDim::from(self.count.clone());
+        let Some(axis) = self.axis else { return Ok(tvec!(count)) };
+        let mut shape: TVec<TDim> = data.into();
+        shape[kernel::axis(axis, data.len())?] = count;
+        Ok(shape)
     }
 }
 
-impl Kernel for Compress {
-    const NAME: &'static str = "Compress";
-
-    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let (data, condition) = (&inputs[0], &inputs[1]);
-        let found = condition.datum_type;
-        ensure!(
-            found == bool::datum_type(),
-            "expected booleans as a condition, but found {found:?}"
-        );
-        let mut shape = data.shape.clone();
-        match self.axis(shape.len())? {
-            Some(axis) => shape[axis] = self.count.clone().into(),
-            None => shape = tvec!(self.count.clone().into()),
-        }
-        Ok(tvec!(Fact::new(data.datum_type, shape)))
+impl Expansion for Compress {
+    fn name(&self) -> StaticName {
+        "Compress".into()
     }
 
-    fn mints_symbols(&self) -> bool {
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 2)?;
+        check_output_arity(outputs, 1)?;
+        solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
+        solver.equals(&inputs[1].datum_type, bool::datum_type())?;
+        solver.equals(&inputs[1].rank, 1)?;
+        match self.axis {
+            Some(_) => solver.equals(&inputs[0].rank, &outputs[0].rank),
+            None => solver.equals(&outputs[0].rank, 1),
+        }
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        model.wire_node(prefix, self.clone(), inputs)
+    }
+}
+
+impl Op for Compress {
+    fn name(&self) -> StaticName {
+        "Compress".into()
+    }
+
+    fn mints_runtime_symbols(&self) -> bool {
         true
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        let data = &inputs[0];
-        let axis = self.axis(data.rank())?;
-        let condition = inputs[1].try_as_plain_ram()?;
-        let holds = condition.as_slice::<bool>()?.iter().enumerate().filter(|(_, holds)| **holds);
-        let kept: Vec<usize> = holds.map(|(index, _)| index).collect();
-        Ok(tvec!(dispatch_datum!(keep(data.datum_type())(data, axis, &kept))?))
+    op_as_typed_op!();
+}
+
+impl EvalOp for Compress {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let from = inputs[0].shape();
+        let conditions = inputs[1].try_as_plain_ram()?;
+        let conditions = conditions.as_slice::<bool>()?;
+        let kept = conditions.iter().enumerate().filter(|(_, holds)| **holds);
+        let kept: Vec<Option<usize>> = kept.map(|(index, _)| Some(index)).collect();
+        let axis = self.axis.map(|axis| kernel::axis(axis, from.len())).transpose()?;
+        let length = axis.map_or(inputs[0].len(), |axis| from[axis]);
+        let found = conditions.len();
+        ensure!(found <= length, "expected at most {length} conditions, but found {found}");
+        let picked = match axis {
+            None => pick(&inputs[0], &[kept.len()], &kept, None)?,
+            Some(axis) => {
+                let mut axes: Vec<Vec<Option<usize>>> =
+                    from.iter().map(|length| (0..*length).map(Some).collect()).collect();
+                axes[axis] = kept;
+                let shape: Vec<usize> = axes.iter().map(Vec::len).collect();
+                pick(&inputs[0], &shape, &grid(from, &axes), None)?
+            }
+        };
+        Ok(tvec!(picked.into_tvalue()))
     }
 }
 
-fn keep<T: Datum>(data: &TValue, axis: Option<usize>, kept: &[usize]) -> TractResult<Tensor> {
-    let shape = data.shape();
-    let elements = data.try_as_plain_ram()?;
-    let elements = elements.as_slice::<T>()?;
-    let (count, inner) = match axis {
-        None => (elements.len(), 1),
-        Some(axis) => (shape[axis], shape[axis + 1..].iter().product()),
-    };
-    let outside = kept.iter().find(|index| **index >= count);
-    ensure!(outside.is_none(), "expected a condition of {count} or less, but found {outside:?}");
-    let slices = elements
-        .chunks_exact((count * inner).max(1))
-        .flat_map(|slices| kept.iter().flat_map(move |index| &slices[index * inner..][..inner]));
-    let mut kept_shape: TVec<usize> = if axis.is_some() { shape.into() } else { tvec!(0) };
-    kept_shape[axis.unwrap_or(0)] = kept.len();
-    tensor(&kept_shape, slices.cloned().collect())
+impl TypedOp for Compress {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(inputs[0].datum_type.fact(&*self.shape(&inputs[0].shape)?)))
+    }
+
+    as_op!();
 }

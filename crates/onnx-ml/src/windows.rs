@@ -10,6 +10,40 @@ const LONGEST: usize = 1 << 20;
 /// Elements of the kernel below all windows, which [`Windows::over`] lists: 1 GB.
 const MOST_TAPS: usize = 1 << 26;
 
+/// Of a kernel with its padding, in [`expect_moderate`]: what is read and made beside the input.
+const MOST_AROUND: i64 = 1 << 22;
+
+/// # Errors
+///
+/// Where the attributes of a convolution or pooling would have tract go through more than any model
+/// means: a kernel with its padding of over four million elements, or steps of over a million.
+pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
+    let list = |name: &str| -> TractResult<Vec<i64>> {
+        Ok(node.get_attr_opt_vec(name)?.unwrap_or_default())
+    };
+    let (kernel, pads) = (list("kernel_shape")?, list("pads")?);
+    for name in ["kernel_shape", "strides", "dilations"] {
+        let found = list(name)?;
+        let fits = found.iter().all(|length| (1..=LONGEST as i64).contains(length));
+        node.expect_attr(name, fits, || format!("1 to {LONGEST}, but found {found:?}"))?;
+    }
+    let fits = pads.iter().all(|pad| (0..=LONGEST as i64).contains(pad));
+    node.expect_attr("pads", fits, || format!("0 to {LONGEST}, but found {pads:?}"))?;
+    let axes = kernel.len().max(pads.len() / 2);
+    let around = (0..axes).map(|axis| {
+        let [kernel, before, after] = [
+            kernel.get(axis).unwrap_or(&1),
+            pads.get(axis).unwrap_or(&0),
+            pads.get(axis + axes).unwrap_or(&0),
+        ];
+        kernel + before + after
+    });
+    let around = around.fold(1, i64::saturating_mul);
+    node.expect(around <= MOST_AROUND, || {
+        format!("a kernel with its padding of at most {MOST_AROUND} elements, but found {around}")
+    })
+}
+
 #[derive(Debug, Clone)]
 pub struct Windows {
     kernel: Vec<usize>,

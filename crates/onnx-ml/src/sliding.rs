@@ -1,13 +1,17 @@
 //! [AveragePool](https://onnx.ai/onnx/operators/onnx__AveragePool.html) and
 //! [MaxPool](https://onnx.ai/onnx/operators/onnx__MaxPool.html): tract's, which forget that a last
-//! window may be cut (`ceil_mode`) where there is no padding by `auto_pad`.
+//! window may be cut (`ceil_mode`) where there is no padding by `auto_pad`; and
+//! [Conv](https://onnx.ai/onnx/operators/onnx__Conv.html). A damaged or hostile node of these would
+//! keep tract busy for ever.
 
 use crate::kernel::Built;
 use crate::tracts;
+use crate::windows::expect_moderate;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
 pub fn pool(context: &ParsingContext, node: &NodeProto) -> Built {
+    expect_moderate(node)?;
     if node.get_attr_opt("auto_pad")? != Some("VALID") {
         return tracts::operator(&node.op_type, context, node);
     }
@@ -15,4 +19,10 @@ pub fn pool(context: &ParsingContext, node: &NodeProto) -> Built {
     let mut node = node.clone();
     node.attribute.retain(|attribute| !matches!(attribute.name.as_str(), "auto_pad" | "pads"));
     tracts::operator(&node.op_type, context, &node)
+}
+
+/// tract's convolution.
+pub fn conv(context: &ParsingContext, node: &NodeProto) -> Built {
+    expect_moderate(node)?;
+    tracts::operator(&node.op_type, context, node)
 }

@@ -24,5 +24,5 @@ pub fn pool(context: &ParsingContext, node: &NodeProto) -> Built {
 /// tract's convolution.
 pub fn conv(context: &ParsingContext, node: &NodeProto) -> Built {
     expect_moderate(node)?;
-    tracts::operator(&node.op_type, context, node)
+    tracts::operator("Conv", context, node)
 }

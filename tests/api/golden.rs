@@ -189,3 +189,18 @@ fn all_types_go_in_and_out() {
         \"a \"\"quoted\"\", city\",\"[[1,2],[3,4]]\",True,4,2,1,2.5,\"a \"\"quoted\"\", city\"\n";
     assert_eq!(answer, expected);
 }
+
+#[test]
+fn a_text_classifier_takes_a_sentence() {
+    let golden = columns(&case::text("text", "golden.csv"));
+    let server = case::serve("text");
+    let answer = server.post("/predict", "text/csv", csv_of(&golden, 1));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let found = columns(&answer.body);
+    assert_eq!(found[1], golden[1], "labels");
+    for name in ["probability_markets", "probability_pets"] {
+        assert_near(&numbers(&found, name), &numbers(&golden, name), 1e-5);
+    }
+    let one = server.post_json(r#"{"text": "my DOG likes the cat"}"#).json();
+    assert_eq!(one["prediction"], "pets");
+}

@@ -36,7 +36,7 @@ missing=()
 [ -x /usr/bin/chromedriver ] || missing+=(chromium-driver)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' || fail "python3 is older than 3.9"
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "python3 is older than 3.10"
 
 venv=target/e2e-venv
 if ! cmp -s tests/e2e/requirements.txt "$venv/requirements.txt"; then
@@ -47,6 +47,12 @@ fi
 
 heading "Rust tests"
 cargo test --release --workspace
+
+heading "ONNX's backend node tests"
+rm -rf target/backend
+"$venv/bin/python" -B crates/onnx-ml/tests/backend/generate.py target/backend
+cargo build --release --workspace --examples
+target/release/examples/backend target/backend crates/onnx-ml/tests/backend/failing.txt
 
 heading "Release build"
 cargo build --release

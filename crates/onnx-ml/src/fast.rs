@@ -7,6 +7,7 @@
 mod binary;
 mod broadcast;
 mod choice;
+mod dense;
 mod reduce;
 mod softmax;
 mod top_k;
@@ -28,6 +29,7 @@ use tract_onnx::tract_hir::internal::*;
 /// Where tract cannot optimise the model.
 pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
     integers_out(&mut model)?;
+    dense::fuse(&mut model)?;
     let mut model = model.into_optimized()?;
     for node in &mut model.nodes {
         if let Some(fast) = fast(node.op.as_ref()) {
@@ -131,3 +133,6 @@ impl Around {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

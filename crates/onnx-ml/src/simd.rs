@@ -21,11 +21,12 @@ pub fn vectorized<W: Vectorized>(work: W) -> W::Output {
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512cd")
         && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl");
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("fma");
     if has_avx512 {
         // SAFETY: the processor has what the function is compiled for.
         unsafe { avx512(work) }
-    } else if is_x86_feature_detected!("avx2") {
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         // SAFETY: as above.
         unsafe { avx2(work) }
     } else {
@@ -40,15 +41,43 @@ pub fn vectorized<W: Vectorized>(work: W) -> W::Output {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi1,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,bmi1,bmi2")]
 fn avx512<W: Vectorized>(work: W) -> W::Output {
     work.run()
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2")]
+#[target_feature(enable = "avx2,fma,bmi1,bmi2")]
 fn avx2<W: Vectorized>(work: W) -> W::Output {
     work.run()
+}
+
+/// Work that multiplies and adds. As [`Vectorized`], and told whether the processor does both in one
+/// instruction: `f32::mul_add` is slow where it does not.
+pub trait Product {
+    type Output;
+
+    fn run<const FMA: bool>(self) -> Self::Output;
+}
+
+/// Runs `work` with the widest registers of this processor.
+pub fn product<W: Product>(work: W) -> W::Output {
+    #[cfg(target_arch = "x86_64")]
+    if !is_x86_feature_detected!("fma") {
+        return vectorized(Multiplied::<W, false>(work));
+    }
+    vectorized(Multiplied::<W, true>(work))
+}
+
+struct Multiplied<W, const FMA: bool>(W);
+
+impl<W: Product, const FMA: bool> Vectorized for Multiplied<W, FMA> {
+    type Output = W::Output;
+
+    #[inline(always)]
+    fn run(self) -> W::Output {
+        self.0.run::<FMA>()
+    }
 }
 
 /// `e^x` to within 2 units in the last place, without a branch; what is below the smallest normal

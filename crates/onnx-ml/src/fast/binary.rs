@@ -129,6 +129,9 @@ impl<T: Copy, U, F: Fn(T, T) -> U> Vectorized for Combined<'_, T, F> {
     fn run(self) -> Vec<U> {
         let Combined { a, b, loops, combine } = self;
         let mut combined = Vec::with_capacity(loops.shape.iter().product());
+        if loops.shape.contains(&0) {
+            return combined;
+        }
         match loops.loops[..] {
             [(rows, [_, 0]), (width, [1, 1])] if width < SHORTEST => {
                 let b = b.repeat(SHORTEST.div_ceil(width).min(rows));

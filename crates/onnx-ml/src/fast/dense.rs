@@ -1,0 +1,289 @@
+//! Products with a constant matrix, with the bias and the Relu that follow.
+//!
+//! The matrix lies in panels of [`LANES`] columns. A tile of [`ROWS`] rows goes through a panel with
+//! its sums in registers.
+
+use crate::kernel::{Fact, Kernel, kernel_op, tensor};
+use crate::simd::{Product, product};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::math;
+use tract_onnx::tract_hir::internal::*;
+
+const LANES: usize = 16;
+const ROWS: usize = 6;
+
+/// Rows that go through a panel before the next one.
+const BLOCK: usize = 16 * ROWS;
+
+/// Panels at once for a row alone, so that one sum need not wait for the last.
+const PANELS: usize = 4;
+
+type Panel = [[f32; LANES]];
+
+#[derive(Debug)]
+struct Dense {
+    /// Panels of `inputs` lines.
+    weights: Vec<[f32; LANES]>,
+    inputs: usize,
+    outputs: usize,
+    /// By panel.
+    bias: Vec<[f32; LANES]>,
+    /// What a lesser output becomes: zero for Relu.
+    least: f32,
+}
+
+/// Replaces products with constant matrices in a decluttered model.
+///
+/// # Errors
+///
+/// Where the model is none.
+pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
+    for id in model.eval_order()? {
+        let Some((dense, input, last)) = dense(model, id)? else { continue };
+        let mut patch = TypedModelPatch::default();
+        let x = patch.tap_model(model, input)?;
+        let name = &model.node(last).name;
+        let y = patch.wire_node(name, kernel_op(dense), &[x])?;
+        patch.shunt_outside(model, last.into(), y[0])?;
+        patch.apply(model)?;
+    }
+    Ok(())
+}
+
+/// The product at a node, what it takes, and the last node of those it is in place of.
+fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, usize)>> {
+    let node = model.node(id);
+    let Some(op) = node.op_as::<EinSum>() else { return Ok(None) };
+    let (&[a, b], None) = (node.inputs.as_slice(), op.q_params) else { return Ok(None) };
+    let (inputs, outputs) = op.axes.to_strs();
+    let [of_a, of_b] = inputs.as_slice() else { return Ok(None) };
+    let (x, of_x, matrix, of_matrix) = match model.outlet_fact(a)?.konst.is_some() {
+        true => (b, of_b, a, of_a),
+        false => (a, of_a, b, of_b),
+    };
+    let (x_fact, matrix) = (model.outlet_fact(x)?, model.outlet_fact(matrix)?);
+    let Some(matrix) = &matrix.konst else { return Ok(None) };
+    let floats = [x_fact.datum_type, matrix.datum_type(), op.operating_dt];
+    let (Some((rows, k)), Some((out_rows, n))) = (split_last(of_x), split_last(&outputs[0])) else {
+        return Ok(None);
+    };
+    let transposed = match of_matrix {
+        of_matrix if *of_matrix == format!("{k}{n}") => false,
+        of_matrix if *of_matrix == format!("{n}{k}") => true,
+        _ => return Ok(None),
+    };
+    let fits = rows == out_rows && k != n && !rows.contains(n) && !rows.contains(k);
+    let (inner, outer) = if transposed { (1, 0) } else { (0, 1) };
+    let (inputs, outputs) = (matrix.shape()[inner], matrix.shape()[outer]);
+    let whole = inputs > 0 && outputs > 0 && x_fact.shape[x_fact.rank() - 1] == inputs.to_dim();
+    if !fits || !whole || floats != [f32::datum_type(); 3] {
+        return Ok(None);
+    }
+    let matrix = matrix.try_as_plain_ram()?;
+    let matrix = matrix.as_slice::<f32>()?;
+    let element = |input: usize, output: usize| match transposed {
+        true => matrix[output * inputs + input],
+        false => matrix[input * outputs + output],
+    };
+    let line = |panel: usize, input: usize| {
+        std::array::from_fn(|lane| match panel * LANES + lane {
+            output if output < outputs => element(input, output),
+            _ => 0.0,
+        })
+    };
+    let panels = outputs.div_ceil(LANES);
+    let weights = (0..panels).flat_map(|panel| (0..inputs).map(move |input| (panel, input)));
+    let mut dense = Dense {
+        weights: weights.map(|(panel, input)| line(panel, input)).collect(),
+        inputs,
+        outputs,
+        bias: vec![[0.0; LANES]; panels],
+        least: f32::NEG_INFINITY,
+    };
+    let mut last = id;
+    if let Some((next, bias)) = followed::<math::Add>(model, last)?
+        && (bias.len() == 1 || bias.len() == outputs && bias.shape().last() == Some(&outputs))
+    {
+        let bias = bias.try_as_plain_ram()?;
+        let bias = bias.as_slice::<f32>()?.iter().cycle().take(outputs);
+        dense.bias.as_flattened_mut().iter_mut().zip(bias).for_each(|(sum, bias)| *sum = *bias);
+        last = next;
+    }
+    if let Some((next, least)) = followed::<math::Max>(model, last)?
+        && least.len() == 1
+        && least.cast_to_scalar::<f32>()? == 0.0
+    {
+        dense.least = 0.0;
+        last = next;
+    }
+    Ok(Some((dense, x, last)))
+}
+
+fn split_last(axes: &str) -> Option<(&str, char)> {
+    let last = axes.chars().next_back()?;
+    Some((&axes[..axes.len() - last.len_utf8()], last))
+}
+
+/// The node that alone has what `id` gives, and the constant it combines it with, of the same type
+/// and no greater shape.
+fn followed<O: BinMiniOp>(
+    model: &TypedModel,
+    id: usize,
+) -> TractResult<Option<(usize, Arc<Tensor>)>> {
+    let node = model.node(id);
+    let [output] = node.outputs.as_slice() else { return Ok(None) };
+    let [successor] = output.successors.as_slice() else { return Ok(None) };
+    let next = model.node(successor.node);
+    let is_output = model.outputs.contains(&id.into());
+    let same = next.op_as::<TypedBinOp>().is_some_and(|op| op.0.is::<O>() && op.1.is_none());
+    if is_output || !same || next.outputs[0].fact.shape != output.fact.shape {
+        return Ok(None);
+    }
+    let other = model.outlet_fact(next.inputs[1 - successor.slot])?;
+    let constant =
+        other.konst.clone().filter(|constant| constant.datum_type() == f32::datum_type());
+    Ok(constant.map(|constant| (next.id, constant)))
+}
+
+impl Kernel for Dense {
+    const NAME: &'static str = "Dense";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let mut shape = inputs[0].shape.clone();
+        let last = shape.last_mut().context("expected a matrix, but found a scalar")?;
+        ensure!(
+            *last == self.inputs.to_dim(),
+            "expected {} columns, but found {last}",
+            self.inputs
+        );
+        *last = self.outputs.to_dim();
+        Ok(tvec!(Fact::new(f32::datum_type(), shape)))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let x = inputs[0].try_as_plain_ram()?;
+        let x = x.as_slice::<f32>()?;
+        let mut y = vec![0.0; x.len() / self.inputs * self.outputs];
+        product(Rows { dense: self, x, y: &mut y });
+        let mut shape: TVec<usize> = inputs[0].shape().into();
+        shape.iter_mut().next_back().into_iter().for_each(|last| *last = self.outputs);
+        Ok(tvec!(tensor(&shape, y)?))
+    }
+}
+
+struct Rows<'a> {
+    dense: &'a Dense,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Product for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Rows { dense, x, y } = self;
+        let (inputs, outputs) = (dense.inputs, dense.outputs);
+        let scratch = &mut vec![[0.0; LANES]; ROWS.max(PANELS)];
+        if x.len() == inputs {
+            dense.row::<FMA>(x, y, scratch);
+            return;
+        }
+        let blocks = x.chunks(BLOCK * inputs).zip(y.chunks_mut(BLOCK * outputs));
+        for (x, y) in blocks {
+            for (index, panel) in dense.weights.chunks_exact(inputs).enumerate() {
+                let tiles = x.chunks(ROWS * inputs).zip(y.chunks_mut(ROWS * outputs));
+                for (x, y) in tiles {
+                    match y.len() / outputs {
+                        1 => dense.tile::<1, FMA>(index, panel, x, y, scratch),
+                        2 => dense.tile::<2, FMA>(index, panel, x, y, scratch),
+                        3 => dense.tile::<3, FMA>(index, panel, x, y, scratch),
+                        4 => dense.tile::<4, FMA>(index, panel, x, y, scratch),
+                        5 => dense.tile::<5, FMA>(index, panel, x, y, scratch),
+                        _ => dense.tile::<ROWS, FMA>(index, panel, x, y, scratch),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Dense {
+    /// A panel's outputs for `N` rows.
+    #[inline(always)]
+    fn tile<const N: usize, const FMA: bool>(
+        &self,
+        index: usize,
+        panel: &Panel,
+        x: &[f32],
+        y: &mut [f32],
+        scratch: &mut Panel,
+    ) {
+        let rows: [&[f32]; N] = std::array::from_fn(|row| &x[row * panel.len()..][..panel.len()]);
+        let mut sums = [self.bias[index]; N];
+        for (input, weights) in panel.iter().enumerate() {
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                add_scaled::<FMA>(sums, row[input], weights);
+            }
+        }
+        // The compiler finds the registers' lanes where they are stored as a whole.
+        let Some(stored) = scratch.first_chunk_mut::<N>() else { return };
+        *stored = sums;
+        for (sums, y) in stored.iter().zip(y.chunks_exact_mut(self.outputs)) {
+            self.store(index, sums, y);
+        }
+    }
+
+    /// All outputs for one row.
+    #[inline(always)]
+    fn row<const FMA: bool>(&self, x: &[f32], y: &mut [f32], scratch: &mut Panel) {
+        let panels = self.bias.len();
+        let groups = panels / PANELS;
+        for group in 0..groups {
+            let first = group * PANELS;
+            let panels: [&Panel; PANELS] = std::array::from_fn(|panel| self.panel(first + panel));
+            let mut sums: [[f32; LANES]; PANELS] =
+                std::array::from_fn(|panel| self.bias[first + panel]);
+            for (input, x) in x.iter().enumerate() {
+                for (sums, panel) in sums.iter_mut().zip(panels) {
+                    add_scaled::<FMA>(sums, *x, &panel[input]);
+                }
+            }
+            let Some(stored) = scratch.first_chunk_mut::<PANELS>() else { return };
+            *stored = sums;
+            for (panel, sums) in stored.iter().enumerate() {
+                self.store(first + panel, sums, y);
+            }
+        }
+        for index in groups * PANELS..panels {
+            self.tile::<1, FMA>(index, self.panel(index), x, y, scratch);
+        }
+    }
+
+    fn panel(&self, index: usize) -> &Panel {
+        &self.weights[index * self.inputs..][..self.inputs]
+    }
+
+    #[inline(always)]
+    fn store(&self, index: usize, sums: &[f32; LANES], y: &mut [f32]) {
+        let first = index * LANES;
+        let width = LANES.min(self.outputs - first);
+        let mut bounded = *sums;
+        for sum in &mut bounded {
+            *sum = if *sum < self.least { self.least } else { *sum };
+        }
+        match y[first..].first_chunk_mut::<LANES>() {
+            Some(y) => *y = bounded,
+            None => y[first..].copy_from_slice(&bounded[..width]),
+        }
+    }
+}
+
+#[inline(always)]
+fn add_scaled<const FMA: bool>(sums: &mut [f32; LANES], x: f32, weights: &[f32; LANES]) {
+    for (sum, weight) in sums.iter_mut().zip(weights) {
+        *sum = if FMA { x.mul_add(*weight, *sum) } else { *sum + x * *weight };
+    }
+}

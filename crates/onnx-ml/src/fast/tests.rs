@@ -1,0 +1,247 @@
+use super::optimize;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::array::Topk;
+use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::logic::{self, Iff};
+use tract_onnx::tract_core::ops::math;
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
+use tract_onnx::tract_hir::internal::*;
+
+/// Xorshift (Marsaglia): the same numbers in each run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+
+    /// Few numbers, so that some are equal.
+    fn tensor(&mut self, datum_type: DatumType, shape: &[usize]) -> Tensor {
+        let len = shape.iter().product();
+        let numbers: Vec<f32> = (0..len).map(|_| self.below(17) as f32 * 0.5 - 4.0).collect();
+        let tensor = tensor1(&numbers).into_shape(shape).expect("as many numbers");
+        match datum_type {
+            DatumType::Bool => {
+                tensor.cast_to::<i64>().and_then(|ints| ints.cast_to::<bool>().map(Cow::into_owned))
+            }
+            _ => tensor.cast_to_dt(datum_type).map(Cow::into_owned),
+        }
+        .expect("numbers can be cast")
+    }
+
+    fn shape(&mut self, rank: usize) -> TVec<usize> {
+        (0..rank).map(|_| [0, 1, 1, 2, 3, 5, 7, 16, 33][self.below(9)]).collect()
+    }
+
+    /// Where the result is `shape`.
+    fn broadcast(&mut self, shape: &[usize]) -> TVec<usize> {
+        shape.iter().map(|dim| if self.below(3) == 0 { 1 } else { *dim }).collect()
+    }
+}
+
+/// What tract makes of the operator alone, and what [`optimize`] does.
+fn compare(op: impl Into<Box<dyn TypedOp>>, inputs: &[Tensor]) {
+    let mut model = TypedModel::default();
+    let batch: TDim = model.symbols.sym("N").into();
+    let sources: Vec<OutletId> = inputs
+        .iter()
+        .enumerate()
+        .map(|(index, input)| {
+            let mut shape: TVec<TDim> = input.shape().iter().map(|dim| dim.to_dim()).collect();
+            // A batch of unknown size, as models have.
+            if index == 0 && shape.first().is_some_and(|dim| *dim == 7.to_dim()) {
+                shape[0] = batch.clone();
+            }
+            let name = format!("input{index}");
+            model.add_source(name, input.datum_type().fact(&*shape)).expect("a source")
+        })
+        .collect();
+    let outputs = model.wire_node("op", op, &sources).expect("the inputs fit");
+    model.select_output_outlets(&outputs).expect("the outputs are there");
+    compare_model(model, inputs);
+}
+
+fn compare_model(model: TypedModel, inputs: &[Tensor]) {
+    let run = |model: TypedModel| -> TractResult<TVec<TValue>> {
+        let inputs = inputs.iter().cloned().map(TValue::from).collect();
+        model.into_runnable()?.run(inputs)
+    };
+    let text = format!("{:?}", model.nodes.last());
+    let slow = run(model.clone().into_optimized().expect("tract optimises")).expect("tract runs");
+    let fast = run(optimize(model).expect("we optimise")).expect("we run");
+    for (slow, fast) in slow.iter().zip(&fast) {
+        assert_eq!(slow.datum_type(), fast.datum_type(), "{text}");
+        let close = slow.close_enough(fast, Approximation::Close);
+        assert!(close.is_ok(), "{text}: {inputs:?}: {slow:?} {fast:?}");
+    }
+}
+
+const FLOATS: [DatumType; 2] = [DatumType::F32, DatumType::F64];
+
+#[test]
+fn arithmetic_and_comparisons() {
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    for round in 0..600 {
+        let operators: [Box<dyn BinMiniOp>; 12] = [
+            Box::new(math::Add),
+            Box::new(math::Sub),
+            Box::new(math::Mul),
+            Box::new(math::Div),
+            Box::new(math::Max),
+            Box::new(math::Min),
+            Box::new(logic::CompEq),
+            Box::new(logic::CompNE),
+            Box::new(logic::CompLT),
+            Box::new(logic::CompLTE),
+            Box::new(logic::CompGT),
+            Box::new(logic::CompGTE),
+        ];
+        let index = random.below(operators.len());
+        let operator = operators.into_iter().nth(index).expect("below their number");
+        let datum_type = match index {
+            6.. if round % 3 == 0 => DatumType::I64,
+            _ => FLOATS[round % 2],
+        };
+        let rank = 1 + random.below(4);
+        let shape = random.shape(rank);
+        let shapes = [random.broadcast(&shape), random.broadcast(&shape)];
+        let inputs = shapes.map(|shape| random.tensor(datum_type, &shape));
+        compare(TypedBinOp(operator, None), &inputs);
+    }
+}
+
+#[test]
+fn choices() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for round in 0..200 {
+        let rank = 1 + random.below(4);
+        let shape = random.shape(rank);
+        let datum_type = [DatumType::F32, DatumType::I64, DatumType::F64][round % 3];
+        let shapes = [(); 3].map(|()| random.broadcast(&shape));
+        let types = [DatumType::Bool, datum_type, datum_type];
+        let inputs: Vec<Tensor> = shapes
+            .iter()
+            .zip(types)
+            .map(|(shape, datum_type)| random.tensor(datum_type, shape))
+            .collect();
+        compare(Iff, &inputs);
+    }
+}
+
+#[test]
+fn reductions() {
+    let mut random = Random(0x1234_5678_9abc_def1);
+    for round in 0..400 {
+        let rank = 1 + random.below(4);
+        let shape: TVec<usize> = random.shape(rank).iter().map(|dim| (*dim).max(1)).collect();
+        let first = random.below(rank);
+        let count = 1 + random.below(rank - first);
+        let reducers = [
+            Reducer::Sum,
+            Reducer::Prod,
+            Reducer::Max,
+            Reducer::Min,
+            Reducer::ArgMax(false),
+            Reducer::ArgMax(true),
+            Reducer::ArgMin(false),
+            Reducer::ArgMin(true),
+        ];
+        let reducer = reducers[random.below(reducers.len())];
+        let axes = (first
+            ..first
+                + if matches!(reducer, Reducer::ArgMax(_) | Reducer::ArgMin(_)) {
+                    1
+                } else {
+                    count
+                })
+            .collect();
+        let input = random.tensor(FLOATS[round % 2], &shape);
+        compare(Reduce { axes, reducer }, &[input]);
+    }
+}
+
+#[test]
+fn softmax() {
+    let mut random = Random(0x0dd_ba11);
+    for round in 0..100 {
+        let rank = 1 + random.below(3);
+        let shape: TVec<usize> = random.shape(rank).iter().map(|dim| (*dim).max(1)).collect();
+        let input = random.tensor(FLOATS[round % 2], &shape);
+        let axes = tvec!(random.below(rank));
+        compare(Softmax { axes, quant_output_dt: None, kind: SoftmaxKind::Softmax }, &[input]);
+    }
+}
+
+#[test]
+fn the_greatest_and_the_least() {
+    let mut random = Random(0xfeed_beef);
+    for round in 0..200 {
+        let rank = 1 + random.below(3);
+        let shape: TVec<usize> = random.shape(rank).iter().map(|dim| (*dim).max(1)).collect();
+        let axis = random.below(rank);
+        // Numbers that differ, as tract leaves the order of equal ones open.
+        let len: usize = shape.iter().product();
+        let numbers: Vec<f32> = (0..len).map(|place| (place * 7919 % 10007) as f32).collect();
+        let input = tensor1(&numbers).into_shape(&shape).expect("as many numbers");
+        let k = random.below(shape[axis] + 1) as i64;
+        let op = Topk { axis, largest: round % 2 == 0, fallback_k: k.to_dim() };
+        let mut model = TypedModel::default();
+        let x = model.add_source("x", f32::fact(&*shape)).expect("a source");
+        let k = model.add_const("k", tensor0(k)).expect("a constant");
+        let outputs = model.wire_node("op", op, &[x, k]).expect("the inputs fit");
+        model.select_output_outlets(&outputs).expect("the outputs are there");
+        compare_model(model, &[input]);
+    }
+}
+
+#[test]
+fn products_with_constants() {
+    let mut random = Random(0x00c0_ffee);
+    for round in 0..300 {
+        let (inputs, outputs) = (1 + random.below(40), 1 + random.below(80));
+        let rows = [0, 1, 2, 5, 6, 7, 13, 97, 200][random.below(9)];
+        let deep = round % 3 == 0;
+        let shape: TVec<usize> = if deep { tvec!(rows, 3, inputs) } else { tvec!(rows, inputs) };
+        let rows_of = if deep { "ab" } else { "a" };
+        let transposed = round % 2 == 0;
+        let (matrix_axes, matrix_shape) = match transposed {
+            true => ("nk", [outputs, inputs]),
+            false => ("kn", [inputs, outputs]),
+        };
+        let expression = match round % 5 {
+            0 => format!("{matrix_axes},{rows_of}k->{rows_of}n"),
+            _ => format!("{rows_of}k,{matrix_axes}->{rows_of}n"),
+        };
+        let mut model = TypedModel::default();
+        let batch: TDim = model.symbols.sym("N").into();
+        let dims: TVec<TDim> =
+            std::iter::once(batch).chain(shape[1..].iter().map(|dim| dim.to_dim())).collect();
+        let x = model.add_source("x", f32::fact(&*dims)).expect("a source");
+        let matrix = random.tensor(DatumType::F32, &matrix_shape);
+        let matrix = model.add_const("matrix", matrix).expect("a constant");
+        let axes: AxesMapping = expression.parse().expect("an equation");
+        let operands = if round % 5 == 0 { [matrix, x] } else { [x, matrix] };
+        let op = EinSum { axes, operating_dt: f32::datum_type(), q_params: None };
+        let mut y = model.wire_node("product", op, &operands).expect("the inputs fit");
+        if random.below(2) == 0 {
+            let width = if random.below(4) == 0 { 1 } else { outputs };
+            let mut bias_shape: TVec<usize> = TVec::from_elem(1, shape.len());
+            bias_shape[shape.len() - 1] = width;
+            let bias = random.tensor(DatumType::F32, &bias_shape);
+            let bias = model.add_const("bias", bias).expect("a constant");
+            y = model.wire_node("bias-added", math::add(), &[bias, y[0]]).expect("it fits");
+        }
+        if random.below(2) == 0 {
+            let mut zero = tensor0(0_f32);
+            (0..shape.len()).for_each(|_| zero.insert_axis(0).expect("an axis"));
+            let zero = model.add_const("zero", zero).expect("a constant");
+            y = model.wire_node("relu", math::max(), &[y[0], zero]).expect("it fits");
+        }
+        model.select_output_outlets(&y).expect("the output is there");
+        compare_model(model, &[random.tensor(DatumType::F32, &shape)]);
+    }
+}

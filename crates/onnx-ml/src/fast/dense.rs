@@ -32,6 +32,8 @@ struct Dense {
     bias: Vec<[f32; LANES]>,
     /// What a lesser output becomes: zero for Relu.
     least: f32,
+    /// One output, which is no axis.
+    vector: bool,
 }
 
 /// Replaces products with constant matrices in a decluttered model.
@@ -66,19 +68,24 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
     let (x_fact, matrix) = (model.outlet_fact(x)?, model.outlet_fact(matrix)?);
     let Some(matrix) = &matrix.konst else { return Ok(None) };
     let floats = [x_fact.datum_type, matrix.datum_type(), op.operating_dt];
-    let (Some((rows, k)), Some((out_rows, n))) = (split_last(of_x), split_last(&outputs[0])) else {
+    let Some((rows, k)) = split_last(of_x).filter(|(rows, k)| !rows.contains(*k)) else {
         return Ok(None);
     };
-    let transposed = match of_matrix {
-        of_matrix if *of_matrix == format!("{k}{n}") => false,
-        of_matrix if *of_matrix == format!("{n}{k}") => true,
+    let vector = outputs[0] == rows && of_matrix.chars().eq([k]);
+    let n = split_last(&outputs[0]).filter(|(out, n)| *out == rows && !of_x.contains(*n));
+    let transposed = match n {
+        _ if vector => false,
+        Some((_, n)) if of_matrix.chars().eq([k, n]) => false,
+        Some((_, n)) if of_matrix.chars().eq([n, k]) => true,
         _ => return Ok(None),
     };
-    let fits = rows == out_rows && k != n && !rows.contains(n) && !rows.contains(k);
-    let (inner, outer) = if transposed { (1, 0) } else { (0, 1) };
-    let (inputs, outputs) = (matrix.shape()[inner], matrix.shape()[outer]);
+    let (inputs, outputs) = match *matrix.shape() {
+        [outputs, inputs] if transposed => (inputs, outputs),
+        [inputs, outputs] => (inputs, outputs),
+        _ => (matrix.len(), 1),
+    };
     let whole = inputs > 0 && outputs > 0 && x_fact.shape[x_fact.rank() - 1] == inputs.to_dim();
-    if !fits || !whole || floats != [f32::datum_type(); 3] {
+    if !whole || floats != [f32::datum_type(); 3] {
         return Ok(None);
     }
     let matrix = matrix.try_as_plain_ram()?;
@@ -101,10 +108,12 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
         outputs,
         bias: vec![[0.0; LANES]; panels],
         least: f32::NEG_INFINITY,
+        vector,
     };
     let mut last = id;
     if let Some((next, bias)) = followed::<math::Add>(model, last)?
-        && (bias.len() == 1 || bias.len() == outputs && bias.shape().last() == Some(&outputs))
+        && (bias.len() == 1
+            || !vector && bias.len() == outputs && bias.shape().last() == Some(&outputs))
     {
         let bias = bias.try_as_plain_ram()?;
         let bias = bias.as_slice::<f32>()?.iter().cycle().take(outputs);
@@ -159,6 +168,9 @@ impl Kernel for Dense {
             self.inputs
         );
         *last = self.outputs.to_dim();
+        if self.vector {
+            shape.pop();
+        }
         Ok(tvec!(Fact::new(f32::datum_type(), shape)))
     }
 
@@ -168,7 +180,10 @@ impl Kernel for Dense {
         let mut y = vec![0.0; x.len() / self.inputs * self.outputs];
         product(Rows { dense: self, x, y: &mut y });
         let mut shape: TVec<usize> = inputs[0].shape().into();
-        shape.iter_mut().next_back().into_iter().for_each(|last| *last = self.outputs);
+        shape.pop();
+        if !self.vector {
+            shape.push(self.outputs);
+        }
         Ok(tvec!(tensor(&shape, y)?))
     }
 }
@@ -187,6 +202,14 @@ impl Product for Rows<'_> {
         let Rows { dense, x, y } = self;
         let (inputs, outputs) = (dense.inputs, dense.outputs);
         let scratch = &mut vec![[0.0; LANES]; ROWS.max(PANELS)];
+        if outputs == 1 {
+            let weights = dense.weights.iter().map(|line| line[0]).collect::<Vec<f32>>();
+            for (y, x) in y.iter_mut().zip(x.chunks_exact(inputs)) {
+                let sum = dense.bias[0][0] + dot::<FMA>(x, &weights);
+                *y = if sum < dense.least { dense.least } else { sum };
+            }
+            return;
+        }
         if x.len() == inputs {
             dense.row::<FMA>(x, y, scratch);
             return;
@@ -279,6 +302,20 @@ impl Dense {
             None => y[first..].copy_from_slice(&bounded[..width]),
         }
     }
+}
+
+#[inline(always)]
+fn dot<const FMA: bool>(x: &[f32], y: &[f32]) -> f32 {
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    let (y, y_rest) = y.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for (x, y) in x.iter().zip(y) {
+        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
+            *sum = if FMA { x.mul_add(*y, *sum) } else { *sum + x * y };
+        }
+    }
+    let rest: f32 = x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum();
+    sums.iter().sum::<f32>() + rest
 }
 
 #[inline(always)]

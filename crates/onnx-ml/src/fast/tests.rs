@@ -208,14 +208,18 @@ fn products_with_constants() {
         let shape: TVec<usize> = if deep { tvec!(rows, 3, inputs) } else { tvec!(rows, inputs) };
         let rows_of = if deep { "ab" } else { "a" };
         let transposed = round % 2 == 0;
-        let (matrix_axes, matrix_shape) = match transposed {
-            true => ("nk", [outputs, inputs]),
-            false => ("kn", [inputs, outputs]),
+        let vector = random.below(4) == 0;
+        let outputs = if vector { 1 } else { outputs };
+        let (matrix_axes, matrix_shape, n): (_, TVec<usize>, _) = match transposed {
+            _ if vector => ("k", tvec!(inputs), ""),
+            true => ("nk", tvec!(outputs, inputs), "n"),
+            false => ("kn", tvec!(inputs, outputs), "n"),
         };
         let expression = match round % 5 {
-            0 => format!("{matrix_axes},{rows_of}k->{rows_of}n"),
-            _ => format!("{rows_of}k,{matrix_axes}->{rows_of}n"),
+            0 => format!("{matrix_axes},{rows_of}k->{rows_of}{n}"),
+            _ => format!("{rows_of}k,{matrix_axes}->{rows_of}{n}"),
         };
+        let rank = shape.len() - usize::from(vector);
         let mut model = TypedModel::default();
         let batch: TDim = model.symbols.sym("N").into();
         let dims: TVec<TDim> =
@@ -229,15 +233,15 @@ fn products_with_constants() {
         let mut y = model.wire_node("product", op, &operands).expect("the inputs fit");
         if random.below(2) == 0 {
             let width = if random.below(4) == 0 { 1 } else { outputs };
-            let mut bias_shape: TVec<usize> = TVec::from_elem(1, shape.len());
-            bias_shape[shape.len() - 1] = width;
+            let mut bias_shape: TVec<usize> = TVec::from_elem(1, rank);
+            bias_shape[rank - 1] = width;
             let bias = random.tensor(DatumType::F32, &bias_shape);
             let bias = model.add_const("bias", bias).expect("a constant");
             y = model.wire_node("bias-added", math::add(), &[bias, y[0]]).expect("it fits");
         }
         if random.below(2) == 0 {
             let mut zero = tensor0(0_f32);
-            (0..shape.len()).for_each(|_| zero.insert_axis(0).expect("an axis"));
+            (0..rank).for_each(|_| zero.insert_axis(0).expect("an axis"));
             let zero = model.add_const("zero", zero).expect("a constant");
             y = model.wire_node("relu", math::max(), &[y[0], zero]).expect("it fits");
         }

@@ -71,10 +71,12 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
     let Some((rows, k)) = split_last(of_x).filter(|(rows, k)| !rows.contains(*k)) else {
         return Ok(None);
     };
-    let vector = outputs[0] == rows && of_matrix.chars().eq([k]);
+    let single = of_matrix.chars().eq([k]);
+    let vector = single && outputs[0] == rows;
     let n = split_last(&outputs[0]).filter(|(out, n)| *out == rows && !of_x.contains(*n));
     let transposed = match n {
         _ if vector => false,
+        Some(_) if single => false,
         Some((_, n)) if of_matrix.chars().eq([k, n]) => false,
         Some((_, n)) if of_matrix.chars().eq([n, k]) => true,
         _ => return Ok(None),

@@ -208,10 +208,12 @@ fn products_with_constants() {
         let shape: TVec<usize> = if deep { tvec!(rows, 3, inputs) } else { tvec!(rows, inputs) };
         let rows_of = if deep { "ab" } else { "a" };
         let transposed = round % 2 == 0;
-        let vector = random.below(4) == 0;
-        let outputs = if vector { 1 } else { outputs };
+        let single = random.below(4) == 0;
+        let vector = single && random.below(2) == 0;
+        let outputs = if single { 1 } else { outputs };
         let (matrix_axes, matrix_shape, n): (_, TVec<usize>, _) = match transposed {
             _ if vector => ("k", tvec!(inputs), ""),
+            _ if single => ("k", tvec!(inputs), "n"),
             true => ("nk", tvec!(outputs, inputs), "n"),
             false => ("kn", tvec!(inputs, outputs), "n"),
         };

@@ -7,6 +7,11 @@ use std::process::ExitCode;
 /// A malformed request is the client's fault, and tract warns of every newer opset.
 const FILTER: &str = "info,actix=warn,actix_http=off,tract_onnx=error";
 
+/// The system's gives the memory of a batch's tensors back after each request, and faults it in anew
+/// for the next one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let filter = env_logger::Env::default().default_filter_or(FILTER);
     env_logger::Builder::from_env(filter).format_target(false).init();

@@ -7,8 +7,8 @@
 mod binary;
 mod broadcast;
 mod choice;
-mod reduce;
-mod softmax;
+pub mod reduce;
+pub mod softmax;
 mod top_k;
 
 use crate::subgraph::integers_out;

@@ -8,7 +8,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
-struct ArrayFeatureExtractor;
+pub struct ArrayFeatureExtractor;
 
 pub fn array_feature_extractor(_: &ParsingContext, node: &NodeProto) -> Built {
     operator(node, 2, ArrayFeatureExtractor)

@@ -201,26 +201,18 @@ fn fold_few<const N: usize>(
     }
 }
 
-/// Of at least [`LANES`] columns.
 #[inline(always)]
 fn fold_columns(x: &[f32], y: &[f32], step: impl Fn(f32, f32, f32) -> f32) -> f32 {
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    let (y, y_rest) = y.as_chunks::<LANES>();
     let mut sums = [0.0; LANES];
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    for (x, y) in chunks.iter().zip(y.as_chunks::<LANES>().0) {
+    for (x, y) in x.iter().zip(y) {
         for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
             *sum = step(*sum, *x, *y);
         }
     }
-    // What is left, together with columns before it that are counted already.
-    if let (Some(x), Some(y)) = (x.last_chunk::<LANES>(), y.last_chunk::<LANES>()) {
-        let counted = LANES - rest.len();
-        for (lane, ((sum, x), y)) in sums.iter_mut().zip(x).zip(y).enumerate() {
-            let next = step(*sum, *x, *y);
-            *sum = if lane < counted { *sum } else { next };
-        }
-    }
-    let [a, b, c, d, e, f, g, h] = sums;
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
+    let rest = x_rest.iter().zip(y_rest).fold(0.0, |sum, (x, y)| step(sum, *x, *y));
+    sums.iter().sum::<f32>() + rest
 }
 
 /// The dot product, summed in double precision.

@@ -138,9 +138,10 @@ impl<T: Copy, F: Fn(T, T) -> bool + Copy> Vectorized for Places<'_, T, F> {
             (_, 1) => places.extend(x.chunks_exact(length).map(|row| place(row, better))),
             _ => {
                 for block in x.chunks_exact((length * inner).max(1)) {
-                    places.extend((0..inner).map(|offset| {
-                        place(block[offset..].iter().step_by(inner), better)
-                    }));
+                    places.extend(
+                        (0..inner)
+                            .map(|offset| place(block[offset..].iter().step_by(inner), better)),
+                    );
                 }
             }
         }

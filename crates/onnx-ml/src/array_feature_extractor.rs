@@ -8,7 +8,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
-struct ArrayFeatureExtractor;
+pub struct ArrayFeatureExtractor;
 
 pub fn array_feature_extractor(_: &ParsingContext, node: &NodeProto) -> Built {
     operator(node, 2, ArrayFeatureExtractor)
@@ -57,6 +57,11 @@ fn extract<T: Datum>(data: &TValue, indices: &[usize], columns: usize) -> TractR
     let shape = extracted(data.shape(), indices.len(), 1)?;
     let data = data.try_as_plain_ram()?;
     let rows = data.as_slice::<T>()?.chunks_exact(columns.max(1));
-    let picked = rows.flat_map(|row| indices.iter().map(|index| row[*index].clone())).collect();
+    let mut picked = Vec::with_capacity(rows.len() * indices.len());
+    if let [index] = indices {
+        picked.extend(rows.map(|row| row[*index].clone()));
+    } else {
+        rows.for_each(|row| picked.extend(indices.iter().map(|index| row[*index].clone())));
+    }
     tensor(&shape, picked)
 }

@@ -6,6 +6,7 @@
 //! integer, of the same value as in ONNX Runtime on x86-64 for a float out of range.
 
 use crate::kernel::{Built, Fact, Kernel, kernel_op, tensor};
+use crate::simd::columnwise;
 use crate::string_cast::StringCast;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -95,6 +96,11 @@ impl Kernel for Truncate {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        if let (DatumType::F32, DatumType::I64) = (inputs[0].datum_type(), self.to) {
+            let floats = inputs[0].try_as_plain_ram()?;
+            let integers = columnwise(floats.as_slice::<f32>()?, &[()], |x, ()| int64(x.into()));
+            return Ok(tvec!(tensor(inputs[0].shape(), integers)?));
+        }
         let floats = inputs[0].cast_to::<f64>()?;
         let floats = floats.try_as_plain_ram()?;
         let floats = floats.as_slice::<f64>()?;
@@ -125,6 +131,7 @@ fn int32(float: f64) -> i32 {
 }
 
 /// The least where there is none.
+#[inline(always)]
 fn int64(float: f64) -> i64 {
     let bound = -(i64::MIN as f64);
     if (-bound..bound).contains(&float) { float as i64 } else { i64::MIN }

@@ -1,6 +1,7 @@
 //! [CategoryMapper](https://onnx.ai/onnx/operators/onnx_aionnxml_CategoryMapper.html): strings to
 //! integers or integers to strings, as the type of the input says.
 
+use crate::columns::Columns;
 use crate::kernel::{Built, Fact, Kernel, operator};
 use crate::mapping::Mappings;
 use tract_onnx::model::ParsingContext;
@@ -31,6 +32,6 @@ impl Kernel for CategoryMapper {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        self.0.eval(&inputs[0])
+        Ok(tvec!(self.0.eval(&inputs[0], &Columns::All, inputs[0].shape())?))
     }
 }

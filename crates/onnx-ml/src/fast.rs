@@ -6,17 +6,20 @@
 
 mod binary;
 mod broadcast;
+mod cast;
 mod choice;
+mod concat;
 mod dense;
-mod reduce;
-mod softmax;
+pub mod reduce;
+pub mod softmax;
 mod top_k;
 
 use crate::subgraph::integers_out;
 use std::fmt::Debug;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::ops::array::Topk;
+use tract_onnx::tract_core::ops::array::{Topk, TypedConcat};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::logic::Iff;
 use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 use tract_onnx::tract_hir::internal::*;
@@ -52,6 +55,12 @@ fn fast(op: &dyn TypedOp) -> Option<Box<dyn Fast>> {
     if let Some(op) = op.downcast_ref::<Topk>() {
         return Some(Box::new(top_k::FastTopK { axis: op.axis, largest: op.largest }));
     }
+    if let Some(op) = op.downcast_ref::<TypedConcat>() {
+        return Some(Box::new(concat::FastConcat { axis: op.axis }));
+    }
+    if let Some(op) = op.downcast_ref::<Cast>() {
+        return Some(Box::new(cast::FastCast { to: op.to }));
+    }
     if op.is::<Iff>() {
         return Some(Box::new(choice::FastChoice));
     }
@@ -59,7 +68,7 @@ fn fast(op: &dyn TypedOp) -> Option<Box<dyn Fast>> {
 }
 
 /// A faster way to compute what an operator does.
-trait Fast: Debug + Send + Sync + 'static {
+pub trait Fast: Debug + Send + Sync + 'static {
     /// The outputs; `None` for inputs of a type or shape that are left to the slow way.
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>>;
 }

@@ -2,6 +2,7 @@
 //! missing ones, which are NaN or equal to a number; one value for all columns or one for each.
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use crate::simd::columnwise;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -95,16 +96,12 @@ fn impute<T: Datum + Copy, V: Copy>(
     input: &TValue,
     imputed: &[V],
     cast: impl Fn(V) -> T,
-    missing: impl Fn(T) -> bool,
+    missing: impl Fn(T) -> bool + Copy,
 ) -> TractResult<Tensor> {
     let elements = elements::<T>(input)?;
     let elements = elements.try_as_plain_ram()?;
-    let values = imputed.iter().cycle();
-    let full = elements
-        .as_slice::<T>()?
-        .iter()
-        .zip(values)
-        .map(|(x, value)| if missing(*x) { cast(*value) } else { *x })
-        .collect();
+    let values: Vec<T> = imputed.iter().map(|value| cast(*value)).collect();
+    let impute = |x: T, value: T| if missing(x) { value } else { x };
+    let full = columnwise(elements.as_slice::<T>()?, &values, impute);
     tensor(input.shape(), full)
 }

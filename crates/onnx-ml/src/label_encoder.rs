@@ -5,6 +5,7 @@
 //! first one counts as in ONNX Runtime, where the specification has the last one. NaN is a key
 //! since version 4.
 
+use crate::columns::{self, Columns, PerElement};
 use crate::kernel::{Built, Fact, Kernel, operator};
 use crate::lookup::{Lookup, bits};
 use crate::mapping::{Mapping, Mappings};
@@ -47,7 +48,7 @@ fn mapping(context: &ParsingContext, node: &NodeProto, nan_is_a_key: bool) -> Tr
     let from = keys.datum_type();
     let keys = match from {
         DatumType::String => Lookup::Strings(first(strings(&keys)?)),
-        DatumType::I16 | DatumType::I32 | DatumType::I64 => Lookup::Ints(first(numbers(&keys)?)),
+        DatumType::I16 | DatumType::I32 | DatumType::I64 => Lookup::ints(first(numbers(&keys)?)),
         _ => {
             let mut positions = first(numbers(&keys)?.into_iter().map(bits).collect());
             if !nan_is_a_key {
@@ -159,6 +160,20 @@ impl Kernel for LabelEncoder {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        self.0.eval(&inputs[0])
+        Ok(tvec!(self.of(&inputs[0], &Columns::All, inputs[0].shape())?))
+    }
+
+    fn fuse(
+        self: &Arc<Self>,
+        model: &TypedModel,
+        node: &TypedNode,
+    ) -> TractResult<Option<TypedModelPatch>> {
+        columns::fuse(self, model, node)
+    }
+}
+
+impl PerElement for LabelEncoder {
+    fn of(&self, input: &TValue, columns: &Columns, shape: &[usize]) -> TractResult<Tensor> {
+        self.0.eval(input, columns, shape)
     }
 }

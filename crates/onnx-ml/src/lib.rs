@@ -24,6 +24,7 @@ mod cdist;
 mod celu;
 mod center_crop_pad;
 mod col2im;
+mod columns;
 mod compress;
 mod constant_of_shape;
 mod conv_transpose;

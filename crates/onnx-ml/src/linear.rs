@@ -1,6 +1,7 @@
 //! What the linear operators share: `x * coefficients^T + intercepts`.
 
 use crate::kernel::Fact;
+use crate::simd::columnwise;
 use crate::vectors::Vectors;
 use tract_onnx::tract_hir::internal::*;
 
@@ -45,12 +46,7 @@ impl Linear {
         let targets = self.targets();
         let mut scores = vec![0.0; rows.len() / self.columns() * targets];
         self.coefficients.dots(rows, &mut scores);
-        for scores in scores.chunks_exact_mut(targets) {
-            for (score, intercept) in scores.iter_mut().zip(&self.intercepts) {
-                *score += intercept;
-            }
-        }
-        scores
+        columnwise(&scores, &self.intercepts, |score, intercept| score + intercept)
     }
 
     /// As [`Linear::apply`], of one row that is zero but for some columns.

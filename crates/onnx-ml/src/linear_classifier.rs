@@ -3,10 +3,11 @@
 //!
 //! Two classes may share one row of coefficients: a positive score is for the second label.
 
+use crate::fast::reduce::greatest;
 use crate::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
 use crate::labels::Labels;
 use crate::linear::Linear;
-use crate::post_transform::{PostTransform, winner};
+use crate::post_transform::PostTransform;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -87,17 +88,12 @@ impl LinearClassifier {
     pub fn finish(&self, linear: &Linear, mut scores: Vec<f32>) -> TractResult<TVec<Tensor>> {
         let winners: Vec<usize> = if linear.targets() == 1 {
             let winners = scores.iter().map(|score| usize::from(*score > 0.0)).collect();
-            scores = scores.iter().flat_map(|score| self.post_transform.pair(*score)).collect();
+            scores = self.post_transform.pairs(&scores);
             winners
         } else {
-            scores
-                .chunks_exact_mut(linear.targets())
-                .map(|row| {
-                    let winner = winner(row);
-                    self.post_transform.apply(row);
-                    winner
-                })
-                .collect()
+            let winners = greatest(&scores, linear.targets());
+            self.post_transform.apply(&mut scores, linear.targets());
+            winners
         };
         let labels = self.labels.tensor(&winners)?;
         Ok(tvec!(labels, tensor(&[winners.len(), self.labels.len()], scores)?))

@@ -51,7 +51,7 @@ impl Kernel for LinearRegressor {
         let input = elements::<f32>(&inputs[0])?;
         let mut values = self.linear.apply(input.try_as_plain_ram()?.as_slice::<f32>()?);
         let targets = self.linear.targets();
-        values.chunks_exact_mut(targets).for_each(|row| self.post_transform.apply(row));
+        self.post_transform.apply(&mut values, targets);
         Ok(tvec!(tensor(&[rows, targets], values)?))
     }
 }

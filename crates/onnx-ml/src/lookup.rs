@@ -1,8 +1,8 @@
 //! Where a value stands in a list of the model: what the operators on categories have in common.
 
+use crate::columns::Columns;
 use crate::kernel::elements;
 use foldhash::HashMap;
-use std::hash::Hash;
 use tract_onnx::tract_hir::internal::*;
 
 /// The positions of a list's elements.
@@ -10,44 +10,88 @@ use tract_onnx::tract_hir::internal::*;
 pub enum Lookup {
     Strings(HashMap<String, usize>),
     Ints(HashMap<i64, usize>),
+    Table(Table),
     /// By [`bits`].
     Floats(HashMap<u64, usize>),
 }
 
 impl Lookup {
-    /// Where each element of `input` stands. Floats are truncated where the list holds integers.
+    /// Integers, in a table where they lie close together.
+    pub fn ints(positions: HashMap<i64, usize>) -> Lookup {
+        Table::new(&positions).map_or(Lookup::Ints(positions), Lookup::Table)
+    }
+
+    /// Where each element of `input` in these columns stands. Floats are truncated where the list holds integers.
     ///
     /// # Errors
     ///
     /// Where the input is of text and the list is not, or the other way round.
-    pub fn positions(&self, input: &TValue) -> TractResult<Vec<Option<usize>>> {
+    pub fn positions(&self, input: &TValue, columns: &Columns) -> TractResult<Vec<Option<usize>>> {
         match self {
             Lookup::Strings(positions) => {
                 let input = input.try_as_plain_ram()?;
-                let texts = input.as_slice::<String>()?.iter();
+                let texts = columns.of(input.as_slice::<String>()?);
                 Ok(texts.map(|text| positions.get(text).copied()).collect())
             }
             Lookup::Ints(positions) if input.datum_type().is_float() => {
-                find(input, positions, |x: f64| {
-                    let in_range = x >= i64::MIN as f64 && x < i64::MAX as f64;
-                    in_range.then_some(x as i64)
-                })
+                find(input, columns, |x| positions.get(&truncated(x)?).copied())
             }
-            Lookup::Ints(positions) => find(input, positions, Some),
-            Lookup::Floats(positions) => find(input, positions, |x| Some(bits(x))),
+            Lookup::Ints(positions) => find(input, columns, |x| positions.get(&x).copied()),
+            Lookup::Table(table) if input.datum_type().is_float() => {
+                find(input, columns, |x| table.get(truncated(x)?))
+            }
+            Lookup::Table(table) => find(input, columns, |x| table.get(x)),
+            Lookup::Floats(positions) => find(input, columns, |x| positions.get(&bits(x)).copied()),
         }
     }
 }
 
-fn find<T: Datum + Copy, K: Hash + Eq>(
+fn find<T: Datum + Copy>(
     input: &TValue,
-    positions: &HashMap<K, usize>,
-    key: impl Fn(T) -> Option<K>,
+    columns: &Columns,
+    position: impl Fn(T) -> Option<usize>,
 ) -> TractResult<Vec<Option<usize>>> {
     let elements = elements::<T>(input)?;
     let elements = elements.try_as_plain_ram()?;
-    let keys = elements.as_slice::<T>()?.iter().map(|x| key(*x));
-    Ok(keys.map(|key| positions.get(&key?).copied()).collect())
+    let elements = elements.as_slice::<T>()?;
+    Ok(match columns {
+        Columns::All => elements.iter().map(|x| position(*x)).collect(),
+        columns => columns.of(elements).map(|x| position(*x)).collect(),
+    })
+}
+
+fn truncated(x: f64) -> Option<i64> {
+    let in_range = x >= i64::MIN as f64 && x < i64::MAX as f64;
+    in_range.then_some(x as i64)
+}
+
+/// Positions of integers from the least to the greatest of a list.
+#[derive(Debug)]
+pub struct Table {
+    least: i64,
+    positions: Vec<Option<usize>>,
+}
+
+impl Table {
+    /// `None` where it would be of gaps mostly.
+    fn new(positions: &HashMap<i64, usize>) -> Option<Table> {
+        let (least, greatest) = (*positions.keys().min()?, *positions.keys().max()?);
+        let span = greatest.checked_sub(least).and_then(|span| usize::try_from(span).ok())?;
+        if span / 8 > positions.len() {
+            return None;
+        }
+        let mut table = Table { least, positions: vec![None; span + 1] };
+        for (key, position) in positions {
+            let slot = key.checked_sub(least).and_then(|slot| usize::try_from(slot).ok());
+            table.positions[slot?] = Some(*position);
+        }
+        Some(table)
+    }
+
+    fn get(&self, key: i64) -> Option<usize> {
+        let slot = usize::try_from(key.checked_sub(self.least)?).ok()?;
+        self.positions.get(slot).copied().flatten()
+    }
 }
 
 /// Equal for equal numbers, for both zeros, and for every NaN.

@@ -1,5 +1,6 @@
 //! Maps from the values of one list to those of another: LabelEncoder and CategoryMapper.
 
+use crate::columns::Columns;
 use crate::kernel::{Fact, tensor};
 use crate::lookup::{Lookup, positions};
 use tract_onnx::tract_hir::internal::*;
@@ -37,7 +38,7 @@ impl Mappings {
             },
             Mapping {
                 from: i64::datum_type(),
-                keys: Lookup::Ints(positions(ints).collect()),
+                keys: Lookup::ints(positions(ints).collect()),
                 to: tensor1(&strings),
                 default: tensor0(default_string),
             },
@@ -49,16 +50,16 @@ impl Mappings {
         Ok(tvec!(Fact::new(mapping.to.datum_type(), input.shape.iter().cloned())))
     }
 
-    pub fn eval(&self, input: &TValue) -> TractResult<TVec<Tensor>> {
+    /// The values of the elements in these columns, whose shape is `shape`.
+    pub fn eval(&self, input: &TValue, columns: &Columns, shape: &[usize]) -> TractResult<Tensor> {
         let mapping = self.of(input.datum_type())?;
-        let positions = mapping.keys.positions(input)?;
-        let values = dispatch_datum!(select(mapping.to.datum_type())(
+        let positions = mapping.keys.positions(input, columns)?;
+        dispatch_datum!(select(mapping.to.datum_type())(
             &mapping.to,
             &mapping.default,
             &positions,
-            input.shape()
-        ))?;
-        Ok(tvec!(values))
+            shape
+        ))
     }
 
     fn of(&self, found: DatumType) -> TractResult<&Mapping> {

@@ -1,6 +1,7 @@
 //! [OneHotEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_OneHotEncoder.html): an element
 //! becomes as many as there are categories, one where its category stands and zero elsewhere.
 
+use crate::columns::{self, Columns, PerElement};
 use crate::kernel::{Built, Fact, Kernel, operator, tensor};
 use crate::lookup::{Lookup, positions};
 use tract_onnx::model::ParsingContext;
@@ -22,7 +23,7 @@ pub fn one_hot_encoder(_: &ParsingContext, node: &NodeProto) -> Built {
     let zeros: i64 = node.get_attr_opt("zeros")?.unwrap_or(1);
     let count = ints.len() + strings.len();
     let categories = match (ints.is_empty(), strings.is_empty()) {
-        (false, true) => Lookup::Ints(positions(ints).collect()),
+        (false, true) => Lookup::ints(positions(ints).collect()),
         (true, false) => Lookup::Strings(positions(strings).collect()),
         (none, _) => {
             let found = if none { "none" } else { "both" };
@@ -48,7 +49,21 @@ impl Kernel for OneHotEncoder {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        let positions = self.categories.positions(&inputs[0])?;
+        Ok(tvec!(self.of(&inputs[0], &Columns::All, inputs[0].shape())?))
+    }
+
+    fn fuse(
+        self: &Arc<Self>,
+        model: &TypedModel,
+        node: &TypedNode,
+    ) -> TractResult<Option<TypedModelPatch>> {
+        columns::fuse(self, model, node)
+    }
+}
+
+impl PerElement for OneHotEncoder {
+    fn of(&self, input: &TValue, columns: &Columns, shape: &[usize]) -> TractResult<Tensor> {
+        let positions = self.categories.positions(input, columns)?;
         let len = positions.len().checked_mul(self.count).context("expected a smaller input")?;
         let mut encoded = vec![0.0_f32; len];
         let columns = encoded.chunks_exact_mut(self.count);
@@ -62,8 +77,8 @@ impl Kernel for OneHotEncoder {
                 ),
             }
         }
-        let mut shape: TVec<usize> = inputs[0].shape().into();
+        let mut shape: TVec<usize> = shape.into();
         shape.push(self.count);
-        Ok(tvec!(tensor(&shape, encoded)?))
+        tensor(&shape, encoded)
     }
 }

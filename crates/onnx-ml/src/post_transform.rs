@@ -1,6 +1,8 @@
 //! The attribute `post_transform` of classifiers and regressors, with the formulas of ONNX
 //! Runtime, which the specification leaves open.
 
+use crate::fast::softmax::softmax;
+use crate::simd::{Vectorized, columnwise, exp, vectorized};
 use std::f32::consts::SQRT_2;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -37,16 +39,16 @@ impl PostTransform {
         }
     }
 
-    /// Transforms the scores of one row. To a single score only PROBIT does something.
-    pub fn apply(&self, row: &mut [f32]) {
+    /// Transforms scores in rows of `width`. To a single score only PROBIT does something.
+    pub fn apply(&self, scores: &mut [f32], width: usize) {
         match self {
             PostTransform::Softmax | PostTransform::Logistic | PostTransform::SoftmaxZero
-                if row.len() == 1 => {}
+                if width == 1 => {}
             PostTransform::None => {}
-            PostTransform::Softmax => softmax(row),
-            PostTransform::Logistic => row.iter_mut().for_each(|score| *score = logistic(*score)),
-            PostTransform::SoftmaxZero => softmax_zero(row),
-            PostTransform::Probit => row.iter_mut().for_each(|score| *score = probit(*score)),
+            PostTransform::Softmax => softmax(scores, width),
+            PostTransform::Logistic => vectorized(Logistic(scores)),
+            PostTransform::SoftmaxZero => scores.chunks_exact_mut(width).for_each(softmax_zero),
+            PostTransform::Probit => scores.iter_mut().for_each(|score| *score = probit(*score)),
         }
     }
 
@@ -54,9 +56,29 @@ impl PostTransform {
     /// something.
     pub fn pair(&self, score: f32) -> [f32; 2] {
         match self {
-            PostTransform::Logistic => [logistic(-score), logistic(score)],
+            PostTransform::Logistic => logistic_pair(score),
             _ => [1.0 - score, score],
         }
+    }
+
+    /// As [`PostTransform::pair`], for each score.
+    pub fn pairs(&self, scores: &[f32]) -> Vec<f32> {
+        let pairs: Vec<[f32; 2]> = match self {
+            PostTransform::Logistic => columnwise(scores, &[()], |score, ()| logistic_pair(score)),
+            _ => scores.iter().map(|score| [1.0 - score, *score]).collect(),
+        };
+        pairs.into_flattened()
+    }
+}
+
+struct Logistic<'a>(&'a mut [f32]);
+
+impl Vectorized for Logistic<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.0.iter_mut().for_each(|score| *score = logistic(*score));
     }
 }
 
@@ -72,23 +94,22 @@ pub fn winner(scores: &[f32]) -> usize {
 }
 
 /// `1 / (1 + exp(-x))`, without overflow.
+#[inline(always)]
 pub fn logistic(x: f32) -> f32 {
-    let positive = 1.0 / (1.0 + (-x.abs()).exp());
-    if x < 0.0 { 1.0 - positive } else { positive }
+    let [_, positive] = logistic_pair(x);
+    positive
+}
+
+/// [`logistic`] of `-x` and of `x`.
+#[inline(always)]
+pub fn logistic_pair(x: f32) -> [f32; 2] {
+    let greater = 1.0 / (1.0 + exp(-x.abs()));
+    let less = 1.0 - greater;
+    if x < 0.0 { [greater, less] } else { [less, greater] }
 }
 
 fn maximum(row: &[f32]) -> f32 {
     row.iter().fold(f32::MIN, |maximum, &score| if score > maximum { score } else { maximum })
-}
-
-fn softmax(row: &mut [f32]) {
-    let maximum = maximum(row);
-    let mut sum = 0.0;
-    for score in row.iter_mut() {
-        *score = (*score - maximum).exp();
-        sum += *score;
-    }
-    row.iter_mut().for_each(|score| *score /= sum);
 }
 
 /// Softmax of the scores that are not zero, where a class without a vote has no share.

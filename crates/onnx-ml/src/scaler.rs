@@ -1,7 +1,8 @@
 //! [Scaler](https://onnx.ai/onnx/operators/onnx_aionnxml_Scaler.html): `(x - offset) * scale`,
 //! with one offset and scale for all columns or one for each.
 
-use crate::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
+use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use crate::simd::columnwise;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -33,18 +34,15 @@ impl Kernel for Scaler {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        let (_, columns) = matrix(&inputs[0]);
         let input = elements::<f32>(&inputs[0])?;
         let input = input.try_as_plain_ram()?;
-        let scaled = input
-            .as_slice::<f32>()?
-            .chunks(columns.max(1))
-            .flat_map(|row| {
-                let offsets = self.offset.iter().cycle();
-                row.iter().zip(offsets.zip(self.scale.iter().cycle()))
-            })
-            .map(|(x, (offset, scale))| (x - offset) * scale)
+        let (offsets, scales) = (self.offset.len(), self.scale.len());
+        let parameters: Vec<(f32, f32)> = (0..offsets.max(scales))
+            .map(|column| (self.offset[column % offsets], self.scale[column % scales]))
             .collect();
+        let scaled = columnwise(input.as_slice::<f32>()?, &parameters, |x, (offset, scale)| {
+            (x - offset) * scale
+        });
         Ok(tvec!(tensor(inputs[0].shape(), scaled)?))
     }
 }

@@ -80,6 +80,32 @@ impl<W: Product, const FMA: bool> Vectorized for Multiplied<W, FMA> {
     }
 }
 
+/// Combines each element with a value of its column; `values` are one for each column, or one.
+pub fn columnwise<T: Copy, V: Copy, U>(
+    x: &[T],
+    values: &[V],
+    combine: impl Fn(T, V) -> U + Copy,
+) -> Vec<U> {
+    vectorized(Columnwise { x, values, combine })
+struct Columnwise<'a, T, V, F> {
+    x: &'a [T],
+    values: &'a [V],
+    combine: F,
+impl<T: Copy, V: Copy, U, F: Fn(T, V) -> U> Vectorized for Columnwise<'_, T, V, F> {
+    type Output = Vec<U>;
+    fn run(self) -> Vec<U> {
+        let Columnwise { x, values, combine } = self;
+        let mut combined = Vec::with_capacity(x.len());
+        // Short rows are taken together: a loop that short would not be worth entering.
+        let times = SHORTEST.div_ceil(values.len().max(1));
+        let rows = (x.len() / values.len().max(1)).clamp(1, times);
+        let values = values.repeat(rows);
+        for x in x.chunks(values.len().max(1)) {
+            combined.extend(x.iter().zip(&values).map(|(x, value)| combine(*x, *value)));
+        }
+        combined
+/// A row is repeated until it is so long.
+const SHORTEST: usize = 128;
 /// `e^x` to within 2 units in the last place, without a branch; what is below the smallest normal
 /// number is zero.
 ///

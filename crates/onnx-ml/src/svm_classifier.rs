@@ -183,7 +183,7 @@ impl SvmClassifier {
                 if scores.len() == 2 && !linear.probabilities && high {
                     class = 1;
                 }
-                self.post_transform.apply(scores);
+                self.post_transform.apply(scores, scores.len());
                 class
             })
             .collect()
@@ -205,12 +205,12 @@ impl SvmClassifier {
                 match (&pairs.probabilities, &*scratch.values) {
                     (Some(probabilities), _) => {
                         scratch.couple(probabilities, scores);
-                        self.post_transform.apply(scores);
+                        self.post_transform.apply(scores, scores.len());
                     }
                     (None, &[value]) => scores.copy_from_slice(&self.pair(value)),
                     (None, values) => {
                         scores.copy_from_slice(values);
-                        self.post_transform.apply(scores);
+                        self.post_transform.apply(scores, scores.len());
                     }
                 }
             }

@@ -141,12 +141,10 @@ impl<T: Number> TreeEnsemble<T> {
             _ => self.targets > 1,
         };
         if transformed {
-            for row in scores.chunks_exact_mut(self.targets) {
-                let mut single: Vec<f32> = row.iter().map(|score| score.to_f32()).collect();
-                self.post_transform.apply(&mut single);
-                for (score, single) in row.iter_mut().zip(single) {
-                    *score = T::from_f64(single.into());
-                }
+            let mut singles: Vec<f32> = scores.iter().map(|score| score.to_f32()).collect();
+            self.post_transform.apply(&mut singles, self.targets);
+            for (score, single) in scores.iter_mut().zip(singles) {
+                *score = T::from_f64(single.into());
             }
         }
         scores

@@ -4,9 +4,10 @@
 //! ONNX Runtime's reading. The weights are the positive class's. If none is negative they are
 //! probabilities, and more than a half wins; else they are margins, and more than zero wins.
 
+use crate::fast::reduce::greatest;
 use crate::kernel::{Built, Fact, Kernel, matrix, operator, tensor};
 use crate::labels::Labels;
-use crate::post_transform::{PostTransform, logistic};
+use crate::post_transform::{PostTransform, logistic_pair};
 use crate::tree_attributes::{Computed, Ensemble, numbers};
 use crate::trees::{Aggregate, Number, Scores};
 use tract_onnx::model::ParsingContext;
@@ -81,6 +82,9 @@ impl TreeEnsembleClassifier {
     /// The winning class of each row, and all scores.
     fn finish<T: Number>(&self, scores: Scores<T>) -> (Vec<usize>, Vec<f32>) {
         let Scores { mut scores, mut given } = scores;
+        if self.base_values.is_empty() && given.iter().all(|given| *given) {
+            return self.finish_given(scores);
+        }
         let base_values: Vec<T> = self.base_values.iter().map(|v| T::from_f64(*v)).collect();
         let classes = self.labels.len();
         let mut finished = vec![0.0; scores.len()];
@@ -94,6 +98,24 @@ impl TreeEnsembleClassifier {
             })
             .collect();
         (winners, finished)
+    }
+
+    /// Where each class has a score of the leaves, and nothing else.
+    fn finish_given<T: Number>(&self, scores: Vec<T>) -> (Vec<usize>, Vec<f32>) {
+        let classes = self.labels.len();
+        let threshold = T::from_f64(self.threshold());
+        let winners = match classes {
+            2 => scores.chunks_exact(2).map(|row| usize::from(row[1] > threshold)).collect(),
+            _ => greatest(&scores, classes),
+        };
+        let mut finished = scores.into_iter().map(T::to_f32).collect::<Vec<_>>();
+        self.post_transform.apply(&mut finished, classes);
+        (winners, finished)
+    }
+
+    /// Of two classes, the second wins whose score is above it.
+    fn threshold(&self) -> f64 {
+        if self.one_sided && self.probabilities { 0.5 } else { 0.0 }
     }
 
     fn finish_many<T: Number>(
@@ -115,7 +137,7 @@ impl TreeEnsembleClassifier {
             }
         }
         copy_given(scores, given, finished);
-        self.post_transform.apply(finished);
+        self.post_transform.apply(finished, finished.len());
         winner.unwrap_or(0)
     }
 
@@ -140,16 +162,15 @@ impl TreeEnsembleClassifier {
             _ => {}
         }
         let positive = if given[1] { scores[1] } else { scores[0] };
-        let threshold = if self.one_sided && self.probabilities { 0.5 } else { 0.0 };
-        let winner = usize::from(positive > T::from_f64(threshold));
+        let winner = usize::from(positive > T::from_f64(self.threshold()));
         if given[1] || base_values.len() == 2 {
             copy_given(scores, given, finished);
-            self.post_transform.apply(finished);
+            self.post_transform.apply(finished, finished.len());
             return winner;
         }
         let positive = scores[0].to_f32();
         let pair = match self.post_transform {
-            PostTransform::Logistic => [logistic(-positive), logistic(positive)],
+            PostTransform::Logistic => logistic_pair(positive),
             _ if self.one_sided && self.probabilities => [1.0 - positive, positive],
             _ => [-positive, positive],
         };

@@ -68,15 +68,16 @@ impl TreeEnsembleRegressor {
                 }
             }
         }
+        let mut scores: Vec<f32> = scores.into_iter().map(T::to_f32).collect();
         // ONNX Runtime gives no base value where no leaf has a weight, save to a single target.
-        let told = |(score, given): (T, bool)| match given || self.targets == 1 {
-            true => score.to_f32(),
-            false => 0.0,
-        };
-        let mut scores: Vec<f32> = scores.into_iter().zip(given).map(told).collect();
+        if self.targets > 1 {
+            for (score, _) in scores.iter_mut().zip(given).filter(|(_, given)| !given) {
+                *score = 0.0;
+            }
+        }
         // ONNX Runtime transforms a single target by PROBIT only.
         if self.targets > 1 || self.post_transform == PostTransform::Probit {
-            scores.chunks_mut(self.targets).for_each(|row| self.post_transform.apply(row));
+            self.post_transform.apply(&mut scores, self.targets);
         }
         scores
     }

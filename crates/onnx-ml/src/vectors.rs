@@ -5,6 +5,7 @@
 //! vectors most lanes would be empty: there it runs over columns.
 
 use crate::kernel::Fact;
+use crate::simd::{Vectorized, vectorized};
 use tract_onnx::tract_hir::internal::*;
 
 const LANES: usize = 8;
@@ -106,58 +107,101 @@ impl Vectors {
     }
 
     fn fold(&self, rows: &[f32], out: &mut [f32], step: impl Fn(f32, f32, f32) -> f32 + Copy) {
-        let panels = match &self.layout {
-            Layout::Panels(panels) => panels,
-            Layout::Rows(vectors) => {
-                let rows = rows.chunks_exact(self.columns);
-                for (row, out) in rows.zip(out.chunks_exact_mut(self.count)) {
-                    for (vector, out) in vectors.chunks_exact(self.columns).zip(out) {
-                        *out = fold_columns(row, vector, step);
-                    }
-                }
-                return;
-            }
-        };
-        let tiles = rows.chunks(TILE * self.columns).zip(out.chunks_mut(TILE * self.count));
-        for (rows, out) in tiles {
-            if rows.len() == TILE * self.columns {
-                self.fold_tile::<TILE>(panels, rows, out, step);
-            } else {
-                let rows = rows.chunks_exact(self.columns);
-                for (row, out) in rows.zip(out.chunks_exact_mut(self.count)) {
-                    self.fold_tile::<1>(panels, row, out, step);
-                }
-            }
-        }
+        vectorized(Fold { vectors: self, rows, out, step });
     }
+}
 
-    fn fold_tile<const ROWS: usize>(
-        &self,
-        panels: &[[f32; LANES]],
-        rows: &[f32],
-        out: &mut [f32],
-        step: impl Fn(f32, f32, f32) -> f32,
-    ) {
-        let rows: [&[f32]; ROWS] =
-            std::array::from_fn(|row| &rows[row * self.columns..][..self.columns]);
-        for (panel, vectors) in panels.chunks_exact(self.columns).enumerate() {
-            let mut sums = [[0.0; LANES]; ROWS];
-            for (column, lanes) in vectors.iter().enumerate() {
-                for (sums, row) in sums.iter_mut().zip(rows) {
-                    for (sum, lane) in sums.iter_mut().zip(lanes) {
-                        *sum = step(*sum, row[column], *lane);
-                    }
+/// Each row and vector, folded over the columns.
+struct Fold<'a, F> {
+    vectors: &'a Vectors,
+    rows: &'a [f32],
+    out: &'a mut [f32],
+    step: F,
+}
+
+impl<F: Fn(f32, f32, f32) -> f32 + Copy> Vectorized for Fold<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Fold { vectors: Vectors { count, columns, layout }, rows, out, step } = self;
+        match layout {
+            Layout::Panels(panels) => {
+                let mut tiles = rows.chunks_exact(TILE * columns);
+                let mut outs = out.chunks_exact_mut(TILE * count);
+                for (rows, out) in tiles.by_ref().zip(outs.by_ref()) {
+                    fold_panels::<TILE>(panels, rows, out, step);
+                }
+                let rows = tiles.remainder().chunks_exact(*columns);
+                for (row, out) in rows.zip(outs.into_remainder().chunks_exact_mut(*count)) {
+                    fold_panels::<1>(panels, row, out, step);
                 }
             }
-            let first = panel * LANES;
-            let width = LANES.min(self.count - first);
-            for (row, sums) in sums.iter().enumerate() {
-                out[row * self.count + first..][..width].copy_from_slice(&sums[..width]);
-            }
+            Layout::Rows(vectors) => match columns {
+                1 => fold_few::<1>(vectors, rows, out, step),
+                2 => fold_few::<2>(vectors, rows, out, step),
+                3 => fold_few::<3>(vectors, rows, out, step),
+                4 => fold_few::<4>(vectors, rows, out, step),
+                5 => fold_few::<5>(vectors, rows, out, step),
+                6 => fold_few::<6>(vectors, rows, out, step),
+                7 => fold_few::<7>(vectors, rows, out, step),
+                _ => {
+                    let rows = rows.chunks_exact(*columns);
+                    for (row, out) in rows.zip(out.chunks_exact_mut(*count)) {
+                        for (vector, out) in vectors.chunks_exact(*columns).zip(out) {
+                            *out = fold_columns(row, vector, step);
+                        }
+                    }
+                }
+            },
         }
     }
 }
 
+#[inline(always)]
+fn fold_panels<const N: usize>(
+    panels: &[[f32; LANES]],
+    rows: &[f32],
+    out: &mut [f32],
+    step: impl Fn(f32, f32, f32) -> f32,
+) {
+    let (columns, count) = (rows.len() / N, out.len() / N);
+    let rows: [&[f32]; N] = std::array::from_fn(|row| &rows[row * columns..][..columns]);
+    for (panel, vectors) in panels.chunks_exact(columns).enumerate() {
+        let mut sums = [[0.0; LANES]; N];
+        for (column, lanes) in vectors.iter().enumerate() {
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                for (sum, lane) in sums.iter_mut().zip(lanes) {
+                    *sum = step(*sum, row[column], *lane);
+                }
+            }
+        }
+        let first = panel * LANES;
+        let width = LANES.min(count - first);
+        for (row, sums) in sums.iter().enumerate() {
+            out[row * count + first..][..width].copy_from_slice(&sums[..width]);
+        }
+    }
+}
+
+/// Of `N` columns: a loop over them would take longer than they do.
+#[inline(always)]
+fn fold_few<const N: usize>(
+    vectors: &[f32],
+    rows: &[f32],
+    out: &mut [f32],
+    step: impl Fn(f32, f32, f32) -> f32,
+) {
+    let (vectors, _) = vectors.as_chunks::<N>();
+    let rows = rows.as_chunks::<N>().0.iter();
+    for (row, out) in rows.zip(out.chunks_exact_mut(vectors.len().max(1))) {
+        for (vector, out) in vectors.iter().zip(out) {
+            *out = row.iter().zip(vector).fold(0.0, |sum, (x, y)| step(sum, *x, *y));
+        }
+    }
+}
+
+#[inline(always)]
 fn fold_columns(x: &[f32], y: &[f32], step: impl Fn(f32, f32, f32) -> f32) -> f32 {
     let (x, x_rest) = x.as_chunks::<LANES>();
     let (y, y_rest) = y.as_chunks::<LANES>();
@@ -167,8 +211,8 @@ fn fold_columns(x: &[f32], y: &[f32], step: impl Fn(f32, f32, f32) -> f32) -> f3
             *sum = step(*sum, *x, *y);
         }
     }
-    let sum = sums.iter().sum();
-    x_rest.iter().zip(y_rest).fold(sum, |sum, (x, y)| step(sum, *x, *y))
+    let rest = x_rest.iter().zip(y_rest).fold(0.0, |sum, (x, y)| step(sum, *x, *y));
+    sums.iter().sum::<f32>() + rest
 }
 
 /// The dot product, summed in double precision.

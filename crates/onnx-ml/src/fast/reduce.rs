@@ -105,6 +105,13 @@ fn fold_row<T: Copy>(row: &[T], step: impl Fn(T, T) -> T) -> T {
     rest.iter().fold(sum, |sum, x| step(sum, *x))
 }
 
+/// The place of the greatest in each row of so many elements, the first of equal ones.
+pub fn greatest<T: Copy + PartialOrd>(x: &[T], length: usize) -> Vec<usize> {
+    let around = Around { outer: x.len() / length.max(1), length, inner: 1 };
+    let places = places(x, around, |x, best| x > best);
+    places.into_iter().map(|place| place as usize).collect()
+}
+
 fn places<T: Copy>(x: &[T], around: Around, better: impl Fn(T, T) -> bool + Copy) -> Vec<i64> {
     vectorized(Places { x, around, better })
 }
@@ -122,17 +129,38 @@ impl<T: Copy, F: Fn(T, T) -> bool + Copy> Vectorized for Places<'_, T, F> {
     fn run(self) -> Vec<i64> {
         let Places { x, around: Around { outer, length, inner }, better } = self;
         let mut places = Vec::with_capacity(outer * inner);
-        for block in x.chunks_exact((length * inner).max(1)) {
-            for offset in 0..inner {
-                let mut best = (0, block[offset]);
-                for (place, x) in block[offset..].iter().step_by(inner).enumerate().skip(1) {
-                    if better(*x, best.1) {
-                        best = (place as i64, *x);
-                    }
+        // A loop over few elements would take longer than they do.
+        match (length, inner) {
+            (2, 1) => places.extend(x.as_chunks::<2>().0.iter().map(|row| place(row, better))),
+            (3, 1) => places.extend(x.as_chunks::<3>().0.iter().map(|row| place(row, better))),
+            (4, 1) => places.extend(x.as_chunks::<4>().0.iter().map(|row| place(row, better))),
+            (5, 1) => places.extend(x.as_chunks::<5>().0.iter().map(|row| place(row, better))),
+            (_, 1) => places.extend(x.chunks_exact(length).map(|row| place(row, better))),
+            _ => {
+                for block in x.chunks_exact((length * inner).max(1)) {
+                    places.extend(
+                        (0..inner)
+                            .map(|offset| place(block[offset..].iter().step_by(inner), better)),
+                    );
                 }
-                places.push(best.0);
             }
         }
         places
     }
+}
+
+/// Without a branch, which would be mispredicted.
+#[inline(always)]
+fn place<'a, T: Copy + 'a>(
+    row: impl IntoIterator<Item = &'a T>,
+    better: impl Fn(T, T) -> bool,
+) -> i64 {
+    let mut row = row.into_iter().copied().zip(0..);
+    let Some((mut best, mut place)) = row.next() else { return 0 };
+    for (x, index) in row {
+        let better = better(x, best);
+        best = if better { x } else { best };
+        place = if better { index } else { place };
+    }
+    place
 }

@@ -32,6 +32,11 @@ impl Fast for FastSoftmax {
     }
 }
 
+/// Softmax of each row of so many elements.
+pub fn softmax(x: &mut [f32], length: usize) {
+    vectorized(Rows { x, length, least: f32::MIN, exp });
+}
+
 fn rows<T>(
     input: &TValue,
     length: usize,

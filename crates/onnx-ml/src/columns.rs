@@ -1,0 +1,112 @@
+//! Operators on categories that read some columns of a table, with the operator before them that
+//! would take the columns out: texts are looked up where they are, and no copy is made of them.
+
+use crate::array_feature_extractor::ArrayFeatureExtractor;
+use crate::kernel::{Fact, Kernel, kernel, replace};
+use tract_onnx::tract_core::ops::array::Gather;
+use tract_onnx::tract_hir::internal::*;
+
+/// An operator that asks each element of its only input for something.
+pub trait PerElement: Kernel {
+    /// The output for the elements of `columns`, whose shape is `shape`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::eval`].
+    fn of(&self, input: &TValue, columns: &Columns, shape: &[usize]) -> TractResult<Tensor>;
+}
+
+/// Which elements of an input are meant.
+#[derive(Debug)]
+pub enum Columns {
+    All,
+    /// These of each row of so many.
+    Some {
+        width: usize,
+        columns: Vec<usize>,
+    },
+}
+
+impl Columns {
+    pub fn of<'a, T>(&'a self, elements: &'a [T]) -> Box<dyn Iterator<Item = &'a T> + 'a> {
+        match self {
+            Columns::All => Box::new(elements.iter()),
+            Columns::Some { width, columns } => {
+                let rows = elements.chunks_exact(*width);
+                match columns[..] {
+                    [column] => Box::new(rows.map(move |row| &row[column])),
+                    _ => Box::new(rows.flat_map(|row| columns.iter().map(|column| &row[*column]))),
+                }
+            }
+        }
+    }
+}
+
+/// [`Kernel::fuse`] of an operator on text with the one that takes the columns out.
+///
+/// # Errors
+///
+/// Where the model is none.
+pub fn fuse<K: PerElement>(
+    operator: &Arc<K>,
+    model: &TypedModel,
+    node: &TypedNode,
+) -> TractResult<Option<TypedModelPatch>> {
+    let source = model.node(node.inputs[0].node);
+    let extracts = kernel::<ArrayFeatureExtractor>(source).is_some()
+        || source.op_as::<Gather>().is_some_and(|gather| gather.axis == 1);
+    let [table, indices] = model.node_input_facts(source.id)?[..] else { return Ok(None) };
+    if !extracts || table.datum_type != String::datum_type() || table.rank() != 2 {
+        return Ok(None);
+    }
+    let (Ok(width), Some(indices)) = (table.shape[1].to_usize(), &indices.konst) else {
+        return Ok(None);
+    };
+    let indices = indices.cast_to::<i64>()?;
+    let columns = indices.try_as_plain_ram()?.as_slice::<i64>()?.iter();
+    let columns: Option<Vec<usize>> = columns
+        .map(|column| usize::try_from(*column).ok().filter(|column| *column < width))
+        .collect();
+    let Some(columns) = columns else { return Ok(None) };
+    // The indices of Gather may be a scalar, and so give one axis less.
+    let rank = source.outputs[0].fact.rank();
+    let columns = Columns::Some { width, columns };
+    replace::<K, _>(
+        model,
+        source,
+        node,
+        OfColumns { operator: Arc::clone(operator), columns, rank },
+    )
+}
+
+#[derive(Debug)]
+struct OfColumns<K> {
+    operator: Arc<K>,
+    columns: Columns,
+    /// Of the columns taken out.
+    rank: usize,
+}
+
+impl<K: PerElement> OfColumns<K> {
+    fn shape<D: DimLike>(&self, rows: D) -> TVec<D> {
+        let count = match &self.columns {
+            Columns::All => 1,
+            Columns::Some { columns, .. } => columns.len(),
+        };
+        std::iter::once(rows).chain([D::from(count)]).take(self.rank).collect()
+    }
+}
+
+impl<K: PerElement> Kernel for OfColumns<K> {
+    const NAME: &'static str = K::NAME;
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let shape = self.shape(inputs[0].shape[0].clone());
+        self.operator.outputs(&[Fact::new(inputs[0].datum_type, shape)])
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let shape = self.shape(inputs[0].shape()[0]);
+        Ok(tvec!(self.operator.of(&inputs[0], &self.columns, &shape)?))
+    }
+}

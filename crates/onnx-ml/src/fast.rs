@@ -7,16 +7,21 @@
 mod binary;
 mod broadcast;
 mod choice;
+mod conv;
+mod conv_fusion;
 mod dense;
+mod max_pool;
 mod reduce;
 mod softmax;
 mod top_k;
+mod transpose;
 
 use crate::subgraph::integers_out;
 use std::fmt::Debug;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::array::Topk;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::cnn::{MaxPool, OptMaxPool};
 use tract_onnx::tract_core::ops::logic::Iff;
 use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 use tract_onnx::tract_hir::internal::*;
@@ -30,6 +35,7 @@ use tract_onnx::tract_hir::internal::*;
 pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
     integers_out(&mut model)?;
     dense::fuse(&mut model)?;
+    conv_fusion::fuse(&mut model)?;
     let mut model = model.into_optimized()?;
     for node in &mut model.nodes {
         if let Some(fast) = fast(node.op.as_ref()) {
@@ -51,6 +57,19 @@ fn fast(op: &dyn TypedOp) -> Option<Box<dyn Fast>> {
     }
     if let Some(op) = op.downcast_ref::<Topk>() {
         return Some(Box::new(top_k::FastTopK { axis: op.axis, largest: op.largest }));
+    }
+    if let Some(op) = op.downcast_ref::<MaxPool>()
+        && op.with_index_outputs.is_none()
+    {
+        return max_pool::fast(&op.pool_spec);
+    }
+    if let Some(op) = op.downcast_ref::<OptMaxPool>()
+        && op.with_index_outputs.is_none()
+    {
+        return max_pool::fast(&op.pool_spec);
+    }
+    if let Some(AxisOp::Move(from, to)) = op.downcast_ref::<AxisOp>() {
+        return Some(Box::new(transpose::FastMove { from: *from, to: *to }));
     }
     if op.is::<Iff>() {
         return Some(Box::new(choice::FastChoice));

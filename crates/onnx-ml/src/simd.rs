@@ -52,6 +52,14 @@ fn avx2<W: Vectorized>(work: W) -> W::Output {
     work.run()
 }
 
+/// Whether registers hold sixteen floats, and there are 32 of them.
+pub fn is_wide() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// Work that multiplies and adds. As [`Vectorized`], and told whether the processor does both in one
 /// instruction: `f32::mul_add` is slow where it does not.
 pub trait Product {

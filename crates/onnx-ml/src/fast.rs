@@ -9,10 +9,14 @@ mod broadcast;
 mod cast;
 mod choice;
 mod concat;
+mod conv;
+mod conv_fusion;
 mod dense;
+mod max_pool;
 pub mod reduce;
 pub mod softmax;
 mod top_k;
+mod transpose;
 
 use crate::subgraph::integers_out;
 use std::fmt::Debug;
@@ -20,6 +24,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::array::{Topk, TypedConcat};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast::Cast;
+use tract_onnx::tract_core::ops::cnn::{MaxPool, OptMaxPool};
 use tract_onnx::tract_core::ops::logic::Iff;
 use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 use tract_onnx::tract_hir::internal::*;
@@ -33,6 +38,7 @@ use tract_onnx::tract_hir::internal::*;
 pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
     integers_out(&mut model)?;
     dense::fuse(&mut model)?;
+    conv_fusion::fuse(&mut model)?;
     let mut model = model.into_optimized()?;
     for node in &mut model.nodes {
         if let Some(fast) = fast(node.op.as_ref()) {
@@ -60,6 +66,19 @@ fn fast(op: &dyn TypedOp) -> Option<Box<dyn Fast>> {
     }
     if let Some(op) = op.downcast_ref::<Cast>() {
         return Some(Box::new(cast::FastCast { to: op.to }));
+    }
+    if let Some(op) = op.downcast_ref::<MaxPool>()
+        && op.with_index_outputs.is_none()
+    {
+        return max_pool::fast(&op.pool_spec);
+    }
+    if let Some(op) = op.downcast_ref::<OptMaxPool>()
+        && op.with_index_outputs.is_none()
+    {
+        return max_pool::fast(&op.pool_spec);
+    }
+    if let Some(AxisOp::Move(from, to)) = op.downcast_ref::<AxisOp>() {
+        return Some(Box::new(transpose::FastMove { from: *from, to: *to }));
     }
     if op.is::<Iff>() {
         return Some(Box::new(choice::FastChoice));

@@ -52,6 +52,14 @@ fn avx2<W: Vectorized>(work: W) -> W::Output {
     work.run()
 }
 
+/// Whether registers hold sixteen floats, and there are 32 of them.
+pub fn is_wide() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// Work that multiplies and adds. As [`Vectorized`], and told whether the processor does both in one
 /// instruction: `f32::mul_add` is slow where it does not.
 pub trait Product {
@@ -87,12 +95,18 @@ pub fn columnwise<T: Copy, V: Copy, U>(
     combine: impl Fn(T, V) -> U + Copy,
 ) -> Vec<U> {
     vectorized(Columnwise { x, values, combine })
+}
+
 struct Columnwise<'a, T, V, F> {
     x: &'a [T],
     values: &'a [V],
     combine: F,
+}
+
 impl<T: Copy, V: Copy, U, F: Fn(T, V) -> U> Vectorized for Columnwise<'_, T, V, F> {
     type Output = Vec<U>;
+
+    #[inline(always)]
     fn run(self) -> Vec<U> {
         let Columnwise { x, values, combine } = self;
         let mut combined = Vec::with_capacity(x.len());
@@ -104,8 +118,12 @@ impl<T: Copy, V: Copy, U, F: Fn(T, V) -> U> Vectorized for Columnwise<'_, T, V, 
             combined.extend(x.iter().zip(&values).map(|(x, value)| combine(*x, *value)));
         }
         combined
+    }
+}
+
 /// A row is repeated until it is so long.
 const SHORTEST: usize = 128;
+
 /// `e^x` to within 2 units in the last place, without a branch; what is below the smallest normal
 /// number is zero.
 ///

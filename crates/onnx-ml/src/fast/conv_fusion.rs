@@ -120,6 +120,14 @@ impl Found {
             self.bias.iter_mut().zip(added.cycle()).for_each(|(bias, added)| *bias += added);
             last = next;
         }
+        let mut added = None;
+        if !channels_last
+            && let Some((next, other)) = followed::<math::Add>(model, last)?
+            && *model.outlet_fact(other)? == model.outlet_fact(last.into())?.without_value()
+        {
+            added = Some(other);
+            last = next;
+        }
         let mut range = (f32::NEG_INFINITY, f32::INFINITY);
         if let Some((next, least)) = limit::<math::Max>(model, last)? {
             range.0 = least;
@@ -134,18 +142,19 @@ impl Found {
         let mut wire = patch.tap_model(model, self.input)?;
         let name = model.node(last).name.clone();
         let rank = self.pool.rank();
-        let nhwc = self.pool.data_format == DataFormat::NHWC;
         let pool = PoolSpec { data_format: DataFormat::NCHW, ..self.pool };
         let mut conv = Conv::new(pool, self.groups, weights.as_slice::<f32>()?, &self.bias);
         conv.range = range;
-        if nhwc {
+        if channels_last {
             let to_front = AxisOp::Move(rank + 1, 1);
             wire = patch.wire_node(format!("{name}.channels_first"), to_front, &[wire])?[0];
             wire = patch.wire_node(format!("{name}.conv"), kernel_op(conv), &[wire])?[0];
             let to_back = AxisOp::Move(1, rank + 1);
             wire = patch.wire_node(&name, to_back, &[wire])?[0];
         } else {
-            wire = patch.wire_node(&name, kernel_op(conv), &[wire])?[0];
+            let added = added.map(|added| patch.tap_model(model, added)).transpose()?;
+            let inputs: TVec<OutletId> = std::iter::once(wire).chain(added).collect();
+            wire = patch.wire_node(&name, kernel_op(conv), &inputs)?[0];
         }
         patch.shunt_outside(model, last.into(), wire)?;
         patch.apply(model)

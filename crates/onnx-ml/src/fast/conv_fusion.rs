@@ -107,7 +107,7 @@ fn pointwise(model: &TypedModel, node: &TypedNode, op: &EinSum) -> TractResult<O
 
 impl Found {
     fn replace(mut self, model: &mut TypedModel, id: usize) -> TractResult<()> {
-        self.take_strides(model)?;
+        self.take_strides(model);
         let channels_last = self.pool.data_format.c_is_last();
         let channel_axis = if channels_last { self.pool.rank() + 1 } else { 1 };
         let mut last = id;
@@ -161,12 +161,13 @@ impl Found {
     }
 
     /// tract takes the strides of single elements out of a convolution.
-    fn take_strides(&mut self, model: &TypedModel) -> TractResult<()> {
+    fn take_strides(&mut self, model: &TypedModel) {
         let first = if self.pool.data_format.c_is_last() { 1 } else { 2 };
         let single = self.pool.kernel_shape.iter().all(|len| *len == 1);
-        while single {
-            let node = model.node(self.input.node);
-            let Some(op) = node.op_as::<Downsample>() else { break };
+        if !single {
+            return;
+        }
+        while let Some(op) = model.node(self.input.node).op_as::<Downsample>() {
             let (Ok(stride), 0) = (usize::try_from(op.stride), op.modulo) else { break };
             let Some(axis) = op.axis.checked_sub(first).filter(|axis| *axis < self.pool.rank())
             else {
@@ -175,9 +176,8 @@ impl Found {
             let mut strides: TVec<usize> = self.pool.strides().into_owned().into();
             strides[axis] *= stride;
             self.pool.strides = Some(strides);
-            self.input = node.inputs[0];
+            self.input = model.node(self.input.node).inputs[0];
         }
-        Ok(())
     }
 }
 

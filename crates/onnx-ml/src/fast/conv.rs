@@ -195,32 +195,10 @@ impl Plane {
         first..end.min(self.phase[axis]).max(first)
     }
 
-    /// The outputs among `length` places from `start`: where in the tile, where in the channel, how
-    /// many.
-    fn fragments(&self, start: usize, length: usize, fragments: &mut Vec<Fragment>) {
-        fragments.clear();
-        let [rows, columns] = self.output;
-        let (pitch, end) = (self.phase[1], start + length);
-        if pitch == columns {
-            let length = end.min(rows * columns) - start;
-            fragments.push(Fragment { from: 0, to: start, length });
-            return;
-        }
-        for row in start / pitch..end.div_ceil(pitch).min(rows) {
-            let first = (row * pitch).max(start);
-            let last = (row * pitch + columns).min(end);
-            if first < last {
-                let to = row * columns + first - row * pitch;
-                fragments.push(Fragment { from: first - start, to, length: last - first });
-            }
-        }
+    /// Whether nothing lies between the rows of places, and a tile fits.
+    fn is_dense(&self) -> bool {
+        self.phase[1] == self.output[1] && self.places() >= LANES
     }
-}
-
-struct Fragment {
-    from: usize,
-    to: usize,
-    length: usize,
 }
 
 struct Work<'a> {
@@ -243,7 +221,10 @@ impl Work<'_> {
             .collect();
         let images = x.len() / (conv.groups * conv.inputs * input_len).max(1);
         let mut y = Vec::with_capacity(images * conv.groups * conv.outputs * output_len);
-        let mut fragments = vec![];
+        // What a tile computes after the last place is dropped.
+        let line = plane.places().next_multiple_of(LONGEST);
+        let widest = conv.panels.iter().map(|panel| panel.size).max().unwrap_or(0);
+        let mut lines = vec![0.0; if plane.is_dense() { 0 } else { widest * line }];
         for image in x.chunks_exact((conv.groups * conv.inputs * input_len).max(1)) {
             let (mut weights, mut bias) = (&conv.weights[..], &conv.bias[..]);
             for x in image.chunks_exact(conv.inputs * input_len) {
@@ -265,7 +246,8 @@ impl Work<'_> {
                         bias: &bias[..panel.size],
                         added: added.map(|added| &added[start..y.len()]),
                         range: conv.range,
-                        fragments: &mut fragments,
+                        lines: &mut lines,
+                        line,
                         y: &mut y[start..],
                     };
                     match (panel.size, is_wide()) {
@@ -295,7 +277,9 @@ struct Job<'a> {
     bias: &'a [f32],
     added: Option<&'a [f32]>,
     range: (f32, f32),
-    fragments: &'a mut Vec<Fragment>,
+    /// The sums of each output, where those of all places are no outputs.
+    lines: &'a mut [f32],
+    line: usize,
     y: &'a mut [f32],
 }
 
@@ -308,20 +292,21 @@ impl<const R: usize, const V: usize, const N: usize> Product for Tiles<'_, R, V,
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let mut job = self.0;
-        let (places, whole) = (job.plane.places(), job.plane.whole);
+        let (places, dense) = (job.plane.places(), job.plane.is_dense());
         let mut start = 0;
         while start < places {
             let left = places - start;
-            if left >= V * LANES || left > (V - 1) * LANES && !whole {
-                job.tile::<R, N, FMA>(start);
+            if left >= V * LANES || left > (V - 1) * LANES && !dense {
+                job.tile::<R, N, FMA>(start, dense);
                 start += V * LANES;
             } else {
-                // The input itself has nothing after its end.
-                let last = places.saturating_sub(LANES);
-                let from = if whole { start.min(last) } else { start };
-                job.tile::<R, R, FMA>(from);
+                let from = if dense { start.min(places - LANES) } else { start };
+                job.tile::<R, R, FMA>(from, dense);
                 start = from + LANES;
             }
+        }
+        if !dense {
+            job.drop_gaps();
         }
     }
 }
@@ -332,12 +317,12 @@ impl Job<'_> {
     /// The loop over the sums has constant bounds, and what is handed on is a copy of them, so that
     /// the compiler keeps them in registers.
     #[inline(always)]
-    fn tile<const R: usize, const N: usize, const FMA: bool>(&mut self, start: usize) {
+    fn tile<const R: usize, const N: usize, const FMA: bool>(&mut self, start: usize, dense: bool) {
         let x = &self.x[start..];
         let (weights, _) = self.weights.as_chunks::<R>();
         let mut sums = [[0.0; LANES]; N];
-        for n in 0..N {
-            sums[n] = [self.bias[n % R]; LANES];
+        for (n, sums) in sums.iter_mut().enumerate() {
+            *sums = [self.bias[n % R]; LANES];
         }
         for (weights, offset) in weights.iter().zip(self.offsets) {
             let (x, _) = x[*offset..][..N / R * LANES].as_chunks::<LANES>();
@@ -345,36 +330,54 @@ impl Job<'_> {
                 add_scaled::<FMA>(&mut sums[n], weights[n % R], &x[n / R]);
             }
         }
-        let mut done = sums;
-        self.store::<R, N>(start, std::hint::black_box(&mut done));
-    }
-
-    #[inline(always)]
-    fn store<const R: usize, const N: usize>(&mut self, start: usize, sums: &[[f32; LANES]; N]) {
-        let (low, high) = self.range;
-        let limited = |sum: f32| {
-            let sum = if sum < low { low } else { sum };
-            if sum > high { high } else { sum }
+        let done = sums;
+        let done = std::hint::black_box(&done);
+        let (y, length) = match dense {
+            true => (&mut *self.y, self.plane.places()),
+            false => (&mut *self.lines, self.line),
         };
-        self.plane.fragments(start, N / R * LANES, self.fragments);
-        let length = self.plane.output[0] * self.plane.output[1];
-        for (channel, y) in self.y.chunks_exact_mut(length).enumerate() {
-            let mut line = [[0.0; LANES]; N];
-            line.iter_mut().zip(sums[channel..].iter().step_by(R)).for_each(|(to, sum)| *to = *sum);
-            let sums = line.as_flattened();
-            for Fragment { from, to, length: len } in self.fragments.iter() {
-                let (y, sums) = (&mut y[*to..][..*len], &sums[*from..][..*len]);
-                match self.added {
-                    Some(added) => {
-                        let added = &added[channel * length + to..][..*len];
-                        let sums = sums.iter().zip(added);
-                        y.iter_mut().zip(sums).for_each(|(y, (sum, a))| *y = limited(sum + a));
-                    }
-                    None => y.iter_mut().zip(sums).for_each(|(y, sum)| *y = limited(*sum)),
+        for (channel, y) in y.chunks_exact_mut(length).enumerate().take(R) {
+            let (y, _) = y[start..][..N / R * LANES].as_chunks_mut::<LANES>();
+            let added = self.added.filter(|_| dense);
+            let added = added.map(|added| &added[channel * length + start..][..N / R * LANES]);
+            for v in 0..N / R {
+                let sums = &done[v * R + channel];
+                y[v] = match added {
+                    Some(added) => std::array::from_fn(|i| sums[i] + added[v * LANES + i]),
+                    None => *sums,
+                };
+                if dense || self.added.is_none() {
+                    y[v] = y[v].map(|sum| limited(self.range, sum));
                 }
             }
         }
     }
+
+    /// Puts the places that are outputs into their place.
+    #[inline(always)]
+    fn drop_gaps(&mut self) {
+        let [rows, columns] = self.plane.output;
+        let pitch = self.plane.phase[1];
+        let channels = self.y.chunks_exact_mut(rows * columns).zip(self.lines.chunks(self.line));
+        for (channel, (y, line)) in channels.enumerate() {
+            let sums = line.chunks(pitch).map(|row| &row[..columns]);
+            for (row, (y, sums)) in y.chunks_exact_mut(columns).zip(sums).enumerate() {
+                let Some(added) = self.added else {
+                    y.copy_from_slice(sums);
+                    continue;
+                };
+                let added = &added[(channel * rows + row) * columns..][..columns];
+                let sums = sums.iter().zip(added).map(|(sum, added)| sum + added);
+                y.iter_mut().zip(sums).for_each(|(y, sum)| *y = limited(self.range, sum));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn limited((low, high): (f32, f32), sum: f32) -> f32 {
+    let sum = if sum < low { low } else { sum };
+    if sum > high { high } else { sum }
 }
 
 #[inline(always)]

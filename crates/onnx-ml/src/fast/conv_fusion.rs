@@ -107,7 +107,7 @@ fn pointwise(model: &TypedModel, node: &TypedNode, op: &EinSum) -> TractResult<O
 
 impl Found {
     fn replace(mut self, model: &mut TypedModel, id: usize) -> TractResult<()> {
-        self.take_strides(model)?;
+        self.take_strides(model);
         let channels_last = self.pool.data_format.c_is_last();
         let channel_axis = if channels_last { self.pool.rank() + 1 } else { 1 };
         let mut last = id;
@@ -118,6 +118,14 @@ impl Found {
             }
             let added = bias.try_as_plain_ram()?.as_slice::<f32>()?.iter();
             self.bias.iter_mut().zip(added.cycle()).for_each(|(bias, added)| *bias += added);
+            last = next;
+        }
+        let mut added = None;
+        if !channels_last
+            && let Some((next, other)) = followed::<math::Add>(model, last)?
+            && *model.outlet_fact(other)? == model.outlet_fact(last.into())?.without_value()
+        {
+            added = Some(other);
             last = next;
         }
         let mut range = (f32::NEG_INFINITY, f32::INFINITY);
@@ -134,30 +142,32 @@ impl Found {
         let mut wire = patch.tap_model(model, self.input)?;
         let name = model.node(last).name.clone();
         let rank = self.pool.rank();
-        let nhwc = self.pool.data_format == DataFormat::NHWC;
         let pool = PoolSpec { data_format: DataFormat::NCHW, ..self.pool };
         let mut conv = Conv::new(pool, self.groups, weights.as_slice::<f32>()?, &self.bias);
         conv.range = range;
-        if nhwc {
+        if channels_last {
             let to_front = AxisOp::Move(rank + 1, 1);
             wire = patch.wire_node(format!("{name}.channels_first"), to_front, &[wire])?[0];
             wire = patch.wire_node(format!("{name}.conv"), kernel_op(conv), &[wire])?[0];
             let to_back = AxisOp::Move(1, rank + 1);
             wire = patch.wire_node(&name, to_back, &[wire])?[0];
         } else {
-            wire = patch.wire_node(&name, kernel_op(conv), &[wire])?[0];
+            let added = added.map(|added| patch.tap_model(model, added)).transpose()?;
+            let inputs: TVec<OutletId> = std::iter::once(wire).chain(added).collect();
+            wire = patch.wire_node(&name, kernel_op(conv), &inputs)?[0];
         }
         patch.shunt_outside(model, last.into(), wire)?;
         patch.apply(model)
     }
 
     /// tract takes the strides of single elements out of a convolution.
-    fn take_strides(&mut self, model: &TypedModel) -> TractResult<()> {
+    fn take_strides(&mut self, model: &TypedModel) {
         let first = if self.pool.data_format.c_is_last() { 1 } else { 2 };
         let single = self.pool.kernel_shape.iter().all(|len| *len == 1);
-        while single {
-            let node = model.node(self.input.node);
-            let Some(op) = node.op_as::<Downsample>() else { break };
+        if !single {
+            return;
+        }
+        while let Some(op) = model.node(self.input.node).op_as::<Downsample>() {
             let (Ok(stride), 0) = (usize::try_from(op.stride), op.modulo) else { break };
             let Some(axis) = op.axis.checked_sub(first).filter(|axis| *axis < self.pool.rank())
             else {
@@ -166,9 +176,8 @@ impl Found {
             let mut strides: TVec<usize> = self.pool.strides().into_owned().into();
             strides[axis] *= stride;
             self.pool.strides = Some(strides);
-            self.input = node.inputs[0];
+            self.input = model.node(self.input.node).inputs[0];
         }
-        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
-//! Operators that tract computes slowly where rows are many and short, as those of classical models
-//! are, computed fast.
+//! Operators that tract computes slowly, computed fast: those of rows that are many and short, as in
+//! classical models, products with weights, and convolutions, whatever the size of the batch.
 //!
+//! Products and convolutions are replaced, with what follows them, before tract optimises them. Then
 //! [`optimize`] puts a [`Fast`] operator around tract's own, which goes on to tell the facts, and
 //! to compute what the fast one leaves to it: other types, other axes.
 

@@ -21,7 +21,9 @@ use tract_onnx::tract_hir::internal::*;
 pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     for id in model.eval_order()? {
         let Some(found) = convolution(model, id)? else { continue };
-        found.replace(model, id)?;
+        if model.outlet_fact(found.input)?.datum_type == f32::datum_type() {
+            found.replace(model, id)?;
+        }
     }
     Ok(())
 }

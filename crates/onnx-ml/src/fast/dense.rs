@@ -1,7 +1,8 @@
 //! Products with a constant matrix, with the bias and the Relu that follow.
 //!
 //! The matrix lies in panels of [`LANES`] columns. A tile of [`ROWS`] rows goes through a panel with
-//! its sums in registers.
+//! its sums in registers. The bias is added to the whole sum, as ONNX Runtime does it: where large
+//! terms cancel, another order gives other digits.
 
 use crate::kernel::{Fact, Kernel, kernel_op, tensor};
 use crate::simd::{Product, product};
@@ -247,7 +248,7 @@ impl Dense {
         scratch: &mut Panel,
     ) {
         let rows: [&[f32]; N] = std::array::from_fn(|row| &x[row * panel.len()..][..panel.len()]);
-        let mut sums = [self.bias[index]; N];
+        let mut sums = [[0.0; LANES]; N];
         for (input, weights) in panel.iter().enumerate() {
             for (sums, row) in sums.iter_mut().zip(rows) {
                 add_scaled::<FMA>(sums, row[input], weights);
@@ -269,8 +270,7 @@ impl Dense {
         for group in 0..groups {
             let first = group * PANELS;
             let panels: [&Panel; PANELS] = std::array::from_fn(|panel| self.panel(first + panel));
-            let mut sums: [[f32; LANES]; PANELS] =
-                std::array::from_fn(|panel| self.bias[first + panel]);
+            let mut sums = [[0.0; LANES]; PANELS];
             for (input, x) in x.iter().enumerate() {
                 for (sums, panel) in sums.iter_mut().zip(panels) {
                     add_scaled::<FMA>(sums, *x, &panel[input]);
@@ -296,7 +296,8 @@ impl Dense {
         let first = index * LANES;
         let width = LANES.min(self.outputs - first);
         let mut bounded = *sums;
-        for sum in &mut bounded {
+        for (sum, bias) in bounded.iter_mut().zip(&self.bias[index]) {
+            *sum += bias;
             *sum = if *sum < self.least { self.least } else { *sum };
         }
         match y[first..].first_chunk_mut::<LANES>() {

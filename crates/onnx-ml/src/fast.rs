@@ -8,12 +8,14 @@
 mod binary;
 mod broadcast;
 mod cast;
+mod chain;
 mod choice;
 mod concat;
 mod conv;
 mod conv_fusion;
 mod dense;
 mod max_pool;
+mod program;
 pub mod reduce;
 pub mod softmax;
 mod top_k;
@@ -41,6 +43,7 @@ pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
     dense::fuse(&mut model)?;
     conv_fusion::fuse(&mut model)?;
     let mut model = model.into_optimized()?;
+    chain::chained(&mut model)?;
     for node in &mut model.nodes {
         if let Some(fast) = fast(node.op.as_ref()) {
             node.op = Box::new(FastOp { slow: node.op.clone(), fast: fast.into() });

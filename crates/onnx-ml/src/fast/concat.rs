@@ -5,6 +5,9 @@ use crate::kernel::tensor;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
+/// So many columns are copied one by one.
+const FEW: usize = 4;
+
 #[derive(Debug)]
 pub struct FastConcat {
     pub axis: usize,
@@ -39,7 +42,7 @@ impl FastConcat {
             let own = input.shape()[self.axis] * around.inner;
             let x = input.try_as_plain_ram()?;
             let x = x.as_slice::<T>()?;
-            if own > 0 {
+            if !x.is_empty() {
                 put(x, own, &mut concat[first..], width);
             }
             first += own;
@@ -50,9 +53,12 @@ impl FastConcat {
 
 /// Rows of `own` elements to the start of each `width`.
 fn put<T: Clone>(x: &[T], own: usize, out: &mut [T], width: usize) {
-    if own == 1 {
-        for (x, out) in x.iter().zip(out.iter_mut().step_by(width)) {
-            out.clone_from(x);
+    if own <= FEW {
+        for column in 0..own {
+            let x = x[column..].iter().step_by(own);
+            for (x, out) in x.zip(out[column..].iter_mut().step_by(width)) {
+                out.clone_from(x);
+            }
         }
         return;
     }

@@ -74,7 +74,7 @@ impl Kernel for Own {
         Ok(tvec!(Fact::new(inputs[0].datum_type, inputs[0].shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        Ok(tvec!(inputs[0].clone().into_tensor()))
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        Ok(vec![inputs[0].clone().into_tensor()])
     }
 }

@@ -93,7 +93,7 @@ fn fast(op: &dyn TypedOp) -> Option<Box<dyn Fast>> {
 /// A faster way to compute what an operator does.
 pub trait Fast: Debug + Send + Sync + 'static {
     /// The outputs; `None` for inputs of a type or shape that are left to the slow way.
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>>;
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>>;
 }
 
 #[derive(Debug, Clone)]

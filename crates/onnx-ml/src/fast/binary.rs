@@ -55,7 +55,7 @@ pub fn fast(op: &TypedBinOp) -> Option<Box<dyn Fast>> {
 }
 
 impl Fast for FastBinary {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let [a, b] = inputs else { return Ok(None) };
         let combined = match (a.datum_type(), b.datum_type()) {
             (DatumType::F32, DatumType::F32) => self.floats::<f32>(a, b)?,
@@ -64,7 +64,7 @@ impl Fast for FastBinary {
             (DatumType::I32, DatumType::I32) => self.compared::<i32>(a, b)?,
             _ => None,
         };
-        Ok(combined.map(|combined| tvec!(combined)))
+        Ok(combined.map(|combined| vec![combined]))
     }
 }
 

@@ -212,7 +212,7 @@ impl Kernel for Chain {
         Ok(tvec!(Fact::new(self.output, inputs[0].shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let shape = inputs[0].shape();
         let mut elements = Vec::with_capacity(inputs.len());
         for input in inputs {
@@ -226,9 +226,9 @@ impl Kernel for Chain {
         }
         let run = Run { program: &self.program, inputs: &elements, len: inputs[0].len() };
         let result = vectorized(run);
-        Ok(tvec!(match self.output {
+        Ok(vec![match self.output {
             DatumType::Bool => tensor(shape, result.iter().map(|x| *x != 0.0).collect())?,
             _ => tensor(shape, result)?,
-        }))
+        }])
     }
 }

@@ -14,17 +14,17 @@ pub struct FastConcat {
 }
 
 impl Fast for FastConcat {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let datum_type = inputs[0].datum_type();
         if datum_type.is_quantized() || inputs.iter().any(|x| x.datum_type() != datum_type) {
             return Ok(None);
         }
         Ok(match datum_type {
-            DatumType::F32 => Some(tvec!(self.concat::<f32>(inputs)?)),
-            DatumType::F64 => Some(tvec!(self.concat::<f64>(inputs)?)),
-            DatumType::I64 => Some(tvec!(self.concat::<i64>(inputs)?)),
-            DatumType::Bool => Some(tvec!(self.concat::<bool>(inputs)?)),
-            DatumType::String => Some(tvec!(self.concat::<String>(inputs)?)),
+            DatumType::F32 => Some(vec![self.concat::<f32>(inputs)?]),
+            DatumType::F64 => Some(vec![self.concat::<f64>(inputs)?]),
+            DatumType::I64 => Some(vec![self.concat::<i64>(inputs)?]),
+            DatumType::Bool => Some(vec![self.concat::<bool>(inputs)?]),
+            DatumType::String => Some(vec![self.concat::<String>(inputs)?]),
             _ => None,
         })
     }

@@ -177,7 +177,7 @@ impl Kernel for Dense {
         Ok(tvec!(Fact::new(f32::datum_type(), shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let x = inputs[0].try_as_plain_ram()?;
         let x = x.as_slice::<f32>()?;
         let mut y = vec![0.0; x.len() / self.inputs * self.outputs];
@@ -187,7 +187,7 @@ impl Kernel for Dense {
         if !self.vector {
             shape.push(self.outputs);
         }
-        Ok(tvec!(tensor(&shape, y)?))
+        Ok(vec![tensor(&shape, y)?])
     }
 }
 

@@ -19,7 +19,7 @@ pub fn fast(pool: &PoolSpec) -> Option<Box<dyn Fast>> {
 }
 
 impl Fast for FastMaxPool {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let x = &inputs[0];
         if x.datum_type() != f32::datum_type() || x.len() == 0 {
             return Ok(None);
@@ -47,7 +47,7 @@ impl Fast for FastMaxPool {
         let last = self.pool.data_format == DataFormat::NHWC;
         let channels = if last { *input.c() } else { 1 };
         let y = vectorized(Windows { x, rows: axis(0), columns: axis(1), channels });
-        Ok(Some(tvec!(tensor(&output.shape, y)?)))
+        Ok(Some(vec![tensor(&output.shape, y)?]))
     }
 }
 

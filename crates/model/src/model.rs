@@ -13,6 +13,7 @@ use crate::value::{Mismatch, Value};
 use onnx_ml::{maps, zip_map};
 use serde_json::Value as Json;
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
 use tract_onnx::tract_hir::internal::{AxisOp, Factoid, InferenceFact, ShapeFactoid};
 
 /// A model that has answered at least once.
@@ -29,6 +31,8 @@ pub struct Model {
     plan: Arc<TypedRunnableModel>,
     /// The graph takes one row at a time.
     single: bool,
+    /// Whether what has run once can run again.
+    reusable: bool,
     latency: Duration,
 }
 
@@ -93,7 +97,8 @@ impl Model {
             class_meanings: metadata.classes,
             metrics: metadata.metrics,
         };
-        let mut model = Model { signature, plan, single, latency: Duration::ZERO };
+        let reusable = reusable(&plan)?;
+        let mut model = Model { signature, plan, single, reusable, latency: Duration::ZERO };
         model.warm_up()?;
         Ok(model)
     }
@@ -129,7 +134,15 @@ impl Model {
                 .into_iter()
                 .map(|tensor| to_tract(tensor).map(TValue::from))
                 .collect::<TractResult<_>>()?;
-            self.plan.run(inputs)
+            let mut state = match STATE.take() {
+                Some(state) if Arc::ptr_eq(state.plan(), &self.plan) => state,
+                _ => self.plan.spawn()?,
+            };
+            let outputs = state.run(inputs)?;
+            if self.reusable {
+                STATE.set(Some(state));
+            }
+            Ok(outputs)
         };
         let outputs = guarded(run)
             .map_err(RunError::Panicked)?
@@ -174,6 +187,11 @@ impl Model {
     }
 }
 
+thread_local! {
+    /// What runs the model that ran last on this thread, ready for the next run.
+    static STATE: Cell<Option<TypedSimpleState>> = const { Cell::new(None) };
+}
+
 fn typed(proto: &ModelProto, inputs: &[TensorSpec], single: bool) -> TractResult<TypedModel> {
     let mut model = onnx_ml::onnx().with_ignore_value_info(true).model_for_proto_model(proto)?;
     let batch: TDim = if single { 1.to_dim() } else { model.symbols.sym("N").into() };
@@ -211,6 +229,15 @@ fn rows_first(model: &mut TypedModel, batch: &TDim) -> TractResult<()> {
         }
     }
     model.select_output_outlets(&outlets)
+}
+
+/// Whether the operators keep nothing from run to run: neither a state, nor what tract's products
+/// want to find in the thread when a state ends, which is too late where the thread does.
+fn reusable(plan: &Arc<TypedRunnableModel>) -> Result<bool, LoadError> {
+    let state = plan.spawn().map_err(|error| plan_error(&error))?;
+    let mut nodes = plan.model().nodes().iter();
+    let keeps = |node: &TypedNode| node.op_is::<OptMatMul>();
+    Ok(state.op_states.iter().all(Option::is_none) && !nodes.any(keeps))
 }
 
 fn plan_error(error: &TractError) -> LoadError {

@@ -75,7 +75,7 @@ impl Kernel for BatchNormalization {
         Ok(vec![
             cast(output, 0)?,
             cast(tensor(&[channels], means)?, 3)?,
-            cast(tensor(&[channels], variances)?, 4)?
+            cast(tensor(&[channels], variances)?, 4)?,
         ])
     }
 }

@@ -85,7 +85,7 @@ impl Kernel for CausalConvWithState {
         let state = tensor(&[batch, channels, before], state)?;
         Ok(vec![
             output.cast_to_dt(datum_type)?.into_owned(),
-            state.cast_to_dt(datum_type)?.into_owned()
+            state.cast_to_dt(datum_type)?.into_owned(),
         ])
     }
 }

@@ -65,8 +65,9 @@ impl Kernel for CDist {
         Ok(vec![match inputs[0].datum_type() {
             DatumType::F64 => distances::<f64>(self.0, &inputs[0], &inputs[1])?,
             DatumType::F32 => distances::<f32>(self.0, &inputs[0], &inputs[1])?,
-            other =>
-                distances::<f32>(self.0, &inputs[0], &inputs[1])?.cast_to_dt(other)?.into_owned(),
+            other => {
+                distances::<f32>(self.0, &inputs[0], &inputs[1])?.cast_to_dt(other)?.into_owned()
+            }
         }])
     }
 }

@@ -272,6 +272,9 @@ impl<K: Kernel> EvalOp for KernelOp<K> {
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let outputs = self.kernel.eval(&inputs).with_context(|| K::NAME.to_owned())?;
+        if outputs.len() == self.outputs.len() {
+            return Ok(outputs.into_iter().map(TValue::from).collect());
+        }
         self.kept(outputs.into_iter().map(TValue::from))
     }
 }

@@ -127,7 +127,7 @@ impl Kernel for LinearAttention {
         let state_type = self.past.map_or(datum_type, |past| inputs[past].datum_type());
         Ok(vec![
             output.cast_to_dt(datum_type)?.into_owned(),
-            states.cast_to_dt(state_type)?.into_owned()
+            states.cast_to_dt(state_type)?.into_owned(),
         ])
     }
 }

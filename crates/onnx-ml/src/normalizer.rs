@@ -78,7 +78,24 @@ impl Vectorized for Rows<'_> {
 
     #[inline(always)]
     fn run(self) {
-        for row in self.x.chunks_mut(self.columns) {
+        // A loop over few columns would take longer than they do.
+        match self.columns {
+            2 => self.few::<2>(),
+            3 => self.few::<3>(),
+            4 => self.few::<4>(),
+            columns => {
+                for row in self.x.chunks_mut(columns) {
+                    self.normalizer.normalize(row);
+                }
+            }
+        }
+    }
+}
+
+impl Rows<'_> {
+    #[inline(always)]
+    fn few<const N: usize>(self) {
+        for row in self.x.as_chunks_mut::<N>().0 {
             self.normalizer.normalize(row);
         }
     }

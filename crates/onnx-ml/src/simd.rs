@@ -150,6 +150,39 @@ pub fn exp(x: f32) -> f32 {
     if x < LOWEST { 0.0 } else { result }
 }
 
+/// As [`exp`], of doubles, with the series' fourteenth term below half a unit.
+#[inline(always)]
+pub fn exp_double(x: f64) -> f64 {
+    const HIGH: f64 = 0.693_147_180_369_123_8;
+    const LOW: f64 = 1.908_214_929_270_587_7e-10;
+    const HIGHEST: f64 = 709.782_712_893_384;
+    const LOWEST: f64 = -708.396_418_532_264_1;
+    let inside = if x > HIGHEST { HIGHEST } else { x };
+    let inside = if inside < LOWEST { LOWEST } else { inside };
+    let k = (inside * std::f64::consts::LOG2_E + ROUND_DOUBLE) - ROUND_DOUBLE;
+    let r = inside - k * HIGH - k * LOW;
+    let mut series = INVERSE_FACTORIALS[0];
+    for coefficient in &INVERSE_FACTORIALS[1..] {
+        series = series * r + coefficient;
+    }
+    let half = (k * 0.5 + ROUND_DOUBLE) - ROUND_DOUBLE;
+    let result = series * power_of_two_double(half) * power_of_two_double(k - half);
+    let result = if x > HIGHEST { f64::INFINITY } else { result };
+    if x < LOWEST { 0.0 } else { result }
+}
+
+/// Of 13, 12, … 0.
+const INVERSE_FACTORIALS: [f64; 14] = {
+    let mut inverses = [1.0; 14];
+    let (mut number, mut factorial) = (1, 1.0);
+    while number < 14 {
+        factorial *= number as f64;
+        inverses[13 - number] = 1.0 / factorial;
+        number += 1;
+    }
+    inverses
+};
+
 /// The natural logarithm to within 2 units in the last place, without a branch.
 ///
 /// With `x = 2^k m`, `1/√2 <= m < √2`, it is `k ln 2 + 2 artanh((m - 1) / (m + 1))`, whose series'
@@ -186,6 +219,14 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// Adding this rounds to an integer, which the lowest bits of the sum then hold.
 const ROUND: f32 = 12_582_912.0;
 
+const ROUND_DOUBLE: f64 = 6_755_399_441_055_744.0;
+
+#[inline(always)]
+fn power_of_two_double(k: f64) -> f64 {
+    let bits = (k + ROUND_DOUBLE).to_bits().wrapping_sub(ROUND_DOUBLE.to_bits());
+    f64::from_bits(bits.wrapping_add(1023) << 52)
+}
+
 #[inline(always)]
 fn power_of_two(k: f32) -> f32 {
     let bits = (k + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
@@ -213,6 +254,20 @@ mod tests {
         assert_eq!(exp(0.0), 1.0);
         assert!(exp(f32::NAN).is_nan());
         assert_eq!(exp(88.7228), 88.7228_f32.exp());
+    }
+
+    #[test]
+    fn exp_double_is_exact_to_two_units() {
+        let mut x = -708.0_f64;
+        while x < 709.0 {
+            let (found, exact) = (exp_double(x), x.exp());
+            assert!((found - exact).abs() <= 2.0 * f64::EPSILON * exact, "{x}: {found}, {exact}");
+            x += 0.000_37 * x.abs().max(0.01);
+        }
+        assert_eq!(exp_double(f64::NEG_INFINITY), 0.0);
+        assert_eq!(exp_double(f64::INFINITY), f64::INFINITY);
+        assert_eq!(exp_double(0.0), 1.0);
+        assert!(exp_double(f64::NAN).is_nan());
     }
 
     #[test]

@@ -175,12 +175,10 @@ impl<T: Number> Forest<T> {
     }
 
     fn score_row(&self, x: &[T], aggregate: Aggregate, scores: &mut Scores<T>) {
-        let mut leaves = vec![0; self.nodes.trees().len()];
-        self.nodes.leaves_of_row(x, &mut leaves);
-        for (tree, leaf) in leaves.iter().enumerate() {
-            let Scores { scores, given } = scores;
-            self.leaves.add(tree, std::slice::from_ref(leaf), aggregate, scores, given);
-        }
+        let Scores { scores, given } = scores;
+        self.nodes.leaves_of_row(x, |tree, leaf| {
+            self.leaves.add(tree, &[leaf], aggregate, scores, given);
+        });
     }
 
     fn score_rows(&self, x: &[T], columns: usize, aggregate: Aggregate, scores: &mut Scores<T>) {

@@ -37,9 +37,8 @@ pub fn chained(model: &mut TypedModel) -> TractResult<()> {
             && chain.len() < LONGEST
         {
             let node = model.node(order[place]);
-            let inside = |next: &InletId| {
-                places.get(&next.node).is_some_and(|place| chain.contains(place))
-            };
+            let inside =
+                |next: &InletId| places.get(&next.node).is_some_and(|place| chain.contains(place));
             let joins = |output: &Outlet<TypedFact>| {
                 output.fact.shape == *shape
                     && output.successors.iter().all(inside)

@@ -18,6 +18,9 @@ const ROWS: usize = 6;
 /// Rows that go through a panel before the next one.
 const BLOCK: usize = 16 * ROWS;
 
+/// So few would leave most of a panel empty.
+const FEW_OUTPUTS: usize = 4;
+
 /// Panels at once for a row alone, so that one sum need not wait for the last.
 const PANELS: usize = 4;
 
@@ -213,6 +216,19 @@ impl Product for Rows<'_> {
             }
             return;
         }
+        if outputs <= FEW_OUTPUTS && x.len() > inputs {
+            // A loop over few inputs would take longer than they do.
+            match inputs {
+                2 => return dense.few::<2, FMA>(x, y),
+                3 => return dense.few::<3, FMA>(x, y),
+                4 => return dense.few::<4, FMA>(x, y),
+                5 => return dense.few::<5, FMA>(x, y),
+                6 => return dense.few::<6, FMA>(x, y),
+                7 => return dense.few::<7, FMA>(x, y),
+                8 => return dense.few::<8, FMA>(x, y),
+                _ => {}
+            }
+        }
         if x.len() == inputs {
             dense.row::<FMA>(x, y, scratch);
             return;
@@ -237,6 +253,21 @@ impl Product for Rows<'_> {
 }
 
 impl Dense {
+    /// Of `N` inputs, and few outputs.
+    #[inline(always)]
+    fn few<const N: usize, const FMA: bool>(&self, x: &[f32], y: &mut [f32]) {
+        for (x, y) in x.as_chunks::<N>().0.iter().zip(y.chunks_exact_mut(self.outputs)) {
+            for (output, (y, bias)) in y.iter_mut().zip(&self.bias[0]).enumerate() {
+                let terms = x.iter().zip(&self.weights);
+                let sum = terms.fold(0.0, |sum, (x, weights)| match FMA {
+                    true => x.mul_add(weights[output], sum),
+                    false => sum + x * weights[output],
+                });
+                *y = if sum + bias < self.least { self.least } else { sum + bias };
+            }
+        }
+    }
+
     /// A panel's outputs for `N` rows.
     #[inline(always)]
     fn tile<const N: usize, const FMA: bool>(

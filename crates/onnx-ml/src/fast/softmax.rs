@@ -2,11 +2,12 @@
 
 use super::{Around, Fast};
 use crate::kernel::tensor;
-use crate::simd::{Vectorized, exp, vectorized};
+use crate::simd::{Vectorized, exp, exp_double, vectorized};
 use std::iter::Sum;
-use std::ops::{DivAssign, Sub};
+use std::ops::MulAssign;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::nn::{Softmax, SoftmaxKind};
+use tract_onnx::tract_hir::tract_num_traits::Float;
 
 #[derive(Debug)]
 struct FastSoftmax {
@@ -25,7 +26,7 @@ impl Fast for FastSoftmax {
         let Some(Around { length: length @ 1.., inner: 1, .. }) = around else { return Ok(None) };
         let softmax = match input.datum_type() {
             DatumType::F32 => rows(input, length, f32::MIN, exp)?,
-            DatumType::F64 => rows(input, length, f64::MIN, f64::exp)?,
+            DatumType::F64 => rows(input, length, f64::MIN, exp_double)?,
             _ => return Ok(None),
         };
         Ok(Some(vec![softmax]))
@@ -44,7 +45,7 @@ fn rows<T>(
     exp: impl Fn(T) -> T + Copy,
 ) -> TractResult<Tensor>
 where
-    T: Datum + Copy + PartialOrd + Sub<Output = T> + DivAssign + Sum,
+    T: Datum + Float + MulAssign + Sum,
 {
     let x = input.try_as_plain_ram()?;
     let mut x = x.as_slice::<T>()?.to_vec();
@@ -61,7 +62,7 @@ struct Rows<'a, T, E> {
 
 impl<T, E> Vectorized for Rows<'_, T, E>
 where
-    T: Copy + PartialOrd + Sub<Output = T> + DivAssign + Sum,
+    T: Float + MulAssign + Sum,
     E: Fn(T) -> T,
 {
     type Output = ();
@@ -76,8 +77,8 @@ where
         // All rows at once: one alone is mostly shorter than a register.
         x.iter_mut().for_each(|x| *x = exp(*x));
         for row in x.chunks_exact_mut(length) {
-            let sum: T = row.iter().copied().sum();
-            row.iter_mut().for_each(|x| *x /= sum);
+            let scale = row.iter().copied().sum::<T>().recip();
+            row.iter_mut().for_each(|x| *x *= scale);
         }
     }
 }

@@ -167,17 +167,19 @@ impl<T: Number> Nodes<T> {
         branches.map(|(node, _)| node.feature() + 1).max().unwrap_or(0)
     }
 
-    /// The leaf of each tree that the row `x` arrives at.
-    pub fn leaves_of_row(&self, x: &[T], leaves: &mut [u32]) {
+    /// Tells the leaf of each tree that the row `x` arrives at.
+    pub fn leaves_of_row(&self, x: &[T], mut tell: impl FnMut(usize, u32)) {
         let kind = match self.kind {
             Kind::Missing if !x.iter().any(|x| x.nan()) => Kind::Plain,
             kind => kind,
         };
-        for (trees, leaves) in self.trees.chunks(LANES).zip(leaves.chunks_mut(LANES)) {
+        for (chunk, trees) in self.trees.chunks(LANES).enumerate() {
             let roots = std::array::from_fn(|lane| trees[lane.min(trees.len() - 1)].root);
             let depth = trees.iter().map(|tree| tree.depth).max().unwrap_or(0);
-            let found = self.walk(kind, roots, [0; LANES], depth, x);
-            leaves.copy_from_slice(&found[..leaves.len()]);
+            let leaves = self.walk(kind, roots, [0; LANES], depth, x);
+            for (lane, leaf) in leaves.into_iter().take(trees.len()).enumerate() {
+                tell(chunk * LANES + lane, leaf);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Fast;
 use crate::kernel::written;
-use crate::simd::{Vectorized, vectorized};
+use crate::simd::{Vectorized, copy, vectorized};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
 
@@ -106,6 +106,7 @@ impl Vectorized for Windows<'_> {
         let (wide, narrow) = (columns.input * channels, columns.output * channels);
         let image = rows.input * wide;
         let met: Vec<_> = (0..columns.kernel).map(|element| columns.met(element)).collect();
+        let single = columns.are_single();
         let mut highest = vec![0.0; wide];
         let images = x.chunks_exact(image).zip(y.chunks_exact_mut(rows.output * narrow));
         for (image, y) in images {
@@ -114,14 +115,22 @@ impl Vectorized for Windows<'_> {
                     (row * rows.stride + element * rows.dilation).checked_sub(rows.before)
                 });
                 let places = places.flatten().filter(|place| *place < rows.input);
-                let lines = places.map(|place| &image[place * wide..][..wide]);
-                y.fill(f32::NEG_INFINITY);
-                if columns.are_single() {
-                    lines.for_each(|line| raise(y, line));
+                let mut lines = places.map(|place| &image[place * wide..][..wide]);
+                if single {
+                    match lines.next() {
+                        Some(line) => copy(y, line),
+                        None => y.fill(f32::NEG_INFINITY),
+                    }
+                    for line in lines {
+                        raise(y, line);
+                    }
                     continue;
                 }
+                y.fill(f32::NEG_INFINITY);
                 highest.fill(f32::NEG_INFINITY);
-                lines.for_each(|line| raise(&mut highest, line));
+                for line in lines {
+                    raise(&mut highest, line);
+                }
                 for (first, from, count) in &met {
                     let y = &mut y[first * channels..][..count * channels];
                     let x = &highest[(from * channels).min(wide)..];
@@ -152,16 +161,18 @@ const BLOCK: usize = 8;
 fn raise(y: &mut [f32], x: &[f32]) {
     let length = y.len().min(x.len());
     let (y, x) = (&mut y[..length], &x[..length]);
-    let Some(last) = x.last_chunk::<BLOCK>() else {
+    let (Some(end), Some(last)) = (y.last_chunk::<BLOCK>(), x.last_chunk::<BLOCK>()) else {
         y.iter_mut().zip(x).for_each(|(y, x)| *y = higher(*y, *x));
         return;
     };
+    // Before what it overlaps is written, which would have to be waited for.
+    let last = std::array::from_fn(|lane| higher(end[lane], last[lane]));
     let (blocks, _) = y.as_chunks_mut::<BLOCK>();
     for (y, x) in blocks.iter_mut().zip(x.as_chunks::<BLOCK>().0) {
         *y = std::array::from_fn(|lane| higher(y[lane], x[lane]));
     }
-    if let Some(y) = y.last_chunk_mut::<BLOCK>() {
-        *y = std::array::from_fn(|lane| higher(y[lane], last[lane]));
+    if let Some(end) = y.last_chunk_mut::<BLOCK>() {
+        *end = last;
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::internal::{Factoid, InferenceFact, ShapeFactoid};
+use tract_onnx::tract_hir::internal::{AxisOp, Factoid, InferenceFact, ShapeFactoid};
 
 /// A model that has answered at least once.
 pub struct Model {
@@ -191,7 +191,25 @@ fn typed(proto: &ModelProto, inputs: &[TensorSpec], single: bool) -> TractResult
         fact.datum_type = declared.datum_type;
         model.set_input_fact(index, fact)?;
     }
-    model.into_typed()?.into_decluttered()
+    let mut model = model.into_typed()?;
+    if !single {
+        rows_first(&mut model, &batch)?;
+    }
+    model.into_decluttered()
+}
+
+/// Outputs `[1, N]` become `[N]`: so `ArrayFeatureExtractor` gives the labels of some classifiers.
+fn rows_first(model: &mut TypedModel, batch: &TDim) -> TractResult<()> {
+    let mut outlets = model.output_outlets()?.to_vec();
+    for (index, outlet) in outlets.iter_mut().enumerate() {
+        if let [one, rows] = &*model.outlet_fact(*outlet)?.shape
+            && (one, rows) == (&1.to_dim(), batch)
+        {
+            let name = format!("output_{index}.rows");
+            *outlet = model.wire_node(name, AxisOp::Rm(0), &[*outlet])?[0];
+        }
+    }
+    model.select_output_outlets(&outlets)
 }
 
 fn plan_error(error: &TractError) -> LoadError {

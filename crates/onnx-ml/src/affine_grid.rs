@@ -37,7 +37,7 @@ impl Kernel for AffineGrid {
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let size = elements::<i64>(&inputs[1])?;
         let size = size.try_as_plain_ram()?.as_slice::<i64>()?.to_vec();
         let lengths = size[2..].iter().map(|length| Ok(usize::try_from(*length)?));
@@ -60,7 +60,7 @@ impl Kernel for AffineGrid {
         }
         let shape: Vec<usize> =
             [inputs[0].shape()[0]].into_iter().chain(lengths).chain([axes]).collect();
-        Ok(tvec!(tensor(&shape, grid)?.cast_to_dt(inputs[0].datum_type())?.into_owned()))
+        Ok(vec![tensor(&shape, grid)?.cast_to_dt(inputs[0].datum_type())?.into_owned()])
     }
 }
 

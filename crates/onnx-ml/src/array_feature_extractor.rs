@@ -25,7 +25,7 @@ impl Kernel for ArrayFeatureExtractor {
         Ok(tvec!(Fact::new(data.datum_type, shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let indices = elements::<i64>(&inputs[1])?;
         let indices = indices.try_as_plain_ram()?;
         let columns = inputs[0].shape().last().copied().unwrap_or_default();
@@ -40,7 +40,7 @@ impl Kernel for ArrayFeatureExtractor {
             })
             .collect::<TractResult<Vec<usize>>>()?;
         let datum_type = inputs[0].datum_type();
-        Ok(tvec!(dispatch_datum!(extract(datum_type)(&inputs[0], &indices, columns))?))
+        Ok(vec![dispatch_datum!(extract(datum_type)(&inputs[0], &indices, columns))?])
     }
 }
 

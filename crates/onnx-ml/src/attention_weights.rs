@@ -49,7 +49,7 @@ impl Kernel for AttentionWeights {
         Ok(tvec!(products.clone(), products))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let [batch, heads, queries, keys] = *inputs[0].shape() else {
             bail!("expected four dimensions, but found shape {:?}", inputs[0].shape());
         };
@@ -80,7 +80,7 @@ impl Kernel for AttentionWeights {
             }
             self.weigh(line, &bias, shown.as_mut());
         }
-        let mut outputs = tvec!(weights);
+        let mut outputs = vec![weights];
         if let Some(shown) = shown {
             outputs.push(tensor(inputs[0].shape(), shown)?);
         }

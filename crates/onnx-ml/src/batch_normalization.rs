@@ -39,7 +39,7 @@ impl Kernel for BatchNormalization {
         Ok(tvec!(fact(0, &inputs[0]), fact(3, &inputs[3]), fact(4, &inputs[4])))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let shape = inputs[0].shape();
         let channels = shape[1];
         let inner: usize = shape[2..].iter().product();
@@ -72,10 +72,10 @@ impl Kernel for BatchNormalization {
         let cast = |tensor: Tensor, like: usize| -> TractResult<Tensor> {
             Ok(tensor.cast_to_dt(inputs[like].datum_type())?.into_owned())
         };
-        Ok(tvec!(
+        Ok(vec![
             cast(output, 0)?,
             cast(tensor(&[channels], means)?, 3)?,
-            cast(tensor(&[channels], variances)?, 4)?
-        ))
+            cast(tensor(&[channels], variances)?, 4)?,
+        ])
     }
 }

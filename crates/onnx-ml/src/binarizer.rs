@@ -28,7 +28,7 @@ impl Kernel for Binarizer {
         Ok(tvec!(Fact::new(datum_type, inputs[0].shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let input = &inputs[0];
         let threshold = f64::from(self.threshold);
         let binary = match input.datum_type() {
@@ -37,7 +37,7 @@ impl Kernel for Binarizer {
             DatumType::I32 => binarize(input, |x: i32| f64::from(x) > threshold, |_| false)?,
             _ => binarize(input, |x: i64| x as f64 > threshold, |_| false)?,
         };
-        Ok(tvec!(binary))
+        Ok(vec![binary])
     }
 }
 

@@ -25,7 +25,7 @@ impl Kernel for BitCast {
         Ok(tvec!(Fact::new(to, inputs[0].shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let value = match inputs[0].datum_type() {
             DatumType::TDim => elements::<i64>(&inputs[0])?,
             _ => Cow::Borrowed(&*inputs[0]),
@@ -33,7 +33,7 @@ impl Kernel for BitCast {
         let plain = value.try_as_plain_ram()?;
         let bits = Bits { shape: inputs[0].shape(), bytes: plain.as_bytes() };
         use DatumType::*;
-        Ok(tvec!(match self.to {
+        Ok(vec![match self.to {
             Bool => bits.read(|[byte]| byte != 0),
             U8 => bits.read(u8::from_ne_bytes),
             U16 => bits.read(u16::from_ne_bytes),
@@ -47,7 +47,7 @@ impl Kernel for BitCast {
             F32 => bits.read(f32::from_ne_bytes),
             F64 => bits.read(f64::from_ne_bytes),
             to => bail!("expected a number as type, but found {to:?}"),
-        }?))
+        }?])
     }
 }
 

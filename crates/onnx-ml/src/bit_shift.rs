@@ -32,7 +32,7 @@ impl Kernel for BitShift {
         Ok(tvec!(Fact::new(datum_type, shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let datum_type = inputs[0].datum_type();
         let bits = 8 * datum_type.size_of() as i64;
         let shape = multi_broadcast(&[inputs[0].shape(), inputs[1].shape()])?;
@@ -49,7 +49,7 @@ impl Kernel for BitShift {
                 (false, false) if !unsigned => value >> 63,
                 _ => 0,
             });
-        Ok(tvec!(narrowed(shifted.into_tensor(), datum_type)?))
+        Ok(vec![narrowed(shifted.into_tensor(), datum_type)?])
     }
 }
 

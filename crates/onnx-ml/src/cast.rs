@@ -95,17 +95,17 @@ impl Kernel for Truncate {
         Ok(tvec!(Fact::new(self.to, inputs[0].shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         if let (DatumType::F32, DatumType::I64) = (inputs[0].datum_type(), self.to) {
             let floats = inputs[0].try_as_plain_ram()?;
             let integers = columnwise(floats.as_slice::<f32>()?, &[()], |x, ()| int64(x.into()));
-            return Ok(tvec!(tensor(inputs[0].shape(), integers)?));
+            return Ok(vec![tensor(inputs[0].shape(), integers)?]);
         }
         let floats = inputs[0].cast_to::<f64>()?;
         let floats = floats.try_as_plain_ram()?;
         let floats = floats.as_slice::<f64>()?;
         let shape = inputs[0].shape();
-        Ok(tvec!(match self.to {
+        Ok(vec![match self.to {
             DatumType::I8 => tensor(shape, each(floats, |x| int32(x) as i8)),
             DatumType::I16 => tensor(shape, each(floats, |x| int32(x) as i16)),
             DatumType::I32 => tensor(shape, each(floats, int32)),
@@ -115,7 +115,7 @@ impl Kernel for Truncate {
             DatumType::U32 => tensor(shape, each(floats, |x| int64(x) as u32)),
             DatumType::U64 => tensor(shape, each(floats, uint64)),
             other => bail!("expected a type of integers, but found {other:?}"),
-        }?))
+        }?])
     }
 }
 

@@ -31,7 +31,7 @@ impl Kernel for CategoryMapper {
         self.0.outputs(&inputs[0])
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        Ok(tvec!(self.0.eval(&inputs[0], &Columns::All, inputs[0].shape())?))
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        Ok(vec![self.0.eval(&inputs[0], &Columns::All, inputs[0].shape())?])
     }
 }

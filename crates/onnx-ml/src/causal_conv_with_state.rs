@@ -50,7 +50,7 @@ impl Kernel for CausalConvWithState {
         ))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let floats = inputs.iter().map(elements::<f32>).collect::<TractResult<Vec<_>>>()?;
         let floats = slices::<f32>(&floats)?;
         let (batch, channels, length) = match inputs[0].shape() {
@@ -83,9 +83,9 @@ impl Kernel for CausalConvWithState {
         let datum_type = inputs[0].datum_type();
         let output = tensor(inputs[0].shape(), output)?;
         let state = tensor(&[batch, channels, before], state)?;
-        Ok(tvec!(
+        Ok(vec![
             output.cast_to_dt(datum_type)?.into_owned(),
-            state.cast_to_dt(datum_type)?.into_owned()
-        ))
+            state.cast_to_dt(datum_type)?.into_owned(),
+        ])
     }
 }

@@ -61,13 +61,14 @@ impl Kernel for CDist {
         Ok(tvec!(Fact::new(datum_type, [n.clone(), m.clone()])))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        Ok(tvec!(match inputs[0].datum_type() {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        Ok(vec![match inputs[0].datum_type() {
             DatumType::F64 => distances::<f64>(self.0, &inputs[0], &inputs[1])?,
             DatumType::F32 => distances::<f32>(self.0, &inputs[0], &inputs[1])?,
-            other =>
-                distances::<f32>(self.0, &inputs[0], &inputs[1])?.cast_to_dt(other)?.into_owned(),
-        }))
+            other => {
+                distances::<f32>(self.0, &inputs[0], &inputs[1])?.cast_to_dt(other)?.into_owned()
+            }
+        }])
     }
 }
 

@@ -46,14 +46,14 @@ impl Kernel for CenterCropPad {
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let from = inputs[0].shape();
         let lengths = elements::<i64>(&inputs[1])?;
         let lengths = lengths.try_as_plain_ram()?;
         let lengths = lengths.as_slice::<i64>()?.iter().map(|length| Ok(usize::try_from(*length)?));
         let shape = self.shape(from, &lengths.collect::<TractResult<Vec<usize>>>()?)?;
         let axes: Vec<Vec<Option<usize>>> = from.iter().zip(&shape).map(centered).collect();
-        Ok(tvec!(pick(&inputs[0], &shape, &grid(from, &axes), None)?))
+        Ok(vec![pick(&inputs[0], &shape, &grid(from, &axes), None)?])
     }
 }
 

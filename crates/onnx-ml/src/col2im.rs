@@ -40,7 +40,7 @@ impl Kernel for Col2Im {
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let (image, block) = (lengths(&inputs[1])?, lengths(&inputs[2])?);
         let size: usize = block.iter().product();
         let windows = Windows::new(&self.node, block)?.over(&image)?;
@@ -58,7 +58,7 @@ impl Kernel for Col2Im {
             }
         }
         let shape: Vec<usize> = [batch, channels].into_iter().chain(image).collect();
-        Ok(tvec!(tensor(&shape, images)?.cast_to_dt(inputs[0].datum_type())?.into_owned()))
+        Ok(vec![tensor(&shape, images)?.cast_to_dt(inputs[0].datum_type())?.into_owned()])
     }
 }
 

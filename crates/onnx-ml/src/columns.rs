@@ -105,8 +105,8 @@ impl<K: PerElement> Kernel for OfColumns<K> {
         self.operator.outputs(&[Fact::new(inputs[0].datum_type, shape)])
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let shape = self.shape(inputs[0].shape()[0]);
-        Ok(tvec!(self.operator.of(&inputs[0], &self.columns, &shape)?))
+        Ok(vec![self.operator.of(&inputs[0], &self.columns, &shape)?])
     }
 }

@@ -1,6 +1,7 @@
 //! [ConstantOfShape](https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html): tract's, whose
 //! value is of another type where none is given.
 
+use crate::expand::Expanded;
 use crate::kernel::Built;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{NodeProto, TensorProto};
@@ -15,5 +16,5 @@ pub fn constant_of_shape(context: &ParsingContext, node: &NodeProto) -> Built {
     let found = value.len();
     node.expect_attr("value", found == 1, || format!("one element, but found {found}"))?;
     let value = value.into_shape(&[])?.into_arc_tensor();
-    Ok((expand(ConstantOfShape::new(value)), vec![]))
+    Ok((expand(Expanded(ConstantOfShape::new(value))), vec![]))
 }

@@ -27,10 +27,10 @@ impl Kernel for NegativeLogLikelihoodLoss {
         Ok(tvec!(self.0.fact(inputs)?))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let probabilities = elements::<f64>(&inputs[0])?;
         let probabilities = probabilities.try_as_plain_ram()?;
-        Ok(tvec!(self.0.loss(probabilities.as_slice()?, inputs)?))
+        Ok(vec![self.0.loss(probabilities.as_slice()?, inputs)?])
     }
 }
 
@@ -46,14 +46,14 @@ impl Kernel for SoftmaxCrossEntropyLoss {
         Ok(tvec!(self.0.fact(inputs)?, probabilities))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let shape = inputs[0].shape();
         let mut probabilities = elements::<f64>(&inputs[0])?.into_owned();
         let inner: usize = shape[2..].iter().product();
         log_softmax(probabilities.try_as_plain_ram_mut()?.as_slice_mut()?, shape[1], inner);
         let loss = self.0.loss(probabilities.try_as_plain_ram()?.as_slice()?, inputs)?;
         let probabilities = probabilities.cast_to_dt(inputs[0].datum_type())?.into_owned();
-        Ok(tvec!(loss, probabilities))
+        Ok(vec![loss, probabilities])
     }
 }
 

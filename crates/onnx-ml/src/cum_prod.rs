@@ -26,7 +26,7 @@ impl Kernel for CumProd {
         Ok(tvec!(Fact::new(inputs[0].datum_type, inputs[0].shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let found = elements::<i64>(&inputs[1])?;
         let [found] = *found.try_as_plain_ram()?.as_slice()? else {
             bail!("expected one axis, but found shape {:?}", inputs[1].shape());
@@ -37,7 +37,7 @@ impl Kernel for CumProd {
             true => self.products(&*elements::<f64>(&inputs[0])?, axis, 1.0, f64::mul)?,
             false => self.products(&*elements::<i64>(&inputs[0])?, axis, 1, i64::wrapping_mul)?,
         };
-        Ok(tvec!(products.cast_to_dt(datum_type)?.into_owned()))
+        Ok(vec![products.cast_to_dt(datum_type)?.into_owned()])
     }
 }
 

@@ -63,7 +63,7 @@ impl Kernel for DeformConv {
         Ok(tvec!(Fact::new(inputs[0].datum_type, with(filters))))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let floats = inputs.iter().map(elements::<f32>).collect::<TractResult<Vec<_>>>()?;
         let floats = slices::<f32>(&floats)?;
         let (batch, channels) = (inputs[0].shape()[0], inputs[0].shape()[1]);
@@ -107,7 +107,7 @@ impl Kernel for DeformConv {
             }
         }
         let shape = [batch, filters, sampling.counts[0], sampling.counts[1]];
-        Ok(tvec!(tensor(&shape, output)?.cast_to_dt(inputs[0].datum_type())?.into_owned()))
+        Ok(vec![tensor(&shape, output)?.cast_to_dt(inputs[0].datum_type())?.into_owned()])
     }
 }
 

@@ -25,7 +25,7 @@ impl Kernel for Det {
         }
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let (batch, size) = match inputs[0].shape() {
             [batch @ .., size, _] => (batch, *size),
             shape => bail!("expected matrices, but found shape {shape:?}"),
@@ -41,7 +41,7 @@ impl Kernel for Det {
                 .map(determinant)
                 .collect(),
         };
-        Ok(tvec!(tensor(batch, determinants)?.cast_to_dt(inputs[0].datum_type())?.into_owned()))
+        Ok(vec![tensor(batch, determinants)?.cast_to_dt(inputs[0].datum_type())?.into_owned()])
     }
 }
 

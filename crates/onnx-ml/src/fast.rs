@@ -8,6 +8,7 @@
 mod binary;
 mod broadcast;
 mod cast;
+mod chain;
 mod choice;
 mod concat;
 mod conv;
@@ -18,6 +19,7 @@ mod deconv;
 mod dense;
 mod flat_product;
 mod max_pool;
+mod program;
 pub mod reduce;
 mod resize;
 pub mod softmax;
@@ -49,6 +51,7 @@ pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
     conv_fusion::fuse(&mut model)?;
     deconv::fuse(&mut model)?;
     let mut model = model.into_optimized()?;
+    chain::chained(&mut model)?;
     for node in &mut model.nodes {
         if let Some(fast) = fast(node.op.as_ref()) {
             node.op = Box::new(FastOp { slow: node.op.clone(), fast: fast.into() });
@@ -101,7 +104,7 @@ fn fast(op: &dyn TypedOp) -> Option<Box<dyn Fast>> {
 /// A faster way to compute what an operator does.
 pub trait Fast: Debug + Send + Sync + 'static {
     /// The outputs; `None` for inputs of a type or shape that are left to the slow way.
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>>;
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>>;
 }
 
 #[derive(Debug, Clone)]

@@ -48,7 +48,7 @@ impl Kernel for FeatureVectorizer {
         Ok(tvec!(Fact::new(f32::datum_type(), [rows, self.columns.to_dim()])))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let (rows, _) = table(&inputs[0]);
         let mut vectors = vec![0.0_f32; rows * self.columns];
         let mut start = 0;
@@ -64,7 +64,7 @@ impl Kernel for FeatureVectorizer {
             }
             start += width;
         }
-        Ok(tvec!(tensor(&[rows, self.columns], vectors)?))
+        Ok(vec![tensor(&[rows, self.columns], vectors)?])
     }
 }
 

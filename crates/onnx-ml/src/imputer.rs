@@ -68,7 +68,7 @@ impl Kernel for Imputer {
         Ok(tvec!(Fact::new(datum_type, input.shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let input = &inputs[0];
         let imputed = match (self, input.datum_type()) {
             (Imputer::Floats { imputed, replaced }, DatumType::F64) => {
@@ -88,7 +88,7 @@ impl Kernel for Imputer {
                 impute(input, imputed, |value| value, |x: i64| x == *replaced)?
             }
         };
-        Ok(tvec!(imputed))
+        Ok(vec![imputed])
     }
 }
 

@@ -198,12 +198,12 @@ impl Kernel for Positions {
         Ok(tvec!(Fact::new(i64::datum_type(), indices.shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let sizes = match &self.sizes {
             Some(sizes) => sizes.clone(),
             None => self.indexing.sizes(inputs[1].shape(), inputs[0].shape())?,
         };
-        Ok(tvec!(from_start(&inputs[0], &sizes)?))
+        Ok(vec![from_start(&inputs[0], &sizes)?])
     }
 }
 

@@ -3,6 +3,7 @@
 //! A [`Kernel`] tells which outputs it gives for which inputs, and computes them. [`operator`]
 //! makes an operator of it that takes part in tract's analysis, with symbolic dimensions.
 
+use std::any::Any;
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// Where the values are none the operator takes.
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>>;
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>>;
 
     /// The same operator, made ready for those inputs whose value is known; none, where that would
     /// be of no use.
@@ -366,6 +367,14 @@ pub fn slices<'a, T: Datum>(tensors: &'a [Cow<'_, Tensor>]) -> TractResult<Vec<&
 
 /// A tensor of these elements.
 pub fn tensor<T: Datum>(shape: &[usize], elements: Vec<T>) -> TractResult<Tensor> {
+    // The usual types, in one step.
+    let any: &dyn Any = &elements;
+    if let Some(floats) = any.downcast_ref::<Vec<f32>>() {
+        return Tensor::from_shape(shape, floats);
+    }
+    if let Some(integers) = any.downcast_ref::<Vec<i64>>() {
+        return Tensor::from_shape(shape, integers);
+    }
     Ok(tract_ndarray::ArrayD::from_shape_vec(shape, elements)?.into_tensor())
 }
 

@@ -159,8 +159,8 @@ impl Kernel for LabelEncoder {
         self.0.outputs(&inputs[0])
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        Ok(tvec!(self.of(&inputs[0], &Columns::All, inputs[0].shape())?))
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        Ok(vec![self.of(&inputs[0], &Columns::All, inputs[0].shape())?])
     }
 
     fn fuse(

@@ -35,6 +35,7 @@ mod det;
 mod einsum;
 mod element_wise;
 mod equal;
+mod expand;
 mod fast;
 mod feature_vectorizer;
 mod flatten;
@@ -146,6 +147,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("Det", det::det);
     operators.insert("Einsum", einsum::einsum);
     operators.insert("Equal", equal::equal);
+    operators.insert("Expand", expand::expand);
     operators.insert("FeatureVectorizer", feature_vectorizer::feature_vectorizer);
     operators.insert("Flatten", flatten::flatten);
     operators.insert("FusedConv", fused::fused_conv);

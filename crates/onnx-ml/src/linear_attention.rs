@@ -84,7 +84,7 @@ impl Kernel for LinearAttention {
         Ok(tvec!(Fact::new(inputs[0].datum_type, output), Fact::new(datum_type, state)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let floats = inputs.iter().map(elements::<f32>).collect::<TractResult<Vec<_>>>()?;
         let floats = slices::<f32>(&floats)?;
         let width = |index: usize| inputs[index].shape()[2];
@@ -125,10 +125,10 @@ impl Kernel for LinearAttention {
         let output = tensor(&[batch, steps, self.query_heads * value], output)?;
         let states = tensor(&[batch, self.heads, key, value], states)?;
         let state_type = self.past.map_or(datum_type, |past| inputs[past].datum_type());
-        Ok(tvec!(
+        Ok(vec![
             output.cast_to_dt(datum_type)?.into_owned(),
-            states.cast_to_dt(state_type)?.into_owned()
-        ))
+            states.cast_to_dt(state_type)?.into_owned(),
+        ])
     }
 }
 

@@ -75,7 +75,7 @@ impl Kernel for LinearClassifier {
         Ok(tvec!(labels, Fact::new(f32::datum_type(), [rows, self.labels.len().to_dim()])))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let (_, columns) = matrix(&inputs[0]);
         let input = elements::<f32>(&inputs[0])?;
         let linear = self.linear(&columns.to_dim());
@@ -85,7 +85,7 @@ impl Kernel for LinearClassifier {
 
 impl LinearClassifier {
     /// Labels and scores, of what `linear` gives.
-    pub fn finish(&self, linear: &Linear, mut scores: Vec<f32>) -> TractResult<TVec<Tensor>> {
+    pub fn finish(&self, linear: &Linear, mut scores: Vec<f32>) -> TractResult<Vec<Tensor>> {
         let winners: Vec<usize> = if linear.targets() == 1 {
             let winners = scores.iter().map(|score| usize::from(*score > 0.0)).collect();
             scores = self.post_transform.pairs(&scores);
@@ -96,6 +96,6 @@ impl LinearClassifier {
             winners
         };
         let labels = self.labels.tensor(&winners)?;
-        Ok(tvec!(labels, tensor(&[winners.len(), self.labels.len()], scores)?))
+        Ok(vec![labels, tensor(&[winners.len(), self.labels.len()], scores)?])
     }
 }

@@ -46,12 +46,12 @@ impl Kernel for LinearRegressor {
         Ok(tvec!(Fact::new(f32::datum_type(), [rows, self.linear.targets().to_dim()])))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let (rows, _) = matrix(&inputs[0]);
         let input = elements::<f32>(&inputs[0])?;
         let mut values = self.linear.apply(input.try_as_plain_ram()?.as_slice::<f32>()?);
         let targets = self.linear.targets();
         self.post_transform.apply(&mut values, targets);
-        Ok(tvec!(tensor(&[rows, targets], values)?))
+        Ok(vec![tensor(&[rows, targets], values)?])
     }
 }

@@ -30,7 +30,7 @@ impl Kernel for LpPool {
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let (planes, lengths) = inputs[0].shape().split_at(2);
         let input = elements::<f32>(&inputs[0])?;
         let input = input.try_as_plain_ram()?;
@@ -46,7 +46,7 @@ impl Kernel for LpPool {
         }
         let shape: Vec<usize> =
             planes.iter().copied().chain(self.windows.counts(lengths)?).collect();
-        Ok(tvec!(tensor(&shape, norms)?.cast_to_dt(inputs[0].datum_type())?.into_owned()))
+        Ok(vec![tensor(&shape, norms)?.cast_to_dt(inputs[0].datum_type())?.into_owned()])
     }
 }
 
@@ -71,7 +71,7 @@ impl Kernel for GlobalLpPool {
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let mut shape = inputs[0].shape().to_vec();
         let size: usize = shape[2..].iter().product();
         shape[2..].fill(1);
@@ -79,7 +79,7 @@ impl Kernel for GlobalLpPool {
         let input = input.try_as_plain_ram()?;
         let planes = input.as_slice::<f32>()?.chunks_exact(size.max(1));
         let norms = planes.map(|plane| norm(plane.iter().copied(), self.p)).collect();
-        Ok(tvec!(tensor(&shape, norms)?.cast_to_dt(inputs[0].datum_type())?.into_owned()))
+        Ok(vec![tensor(&shape, norms)?.cast_to_dt(inputs[0].datum_type())?.into_owned()])
     }
 }
 

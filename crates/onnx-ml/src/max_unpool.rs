@@ -49,7 +49,7 @@ impl Kernel for MaxUnpool {
         Ok(tvec!(Fact::new(values.datum_type, shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let facts = inputs.iter().map(|input| {
             let shape = input.shape().iter().map(|length| length.to_dim());
             let value = Some(input.clone().into_arc_tensor());
@@ -67,6 +67,6 @@ impl Kernel for MaxUnpool {
             *target.with_context(|| format!("expected places below {count}, found {place}"))? =
                 *value;
         }
-        Ok(tvec!(tensor(&shape, output)?.cast_to_dt(inputs[0].datum_type())?.into_owned()))
+        Ok(vec![tensor(&shape, output)?.cast_to_dt(inputs[0].datum_type())?.into_owned()])
     }
 }

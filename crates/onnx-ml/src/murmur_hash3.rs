@@ -34,7 +34,7 @@ impl Kernel for MurmurHash3 {
         Ok(tvec!(Fact::new(hash, inputs[0].shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let input = &inputs[0];
         let elements = input.try_as_plain_ram()?;
         let hash = |bytes: &[u8]| hash(bytes, self.seed);
@@ -62,13 +62,13 @@ impl Kernel for MurmurHash3 {
             }
             found => bail!("expected texts or numbers, but found {found:?}"),
         };
-        Ok(tvec!(match self.positive {
+        Ok(vec![match self.positive {
             true => tensor(input.shape(), hashes)?,
             false => {
                 let signed = hashes.into_iter().map(u32::cast_signed).collect();
                 tensor::<i32>(input.shape(), signed)?
             }
-        }))
+        }])
     }
 }
 

@@ -56,13 +56,13 @@ impl Kernel for Normalizer {
         Ok(tvec!(Fact::new(f32::datum_type(), inputs[0].shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let (_, columns) = matrix(&inputs[0]);
         let input = elements::<f32>(&inputs[0])?;
         let mut normalized = input.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();
         for row in normalized.chunks_mut(columns.max(1)) {
             self.normalize(row);
         }
-        Ok(tvec!(tensor(inputs[0].shape(), normalized)?))
+        Ok(vec![tensor(inputs[0].shape(), normalized)?])
     }
 }

@@ -45,9 +45,9 @@ impl Kernel for OneHot {
         Ok(tvec!(Fact::new(values.datum_type, shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let datum_type = inputs[2].datum_type();
-        Ok(tvec!(dispatch_datum!(Self::fill(datum_type)(self, inputs))?))
+        Ok(vec![dispatch_datum!(Self::fill(datum_type)(self, inputs))?])
     }
 }
 

@@ -48,8 +48,8 @@ impl Kernel for OneHotEncoder {
         Ok(tvec!(Fact::new(f32::datum_type(), inputs[0].shape.iter().cloned().chain(count))))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        Ok(tvec!(self.of(&inputs[0], &Columns::All, inputs[0].shape())?))
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        Ok(vec![self.of(&inputs[0], &Columns::All, inputs[0].shape())?])
     }
 
     fn fuse(

@@ -147,14 +147,14 @@ impl Kernel for Quantize {
         Ok(tvec!(Fact::new(self.output, inputs[0].shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let lowest = self.output.min_value().cast_to_scalar::<f64>()?;
         let highest = self.output.max_value().cast_to_scalar::<f64>()?;
         let quantized = self.layout.map(inputs, |value, scale, zero| {
             let rounded = f64::from((value as f32 / scale as f32).round_ties_even());
             (rounded + zero).clamp(lowest, highest)
         })?;
-        Ok(tvec!(quantized.cast_to_dt(self.output)?.into_owned()))
+        Ok(vec![quantized.cast_to_dt(self.output)?.into_owned()])
     }
 }
 
@@ -173,9 +173,9 @@ impl Kernel for Dequantize {
         Ok(tvec!(Fact::new(self.output, inputs[0].shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let floats = self.layout.map(inputs, |value, scale, zero| (value - zero) * scale)?;
-        Ok(tvec!(floats.cast_to_dt(self.output)?.into_owned()))
+        Ok(vec![floats.cast_to_dt(self.output)?.into_owned()])
     }
 }
 

@@ -178,7 +178,7 @@ impl<C: Cell> Kernel for Recurrent<C> {
         Ok(Some(Recurrent { weights, ..self.clone() }))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let weights = match &self.weights {
             Some(weights) => Arc::clone(weights),
             None => {
@@ -225,7 +225,7 @@ impl<C: Cell> Recurrent<C> {
         Weights::of_directions(&self.cell, self.directions.len(), w, r, b, p)
     }
 
-    fn run(&self, inputs: &[TValue], weights: &[Weights]) -> TractResult<TVec<Tensor>> {
+    fn run(&self, inputs: &[TValue], weights: &[Weights]) -> TractResult<Vec<Tensor>> {
         let x = by_step(&inputs[0], self.batch_first)?;
         let [time, batch, columns] = *x.shape() else { bail!("expected X of rank 3") };
         let expected = weights.first().map_or(0, |weights| weights.input.columns());

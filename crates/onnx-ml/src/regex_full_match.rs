@@ -24,9 +24,9 @@ impl Kernel for RegexFullMatch {
         Ok(tvec!(Fact::new(bool::datum_type(), inputs[0].shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let texts = inputs[0].try_as_plain_ram()?;
         let matches = texts.as_slice::<String>()?.iter().map(|text| self.0.is_match(text));
-        Ok(tvec!(tensor(inputs[0].shape(), matches.collect())?))
+        Ok(vec![tensor(inputs[0].shape(), matches.collect())?])
     }
 }

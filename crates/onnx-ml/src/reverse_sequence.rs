@@ -36,7 +36,7 @@ impl Kernel for ReverseSequence {
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let shape = inputs[0].shape();
         let inner: usize = shape[2..].iter().product();
         let steps = shape[usize::from(self.batch_first)];
@@ -62,6 +62,6 @@ impl Kernel for ReverseSequence {
                 sources.extend((start..start + inner).map(Some));
             }
         }
-        Ok(tvec!(pick(&inputs[0], shape, &sources, None)?))
+        Ok(vec![pick(&inputs[0], shape, &sources, None)?])
     }
 }

@@ -63,7 +63,7 @@ impl Kernel for RoiAlign {
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let (images, regions) = (elements::<f32>(&inputs[0])?, elements::<f32>(&inputs[1])?);
         let (images, regions) = (images.try_as_plain_ram()?, regions.try_as_plain_ram()?);
         let places = elements::<i64>(&inputs[2])?;
@@ -90,7 +90,7 @@ impl Kernel for RoiAlign {
             }
         }
         let shape = [inputs[1].shape()[0], channels, self.height, self.width];
-        Ok(tvec!(tensor(&shape, output)?.cast_to_dt(inputs[0].datum_type())?.into_owned()))
+        Ok(vec![tensor(&shape, output)?.cast_to_dt(inputs[0].datum_type())?.into_owned()])
     }
 }
 

@@ -33,7 +33,7 @@ impl Kernel for Scaler {
         Ok(tvec!(Fact::new(f32::datum_type(), inputs[0].shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let input = elements::<f32>(&inputs[0])?;
         let input = input.try_as_plain_ram()?;
         let (offsets, scales) = (self.offset.len(), self.scale.len());
@@ -43,6 +43,6 @@ impl Kernel for Scaler {
         let scaled = columnwise(input.as_slice::<f32>()?, &parameters, |x, (offset, scale)| {
             (x - offset) * scale
         });
-        Ok(tvec!(tensor(inputs[0].shape(), scaled)?))
+        Ok(vec![tensor(inputs[0].shape(), scaled)?])
     }
 }

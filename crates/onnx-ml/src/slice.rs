@@ -144,7 +144,7 @@ impl Kernel for Window {
         Ok(tvec!(Fact::new(inputs[0].datum_type, self.shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let list = |index: usize| -> TractResult<Vec<i64>> {
             let list = elements::<i64>(&inputs[index])?;
             Ok(list.try_as_plain_ram()?.as_slice::<i64>()?.to_vec())
@@ -165,7 +165,7 @@ impl Kernel for Window {
             slices[axis] = window(size, starts[index], ends[index], steps[index])?;
         }
         let datum_type = inputs[0].datum_type();
-        Ok(tvec!(dispatch_datum!(cut(datum_type)(&inputs[0], &slices))?))
+        Ok(vec![dispatch_datum!(cut(datum_type)(&inputs[0], &slices))?])
     }
 }
 

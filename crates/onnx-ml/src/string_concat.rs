@@ -26,7 +26,7 @@ impl Kernel for StringConcat {
         Ok(tvec!(Fact::new(String::datum_type(), shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let shape = multi_broadcast(&[inputs[0].shape(), inputs[1].shape()])?;
         let (left, right) = (inputs[0].try_as_plain_ram()?, inputs[1].try_as_plain_ram()?);
         let left = left.to_array_view::<String>()?;
@@ -36,6 +36,6 @@ impl Kernel for StringConcat {
         let joined = tract_ndarray::Zip::from(&left)
             .and(&right)
             .map_collect(|left, right| [left.as_str(), right.as_str()].concat());
-        Ok(tvec!(joined.into_tensor()))
+        Ok(vec![joined.into_tensor()])
     }
 }

@@ -72,12 +72,12 @@ impl Kernel for StringNormalizer {
         Ok(tvec!(Fact::new(found, shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let texts = inputs[0].try_as_plain_ram()?;
         let texts = texts.as_slice::<String>()?;
         let Some(stopwords) = &self.stopwords else {
             let texts = texts.iter().map(|text| self.case.apply(text)).collect();
-            return Ok(tvec!(tensor(inputs[0].shape(), texts)?));
+            return Ok(vec![tensor(inputs[0].shape(), texts)?]);
         };
         let shape = inputs[0].shape();
         ensure!(
@@ -93,7 +93,7 @@ impl Kernel for StringNormalizer {
         if let Some(last) = shape.last_mut() {
             *last = left.len();
         }
-        Ok(tvec!(tensor(&shape, left)?))
+        Ok(vec![tensor(&shape, left)?])
     }
 }
 

@@ -49,7 +49,7 @@ impl Kernel for StringSplit {
         ))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let texts = inputs[0].try_as_plain_ram()?;
         let mut pieces = vec![];
         let mut ends = vec![];
@@ -61,7 +61,7 @@ impl Kernel for StringSplit {
             ends.push(pieces.len());
         }
         let shape = inputs[0].shape();
-        Ok(tvec!(table(shape, &pieces, &ends, "")?, tensor(shape, counts)?))
+        Ok(vec![table(shape, &pieces, &ends, "")?, tensor(shape, counts)?])
     }
 }
 

@@ -154,7 +154,7 @@ impl Kernel for SvmClassifier {
         Ok(tvec!(labels, Fact::new(f32::datum_type(), [rows, self.scores().to_dim()])))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let (rows, _) = matrix(&inputs[0]);
         let input = elements::<f32>(&inputs[0])?;
         let input = input.try_as_plain_ram()?;
@@ -165,7 +165,7 @@ impl Kernel for SvmClassifier {
             Mode::Pairs(pairs) => self.pairs(pairs, input, &mut scores),
         };
         let labels = self.labels.tensor(&winners)?;
-        Ok(tvec!(labels, tensor(&[rows, self.scores()], scores)?))
+        Ok(vec![labels, tensor(&[rows, self.scores()], scores)?])
     }
 }
 

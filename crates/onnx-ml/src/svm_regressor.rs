@@ -64,7 +64,7 @@ impl Kernel for SvmRegressor {
         Ok(tvec!(Fact::new(f32::datum_type(), [rows, 1.to_dim()])))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let (rows, columns) = matrix(&inputs[0]);
         let input = elements::<f32>(&inputs[0])?;
         let input = input.try_as_plain_ram()?;
@@ -83,6 +83,6 @@ impl Kernel for SvmRegressor {
                 }
             }));
         }
-        Ok(tvec!(tensor(&[rows, 1], values)?))
+        Ok(vec![tensor(&[rows, 1], values)?])
     }
 }

@@ -42,7 +42,7 @@ impl Kernel for TensorScatter {
         Ok(tvec!(Fact::new(cache.datum_type, cache.shape.iter().cloned())))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let shape = inputs[0].shape();
         let indices: Vec<i64> = match inputs.get(2) {
             Some(indices) => elements::<i64>(indices)?.try_as_plain_ram()?.as_slice()?.to_vec(),
@@ -77,6 +77,6 @@ impl Kernel for TensorScatter {
             tensor.into_shape(&[length])
         };
         let both = Tensor::stack_tensors(0, &[flat(0)?, flat(1)?])?;
-        Ok(tvec!(pick(&both, shape, &sources, None)?))
+        Ok(vec![pick(&both, shape, &sources, None)?])
     }
 }

@@ -36,8 +36,8 @@ impl Kernel for TfIdfVectorizer {
         Ok(tvec!(Fact::new(f32::datum_type(), shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        Ok(tvec!(self.0.dense(&inputs[0])?))
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        Ok(vec![self.0.dense(&inputs[0])?])
     }
 
     fn fuse(
@@ -133,7 +133,7 @@ impl Kernel for Classifier {
         self.classifier.outputs(&[Fact::new(f32::datum_type(), shape)])
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let linear = self.classifier.linear(&self.bag.ngrams.columns().to_dim());
         let mut scores = vec![];
         self.bag.for_each(&inputs[0], |columns, values| {
@@ -159,7 +159,7 @@ impl Kernel for Product {
         Ok(tvec!(Fact::new(f32::datum_type(), shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let width = self.matrix.shape()[1];
         let matrix = self.matrix.try_as_plain_ram()?;
         let matrix = matrix.as_slice::<f32>()?;
@@ -175,6 +175,6 @@ impl Kernel for Product {
             }
         })?;
         let rows = inputs[0].shape()[0];
-        Ok(tvec!(tensor(&[rows, width], products)?))
+        Ok(vec![tensor(&[rows, width], products)?])
     }
 }

@@ -64,7 +64,7 @@ impl Kernel for Tokens {
         Ok(tvec!(Fact::new(found, shape.chain([self.width.clone().into()]))))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let texts = inputs[0].try_as_plain_ram()?;
         let mut tokens = vec![];
         let mut ends = vec![];
@@ -77,7 +77,7 @@ impl Kernel for Tokens {
             tokens.clear();
             ends.fill(0);
         }
-        Ok(tvec!(table(inputs[0].shape(), &tokens, &ends, &self.pad_value)?))
+        Ok(vec![table(inputs[0].shape(), &tokens, &ends, &self.pad_value)?])
     }
 }
 

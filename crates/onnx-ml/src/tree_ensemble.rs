@@ -87,14 +87,14 @@ impl<T: Number> Kernel for TreeEnsemble<T> {
         Ok(tvec!(Fact::new(found, [rows, self.targets.to_dim()])))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let (rows, columns) = matrix(&inputs[0]);
         self.expect_columns(columns)?;
         let x = elements::<T>(&inputs[0])?;
         let x = x.try_as_plain_ram()?;
         let scores = self.scores(x.as_slice::<T>()?, rows, columns)?;
         let scores = tensor(&[rows, self.targets], scores)?;
-        Ok(tvec!(scores.cast_to_dt(inputs[0].datum_type())?.into_owned()))
+        Ok(vec![scores.cast_to_dt(inputs[0].datum_type())?.into_owned()])
     }
 }
 

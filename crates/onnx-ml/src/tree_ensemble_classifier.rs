@@ -67,14 +67,14 @@ impl Kernel for TreeEnsembleClassifier {
         ))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let shape = matrix(&inputs[0]);
         let (winners, scores) = match self.ensemble.scores(&inputs[0], shape, Aggregate::Sum)? {
             Computed::Single(scores) => self.finish(scores),
             Computed::Double(scores) => self.finish(scores),
         };
         let labels = self.labels.tensor(&winners)?;
-        Ok(tvec!(labels, tensor(&[shape.0, self.labels.len()], scores)?))
+        Ok(vec![labels, tensor(&[shape.0, self.labels.len()], scores)?])
     }
 }
 

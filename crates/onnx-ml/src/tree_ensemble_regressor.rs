@@ -47,13 +47,13 @@ impl Kernel for TreeEnsembleRegressor {
         Ok(tvec!(Fact::new(f32::datum_type(), [rows, self.targets.to_dim()])))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let shape = matrix(&inputs[0]);
         let scores = match self.ensemble.scores(&inputs[0], shape, self.aggregate)? {
             Computed::Single(scores) => self.finish(scores),
             Computed::Double(scores) => self.finish(scores),
         };
-        Ok(tvec!(tensor(&[shape.0, self.targets], scores)?))
+        Ok(vec![tensor(&[shape.0, self.targets], scores)?])
     }
 }
 

@@ -12,6 +12,9 @@ use tract_onnx::tract_core::ops::{logic, math};
 /// A row is repeated until it is so long: shorter loops would not be worth entering.
 const SHORTEST: usize = 128;
 
+/// So many columns are too few for a loop over them.
+const FEW: usize = 8;
+
 #[derive(Debug, Clone, Copy)]
 enum FastBinary {
     Add,
@@ -52,7 +55,7 @@ pub fn fast(op: &TypedBinOp) -> Option<Box<dyn Fast>> {
 }
 
 impl Fast for FastBinary {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let [a, b] = inputs else { return Ok(None) };
         let combined = match (a.datum_type(), b.datum_type()) {
             (DatumType::F32, DatumType::F32) => self.floats::<f32>(a, b)?,
@@ -61,7 +64,7 @@ impl Fast for FastBinary {
             (DatumType::I32, DatumType::I32) => self.compared::<i32>(a, b)?,
             _ => None,
         };
-        Ok(combined.map(|combined| tvec!(combined)))
+        Ok(combined.map(|combined| vec![combined]))
     }
 }
 
@@ -108,11 +111,48 @@ fn combined<T: Datum + Copy, U: Datum + Copy>(
     b: &TValue,
     combine: impl Fn(T, T) -> U + Copy,
 ) -> TractResult<Option<Tensor>> {
-    let Some(loops) = Loops::new([a.shape(), b.shape()]) else { return Ok(None) };
+    let Some(mut loops) = Loops::new([a.shape(), b.shape()]) else { return Ok(None) };
     let (a, b) = (a.try_as_plain_ram()?, b.try_as_plain_ram()?);
-    let (a, b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
+    let (mut a, mut b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
+    // An element for each of a few columns stands there for each.
+    let repeated;
+    match loops.loops[..] {
+        [(rows, [1, other]), (width @ ..=FEW, [0, 1])] => {
+            repeated = repeat_each(a, width);
+            a = &repeated;
+            loops.loops = both(rows, width, other, |steps| steps);
+        }
+        [(rows, [other, 1]), (width @ ..=FEW, [1, 0])] => {
+            repeated = repeat_each(b, width);
+            b = &repeated;
+            loops.loops = both(rows, width, other, |[own, other]| [other, own]);
+        }
+        _ => {}
+    }
     let elements = vectorized(Combined { a, b, loops: &loops, combine });
     tensor(&loops.shape, elements).map(Some)
+}
+
+/// The loops over rows of as many elements in one operand, and in the other as `other` tells.
+fn both(
+    rows: usize,
+    width: usize,
+    other: usize,
+    order: impl Fn([usize; 2]) -> [usize; 2],
+) -> TVec<(usize, [usize; 2])> {
+    match other == width {
+        true => tvec!((rows * width, [1, 1])),
+        false => tvec!((rows, order([width, other])), (width, [1, 1])),
+    }
+}
+
+fn repeat_each<T: Copy>(x: &[T], times: usize) -> Vec<T> {
+    match times {
+        2 => x.iter().map(|x| [*x; 2]).collect::<Vec<_>>().into_flattened(),
+        3 => x.iter().map(|x| [*x; 3]).collect::<Vec<_>>().into_flattened(),
+        4 => x.iter().map(|x| [*x; 4]).collect::<Vec<_>>().into_flattened(),
+        _ => x.iter().flat_map(|x| std::iter::repeat_n(*x, times)).collect(),
+    }
 }
 
 struct Combined<'a, T, F> {
@@ -134,13 +174,13 @@ impl<T: Copy, U, F: Fn(T, T) -> U> Vectorized for Combined<'_, T, F> {
         }
         match loops.loops[..] {
             [(rows, [_, 0]), (width, [1, 1])] if width < SHORTEST => {
-                let b = b.repeat(SHORTEST.div_ceil(width).min(rows));
+                let b = b.repeat(SHORTEST.div_ceil(width).min(rows.max(1)));
                 for a in a.chunks(b.len()) {
                     combined.extend(a.iter().zip(&b).map(|(a, b)| combine(*a, *b)));
                 }
             }
             [(rows, [0, _]), (width, [1, 1])] if width < SHORTEST => {
-                let a = a.repeat(SHORTEST.div_ceil(width).min(rows));
+                let a = a.repeat(SHORTEST.div_ceil(width).min(rows.max(1)));
                 for b in b.chunks(a.len()) {
                     combined.extend(a.iter().zip(b).map(|(a, b)| combine(*a, *b)));
                 }

@@ -11,7 +11,7 @@ pub struct FastCast {
 }
 
 impl Fast for FastCast {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         use DatumType::{Bool, F32, F64, I32, I64};
         let x = &inputs[0];
         let cast = match (x.datum_type(), self.to) {
@@ -30,7 +30,7 @@ impl Fast for FastCast {
             (I32, F32) => each(x, |x: i32| x as f32)?,
             _ => return Ok(None),
         };
-        Ok(Some(tvec!(cast)))
+        Ok(Some(vec![cast]))
     }
 }
 

@@ -10,7 +10,7 @@ use tract_onnx::prelude::*;
 pub struct FastChoice;
 
 impl Fast for FastChoice {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let [condition, yes, no] = inputs else { return Ok(None) };
         let shapes = [condition.shape(), yes.shape(), no.shape()];
         let Some(loops) = Loops::new(shapes) else { return Ok(None) };
@@ -26,7 +26,7 @@ impl Fast for FastChoice {
             DatumType::String => choose::<String>(condition, yes, no, &loops)?,
             _ => return Ok(None),
         };
-        Ok(Some(tvec!(chosen)))
+        Ok(Some(vec![chosen]))
     }
 }
 

@@ -5,23 +5,26 @@ use crate::kernel::tensor;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
+/// So many columns are copied one by one.
+const FEW: usize = 4;
+
 #[derive(Debug)]
 pub struct FastConcat {
     pub axis: usize,
 }
 
 impl Fast for FastConcat {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let datum_type = inputs[0].datum_type();
         if datum_type.is_quantized() || inputs.iter().any(|x| x.datum_type() != datum_type) {
             return Ok(None);
         }
         Ok(match datum_type {
-            DatumType::F32 => Some(tvec!(self.concat::<f32>(inputs)?)),
-            DatumType::F64 => Some(tvec!(self.concat::<f64>(inputs)?)),
-            DatumType::I64 => Some(tvec!(self.concat::<i64>(inputs)?)),
-            DatumType::Bool => Some(tvec!(self.concat::<bool>(inputs)?)),
-            DatumType::String => Some(tvec!(self.concat::<String>(inputs)?)),
+            DatumType::F32 => Some(vec![self.concat::<f32>(inputs)?]),
+            DatumType::F64 => Some(vec![self.concat::<f64>(inputs)?]),
+            DatumType::I64 => Some(vec![self.concat::<i64>(inputs)?]),
+            DatumType::Bool => Some(vec![self.concat::<bool>(inputs)?]),
+            DatumType::String => Some(vec![self.concat::<String>(inputs)?]),
             _ => None,
         })
     }
@@ -39,7 +42,7 @@ impl FastConcat {
             let own = input.shape()[self.axis] * around.inner;
             let x = input.try_as_plain_ram()?;
             let x = x.as_slice::<T>()?;
-            if own > 0 {
+            if !x.is_empty() {
                 put(x, own, &mut concat[first..], width);
             }
             first += own;
@@ -50,9 +53,12 @@ impl FastConcat {
 
 /// Rows of `own` elements to the start of each `width`.
 fn put<T: Clone>(x: &[T], own: usize, out: &mut [T], width: usize) {
-    if own == 1 {
-        for (x, out) in x.iter().zip(out.iter_mut().step_by(width)) {
-            out.clone_from(x);
+    if own <= FEW {
+        for column in 0..own {
+            let x = x[column..].iter().step_by(own);
+            for (x, out) in x.zip(out[column..].iter_mut().step_by(width)) {
+                out.clone_from(x);
+            }
         }
         return;
     }

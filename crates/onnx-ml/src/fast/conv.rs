@@ -84,7 +84,7 @@ impl Kernel for Conv {
         Ok(tvec!(Fact::new(f32::datum_type(), shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let shape = self.pool.output_shape(inputs[0].shape())?.shape;
         let x = inputs[0].try_as_plain_ram()?;
         let x = x.as_slice::<f32>()?;
@@ -98,7 +98,7 @@ impl Kernel for Conv {
                 Work { conv: self, plane: &plane, x, added }.run(y);
             }
         })?;
-        Ok(tvec!(y))
+        Ok(vec![y])
     }
 }
 

@@ -5,8 +5,8 @@
 //! put between each other.
 
 use super::conv::Conv;
-use crate::kernel::{Fact, Kernel, kernel_op, tensor};
-use crate::simd::{Vectorized, vectorized};
+use crate::kernel::{Fact, Kernel, kernel_op, written};
+use crate::simd::{Vectorized, copy, vectorized};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::{Deconv, KernelFormat, PaddingSpec, PoolSpec};
 use tract_onnx::tract_core::ops::nn::DataFormat;
@@ -51,7 +51,7 @@ fn parts(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, Interlea
         && matches!(format, DataFormat::NCHW | DataFormat::CHW)
         && (1..=2).contains(&rank)
         && axes.clone().all(|axis| pool.dilation(axis) == 1)
-        && axes.clone().all(|axis| pool.kernel_shape[axis] * pool.stride(axis) > 0)
+        && axes.clone().all(|axis| (1..=pool.kernel_shape[axis]).contains(&pool.stride(axis)))
         && op.group > 0
         && (bias.len() == 1 || bias.len() == pool.output_channels);
     let none = tvec!(0; rank);
@@ -171,7 +171,7 @@ impl Kernel for Interleaved {
         Ok(tvec!(Fact::new(f32::datum_type(), self.shape(&inputs[0].shape))))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let axes = inputs[0].shape()[self.first_axis..].iter().rev();
         let mut lengths = axes.zip(self.strides.iter().zip(&self.cut).rev());
         let fits = lengths.all(|(length, (stride, cut))| length * stride >= *cut);
@@ -183,13 +183,10 @@ impl Kernel for Interleaved {
             [] => [1, 1],
         };
         let x = inputs[0].try_as_plain_ram()?;
-        let y = vectorized(Rows {
-            op: self,
-            x: x.as_slice::<f32>()?,
-            input: two(inputs[0].shape()),
-            output: two(&shape),
-        });
-        Ok(tvec!(tensor(&shape, y)?))
+        let x = x.as_slice::<f32>()?;
+        let (input, output) = (two(inputs[0].shape()), two(&shape));
+        let y = written(&shape, |y| vectorized(Rows { op: self, x, input, output, y }))?;
+        Ok(vec![y])
     }
 }
 
@@ -199,20 +196,24 @@ struct Rows<'a> {
     /// Rows and columns.
     input: [usize; 2],
     output: [usize; 2],
+    y: &'a mut [f32],
 }
 
 impl Vectorized for Rows<'_> {
-    type Output = Vec<f32>;
+    type Output = ();
 
     #[inline(always)]
-    fn run(self) -> Vec<f32> {
-        let Rows { op, x, input: [rows, columns], output } = self;
+    fn run(self) {
+        let Rows { op, x, input: [rows, columns], output, y } = self;
+        if y.is_empty() {
+            return;
+        }
         let [row_stride, stride] = op.strides;
         let channel = (row_stride * stride * rows * columns).max(1);
         let mut line = vec![0.0; columns * stride];
-        let mut y = Vec::with_capacity(x.len() / channel * output[0] * output[1]);
-        for x in x.chunks_exact(channel) {
-            for row in op.before[0]..op.before[0] + output[0] {
+        let channels = x.chunks_exact(channel).zip(y.chunks_exact_mut(output[0] * output[1]));
+        for (x, y) in channels {
+            for (row, y) in (op.before[0]..).zip(y.chunks_exact_mut(output[1])) {
                 let phases = &x[row % row_stride * stride * rows * columns..];
                 let first = row / row_stride * columns;
                 let phase = |phase: usize| &phases[phase * rows * columns + first..][..columns];
@@ -226,9 +227,8 @@ impl Vectorized for Rows<'_> {
                         places.zip(phase(index)).for_each(|(place, x)| *place = *x);
                     }
                 }
-                y.extend_from_slice(&line[op.before[1]..][..output[1]]);
+                copy(y, &line[op.before[1]..][..output[1]]);
             }
         }
-        y
     }
 }

@@ -1,9 +1,10 @@
 //! Products with a constant matrix, with the bias and the Relu that follow.
 //!
 //! The matrix lies in panels of [`LANES`] columns. A tile of [`ROWS`] rows goes through a panel with
-//! its sums in registers.
+//! its sums in registers. The bias is added to the whole sum, as ONNX Runtime does it: where large
+//! terms cancel, another order gives other digits.
 
-use crate::kernel::{Fact, Kernel, kernel_op, tensor};
+use crate::kernel::{Fact, Kernel, kernel_op, written};
 use crate::simd::{Product, product};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
@@ -19,6 +20,9 @@ const BLOCK: usize = 16 * ROWS;
 
 /// Panels at once for a row alone, so that one sum need not wait for the last.
 const PANELS: usize = 4;
+
+/// Inputs of a row alone that are worth several sums in one panel.
+const LONG: usize = 256;
 
 type Panel = [[f32; LANES]];
 
@@ -176,17 +180,15 @@ impl Kernel for Dense {
         Ok(tvec!(Fact::new(f32::datum_type(), shape)))
     }
 
-    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let x = inputs[0].try_as_plain_ram()?;
         let x = x.as_slice::<f32>()?;
-        let mut y = vec![0.0; x.len() / self.inputs * self.outputs];
-        product(Rows { dense: self, x, y: &mut y });
         let mut shape: TVec<usize> = inputs[0].shape().into();
         shape.pop();
         if !self.vector {
             shape.push(self.outputs);
         }
-        Ok(tvec!(tensor(&shape, y)?))
+        Ok(vec![written(&shape, |y| product(Rows { dense: self, x, y }))?])
     }
 }
 
@@ -247,7 +249,7 @@ impl Dense {
         scratch: &mut Panel,
     ) {
         let rows: [&[f32]; N] = std::array::from_fn(|row| &x[row * panel.len()..][..panel.len()]);
-        let mut sums = [self.bias[index]; N];
+        let mut sums = [[0.0; LANES]; N];
         for (input, weights) in panel.iter().enumerate() {
             for (sums, row) in sums.iter_mut().zip(rows) {
                 add_scaled::<FMA>(sums, row[input], weights);
@@ -269,8 +271,7 @@ impl Dense {
         for group in 0..groups {
             let first = group * PANELS;
             let panels: [&Panel; PANELS] = std::array::from_fn(|panel| self.panel(first + panel));
-            let mut sums: [[f32; LANES]; PANELS] =
-                std::array::from_fn(|panel| self.bias[first + panel]);
+            let mut sums = [[0.0; LANES]; PANELS];
             for (input, x) in x.iter().enumerate() {
                 for (sums, panel) in sums.iter_mut().zip(panels) {
                     add_scaled::<FMA>(sums, *x, &panel[input]);
@@ -283,8 +284,39 @@ impl Dense {
             }
         }
         for index in groups * PANELS..panels {
-            self.tile::<1, FMA>(index, self.panel(index), x, y, scratch);
+            match self.inputs < LONG {
+                true => self.tile::<1, FMA>(index, self.panel(index), x, y, scratch),
+                false => self.long_row::<FMA>(index, x, y, scratch),
+            }
         }
+    }
+
+    /// A panel's outputs for one row, by several sums.
+    #[inline(always)]
+    fn long_row<const FMA: bool>(
+        &self,
+        index: usize,
+        x: &[f32],
+        y: &mut [f32],
+        scratch: &mut Panel,
+    ) {
+        let mut sums = [[0.0; LANES]; PANELS];
+        let (weights, weights_rest) = self.panel(index).as_chunks::<PANELS>();
+        let (x, x_rest) = x.as_chunks::<PANELS>();
+        for (x, weights) in x.iter().zip(weights) {
+            for part in 0..PANELS {
+                add_scaled::<FMA>(&mut sums[part], x[part], &weights[part]);
+            }
+        }
+        for (x, weights) in x_rest.iter().zip(weights_rest) {
+            add_scaled::<FMA>(&mut sums[0], *x, weights);
+        }
+        let [mut sum, rest @ ..] = sums;
+        for part in rest {
+            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
+        scratch[0] = sum;
+        self.store(index, &scratch[0], y);
     }
 
     fn panel(&self, index: usize) -> &Panel {
@@ -296,7 +328,8 @@ impl Dense {
         let first = index * LANES;
         let width = LANES.min(self.outputs - first);
         let mut bounded = *sums;
-        for sum in &mut bounded {
+        for (sum, bias) in bounded.iter_mut().zip(&self.bias[index]) {
+            *sum += bias;
             *sum = if *sum < self.least { self.least } else { *sum };
         }
         match y[first..].first_chunk_mut::<LANES>() {

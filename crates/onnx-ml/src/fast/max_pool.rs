@@ -17,7 +17,7 @@ pub fn fast(pool: &PoolSpec) -> Option<Box<dyn Fast>> {
 }
 
 impl Fast for FastMaxPool {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let x = &inputs[0];
         if x.datum_type() != f32::datum_type() || x.len() == 0 {
             return Ok(None);
@@ -46,7 +46,7 @@ impl Fast for FastMaxPool {
         let channels = if last { *input.c() } else { 1 };
         let (rows, columns) = (axis(0), axis(1));
         let y = written(&output.shape, |y| vectorized(Windows { x, rows, columns, channels, y }))?;
-        Ok(Some(tvec!(y)))
+        Ok(Some(vec![y]))
     }
 }
 

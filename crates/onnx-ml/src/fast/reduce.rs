@@ -17,14 +17,14 @@ pub struct FastReduce {
 }
 
 impl Fast for FastReduce {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let reduced = match inputs[0].datum_type() {
             DatumType::F32 => self.reduce::<f32>(&inputs[0])?,
             DatumType::F64 => self.reduce::<f64>(&inputs[0])?,
             DatumType::I64 => self.reduce::<i64>(&inputs[0])?,
             _ => None,
         };
-        Ok(reduced.map(|reduced| tvec!(reduced)))
+        Ok(reduced.map(|reduced| vec![reduced]))
     }
 }
 

@@ -17,7 +17,7 @@ pub fn fast(op: &Resize) -> Box<dyn Fast> {
 }
 
 impl Fast for FastResize {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let x = &inputs[0];
         if x.datum_type() != f32::datum_type() || x.len() == 0 {
             return Ok(None);
@@ -51,7 +51,7 @@ impl Fast for FastResize {
             y = Cow::Owned(vectorized(Resampled { x: &y, around, plan: &plan }));
             shape[axis] = wanted[axis];
         }
-        Ok(Some(tvec!(tensor(&shape, y.into_owned())?)))
+        Ok(Some(vec![tensor(&shape, y.into_owned())?]))
     }
 }
 

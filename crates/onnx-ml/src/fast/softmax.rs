@@ -19,7 +19,7 @@ pub fn fast(op: &Softmax) -> Option<Box<dyn Fast>> {
 }
 
 impl Fast for FastSoftmax {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let input = &inputs[0];
         let around = Around::new(input.shape(), &self.axes);
         let Some(Around { length: length @ 1.., inner: 1, .. }) = around else { return Ok(None) };
@@ -28,7 +28,7 @@ impl Fast for FastSoftmax {
             DatumType::F64 => rows(input, length, f64::MIN, f64::exp)?,
             _ => return Ok(None),
         };
-        Ok(Some(tvec!(softmax)))
+        Ok(Some(vec![softmax]))
     }
 }
 

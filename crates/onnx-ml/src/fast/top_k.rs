@@ -15,7 +15,7 @@ pub struct FastTopK {
 }
 
 impl Fast for FastTopK {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let around = Around::new(inputs[0].shape(), &[self.axis]);
         let Some(Around { length: length @ 1.., inner: 1, .. }) = around else { return Ok(None) };
         let k = inputs[1].cast_to_scalar::<i64>()?;
@@ -35,7 +35,7 @@ impl FastTopK {
         input: &TValue,
         length: usize,
         k: usize,
-    ) -> TractResult<TVec<Tensor>> {
+    ) -> TractResult<Vec<Tensor>> {
         let x = input.try_as_plain_ram()?;
         let rows = x.as_slice::<T>()?.chunks_exact(length);
         let mut values = Vec::with_capacity(rows.len() * k);
@@ -51,7 +51,7 @@ impl FastTopK {
         }
         let mut shape: TVec<usize> = input.shape().into();
         shape[self.axis] = k;
-        Ok(tvec!(tensor(&shape, values)?, tensor(&shape, indices)?))
+        Ok(vec![tensor(&shape, values)?, tensor(&shape, indices)?])
     }
 }
 

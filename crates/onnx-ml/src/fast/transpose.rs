@@ -15,7 +15,7 @@ pub struct FastMove {
 }
 
 impl Fast for FastMove {
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<TVec<Tensor>>> {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let [x] = inputs else { return Ok(None) };
         let FastMove { from, to } = *self;
         let (first, last) = (from.min(to), from.max(to));
@@ -32,7 +32,7 @@ impl Fast for FastMove {
         let inner = product(&x.shape()[last + 1..]);
         let plain = x.try_as_plain_ram()?;
         let y = vectorized(Turned { x: plain.as_slice::<f32>()?, rows, columns, inner });
-        Ok(Some(tvec!(tensor(&shape, y)?)))
+        Ok(Some(vec![tensor(&shape, y)?]))
     }
 }
 

@@ -169,10 +169,14 @@ impl<T: Number> Nodes<T> {
 
     /// The leaf of each tree that the row `x` arrives at.
     pub fn leaves_of_row(&self, x: &[T], leaves: &mut [u32]) {
+        let kind = match self.kind {
+            Kind::Missing if !x.iter().any(|x| x.nan()) => Kind::Plain,
+            kind => kind,
+        };
         for (trees, leaves) in self.trees.chunks(LANES).zip(leaves.chunks_mut(LANES)) {
             let roots = std::array::from_fn(|lane| trees[lane.min(trees.len() - 1)].root);
             let depth = trees.iter().map(|tree| tree.depth).max().unwrap_or(0);
-            let found = self.walk(roots, [0; LANES], depth, x);
+            let found = self.walk(kind, roots, [0; LANES], depth, x);
             leaves.copy_from_slice(&found[..leaves.len()]);
         }
     }
@@ -184,13 +188,20 @@ impl<T: Number> Nodes<T> {
         for (chunk, leaves) in leaves.chunks_mut(LANES).enumerate() {
             let row = |lane: usize| (chunk * LANES + lane).min(rows - 1);
             let starts = std::array::from_fn(|lane| row(lane) * columns);
-            let found = self.walk([root; LANES], starts, depth, x);
+            let found = self.walk(self.kind, [root; LANES], starts, depth, x);
             leaves.copy_from_slice(&found[..leaves.len()]);
         }
     }
 
-    fn walk(&self, roots: [u32; LANES], rows: [usize; LANES], depth: u32, x: &[T]) -> [u32; LANES] {
-        let places = match self.kind {
+    fn walk(
+        &self,
+        kind: Kind,
+        roots: [u32; LANES],
+        rows: [usize; LANES],
+        depth: u32,
+        x: &[T],
+    ) -> [u32; LANES] {
+        let places = match kind {
             Kind::Plain => self.descend(roots, rows, depth, x, |node, x| x <= node.threshold),
             Kind::Missing => self.descend(roots, rows, depth, x, |node, x| {
                 (x <= node.threshold) | (x.nan() & node.missing_true())

@@ -137,3 +137,32 @@ case(
     }""",
     [[floats(rows, 6)] for rows in (1, 5)],
 )
+case(
+    "expand_product",
+    """(float[N, 3] X) => (float[N, 2] A, float[1, N, 3] B) {
+        first = Constant <value_ints = [0]> ()
+        one = Constant <value_ints = [1]> ()
+        width = Constant <value_ints = [2]> ()
+        half = Constant <value = float {0.5}> ()
+        weights = Constant <value = float[2, 2] {1, 2, 3, 5}> ()
+        shape = Shape (X)
+        rows = Gather (shape, first)
+        halves = Concat <axis = 0> (rows, width)
+        filled = Expand (half, halves)
+        A = MatMul (filled, weights)
+        squares = Concat <axis = 0> (one, rows, rows)
+        ones = ConstantOfShape <value = float[1] {1}> (squares)
+        B = MatMul (ones, X)
+    }""",
+    [[floats(rows, 3)] for rows in (1, 5)],
+)
+case(
+    "extracted_labels",
+    """(float[N, 3] X) => (int64[1, N] L, float[N, 3] Y) {
+        labels = Constant <value_ints = [7, 2, 5]> ()
+        winner = ArgMax <axis = 1, keepdims = 1> (X)
+        L = ai.onnx.ml.ArrayFeatureExtractor (labels, winner)
+        Y = Softmax <axis = 1> (X)
+    }""",
+    [[floats(rows, 3)] for rows in (1, 5)],
+)

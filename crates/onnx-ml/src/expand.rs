@@ -1,0 +1,80 @@
+//! [Expand](https://onnx.ai/onnx/operators/onnx__Expand.html): tract's, whose result is a tensor of
+//! its own: else tract takes the operator out before a product, which does not broadcast.
+
+use crate::kernel::{Built, Fact, Kernel, wire};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::ops::array::MultiBroadcastTo;
+
+pub fn expand(_: &ParsingContext, _: &NodeProto) -> Built {
+    Ok((tract_onnx::tract_hir::ops::expandable::expand(Expanded(MultiBroadcastTo)), vec![]))
+}
+
+/// Broadcasts, to a tensor of its own.
+#[derive(Debug, Clone)]
+pub struct Expanded<E>(pub E);
+
+impl<E: Expansion + Clone> Expansion for Expanded<E> {
+    fn name(&self) -> StaticName {
+        self.0.name()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        self.0.rules(solver, inputs, outputs)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let expanded = self.0.wire(prefix, model, inputs)?;
+        own(prefix, model, expanded)
+    }
+
+    fn wire_with_inference_model_and_node(
+        &self,
+        prefix: &str,
+        source: &InferenceModel,
+        node: &InferenceNode,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let expanded =
+            self.0.wire_with_inference_model_and_node(prefix, source, node, model, inputs)?;
+        own(prefix, model, expanded)
+    }
+}
+
+fn own(
+    prefix: &str,
+    model: &mut TypedModel,
+    expanded: TVec<OutletId>,
+) -> TractResult<TVec<OutletId>> {
+    match model.outlet_fact(expanded[0])?.konst {
+        Some(_) => Ok(expanded),
+        None => wire(&format!("{prefix}.own"), model, Own, &expanded, 1),
+    }
+}
+
+#[derive(Debug)]
+struct Own;
+
+impl Kernel for Own {
+    const NAME: &'static str = "Own";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        Ok(tvec!(Fact::new(inputs[0].datum_type, inputs[0].shape.iter().cloned())))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        Ok(vec![inputs[0].clone().into_tensor()])
+    }
+}

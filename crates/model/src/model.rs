@@ -10,7 +10,7 @@ use crate::rows::Rows;
 use crate::signature::{Datatype, Signature, TensorSpec};
 use crate::tensors::{Data, Tensor, Tensors};
 use crate::value::{Mismatch, Value};
-use onnx_ml::{maps, zip_map};
+use onnx_ml::{maps, row_wise, zip_map};
 use serde_json::Value as Json;
 use std::any::Any;
 use std::fmt;
@@ -22,12 +22,16 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::{AxisOp, Factoid, InferenceFact, ShapeFactoid};
 
+/// Bytes of an inner value that are computed at once, where rows are independent: what stays in the
+/// second-level cache of most processors.
+const CACHED: usize = 512 << 10;
+
 /// A model that has answered at least once.
 pub struct Model {
     signature: Signature,
     plan: Arc<TypedRunnableModel>,
-    /// The graph takes one row at a time.
-    single: bool,
+    /// Rows that the graph takes, or runs on best, at once.
+    most: usize,
     latency: Duration,
 }
 
@@ -74,6 +78,12 @@ impl Model {
         let single = inputs.iter().any(|input| input.shape[0] == Some(1));
         let typed = typed(&proto, &inputs, single).map_err(|error| plan_error(&error))?;
         let outputs = graph::outputs(graph, &typed)?;
+        let row_bytes = row_wise::row_bytes(&typed).map_err(|error| plan_error(&error))?;
+        let most = match row_bytes {
+            _ if single => 1,
+            Some(bytes) => (CACHED / bytes.max(1)).max(1),
+            None => usize::MAX,
+        };
         let plan = onnx_ml::optimize(typed)
             .and_then(|typed| typed.into_runnable())
             .map_err(|error| plan_error(&error))?;
@@ -92,7 +102,7 @@ impl Model {
             class_meanings: metadata.classes,
             metrics: metadata.metrics,
         };
-        let mut model = Model { signature, plan, single, latency: Duration::ZERO };
+        let mut model = Model { signature, plan, most, latency: Duration::ZERO };
         model.warm_up()?;
         Ok(model)
     }
@@ -112,10 +122,11 @@ impl Model {
     ///
     /// Where the graph fails on these values, as an index out of range does.
     pub fn run(&self, inputs: Tensors) -> Result<Tensors, RunError> {
-        if !self.single {
+        if inputs.rows() <= self.most {
             return self.run_batch(inputs);
         }
-        let parts = inputs.each_row().map(|row| self.run_batch(row)).collect::<Result<_, _>>()?;
+        let parts = inputs.chunks(self.most).map(|rows| self.run_batch(rows));
+        let parts = parts.collect::<Result<_, _>>()?;
         Tensors::concat(parts)
             .ok_or_else(|| RunError::Failed("rows whose outputs differ in shape".into()))
     }

@@ -91,7 +91,9 @@ impl<W: Product, const FMA: bool> Vectorized for Multiplied<W, FMA> {
 /// Copies between slices of one length, which is short: a call would take longer.
 #[inline(always)]
 pub fn copy(to: &mut [f32], from: &[f32]) {
-    if !(copy_blocks::<16>(to, from) || copy_blocks::<4>(to, from)) {
+    let copied =
+        copy_blocks::<16>(to, from) || copy_blocks::<8>(to, from) || copy_blocks::<4>(to, from);
+    if !copied {
         to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
     }
 }

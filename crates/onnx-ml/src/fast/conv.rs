@@ -9,6 +9,7 @@ use super::conv_plane::{Plane, Split};
 use super::conv_tiles::{Job, LANES};
 use crate::kernel::{Fact, Kernel, written};
 use crate::simd::{is_wide, vectorized};
+use std::sync::OnceLock;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
 use tract_onnx::tract_hir::internal::*;
 
@@ -27,6 +28,8 @@ pub struct Conv {
     pub range: (f32, f32),
     /// By group and output, with those that fill the panels up.
     bias: Vec<f32>,
+    /// For the first input's height and width, which most models have always.
+    plane: OnceLock<(TVec<usize>, Plane)>,
 }
 
 /// Outputs that are computed together.
@@ -65,14 +68,8 @@ impl Conv {
             }
         }
         let range = (f32::NEG_INFINITY, f32::INFINITY);
-        Conv { pool, groups, inputs, panels, weights: packed, range, bias: packed_bias }
-    }
-}
-
-impl Conv {
-    /// Products of an output's sum.
-    fn terms(&self) -> usize {
-        self.inputs * self.pool.kernel_shape.iter().product::<usize>()
+        let plane = OnceLock::new();
+        Conv { pool, groups, inputs, panels, weights: packed, range, bias: packed_bias, plane }
     }
 }
 
@@ -91,11 +88,19 @@ impl Kernel for Conv {
         let added = inputs.get(1).map(|added| added.try_as_plain_ram()).transpose()?;
         let added = added.as_ref().map(|added| added.as_slice::<f32>()).transpose()?;
         let first = self.pool.data_format.h_axis();
-        let plane =
-            Plane::new(&self.pool, &inputs[0].shape()[first..], &shape[first..], self.terms());
+        let input = &inputs[0].shape()[first..];
+        let new = || Plane::new(&self.pool, self.inputs, input, &shape[first..]);
+        let (known, plane) = self.plane.get_or_init(|| (input.into(), new()));
+        let other;
+        let plane = if known.as_slice() == input {
+            plane
+        } else {
+            other = new();
+            &other
+        };
         let y = written(&shape, |y| {
             if !y.is_empty() {
-                Work { conv: self, plane: &plane, x, added }.run(y);
+                Work { conv: self, plane, x, added }.run(y);
             }
         })?;
         Ok(vec![y])
@@ -114,12 +119,9 @@ impl Work<'_> {
         let Work { conv, plane, x, added } = self;
         let input_len = plane.input[0] * plane.input[1];
         let output_len = plane.output[0] * plane.output[1];
-        let pitch = if plane.whole { input_len } else { plane.phases_len() };
-        let split_len = if plane.whole { 0 } else { conv.inputs * pitch + 2 * LANES };
-        let mut split = vec![0.0; split_len];
-        let offsets: Vec<usize> = (0..conv.inputs)
-            .flat_map(|input| plane.taps.iter().map(move |tap| input * pitch + tap))
-            .collect();
+        let split_len = if plane.whole { 0 } else { conv.inputs * plane.phases_len() };
+        // What a span reads beyond the last place is dropped.
+        let mut split = vec![0.0; split_len + 2 * LANES];
         let widest = conv.panels.iter().map(|panel| panel.size).max().unwrap_or(0);
         let mut lines = vec![0.0; if plane.direct { 0 } else { widest * plane.line }];
         let mut start = 0;
@@ -136,9 +138,8 @@ impl Work<'_> {
                     let end = start + panel.outputs * output_len;
                     let job = Job {
                         plane,
-                        offsets: &offsets,
                         x,
-                        weights: &weights[..offsets.len() * panel.size],
+                        weights: &weights[..plane.offsets.len() * panel.size],
                         bias: &bias[..panel.size],
                         added: added.map(|added| &added[start..end]),
                         range: conv.range,
@@ -147,7 +148,7 @@ impl Work<'_> {
                     };
                     job.run(panel.size);
                     start = end;
-                    weights = &weights[offsets.len() * panel.size..];
+                    weights = &weights[plane.offsets.len() * panel.size..];
                     bias = &bias[panel.size..];
                 }
             }

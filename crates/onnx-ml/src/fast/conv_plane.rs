@@ -9,18 +9,18 @@ use tract_onnx::tract_core::ops::cnn::PoolSpec;
 const GAPS: usize = 8;
 
 /// Where inputs and outputs of one channel lie.
+#[derive(Debug)]
 pub struct Plane {
     /// Rows and columns.
     pub input: [usize; 2],
     pub output: [usize; 2],
     stride: [usize; 2],
-    before: [usize; 2],
-    /// The remainders of the places in the padded input, by the strides, that are used.
-    phases: Vec<[usize; 2]>,
+    /// One for each pair of remainders, by the strides, of the places in the padded input.
+    phases: Vec<Phase>,
     /// Rows and columns of each phase.
     pub phase: [usize; 2],
-    /// Where in the phases the elements of the kernel start.
-    pub taps: Vec<usize>,
+    /// Where in the phases of all inputs the elements of the kernel start.
+    pub offsets: Vec<usize>,
     /// The phases are the input itself.
     pub whole: bool,
     /// What is computed together, in this order.
@@ -31,6 +31,14 @@ pub struct Plane {
     pub line: usize,
     /// One phase, and three rows and columns of a kernel.
     pub is_three: bool,
+}
+
+#[derive(Debug)]
+struct Phase {
+    /// Which rows and columns are no padding.
+    inside: [Range<usize>; 2],
+    /// The input at the start of these.
+    first: [usize; 2],
 }
 
 /// Neighbouring outputs, as many as there are lanes.
@@ -53,8 +61,8 @@ fn spans(rows: usize, columns: usize, pitch: usize) -> Vec<Span> {
 }
 
 impl Plane {
-    /// `terms` are the products of an output's sum.
-    pub fn new(pool: &PoolSpec, input: &[usize], output: &[usize], terms: usize) -> Plane {
+    /// `inputs` are the channels of a group, `input` and `output` the lengths of the axes.
+    pub fn new(pool: &PoolSpec, inputs: usize, input: &[usize], output: &[usize]) -> Plane {
         let padding = pool.computed_padding(input);
         let two = |of: &dyn Fn(usize) -> usize, missing| match input.len() {
             1 => [missing, of(0)],
@@ -68,26 +76,48 @@ impl Plane {
         let output = two(&|axis| output[axis], 1);
         let reach = |axis: usize| (kernel[axis] - 1) * dilation[axis] / stride[axis];
         let phase = [0, 1].map(|axis| output[axis] + reach(axis));
-        let mut phases = vec![];
+        let mut remainders: Vec<[usize; 2]> = vec![];
         let mut taps = vec![];
         for y in (0..kernel[0]).map(|y| y * dilation[0]) {
             for x in (0..kernel[1]).map(|x| x * dilation[1]) {
                 let remainder = [y % stride[0], x % stride[1]];
-                let found = phases.iter().position(|phase| *phase == remainder);
-                let index = found.unwrap_or(phases.len());
+                let found = remainders.iter().position(|other| *other == remainder);
+                let index = found.unwrap_or(remainders.len());
                 if found.is_none() {
-                    phases.push(remainder);
+                    remainders.push(remainder);
                 }
                 let row = index * phase[0] + y / stride[0];
                 taps.push(row * phase[1] + x / stride[1]);
             }
         }
+        let inside = |axis: usize, remainder: usize| {
+            let first = before[axis].saturating_sub(remainder).div_ceil(stride[axis]);
+            let end = (input[axis] + before[axis]).saturating_sub(remainder);
+            first..end.div_ceil(stride[axis]).min(phase[axis]).max(first)
+        };
+        let of = |remainder: &[usize; 2]| {
+            let inside = [0, 1].map(|axis| inside(axis, remainder[axis]));
+            let first = [0, 1].map(|axis| {
+                let place = inside[axis].start * stride[axis] + remainder[axis];
+                place.saturating_sub(before[axis])
+            });
+            Phase { inside, first }
+        };
+        let phases: Vec<Phase> = remainders.iter().map(of).collect();
         let whole = taps.len() == 1 && stride == [1; 2] && before == [0; 2] && input == output;
         let is_three = kernel == [3; 2] && phases.len() == 1 && dilation == [1; 2];
         let [rows, columns] = output;
         // From the first output to the last.
         let places = rows.saturating_sub(1) * phase[1] + columns;
         let dense = phase[1] == columns && rows * columns >= LANES;
+        let whole = whole && dense;
+        let pitch = match whole {
+            true => rows * columns,
+            false => phases.len() * phase[0] * phase[1],
+        };
+        let offsets: Vec<usize> =
+            (0..inputs).flat_map(|input| taps.iter().map(move |tap| input * pitch + tap)).collect();
+        let terms = offsets.len();
         let by_row = rows * columns.next_multiple_of(LANES) * terms;
         let (spans, direct) = if dense {
             (spans(1, rows * columns, rows * columns), true)
@@ -97,15 +127,13 @@ impl Plane {
             (spans(1, places.next_multiple_of(LANES), 0), false)
         };
         let line = places.next_multiple_of(LANES);
-        let whole = whole && dense;
         Plane {
             input,
             output,
             stride,
-            before,
             phases,
             phase,
-            taps,
+            offsets,
             whole,
             spans,
             direct,
@@ -124,17 +152,16 @@ impl Plane {
         let [rows, columns] = self.phase;
         let phases = self.phases.iter().zip(split.chunks_exact_mut(rows * columns));
         for (phase, split) in phases {
-            let [ys, xs] = [0, 1].map(|axis| self.inside(axis, phase[axis]));
-            let from = |axis: usize, index: usize| {
-                index * self.stride[axis] + phase[axis] - self.before[axis]
-            };
+            let [ys, xs] = phase.inside.clone();
             if xs.is_empty() {
                 continue;
             }
-            for row in ys {
-                let line = &x[from(0, row) * self.input[1]..][..self.input[1]];
-                let line = &line[from(1, xs.start)..];
-                let split = &mut split[row * columns..][xs.clone()];
+            let [first, from] = phase.first;
+            let lines = x.chunks_exact(self.input[1]).skip(first).step_by(self.stride[0]);
+            let rows = split.chunks_exact_mut(columns).skip(ys.start).take(ys.len());
+            for (line, row) in lines.zip(rows) {
+                let line = &line[from..];
+                let split = &mut row[xs.clone()];
                 match self.stride[1] {
                     1 => copy(split, &line[..split.len()]),
                     2 => {
@@ -151,14 +178,6 @@ impl Plane {
                 }
             }
         }
-    }
-
-    /// Which of a phase's rows or columns are no padding.
-    fn inside(&self, axis: usize, phase: usize) -> Range<usize> {
-        let (stride, before) = (self.stride[axis], self.before[axis]);
-        let first = before.saturating_sub(phase).div_ceil(stride);
-        let end = (self.input[axis] + before).saturating_sub(phase).div_ceil(stride);
-        first..end.min(self.phase[axis]).max(first)
     }
 }
 

@@ -8,7 +8,6 @@ pub const LANES: usize = 16;
 /// One panel of one image.
 pub struct Job<'a> {
     pub plane: &'a Plane,
-    pub offsets: &'a [usize],
     pub x: &'a [f32],
     pub weights: &'a [f32],
     pub bias: &'a [f32],
@@ -45,7 +44,9 @@ impl Job<'_> {
     /// Computes the panel, which has place for `size` outputs.
     pub fn run(self, size: usize) {
         match (size, is_wide()) {
-            (1, _) if self.plane.is_three && self.offsets.len() == 9 => product(Depthwise(self)),
+            (1, _) if self.plane.is_three && self.plane.offsets.len() == 9 => {
+                product(Depthwise(self))
+            }
             (8, _) => product(Tiles::<8, 2, 16>(self)),
             (4, true) => product(Tiles::<4, 4, 16>(self)),
             (4, false) => product(Tiles::<4, 1, 4>(self)),
@@ -68,7 +69,7 @@ impl Job<'_> {
         let lines: [&[f32]; V] = std::array::from_fn(|v| &self.x[spans[v].from..]);
         let (weights, _) = self.weights.as_chunks::<R>();
         let mut sums = [[0.0; LANES]; N];
-        for (weights, offset) in weights.iter().zip(self.offsets) {
+        for (weights, offset) in weights.iter().zip(&self.plane.offsets) {
             let x: [[f32; LANES]; V] = std::array::from_fn(|v| lanes(&lines[v][*offset..]));
             for n in 0..N {
                 add_scaled::<FMA>(&mut sums[n], weights[n % R], &x[n / R]);

@@ -188,7 +188,13 @@ impl Kernel for Dense {
         if !self.vector {
             shape.push(self.outputs);
         }
-        Ok(vec![written(&shape, |y| product(Rows { dense: self, x, y }))?])
+        let y = written(&shape, |y| match x.len() == self.inputs && self.inputs >= LONG {
+            true if (2..PANELS * LANES).contains(&self.outputs) => {
+                product(LongRow { dense: self, x, y });
+            }
+            _ => product(Rows { dense: self, x, y }),
+        })?;
+        Ok(vec![y])
     }
 }
 
@@ -233,6 +239,41 @@ impl Product for Rows<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// One row of many inputs and few outputs: each input in turn is added to another sum.
+struct LongRow<'a> {
+    dense: &'a Dense,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Product for LongRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let LongRow { dense, x, y } = self;
+        let (blocks, rest) = x.as_chunks::<PANELS>();
+        for index in 0..dense.bias.len() {
+            let (weights, weights_rest) = dense.panel(index).as_chunks::<PANELS>();
+            let mut sums = [[0.0; LANES]; PANELS];
+            for (x, weights) in blocks.iter().zip(weights) {
+                for part in 0..PANELS {
+                    add_scaled::<FMA>(&mut sums[part], x[part], &weights[part]);
+                }
+            }
+            for (x, weights) in rest.iter().zip(weights_rest) {
+                add_scaled::<FMA>(&mut sums[0], *x, weights);
+            }
+            let done = sums;
+            let [mut sum, rest @ ..] = *std::hint::black_box(&done);
+            for part in rest {
+                sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            }
+            dense.store(index, &sum, y);
         }
     }
 }
@@ -284,39 +325,8 @@ impl Dense {
             }
         }
         for index in groups * PANELS..panels {
-            match self.inputs < LONG {
-                true => self.tile::<1, FMA>(index, self.panel(index), x, y, scratch),
-                false => self.long_row::<FMA>(index, x, y, scratch),
-            }
+            self.tile::<1, FMA>(index, self.panel(index), x, y, scratch);
         }
-    }
-
-    /// A panel's outputs for one row, by several sums.
-    #[inline(always)]
-    fn long_row<const FMA: bool>(
-        &self,
-        index: usize,
-        x: &[f32],
-        y: &mut [f32],
-        scratch: &mut Panel,
-    ) {
-        let mut sums = [[0.0; LANES]; PANELS];
-        let (weights, weights_rest) = self.panel(index).as_chunks::<PANELS>();
-        let (x, x_rest) = x.as_chunks::<PANELS>();
-        for (x, weights) in x.iter().zip(weights) {
-            for part in 0..PANELS {
-                add_scaled::<FMA>(&mut sums[part], x[part], &weights[part]);
-            }
-        }
-        for (x, weights) in x_rest.iter().zip(weights_rest) {
-            add_scaled::<FMA>(&mut sums[0], *x, weights);
-        }
-        let [mut sum, rest @ ..] = sums;
-        for part in rest {
-            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-        }
-        scratch[0] = sum;
-        self.store(index, &scratch[0], y);
     }
 
     fn panel(&self, index: usize) -> &Panel {

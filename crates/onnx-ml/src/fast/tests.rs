@@ -212,6 +212,8 @@ fn products_with_constants() {
     for round in 0..300 {
         let (inputs, outputs) = (1 + random.below(40), 1 + random.below(80));
         let rows = [0, 1, 2, 5, 6, 7, 13, 97, 200][random.below(9)];
+        // Of a row alone with many inputs as well.
+        let (inputs, rows) = if round % 10 == 1 { (300 + inputs, 1) } else { (inputs, rows) };
         let deep = round % 3 == 0;
         let shape: TVec<usize> = if deep { tvec!(rows, 3, inputs) } else { tvec!(rows, inputs) };
         let rows_of = if deep { "ab" } else { "a" };

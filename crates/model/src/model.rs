@@ -14,6 +14,7 @@ use onnx_ml::{maps, row_wise, zip_map};
 use serde_json::Value as Json;
 use std::any::Any;
 use std::fmt;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -145,7 +146,7 @@ impl Model {
             .map_err(RunError::Panicked)?
             .map_err(|error| RunError::Failed(format!("{error:#}")))?;
         let outputs = outputs
-            .iter()
+            .into_iter()
             .zip(&self.signature.outputs)
             .map(|(value, spec)| from_tract(value, spec, rows))
             .collect::<Result<_, _>>()?;
@@ -287,7 +288,7 @@ fn to_tract(tensor: Tensor) -> TractResult<tract_onnx::prelude::Tensor> {
     }
 }
 
-fn from_tract(value: &TValue, spec: &TensorSpec, rows: usize) -> Result<Tensor, RunError> {
+fn from_tract(value: TValue, spec: &TensorSpec, rows: usize) -> Result<Tensor, RunError> {
     let error = |reason: String| RunError::Output { output: spec.name.clone(), reason };
     let shape = value.shape().to_vec();
     let declared = spec.shape.iter().zip(&shape).skip(1);
@@ -298,18 +299,18 @@ fn from_tract(value: &TValue, spec: &TensorSpec, rows: usize) -> Result<Tensor, 
         return Err(error(format!("expected {rows} rows of {spec}, but found shape {shape:?}")));
     }
     let data = match spec.datatype {
-        Datatype::Bool => elements(value).map(Data::Bool),
-        Datatype::Uint8 => elements(value).map(Data::Uint8),
-        Datatype::Uint16 => elements(value).map(Data::Uint16),
-        Datatype::Uint32 => elements(value).map(Data::Uint32),
-        Datatype::Uint64 => elements(value).map(Data::Uint64),
-        Datatype::Int8 => elements(value).map(Data::Int8),
-        Datatype::Int16 => elements(value).map(Data::Int16),
-        Datatype::Int32 => elements(value).map(Data::Int32),
-        Datatype::Int64 => elements(value).map(Data::Int64),
-        Datatype::Float32 => elements(value).map(Data::Float32),
-        Datatype::Float64 => elements(value).map(Data::Float64),
-        Datatype::String => elements(value).map(Data::String),
+        Datatype::Bool => elements(&value).map(Data::Bool),
+        Datatype::Uint8 => elements(&value).map(Data::Uint8),
+        Datatype::Uint16 => elements(&value).map(Data::Uint16),
+        Datatype::Uint32 => elements(&value).map(Data::Uint32),
+        Datatype::Uint64 => elements(&value).map(Data::Uint64),
+        Datatype::Int8 => elements(&value).map(Data::Int8),
+        Datatype::Int16 => elements(&value).map(Data::Int16),
+        Datatype::Int32 => elements(&value).map(Data::Int32),
+        Datatype::Int64 => elements(&value).map(Data::Int64),
+        Datatype::Float32 => elements(&value).map(Data::Float32),
+        Datatype::Float64 => elements(&value).map(Data::Float64),
+        Datatype::String => strings(value).map(Data::String),
     };
     data.map(|data| Tensor { shape, data }).map_err(|fault| error(format!("{fault:#}")))
 }
@@ -318,6 +319,13 @@ fn from_tract(value: &TValue, spec: &TensorSpec, rows: usize) -> Result<Tensor, 
 fn elements<T: Datum + Clone>(value: &TValue) -> TractResult<Vec<T>> {
     let tensor = value.cast_to::<T>()?;
     Ok(tensor.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
+}
+
+/// Moves: a string is worth more than a copy.
+fn strings(value: TValue) -> TractResult<Vec<String>> {
+    let mut tensor = value.into_tensor();
+    let mut strings = tensor.try_as_plain_ram_mut()?;
+    Ok(strings.as_slice_mut::<String>()?.iter_mut().map(mem::take).collect())
 }
 
 impl fmt::Debug for Model {

@@ -2,6 +2,7 @@
 //! threshold, else zero. NaN is an error, as in ONNX Runtime.
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use crate::simd::{Vectorized, vectorized};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -49,8 +50,26 @@ fn binarize<T: Datum + Copy + From<bool>>(
     let elements = elements::<T>(input)?;
     let elements = elements.try_as_plain_ram()?;
     let elements = elements.as_slice::<T>()?;
-    if let Some(element) = elements.iter().position(|x| is_nan(*x)) {
+    let (binary, nan) = vectorized(Binary { elements, above, is_nan: &is_nan });
+    if nan && let Some(element) = elements.iter().position(|x| is_nan(*x)) {
         bail!("element {element}: expected a number, but found NaN");
     }
-    tensor(input.shape(), elements.iter().map(|x| T::from(above(*x))).collect())
+    tensor(input.shape(), binary)
+}
+
+struct Binary<'a, T, A, N> {
+    elements: &'a [T],
+    above: A,
+    is_nan: N,
+}
+
+impl<T: Copy + From<bool>, A: Fn(T) -> bool, N: Fn(T) -> bool> Vectorized for Binary<'_, T, A, N> {
+    /// And whether some element is NaN.
+    type Output = (Vec<T>, bool);
+
+    #[inline(always)]
+    fn run(self) -> (Vec<T>, bool) {
+        let nan = self.elements.iter().fold(false, |nan, x| nan | (self.is_nan)(*x));
+        (self.elements.iter().map(|x| T::from((self.above)(*x))).collect(), nan)
+    }
 }

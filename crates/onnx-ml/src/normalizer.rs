@@ -4,6 +4,7 @@
 //! The maximum is that of the values, not of the absolute ones, as in ONNX Runtime.
 
 use crate::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
+use crate::simd::{Vectorized, vectorized};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -29,9 +30,10 @@ pub fn normalizer(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl Normalizer {
-    pub fn normalize(&self, row: &mut [f32]) {
+    #[inline(always)]
+    pub fn normalize(self, row: &mut [f32]) {
         let norm = match self {
-            Normalizer::Max => row.iter().copied().fold(f32::MIN, f32::max),
+            Normalizer::Max => row.iter().fold(f32::MIN, |max, x| if *x > max { *x } else { max }),
             Normalizer::L1 => row.iter().map(|x| x.abs()).sum(),
             Normalizer::L2 => row.iter().map(|x| x * x).sum(),
         };
@@ -60,9 +62,24 @@ impl Kernel for Normalizer {
         let (_, columns) = matrix(&inputs[0]);
         let input = elements::<f32>(&inputs[0])?;
         let mut normalized = input.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();
-        for row in normalized.chunks_mut(columns.max(1)) {
-            self.normalize(row);
-        }
+        vectorized(Rows { normalizer: *self, x: &mut normalized, columns: columns.max(1) });
         Ok(vec![tensor(inputs[0].shape(), normalized)?])
+    }
+}
+
+struct Rows<'a> {
+    normalizer: Normalizer,
+    x: &'a mut [f32],
+    columns: usize,
+}
+
+impl Vectorized for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for row in self.x.chunks_mut(self.columns) {
+            self.normalizer.normalize(row);
+        }
     }
 }

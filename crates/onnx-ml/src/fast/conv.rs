@@ -2,8 +2,9 @@
 //!
 //! A channel of the padded input is split by the strides into planes, so that what an output takes
 //! from a plane lies at the output's own place plus an offset that is the same for all outputs. The
-//! sums of neighbouring outputs, of several channels, then stay in registers while all
-//! inputs go by. What is computed for places between the rows is dropped.
+//! sums of neighbouring outputs, of several channels, then stay in registers while all inputs go by.
+//! What is computed for places between the rows is dropped. The bias is added to the whole sum, as
+//! ONNX Runtime does it.
 
 use super::conv_plane::{Plane, Split};
 use super::conv_tiles::{Job, LANES};
@@ -85,6 +86,7 @@ impl Kernel for Conv {
         let shape = self.pool.output_shape(inputs[0].shape())?.shape;
         let x = inputs[0].try_as_plain_ram()?;
         let x = x.as_slice::<f32>()?;
+        ensure!(!x.is_empty() || shape.contains(&0), "expected an input, but found none");
         let added = inputs.get(1).map(|added| added.try_as_plain_ram()).transpose()?;
         let added = added.as_ref().map(|added| added.as_slice::<f32>()).transpose()?;
         let first = self.pool.data_format.h_axis();

@@ -10,7 +10,7 @@ use crate::rows::Rows;
 use crate::signature::{Datatype, Signature, TensorSpec};
 use crate::tensors::{Data, Tensor, Tensors};
 use crate::value::{Mismatch, Value};
-use onnx_ml::{maps, zip_map};
+use onnx_ml::{maps, row_wise, zip_map};
 use serde_json::Value as Json;
 use std::any::Any;
 use std::cell::Cell;
@@ -25,12 +25,16 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
 use tract_onnx::tract_hir::internal::{AxisOp, Factoid, InferenceFact, ShapeFactoid};
 
+/// Bytes of an inner value that are computed at once, where rows are independent: what stays in the
+/// second-level cache of most processors.
+const CACHED: usize = 512 << 10;
+
 /// A model that has answered at least once.
 pub struct Model {
     signature: Signature,
     plan: Arc<TypedRunnableModel>,
-    /// The graph takes one row at a time.
-    single: bool,
+    /// Rows that the graph takes, or runs on best, at once.
+    most: usize,
     /// Whether what has run once can run again.
     reusable: bool,
     latency: Duration,
@@ -79,6 +83,12 @@ impl Model {
         let single = inputs.iter().any(|input| input.shape[0] == Some(1));
         let typed = typed(&proto, &inputs, single).map_err(|error| plan_error(&error))?;
         let outputs = graph::outputs(graph, &typed)?;
+        let row_bytes = row_wise::row_bytes(&typed).map_err(|error| plan_error(&error))?;
+        let most = match row_bytes {
+            _ if single => 1,
+            Some(bytes) => (CACHED / bytes.max(1)).max(1),
+            None => usize::MAX,
+        };
         let plan = onnx_ml::optimize(typed)
             .and_then(|typed| typed.into_runnable())
             .map_err(|error| plan_error(&error))?;
@@ -98,7 +108,7 @@ impl Model {
             metrics: metadata.metrics,
         };
         let reusable = reusable(&plan)?;
-        let mut model = Model { signature, plan, single, reusable, latency: Duration::ZERO };
+        let mut model = Model { signature, plan, most, reusable, latency: Duration::ZERO };
         model.warm_up()?;
         Ok(model)
     }
@@ -118,10 +128,11 @@ impl Model {
     ///
     /// Where the graph fails on these values, as an index out of range does.
     pub fn run(&self, inputs: Tensors) -> Result<Tensors, RunError> {
-        if !self.single {
+        if inputs.rows() <= self.most {
             return self.run_batch(inputs);
         }
-        let parts = inputs.each_row().map(|row| self.run_batch(row)).collect::<Result<_, _>>()?;
+        let parts = inputs.chunks(self.most).map(|rows| self.run_batch(rows));
+        let parts = parts.collect::<Result<_, _>>()?;
         Tensors::concat(parts)
             .ok_or_else(|| RunError::Failed("rows whose outputs differ in shape".into()))
     }

@@ -80,11 +80,12 @@ impl Tensors {
         self.tensors
     }
 
-    /// The rows one by one.
-    pub(crate) fn each_row(&self) -> impl Iterator<Item = Tensors> {
-        (0..self.rows).map(|row| {
-            let tensors = self.tensors.iter().map(|tensor| tensor.row(row, self.rows)).collect();
-            Tensors::new(1, tensors)
+    /// The rows, `most` at a time.
+    pub(crate) fn chunks(&self, most: usize) -> impl Iterator<Item = Tensors> {
+        (0..self.rows).step_by(most).map(move |first| {
+            let rows = first..self.rows.min(first.saturating_add(most));
+            let of = |tensor: &Tensor| tensor.rows(rows.clone(), self.rows);
+            Tensors::new(rows.len(), self.tensors.iter().map(of).collect())
         })
     }
 
@@ -108,10 +109,27 @@ impl Tensors {
 }
 
 impl Tensor {
-    fn row(&self, row: usize, rows: usize) -> Tensor {
-        let len = self.data.len() / rows.max(1);
+    fn rows(&self, rows: std::ops::Range<usize>, all: usize) -> Tensor {
+        let len = self.data.len() / all.max(1);
         let mut shape = self.shape.clone();
-        shape[0] = 1;
-        Tensor { shape, data: self.data.slice(row * len..(row + 1) * len) }
+        shape[0] = rows.len();
+        Tensor { shape, data: self.data.slice(rows.start * len..rows.end * len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_make_the_whole() {
+        let data = Data::Int64((0..10).collect());
+        let tensors = Tensors::new(5, vec![Tensor { shape: vec![5, 2], data }]);
+        for (most, count) in [(1, 5), (2, 3), (3, 2), (5, 1), (usize::MAX, 1)] {
+            let chunks: Vec<Tensors> = tensors.chunks(most).collect();
+            assert_eq!(chunks.len(), count);
+            assert!(chunks.iter().all(|chunk| chunk.rows() <= most));
+            assert_eq!(Tensors::concat(chunks).as_ref(), Some(&tensors));
+        }
     }
 }

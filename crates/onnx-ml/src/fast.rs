@@ -13,10 +13,15 @@ mod choice;
 mod concat;
 mod conv;
 mod conv_fusion;
+mod conv_plane;
+mod conv_tiles;
+mod deconv;
 mod dense;
+mod flat_product;
 mod max_pool;
 mod program;
 pub mod reduce;
+mod resize;
 pub mod softmax;
 mod top_k;
 mod transpose;
@@ -29,6 +34,7 @@ use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::cnn::{MaxPool, OptMaxPool};
 use tract_onnx::tract_core::ops::logic::Iff;
+use tract_onnx::tract_core::ops::nn::resize::Resize;
 use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 use tract_onnx::tract_hir::internal::*;
 
@@ -40,8 +46,10 @@ use tract_onnx::tract_hir::internal::*;
 /// Where tract cannot optimise the model.
 pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
     integers_out(&mut model)?;
+    flat_product::flatten(&mut model)?;
     dense::fuse(&mut model)?;
     conv_fusion::fuse(&mut model)?;
+    deconv::fuse(&mut model)?;
     let mut model = model.into_optimized()?;
     chain::chained(&mut model)?;
     for node in &mut model.nodes {
@@ -83,6 +91,9 @@ fn fast(op: &dyn TypedOp) -> Option<Box<dyn Fast>> {
     }
     if let Some(AxisOp::Move(from, to)) = op.downcast_ref::<AxisOp>() {
         return Some(Box::new(transpose::FastMove { from: *from, to: *to }));
+    }
+    if let Some(op) = op.downcast_ref::<Resize>() {
+        return Some(resize::fast(op));
     }
     if op.is::<Iff>() {
         return Some(Box::new(choice::FastChoice));

@@ -381,6 +381,13 @@ pub fn tensor<T: Datum>(shape: &[usize], elements: Vec<T>) -> TractResult<Tensor
     Ok(tract_ndarray::ArrayD::from_shape_vec(shape, elements)?.into_tensor())
 }
 
+/// A tensor whose elements, which are zero, `write` writes: [`tensor`] would copy them.
+pub fn written(shape: &[usize], write: impl FnOnce(&mut [f32])) -> TractResult<Tensor> {
+    let mut tensor = Tensor::zero::<f32>(shape)?;
+    write(tensor.try_as_plain_ram_mut()?.as_slice_mut()?);
+    Ok(tensor)
+}
+
 /// Rows and columns of a tensor whose fact is a [`Fact::matrix`].
 pub fn matrix(value: &TValue) -> (usize, usize) {
     match value.shape() {

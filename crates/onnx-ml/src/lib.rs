@@ -75,6 +75,7 @@ mod regex_full_match;
 mod resize;
 mod reverse_sequence;
 mod roi_align;
+pub mod row_wise;
 mod scaler;
 mod simd;
 mod slice;

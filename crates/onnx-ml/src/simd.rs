@@ -88,6 +88,28 @@ impl<W: Product, const FMA: bool> Vectorized for Multiplied<W, FMA> {
     }
 }
 
+/// Copies between slices of one length, which is short: a call would take longer.
+#[inline(always)]
+pub fn copy(to: &mut [f32], from: &[f32]) {
+    let copied =
+        copy_blocks::<16>(to, from) || copy_blocks::<8>(to, from) || copy_blocks::<4>(to, from);
+    if !copied {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    }
+}
+
+/// In blocks, of which the last two overlap; `false` where not even one fits.
+#[inline(always)]
+fn copy_blocks<const N: usize>(to: &mut [f32], from: &[f32]) -> bool {
+    let (blocks, _) = to.as_chunks_mut::<N>();
+    blocks.iter_mut().zip(from.as_chunks().0).for_each(|(to, from)| *to = *from);
+    match (to.last_chunk_mut::<N>(), from.last_chunk()) {
+        (Some(to), Some(from)) => *to = *from,
+        _ => return false,
+    }
+    true
+}
+
 /// Combines each element with a value of its column; `values` are one for each column, or one.
 pub fn columnwise<T: Copy, V: Copy, U>(
     x: &[T],

@@ -41,7 +41,7 @@ struct Found {
 fn convolution(model: &TypedModel, id: usize) -> TractResult<Option<Found>> {
     let node = model.node(id);
     let [Outlet { fact, .. }] = node.outputs.as_slice() else { return Ok(None) };
-    if fact.datum_type != f32::datum_type() || !(3..=4).contains(&fact.rank()) {
+    if fact.datum_type != f32::datum_type() || !(2..=4).contains(&fact.rank()) {
         return Ok(None);
     }
     match (node.op_as::<ops::cnn::Conv>(), node.op_as::<EinSum>()) {
@@ -60,7 +60,7 @@ fn spatial(
     let constants = [weights, bias].map(|outlet| constant(model, outlet));
     let [Some(weights), Some(bias)] = constants else { return Ok(None) };
     let outputs = op.pool_spec.output_channels;
-    let known = op.pool_spec.data_format.has_n()
+    let known = (1..=2).contains(&op.pool_spec.rank())
         && op.kernel_fmt == KernelFormat::OIHW
         && op.q_params.is_none()
         && (bias.len() == 1 || bias.len() == outputs);
@@ -72,23 +72,31 @@ fn spatial(
     Ok(Some(Found { pool: op.pool_spec.clone(), groups: op.group, weights, bias, input }))
 }
 
-/// tract makes a product of a convolution whose windows are single elements.
+/// tract makes a product of a convolution whose windows are single elements, and leaves out the axis
+/// of a batch that is one row.
 fn pointwise(model: &TypedModel, node: &TypedNode, op: &EinSum) -> TractResult<Option<Found>> {
     let &[input, weights] = node.inputs.as_slice() else { return Ok(None) };
     let Some(weights) = constant(model, weights) else { return Ok(None) };
     let (of_inputs, of_output) = op.axes.to_strs();
     let [of_x, of_weights] = of_inputs.as_slice() else { return Ok(None) };
     let [of_x, of_y] = [of_x, &of_output[0]].map(|axes| axes.chars().collect::<Vec<_>>());
+    let Some(channel) = (0..of_x.len()).find(|axis| of_x.get(*axis) != of_y.get(*axis)) else {
+        return Ok(None);
+    };
+    let rank = of_x.len() - channel - 1;
+    let same = of_x.len() == of_y.len() && of_x[channel + 1..] == of_y[channel + 1..];
+    if !same || channel > 1 || !(1..=2).contains(&rank) {
+        return Ok(None);
+    }
     let shapes = [&model.outlet_fact(input)?.shape, &node.outputs[0].fact.shape];
-    let channels = shapes.map(|shape| shape[1].as_i64().and_then(|len| usize::try_from(len).ok()));
+    let channels =
+        shapes.map(|shape| shape[channel].as_i64().and_then(|len| usize::try_from(len).ok()));
     let [Some(inputs), Some(outputs)] = channels else { return Ok(None) };
-    let same = of_x.len() == of_y.len()
-        && (0..of_x.len()).all(|axis| (of_x[axis] == of_y[axis]) == (axis != 1));
-    let (i, o) = (of_x[1], of_y[1]);
+    let (i, o) = (of_x[channel], of_y[channel]);
     let transposed = *of_weights == format!("{i}{o}");
     let known = [format!("{o}{i}"), i.to_string(), o.to_string()].contains(of_weights);
     let whole = weights.len() == inputs * outputs && op.q_params.is_none();
-    if !same || !whole || !(known || transposed) {
+    if !whole || !(known || transposed) {
         return Ok(None);
     }
     let weights = match transposed {
@@ -96,8 +104,8 @@ fn pointwise(model: &TypedModel, node: &TypedNode, op: &EinSum) -> TractResult<O
         false => weights,
     };
     let pool = PoolSpec {
-        data_format: DataFormat::NCHW,
-        kernel_shape: tvec!(1; of_x.len() - 2),
+        data_format: [DataFormat::CHW, DataFormat::NCHW][channel],
+        kernel_shape: tvec!(1; rank),
         padding: PaddingSpec::Valid,
         dilations: None,
         strides: None,
@@ -110,8 +118,10 @@ fn pointwise(model: &TypedModel, node: &TypedNode, op: &EinSum) -> TractResult<O
 impl Found {
     fn replace(mut self, model: &mut TypedModel, id: usize) -> TractResult<()> {
         self.take_strides(model);
-        let channels_last = self.pool.data_format.c_is_last();
-        let channel_axis = if channels_last { self.pool.rank() + 1 } else { 1 };
+        let format = self.pool.data_format;
+        let channels_last = format.c_is_last();
+        let first = usize::from(format.has_n());
+        let channel_axis = if channels_last { first + self.pool.rank() } else { first };
         let mut last = id;
         while let Some((next, bias)) = followed::<math::Add>(model, last)? {
             let Some(bias) = constant(model, bias) else { break };
@@ -143,15 +153,15 @@ impl Found {
         let mut patch = TypedModelPatch::default();
         let mut wire = patch.tap_model(model, self.input)?;
         let name = model.node(last).name.clone();
-        let rank = self.pool.rank();
-        let pool = PoolSpec { data_format: DataFormat::NCHW, ..self.pool };
+        let data_format = if format.has_n() { DataFormat::NCHW } else { DataFormat::CHW };
+        let pool = PoolSpec { data_format, ..self.pool };
         let mut conv = Conv::new(pool, self.groups, weights.as_slice::<f32>()?, &self.bias);
         conv.range = range;
         if channels_last {
-            let to_front = AxisOp::Move(rank + 1, 1);
+            let to_front = AxisOp::Move(channel_axis, first);
             wire = patch.wire_node(format!("{name}.channels_first"), to_front, &[wire])?[0];
             wire = patch.wire_node(format!("{name}.conv"), kernel_op(conv), &[wire])?[0];
-            let to_back = AxisOp::Move(1, rank + 1);
+            let to_back = AxisOp::Move(first, channel_axis);
             wire = patch.wire_node(&name, to_back, &[wire])?[0];
         } else {
             let added = added.map(|added| patch.tap_model(model, added)).transpose()?;
@@ -164,7 +174,7 @@ impl Found {
 
     /// tract takes the strides of single elements out of a convolution.
     fn take_strides(&mut self, model: &TypedModel) {
-        let first = if self.pool.data_format.c_is_last() { 1 } else { 2 };
+        let first = self.pool.data_format.h_axis();
         let single = self.pool.kernel_shape.iter().all(|len| *len == 1);
         if !single {
             return;

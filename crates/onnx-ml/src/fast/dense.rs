@@ -4,7 +4,7 @@
 //! its sums in registers. The bias is added to the whole sum, as ONNX Runtime does it: where large
 //! terms cancel, another order gives other digits.
 
-use crate::kernel::{Fact, Kernel, kernel_op, tensor};
+use crate::kernel::{Fact, Kernel, kernel_op, written};
 use crate::simd::{Product, product};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
@@ -23,6 +23,9 @@ const FEW_OUTPUTS: usize = 4;
 
 /// Panels at once for a row alone, so that one sum need not wait for the last.
 const PANELS: usize = 4;
+
+/// Inputs of a row alone that are worth several sums in one panel.
+const LONG: usize = 256;
 
 type Panel = [[f32; LANES]];
 
@@ -183,14 +186,18 @@ impl Kernel for Dense {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let x = inputs[0].try_as_plain_ram()?;
         let x = x.as_slice::<f32>()?;
-        let mut y = vec![0.0; x.len() / self.inputs * self.outputs];
-        product(Rows { dense: self, x, y: &mut y });
         let mut shape: TVec<usize> = inputs[0].shape().into();
         shape.pop();
         if !self.vector {
             shape.push(self.outputs);
         }
-        Ok(vec![tensor(&shape, y)?])
+        let y = written(&shape, |y| match x.len() == self.inputs && self.inputs >= LONG {
+            true if (2..PANELS * LANES).contains(&self.outputs) => {
+                product(LongRow { dense: self, x, y });
+            }
+            _ => product(Rows { dense: self, x, y }),
+        })?;
+        Ok(vec![y])
     }
 }
 
@@ -248,6 +255,41 @@ impl Product for Rows<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// One row of many inputs and few outputs: each input in turn is added to another sum.
+struct LongRow<'a> {
+    dense: &'a Dense,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Product for LongRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let LongRow { dense, x, y } = self;
+        let (blocks, rest) = x.as_chunks::<PANELS>();
+        for index in 0..dense.bias.len() {
+            let (weights, weights_rest) = dense.panel(index).as_chunks::<PANELS>();
+            let mut sums = [[0.0; LANES]; PANELS];
+            for (x, weights) in blocks.iter().zip(weights) {
+                for part in 0..PANELS {
+                    add_scaled::<FMA>(&mut sums[part], x[part], &weights[part]);
+                }
+            }
+            for (x, weights) in rest.iter().zip(weights_rest) {
+                add_scaled::<FMA>(&mut sums[0], *x, weights);
+            }
+            let done = sums;
+            let [mut sum, rest @ ..] = *std::hint::black_box(&done);
+            for part in rest {
+                sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            }
+            dense.store(index, &sum, y);
         }
     }
 }

@@ -1,11 +1,10 @@
 //! The greatest elements of windows over one or two axes.
 
 use super::Fast;
-use crate::kernel::tensor;
-use crate::simd::{Vectorized, vectorized};
+use crate::kernel::written;
+use crate::simd::{Vectorized, copy, vectorized};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
-use tract_onnx::tract_core::ops::nn::DataFormat;
 
 #[derive(Debug)]
 pub struct FastMaxPool {
@@ -13,8 +12,7 @@ pub struct FastMaxPool {
 }
 
 pub fn fast(pool: &PoolSpec) -> Option<Box<dyn Fast>> {
-    let known = matches!(pool.data_format, DataFormat::NCHW | DataFormat::NHWC);
-    let fits = known && (1..=2).contains(&pool.rank());
+    let fits = (1..=2).contains(&pool.rank());
     fits.then(|| Box::new(FastMaxPool { pool: pool.clone() }) as Box<dyn Fast>)
 }
 
@@ -44,10 +42,11 @@ impl Fast for FastMaxPool {
         };
         let plain = x.try_as_plain_ram()?;
         let x = plain.as_slice::<f32>()?;
-        let last = self.pool.data_format == DataFormat::NHWC;
+        let last = self.pool.data_format.c_is_last();
         let channels = if last { *input.c() } else { 1 };
-        let y = vectorized(Windows { x, rows: axis(0), columns: axis(1), channels });
-        Ok(Some(vec![tensor(&output.shape, y)?]))
+        let (rows, columns) = (axis(0), axis(1));
+        let y = written(&output.shape, |y| vectorized(Windows { x, rows, columns, channels, y }))?;
+        Ok(Some(vec![y]))
     }
 }
 
@@ -62,6 +61,17 @@ struct Axis {
 }
 
 impl Axis {
+    /// Windows that are single elements, one after the other.
+    fn are_single(&self) -> bool {
+        self.kernel == 1 && self.stride == 1 && self.before == 0 && self.input == self.output
+    }
+
+    /// Windows that are pairs, one after the other.
+    fn are_pairs(&self) -> bool {
+        let adjacent = self.kernel == 2 && self.stride == 2 && self.dilation == 1;
+        adjacent && self.before == 0 && self.input == 2 * self.output
+    }
+
     /// What an element of the kernel meets: the first output, its input, and how many outputs.
     fn met(&self, element: usize) -> (usize, usize, usize) {
         let shift = element * self.dilation;
@@ -78,32 +88,51 @@ struct Windows<'a> {
     rows: Axis,
     columns: Axis,
     channels: usize,
+    y: &'a mut [f32],
 }
 
 impl Vectorized for Windows<'_> {
-    type Output = Vec<f32>;
+    type Output = ();
 
     #[inline(always)]
-    fn run(self) -> Vec<f32> {
-        let Windows { x, rows, columns, channels } = self;
+    fn run(self) {
+        let Windows { mut x, rows, mut columns, channels, y } = self;
+        let halves;
+        if channels == 1 && columns.are_pairs() {
+            halves = x.as_chunks().0.iter().map(|[a, b]| higher(*a, *b)).collect::<Vec<f32>>();
+            x = &halves;
+            columns = Axis { input: columns.output, kernel: 1, stride: 1, ..columns };
+        }
         let (wide, narrow) = (columns.input * channels, columns.output * channels);
         let image = rows.input * wide;
-        let mut y = Vec::with_capacity(x.len() / image * rows.output * narrow);
         let met: Vec<_> = (0..columns.kernel).map(|element| columns.met(element)).collect();
+        let single = columns.are_single();
         let mut highest = vec![0.0; wide];
-        for image in x.chunks_exact(image) {
-            for row in 0..rows.output {
-                highest.fill(f32::NEG_INFINITY);
+        let images = x.chunks_exact(image).zip(y.chunks_exact_mut(rows.output * narrow));
+        for (image, y) in images {
+            for (row, y) in y.chunks_exact_mut(narrow).enumerate() {
                 let places = (0..rows.kernel).map(|element| {
                     (row * rows.stride + element * rows.dilation).checked_sub(rows.before)
                 });
-                for place in places.flatten().filter(|place| *place < rows.input) {
-                    raise(&mut highest, &image[place * wide..][..wide]);
+                let places = places.flatten().filter(|place| *place < rows.input);
+                let mut lines = places.map(|place| &image[place * wide..][..wide]);
+                if single {
+                    match lines.next() {
+                        Some(line) => copy(y, line),
+                        None => y.fill(f32::NEG_INFINITY),
+                    }
+                    for line in lines {
+                        raise(y, line);
+                    }
+                    continue;
                 }
-                let start = y.len();
-                y.resize(start + narrow, f32::NEG_INFINITY);
+                y.fill(f32::NEG_INFINITY);
+                highest.fill(f32::NEG_INFINITY);
+                for line in lines {
+                    raise(&mut highest, line);
+                }
                 for (first, from, count) in &met {
-                    let y = &mut y[start + first * channels..][..count * channels];
+                    let y = &mut y[first * channels..][..count * channels];
                     let x = &highest[(from * channels).min(wide)..];
                     match (columns.stride, channels) {
                         (1, _) => raise(y, x),
@@ -122,13 +151,29 @@ impl Vectorized for Windows<'_> {
                 }
             }
         }
-        y
     }
 }
 
+/// Taken at once; the last two blocks overlap, which changes nothing.
+const BLOCK: usize = 8;
+
 #[inline(always)]
 fn raise(y: &mut [f32], x: &[f32]) {
-    y.iter_mut().zip(x).for_each(|(y, x)| *y = higher(*y, *x));
+    let length = y.len().min(x.len());
+    let (y, x) = (&mut y[..length], &x[..length]);
+    let (Some(end), Some(last)) = (y.last_chunk::<BLOCK>(), x.last_chunk::<BLOCK>()) else {
+        y.iter_mut().zip(x).for_each(|(y, x)| *y = higher(*y, *x));
+        return;
+    };
+    // Before what it overlaps is written, which would have to be waited for.
+    let last = std::array::from_fn(|lane| higher(end[lane], last[lane]));
+    let (blocks, _) = y.as_chunks_mut::<BLOCK>();
+    for (y, x) in blocks.iter_mut().zip(x.as_chunks::<BLOCK>().0) {
+        *y = std::array::from_fn(|lane| higher(y[lane], x[lane]));
+    }
+    if let Some(end) = y.last_chunk_mut::<BLOCK>() {
+        *end = last;
+    }
 }
 
 #[inline(always)]

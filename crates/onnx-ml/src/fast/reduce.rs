@@ -101,8 +101,15 @@ fn fold_row<T: Copy>(row: &[T], step: impl Fn(T, T) -> T) -> T {
             *sum = step(*sum, *x);
         }
     }
-    let sum = sums[1..].iter().fold(sums[0], |sum, x| step(sum, *x));
-    rest.iter().fold(sum, |sum, x| step(sum, *x))
+    // By halves, so that few have to wait for one another.
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for lane in 0..width {
+            sums[lane] = step(sums[lane], sums[lane + width]);
+        }
+    }
+    rest.iter().fold(sums[0], |sum, x| step(sum, *x))
 }
 
 /// The place of the greatest in each row of so many elements, the first of equal ones.

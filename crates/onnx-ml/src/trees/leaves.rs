@@ -151,6 +151,10 @@ impl<T: Number> Even<T> {
                     scores[target as usize] += weights[*leaf as usize];
                 }
             }
+            // All of a few classes: a loop over them would take longer than they do.
+            [0, 1] if width == 2 => add_all::<T, 2>(weights, leaves, scores),
+            [0, 1, 2] if width == 3 => add_all::<T, 3>(weights, leaves, scores),
+            [0, 1, 2, 3] if width == 4 => add_all::<T, 4>(weights, leaves, scores),
             ref targets => {
                 let count = targets.len();
                 for (leaf, scores) in leaves.iter().zip(scores.chunks_exact_mut(width)) {
@@ -160,6 +164,15 @@ impl<T: Number> Even<T> {
                     }
                 }
             }
+        }
+    }
+}
+
+fn add_all<T: Number, const N: usize>(weights: &[T], leaves: &[u32], scores: &mut [T]) {
+    let (weights, _) = weights.as_chunks::<N>();
+    for (leaf, scores) in leaves.iter().zip(scores.as_chunks_mut::<N>().0) {
+        for (score, weight) in scores.iter_mut().zip(&weights[*leaf as usize]) {
+            *score += *weight;
         }
     }
 }

@@ -193,7 +193,8 @@ impl Found {
     }
 }
 
-fn constant(model: &TypedModel, outlet: OutletId) -> Option<Arc<Tensor>> {
+/// A constant of floats.
+pub fn constant(model: &TypedModel, outlet: OutletId) -> Option<Arc<Tensor>> {
     let constant = model.outlet_fact(outlet).ok()?.konst.clone()?;
     (constant.datum_type() == f32::datum_type()).then_some(constant)
 }
@@ -215,7 +216,10 @@ fn limit<O: BinMiniOp>(model: &TypedModel, id: usize) -> TractResult<Option<(usi
 }
 
 /// The node that alone has what `id` gives, and what it combines it with to no greater shape.
-fn followed<O: BinMiniOp>(model: &TypedModel, id: usize) -> TractResult<Option<(usize, OutletId)>> {
+pub fn followed<O: BinMiniOp>(
+    model: &TypedModel,
+    id: usize,
+) -> TractResult<Option<(usize, OutletId)>> {
     let node = model.node(id);
     let [output] = node.outputs.as_slice() else { return Ok(None) };
     let [successor] = output.successors.as_slice() else { return Ok(None) };

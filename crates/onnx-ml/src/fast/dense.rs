@@ -4,10 +4,11 @@
 //! its sums in registers. The bias is added to the whole sum, as ONNX Runtime does it: where large
 //! terms cancel, another order gives other digits.
 
+use super::conv_fusion::{constant, followed};
 use crate::kernel::{Fact, Kernel, kernel_op, written};
 use crate::simd::{Product, product};
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
+use tract_onnx::tract_core::ops::binary::BinMiniOp;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::internal::*;
@@ -120,7 +121,7 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
         vector,
     };
     let mut last = id;
-    if let Some((next, bias)) = followed::<math::Add>(model, last)?
+    if let Some((next, bias)) = with_constant::<math::Add>(model, last)?
         && (bias.len() == 1
             || !vector && bias.len() == outputs && bias.shape().last() == Some(&outputs))
     {
@@ -129,7 +130,7 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
         dense.bias.as_flattened_mut().iter_mut().zip(bias).for_each(|(sum, bias)| *sum = *bias);
         last = next;
     }
-    if let Some((next, least)) = followed::<math::Max>(model, last)?
+    if let Some((next, least)) = with_constant::<math::Max>(model, last)?
         && least.len() == 1
         && least.cast_to_scalar::<f32>()? == 0.0
     {
@@ -144,25 +145,13 @@ fn split_last(axes: &str) -> Option<(&str, char)> {
     Some((&axes[..axes.len() - last.len_utf8()], last))
 }
 
-/// The node that alone has what `id` gives, and the constant it combines it with, of the same type
-/// and no greater shape.
-fn followed<O: BinMiniOp>(
+/// The node that alone has what `id` gives, and the constant it combines it with.
+fn with_constant<O: BinMiniOp>(
     model: &TypedModel,
     id: usize,
 ) -> TractResult<Option<(usize, Arc<Tensor>)>> {
-    let node = model.node(id);
-    let [output] = node.outputs.as_slice() else { return Ok(None) };
-    let [successor] = output.successors.as_slice() else { return Ok(None) };
-    let next = model.node(successor.node);
-    let is_output = model.outputs.contains(&id.into());
-    let same = next.op_as::<TypedBinOp>().is_some_and(|op| op.0.is::<O>() && op.1.is_none());
-    if is_output || !same || next.outputs[0].fact.shape != output.fact.shape {
-        return Ok(None);
-    }
-    let other = model.outlet_fact(next.inputs[1 - successor.slot])?;
-    let constant =
-        other.konst.clone().filter(|constant| constant.datum_type() == f32::datum_type());
-    Ok(constant.map(|constant| (next.id, constant)))
+    let Some((next, other)) = followed::<O>(model, id)? else { return Ok(None) };
+    Ok(constant(model, other).map(|constant| (next, constant)))
 }
 
 impl Kernel for Dense {

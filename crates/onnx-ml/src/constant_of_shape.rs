@@ -16,5 +16,5 @@ pub fn constant_of_shape(context: &ParsingContext, node: &NodeProto) -> Built {
     let found = value.len();
     node.expect_attr("value", found == 1, || format!("one element, but found {found}"))?;
     let value = value.into_shape(&[])?.into_arc_tensor();
-    Ok((expand(Expanded(ConstantOfShape::new(value))), vec![]))
+    Ok((expand(Expanded(Box::new(ConstantOfShape::new(value)))), vec![]))
 }

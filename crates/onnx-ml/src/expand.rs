@@ -1,21 +1,23 @@
-//! [Expand](https://onnx.ai/onnx/operators/onnx__Expand.html): tract's, whose result is a tensor of
-//! its own: else tract takes the operator out before a product, which does not broadcast.
+//! [Expand](https://onnx.ai/onnx/operators/onnx__Expand.html) and
+//! [Tile](https://onnx.ai/onnx/operators/onnx__Tile.html): tract's, whose result is a tensor of its
+//! own: else tract takes the operator out before a product, which does not broadcast.
 
 use crate::kernel::{Built, Fact, Kernel, wire};
+use crate::tracts;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
-use tract_onnx::tract_hir::ops::array::MultiBroadcastTo;
 
-pub fn expand(_: &ParsingContext, _: &NodeProto) -> Built {
-    Ok((tract_onnx::tract_hir::ops::expandable::expand(Expanded(MultiBroadcastTo)), vec![]))
+pub fn expanded(context: &ParsingContext, node: &NodeProto) -> Built {
+    let expansion = tracts::expansion(&node.op_type, context, node)?;
+    Ok((expand(Expanded(expansion)), vec![]))
 }
 
 /// Broadcasts, to a tensor of its own.
 #[derive(Debug, Clone)]
-pub struct Expanded<E>(pub E);
+pub struct Expanded(pub Box<dyn Expansion>);
 
-impl<E: Expansion + Clone> Expansion for Expanded<E> {
+impl Expansion for Expanded {
     fn name(&self) -> StaticName {
         self.0.name()
     }

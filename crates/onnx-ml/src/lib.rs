@@ -148,7 +148,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("Det", det::det);
     operators.insert("Einsum", einsum::einsum);
     operators.insert("Equal", equal::equal);
-    operators.insert("Expand", expand::expand);
+    operators.insert("Expand", expand::expanded);
     operators.insert("FeatureVectorizer", feature_vectorizer::feature_vectorizer);
     operators.insert("Flatten", flatten::flatten);
     operators.insert("FusedConv", fused::fused_conv);
@@ -209,6 +209,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("SwiGLU", swiglu::swiglu);
     operators.insert("TensorScatter", tensor_scatter::tensor_scatter);
     operators.insert("TfIdfVectorizer", tf_idf_vectorizer::tf_idf_vectorizer);
+    operators.insert("Tile", expand::expanded);
     operators.insert("Tokenizer", tokenizer::tokenizer);
     operators.insert("TreeEnsemble", tree_ensemble::tree_ensemble);
     operators.insert("TreeEnsembleClassifier", tree_ensemble_classifier::tree_ensemble_classifier);

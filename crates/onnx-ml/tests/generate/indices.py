@@ -139,7 +139,7 @@ case(
 )
 case(
     "expand_product",
-    """(float[N, 3] X) => (float[N, 2] A, float[1, N, 3] B) {
+    """(float[N, 3] X) => (float[N, 2] A, float[1, N, 3] B, float[N, 2] C) {
         first = Constant <value_ints = [0]> ()
         one = Constant <value_ints = [1]> ()
         width = Constant <value_ints = [2]> ()
@@ -153,6 +153,10 @@ case(
         squares = Concat <axis = 0> (one, rows, rows)
         ones = ConstantOfShape <value = float[1] {1}> (squares)
         B = MatMul (ones, X)
+        times = Concat <axis = 0> (rows, one)
+        line = Constant <value = float[1, 2] {1, 2}> ()
+        tiled = Tile (line, times)
+        C = MatMul (tiled, weights)
     }""",
     [[floats(rows, 3)] for rows in (1, 5)],
 )

@@ -4,7 +4,7 @@
 //! JSON has no NaN and no infinity ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)):
 //! both are `null` there. In CSV they are `NaN`, `inf` and `-inf`.
 
-use ml_app_model::{Data, Signature, Task, Tensor, Tensors};
+use ml_app_model::{Elements, Signature, Task, Tensor, Tensors};
 use std::io::Write;
 
 /// Writes an output's value, or that of one of its columns.
@@ -79,10 +79,14 @@ impl<'a> Answer<'a> {
         if element.is_none() && width != 1 {
             return self.element_or_row(out, tensor, row, None);
         }
-        match &tensor.data {
-            Data::Float32(elements) if !elements[index].is_finite() => text(out, elements[index]),
-            Data::Float64(elements) if !elements[index].is_finite() => text(out, elements[index]),
-            Data::String(elements) => out.extend_from_slice(elements[index].as_bytes()),
+        match tensor.elements() {
+            Elements::Float32(elements) if !elements[index].is_finite() => {
+                text(out, elements[index])
+            }
+            Elements::Float64(elements) if !elements[index].is_finite() => {
+                text(out, elements[index])
+            }
+            Elements::String(elements) => out.extend_from_slice(elements.get(index).as_bytes()),
             _ => self.element(out, tensor, index),
         }
     }
@@ -124,8 +128,8 @@ impl<'a> Answer<'a> {
         let width = width(tensor);
         match column {
             Some(column) => self.element(out, tensor, row * width + column),
-            None if tensor.shape.len() <= 2 && width == 1 => self.element(out, tensor, row),
-            None => self.nested(out, tensor, &tensor.shape[1..], row * width),
+            None if tensor.shape().len() <= 2 && width == 1 => self.element(out, tensor, row),
+            None => self.nested(out, tensor, &tensor.shape()[1..], row * width),
         }
     }
 
@@ -142,26 +146,26 @@ impl<'a> Answer<'a> {
     }
 
     fn element(&self, out: &mut Vec<u8>, tensor: &Tensor, index: usize) {
-        match &tensor.data {
-            Data::Bool(elements) => json(out, &elements[index]),
-            Data::Uint8(elements) => json(out, &elements[index]),
-            Data::Uint16(elements) => json(out, &elements[index]),
-            Data::Uint32(elements) => json(out, &elements[index]),
-            Data::Uint64(elements) => json(out, &elements[index]),
-            Data::Int8(elements) => json(out, &elements[index]),
-            Data::Int16(elements) => json(out, &elements[index]),
-            Data::Int32(elements) => json(out, &elements[index]),
-            Data::Int64(elements) => json(out, &elements[index]),
+        match tensor.elements() {
+            Elements::Bool(elements) => json(out, &elements[index]),
+            Elements::Uint8(elements) => json(out, &elements[index]),
+            Elements::Uint16(elements) => json(out, &elements[index]),
+            Elements::Uint32(elements) => json(out, &elements[index]),
+            Elements::Uint64(elements) => json(out, &elements[index]),
+            Elements::Int8(elements) => json(out, &elements[index]),
+            Elements::Int16(elements) => json(out, &elements[index]),
+            Elements::Int32(elements) => json(out, &elements[index]),
+            Elements::Int64(elements) => json(out, &elements[index]),
             // serde_json writes what is not finite as null.
-            Data::Float32(elements) => json(out, &elements[index]),
-            Data::Float64(elements) => json(out, &elements[index]),
-            Data::String(elements) => json(out, &elements[index]),
+            Elements::Float32(elements) => json(out, &elements[index]),
+            Elements::Float64(elements) => json(out, &elements[index]),
+            Elements::String(elements) => json(out, elements.get(index)),
         }
     }
 }
 
 fn width(tensor: &Tensor) -> usize {
-    tensor.shape.iter().skip(1).product()
+    tensor.shape().iter().skip(1).product()
 }
 
 fn list(out: &mut Vec<u8>, brackets: &[u8; 2], len: usize, item: impl Fn(&mut Vec<u8>, usize)) {

@@ -34,7 +34,7 @@ fn bench(criterion: &mut Criterion, name: &str) -> Outcome<()> {
     let data_sets = data_sets(&case);
     let data_set = data_sets.last().ok_or("there is no data set")?;
     let (given, expected) = (tensors(data_set, "input")?, tensors(data_set, "output")?);
-    let found = model.run(inputs(model.signature(), &given, given[0].shape[0])?)?;
+    let found = model.run(inputs(model.signature(), &given, given[0].shape()[0])?)?;
     for (found, expected) in found.tensors().iter().zip(&expected) {
         compare(found, expected, 1e-5)?;
     }

@@ -67,7 +67,7 @@ impl Zoo {
         let model = self.model()?;
         for (number, data_set) in data_sets(&self.folder).iter().enumerate() {
             let given = tensors(data_set, "input")?;
-            let rows = given.first().ok_or("there is no input")?.shape[0];
+            let rows = given.first().ok_or("there is no input")?.shape()[0];
             let found = model.run(inputs(model.signature(), &given, rows)?)?;
             let expected = tensors(data_set, "output")?;
             if found.tensors().len() != expected.len() {
@@ -88,7 +88,7 @@ impl Zoo {
         let data_sets = data_sets(&self.folder);
         let data_set = data_sets.get(number).ok_or("there is no such data set")?;
         let given = tensors(data_set, "input")?;
-        let rows = given.first().ok_or("there is no input")?.shape[0];
+        let rows = given.first().ok_or("there is no input")?.shape()[0];
         let inputs = inputs(model.signature(), &given, rows)?;
         let mut times = vec![];
         let begin = Instant::now();

@@ -4,6 +4,7 @@ use crate::error::{LoadError, Unsupported};
 use crate::limits;
 use crate::metadata::{FEATURES, FeatureMetadata};
 use crate::signature::{Datatype, Feature, Kind, Scores, Task, TensorSpec};
+use onnx_ml::label_outputs::LabelOutput;
 use onnx_ml::maps::MapInput;
 use onnx_ml::zip_map::{self, ZipMap};
 use serde_json::{Value as Json, json};
@@ -116,16 +117,22 @@ fn input(info: &ValueInfoProto) -> Result<TensorSpec, LoadError> {
     Ok(TensorSpec { name: info.name.clone(), datatype, shape })
 }
 
+/// Those among `labels` are of strings.
 pub(crate) fn outputs(
     graph: &GraphProto,
     typed: &TypedModel,
+    labels: &[LabelOutput],
 ) -> Result<Vec<TensorSpec>, LoadError> {
     let mut specs = vec![];
     for (index, info) in graph.output.iter().enumerate() {
         let error = |reason: String| LoadError::Output { name: info.name.clone(), reason };
         let fact = typed.output_fact(index).map_err(|fault| error(format!("{fault:#}")))?;
-        let datatype = datatype(fact.datum_type)
-            .ok_or_else(|| error(format!("element type {:?} cannot be served", fact.datum_type)))?;
+        let datatype = match labels.iter().any(|labels| labels.output == info.name) {
+            true => Datatype::String,
+            false => datatype(fact.datum_type).ok_or_else(|| {
+                error(format!("element type {:?} cannot be served", fact.datum_type))
+            })?,
+        };
         let shape: Vec<Option<usize>> = fact.shape.iter().map(|dim| dim.to_usize().ok()).collect();
         specs.push(TensorSpec { name: info.name.clone(), datatype, shape });
     }
@@ -134,7 +141,12 @@ pub(crate) fn outputs(
 
 /// A label and a matrix of scores make a classifier; its classes are named by `ZipMap` or by the
 /// operator that made the label.
-pub(crate) fn task(proto: &ModelProto, outputs: &[TensorSpec], zip_maps: &[ZipMap]) -> Task {
+pub(crate) fn task(
+    proto: &ModelProto,
+    outputs: &[TensorSpec],
+    zip_maps: &[ZipMap],
+    labels: &[LabelOutput],
+) -> Task {
     let [label, scores] = outputs else {
         return Task::Other;
     };
@@ -150,6 +162,7 @@ pub(crate) fn task(proto: &ModelProto, outputs: &[TensorSpec], zip_maps: &[ZipMa
     let classes = zipped
         .map(|zip_map| zip_map.labels.clone())
         .into_iter()
+        .chain(labels.iter().map(|labels| labels.labels.clone()))
         .chain(operators.map(zip_map::class_labels))
         .find(|classes| classes.len() == *columns)
         .unwrap_or_else(|| (0..*columns).map(|class| class.to_string()).collect());

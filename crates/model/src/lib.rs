@@ -33,5 +33,5 @@ pub use model::Model;
 pub use report::Report;
 pub use rows::Rows;
 pub use signature::{Datatype, Feature, Kind, Signature, Task, TensorSpec};
-pub use tensors::{Data, Tensor, Tensors};
+pub use tensors::{Data, Elements, Strings, Tensor, Tensors};
 pub use value::{Mismatch, Value};

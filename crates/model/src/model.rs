@@ -7,15 +7,14 @@ use crate::graph;
 use crate::limits;
 use crate::metadata::{FEATURES, Metadata};
 use crate::rows::Rows;
-use crate::signature::{Datatype, Signature, TensorSpec};
-use crate::tensors::{Data, Tensor, Tensors};
+use crate::signature::{Signature, TensorSpec};
+use crate::tensors::{Tensor, Tensors};
 use crate::value::{Mismatch, Value};
-use onnx_ml::{maps, row_wise, zip_map};
+use onnx_ml::{label_outputs, maps, row_wise, zip_map};
 use serde_json::Value as Json;
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +32,8 @@ const CACHED: usize = 512 << 10;
 pub struct Model {
     signature: Signature,
     plan: Arc<TypedRunnableModel>,
+    /// Of each output, what it gives the indices of.
+    labels: Vec<Option<Arc<[String]>>>,
     /// Rows that the graph takes, or runs on best, at once.
     most: usize,
     /// Whether what has run once can run again.
@@ -73,6 +74,7 @@ impl Model {
         let metadata = Metadata::read(&proto)?;
         let zip_maps = zip_map::lower(&mut proto);
         let maps = maps::lower(&mut proto);
+        let label_outputs = label_outputs::lower(&mut proto);
         let unsupported = graph::unsupported(&proto);
         if !unsupported.is_empty() {
             return Err(LoadError::Unsupported(unsupported));
@@ -82,7 +84,7 @@ impl Model {
         let inputs = graph::inputs(graph)?;
         let single = inputs.iter().any(|input| input.shape[0] == Some(1));
         let typed = typed(&proto, &inputs, single).map_err(|error| plan_error(&error))?;
-        let outputs = graph::outputs(graph, &typed)?;
+        let outputs = graph::outputs(graph, &typed, &label_outputs)?;
         let row_bytes = row_wise::row_bytes(&typed).map_err(|error| plan_error(&error))?;
         let most = match row_bytes {
             _ if single => 1,
@@ -92,6 +94,11 @@ impl Model {
         let plan = onnx_ml::optimize(typed)
             .and_then(|typed| typed.into_runnable())
             .map_err(|error| plan_error(&error))?;
+        let labels_of = |output: &TensorSpec| {
+            let mut labels = label_outputs.iter();
+            Some(labels.find(|labels| labels.output == output.name)?.labels.clone().into())
+        };
+        let labels = outputs.iter().map(labels_of).collect();
         let features = graph::features(&inputs, &maps, metadata.features)?;
         let signature = Signature {
             name: graph::name(graph),
@@ -100,7 +107,7 @@ impl Model {
                 .into_iter()
                 .find(|text| !text.trim().is_empty())
                 .map(|text| text.trim().to_owned()),
-            task: graph::task(&proto, &outputs, &zip_maps),
+            task: graph::task(&proto, &outputs, &zip_maps, &label_outputs),
             inputs,
             outputs,
             features,
@@ -108,7 +115,7 @@ impl Model {
             metrics: metadata.metrics,
         };
         let reusable = reusable(&plan)?;
-        let mut model = Model { signature, plan, most, reusable, latency: Duration::ZERO };
+        let mut model = Model { signature, plan, labels, most, reusable, latency: Duration::ZERO };
         model.warm_up()?;
         Ok(model)
     }
@@ -132,19 +139,16 @@ impl Model {
             return self.run_batch(inputs);
         }
         let parts = inputs.chunks(self.most).map(|rows| self.run_batch(rows));
-        let parts = parts.collect::<Result<_, _>>()?;
-        Tensors::concat(parts)
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        Tensors::concat(&parts)
             .ok_or_else(|| RunError::Failed("rows whose outputs differ in shape".into()))
     }
 
     fn run_batch(&self, inputs: Tensors) -> Result<Tensors, RunError> {
         let rows = inputs.rows();
         let run = || -> TractResult<TVec<TValue>> {
-            let inputs: TVec<TValue> = inputs
-                .into_tensors()
-                .into_iter()
-                .map(|tensor| to_tract(tensor).map(TValue::from))
-                .collect::<TractResult<_>>()?;
+            let inputs = inputs.into_tensors().into_iter();
+            let inputs: TVec<TValue> = inputs.map(|tensor| tensor.into_tract().into()).collect();
             let mut state = match STATE.take() {
                 Some(state) if Arc::ptr_eq(state.plan(), &self.plan) => state,
                 _ => self.plan.spawn()?,
@@ -160,8 +164,8 @@ impl Model {
             .map_err(|error| RunError::Failed(format!("{error:#}")))?;
         let outputs = outputs
             .into_iter()
-            .zip(&self.signature.outputs)
-            .map(|(value, spec)| from_tract(value, spec, rows))
+            .zip(self.signature.outputs.iter().zip(&self.labels))
+            .map(|(value, (spec, labels))| from_tract(value, spec, labels.as_ref(), rows))
             .collect::<Result<_, _>>()?;
         Ok(Tensors::new(rows, outputs))
     }
@@ -295,64 +299,23 @@ fn push_example(
     }
 }
 
-fn to_tract(tensor: Tensor) -> TractResult<tract_onnx::prelude::Tensor> {
-    let shape = tensor.shape.as_slice();
-    match tensor.data {
-        Data::Bool(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
-        Data::Uint8(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
-        Data::Uint16(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
-        Data::Uint32(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
-        Data::Uint64(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
-        Data::Int8(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
-        Data::Int16(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
-        Data::Int32(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
-        Data::Int64(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
-        Data::Float32(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
-        Data::Float64(elements) => tract_onnx::prelude::Tensor::from_shape(shape, &elements),
-        Data::String(elements) => {
-            Ok(tract_ndarray::ArrayD::from_shape_vec(shape, elements)?.into())
-        }
-    }
-}
-
-fn from_tract(value: TValue, spec: &TensorSpec, rows: usize) -> Result<Tensor, RunError> {
+fn from_tract(
+    value: TValue,
+    spec: &TensorSpec,
+    labels: Option<&Arc<[String]>>,
+    rows: usize,
+) -> Result<Tensor, RunError> {
     let error = |reason: String| RunError::Output { output: spec.name.clone(), reason };
-    let shape = value.shape().to_vec();
-    let declared = spec.shape.iter().zip(&shape).skip(1);
+    let shape = value.shape();
+    let declared = spec.shape.iter().zip(shape).skip(1);
     let fits = shape.len() == spec.shape.len()
         && shape.first() == Some(&rows)
         && declared.into_iter().all(|(declared, found)| declared.is_none_or(|len| len == *found));
     if !fits {
         return Err(error(format!("expected {rows} rows of {spec}, but found shape {shape:?}")));
     }
-    let data = match spec.datatype {
-        Datatype::Bool => elements(&value).map(Data::Bool),
-        Datatype::Uint8 => elements(&value).map(Data::Uint8),
-        Datatype::Uint16 => elements(&value).map(Data::Uint16),
-        Datatype::Uint32 => elements(&value).map(Data::Uint32),
-        Datatype::Uint64 => elements(&value).map(Data::Uint64),
-        Datatype::Int8 => elements(&value).map(Data::Int8),
-        Datatype::Int16 => elements(&value).map(Data::Int16),
-        Datatype::Int32 => elements(&value).map(Data::Int32),
-        Datatype::Int64 => elements(&value).map(Data::Int64),
-        Datatype::Float32 => elements(&value).map(Data::Float32),
-        Datatype::Float64 => elements(&value).map(Data::Float64),
-        Datatype::String => strings(value).map(Data::String),
-    };
-    data.map(|data| Tensor { shape, data }).map_err(|fault| error(format!("{fault:#}")))
-}
-
-/// Casts: tract may give an `int64` as its own kind of dimension.
-fn elements<T: Datum + Clone>(value: &TValue) -> TractResult<Vec<T>> {
-    let tensor = value.cast_to::<T>()?;
-    Ok(tensor.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
-}
-
-/// Moves: a string is worth more than a copy.
-fn strings(value: TValue) -> TractResult<Vec<String>> {
-    let mut tensor = value.into_tensor();
-    let mut strings = tensor.try_as_plain_ram_mut()?;
-    Ok(strings.as_slice_mut::<String>()?.iter_mut().map(mem::take).collect())
+    Tensor::from_tract(value.into_tensor(), spec.datatype, labels.cloned())
+        .map_err(|fault| error(format!("{fault:#}")))
 }
 
 impl fmt::Debug for Model {

@@ -128,8 +128,8 @@ impl<'s> Rows<'s> {
                     data.len().to_string(),
                 ));
             }
-            let shape = std::iter::once(self.rows).chain(rest).collect();
-            tensors.push(Tensor { shape, data });
+            let shape: Vec<usize> = std::iter::once(self.rows).chain(rest).collect();
+            tensors.push(Tensor::new(&shape, data));
         }
         Ok(Tensors::new(self.rows, tensors))
     }

@@ -1,7 +1,7 @@
 //! What a model takes and gives: tensors as the graph declares them, and features, the columns of
 //! a table, as people know them.
 
-use crate::tensors::{Data, Tensors};
+use crate::tensors::{Elements, Tensors};
 use std::fmt;
 
 /// What a model takes and gives, and what it is about.
@@ -189,9 +189,9 @@ impl Signature {
     /// Finds out what the scores are, from an answer.
     pub(crate) fn name_scores(&mut self, outputs: &Tensors) {
         let Task::Classification { scores, classes, meaning, .. } = &mut self.task else { return };
-        let scores: Vec<f64> = match &outputs.tensors()[*scores].data {
-            Data::Float32(scores) => scores.iter().copied().map(f64::from).collect(),
-            Data::Float64(scores) => scores.clone(),
+        let scores: Vec<f64> = match outputs.tensors()[*scores].elements() {
+            Elements::Float32(scores) => scores.iter().copied().map(f64::from).collect(),
+            Elements::Float64(scores) => scores.to_vec(),
             _ => return,
         };
         let sums_to_one = |row: &[f64]| (row.iter().sum::<f64>() - 1.0).abs() < 1e-3;

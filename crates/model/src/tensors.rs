@@ -1,6 +1,11 @@
 //! Typed arrays, as they go into a model and come out of it.
 
 use crate::signature::Datatype;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use tract_onnx::prelude::{DatumType, TractResult};
+use tract_onnx::tract_hir::internal::tract_ndarray::ArrayD;
 
 /// One tensor per input, or per output, in the signature's order; all have the same first axis.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,30 +14,45 @@ pub struct Tensors {
     tensors: Vec<Tensor>,
 }
 
-/// Elements in row-major order.
-#[derive(Debug, Clone, PartialEq)]
+/// Elements in row-major order, where the runtime reads and writes them.
+#[derive(Clone, PartialEq)]
 pub struct Tensor {
-    pub shape: Vec<usize>,
-    pub data: Data,
+    datatype: Datatype,
+    values: tract_onnx::prelude::Tensor,
+    /// What the values, which then are indices, stand for.
+    labels: Option<Arc<[String]>>,
 }
 
 macro_rules! data {
     ($($variant:ident($element:ty)),+ $(,)?) => {
-        /// Elements of a tensor, by type.
+        /// Elements on their way into a [`Tensor`], by type.
         #[derive(Debug, Clone, PartialEq)]
-        pub enum Data { $($variant(Vec<$element>)),+ }
+        pub enum Data { $($variant(Vec<$element>),)+ String(Vec<String>) }
+
+        /// Elements of a [`Tensor`], by type.
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub enum Elements<'a> { $($variant(&'a [$element]),)+ String(Strings<'a>) }
 
         impl Data {
             pub fn new(datatype: Datatype) -> Data {
-                match datatype { $(Datatype::$variant => Data::$variant(vec![])),+ }
+                match datatype {
+                    $(Datatype::$variant => Data::$variant(vec![]),)+
+                    Datatype::String => Data::String(vec![]),
+                }
             }
 
             pub fn datatype(&self) -> Datatype {
-                match self { $(Data::$variant(_) => Datatype::$variant),+ }
+                match self {
+                    $(Data::$variant(_) => Datatype::$variant,)+
+                    Data::String(_) => Datatype::String,
+                }
             }
 
             pub fn len(&self) -> usize {
-                match self { $(Data::$variant(elements) => elements.len()),+ }
+                match self {
+                    $(Data::$variant(elements) => elements.len(),)+
+                    Data::String(elements) => elements.len(),
+                }
             }
 
             pub fn is_empty(&self) -> bool {
@@ -40,18 +60,35 @@ macro_rules! data {
             }
 
             pub(crate) fn resize(&mut self, len: usize) {
-                match self { $(Data::$variant(elements) => elements.resize(len, Default::default())),+ }
-            }
-
-            fn slice(&self, range: std::ops::Range<usize>) -> Data {
-                match self { $(Data::$variant(elements) => Data::$variant(elements[range].to_vec())),+ }
-            }
-
-            fn append(&mut self, other: Data) {
-                match (self, other) {
-                    $((Data::$variant(elements), Data::$variant(more)) => elements.extend(more),)+
-                    _ => unreachable!("parts of one output have one type"),
+                match self {
+                    $(Data::$variant(elements) => elements.resize(len, Default::default()),)+
+                    Data::String(elements) => elements.resize(len, String::new()),
                 }
+            }
+
+            fn into_tract(self, shape: &[usize]) -> TractResult<tract_onnx::prelude::Tensor> {
+                match self {
+                    $(Data::$variant(elements) => {
+                        tract_onnx::prelude::Tensor::from_shape(shape, &elements)
+                    })+
+                    Data::String(elements) => Ok(ArrayD::from_shape_vec(shape, elements)?.into()),
+                }
+            }
+        }
+
+        impl Tensor {
+            pub fn elements(&self) -> Elements<'_> {
+                let values = self.values.try_as_plain_ram().expect("elements in memory");
+                let typed = match self.datatype {
+                    $(Datatype::$variant => values.as_slice().map(Elements::$variant),)+
+                    Datatype::String => match &self.labels {
+                        None => values.as_slice().map(Strings::Each).map(Elements::String),
+                        Some(labels) => values.as_slice().map(|indices| {
+                            Elements::String(Strings::Labels { labels, indices })
+                        }),
+                    },
+                };
+                typed.expect("elements of the tensor's type")
             }
         }
     };
@@ -59,12 +96,58 @@ macro_rules! data {
 
 data! {
     Bool(bool), Uint8(u8), Uint16(u16), Uint32(u32), Uint64(u64), Int8(i8), Int16(i16), Int32(i32),
-    Int64(i64), Float32(f32), Float64(f64), String(String),
+    Int64(i64), Float32(f32), Float64(f64),
+}
+
+/// Strings, or indices of them.
+#[derive(Clone, Copy)]
+pub enum Strings<'a> {
+    Each(&'a [String]),
+    Labels { labels: &'a [String], indices: &'a [i64] },
+}
+
+impl<'a> Strings<'a> {
+    /// # Panics
+    ///
+    /// Where there are not so many.
+    pub fn get(&self, index: usize) -> &'a str {
+        match self {
+            Strings::Each(strings) => &strings[index],
+            Strings::Labels { labels, indices } => &labels[indices[index] as usize],
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Strings::Each(strings) => strings.len(),
+            Strings::Labels { indices, .. } => indices.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &'a str> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+}
+
+impl PartialEq for Strings<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl fmt::Debug for Strings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 impl Tensors {
     pub(crate) fn new(rows: usize, tensors: Vec<Tensor>) -> Tensors {
-        debug_assert!(tensors.iter().all(|tensor| tensor.shape.first() == Some(&rows)));
+        debug_assert!(tensors.iter().all(|tensor| tensor.shape().first() == Some(&rows)));
         Tensors { rows, tensors }
     }
 
@@ -84,36 +167,106 @@ impl Tensors {
     pub(crate) fn chunks(&self, most: usize) -> impl Iterator<Item = Tensors> {
         (0..self.rows).step_by(most).map(move |first| {
             let rows = first..self.rows.min(first.saturating_add(most));
-            let of = |tensor: &Tensor| tensor.rows(rows.clone(), self.rows);
+            let of = |tensor: &Tensor| tensor.slice(rows.clone());
             Tensors::new(rows.len(), self.tensors.iter().map(of).collect())
         })
     }
 
     /// One after the other; `None` where their rows differ in shape. `parts` come from the same
     /// outputs.
-    pub(crate) fn concat(parts: Vec<Tensors>) -> Option<Tensors> {
-        let mut parts = parts.into_iter();
-        let mut all = parts.next()?;
-        for part in parts {
-            all.rows += part.rows;
-            for (tensor, more) in all.tensors.iter_mut().zip(part.tensors) {
-                if tensor.shape[1..] != more.shape[1..] {
-                    return None;
-                }
-                tensor.data.append(more.data);
-                tensor.shape[0] = all.rows;
-            }
-        }
-        Some(all)
+    pub(crate) fn concat(parts: &[Tensors]) -> Option<Tensors> {
+        let rows = parts.iter().map(Tensors::rows).sum();
+        let concat = |index| {
+            let parts: Vec<&Tensor> = parts.iter().map(|part| &part.tensors[index]).collect();
+            Tensor::concat(&parts)
+        };
+        let tensors = (0..parts.first()?.tensors.len()).map(concat).collect::<Option<_>>()?;
+        Some(Tensors::new(rows, tensors))
     }
 }
 
 impl Tensor {
-    fn rows(&self, rows: std::ops::Range<usize>, all: usize) -> Tensor {
-        let len = self.data.len() / all.max(1);
-        let mut shape = self.shape.clone();
-        shape[0] = rows.len();
-        Tensor { shape, data: self.data.slice(rows.start * len..rows.end * len) }
+    /// # Panics
+    ///
+    /// Where the shape asks for more or fewer elements.
+    pub fn new(shape: &[usize], data: Data) -> Tensor {
+        let datatype = data.datatype();
+        let values = data.into_tract(shape).expect("as many elements as the shape has");
+        Tensor { datatype, values, labels: None }
+    }
+
+    /// What the runtime gave; `labels` are for a string tensor that is one of indices.
+    pub(crate) fn from_tract(
+        values: tract_onnx::prelude::Tensor,
+        datatype: Datatype,
+        labels: Option<Arc<[String]>>,
+    ) -> TractResult<Tensor> {
+        let expected = match labels {
+            Some(_) => DatumType::I64,
+            None => datum_type(datatype),
+        };
+        // tract may give an `int64` as its own kind of dimension.
+        let values = match values.datum_type() == expected {
+            true => values,
+            false => values.cast_to_dt(expected)?.into_owned(),
+        };
+        values.try_as_plain_ram()?;
+        Ok(Tensor { datatype, values, labels })
+    }
+
+    pub(crate) fn into_tract(self) -> tract_onnx::prelude::Tensor {
+        self.values
+    }
+
+    pub fn shape(&self) -> &[usize] {
+        self.values.shape()
+    }
+
+    pub fn datatype(&self) -> Datatype {
+        self.datatype
+    }
+
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn slice(&self, rows: Range<usize>) -> Tensor {
+        let values = self.values.slice(0, rows.start, rows.end).expect("rows that there are");
+        Tensor { values, labels: self.labels.clone(), ..*self }
+    }
+
+    fn concat(parts: &[&Tensor]) -> Option<Tensor> {
+        let values: Vec<_> = parts.iter().map(|part| &part.values).collect();
+        let values = tract_onnx::prelude::Tensor::stack_tensors(0, &values).ok()?;
+        let first = parts.first()?;
+        Some(Tensor { values, labels: first.labels.clone(), ..**first })
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:?}", self.shape(), self.elements())
+    }
+}
+
+fn datum_type(datatype: Datatype) -> DatumType {
+    match datatype {
+        Datatype::Bool => DatumType::Bool,
+        Datatype::Uint8 => DatumType::U8,
+        Datatype::Uint16 => DatumType::U16,
+        Datatype::Uint32 => DatumType::U32,
+        Datatype::Uint64 => DatumType::U64,
+        Datatype::Int8 => DatumType::I8,
+        Datatype::Int16 => DatumType::I16,
+        Datatype::Int32 => DatumType::I32,
+        Datatype::Int64 => DatumType::I64,
+        Datatype::Float32 => DatumType::F32,
+        Datatype::Float64 => DatumType::F64,
+        Datatype::String => DatumType::String,
     }
 }
 
@@ -123,13 +276,26 @@ mod tests {
 
     #[test]
     fn chunks_make_the_whole() {
-        let data = Data::Int64((0..10).collect());
-        let tensors = Tensors::new(5, vec![Tensor { shape: vec![5, 2], data }]);
+        let numbers = Tensor::new(&[5, 2], Data::Int64((0..10).collect()));
+        let texts = Tensor::new(&[5], Data::String((0..5).map(|i| i.to_string()).collect()));
+        let indices = tract_onnx::prelude::tensor1(&[0_i64, 1, 1, 0, 1]);
+        let labels = Arc::from(["no".to_owned(), "yes".to_owned()]);
+        let labels = Tensor::from_tract(indices, Datatype::String, Some(labels)).expect("indices");
+        let tensors = Tensors::new(5, vec![numbers, texts, labels]);
         for (most, count) in [(1, 5), (2, 3), (3, 2), (5, 1), (usize::MAX, 1)] {
             let chunks: Vec<Tensors> = tensors.chunks(most).collect();
             assert_eq!(chunks.len(), count);
             assert!(chunks.iter().all(|chunk| chunk.rows() <= most));
-            assert_eq!(Tensors::concat(chunks).as_ref(), Some(&tensors));
+            assert_eq!(Tensors::concat(&chunks).as_ref(), Some(&tensors));
         }
+    }
+
+    #[test]
+    fn labels_are_strings() {
+        let indices = tract_onnx::prelude::tensor1(&[1_i64, 0]);
+        let labels = Arc::from(["no".to_owned(), "yes".to_owned()]);
+        let labels = Tensor::from_tract(indices, Datatype::String, Some(labels)).expect("indices");
+        let texts = Tensor::new(&[2], Data::String(vec!["yes".into(), "no".into()]));
+        assert_eq!(labels.elements(), texts.elements());
     }
 }

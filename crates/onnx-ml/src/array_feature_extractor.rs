@@ -29,18 +29,13 @@ impl Kernel for ArrayFeatureExtractor {
         let indices = elements::<i64>(&inputs[1])?;
         let indices = indices.try_as_plain_ram()?;
         let columns = inputs[0].shape().last().copied().unwrap_or_default();
-        let indices = indices
-            .as_slice::<i64>()?
-            .iter()
-            .map(|index| {
-                let position = usize::try_from(*index).ok().filter(|index| *index < columns);
-                position.with_context(|| {
-                    format!("expected indices from 0 and below {columns}, but found {index}")
-                })
-            })
-            .collect::<TractResult<Vec<usize>>>()?;
+        let indices = indices.as_slice::<i64>()?;
+        let outside = indices.iter().find(|index| !(0..columns as i64).contains(*index));
+        if let Some(index) = outside {
+            bail!("expected indices from 0 and below {columns}, but found {index}");
+        }
         let datum_type = inputs[0].datum_type();
-        Ok(vec![dispatch_datum!(extract(datum_type)(&inputs[0], &indices, columns))?])
+        Ok(vec![dispatch_datum!(extract(datum_type)(&inputs[0], indices, columns))?])
     }
 }
 
@@ -52,16 +47,18 @@ fn extracted<D: Clone>(shape: &[D], indices: D, one: D) -> TractResult<TVec<D>> 
     }
 }
 
-/// `indices` are below `columns`, the last dimension of `data`.
-fn extract<T: Datum>(data: &TValue, indices: &[usize], columns: usize) -> TractResult<Tensor> {
+/// `indices` are from 0 and below `columns`, the last dimension of `data`.
+fn extract<T: Datum>(data: &TValue, indices: &[i64], columns: usize) -> TractResult<Tensor> {
     let shape = extracted(data.shape(), indices.len(), 1)?;
     let data = data.try_as_plain_ram()?;
     let rows = data.as_slice::<T>()?.chunks_exact(columns.max(1));
     let mut picked = Vec::with_capacity(rows.len() * indices.len());
     if let [index] = indices {
-        picked.extend(rows.map(|row| row[*index].clone()));
+        picked.extend(rows.map(|row| row[*index as usize].clone()));
     } else {
-        rows.for_each(|row| picked.extend(indices.iter().map(|index| row[*index].clone())));
+        rows.for_each(|row| {
+            picked.extend(indices.iter().map(|index| row[*index as usize].clone()))
+        });
     }
     tensor(&shape, picked)
 }

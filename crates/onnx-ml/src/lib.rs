@@ -3,7 +3,8 @@
 //!
 //! [`onnx`] is tract's ONNX front end with the operators of this crate, which add to tract's and
 //! replace those that answer wrongly; [`zip_map::lower`] and [`maps::lower`] take what tract has no
-//! type for out of a model before it is parsed. It knows nothing of any service.
+//! type for out of a model before it is parsed, and [`label_outputs::lower`] the strings that cost
+//! time. It knows nothing of any service.
 //!
 //! An operator is a file: a [`kernel::Kernel`], a function that makes one of a node's attributes,
 //! and a line in [`register`].
@@ -45,6 +46,7 @@ mod imputer;
 mod indices;
 pub mod kernel;
 mod label_encoder;
+pub mod label_outputs;
 mod labels;
 mod linear;
 mod linear_attention;

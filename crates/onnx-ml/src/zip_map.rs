@@ -58,7 +58,8 @@ fn is_zip_map(node: &NodeProto) -> bool {
     node.op_type == "ZipMap" && node.domain == "ai.onnx.ml"
 }
 
-fn forget_type(graph: &mut GraphProto, name: &str) {
+/// Leaves it to the graph what the type of a value is.
+pub(crate) fn forget_type(graph: &mut GraphProto, name: &str) {
     for info in graph.output.iter_mut().chain(graph.value_info.iter_mut()) {
         if info.name == name {
             info.r#type = None;

@@ -2,7 +2,7 @@
 //! set, inputs and expected outputs as protobuf. What goes in goes in as it does when served: value
 //! by value, through [`Rows`].
 
-use ml_app_model::{Data, Rows, Signature, Tensor, Tensors, Value};
+use ml_app_model::{Data, Elements, Rows, Signature, Tensor, Tensors, Value};
 use std::error::Error;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -33,22 +33,23 @@ pub fn tensors(data_set: &Path, kind: &str) -> Outcome<Vec<Tensor>> {
 /// What a model of this signature takes: `count` rows, those of the tensors over and over.
 pub fn inputs(signature: &Signature, tensors: &[Tensor], count: usize) -> Outcome<Tensors> {
     let mut rows = Rows::new(signature);
-    let given = tensors.first().ok_or("there is no input")?.shape[0];
+    let given = tensors.first().ok_or("there is no input")?.shape()[0];
     for (row, from) in (0..given).cycle().take(count).enumerate() {
         rows.add_row();
         for (index, feature) in signature.features.iter().enumerate() {
             let tensor = tensors.get(feature.input).ok_or("there are more inputs than tensors")?;
-            let width = tensor.data.len() / given;
+            let width = tensor.len() / given;
+            let elements = tensor.elements();
             if feature.is_scalar() {
-                rows.set(row, index, value(&tensor.data, from * width + feature.column))
+                rows.set(row, index, value(elements, from * width + feature.column))
                     .map_err(|mismatch| mismatch.to_string())?;
                 continue;
             }
-            for (axis, len) in tensor.shape[1..].iter().enumerate() {
+            for (axis, len) in tensor.shape()[1..].iter().enumerate() {
                 rows.axis(index, axis, *len).map_err(|mismatch| mismatch.to_string())?;
             }
             for element in from * width..(from + 1) * width {
-                rows.push(index, value(&tensor.data, element))
+                rows.push(index, value(elements, element))
                     .map_err(|mismatch| mismatch.to_string())?;
             }
         }
@@ -59,20 +60,25 @@ pub fn inputs(signature: &Signature, tensors: &[Tensor], count: usize) -> Outcom
 /// Strings and integers are to be equal, floats as near as `tolerance`, absolute or relative. Rows
 /// that are the second axis of `expected`, after one of length 1, are the first one of `found`.
 pub fn compare(found: &Tensor, expected: &Tensor, tolerance: f64) -> Outcome<()> {
-    let types = (found.data.datatype(), expected.data.datatype());
-    let rows_second = matches!(expected.shape[..], [1, rows] if found.shape == [rows]);
-    if found.shape != expected.shape && !rows_second || types.0 != types.1 {
+    let types = (found.datatype(), expected.datatype());
+    let rows_second = matches!(expected.shape(), [1, rows] if found.shape() == [*rows]);
+    if found.shape() != expected.shape() && !rows_second || types.0 != types.1 {
         return Err(format!(
             "expected {:?} {:?}, but found {:?} {:?}",
-            types.1, expected.shape, types.0, found.shape
+            types.1,
+            expected.shape(),
+            types.0,
+            found.shape()
         )
         .into());
     }
     let near = |a: f64, b: f64| {
         a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= tolerance * b.abs().max(1.0)
     };
-    for index in 0..found.data.len() {
-        let (found, expected) = (value(&found.data, index), value(&expected.data, index));
+    let len = expected.len();
+    let (found, expected) = (found.elements(), expected.elements());
+    for index in 0..len {
+        let (found, expected) = (value(found, index), value(expected, index));
         let agree = match (found, expected) {
             (Value::Number(found), Value::Number(expected)) => near(found, expected),
             _ => found == expected,
@@ -84,20 +90,20 @@ pub fn compare(found: &Tensor, expected: &Tensor, tolerance: f64) -> Outcome<()>
     Ok(())
 }
 
-fn value(data: &Data, index: usize) -> Value<'_> {
-    match data {
-        Data::Bool(elements) => Value::Bool(elements[index]),
-        Data::Uint8(elements) => Value::Integer(elements[index].into()),
-        Data::Uint16(elements) => Value::Integer(elements[index].into()),
-        Data::Uint32(elements) => Value::Integer(elements[index].into()),
-        Data::Uint64(elements) => Value::Integer(elements[index].into()),
-        Data::Int8(elements) => Value::Integer(elements[index].into()),
-        Data::Int16(elements) => Value::Integer(elements[index].into()),
-        Data::Int32(elements) => Value::Integer(elements[index].into()),
-        Data::Int64(elements) => Value::Integer(elements[index].into()),
-        Data::Float32(elements) => Value::Number(elements[index].into()),
-        Data::Float64(elements) => Value::Number(elements[index]),
-        Data::String(elements) => Value::String(&elements[index]),
+fn value(elements: Elements<'_>, index: usize) -> Value<'_> {
+    match elements {
+        Elements::Bool(elements) => Value::Bool(elements[index]),
+        Elements::Uint8(elements) => Value::Integer(elements[index].into()),
+        Elements::Uint16(elements) => Value::Integer(elements[index].into()),
+        Elements::Uint32(elements) => Value::Integer(elements[index].into()),
+        Elements::Uint64(elements) => Value::Integer(elements[index].into()),
+        Elements::Int8(elements) => Value::Integer(elements[index].into()),
+        Elements::Int16(elements) => Value::Integer(elements[index].into()),
+        Elements::Int32(elements) => Value::Integer(elements[index].into()),
+        Elements::Int64(elements) => Value::Integer(elements[index].into()),
+        Elements::Float32(elements) => Value::Number(elements[index].into()),
+        Elements::Float64(elements) => Value::Number(elements[index]),
+        Elements::String(elements) => Value::String(elements.get(index)),
     }
 }
 
@@ -115,5 +121,5 @@ fn from_tract(tensor: &tract_onnx::prelude::Tensor) -> Outcome<Tensor> {
         DatumType::String => Data::String(elements(tensor)?),
         other => return Err(format!("expected a type of the cases, but found {other:?}").into()),
     };
-    Ok(Tensor { shape: tensor.shape().to_vec(), data })
+    Ok(Tensor::new(tensor.shape(), data))
 }

@@ -5,29 +5,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset MODEL CARGO_TARGET_DIR
 
+. tests/packages.sh
+
 heading() { printf '\n== %s\n' "$*"; }
-
-fail() {
-    echo "error: $*" >&2
-    exit 1
-}
-
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        fail "not root, and there is no sudo for: $*"
-    fi
-}
-
-install_packages() {
-    command -v apt-get >/dev/null || fail "install what Debian packages as $*: there is no apt-get"
-    as_root apt-get update -qq || fail "apt-get update failed; it is needed to install $*"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" ||
-        fail "apt-get cannot install $*"
-}
 
 heading "Tools"
 command -v cargo >/dev/null || fail "there is no cargo; see https://rustup.rs"
@@ -56,6 +36,9 @@ target/release/examples/backend target/backend crates/onnx-ml/tests/backend/fail
 
 heading "Release build"
 cargo build --release
+
+heading "Image"
+tests/image/run.sh
 
 heading "Builds with other models"
 tests/e2e/build.sh

@@ -1,0 +1,76 @@
+# One static binary in an empty image. Docker, BuildKit, podman and buildah build it alike:
+#
+#     docker build -t ml-app .
+#     docker build -t ml-app --build-arg MODEL=other.onnx .
+#
+# BINARY says where the binary comes from: `compiled` by this file, or `prebuilt` by cargo outside,
+# whose output is then the context:
+#
+#     docker build -t ml-app -f Dockerfile --build-arg BINARY=prebuilt target/x86_64-unknown-linux-musl/release
+ARG BINARY=compiled
+
+FROM --platform=$BUILDPLATFORM rust:1.95.0-alpine3.22 AS rust
+WORKDIR /src
+
+# The workspace with its code left out. It is the same as long as the manifests are, and so is the
+# layer of dependencies compiled from it.
+FROM rust AS manifests
+COPY . .
+RUN find . -type f \
+        ! -name Cargo.toml ! -name Cargo.lock ! -path './.cargo/*' \
+        ! -name build.rs ! -path '*/src/lib.rs' ! -path '*/src/main.rs' -delete \
+    && find . -name '*.rs' | while read -r file; do echo 'fn main() {}' > "$file"; done \
+    && find . -type d -empty -delete \
+    && find . -exec touch -d @0 {} +
+
+# Compiled on the machine that builds for the one that runs, never emulated: clang and rust-lld know
+# every processor, and lack only the headers of the other's libc.
+FROM rust AS compiled
+ARG TARGETARCH
+RUN case "${TARGETARCH:-$(uname -m)}" in \
+        amd64 | x86_64) arch=x86_64 ;; \
+        arm64 | aarch64) arch=aarch64 ;; \
+        *) echo "error: expected TARGETARCH amd64 or arm64, but found $TARGETARCH" >&2; exit 1 ;; \
+    esac \
+    && target=$arch-unknown-linux-musl \
+    && rustup target add "$target" \
+    && printf '[build]\ntarget = "%s"\n' "$target" >> "$CARGO_HOME/config.toml" \
+    && apk add --no-cache musl-dev \
+    && if [ "$arch" != "$(uname -m)" ]; then \
+        apk add --no-cache clang llvm \
+        && apk add --no-cache --no-scripts --initdb --root /sysroot --arch "$arch" \
+            --keys-dir /usr/share/apk/keys --repositories-file /etc/apk/repositories musl-dev \
+        && printf '[target.%s]\nlinker = "rust-lld"\n' "$target" >> "$CARGO_HOME/config.toml" \
+        && printf '[env]\nCC_%s = "clang"\nAR_%s = "llvm-ar"\nCFLAGS_%s = "%s"\n' \
+            "$target" "$target" "$target" "--target=$arch-linux-musl --sysroot=/sysroot" \
+            >> "$CARGO_HOME/config.toml"; \
+    fi
+COPY --from=manifests /src .
+RUN cargo build --release --locked
+COPY . .
+ARG MODEL=model.onnx
+# Cargo goes by the time of a file, and the code is older than the build of what stood in for it.
+RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
+    && cargo build --release --locked \
+    && cp target/*-unknown-linux-musl/release/ml-app /ml-app
+
+FROM scratch AS prebuilt
+COPY ml-app /ml-app
+
+FROM ${BINARY} AS binary
+
+FROM scratch
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title="ml-app" \
+      org.opencontainers.image.description="Your trained model, compiled into one binary that answers HTTP" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.source="$SOURCE"
+COPY --from=binary /ml-app /ml-app
+USER 65532:65532
+EXPOSE 5000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=1s --retries=3 CMD ["/ml-app", "healthcheck"]
+ENTRYPOINT ["/ml-app"]

@@ -1,0 +1,281 @@
+#!/usr/bin/env bash
+# Builds the static binary and proves it static; builds the image around it, runs it as one would
+# where it is deployed, and prints what it costs. Installs what it needs, on Debian and its kin.
+#
+# ML_APP_BINARY names a static binary to test instead of the one that cargo builds.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+unset MODEL CARGO_TARGET_DIR
+. tests/packages.sh
+. tests/image/engine.sh
+
+# Starts of each image that are timed.
+RUNS=15
+# The deployment that the README shows.
+LIMITS=(--read-only --cap-drop=ALL --security-opt=no-new-privileges --memory 32m --cpus 0.5)
+# Some machines give a container fewer than the engine asks for by default.
+ULIMITS=(--ulimit nofile=4096:4096 --ulimit nproc=4096:4096)
+
+step() { printf '\n-- %s\n' "$*"; }
+
+ok() { printf 'ok: %s\n' "$*"; }
+
+# is WHAT EXPECTED FOUND
+is() {
+    [ "$2" = "$3" ] || fail "$1: expected \`$2\`, but found \`$3\`"
+    ok "$1: $2"
+}
+
+# says WHAT TEXT OUTPUT
+says() {
+    case $3 in
+        *"$2"*) ok "$1: $2" ;;
+        *) fail "$1: expected the text \`$2\`, but found \`$3\`" ;;
+    esac
+}
+
+# lacks WHAT TEXT OUTPUT
+lacks() {
+    case $3 in
+        *"$2"*) fail "$1: expected no \`$2\`, but found \`$3\`" ;;
+        *) ok "$1: no $2" ;;
+    esac
+}
+
+# within WHAT SECONDS SINCE, the last as EPOCHREALTIME gives it.
+within() {
+    python3 - "$1" "$2" "$3" "$EPOCHREALTIME" <<'PY'
+import sys
+what, limit, *times = sys.argv[1:]
+since, now = (float(time.replace(",", ".")) for time in times)
+if now - since > float(limit):
+    sys.exit(f"error: {what}: expected at most {limit} s, but found {now - since:.2f} s")
+print(f"ok: {what}: {now - since:.2f} s")
+PY
+}
+
+# same_answer EXPECTED FOUND: the same JSON, floats to 1e-5.
+same_answer() {
+    python3 - "$1" "$2" <<'PY'
+import json, math, sys
+
+def same(a, b):
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, abs_tol=1e-5)
+    return type(a) is type(b) and a == b
+
+expected, found = sys.argv[1:]
+if not same(json.loads(expected), json.loads(found)):
+    sys.exit(f"error: expected the answer {expected}, but found {found}")
+print(f"ok: {found}")
+PY
+}
+
+# inspect FORMAT: of the image.
+inspect() { engine podman image inspect --format "$1" "$IMAGE"; }
+
+# run_image NAME ARGUMENT...: in the background, as it is deployed; sets URL and PID.
+run_image() {
+    engine podman run --detach --name "$1" "${LIMITS[@]}" "${ULIMITS[@]}" --network "$NETWORK" \
+        --publish 127.0.0.1::5000 "$IMAGE" "${@:2}" >/dev/null
+    URL=http://$(engine podman port "$1" 5000/tcp)
+    PID=$(engine podman inspect --format '{{.State.Pid}}' "$1")
+    curl --silent --show-error --fail --output /dev/null --retry 50 --retry-delay 0 \
+        --retry-max-time 5 --retry-all-errors "$URL/readyz" || {
+        engine podman logs "$1"
+        fail "the container $1 does not become ready"
+    }
+}
+
+get() { curl --silent --show-error --fail --compressed --max-time 10 "$URL$1"; }
+
+# stop_image NAME: SIGTERM ends it in time, and well.
+stop_image() {
+    local since=$EPOCHREALTIME
+    engine podman kill --signal TERM "$1" >/dev/null
+    while as_root kill -0 "$PID" 2>/dev/null; do sleep 0.01; done
+    within "SIGTERM ends it" 1 "$since"
+    is "its exit code" 0 "$(engine podman wait "$1")"
+    engine podman rm "$1" >/dev/null
+}
+
+step "Tools"
+missing=()
+command -v curl >/dev/null || missing+=(curl ca-certificates)
+command -v file >/dev/null || missing+=(file)
+command -v musl-gcc >/dev/null || missing+=(musl-tools)
+command -v python3 >/dev/null || missing+=(python3)
+command -v readelf >/dev/null || missing+=(binutils)
+[ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+install_engine
+podman --version
+buildah --version
+runc --version | head -n 1
+
+work=$PWD/target/image
+mkdir -p "$work"
+work=$(cd "$work" && pwd -P)
+engine_at "$work/engine"
+scratch=$(mktemp -d)
+cleanup() {
+    local code=$?
+    clear_engine || true
+    rm -rf "$scratch"
+    exit "$code"
+}
+trap cleanup EXIT
+clear_engine
+IMAGE=localhost/ml-app:test
+PROBE=localhost/probe:test
+NETWORK=ml-app-test
+engine podman network create --disable-dns "$NETWORK" >/dev/null
+
+step "Static binary"
+target=$(uname -m)-unknown-linux-musl
+if [ -z "${ML_APP_BINARY:-}" ]; then
+    need_target "$target"
+    cargo build --release --target "$target"
+    ML_APP_BINARY=target/$target/release/ml-app
+fi
+mkdir "$scratch/image" "$scratch/root"
+install -m 755 "$ML_APP_BINARY" "$scratch/image/ml-app"
+binary=$scratch/image/ml-app
+kind=$(file --brief "$binary")
+says file "statically linked" "$kind"
+lacks file interpreter "$kind"
+says ldd "not a dynamic executable" "$(ldd "$binary" 2>&1 || true)"
+lacks "program headers" INTERP "$(readelf --program-headers --wide "$binary")"
+lacks "dynamic section" NEEDED "$(readelf --dynamic --wide "$binary")"
+cp "$binary" "$scratch/root/ml-app"
+described=$(as_root /usr/sbin/chroot --userspec=65532:65532 "$scratch/root" /ml-app inspect)
+says "in an empty root directory" "$(sha256sum model.onnx | cut -d ' ' -f 1)" "$described"
+
+step "Image"
+# buildah keeps HEALTHCHECK in Docker's format only.
+engine buildah build --quiet --format docker --file Dockerfile --tag "$IMAGE" \
+    --build-arg BINARY=prebuilt --build-arg REVISION=abc1234 \
+    --build-arg SOURCE=https://example.com/ml-app "$scratch/image" >/dev/null
+is user 65532:65532 "$(inspect '{{.Config.User}}')"
+is entrypoint '["/ml-app"]' "$(inspect '{{json .Config.Entrypoint}}')"
+is "command beside it" none "$(inspect '{{range .Config.Cmd}}{{.}} {{else}}none{{end}}')"
+is ports '{"5000/tcp":{}}' "$(inspect '{{json .Config.ExposedPorts}}')"
+is "health check" '["CMD","/ml-app","healthcheck"]' "$(inspect '{{json .HealthCheck.Test}}')"
+label() { inspect "{{index .Labels \"org.opencontainers.image.$1\"}}"; }
+is title ml-app "$(label title)"
+is description "$(sed -n 's/^description = "\(.*\)"$/\1/p' Cargo.toml)" "$(label description)"
+is licenses "$(sed -n 's/^license = "\(.*\)"$/\1/p' Cargo.toml)" "$(label licenses)"
+is version "$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)" "$(label version)"
+is revision abc1234 "$(label revision)"
+is source https://example.com/ml-app "$(label source)"
+is layers 1 "$(inspect '{{len .RootFS.Layers}}')"
+engine podman save --quiet --format oci-archive "$IMAGE" >"$scratch/image.tar"
+files=$(python3 - "$scratch/image.tar" <<'PY'
+import io, json, stat, sys, tarfile
+
+with tarfile.open(sys.argv[1]) as image:
+    def blob(digest):
+        return image.extractfile("blobs/" + digest.replace(":", "/")).read()
+
+    index = json.load(image.extractfile("index.json"))
+    manifest = json.loads(blob(index["manifests"][0]["digest"]))
+    for layer in manifest["layers"]:
+        with tarfile.open(fileobj=io.BytesIO(blob(layer["digest"]))) as files:
+            for file in files:
+                print(f"/{file.name} {file.size} bytes, mode {stat.S_IMODE(file.mode):o}")
+PY
+)
+is files "/ml-app $(stat --format %s "$binary") bytes, mode 755" "$files"
+
+step "Limits of the engine"
+mkdir "$scratch/probe"
+musl-gcc -static -O2 -Wall -Wno-unused-result -s -o "$scratch/probe/probe" tests/image/probe.c
+cat >"$scratch/probe/Dockerfile" <<'DOCKERFILE'
+FROM scratch
+COPY probe /probe
+USER 65532:65532
+ENTRYPOINT ["/probe"]
+DOCKERFILE
+engine buildah build --quiet --format docker --tag "$PROBE" "$scratch/probe" >/dev/null
+probe() { engine podman run --rm "${LIMITS[@]}" "${ULIMITS[@]}" --network none "$PROBE" "$@"; }
+is "memory for 8 MiB" "wrote to 8 MiB" "$(probe fill 8)"
+is "memory for 128 MiB: killed" 137 "$(probe fill 128 >/dev/null && echo 0 || echo $?)"
+share=$(probe spin 1)
+[ "$share" -le 65 ] || fail "expected half a processor at most, but found $share %"
+ok "processor: $share % where 50 % are allowed"
+
+step "Container"
+question=$(sed -n "s|^\$ curl 'localhost:5000\(/predict[^']*\)'\$|\1|p" README.md | head -n 1)
+answer=$(grep -A 1 -F "\$ curl 'localhost:5000$question'" README.md | sed -n 2p)
+if [ -z "$question" ] || [ -z "$answer" ]; then
+    fail "README.md shows no prediction by curl"
+fi
+run_image served
+same_answer "$answer" "$(get "$question")"
+anonymous=$(sed -n 's/^RssAnon:[[:space:]]*\([0-9]*\) kB$/\1/p' "/proc/$PID/status")
+status() { sed -n "s/^$1:[[:space:]]*//p" "/proc/$PID/status" | tr '\t' ' '; }
+is "user ids" "65532 65532 65532 65532" "$(status Uid)"
+is "group ids" "65532 65532 65532 65532" "$(status Gid)"
+is "capabilities it could have" 0000000000000000 "$(status CapBnd)"
+is "new privileges forbidden" 1 "$(status NoNewPrivs)"
+page=$(get /apidocs)
+says "/apidocs" swagger-ui "$page"
+links=$(grep -oE '(src|href)="[^":]+"' <<<"$page" | cut -d '"' -f 2 | sort -u)
+says "its links" swagger-ui-bundle.js "$links"
+for link in $links; do
+    size=$(get "/$link" | wc -c)
+    [ "$size" -gt 1000 ] || fail "/$link: expected more than 1000 bytes, but found $size"
+    ok "/$link: $size bytes"
+done
+engine podman healthcheck run served || fail "HEALTHCHECK fails"
+ok "HEALTHCHECK succeeds"
+engine podman exec served /ml-app healthcheck || fail "/ml-app healthcheck fails"
+ok "/ml-app healthcheck succeeds"
+refused=$(engine podman exec served /ml-app healthcheck --port 1 2>&1) && fail "/ml-app healthcheck --port 1 succeeds"
+says "where nobody listens" "no answer from 127.0.0.1:1" "$refused"
+stop_image served
+
+run_image named serve
+same_answer "$answer" "$(get "$question")"
+stop_image named
+
+code=0
+refused=$(engine podman run --rm "${LIMITS[@]}" "${ULIMITS[@]}" --network none \
+    --env PORT=https --env ML_APP_WORKERS=many "$IMAGE" 2>&1) || code=$?
+is "exit code of bad settings" 64 "$code"
+says message "PORT: expected a port from 0 to 65535, but found \`https\`" "$refused"
+says message "ML_APP_WORKERS: expected a number of threads from 1 to 1024, but found \`many\`" "$refused"
+
+step "Cost"
+port=$(python3 -c 'import socket
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    print(free.getsockname()[1])')
+starts=$(as_root python3 -B tests/image/start.py "$RUNS" "$port" "$question" "$IMAGE" "$PROBE" -- \
+    "${ENGINE[@]}" podman -- \
+    "${LIMITS[@]}" "${ULIMITS[@]}" --network "$NETWORK" --publish "127.0.0.1:$port:5000")
+{ read -r start_app && read -r start_floor; } <<<"$starts"
+python3 - "$(inspect '{{.Size}}')" "$(stat --format %s "$binary")" "$(gzip --stdout "$binary" | wc -c)" \
+    "$anonymous" "$start_app" "$start_floor" "$RUNS" <<'PY'
+import sys
+
+image, binary, gzipped, anonymous, app, floor, runs = (float(number) for number in sys.argv[1:])
+
+def row(what, target, found, verdict=""):
+    print(f"{what:<52}{target:>11}{found:>11}  {verdict}".rstrip())
+
+def measured(what, limit, found, unit):
+    verdict = "met" if found <= limit else "NOT MET"
+    row(what, f"≤ {limit} {unit}", f"{found:.1f} {unit}", verdict)
+
+row("", "target", "measured")
+measured("image", 12, image / 1e6, "MB")
+row("  its binary", "", f"{binary / 1e6:.1f} MB")
+row("  its binary, gzipped as registries keep it", "", f"{gzipped / 1e6:.1f} MB")
+measured("memory after the first answer (RssAnon)", 5, anonymous * 1024 / 1e6, "MB")
+row("`podman run` to the first 200, median", "", f"{app:.1f} ms")
+row("  the same of a static C server that only answers", "", f"{floor:.1f} ms")
+measured("  the difference", 10, app - floor, "ms")
+print(f"({runs:.0f} starts each, in turns, published port, 32 MB of memory, half a processor)")
+PY

@@ -1,0 +1,71 @@
+"""Times from the start of `podman run` to the first 200, in turns, for some images.
+
+    start.py RUNS PORT PATH IMAGE... -- COMMAND...
+
+COMMAND starts and stops the containers: `podman` with what stands before its subcommand is split
+from the options of `run` by `--`. Prints one median a line, in milliseconds, in the order of the
+images.
+"""
+
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+NAME = "ml-app-start"
+# Seconds. Before the port is published nobody answers there, and an attempt may hang.
+ATTEMPT = 0.05
+LIMIT = 20
+
+
+def answers(port, request):
+    """Whether the port answers 200 now."""
+    with socket.socket() as client:
+        client.settimeout(ATTEMPT)
+        try:
+            client.connect(("127.0.0.1", port))
+            client.sendall(request)
+            return client.recv(4096).startswith(b"HTTP/1.1 200 ")
+        except OSError:
+            return False
+
+
+def start(podman, options, port, request, image):
+    """Milliseconds from `podman run` to the first 200."""
+    command = [*podman, "run", "--detach", "--name", NAME, *options, image]
+    begin = time.perf_counter()
+    engine = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        while not answers(port, request):
+            if time.perf_counter() - begin > LIMIT:
+                sys.exit(f"{image}: expected 200 within {LIMIT} s of `podman run`, but found none")
+            if engine.poll() not in (None, 0):
+                sys.exit(f"{image}: `podman run` failed")
+            time.sleep(0.0002)
+        return (time.perf_counter() - begin) * 1000
+    finally:
+        engine.wait()
+        subprocess.run([*podman, "rm", "--force", "--time", "0", NAME], check=True, stdout=subprocess.DEVNULL)
+
+
+def main():
+    own, podman, options = [], [], []
+    parts = iter((own, podman, options))
+    part = next(parts)
+    for argument in sys.argv[1:]:
+        if argument == "--":
+            part = next(parts)
+        else:
+            part.append(argument)
+    runs, port, path, *images = own
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode()
+    times = {image: [] for image in images}
+    for _ in range(int(runs)):
+        for image in images:
+            times[image].append(start(podman, options, int(port), request, image))
+    for image in images:
+        print(f"{statistics.median(times[image]):.1f}")
+
+
+main()

@@ -12,16 +12,17 @@ ARG BINARY=compiled
 FROM --platform=$BUILDPLATFORM rust:1.95.0-alpine3.22 AS rust
 WORKDIR /src
 
-# The workspace with its code left out. It is the same as long as the manifests are, and so is the
-# layer of dependencies compiled from it.
+# The workspace with its code left out: manifests, and an empty program for each file they ask for. It
+# is the same as long as the manifests are, and so is the layer of dependencies compiled from it.
 FROM rust AS manifests
 COPY . .
-RUN find . -type f \
-        ! -name Cargo.toml ! -name Cargo.lock ! -path './.cargo/*' \
-        ! -name build.rs ! -path '*/src/lib.rs' ! -path '*/src/main.rs' -delete \
-    && find . -name '*.rs' | while read -r file; do echo 'fn main() {}' > "$file"; done \
-    && find . -type d -empty -delete \
-    && find . -exec touch -d @0 {} +
+RUN find . -name Cargo.toml -o -name Cargo.lock -o -path './.cargo/*' -o -name build.rs \
+        -o -path '*/src/lib.rs' -o -path '*/src/main.rs' -o -path '*/benches/*.rs' \
+    | while read -r file; do \
+        mkdir -p "/manifests/${file%/*}" \
+        && case $file in *.rs) echo 'fn main() {}' ;; *) cat "$file" ;; esac > "/manifests/$file"; \
+    done \
+    && find /manifests -exec touch -d @0 {} +
 
 # Compiled on the machine that builds for the one that runs, never emulated: clang and rust-lld know
 # every processor, and lack only the headers of the other's libc.
@@ -45,7 +46,7 @@ RUN case "${TARGETARCH:-$(uname -m)}" in \
             "$target" "$target" "$target" "--target=$arch-linux-musl --sysroot=/sysroot" \
             >> "$CARGO_HOME/config.toml"; \
     fi
-COPY --from=manifests /src .
+COPY --from=manifests /manifests .
 RUN cargo build --release --locked
 COPY . .
 ARG MODEL=model.onnx

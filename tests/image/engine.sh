@@ -38,7 +38,8 @@ graphroot = "$at/storage"
 runroot = "$at/run"
 CONF
     # Health checks on a timer need systemd; here they are run by hand.
-    ENGINE=(env "CONTAINERS_CONF=$at/containers.conf" "CONTAINERS_STORAGE_CONF=$at/storage.conf"
+    # It writes notes where it is started.
+    ENGINE=(env --chdir "$at" "CONTAINERS_CONF=$at/containers.conf" "CONTAINERS_STORAGE_CONF=$at/storage.conf"
         DISABLE_HC_SYSTEMD=true)
 }
 

@@ -10,7 +10,7 @@ unset MODEL CARGO_TARGET_DIR
 . tests/image/engine.sh
 
 # Starts of each image that are timed.
-RUNS=15
+RUNS=25
 # The deployment that the README shows.
 LIMITS=(--read-only --cap-drop=ALL --security-opt=no-new-privileges --memory 32m --cpus 0.5)
 # Some machines give a container fewer than the engine asks for by default.
@@ -154,7 +154,7 @@ says "in an empty root directory" "$(sha256sum model.onnx | cut -d ' ' -f 1)" "$
 
 step "Image"
 # buildah keeps HEALTHCHECK in Docker's format only.
-engine buildah build --quiet --format docker --file Dockerfile --tag "$IMAGE" \
+engine buildah build --quiet --format docker --file "$PWD/Dockerfile" --tag "$IMAGE" \
     --build-arg BINARY=prebuilt --build-arg REVISION=abc1234 \
     --build-arg SOURCE=https://example.com/ml-app "$scratch/image" >/dev/null
 is user 65532:65532 "$(inspect '{{.Config.User}}')"

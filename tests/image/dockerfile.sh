@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# The whole Dockerfile, against a STAND-IN for the builder's image: Debian with this machine's Rust in
+# the place of Alpine with its own, made by standin.sh. It is for machines that can pull no image. What
+# it shows is that the stages, the layers and the commands in them do what they should; that they do so
+# on Alpine, only a build with the true image shows.
+#
+# Everything is compiled two or three times, which takes half an hour on two processors; `.ci/run` does
+# without it. With --arm64 it also compiles for arm64, and runs that under qemu.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+unset MODEL CARGO_TARGET_DIR
+. tests/packages.sh
+. tests/image/engine.sh
+. tests/image/standin.sh
+
+arm64=
+case "$*" in
+    "") ;;
+    --arm64) arm64=yes ;;
+    *) fail "expected no argument or --arm64, but found \`$*\`" ;;
+esac
+[ "$(uname -m)" = x86_64 ] || fail "the stand-in is for x86_64 only, but this machine is $(uname -m)"
+
+step() { printf '\n-- %s\n' "$*"; }
+
+step "Tools"
+missing=()
+[ -x /usr/sbin/debootstrap ] || missing+=(debootstrap)
+command -v qemu-aarch64-static >/dev/null || missing+=(qemu-user-static)
+[ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+install_engine
+need_target x86_64-unknown-linux-musl
+need_target aarch64-unknown-linux-musl
+cargo fetch --locked
+
+work=$PWD/target/dockerfile
+mkdir -p "$work"
+engine_at "$work"
+scratch=$(mktemp -d)
+cleanup() {
+    local code=$?
+    clear_engine || true
+    rm -rf "$scratch"
+    exit "$code"
+}
+trap cleanup EXIT
+clear_engine
+
+step "Stand-in for the builder's image (not the builder's image)"
+name=$(sed -n 's/^FROM --platform=\$BUILDPLATFORM \(rust:[^ ]*\) AS rust$/\1/p' Dockerfile)
+[ -n "$name" ] || fail "the Dockerfile names no builder"
+standin "$work" "localhost/$name"
+echo "localhost/$name"
+
+# The context: the files of the working tree that git knows.
+mkdir "$scratch/context"
+git ls-files -z | tar --create --null --files-from - | tar --extract --directory "$scratch/context"
+
+# build TAG ARGUMENT...: its output is shown, and kept in $scratch/TAG.log.
+build() {
+    local begin=$SECONDS
+    engine buildah build --layers --format docker --pull-never --network none \
+        --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 --tag "localhost/ml-app:$1" "${@:2}" \
+        "$scratch/context" 2>&1 | tee "$scratch/$1.log"
+    echo "($((SECONDS - begin)) s)"
+}
+
+# served TAG MODEL: the image holds that model.
+served() {
+    local digest
+    digest=$(sha256sum "$2" | cut -d ' ' -f 1)
+    engine podman run --rm --read-only --cap-drop=ALL --network none \
+        --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 "localhost/ml-app:$1" inspect |
+        grep -F "$digest" || fail "localhost/ml-app:$1 does not hold $2"
+}
+
+step "docker build ."
+build default
+served default model.onnx
+
+step "docker build --build-arg MODEL=tests/cases/external-data/model.onnx . (after a change of source)"
+echo '// A change.' >>"$scratch/context/src/lib.rs"
+build other --build-arg MODEL=tests/cases/external-data/model.onnx
+served other tests/cases/external-data/model.onnx
+grep -q 'Compiling ml-app ' "$scratch/other.log" || fail "the change of source is not compiled"
+if grep 'Compiling tract-core' "$scratch/other.log"; then
+    fail "the dependencies are compiled again after a change of source"
+fi
+
+[ -n "$arm64" ] || exit 0
+step "docker build --platform linux/arm64 ."
+build arm64 --platform linux/arm64
+container=$(engine buildah from --pull-never --platform linux/arm64 localhost/ml-app:arm64)
+mounted=$(engine buildah mount "$container")
+as_root cat "$mounted/ml-app" >"$scratch/ml-app"
+chmod 755 "$scratch/ml-app"
+file --brief "$scratch/ml-app"
+qemu-aarch64-static "$scratch/ml-app" inspect | grep -F "$(sha256sum model.onnx | cut -d ' ' -f 1)" ||
+    fail "the binary for arm64 does not hold model.onnx"

@@ -1,23 +1,27 @@
 //! Where the model comes from: the binary, or a file given to try one before compiling it in.
 
 use anyhow::{Context, anyhow};
-use ml_app_model::{LoadError, Model};
+use ml_app_model::{LoadError, Model, Report};
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[cfg(prepared)]
+static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.prepared"));
+#[cfg(not(prepared))]
 static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.onnx"));
 
-/// Of the file it was, whose weights may have been in others.
+/// What the ONNX file held.
+static EMBEDDED_REPORT: &str = include_str!(concat!(env!("OUT_DIR"), "/model.report"));
+
+/// Of the ONNX file, whose weights may have been in others.
 static EMBEDDED_SHA256: &str = include_str!(concat!(env!("OUT_DIR"), "/model.sha256"));
 
-/// The bytes of an ONNX file.
+/// The embedded model, or an ONNX file.
 #[derive(Debug, Clone)]
-pub struct Source {
-    /// `None` for the embedded model.
-    path: Option<PathBuf>,
-    bytes: Cow<'static, [u8]>,
+pub enum Source {
+    Embedded,
+    File { path: PathBuf, bytes: Vec<u8> },
 }
 
 impl Source {
@@ -27,17 +31,22 @@ impl Source {
     ///
     /// Where the file cannot be read.
     pub fn open(path: Option<&Path>) -> anyhow::Result<Source> {
-        let bytes = match path {
-            None => Cow::Borrowed(EMBEDDED),
-            Some(path) => fs::read(path)
-                .with_context(|| format!("cannot read the model {}", path.display()))?
-                .into(),
-        };
-        Ok(Source { path: path.map(Path::to_owned), bytes })
+        let Some(path) = path else { return Ok(Source::Embedded) };
+        let bytes =
+            fs::read(path).with_context(|| format!("cannot read the model {}", path.display()))?;
+        Ok(Source::File { path: path.to_owned(), bytes })
     }
 
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// # Errors
+    ///
+    /// Where a file holds no ONNX.
+    pub fn report(&self) -> Result<Report, LoadError> {
+        match self {
+            Source::Embedded => {
+                Ok(serde_json::from_str(EMBEDDED_REPORT).expect("the build wrote it"))
+            }
+            Source::File { bytes, .. } => Report::read(bytes),
+        }
     }
 
     /// # Errors
@@ -51,22 +60,26 @@ impl Source {
     ///
     /// As for [`Source::load`].
     pub fn model(&self) -> Result<Model, LoadError> {
-        match &self.path {
-            None => Model::load(&self.bytes),
-            Some(path) => Model::load_beside(&self.bytes, path),
+        match self {
+            Source::Embedded if cfg!(prepared) => Model::read_prepared(EMBEDDED),
+            Source::Embedded => Model::load(EMBEDDED),
+            Source::File { path, bytes } => Model::load_beside(bytes, path),
         }
     }
 
     /// The path, or that it is the embedded model.
     pub fn place(&self) -> String {
-        self.path.as_ref().map_or("the embedded model".into(), |path| path.display().to_string())
+        match self {
+            Source::Embedded => "the embedded model".into(),
+            Source::File { path, .. } => path.display().to_string(),
+        }
     }
 
     /// Of the ONNX file, in hexadecimal.
     pub fn sha256(&self) -> String {
-        match self.path {
-            None => EMBEDDED_SHA256.to_owned(),
-            Some(_) => sha256(&self.bytes),
+        match self {
+            Source::Embedded => EMBEDDED_SHA256.to_owned(),
+            Source::File { bytes, .. } => sha256(bytes),
         }
     }
 }

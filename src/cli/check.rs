@@ -1,7 +1,7 @@
 use crate::cli::{ModelArg, inspect};
 use crate::source::Source;
 use ml_app_model::error::Unsupported;
-use ml_app_model::{LoadError, Report, operators};
+use ml_app_model::{LoadError, operators};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,7 +47,7 @@ fn reason(error: &LoadError, source: &Source) -> String {
     let LoadError::Unsupported(operators) = error else {
         return error.to_string();
     };
-    let opsets = Report::read(source.bytes()).map(|report| report.opsets).unwrap_or_default();
+    let opsets = source.report().map(|report| report.opsets).unwrap_or_default();
     let opsets: Vec<String> =
         opsets.iter().map(|(domain, version)| format!("{domain} {version}")).collect();
     let mut text =

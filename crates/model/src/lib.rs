@@ -12,6 +12,7 @@
 //! - [`model`]: load, warm up, run.
 //! - [`external_data`]: a model whose weights are in files beside it, in one piece.
 //! - [`operators`]: those that models may have.
+//! - `prepared`: a model as bytes that need no ONNX, for a build to embed.
 //! - [`report`]: what an ONNX file holds, for people; needs no model that can run.
 
 mod constants;
@@ -22,6 +23,7 @@ mod limits;
 pub mod metadata;
 pub mod model;
 pub mod operators;
+mod prepared;
 pub mod report;
 pub mod rows;
 pub mod signature;

@@ -2,10 +2,11 @@
 //! a table, as people know them.
 
 use crate::tensors::{Elements, Tensors};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What a model takes and gives, and what it is about.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Signature {
     /// The graph's name; `model` if it has none.
     pub name: String,
@@ -25,7 +26,7 @@ pub struct Signature {
 }
 
 /// A tensor's name, element type and shape.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct TensorSpec {
     pub name: String,
     pub datatype: Datatype,
@@ -34,7 +35,7 @@ pub struct TensorSpec {
 }
 
 /// Element types that can be served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Datatype {
     Bool,
     Uint8,
@@ -89,7 +90,7 @@ impl Datatype {
 }
 
 /// What a feature's values mean, in the words of JSON Schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Number,
@@ -111,7 +112,7 @@ impl fmt::Display for Kind {
 
 /// A named part of the input of one row: a column of an input of one or two dimensions, or a
 /// whole input of more.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Feature {
     pub name: String,
     pub kind: Kind,
@@ -131,6 +132,7 @@ pub struct Feature {
     pub minimum: Option<f64>,
     pub maximum: Option<f64>,
     /// A value that makes sense, as JSON.
+    #[serde(with = "json")]
     pub example: serde_json::Value,
 }
 
@@ -168,7 +170,7 @@ impl Feature {
 }
 
 /// How the outputs are to be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Task {
     /// One output of labels, and one of scores `[N, C]` whose columns are `classes`.
     Classification { label: usize, scores: usize, classes: Vec<String>, meaning: Scores },
@@ -177,7 +179,7 @@ pub enum Task {
 }
 
 /// What a classifier's scores are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Scores {
     /// Between 0 and 1, and 1 in all.
     Probabilities,
@@ -281,4 +283,19 @@ fn shape_text(shape: &[Option<usize>]) -> String {
     let dims: Vec<String> =
         shape.iter().map(|dim| dim.map_or("?".to_owned(), |dim| dim.to_string())).collect();
     format!("[{}]", dims.join(", "))
+}
+
+/// JSON as text, for formats that do not tell what they hold.
+mod json {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+    use serde_json::Value;
+
+    pub fn serialize<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+        value.to_string().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        let text: String = Deserialize::deserialize(deserializer)?;
+        serde_json::from_str(&text).map_err(de::Error::custom)
+    }
 }

@@ -30,26 +30,55 @@ impl State {
     pub fn new(model: Model, limits: Limits) -> State {
         State { model, limits, document: OnceCell::new() }
     }
+}
 
-    /// The OpenAPI document, once an [`app`] has been made.
-    pub fn document(&self) -> Bytes {
-        self.document.get().cloned().unwrap_or_default()
-    }
+/// The OpenAPI document, made when it is first asked for: of the routes that an [`app`] registers.
+pub fn document(state: &web::Data<State>) -> Bytes {
+    let made = || {
+        let mut document = String::new();
+        drop(api(state.clone()).with_raw_json_spec_v3(|api, operations| {
+            document = openapi::document(operations, state);
+            api
+        }));
+        document.into()
+    };
+    state.document.get_or_init(made).clone()
 }
 
 /// The service for one worker.
-pub fn app(
-    state: web::Data<State>,
-) -> App<
-    impl ServiceFactory<
+pub fn app(state: web::Data<State>) -> App<impl Factory> {
+    api(state).build()
+}
+
+/// What makes the service of an app.
+pub trait Factory:
+    ServiceFactory<
         ServiceRequest,
         Config = (),
-        Response = ServiceResponse<impl MessageBody>,
+        Response = ServiceResponse<Self::Body>,
         Error = Error,
         InitError = (),
-    >,
-> {
-    let app = App::new()
+    >
+{
+    type Body: MessageBody;
+}
+
+impl<F, B> Factory for F
+where
+    F: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<B>,
+            Error = Error,
+            InitError = (),
+        >,
+    B: MessageBody,
+{
+    type Body = B;
+}
+
+fn api(state: web::Data<State>) -> paperclip::actix::App<impl Factory> {
+    App::new()
         .wrap_fn(|mut request, service| {
             // A HEAD is answered as the GET would be; actix sends no body then.
             if request.method() == Method::HEAD {
@@ -58,18 +87,9 @@ pub fn app(
             service.call(request)
         })
         .wrap_api_with_spec(openapi::info(state.model.signature()))
-        .app_data(state.clone())
+        .app_data(state)
         .configure(routes)
-        .default_service(actix_web::web::to(problem::not_found));
-    // All workers have the same routes: the first one's make the document.
-    if state.document.get().is_none() {
-        let app = app.with_raw_json_spec_v3(|app, operations| {
-            state.document.get_or_init(|| openapi::document(operations, &state).into());
-            app
-        });
-        return app.build();
-    }
-    app.build()
+        .default_service(actix_web::web::to(problem::not_found))
 }
 
 fn routes(config: &mut web::ServiceConfig) {

@@ -1,10 +1,10 @@
 //! Where the model comes from: the binary, or a file given to try one before compiling it in.
 
-use anyhow::{Context, anyhow};
+#[cfg(feature = "onnx")]
+mod file;
+
+use anyhow::anyhow;
 use ml_app_model::{LoadError, Model, Report};
-use sha2::{Digest, Sha256};
-use std::fs;
-use std::path::{Path, PathBuf};
 
 #[cfg(prepared)]
 static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.prepared"));
@@ -21,20 +21,17 @@ static EMBEDDED_SHA256: &str = include_str!(concat!(env!("OUT_DIR"), "/model.sha
 #[derive(Debug, Clone)]
 pub enum Source {
     Embedded,
-    File { path: PathBuf, bytes: Vec<u8> },
+    #[cfg(feature = "onnx")]
+    File(file::File),
 }
 
 impl Source {
-    /// The embedded model, or that of a file.
-    ///
     /// # Errors
     ///
     /// Where the file cannot be read.
-    pub fn open(path: Option<&Path>) -> anyhow::Result<Source> {
-        let Some(path) = path else { return Ok(Source::Embedded) };
-        let bytes =
-            fs::read(path).with_context(|| format!("cannot read the model {}", path.display()))?;
-        Ok(Source::File { path: path.to_owned(), bytes })
+    #[cfg(feature = "onnx")]
+    pub fn open(path: &std::path::Path) -> anyhow::Result<Source> {
+        file::File::open(path).map(Source::File)
     }
 
     /// # Errors
@@ -45,7 +42,8 @@ impl Source {
             Source::Embedded => {
                 Ok(serde_json::from_str(EMBEDDED_REPORT).expect("the build wrote it"))
             }
-            Source::File { bytes, .. } => Report::read(bytes),
+            #[cfg(feature = "onnx")]
+            Source::File(file) => file.report(),
         }
     }
 
@@ -61,9 +59,12 @@ impl Source {
     /// As for [`Source::load`].
     pub fn model(&self) -> Result<Model, LoadError> {
         match self {
-            Source::Embedded if cfg!(prepared) => Model::read_prepared(EMBEDDED),
+            #[cfg(prepared)]
+            Source::Embedded => Model::read_prepared(EMBEDDED),
+            #[cfg(not(prepared))]
             Source::Embedded => Model::load(EMBEDDED),
-            Source::File { path, bytes } => Model::load_beside(bytes, path),
+            #[cfg(feature = "onnx")]
+            Source::File(file) => file.model(),
         }
     }
 
@@ -71,7 +72,8 @@ impl Source {
     pub fn place(&self) -> String {
         match self {
             Source::Embedded => "the embedded model".into(),
-            Source::File { path, .. } => path.display().to_string(),
+            #[cfg(feature = "onnx")]
+            Source::File(file) => file.path().display().to_string(),
         }
     }
 
@@ -79,11 +81,8 @@ impl Source {
     pub fn sha256(&self) -> String {
         match self {
             Source::Embedded => EMBEDDED_SHA256.to_owned(),
-            Source::File { bytes, .. } => sha256(bytes),
+            #[cfg(feature = "onnx")]
+            Source::File(file) => file.sha256(),
         }
     }
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

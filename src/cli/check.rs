@@ -26,7 +26,10 @@ impl Args {
             io::stdout().write_all(lines.concat().as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
-        let source = Source::open(self.file.as_deref().or(self.model.model.as_deref()))?;
+        let source = match &self.file {
+            Some(path) => Source::open(path)?,
+            None => self.model.open()?,
+        };
         let path = source.place();
         match source.model() {
             Ok(model) => {

@@ -7,9 +7,7 @@ use std::process::ExitCode;
 
 pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
     let state = Data::new(State::new(model.open()?.load()?, Limits::default()));
-    // The document is made of the routes that an app registers.
-    drop(http::app(state.clone()));
-    let document: serde_json::Value = serde_json::from_slice(&state.document())?;
+    let document: serde_json::Value = serde_json::from_slice(&http::document(&state))?;
     writeln!(io::stdout(), "{document:#}")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
+binary=target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}release/ml-app
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
@@ -32,7 +33,7 @@ refused() {
 
 # embedded TEXT...: the built binary's model is described with each of these texts.
 embedded() {
-    target/release/ml-app inspect >"$output" 2>&1 || fail "the built binary cannot inspect its model"
+    $binary inspect >"$output" 2>&1 || fail "the built binary cannot inspect its model"
     says "$@"
 }
 

@@ -3,9 +3,11 @@
 use crate::constants;
 use crate::error::{LoadError, RunError};
 use crate::external_data;
+use crate::golden;
 use crate::graph;
 use crate::limits;
 use crate::metadata::{FEATURES, Metadata};
+use crate::phases::Phases;
 use crate::rows::Rows;
 use crate::signature::{Signature, TensorSpec};
 use crate::tensors::{Tensor, Tensors};
@@ -39,10 +41,13 @@ pub struct Model {
     /// Whether what has run once can run again.
     reusable: bool,
     latency: Duration,
+    /// How many rows it was checked with.
+    golden: usize,
+    phases: Phases,
 }
 
 impl Model {
-    /// Reads, checks, optimises and warms up a model.
+    /// Reads, checks, optimises and warms up a model, and checks it with its golden rows.
     ///
     /// # Errors
     ///
@@ -66,6 +71,7 @@ impl Model {
     }
 
     fn load_unguarded(bytes: &[u8], path: Option<&Path>) -> Result<Model, LoadError> {
+        let phases = Phases::begin();
         let mut proto = graph::decode(bytes)?;
         if let Some(path) = path {
             external_data::take_in(&mut proto, path)?;
@@ -115,8 +121,22 @@ impl Model {
             metrics: metadata.metrics,
         };
         let reusable = reusable(&plan)?;
-        let mut model = Model { signature, plan, labels, most, reusable, latency: Duration::ZERO };
+        let mut model = Model {
+            signature,
+            plan,
+            labels,
+            most,
+            reusable,
+            latency: Duration::ZERO,
+            golden: metadata.golden.len(),
+            phases,
+        };
         model.warm_up()?;
+        model.phases.end("model");
+        if !metadata.golden.is_empty() {
+            golden::check(&model, &metadata.golden)?;
+            model.phases.end("golden");
+        }
         Ok(model)
     }
 
@@ -127,6 +147,16 @@ impl Model {
     /// What one row took, warm.
     pub fn latency(&self) -> Duration {
         self.latency
+    }
+
+    /// How many golden rows it has, and has reproduced.
+    pub fn golden_rows(&self) -> usize {
+        self.golden
+    }
+
+    /// What the load took.
+    pub fn phases(&self) -> &Phases {
+        &self.phases
     }
 
     /// The outputs for all rows of `inputs`, in the signature's order.
@@ -269,7 +299,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".into())
 }
 
-fn example_value(example: &Json) -> Value<'_> {
+pub(crate) fn example_value(example: &Json) -> Value<'_> {
     match example {
         Json::Bool(flag) => Value::Bool(*flag),
         Json::String(text) => Value::String(text),
@@ -282,7 +312,7 @@ fn example_value(example: &Json) -> Value<'_> {
     }
 }
 
-fn push_example(
+pub(crate) fn push_example(
     rows: &mut Rows<'_>,
     feature: usize,
     axis: usize,

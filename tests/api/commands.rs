@@ -192,7 +192,8 @@ fn check_tells_whether_a_model_can_be_served() {
 
     let embedded = stdout(&ml_app(&["check"], ""));
     assert!(
-        embedded.starts_with("the embedded model can be served, and reproduces its 4 golden rows\n"),
+        embedded
+            .starts_with("the embedded model can be served, and reproduces its 4 golden rows\n"),
         "{embedded}"
     );
 

@@ -7,7 +7,7 @@ use crate::model::{Model, example_value, push_example};
 use crate::rows::Rows;
 use crate::signature::{Signature, Task};
 use crate::tensors::{Elements, Tensor, Tensors};
-use crate::value::{Mismatch, Value, article, cut};
+use crate::value::{Mismatch, article, cut};
 use serde_json::{Map, Value as Json};
 
 /// By which a float may differ: absolute, and relative where it is beyond 1. An exporter computes in

@@ -86,9 +86,10 @@ fn run(options: &Options) -> anyhow::Result<()> {
     let floor = compile_floor(scratch)?;
 
     let question = Question::of(&binary, options.model.as_deref(), options.query.as_deref())?;
+    let nothing = Question::nothing();
     let mut programs = [
-        Program::new("C, bind and answer", &floor, &question, options.workers),
-        Program::new("actix-web alone", &bare, &question, options.workers),
+        Program::new("C, bind and answer", &floor, &nothing, options.workers),
+        Program::new("actix-web alone", &bare, &nothing, options.workers),
         Program::new("ml-app", &binary, &question, options.workers),
     ];
     if let Some(model) = &options.model {

@@ -78,13 +78,12 @@ impl<'q> Program<'q> {
         let id = process.0.id();
         let cpu = cpu(id)?;
         let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-        if answer.status != 200 || !(self.answer.is_empty() || self.answer == answer.body) {
-            bail!(
-                "expected 200 and {}, but found {} and {}",
-                String::from_utf8_lossy(&self.answer),
-                answer.status,
-                String::from_utf8_lossy(&answer.body)
-            );
+        let found = String::from_utf8_lossy(&answer.body);
+        if answer.status != 200 {
+            bail!("expected status 200, but found {}: {found}", answer.status);
+        }
+        if !self.answer.is_empty() && self.answer != answer.body {
+            bail!("expected {}, but found {found}", String::from_utf8_lossy(&self.answer));
         }
         Ok(Start {
             answer: answer.body,

@@ -10,7 +10,7 @@ pub fn print(programs: &[Program<'_>; 3], starts: &[Vec<Start>; 3], targets: boo
         let times = sorted(starts, |start| start.answered);
         let of = |value: fn(&Start) -> f64| median(&sorted(starts, value));
         println!(
-            "| {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} | {:.1} |",
+            "| {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |",
             program.name,
             median(&times),
             times[(times.len() * 99).div_ceil(100) - 1],

@@ -11,6 +11,7 @@ mod serve;
 use crate::config::{Flags, SocketFlags};
 use crate::source::Source;
 use clap::{Parser, Subcommand};
+use ml_app_model::Phases;
 use std::io;
 use std::process::ExitCode;
 
@@ -80,11 +81,11 @@ impl ModelArg {
 }
 
 impl Cli {
-    /// Does what the command line says.
-    pub fn run(self) -> ExitCode {
+    /// Does what the command line says; `start` began with the process.
+    pub fn run(self, start: Phases) -> ExitCode {
         let done = match self.command {
-            None => self.serve.run(),
-            Some(Command::Serve(args)) => args.run(),
+            None => self.serve.run(start),
+            Some(Command::Serve(args)) => args.run(start),
             Some(Command::Predict(args)) => args.run(),
             Some(Command::Inspect(model)) => inspect::run(&model),
             #[cfg(feature = "onnx")]

@@ -3,12 +3,14 @@
 
 pub mod docs;
 pub mod health;
+pub mod monitoring;
 pub mod negotiate;
 pub mod openapi;
 pub mod predict;
 pub mod problem;
 
 use crate::config::Limits;
+use crate::metrics::Metrics;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -23,12 +25,13 @@ use paperclip::actix::{OpenApiExt, web};
 pub struct State {
     pub model: Model,
     pub limits: Limits,
+    pub metrics: Metrics,
     document: OnceCell<Bytes>,
 }
 
 impl State {
-    pub fn new(model: Model, limits: Limits) -> State {
-        State { model, limits, document: OnceCell::new() }
+    pub fn new(model: Model, limits: Limits, metrics: Metrics) -> State {
+        State { model, limits, metrics, document: OnceCell::new() }
     }
 }
 
@@ -107,6 +110,7 @@ fn routes(config: &mut web::ServiceConfig) {
         )
         .service(page("/healthz").route(web::get().to(health::live)))
         .service(page("/readyz").route(web::get().to(health::ready)))
+        .service(page("/metrics").route(web::get().to(monitoring::collect)))
         .service(page("/openapi.json").route(web::get().to(docs::document)))
         .service(page("/apidocs").route(web::get().to(docs::page)))
         .service(page("/apidocs/{asset:.*}").route(web::get().to(docs::asset)))

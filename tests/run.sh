@@ -37,6 +37,7 @@ command -v cargo >/dev/null || fail "there is no cargo; see https://rustup.rs"
 missing=()
 [ -x /usr/bin/chromium ] || missing+=(chromium)
 [ -x /usr/bin/chromedriver ] || missing+=(chromium-driver)
+command -v musl-gcc >/dev/null || missing+=(musl-tools)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 command -v musl-gcc >/dev/null || missing+=(musl-tools)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"

@@ -1,7 +1,7 @@
 use crate::cli::{ModelArg, inspect};
 use crate::source::Source;
 use ml_app_model::error::Unsupported;
-use ml_app_model::{LoadError, operators};
+use ml_app_model::{LoadError, Model, operators};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,7 +33,7 @@ impl Args {
         let path = source.place();
         match source.model() {
             Ok(model) => {
-                let mut text = format!("{path} can be served\n");
+                let mut text = format!("{path} can be served{}\n", reproduced(&model));
                 inspect::write_signature(&mut text, model.signature())?;
                 io::stdout().write_all(text.as_bytes())?;
                 Ok(ExitCode::SUCCESS)
@@ -43,6 +43,14 @@ impl Args {
                 Ok(ExitCode::FAILURE)
             }
         }
+    }
+}
+
+fn reproduced(model: &Model) -> String {
+    match model.golden_rows() {
+        0 => String::new(),
+        1 => ", and reproduces its golden row".into(),
+        rows => format!(", and reproduces its {rows} golden rows"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a model takes and gives: tensors as the graph declares them, and features, the columns of
 //! a table, as people know them.
 
+use crate::json_text;
 use crate::tensors::{Elements, Tensors};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -132,7 +133,7 @@ pub struct Feature {
     pub minimum: Option<f64>,
     pub maximum: Option<f64>,
     /// A value that makes sense, as JSON.
-    #[serde(with = "json")]
+    #[serde(with = "json_text")]
     pub example: serde_json::Value,
 }
 
@@ -283,19 +284,4 @@ fn shape_text(shape: &[Option<usize>]) -> String {
     let dims: Vec<String> =
         shape.iter().map(|dim| dim.map_or("?".to_owned(), |dim| dim.to_string())).collect();
     format!("[{}]", dims.join(", "))
-}
-
-/// JSON as text, for formats that do not tell what they hold.
-mod json {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-    use serde_json::Value;
-
-    pub fn serialize<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
-        value.to_string().serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-        let text: String = Deserialize::deserialize(deserializer)?;
-        serde_json::from_str(&text).map_err(de::Error::custom)
-    }
 }

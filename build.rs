@@ -1,7 +1,7 @@
 //! Takes the model that `MODEL` names (default `model.onnx`), refuses one that could not be
 //! served, and prepares what the binary embeds: the model and the assets of the Swagger page.
 
-use ml_app_model::{LoadError, Model, external_data};
+use ml_app_model::{LoadError, Model, Report, external_data};
 use sha2::{Digest, Sha256};
 use std::error::Error;
 use std::io::{Cursor, Read};
@@ -39,9 +39,25 @@ fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
     for file in &embedded.files {
         println!("cargo::rerun-if-changed={}", file.display());
     }
-    Model::load(&embedded.onnx).map_err(|error| refusal(&path, &error))?;
-    fs::write(out.join("model.onnx"), embedded.onnx)?;
+    let refused = |error| refusal(&path, &error);
+    let model = Model::load(&embedded.onnx).map_err(refused)?;
+    let report = Report::read(&embedded.onnx).map_err(refused)?;
+    fs::write(out.join("model.report"), serde_json::to_vec(&report)?)?;
     fs::write(out.join("model.sha256"), digest)?;
+    println!("cargo::rustc-check-cfg=cfg(prepared)");
+    match model.prepared() {
+        Ok(prepared) => {
+            Model::read_prepared(&prepared).map_err(refused)?;
+            println!("cargo::rustc-cfg=prepared");
+            fs::write(out.join("model.prepared"), prepared)?;
+        }
+        Err(error) => {
+            println!(
+                "cargo::warning=the server will read and optimise the model at each start: {error}"
+            );
+            fs::write(out.join("model.onnx"), embedded.onnx)?;
+        }
+    }
     Ok(())
 }
 

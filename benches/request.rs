@@ -4,15 +4,19 @@ use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use criterion::{Criterion, criterion_group, criterion_main};
 use ml_app::config::Limits;
 use ml_app::http::{State, app};
+use ml_app::metrics::Metrics;
 use ml_app::source::Source;
 use paperclip::actix::web::Data;
 use std::hint::black_box;
 
 fn request(criterion: &mut Criterion) {
-    let model =
-        Source::open(None).and_then(|source| source.load()).expect("the embedded model loads");
+    let model = Source::Embedded.load().expect("the embedded model loads");
     let example = example(&model);
-    let state = Data::new(State::new(model, Limits { max_body: usize::MAX, ..Limits::default() }));
+    let state = Data::new(State::new(
+        model,
+        Limits { max_body: usize::MAX, ..Limits::default() },
+        Metrics::default(),
+    ));
     let runtime = actix_web::rt::System::new();
     let service = runtime.block_on(init_service(app(state)));
     let mut group = criterion.benchmark_group("request");

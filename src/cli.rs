@@ -1,5 +1,6 @@
 //! The command line.
 
+#[cfg(feature = "onnx")]
 mod check;
 mod healthcheck;
 mod inspect;
@@ -10,8 +11,8 @@ mod serve;
 use crate::config::{Flags, SocketFlags};
 use crate::source::Source;
 use clap::{Parser, Subcommand};
+use ml_app_model::Phases;
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// A setting or an argument is wrong (`EX_USAGE` of sysexits.h).
@@ -29,6 +30,14 @@ pub struct Cli {
     serve: serve::Args,
 }
 
+#[cfg(not(feature = "onnx"))]
+const EXAMPLES: &str = "Examples:
+  ml-app                                     serve the embedded model
+  ml-app predict visitors.csv > scored.csv   score a file
+
+This binary was built without the feature `onnx`: it has one model and reads no other.";
+
+#[cfg(feature = "onnx")]
 const EXAMPLES: &str = "Examples:
   ml-app                                     serve the embedded model
   ml-app serve --model other.onnx --port 80  try a model before compiling it in
@@ -45,6 +54,7 @@ enum Command {
     /// Show the model's signature, operators, metadata and SHA-256
     Inspect(ModelArg),
     /// Tell whether a model can be served, and if not, why
+    #[cfg(feature = "onnx")]
     Check(check::Args),
     /// Print the OpenAPI document
     Openapi(ModelArg),
@@ -55,24 +65,30 @@ enum Command {
 #[derive(Debug, Clone, Default, clap::Args)]
 struct ModelArg {
     /// Use this ONNX file instead of the embedded model
+    #[cfg(feature = "onnx")]
     #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
+    model: Option<std::path::PathBuf>,
 }
 
 impl ModelArg {
     fn open(&self) -> anyhow::Result<Source> {
-        Source::open(self.model.as_deref())
+        #[cfg(feature = "onnx")]
+        if let Some(path) = &self.model {
+            return Source::open(path);
+        }
+        Ok(Source::Embedded)
     }
 }
 
 impl Cli {
-    /// Does what the command line says.
-    pub fn run(self) -> ExitCode {
+    /// Does what the command line says; `start` began with the process.
+    pub fn run(self, start: Phases) -> ExitCode {
         let done = match self.command {
-            None => self.serve.run(),
-            Some(Command::Serve(args)) => args.run(),
+            None => self.serve.run(start),
+            Some(Command::Serve(args)) => args.run(start),
             Some(Command::Predict(args)) => args.run(),
             Some(Command::Inspect(model)) => inspect::run(&model),
+            #[cfg(feature = "onnx")]
             Some(Command::Check(args)) => args.run(),
             Some(Command::Openapi(model)) => openapi::run(&model),
             Some(Command::Healthcheck(socket)) => healthcheck::run(socket),

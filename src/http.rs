@@ -3,12 +3,14 @@
 
 pub mod docs;
 pub mod health;
+pub mod monitoring;
 pub mod negotiate;
 pub mod openapi;
 pub mod predict;
 pub mod problem;
 
 use crate::config::Limits;
+use crate::metrics::Metrics;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -23,33 +25,63 @@ use paperclip::actix::{OpenApiExt, web};
 pub struct State {
     pub model: Model,
     pub limits: Limits,
+    pub metrics: Metrics,
     document: OnceCell<Bytes>,
 }
 
 impl State {
-    pub fn new(model: Model, limits: Limits) -> State {
-        State { model, limits, document: OnceCell::new() }
-    }
-
-    /// The OpenAPI document, once an [`app`] has been made.
-    pub fn document(&self) -> Bytes {
-        self.document.get().cloned().unwrap_or_default()
+    pub fn new(model: Model, limits: Limits, metrics: Metrics) -> State {
+        State { model, limits, metrics, document: OnceCell::new() }
     }
 }
 
+/// The OpenAPI document, made when it is first asked for: of the routes that an [`app`] registers.
+pub fn document(state: &web::Data<State>) -> Bytes {
+    let made = || {
+        let mut document = String::new();
+        drop(api(state.clone()).with_raw_json_spec_v3(|api, operations| {
+            document = openapi::document(operations, state);
+            api
+        }));
+        document.into()
+    };
+    state.document.get_or_init(made).clone()
+}
+
 /// The service for one worker.
-pub fn app(
-    state: web::Data<State>,
-) -> App<
-    impl ServiceFactory<
+pub fn app(state: web::Data<State>) -> App<impl Factory> {
+    api(state).build()
+}
+
+/// What makes the service of an app.
+pub trait Factory:
+    ServiceFactory<
         ServiceRequest,
         Config = (),
-        Response = ServiceResponse<impl MessageBody>,
+        Response = ServiceResponse<Self::Body>,
         Error = Error,
         InitError = (),
-    >,
-> {
-    let app = App::new()
+    >
+{
+    type Body: MessageBody;
+}
+
+impl<F, B> Factory for F
+where
+    F: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<B>,
+            Error = Error,
+            InitError = (),
+        >,
+    B: MessageBody,
+{
+    type Body = B;
+}
+
+fn api(state: web::Data<State>) -> paperclip::actix::App<impl Factory> {
+    App::new()
         .wrap_fn(|mut request, service| {
             // A HEAD is answered as the GET would be; actix sends no body then.
             if request.method() == Method::HEAD {
@@ -58,18 +90,9 @@ pub fn app(
             service.call(request)
         })
         .wrap_api_with_spec(openapi::info(state.model.signature()))
-        .app_data(state.clone())
+        .app_data(state)
         .configure(routes)
-        .default_service(actix_web::web::to(problem::not_found));
-    // All workers have the same routes: the first one's make the document.
-    if state.document.get().is_none() {
-        let app = app.with_raw_json_spec_v3(|app, operations| {
-            state.document.get_or_init(|| openapi::document(operations, &state).into());
-            app
-        });
-        return app.build();
-    }
-    app.build()
+        .default_service(actix_web::web::to(problem::not_found))
 }
 
 fn routes(config: &mut web::ServiceConfig) {
@@ -87,6 +110,7 @@ fn routes(config: &mut web::ServiceConfig) {
         )
         .service(page("/healthz").route(web::get().to(health::live)))
         .service(page("/readyz").route(web::get().to(health::ready)))
+        .service(page("/metrics").route(web::get().to(monitoring::collect)))
         .service(page("/openapi.json").route(web::get().to(docs::document)))
         .service(page("/apidocs").route(web::get().to(docs::page)))
         .service(page("/apidocs/{asset:.*}").route(web::get().to(docs::asset)))

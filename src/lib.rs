@@ -9,6 +9,7 @@
 //! - [`protocol`]: wire formats to and from [`Tensors`](ml_app_model::Tensors).
 //! - [`http`]: routes, limits, status codes, the OpenAPI document, the Swagger page.
 //! - [`server`]: bind, signals.
+//! - [`metrics`]: what the process tells of itself.
 //! - [`config`], [`cli`]: settings and commands.
 //! - [`source`]: where the model comes from.
 //!
@@ -19,12 +20,13 @@
 //! - A value of type [`Tensors`](ml_app_model::Tensors) agrees with its signature; nothing below
 //!   checks again.
 //! - Request data can cause an [`Error`](error::Error), never a panic.
-//! - The socket opens after the model has answered.
+//! - The socket opens after the model has answered, and has reproduced its golden rows if it has any.
 
 pub mod cli;
 pub mod config;
 pub mod error;
 pub mod http;
+pub mod metrics;
 pub mod protocol;
 pub mod server;
 pub mod source;

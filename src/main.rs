@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use ml_app::cli::Cli;
+use ml_app_model::Phases;
 use std::process::ExitCode;
 
 /// A malformed request is the client's fault, and tract warns of every newer opset.
@@ -13,7 +14,8 @@ const FILTER: &str = "info,actix=warn,actix_http=off,tract_onnx=error";
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let start = Phases::begin();
     let filter = env_logger::Env::default().default_filter_or(FILTER);
     env_logger::Builder::from_env(filter).format_target(false).init();
-    Cli::parse().run()
+    Cli::parse().run(start)
 }

@@ -1,43 +1,50 @@
 //! Where the model comes from: the binary, or a file given to try one before compiling it in.
 
-use anyhow::{Context, anyhow};
-use ml_app_model::{LoadError, Model};
-use sha2::{Digest, Sha256};
-use std::borrow::Cow;
-use std::fs;
-use std::path::{Path, PathBuf};
+#[cfg(feature = "onnx")]
+mod file;
 
+use anyhow::anyhow;
+use ml_app_model::{LoadError, Model, Report};
+
+#[cfg(prepared)]
+static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.prepared"));
+#[cfg(not(prepared))]
 static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.onnx"));
 
-/// Of the file it was, whose weights may have been in others.
+/// What the ONNX file held.
+static EMBEDDED_REPORT: &str = include_str!(concat!(env!("OUT_DIR"), "/model.report"));
+
+/// Of the ONNX file, whose weights may have been in others.
 static EMBEDDED_SHA256: &str = include_str!(concat!(env!("OUT_DIR"), "/model.sha256"));
 
-/// The bytes of an ONNX file.
+/// The embedded model, or an ONNX file.
 #[derive(Debug, Clone)]
-pub struct Source {
-    /// `None` for the embedded model.
-    path: Option<PathBuf>,
-    bytes: Cow<'static, [u8]>,
+pub enum Source {
+    Embedded,
+    #[cfg(feature = "onnx")]
+    File(file::File),
 }
 
 impl Source {
-    /// The embedded model, or that of a file.
-    ///
     /// # Errors
     ///
     /// Where the file cannot be read.
-    pub fn open(path: Option<&Path>) -> anyhow::Result<Source> {
-        let bytes = match path {
-            None => Cow::Borrowed(EMBEDDED),
-            Some(path) => fs::read(path)
-                .with_context(|| format!("cannot read the model {}", path.display()))?
-                .into(),
-        };
-        Ok(Source { path: path.map(Path::to_owned), bytes })
+    #[cfg(feature = "onnx")]
+    pub fn open(path: &std::path::Path) -> anyhow::Result<Source> {
+        file::File::open(path).map(Source::File)
     }
 
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// # Errors
+    ///
+    /// Where a file holds no ONNX.
+    pub fn report(&self) -> Result<Report, LoadError> {
+        match self {
+            Source::Embedded => {
+                Ok(serde_json::from_str(EMBEDDED_REPORT).expect("the build wrote it"))
+            }
+            #[cfg(feature = "onnx")]
+            Source::File(file) => file.report(),
+        }
     }
 
     /// # Errors
@@ -51,26 +58,31 @@ impl Source {
     ///
     /// As for [`Source::load`].
     pub fn model(&self) -> Result<Model, LoadError> {
-        match &self.path {
-            None => Model::load(&self.bytes),
-            Some(path) => Model::load_beside(&self.bytes, path),
+        match self {
+            #[cfg(prepared)]
+            Source::Embedded => Model::read_prepared(EMBEDDED),
+            #[cfg(not(prepared))]
+            Source::Embedded => Model::load(EMBEDDED),
+            #[cfg(feature = "onnx")]
+            Source::File(file) => file.model(),
         }
     }
 
     /// The path, or that it is the embedded model.
     pub fn place(&self) -> String {
-        self.path.as_ref().map_or("the embedded model".into(), |path| path.display().to_string())
+        match self {
+            Source::Embedded => "the embedded model".into(),
+            #[cfg(feature = "onnx")]
+            Source::File(file) => file.path().display().to_string(),
+        }
     }
 
     /// Of the ONNX file, in hexadecimal.
     pub fn sha256(&self) -> String {
-        match self.path {
-            None => EMBEDDED_SHA256.to_owned(),
-            Some(_) => sha256(&self.bytes),
+        match self {
+            Source::Embedded => EMBEDDED_SHA256.to_owned(),
+            #[cfg(feature = "onnx")]
+            Source::File(file) => file.sha256(),
         }
     }
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,6 +4,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset MODEL CARGO_TARGET_DIR
+# What is tested is what is shipped: the static binary.
+export CARGO_BUILD_TARGET=$(uname -m)-unknown-linux-musl
+built=target/$CARGO_BUILD_TARGET/release
 
 . tests/packages.sh
 
@@ -14,9 +17,13 @@ command -v cargo >/dev/null || fail "there is no cargo; see https://rustup.rs"
 missing=()
 [ -x /usr/bin/chromium ] || missing+=(chromium)
 [ -x /usr/bin/chromedriver ] || missing+=(chromium-driver)
+command -v musl-gcc >/dev/null || missing+=(musl-tools)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+command -v musl-gcc >/dev/null || missing+=(musl-tools)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "python3 is older than 3.10"
+
+rustup target list --installed | grep -qx "$CARGO_BUILD_TARGET" || rustup target add "$CARGO_BUILD_TARGET"
 
 venv=target/e2e-venv
 if ! cmp -s tests/e2e/requirements.txt "$venv/requirements.txt"; then
@@ -32,7 +39,7 @@ heading "ONNX's backend node tests"
 rm -rf target/backend
 "$venv/bin/python" -B crates/onnx-ml/tests/backend/generate.py target/backend
 cargo build --release --workspace --examples
-target/release/examples/backend target/backend crates/onnx-ml/tests/backend/failing.txt
+$built/examples/backend target/backend crates/onnx-ml/tests/backend/failing.txt
 
 heading "Release build"
 cargo build --release
@@ -44,4 +51,4 @@ heading "Builds with other models"
 tests/e2e/build.sh
 
 heading "Browser and OpenAPI document"
-ML_APP_BINARY="$PWD/target/release/ml-app" "$venv/bin/python" -B -m pytest -p no:cacheprovider tests/e2e
+ML_APP_BINARY="$PWD/$built/ml-app" "$venv/bin/python" -B -m pytest -p no:cacheprovider tests/e2e

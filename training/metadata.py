@@ -24,12 +24,15 @@ def describe(
     features: list[dict],
     classes: dict | None = None,
     metrics: dict[str, float] | None = None,
+    golden: list[dict] | None = None,
 ) -> onnx.ModelProto:
     """Write the description into `model`, replacing an earlier one, and return it.
 
     `name` is part of a URL: letters, digits, `.`, `_` and `-` only. `features`
     has one entry per column, over the graph's inputs in their order. `classes`
-    maps each label to its meaning; `metrics` were measured on held-out data.
+    maps each label to its meaning; `metrics` were measured on held-out data. `golden`
+    has rows that the server must answer as the trained model does, each with its
+    "inputs" by feature and its "outputs"; without it none are written.
     Raises ValueError, with `model` untouched, when the description is malformed.
     """
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
@@ -40,6 +43,9 @@ def describe(
         sections["classes"] = {str(label): meaning for label, meaning in classes.items()}
     if metrics is not None:
         sections["metrics"] = metrics
+    if golden is not None:
+        _check_golden(golden, features)
+        sections["golden"] = golden
     props = {prop.key: prop.value for prop in model.metadata_props if not prop.key.startswith("ml_app.")}
     for key, value in sections.items():
         props[f"ml_app.{key}"] = json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -100,3 +106,14 @@ def _check(features: list[dict]) -> None:
         if feature.get("type", "number") not in TYPES:
             raise ValueError(f"feature {name!r}: type must be one of {sorted(TYPES)}")
         seen.add(name)
+
+
+def _check_golden(golden: list[dict], features: list[dict]) -> None:
+    names = {feature["name"] for feature in features}
+    for number, row in enumerate(golden, 1):
+        if row.keys() != {"inputs", "outputs"}:
+            raise ValueError(f"golden row {number} needs inputs and outputs, and nothing else: {row}")
+        if row["inputs"].keys() - names:
+            raise ValueError(f"golden row {number}: its inputs are no features: {row['inputs']}")
+        if not row["outputs"]:
+            raise ValueError(f"golden row {number} has no output")

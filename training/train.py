@@ -36,6 +36,8 @@ FEATURES = {
     },
 }
 CLASSES = {0: "does not buy", 1: "buys"}
+# The start checks each of them: a few, on either side of the boundary and far from it.
+GOLDEN = [(21, 1, 14), (45, 0, 5), (36, 0, 10), (123, 0, 29)]
 FEWEST = 10
 TOLERANCE = 1e-6
 
@@ -87,8 +89,24 @@ def train(frame: pd.DataFrame) -> tuple[LogisticRegression, onnx.ModelProto]:
         features=features_of(X, **FEATURES),
         classes=CLASSES,
         metrics=metrics,
+        golden=[golden_row(classifier, row) for row in GOLDEN],
     )
     return classifier, model
+
+
+def golden_row(classifier: LogisticRegression, row: tuple) -> dict:
+    """The classifier's answer to one visitor, as the server is to give it."""
+    X = np.array([row])
+    return {
+        "inputs": dict(zip(FEATURES, row, strict=True)),
+        "outputs": {
+            "prediction": int(classifier.predict(X)[0]),
+            "probabilities": {
+                str(label): float(probability)
+                for label, probability in zip(classifier.classes_, classifier.predict_proba(X)[0], strict=True)
+            },
+        },
+    }
 
 
 def answer_grid(classifier: LogisticRegression) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 use crate::cli::{ModelArg, inspect};
 use crate::source::Source;
 use ml_app_model::error::Unsupported;
-use ml_app_model::{LoadError, Report, operators};
+use ml_app_model::{LoadError, Model, operators};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,11 +26,14 @@ impl Args {
             io::stdout().write_all(lines.concat().as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
-        let source = Source::open(self.file.as_deref().or(self.model.model.as_deref()))?;
+        let source = match &self.file {
+            Some(path) => Source::open(path)?,
+            None => self.model.open()?,
+        };
         let path = source.place();
         match source.model() {
             Ok(model) => {
-                let mut text = format!("{path} can be served\n");
+                let mut text = format!("{path} can be served{}\n", reproduced(&model));
                 inspect::write_signature(&mut text, model.signature())?;
                 io::stdout().write_all(text.as_bytes())?;
                 Ok(ExitCode::SUCCESS)
@@ -43,11 +46,19 @@ impl Args {
     }
 }
 
+fn reproduced(model: &Model) -> String {
+    match model.golden_rows() {
+        0 => String::new(),
+        1 => ", and reproduces its golden row".into(),
+        rows => format!(", and reproduces its {rows} golden rows"),
+    }
+}
+
 fn reason(error: &LoadError, source: &Source) -> String {
     let LoadError::Unsupported(operators) = error else {
         return error.to_string();
     };
-    let opsets = Report::read(source.bytes()).map(|report| report.opsets).unwrap_or_default();
+    let opsets = source.report().map(|report| report.opsets).unwrap_or_default();
     let opsets: Vec<String> =
         opsets.iter().map(|(domain, version)| format!("{domain} {version}")).collect();
     let mut text =

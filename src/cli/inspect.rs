@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
     let source = model.open()?;
-    let report = Report::read(source.bytes())
+    let report = source
+        .report()
         .map_err(|error| anyhow!("{} cannot be inspected: {error}", source.place()))?;
     let loaded = source.load();
     let mut text = String::new();
@@ -15,7 +16,7 @@ pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
         write_signature(&mut text, loaded.signature())?;
     }
     write_report(&mut text, &report)?;
-    writeln!(text, "{:<12} {}, {} bytes", "file", source.place(), source.bytes().len())?;
+    writeln!(text, "{:<12} {}, {} bytes", "file", source.place(), report.bytes)?;
     writeln!(text, "{:<12} {}", "sha256", source.sha256())?;
     io::stdout().write_all(text.as_bytes())?;
     loaded.map(|_| ExitCode::SUCCESS)

@@ -1,15 +1,15 @@
 use crate::cli::ModelArg;
 use crate::config::Limits;
 use crate::http::{self, State};
+use crate::metrics::Metrics;
 use paperclip::actix::web::Data;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
-    let state = Data::new(State::new(model.open()?.load()?, Limits::default()));
-    // The document is made of the routes that an app registers.
-    drop(http::app(state.clone()));
-    let document: serde_json::Value = serde_json::from_slice(&state.document())?;
+    let model = model.open()?.load()?;
+    let state = Data::new(State::new(model, Limits::default(), Metrics::default()));
+    let document: serde_json::Value = serde_json::from_slice(&http::document(&state))?;
     writeln!(io::stdout(), "{document:#}")?;
     Ok(ExitCode::SUCCESS)
 }

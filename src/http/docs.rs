@@ -1,7 +1,6 @@
 //! The Swagger page and the document it shows. Every asset is in the binary.
 
-use crate::http::State;
-use crate::http::problem;
+use crate::http::{self, State, problem};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, Responder, web};
 use flate2::read::GzDecoder;
@@ -11,7 +10,11 @@ use std::io::Read;
 /// The OpenAPI document
 #[api_v2_operation(operation_id = "openapi", tags("documentation"))]
 pub async fn document(state: web::Data<State>) -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(state.document())
+    // The first time the model answers the examples.
+    match web::block(move || http::document(&state)).await {
+        Ok(document) => HttpResponse::Ok().content_type("application/json").body(document),
+        Err(error) => HttpResponse::ServiceUnavailable().body(error.to_string()),
+    }
 }
 
 /// The Swagger page

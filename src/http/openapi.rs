@@ -49,6 +49,7 @@ pub fn document(mut operations: Value, state: &State) -> String {
     operations["tags"] = json!([
         { "name": "prediction", "description": "Rows of named features in, predictions out." },
         { "name": "health", "description": "For the probes of Kubernetes and load balancers." },
+        { "name": "monitoring", "description": "For Prometheus and what reads its format." },
         { "name": "documentation", "description": "What you are reading." },
     ]);
     operations.to_string()
@@ -142,6 +143,13 @@ impl Describe<'_> {
             "ready" => {
                 vec![("responses", schema::flag("ready", "The model is loaded and has answered."))]
             }
+            "metrics" => vec![(
+                "responses",
+                content(
+                    "One sample a line.",
+                    json!({ "text/plain": { "schema": { "type": "string" } } }),
+                ),
+            )],
             "openapi" => vec![(
                 "responses",
                 content(

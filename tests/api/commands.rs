@@ -170,7 +170,7 @@ fn inspect_shows_the_model() {
         "1: buys",
         "ai.onnx.ml.LinearClassifier × 1",
         "skl2onnx",
-        "955ec313b771bc7524bd2abed41a1ad2f22f52f39e440d681c4facff8f439368",
+        "c70c19d5e928445dc9f02084131a3115482d79ff16748e8dbe959cbc24fbe396",
     ] {
         assert!(text.contains(expected), "no {expected} in {text}");
     }
@@ -189,6 +189,13 @@ fn check_tells_whether_a_model_can_be_served() {
     let good = ml_app(&["check", &path("diabetes")], "");
     assert!(good.status.success());
     assert!(stdout(&good).contains("can be served"));
+
+    let embedded = stdout(&ml_app(&["check"], ""));
+    assert!(
+        embedded
+            .starts_with("the embedded model can be served, and reproduces its 4 golden rows\n"),
+        "{embedded}"
+    );
 
     let bad = ml_app(&["check", &path("unsupported")], "");
     assert_eq!(bad.status.code(), Some(1));

@@ -380,6 +380,7 @@ fn routes_and_methods_that_are_not_there() {
         ("DELETE", "/predict", "GET, HEAD, POST"),
         ("GET", "/predict_file", "POST"),
         ("POST", "/healthz", "GET, HEAD"),
+        ("POST", "/metrics", "GET, HEAD"),
         ("PUT", "/apidocs", "GET, HEAD"),
         ("POST", "/", "GET, HEAD"),
     ] {

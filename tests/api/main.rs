@@ -8,5 +8,7 @@ mod commands;
 mod document;
 mod errors;
 mod golden;
+mod golden_rows;
+mod metrics;
 mod questions;
 mod server;

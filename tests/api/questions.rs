@@ -163,7 +163,7 @@ fn probes_and_pages() {
 #[test]
 fn head_is_answered_as_get_without_a_body() {
     let server = Server::start(&[]);
-    for path in ["/", "/apidocs", "/healthz", "/openapi.json"] {
+    for path in ["/", "/apidocs", "/healthz", "/metrics", "/openapi.json"] {
         let (head, body) =
             raw(&server, &format!("HEAD {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
         assert!(head.starts_with("http/1.1 200"), "{head}");

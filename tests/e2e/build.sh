@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
+binary=target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}release/ml-app
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
@@ -32,13 +33,26 @@ refused() {
 
 # embedded TEXT...: the built binary's model is described with each of these texts.
 embedded() {
-    target/release/ml-app inspect >"$output" 2>&1 || fail "the built binary cannot inspect its model"
+    $binary inspect >"$output" 2>&1 || fail "the built binary cannot inspect its model"
     says "$@"
 }
 
 refused /nonexistent.onnx "cannot read the model"
 refused Cargo.toml "no ONNX model"
 refused tests/cases/unsupported/model.onnx mystery com.example.NonExistent
+
+# What is appended to a protobuf message is part of it: here field 14, an entry of metadata_props.
+wrong=$(mktemp --suffix .onnx)
+trap 'rm -f "$output" "$wrong"' EXIT
+golden='[{"inputs":{"age":44,"sex":2,"bmi":28.6,"bp":175.6},"outputs":{"prediction":1}}]'
+byte() { printf '%b' "\\x$(printf %02x "$1")"; }
+{
+    cat tests/cases/diabetes/model.onnx
+    byte 114 && byte $((17 + ${#golden}))
+    byte 10 && byte 13 && printf ml_app.golden
+    byte 18 && byte ${#golden} && printf %s "$golden"
+} >"$wrong"
+refused "$wrong" 'golden row 1, output `prediction`: expected 1, but found 281.1'
 
 echo "MODEL=tests/cases/diabetes/model.onnx is embedded"
 MODEL=tests/cases/diabetes/model.onnx cargo build --release >"$output" 2>&1 || fail "the build failed"

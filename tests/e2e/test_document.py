@@ -150,7 +150,7 @@ def test_a_table_is_answered_in_each_format(server, accept):
 
 @every_model
 def test_the_probes_and_pages_answer_as_declared(server):
-    for path in ["/", "/apidocs", "/openapi.json", "/healthz", "/readyz"]:
+    for path in ["/", "/apidocs", "/openapi.json", "/healthz", "/readyz", "/metrics"]:
         declared(server, server.send("GET", path), "GET", path, 200)
 
 

@@ -32,6 +32,7 @@ class Result:
     name: str
     family: str
     loads: bool = False
+    prepared: bool = False
     agrees: bool = False
     error: str = ""
     times: dict[int, tuple[float, float]] = field(default_factory=dict)
@@ -110,7 +111,7 @@ class Program:
 def compare(program: Program, folder: Path, name: str, entry: dict, seconds: float) -> Result:
     result = Result(name, entry["family"])
     try:
-        program.ask(f"load {folder}")
+        result.prepared = program.ask(f"load {folder}").split()[1] != "-"
         result.loads = True
         program.ask(f"check {entry['tolerance']}")
         result.agrees = True
@@ -179,8 +180,13 @@ def line(result: Result) -> str:
 
 
 def summarise(results: list[Result]) -> list[str]:
-    loads, agrees = (sum(getattr(result, kind) for result in results) for kind in ("loads", "agrees"))
-    lines = [f"{len(results)} models: {loads} load, {agrees} agree with ONNX Runtime {onnxruntime.__version__}"]
+    loads, agrees, prepared = (
+        sum(getattr(result, kind) for result in results) for kind in ("loads", "agrees", "prepared")
+    )
+    lines = [
+        f"{len(results)} models: {loads} load, {agrees} agree with ONNX Runtime {onnxruntime.__version__}; "
+        f"a build prepares {prepared}"
+    ]
     for kind, group in groups(results).items():
         for rows in sorted({rows for result in group for rows in result.times}):
             speeds = [result.speed(rows) for result in group if rows in result.times]

@@ -1,5 +1,6 @@
 //! Why a model cannot be loaded, and why a prediction failed.
 
+use crate::value::Mismatch;
 use std::fmt;
 
 /// Why a model cannot be served. Each text is for the person who exported the model.
@@ -21,6 +22,14 @@ pub enum LoadError {
     Plan(String),
     #[error("the model loads, but a first prediction fails: {0}")]
     WarmUp(#[from] RunError),
+    #[error("golden row {row}, output `{output}`: {mismatch}")]
+    Golden {
+        /// Counted from 1.
+        row: usize,
+        /// With the place within, such as `probabilities.1`.
+        output: String,
+        mismatch: Mismatch,
+    },
 }
 
 /// An operator the runtime lacks, and the nodes that need it.

@@ -10,18 +10,25 @@
 //! - [`value`], [`rows`]: what a client wrote, taking the form that the signature asks for.
 //! - [`tensors`]: what goes into the model and comes out.
 //! - [`model`]: load, warm up, run.
+//! - `golden`: rows whose answers the exporter told.
+//! - [`phases`]: what a load spends its time on.
 //! - [`external_data`]: a model whose weights are in files beside it, in one piece.
 //! - [`operators`]: those that models may have.
+//! - `prepared`: a model as bytes that need no ONNX, for a build to embed.
 //! - [`report`]: what an ONNX file holds, for people; needs no model that can run.
 
 mod constants;
 pub mod error;
 pub mod external_data;
+mod golden;
 mod graph;
+mod json_text;
 mod limits;
 pub mod metadata;
 pub mod model;
 pub mod operators;
+pub mod phases;
+mod prepared;
 pub mod report;
 pub mod rows;
 pub mod signature;
@@ -30,6 +37,7 @@ pub mod value;
 
 pub use error::{LoadError, RunError};
 pub use model::Model;
+pub use phases::Phases;
 pub use report::Report;
 pub use rows::Rows;
 pub use signature::{Datatype, Feature, Kind, Signature, Task, TensorSpec};

@@ -1,7 +1,7 @@
 //! The convention by which an exporter tells what an ONNX graph cannot say.
 //!
 //! ONNX's own fields come first: the graph's `name` names the model, the model's `doc_string` says
-//! what it does, `model_version` is its version. Three entries of `metadata_props` add the rest,
+//! what it does, `model_version` is its version. Four entries of `metadata_props` add the rest,
 //! each optional and each JSON:
 //!
 //! | key | value |
@@ -9,16 +9,18 @@
 //! | `ml_app.features` | array of `{"name", "type", "description", "unit", "minimum", "maximum", "example"}`, one per column of the inputs, input by input; only `name` is required; `type` is `number`, `integer`, `boolean` or `string`; `minimum` and `maximum` are what training saw |
 //! | `ml_app.classes` | object, class label → meaning |
 //! | `ml_app.metrics` | object, name of a metric → number measured on held-out data |
+//! | `ml_app.golden` | array of `{"inputs", "outputs"}`: a row as an object by feature, and what the model is to answer to it, as an object `{"prediction", "probabilities"}` or any part of that, in the form of the server's answers; a model that answers otherwise does not load |
 
 use crate::error::LoadError;
 use crate::signature::Kind;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tract_onnx::pb::ModelProto;
 
 pub const FEATURES: &str = "ml_app.features";
 pub const CLASSES: &str = "ml_app.classes";
 pub const METRICS: &str = "ml_app.metrics";
+pub const GOLDEN: &str = "ml_app.golden";
 
 #[derive(Debug, Default)]
 pub struct Metadata {
@@ -26,6 +28,7 @@ pub struct Metadata {
     pub features: Option<Vec<FeatureMetadata>>,
     pub classes: Vec<(String, String)>,
     pub metrics: Vec<(String, f64)>,
+    pub golden: Vec<GoldenRow>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -41,6 +44,13 @@ pub struct FeatureMetadata {
     pub example: Option<serde_json::Value>,
 }
 
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GoldenRow {
+    pub inputs: serde_json::Map<String, serde_json::Value>,
+    pub outputs: serde_json::Map<String, serde_json::Value>,
+}
+
 impl Metadata {
     /// # Errors
     ///
@@ -54,6 +64,7 @@ impl Metadata {
                 value.as_str().map(str::to_owned)
             })?,
             metrics: pairs(METRICS, "a number", metrics, serde_json::Value::as_f64)?,
+            golden: entry(model, GOLDEN)?.unwrap_or_default(),
         })
     }
 }

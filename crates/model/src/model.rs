@@ -3,14 +3,18 @@
 use crate::constants;
 use crate::error::{LoadError, RunError};
 use crate::external_data;
+use crate::golden;
 use crate::graph;
+use crate::json_text;
 use crate::limits;
-use crate::metadata::{FEATURES, Metadata};
+use crate::metadata::{FEATURES, GoldenRow, Metadata};
+use crate::phases::Phases;
 use crate::rows::Rows;
 use crate::signature::{Signature, TensorSpec};
 use crate::tensors::{Tensor, Tensors};
 use crate::value::{Mismatch, Value};
 use onnx_ml::{label_outputs, maps, row_wise, zip_map};
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::any::Any;
 use std::cell::Cell;
@@ -28,21 +32,33 @@ use tract_onnx::tract_hir::internal::{AxisOp, Factoid, InferenceFact, ShapeFacto
 /// second-level cache of most processors.
 const CACHED: usize = 512 << 10;
 
+/// A first run that takes longer does so for the model's sake, not because its code is read in.
+const COLD: Duration = Duration::from_millis(2);
+
+/// What a model is, beside its plan.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Parts {
+    pub signature: Signature,
+    /// Of each output, what it gives the indices of.
+    pub labels: Vec<Option<Arc<[String]>>>,
+    /// Rows that the graph takes, or runs on best, at once.
+    pub most: usize,
+    #[serde(with = "json_text")]
+    pub golden: Vec<GoldenRow>,
+}
+
 /// A model that has answered at least once.
 pub struct Model {
-    signature: Signature,
+    parts: Parts,
     plan: Arc<TypedRunnableModel>,
-    /// Of each output, what it gives the indices of.
-    labels: Vec<Option<Arc<[String]>>>,
-    /// Rows that the graph takes, or runs on best, at once.
-    most: usize,
     /// Whether what has run once can run again.
     reusable: bool,
     latency: Duration,
+    phases: Phases,
 }
 
 impl Model {
-    /// Reads, checks, optimises and warms up a model.
+    /// Reads, checks, optimises and warms up a model, and checks it with its golden rows.
     ///
     /// # Errors
     ///
@@ -66,6 +82,7 @@ impl Model {
     }
 
     fn load_unguarded(bytes: &[u8], path: Option<&Path>) -> Result<Model, LoadError> {
+        let mut phases = Phases::begin();
         let mut proto = graph::decode(bytes)?;
         if let Some(path) = path {
             external_data::take_in(&mut proto, path)?;
@@ -83,7 +100,9 @@ impl Model {
         limits::check_nodes(graph)?;
         let inputs = graph::inputs(graph)?;
         let single = inputs.iter().any(|input| input.shape[0] == Some(1));
+        phases.end("parse");
         let typed = typed(&proto, &inputs, single).map_err(|error| plan_error(&error))?;
+        phases.end("type");
         let outputs = graph::outputs(graph, &typed, &label_outputs)?;
         let row_bytes = row_wise::row_bytes(&typed).map_err(|error| plan_error(&error))?;
         let most = match row_bytes {
@@ -94,6 +113,7 @@ impl Model {
         let plan = onnx_ml::optimize(typed)
             .and_then(|typed| typed.into_runnable())
             .map_err(|error| plan_error(&error))?;
+        phases.end("optimise");
         let labels_of = |output: &TensorSpec| {
             let mut labels = label_outputs.iter();
             Some(labels.find(|labels| labels.output == output.name)?.labels.clone().into())
@@ -114,19 +134,68 @@ impl Model {
             class_meanings: metadata.classes,
             metrics: metadata.metrics,
         };
-        let reusable = reusable(&plan)?;
-        let mut model = Model { signature, plan, labels, most, reusable, latency: Duration::ZERO };
+        let parts = Parts { signature, labels, most, golden: metadata.golden };
+        let mut model = Model::new(parts, plan, phases)?;
+        // Some graphs take one row only.
+        let outputs = model.run(model.example(2)?)?;
+        model.parts.signature.name_scores(&outputs);
         model.warm_up()?;
         Ok(model)
     }
 
-    pub fn signature(&self) -> &Signature {
-        &self.signature
+    pub(crate) fn new(
+        parts: Parts,
+        plan: Arc<TypedRunnableModel>,
+        phases: Phases,
+    ) -> Result<Model, LoadError> {
+        let reusable = reusable(&plan)?;
+        Ok(Model { parts, plan, reusable, latency: Duration::ZERO, phases })
+    }
+    /// Answers a first row, and the golden ones.
+    pub(crate) fn warm_up(&mut self) -> Result<(), LoadError> {
+        let inputs = self.example(1)?;
+        let timed = |inputs| {
+            let start = Instant::now();
+            self.run(inputs).map(|_| start.elapsed())
+        };
+        let mut latency = timed(inputs.clone())?;
+        if latency < COLD {
+            latency = timed(inputs)?;
+        }
+        self.latency = latency;
+        self.phases.end("warm-up");
+        if !self.parts.golden.is_empty() {
+            golden::check(self, &self.parts.golden)?;
+            self.phases.end("golden");
+        }
+        Ok(())
     }
 
-    /// What one row took, warm.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    pub(crate) fn plan(&self) -> &TypedRunnableModel {
+        &self.plan
+    }
+
+    pub fn signature(&self) -> &Signature {
+        &self.parts.signature
+    }
+
+    /// What one row took, warm where that matters.
     pub fn latency(&self) -> Duration {
         self.latency
+    }
+
+    /// How many golden rows it has, and has reproduced.
+    pub fn golden_rows(&self) -> usize {
+        self.parts.golden.len()
+    }
+
+    /// What the load took.
+    pub fn phases(&self) -> &Phases {
+        &self.phases
     }
 
     /// The outputs for all rows of `inputs`, in the signature's order.
@@ -135,10 +204,10 @@ impl Model {
     ///
     /// Where the graph fails on these values, as an index out of range does.
     pub fn run(&self, inputs: Tensors) -> Result<Tensors, RunError> {
-        if inputs.rows() <= self.most {
+        if inputs.rows() <= self.parts.most {
             return self.run_batch(inputs);
         }
-        let parts = inputs.chunks(self.most).map(|rows| self.run_batch(rows));
+        let parts = inputs.chunks(self.parts.most).map(|rows| self.run_batch(rows));
         let parts = parts.collect::<Result<Vec<_>, _>>()?;
         Tensors::concat(&parts)
             .ok_or_else(|| RunError::Failed("rows whose outputs differ in shape".into()))
@@ -164,29 +233,18 @@ impl Model {
             .map_err(|error| RunError::Failed(format!("{error:#}")))?;
         let outputs = outputs
             .into_iter()
-            .zip(self.signature.outputs.iter().zip(&self.labels))
+            .zip(self.parts.signature.outputs.iter().zip(&self.parts.labels))
             .map(|(value, (spec, labels))| from_tract(value, spec, labels.as_ref(), rows))
             .collect::<Result<_, _>>()?;
         Ok(Tensors::new(rows, outputs))
     }
 
-    /// Two rows, as some graphs take one only; then one, for its time.
-    fn warm_up(&mut self) -> Result<(), LoadError> {
-        let outputs = self.run(self.example(2)?)?;
-        self.signature.name_scores(&outputs);
-        let inputs = self.example(1)?;
-        let start = Instant::now();
-        self.run(inputs)?;
-        self.latency = start.elapsed();
-        Ok(())
-    }
-
     /// Rows of the features' examples.
     fn example(&self, count: usize) -> Result<Tensors, LoadError> {
-        let mut rows = Rows::new(&self.signature);
+        let mut rows = Rows::new(self.signature());
         for row in 0..count {
             rows.add_row();
-            for (index, feature) in self.signature.features.iter().enumerate() {
+            for (index, feature) in self.signature().features.iter().enumerate() {
                 let filled = if feature.is_scalar() {
                     rows.set(row, index, example_value(&feature.example))
                 } else {
@@ -255,7 +313,7 @@ fn reusable(plan: &Arc<TypedRunnableModel>) -> Result<bool, LoadError> {
     Ok(state.op_states.iter().all(Option::is_none) && !nodes.any(keeps))
 }
 
-fn plan_error(error: &TractError) -> LoadError {
+pub(crate) fn plan_error(error: &TractError) -> LoadError {
     LoadError::Plan(format!("{error:#}"))
 }
 
@@ -269,7 +327,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".into())
 }
 
-fn example_value(example: &Json) -> Value<'_> {
+pub(crate) fn example_value(example: &Json) -> Value<'_> {
     match example {
         Json::Bool(flag) => Value::Bool(*flag),
         Json::String(text) => Value::String(text),
@@ -282,7 +340,7 @@ fn example_value(example: &Json) -> Value<'_> {
     }
 }
 
-fn push_example(
+pub(crate) fn push_example(
     rows: &mut Rows<'_>,
     feature: usize,
     axis: usize,
@@ -320,6 +378,6 @@ fn from_tract(
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Model").field("signature", &self.signature).finish_non_exhaustive()
+        f.debug_struct("Model").field("signature", self.signature()).finish_non_exhaustive()
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::error::LoadError;
 use crate::graph;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A look into an ONNX file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Report {
     /// Name and version, as "skl2onnx 1.20.0"; empty if the file does not say.
     pub producer: String,
@@ -16,6 +17,8 @@ pub struct Report {
     pub operators: Vec<(String, usize)>,
     /// `metadata_props`, as they stand in the file.
     pub metadata: Vec<(String, String)>,
+    /// Of the file.
+    pub bytes: usize,
 }
 
 impl Report {
@@ -50,6 +53,7 @@ impl Report {
                 .into_iter()
                 .map(|entry| (entry.key, entry.value))
                 .collect(),
+            bytes: bytes.len(),
         })
     }
 }

@@ -1,11 +1,13 @@
 //! What a model takes and gives: tensors as the graph declares them, and features, the columns of
 //! a table, as people know them.
 
+use crate::json_text;
 use crate::tensors::{Elements, Tensors};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What a model takes and gives, and what it is about.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Signature {
     /// The graph's name; `model` if it has none.
     pub name: String,
@@ -25,7 +27,7 @@ pub struct Signature {
 }
 
 /// A tensor's name, element type and shape.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct TensorSpec {
     pub name: String,
     pub datatype: Datatype,
@@ -34,7 +36,7 @@ pub struct TensorSpec {
 }
 
 /// Element types that can be served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Datatype {
     Bool,
     Uint8,
@@ -89,7 +91,7 @@ impl Datatype {
 }
 
 /// What a feature's values mean, in the words of JSON Schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Number,
@@ -111,7 +113,7 @@ impl fmt::Display for Kind {
 
 /// A named part of the input of one row: a column of an input of one or two dimensions, or a
 /// whole input of more.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Feature {
     pub name: String,
     pub kind: Kind,
@@ -131,6 +133,7 @@ pub struct Feature {
     pub minimum: Option<f64>,
     pub maximum: Option<f64>,
     /// A value that makes sense, as JSON.
+    #[serde(with = "json_text")]
     pub example: serde_json::Value,
 }
 
@@ -168,7 +171,7 @@ impl Feature {
 }
 
 /// How the outputs are to be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Task {
     /// One output of labels, and one of scores `[N, C]` whose columns are `classes`.
     Classification { label: usize, scores: usize, classes: Vec<String>, meaning: Scores },
@@ -177,7 +180,7 @@ pub enum Task {
 }
 
 /// What a classifier's scores are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Scores {
     /// Between 0 and 1, and 1 in all.
     Probabilities,

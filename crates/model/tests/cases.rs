@@ -39,3 +39,37 @@ fn check(name: &str) -> Tensors {
     }
     answers.unwrap()
 }
+
+/// Of those that a server can have: most of the cases are an operator each.
+#[test]
+fn prepared_models_answer_as_loaded_ones() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx-ml/tests/cases");
+    let (mut prepared, mut left) = (0, vec![]);
+    for case in fs::read_dir(cases).unwrap().map(|case| case.unwrap().path()) {
+        let Ok(model) = Model::load(&fs::read(case.join("model.onnx")).unwrap()) else { continue };
+        let name = case.file_name().unwrap().to_str().unwrap().to_owned();
+        let bytes = match model.prepared() {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                left.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        prepared += 1;
+        let read = Model::read_prepared(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(format!("{:?}", model.signature()), format!("{:?}", read.signature()));
+        for data_set in data_sets(&case) {
+            let given = tensors(&data_set, "input").unwrap();
+            let Ok(inputs) = inputs(model.signature(), &given, given[0].shape()[0]) else {
+                continue;
+            };
+            let (Ok(expected), found) = (model.run(inputs.clone()), read.run(inputs)) else {
+                continue;
+            };
+            // NaN is not equal to itself.
+            assert_eq!(format!("{:?}", found.unwrap()), format!("{expected:?}"), "{name}");
+        }
+    }
+    println!("{prepared} prepared; not: {left:#?}");
+    assert!(prepared > 4 * left.len(), "{prepared} prepared, but not {left:?}");
+}

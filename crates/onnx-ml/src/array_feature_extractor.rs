@@ -3,11 +3,12 @@
 //! Runtime.
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct ArrayFeatureExtractor;
 
 pub fn array_feature_extractor(_: &ParsingContext, node: &NodeProto) -> Built {

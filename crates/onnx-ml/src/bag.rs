@@ -6,17 +6,20 @@
 use crate::kernel::{Fact, elements};
 use crate::ngrams::Ngrams;
 use crate::normalizer::Normalizer;
+use crate::prepared::optional_tensor;
 use crate::tokenizer::Tokenizer;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::*;
 
 /// How a row becomes a bag.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Bag {
     /// Where rows are texts; else they are words.
     pub tokenizer: Option<Arc<Tokenizer>>,
     pub ngrams: Arc<Ngrams>,
     /// For each column what it is multiplied by.
+    #[serde(with = "optional_tensor")]
     pub factors: Option<Arc<Tensor>>,
     pub normalizer: Option<Normalizer>,
 }

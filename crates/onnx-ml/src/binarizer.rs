@@ -3,12 +3,13 @@
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use crate::simd::{Vectorized, vectorized};
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
-struct Binarizer {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Binarizer {
     threshold: f32,
 }
 

@@ -6,8 +6,10 @@
 //! integer, of the same value as in ONNX Runtime on x86-64 for a float out of range.
 
 use crate::kernel::{Built, Fact, Kernel, kernel_op, tensor};
+use crate::prepared::datum_type;
 use crate::simd::columnwise;
 use crate::string_cast::StringCast;
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::cast::cast as tract_cast;
@@ -83,8 +85,9 @@ impl Expansion for Cast {
 }
 
 /// Floats to integers.
-#[derive(Debug)]
-struct Truncate {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Truncate {
+    #[serde(with = "datum_type")]
     to: DatumType,
 }
 

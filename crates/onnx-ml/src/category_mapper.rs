@@ -4,12 +4,13 @@
 use crate::columns::Columns;
 use crate::kernel::{Built, Fact, Kernel, operator};
 use crate::mapping::Mappings;
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
-struct CategoryMapper(Mappings);
+#[derive(Debug, Deserialize, Serialize)]
+pub struct CategoryMapper(Mappings);
 
 pub fn category_mapper(_: &ParsingContext, node: &NodeProto) -> Built {
     let ints: Vec<i64> = node.get_attr_vec("cats_int64s")?;

@@ -7,6 +7,7 @@
 
 use crate::kernel::{Built, Fact, Kernel, elements, kernel_op, operator, tensor};
 use crate::simd::{Vectorized, vectorized};
+use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{GraphProto, NodeProto};
@@ -20,15 +21,15 @@ const LANES: usize = 64;
 /// So few rows are compared one by one, along the columns.
 const FEW: usize = 8;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 enum Metric {
     Euclidean,
     SquaredEuclidean,
     Manhattan,
 }
 
-#[derive(Debug, Clone)]
-struct CDist(Metric);
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct CDist(Metric);
 
 pub fn cdist(_: &ParsingContext, node: &NodeProto) -> Built {
     let metric = match node.get_attr_opt("metric")?.unwrap_or("sqeuclidean") {

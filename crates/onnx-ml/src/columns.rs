@@ -3,6 +3,7 @@
 
 use crate::array_feature_extractor::ArrayFeatureExtractor;
 use crate::kernel::{Fact, Kernel, kernel, replace};
+use serde::{Deserialize, Serialize};
 use tract_onnx::tract_core::ops::array::Gather;
 use tract_onnx::tract_hir::internal::*;
 
@@ -17,7 +18,7 @@ pub trait PerElement: Kernel {
 }
 
 /// Which elements of an input are meant.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub enum Columns {
     All,
     /// These of each row of so many.
@@ -79,8 +80,9 @@ pub fn fuse<K: PerElement>(
     )
 }
 
-#[derive(Debug)]
-struct OfColumns<K> {
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(bound(serialize = "K: Serialize", deserialize = "K: Deserialize<'de>"))]
+pub struct OfColumns<K> {
     operator: Arc<K>,
     columns: Columns,
     /// Of the columns taken out.

@@ -4,6 +4,7 @@
 
 use crate::kernel::{Built, Fact, Kernel, wire};
 use crate::tracts;
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -66,8 +67,8 @@ fn own(
     }
 }
 
-#[derive(Debug)]
-struct Own;
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Own;
 
 impl Kernel for Own {
     const NAME: &'static str = "Own";

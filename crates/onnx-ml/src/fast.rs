@@ -8,15 +8,15 @@
 mod binary;
 mod broadcast;
 mod cast;
-mod chain;
+pub mod chain;
 mod choice;
 mod concat;
-mod conv;
+pub mod conv;
 mod conv_fusion;
 mod conv_plane;
 mod conv_tiles;
-mod deconv;
-mod dense;
+pub mod deconv;
+pub mod dense;
 mod flat_product;
 mod max_pool;
 mod program;
@@ -53,11 +53,22 @@ pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
     let mut model = model.into_optimized()?;
     chain::chained(&mut model)?;
     for node in &mut model.nodes {
-        if let Some(fast) = fast(node.op.as_ref()) {
-            node.op = Box::new(FastOp { slow: node.op.clone(), fast: fast.into() });
-        }
+        node.op = around(node.op.clone());
     }
     Ok(model)
+}
+
+/// The operator with a faster way around it, if there is one.
+pub fn around(op: Box<dyn TypedOp>) -> Box<dyn TypedOp> {
+    match fast(op.as_ref()) {
+        Some(fast) => Box::new(FastOp { slow: op, fast: fast.into() }),
+        None => op,
+    }
+}
+
+/// The operator around which there is a faster way.
+pub fn slow(op: &dyn TypedOp) -> Option<&dyn TypedOp> {
+    Some(op.downcast_ref::<FastOp>()?.slow.as_ref())
 }
 
 fn fast(op: &dyn TypedOp) -> Option<Box<dyn Fast>> {

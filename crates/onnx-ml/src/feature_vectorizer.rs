@@ -2,6 +2,7 @@
 //! columns of all inputs side by side, each input cut or filled with zeros to a given width.
 
 use crate::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -9,8 +10,8 @@ use tract_onnx::tract_hir::internal::*;
 /// Far above any model's; a model must not make one row take all memory.
 const MOST_COLUMNS: usize = 1 << 20;
 
-#[derive(Debug)]
-struct FeatureVectorizer {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct FeatureVectorizer {
     /// For each input, at least one.
     widths: Vec<usize>,
     /// The sum of them.

@@ -3,12 +3,13 @@
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use crate::simd::columnwise;
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
-enum Imputer {
+#[derive(Debug, Deserialize, Serialize)]
+pub enum Imputer {
     Floats { imputed: Vec<f32>, replaced: f32 },
     Ints { imputed: Vec<i64>, replaced: i64 },
 }

@@ -54,6 +54,11 @@ pub trait Kernel: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// The same operator, as it would have been made by this processor: it may have been by another.
+    fn settled(self: Arc<Self>) -> Arc<Self> {
+        self
+    }
+
     /// The change of a model that makes this operator, which is `node`, one with a neighbour.
     ///
     /// # Errors
@@ -322,6 +327,17 @@ fn facts(inputs: &[&TypedFact]) -> Vec<Fact> {
 /// The kernel of a node, if it is a `K`.
 pub fn kernel<K: Kernel>(node: &TypedNode) -> Option<&Arc<K>> {
     Some(&node.op_as::<KernelOp<K>>()?.kernel)
+}
+
+/// The kernel of an operator, if it is a `K`, and which of its outputs there are.
+pub fn parts<K: Kernel>(op: &dyn TypedOp) -> Option<(Arc<K>, &[usize])> {
+    let op = op.downcast_ref::<KernelOp<K>>()?;
+    Some((Arc::clone(&op.kernel), &op.outputs))
+}
+
+/// The operator that has these parts, which may be from elsewhere.
+pub fn whole<K: Kernel>(kernel: Arc<K>, outputs: &[usize]) -> Box<dyn TypedOp> {
+    Box::new(KernelOp { kernel: kernel.settled(), outputs: outputs.into() })
 }
 
 /// The node that alone has the output of `node`, its only one.

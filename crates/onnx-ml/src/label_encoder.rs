@@ -10,6 +10,7 @@ use crate::kernel::{Built, Fact, Kernel, operator};
 use crate::lookup::{Lookup, bits};
 use crate::mapping::{Mapping, Mappings};
 use foldhash::HashMap;
+use serde::{Deserialize, Serialize};
 use std::hash::Hash;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -18,8 +19,8 @@ use tract_onnx::tract_hir::internal::*;
 
 const DOMAIN: &str = "ai.onnx.ml";
 
-#[derive(Debug)]
-struct LabelEncoder(Mappings);
+#[derive(Debug, Deserialize, Serialize)]
+pub struct LabelEncoder(Mappings);
 
 pub fn label_encoder(context: &ParsingContext, node: &NodeProto) -> Built {
     let opset = context.model.opset_import.iter().find(|opset| opset.domain == DOMAIN);

@@ -1,11 +1,12 @@
 //! The labels of a classifier's classes: integers or strings, as `classlabels_*` lists them.
 
 use crate::kernel::tensor;
+use serde::{Deserialize, Serialize};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 /// A label for each class, at least one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Labels {
     Int64(Vec<i64>),
     String(Vec<String>),

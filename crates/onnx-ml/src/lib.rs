@@ -69,6 +69,7 @@ mod pad;
 mod pattern;
 mod picked;
 mod post_transform;
+pub mod prepared;
 mod q_linear_mat_mul;
 mod quantize_linear;
 mod recurrent;

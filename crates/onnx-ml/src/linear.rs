@@ -3,10 +3,11 @@
 use crate::kernel::Fact;
 use crate::simd::columnwise;
 use crate::vectors::Vectors;
+use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
 /// A linear function of the columns for each target.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Linear {
     coefficients: Vectors,
     /// One for each target.

@@ -8,15 +8,16 @@ use crate::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
 use crate::labels::Labels;
 use crate::linear::Linear;
 use crate::post_transform::PostTransform;
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct LinearClassifier {
     labels: Labels,
     /// Without intercepts only the input tells whether two classes have one row or two.
-    alternatives: TVec<Linear>,
+    alternatives: Vec<Linear>,
     post_transform: PostTransform,
 }
 
@@ -30,22 +31,22 @@ pub fn linear_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
 
     let mut alternatives = match intercepts.len() {
         0 if classes == 2 && coefficients.len().is_multiple_of(2) => {
-            tvec!(Linear::new(&coefficients, vec![0.0; 2])?, Linear::new(&coefficients, vec![0.0])?)
+            vec![Linear::new(&coefficients, vec![0.0; 2])?, Linear::new(&coefficients, vec![0.0])?]
         }
-        0 if classes == 2 => tvec!(Linear::new(&coefficients, vec![0.0])?),
+        0 if classes == 2 => vec![Linear::new(&coefficients, vec![0.0])?],
         0 => {
             let found = coefficients.len();
             node.expect_attr("coefficients", found >= classes, || {
                 format!("at least one for each of {classes} classes, but found {found}")
             })?;
-            tvec!(Linear::new(&coefficients, vec![0.0; classes])?)
+            vec![Linear::new(&coefficients, vec![0.0; classes])?]
         }
         found => {
             let fits = found == classes || (found, classes) == (1, 2);
             node.expect_attr("intercepts", fits, || {
                 format!("{classes} elements, one for each label, but found {found}")
             })?;
-            tvec!(Linear::new(&coefficients, intercepts)?)
+            vec![Linear::new(&coefficients, intercepts)?]
         }
     };
     if post_transform == PostTransform::Probit {

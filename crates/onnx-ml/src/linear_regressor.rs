@@ -4,12 +4,13 @@
 use crate::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
 use crate::linear::Linear;
 use crate::post_transform::PostTransform;
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
-struct LinearRegressor {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct LinearRegressor {
     linear: Linear,
     post_transform: PostTransform,
 }

@@ -3,10 +3,11 @@
 use crate::columns::Columns;
 use crate::kernel::elements;
 use foldhash::HashMap;
+use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
 /// The positions of a list's elements.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub enum Lookup {
     Strings(HashMap<String, usize>),
     Ints(HashMap<i64, usize>),
@@ -66,7 +67,7 @@ fn truncated(x: f64) -> Option<i64> {
 }
 
 /// Positions of integers from the least to the greatest of a list.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Table {
     least: i64,
     positions: Vec<Option<usize>>,

@@ -3,22 +3,27 @@
 use crate::columns::Columns;
 use crate::kernel::{Fact, tensor};
 use crate::lookup::{Lookup, positions};
+use crate::prepared::{datum_type, tensor_value};
+use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
 /// A map from elements of one type.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Mapping {
     /// The type of the keys.
+    #[serde(with = "datum_type")]
     pub from: DatumType,
     pub keys: Lookup,
     /// A value for each key.
+    #[serde(with = "tensor_value")]
     pub to: Tensor,
     /// One value of the same type, for elements which are no key.
+    #[serde(with = "tensor_value")]
     pub default: Tensor,
 }
 
 /// Maps of which the type of the input chooses one.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Mappings(pub Vec<Mapping>);
 
 impl Mappings {

@@ -2,6 +2,7 @@
 
 use foldhash::HashMap;
 use foldhash::HashMapExt;
+use serde::{Deserialize, Serialize};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
@@ -15,7 +16,7 @@ const MAX_COLUMNS: u32 = 1 << 22;
 const MAX_SKIPS: usize = 100;
 
 /// Sequences of words that are counted, each in a column.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Ngrams {
     words: Words,
     /// For each word, the node of its n-gram of one.
@@ -30,13 +31,13 @@ pub struct Ngrams {
     mode: Mode,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 enum Words {
     Texts(HashMap<String, u32>),
     Numbers(HashMap<i64, u32>),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 enum Mode {
     Tf,
     Idf,

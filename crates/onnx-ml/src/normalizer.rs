@@ -5,11 +5,12 @@
 
 use crate::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
 use crate::simd::{Vectorized, vectorized};
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Normalizer {
     Max,
     L1,

@@ -4,12 +4,13 @@
 use crate::columns::{self, Columns, PerElement};
 use crate::kernel::{Built, Fact, Kernel, operator, tensor};
 use crate::lookup::{Lookup, positions};
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
-struct OneHotEncoder {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct OneHotEncoder {
     categories: Lookup,
     /// At least one; more than the categories where one of them is listed twice.
     count: usize,

@@ -6,6 +6,7 @@ mod run;
 use crate::pattern::run::Run;
 use regex_automata::meta::{Config, Regex};
 use regex_automata::{Anchored, Input, MatchKind};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::iter::Peekable;
 use std::ops::Range;
 use std::str::Chars;
@@ -15,7 +16,13 @@ use tract_onnx::tract_hir::internal::*;
 const LONGEST: usize = 10_000;
 
 #[derive(Debug)]
-pub enum Pattern {
+pub struct Pattern {
+    source: String,
+    matcher: Matcher,
+}
+
+#[derive(Debug)]
+enum Matcher {
     Run(Run),
     Other {
         leftmost: Regex,
@@ -31,22 +38,38 @@ impl Pattern {
     pub fn new(pattern: &str) -> TractResult<Pattern> {
         let translated = translate(checked(pattern)?);
         let leftmost = build(Regex::config(), pattern, &translated)?;
-        if let Some(run) = Run::new(&translated) {
-            return Ok(Pattern::Run(run));
-        }
-        let longest = Regex::config().match_kind(MatchKind::All);
-        Ok(Pattern::Other { leftmost, longest: build(longest, pattern, &translated)? })
+        let matcher = match Run::new(&translated) {
+            Some(run) => Matcher::Run(run),
+            None => {
+                let longest = Regex::config().match_kind(MatchKind::All);
+                Matcher::Other { leftmost, longest: build(longest, pattern, &translated)? }
+            }
+        };
+        Ok(Pattern { source: pattern.to_owned(), matcher })
     }
 
     /// The first match from byte `start` on.
     pub fn find(&self, text: &str, start: usize) -> Option<Range<usize>> {
-        let (leftmost, longest) = match self {
-            Pattern::Run(run) => return run.find(text, start),
-            Pattern::Other { leftmost, longest } => (leftmost, longest),
+        let (leftmost, longest) = match &self.matcher {
+            Matcher::Run(run) => return run.find(text, start),
+            Matcher::Other { leftmost, longest } => (leftmost, longest),
         };
         let start = leftmost.search(&Input::new(text).range(start..))?.start();
         let input = Input::new(text).range(start..).anchored(Anchored::Yes);
         longest.search(&input).map(|found| found.range())
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.source.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pattern, D::Error> {
+        let source: &str = Deserialize::deserialize(deserializer)?;
+        Pattern::new(source).map_err(de::Error::custom)
     }
 }
 

@@ -3,12 +3,13 @@
 
 use crate::fast::softmax::softmax;
 use crate::simd::{Vectorized, columnwise, exp, vectorized};
+use serde::{Deserialize, Serialize};
 use std::f32::consts::SQRT_2;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 /// What becomes of the scores of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum PostTransform {
     None,
     Softmax,

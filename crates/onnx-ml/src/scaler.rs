@@ -3,12 +3,13 @@
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use crate::simd::columnwise;
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
-struct Scaler {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Scaler {
     offset: Vec<f32>,
     scale: Vec<f32>,
 }

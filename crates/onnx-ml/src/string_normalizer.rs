@@ -6,18 +6,21 @@
 //! one empty text is the answer.
 
 use crate::kernel::{Built, Fact, Kernel, operator, tensor};
+use crate::prepared::none;
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
-struct StringNormalizer {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct StringNormalizer {
     case: Case,
+    #[serde(with = "none")]
     stopwords: Option<Stopwords>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 enum Case {
     Lower,
     Upper,

@@ -1,11 +1,12 @@
 //! What the support vector machines share: the similarity of rows and support vectors.
 
 use crate::vectors::Vectors;
+use serde::{Deserialize, Serialize};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 /// The attributes `kernel_type` and `kernel_params`: how similar two vectors are.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub enum Similarity {
     Linear,
     /// `(gamma * x.y + coef0) ^ degree`

@@ -13,13 +13,14 @@ use crate::labels::Labels;
 use crate::post_transform::{PostTransform, logistic, winner};
 use crate::svm::{BLOCK, Similarity};
 use crate::vectors::{Vectors, dot};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
-struct SvmClassifier {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct SvmClassifier {
     labels: Labels,
     post_transform: PostTransform,
     mode: Mode,
@@ -27,13 +28,13 @@ struct SvmClassifier {
     vectors: Vectors,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 enum Mode {
     Linear(Linear),
     Pairs(Pairs),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Linear {
     rho: f32,
     probabilities: bool,
@@ -41,7 +42,7 @@ struct Linear {
 }
 
 /// Pairs of classes `i < j`, in the order (0, 1), (0, 2), .. (1, 2), ..
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Pairs {
     similarity: Similarity,
     /// Where each class has its support vectors.

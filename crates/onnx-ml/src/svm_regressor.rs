@@ -8,12 +8,13 @@ use crate::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
 use crate::post_transform::PostTransform;
 use crate::svm::{BLOCK, Similarity};
 use crate::vectors::{Vectors, dot};
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
-struct SvmRegressor {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct SvmRegressor {
     similarity: Similarity,
     vectors: Vectors,
     /// One for each vector.

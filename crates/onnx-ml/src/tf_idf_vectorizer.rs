@@ -9,7 +9,9 @@ use crate::kernel::{Built, Fact, Kernel, kernel, operator, replace, successor, t
 use crate::linear_classifier::LinearClassifier;
 use crate::ngrams::Ngrams;
 use crate::normalizer::Normalizer;
+use crate::prepared::shared_tensor;
 use crate::tokenizer::Tokens;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -18,8 +20,8 @@ use tract_onnx::tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::tract_core::ops::math::Mul;
 
-#[derive(Debug)]
-struct TfIdfVectorizer(Bag);
+#[derive(Debug, Deserialize, Serialize)]
+pub struct TfIdfVectorizer(Bag);
 
 pub fn tf_idf_vectorizer(_: &ParsingContext, node: &NodeProto) -> Built {
     let ngrams = Arc::new(Ngrams::parse(node)?);
@@ -116,8 +118,8 @@ fn matrix(
 }
 
 /// A bag of words and the linear model that takes it.
-#[derive(Debug)]
-struct Classifier {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Classifier {
     bag: Bag,
     classifier: Arc<LinearClassifier>,
 }
@@ -144,9 +146,10 @@ impl Kernel for Classifier {
 }
 
 /// A bag of words times a matrix.
-#[derive(Debug)]
-struct Product {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Product {
     bag: Bag,
+    #[serde(with = "shared_tensor")]
     matrix: Arc<Tensor>,
 }
 

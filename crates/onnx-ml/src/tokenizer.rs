@@ -6,6 +6,7 @@
 
 use crate::kernel::{Built, Fact, Kernel, operator, tensor};
 use crate::pattern::Pattern;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -27,7 +28,7 @@ pub struct Tokens {
 }
 
 /// How a text becomes tokens.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Tokenizer {
     split: Split,
     /// Shorter tokens, in characters, are left out.
@@ -35,7 +36,7 @@ pub struct Tokenizer {
     marks: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 enum Split {
     Characters,
     Separators(Vec<Pattern>),

@@ -2,7 +2,9 @@
 //! and number, and weights at the leaves, as single or (from version 3 on) double precision.
 
 use crate::kernel::elements;
+use crate::prepared::once;
 use crate::trees::{Aggregate, Branch, Child, Description, Forest, Mode, Number, Scores};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 use tract_onnx::model::ParsingContext;
@@ -10,10 +12,11 @@ use tract_onnx::pb::{NodeProto, TensorProto};
 use tract_onnx::tract_hir::internal::*;
 
 /// The trees of a node, in the precision of its attributes.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Ensemble {
     single: Option<Forest<f32>>,
     /// Made when features are doubles, where the attributes are not.
+    #[serde(with = "once")]
     double: OnceLock<Forest<f64>>,
 }
 

@@ -8,6 +8,7 @@
 use crate::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
 use crate::post_transform::PostTransform;
 use crate::trees::{Aggregate, Branch, Child, Description, Forest, Mode, Number, Scores};
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{NodeProto, TensorProto};
@@ -16,8 +17,9 @@ use tract_onnx::tract_hir::internal::*;
 /// Elements of the rows that are given columns at a time.
 const BLOCK: usize = 1 << 18;
 
-#[derive(Debug)]
-struct TreeEnsemble<T: Number> {
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(bound(serialize = "T: Serialize", deserialize = "T: Deserialize<'de>"))]
+pub struct TreeEnsemble<T: Number> {
     forest: Forest<T>,
     /// In the order of the columns they add.
     sets: Vec<Set<T>>,
@@ -29,7 +31,7 @@ struct TreeEnsemble<T: Number> {
 }
 
 /// The members that a feature is compared with, in ascending order.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Set<T> {
     feature: usize,
     members: Vec<T>,

@@ -10,12 +10,13 @@ use crate::labels::Labels;
 use crate::post_transform::{PostTransform, logistic_pair};
 use crate::tree_attributes::{Computed, Ensemble, numbers};
 use crate::trees::{Aggregate, Number, Scores};
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
-struct TreeEnsembleClassifier {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct TreeEnsembleClassifier {
     ensemble: Ensemble,
     labels: Labels,
     base_values: Vec<f64>,

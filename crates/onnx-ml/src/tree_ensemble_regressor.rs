@@ -4,12 +4,13 @@ use crate::kernel::{Built, Fact, Kernel, matrix, operator, tensor};
 use crate::post_transform::PostTransform;
 use crate::tree_attributes::{Computed, Ensemble, numbers};
 use crate::trees::{Aggregate, Number, Scores};
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
-struct TreeEnsembleRegressor {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct TreeEnsembleRegressor {
     ensemble: Ensemble,
     targets: usize,
     /// One for each target, or none.

@@ -11,6 +11,7 @@ mod walk;
 use bits::{Bits, GROUPS};
 use leaves::Leaves;
 pub use number::Number;
+use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 use walk::Nodes;
 
@@ -65,7 +66,7 @@ pub struct Description<T> {
 }
 
 /// How the trees' weights for a target become its score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Aggregate {
     Sum,
     Average,
@@ -89,7 +90,7 @@ impl Aggregate {
 }
 
 /// A checked ensemble.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Forest<T> {
     nodes: Nodes<T>,
     bits: Bits<T>,

@@ -6,6 +6,7 @@
 
 use crate::kernel::Fact;
 use crate::simd::{Vectorized, vectorized};
+use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
 const LANES: usize = 8;
@@ -15,14 +16,14 @@ const TILE: usize = 4;
 const MANY: usize = 4;
 
 /// Vectors of equally many columns.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Vectors {
     count: usize,
     columns: usize,
     layout: Layout,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 enum Layout {
     Rows(Vec<f32>),
     Panels(Vec<[f32; LANES]>),

@@ -3,7 +3,9 @@
 
 use super::program::{Elements, Function, Program, Run, Step};
 use crate::kernel::{Fact, Kernel, tensor, wire};
+use crate::prepared::datum_type;
 use crate::simd::vectorized;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast::Cast;
@@ -198,9 +200,10 @@ fn patch(model: &TypedModel, chain: &[usize]) -> TractResult<Option<TypedModelPa
     Ok(Some(patch))
 }
 
-#[derive(Debug)]
-struct Chain {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Chain {
     program: Program,
+    #[serde(with = "datum_type")]
     output: DatumType,
 }
 

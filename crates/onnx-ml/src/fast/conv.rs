@@ -9,14 +9,17 @@
 use super::conv_plane::{Plane, Split};
 use super::conv_tiles::{Job, LANES};
 use crate::kernel::{Fact, Kernel, written};
+use crate::prepared::pool_spec;
 use crate::simd::{is_wide, vectorized};
+use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Conv {
     /// Of the format `NCHW` or `CHW`.
+    #[serde(with = "pool_spec")]
     pool: PoolSpec,
     groups: usize,
     /// Of a group.
@@ -30,11 +33,12 @@ pub struct Conv {
     /// By group and output, with those that fill the panels up.
     bias: Vec<f32>,
     /// For the first input's height and width, which most models have always.
+    #[serde(skip)]
     plane: OnceLock<(TVec<usize>, Plane)>,
 }
 
 /// Outputs that are computed together.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 struct Panel {
     outputs: usize,
     /// A power of two, no less than `outputs`.
@@ -47,12 +51,7 @@ impl Conv {
         let outputs = pool.output_channels / groups;
         let inputs = pool.input_channels / groups;
         let terms = inputs * pool.kernel_shape.iter().product::<usize>();
-        let largest = if is_wide() { 8 } else { 4 };
-        let panels: Vec<Panel> = (0..outputs)
-            .step_by(largest)
-            .map(|first| (outputs - first).min(largest))
-            .map(|outputs| Panel { outputs, size: outputs.next_power_of_two() })
-            .collect();
+        let panels = Panel::of(outputs);
         let mut packed = Vec::with_capacity(weights.len());
         let mut packed_bias = Vec::with_capacity(bias.len());
         for group in 0..groups {
@@ -74,8 +73,47 @@ impl Conv {
     }
 }
 
+impl Conv {
+    /// The inverse of [`Conv::new`].
+    fn unpacked(&self) -> (Vec<f32>, Vec<f32>) {
+        let (mut weights, mut bias) = (vec![], vec![]);
+        let terms = self.inputs * self.pool.kernel_shape.iter().product::<usize>();
+        let (mut packed, mut packed_bias) = (self.weights.as_slice(), self.bias.as_slice());
+        for panel in (0..self.groups).flat_map(|_| &self.panels) {
+            let (of_panel, rest) = packed.split_at(terms * panel.size);
+            for output in 0..panel.outputs {
+                weights.extend(of_panel.iter().skip(output).step_by(panel.size));
+            }
+            bias.extend_from_slice(&packed_bias[..panel.outputs]);
+            (packed, packed_bias) = (rest, &packed_bias[panel.size..]);
+        }
+        (weights, bias)
+    }
+}
+
+impl Panel {
+    /// Those of so many outputs that suit this processor.
+    fn of(outputs: usize) -> Vec<Panel> {
+        let largest = if is_wide() { 8 } else { 4 };
+        (0..outputs)
+            .step_by(largest)
+            .map(|first| (outputs - first).min(largest))
+            .map(|outputs| Panel { outputs, size: outputs.next_power_of_two() })
+            .collect()
+    }
+}
+
 impl Kernel for Conv {
     const NAME: &'static str = "FastConv";
+
+    fn settled(self: Arc<Self>) -> Arc<Self> {
+        if self.panels == Panel::of(self.pool.output_channels / self.groups) {
+            return self;
+        }
+        let (weights, bias) = self.unpacked();
+        let conv = Conv::new(self.pool.clone(), self.groups, &weights, &bias);
+        Arc::new(Conv { range: self.range, ..conv })
+    }
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let shape = self.pool.output_shape(&inputs[0].shape)?.shape;

@@ -7,6 +7,7 @@
 use super::conv::Conv;
 use crate::kernel::{Fact, Kernel, kernel_op, written};
 use crate::simd::{Vectorized, copy, vectorized};
+use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::{Deconv, KernelFormat, PaddingSpec, PoolSpec};
 use tract_onnx::tract_core::ops::nn::DataFormat;
@@ -140,8 +141,8 @@ impl Phases {
 }
 
 /// Channels of which as many neighbours as the strides have places make one.
-#[derive(Debug)]
-struct Interleaved {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Interleaved {
     first_axis: usize,
     strides: [usize; 2],
     /// What is left out at the start.

@@ -7,6 +7,7 @@
 use super::conv_fusion::{constant, followed};
 use crate::kernel::{Fact, Kernel, kernel_op, written};
 use crate::simd::{Product, product};
+use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::binary::BinMiniOp;
 use tract_onnx::tract_core::ops::einsum::EinSum;
@@ -30,8 +31,8 @@ const LONG: usize = 256;
 
 type Panel = [[f32; LANES]];
 
-#[derive(Debug)]
-struct Dense {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Dense {
     /// Panels of `inputs` lines.
     weights: Vec<[f32; LANES]>,
     inputs: usize,

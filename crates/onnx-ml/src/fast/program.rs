@@ -2,13 +2,14 @@
 
 use crate::post_transform::logistic;
 use crate::simd::{Vectorized, exp, ln};
+use serde::{Deserialize, Serialize};
 
 /// So many elements go through all steps before the next ones: few enough for the registers of a
 /// long program to stay in the first-level cache.
 const BLOCK: usize = 64;
 
 /// Of numbers; booleans are one or zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Function {
     Abs,
     Add,
@@ -41,7 +42,7 @@ pub enum Function {
 }
 
 /// A function of registers before its own.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Step {
     pub function: Function,
     pub operands: [usize; 3],
@@ -49,7 +50,7 @@ pub struct Step {
 
 /// Steps on registers: the first ones are of the inputs, then the constants', then one of each
 /// step. The last one is the result.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Program {
     pub constants: Vec<f32>,
     pub steps: Vec<Step>,

@@ -9,6 +9,7 @@
 use super::Number;
 use super::walk::{Node, Nodes};
 use crate::simd::{Vectorized, vectorized};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// Rows at once.
@@ -24,7 +25,7 @@ const FEWEST_TREES: usize = 4;
 const MOST_LEAVES: u32 = 64;
 
 /// The trees of a forest that are small enough.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Bits<T> {
     /// Columns of the input that are compared with.
     features: Vec<usize>,
@@ -36,7 +37,7 @@ pub struct Bits<T> {
 
 /// Where the comparisons of a tree are: first those by `<=` that NaN does not satisfy, then those
 /// that it does, then those by `==`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 struct Tree {
     /// More than 32 leaves.
     wide: bool,
@@ -46,7 +47,11 @@ struct Tree {
     end: u32,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(bound(
+    serialize = "T: Serialize, [u32; WORDS]: Serialize",
+    deserialize = "T: Deserialize<'de>, [u32; WORDS]: Deserialize<'de>"
+))]
 struct Comparison<T, const WORDS: usize> {
     threshold: T,
     /// Index into `features`.

@@ -1,10 +1,11 @@
 //! What the leaves of trees weigh, and how the weights become scores.
 
 use super::{Aggregate, Number, Scores};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// The weights of the leaves, which are numbered tree by tree.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Leaves<T> {
     targets: usize,
     /// Of each tree, the number of its first leaf.
@@ -17,7 +18,7 @@ pub struct Leaves<T> {
 }
 
 /// The weights of trees of which each one's leaves all weigh on the same targets.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Even<T> {
     trees: Vec<EvenTree>,
     targets: Vec<u32>,
@@ -26,7 +27,7 @@ struct Even<T> {
     given: Vec<bool>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 struct EvenTree {
     targets: Range<usize>,
     /// Of its first leaf; those of the others follow.

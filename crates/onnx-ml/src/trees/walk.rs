@@ -5,13 +5,14 @@
 //! place, plus one if the comparison does not hold. A leaf leads to itself.
 
 use super::{Branch, Child, Mode, Number};
+use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
 /// Walks side by side.
 const LANES: usize = 8;
 
 /// Trees, all nodes in one list.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Nodes<T> {
     nodes: Vec<Node<T>>,
     /// The number of the leaf within its tree; of a branch, 0.
@@ -20,7 +21,7 @@ pub struct Nodes<T> {
     kind: Kind,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct Tree {
     pub root: u32,
     /// Steps to the farthest leaf.
@@ -28,7 +29,7 @@ pub struct Tree {
     pub leaf_count: u32,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct Node<T> {
     pub threshold: T,
     /// The feature, and flags in the highest bits.
@@ -45,7 +46,7 @@ const STRICT: u32 = 1 << 29;
 const FEATURE: u32 = STRICT - 1;
 
 /// What the nodes of a forest need to be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 enum Kind {
     /// `<=` only, which NaN does not satisfy.
     Plain,

@@ -1,0 +1,39 @@
+//! A model as a build makes it ready: read in microseconds, where ONNX is parsed, typed and optimised
+//! in milliseconds.
+
+use crate::error::LoadError;
+use crate::model::{Model, Parts, plan_error};
+use crate::phases::Phases;
+use tract_onnx::prelude::*;
+
+impl Model {
+    /// The model as bytes for [`Model::read_prepared`] of this same build.
+    ///
+    /// # Errors
+    ///
+    /// Where an operator has no form as bytes.
+    pub fn prepared(&self) -> Result<Vec<u8>, LoadError> {
+        let graph =
+            onnx_ml::prepared::write(self.plan().model()).map_err(|error| plan_error(&error))?;
+        postcard::to_allocvec(&(self.parts(), graph.as_slice()))
+            .map_err(|error| LoadError::Plan(error.to_string()))
+    }
+
+    /// A model that was [`Model::prepared`], after its first answer. The bytes are trusted.
+    ///
+    /// # Errors
+    ///
+    /// Where they are of another build, or the golden rows are not reproduced.
+    pub fn read_prepared(bytes: &[u8]) -> Result<Model, LoadError> {
+        let mut phases = Phases::begin();
+        let (parts, graph): (Parts, &[u8]) = postcard::from_bytes(bytes)
+            .map_err(|error| LoadError::Plan(format!("prepared by another build: {error}")))?;
+        let graph = onnx_ml::prepared::read(graph).map_err(|error| plan_error(&error))?;
+        phases.end("read");
+        let plan = graph.into_runnable().map_err(|error| plan_error(&error))?;
+        phases.end("plan");
+        let mut model = Model::new(parts, plan, phases)?;
+        model.warm_up()?;
+        Ok(model)
+    }
+}

@@ -3,11 +3,28 @@
 #     docker build -t ml-app .
 #     docker build -t ml-app --build-arg MODEL=other.onnx .
 #
-# BINARY says where the binary comes from: `compiled` by this file, or `prebuilt` by cargo outside,
-# whose output is then the context:
+# The target `prebuilt` takes the binary that cargo compiled outside; the context is where it lies:
 #
-#     docker build -t ml-app -f Dockerfile --build-arg BINARY=prebuilt target/x86_64-unknown-linux-musl/release
-ARG BINARY=compiled
+#     docker build -t ml-app --target prebuilt -f Dockerfile target/x86_64-unknown-linux-musl/release
+
+# All of the image but the binary.
+FROM scratch AS image
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title="ml-app" \
+      org.opencontainers.image.description="Your trained model, compiled into one binary that answers HTTP" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.source="$SOURCE"
+USER 65532:65532
+EXPOSE 5000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=1s --retries=3 CMD ["/ml-app", "healthcheck"]
+ENTRYPOINT ["/ml-app"]
+
+FROM image AS prebuilt
+COPY ml-app /ml-app
 
 FROM --platform=$BUILDPLATFORM rust:1.95.0-alpine3.22 AS rust
 WORKDIR /src
@@ -20,7 +37,7 @@ RUN find . -name Cargo.toml -o -name Cargo.lock -o -path './.cargo/*' -o -name b
         -o -path '*/src/lib.rs' -o -path '*/src/main.rs' -o -path '*/benches/*.rs' \
     | while read -r file; do \
         mkdir -p "/manifests/${file%/*}" \
-        && case $file in *.rs) echo 'fn main() {}' ;; *) cat "$file" ;; esac > "/manifests/$file"; \
+        && case $file in *.rs) echo 'pub fn main() {}' ;; *) cat "$file" ;; esac > "/manifests/$file"; \
     done \
     && find /manifests -exec touch -d @0 {} +
 
@@ -55,23 +72,5 @@ RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
     && cargo build --release --locked \
     && cp target/*-unknown-linux-musl/release/ml-app /ml-app
 
-FROM scratch AS prebuilt
-COPY ml-app /ml-app
-
-FROM ${BINARY} AS binary
-
-FROM scratch
-ARG VERSION=0.1.0
-ARG REVISION=unknown
-ARG SOURCE=unknown
-LABEL org.opencontainers.image.title="ml-app" \
-      org.opencontainers.image.description="Your trained model, compiled into one binary that answers HTTP" \
-      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
-      org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION" \
-      org.opencontainers.image.source="$SOURCE"
-COPY --from=binary /ml-app /ml-app
-USER 65532:65532
-EXPOSE 5000
-HEALTHCHECK --interval=10s --timeout=3s --start-period=1s --retries=3 CMD ["/ml-app", "healthcheck"]
-ENTRYPOINT ["/ml-app"]
+FROM image
+COPY --from=compiled /ml-app /ml-app

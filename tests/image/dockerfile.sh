@@ -47,6 +47,7 @@ trap cleanup EXIT
 clear_engine
 
 step "Stand-in for the builder's image (not the builder's image)"
+# shellcheck disable=SC2016
 name=$(sed -n 's/^FROM --platform=\$BUILDPLATFORM \(rust:[^ ]*\) AS rust$/\1/p' Dockerfile)
 [ -n "$name" ] || fail "the Dockerfile names no builder"
 standin "$work" "localhost/$name"
@@ -89,7 +90,8 @@ fi
 
 [ -n "$arm64" ] || exit 0
 step "docker build --platform linux/arm64 ."
-build arm64 --platform linux/arm64
+# buildah 1.28 does not know it in FROM by itself.
+build arm64 --platform linux/arm64 --build-arg BUILDPLATFORM=linux/amd64
 container=$(engine buildah from --pull-never --platform linux/arm64 localhost/ml-app:arm64)
 mounted=$(engine buildah mount "$container")
 as_root cat "$mounted/ml-app" >"$scratch/ml-app"

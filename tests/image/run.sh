@@ -155,7 +155,7 @@ says "in an empty root directory" "$(sha256sum model.onnx | cut -d ' ' -f 1)" "$
 step "Image"
 # buildah keeps HEALTHCHECK in Docker's format only.
 engine buildah build --quiet --format docker --file "$PWD/Dockerfile" --tag "$IMAGE" \
-    --build-arg BINARY=prebuilt --build-arg REVISION=abc1234 \
+    --target prebuilt --build-arg REVISION=abc1234 \
     --build-arg SOURCE=https://example.com/ml-app "$scratch/image" >/dev/null
 is user 65532:65532 "$(inspect '{{.Config.User}}')"
 is entrypoint '["/ml-app"]' "$(inspect '{{json .Config.Entrypoint}}')"

@@ -25,7 +25,7 @@ standin() {
     rust=$(rustc --print sysroot)
     as_root mkdir -p "$root/usr/local/rust/lib/rustlib" "$root/usr/local/cargo/registry"
     as_root cp -a "$rust/bin" "$root/usr/local/rust/"
-    as_root find "$rust/lib" -maxdepth 1 -name '*.so' -exec cp -a {} "$root/usr/local/rust/lib/" \;
+    as_root find "$rust/lib" -maxdepth 1 -name '*.so*' -exec cp -a {} "$root/usr/local/rust/lib/" \;
     for part in "$host" x86_64-unknown-linux-musl aarch64-unknown-linux-musl; do
         as_root cp -a "$rust/lib/rustlib/$part" "$root/usr/local/rust/lib/rustlib/"
     done

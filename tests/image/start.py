@@ -14,8 +14,8 @@ import sys
 import time
 
 NAME = "ml-app-start"
-# Seconds. Before the port is published nobody answers there, and an attempt may hang.
-ATTEMPT = 0.05
+# Seconds. Until the server listens an attempt is refused at once.
+ATTEMPT = 1
 LIMIT = 20
 
 

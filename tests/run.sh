@@ -19,11 +19,10 @@ missing=()
 [ -x /usr/bin/chromedriver ] || missing+=(chromium-driver)
 command -v musl-gcc >/dev/null || missing+=(musl-tools)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
-command -v musl-gcc >/dev/null || missing+=(musl-tools)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "python3 is older than 3.10"
 
-rustup target list --installed | grep -qx "$CARGO_BUILD_TARGET" || rustup target add "$CARGO_BUILD_TARGET"
+need_target "$CARGO_BUILD_TARGET"
 
 venv=target/e2e-venv
 if ! cmp -s tests/e2e/requirements.txt "$venv/requirements.txt"; then

@@ -154,9 +154,9 @@ says "in an empty root directory" "$(sha256sum model.onnx | cut -d ' ' -f 1)" "$
 
 step "Image"
 # buildah keeps HEALTHCHECK in Docker's format only.
-engine buildah build --quiet --format docker --file "$PWD/Dockerfile" --tag "$IMAGE" \
-    --target prebuilt --build-arg REVISION=abc1234 \
-    --build-arg SOURCE=https://example.com/ml-app "$scratch/image" >/dev/null
+engine buildah build --quiet --format docker --tag "$IMAGE" \
+    --build-context compiled="$scratch/image" --build-arg REVISION=abc1234 \
+    --build-arg SOURCE=https://example.com/ml-app "$PWD" >/dev/null
 is user 65532:65532 "$(inspect '{{.Config.User}}')"
 is entrypoint '["/ml-app"]' "$(inspect '{{json .Config.Entrypoint}}')"
 is "command beside it" none "$(inspect '{{range .Config.Cmd}}{{.}} {{else}}none{{end}}')"

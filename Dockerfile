@@ -3,28 +3,9 @@
 #     docker build -t ml-app .
 #     docker build -t ml-app --build-arg MODEL=other.onnx .
 #
-# The target `prebuilt` takes the binary that cargo compiled outside; the context is where it lies:
+# A binary that cargo compiled outside is put into the same image by naming its directory:
 #
-#     docker build -t ml-app --target prebuilt -f Dockerfile target/x86_64-unknown-linux-musl/release
-
-# All of the image but the binary.
-FROM scratch AS image
-ARG VERSION=0.1.0
-ARG REVISION=unknown
-ARG SOURCE=unknown
-LABEL org.opencontainers.image.title="ml-app" \
-      org.opencontainers.image.description="Your trained model, compiled into one binary that answers HTTP" \
-      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
-      org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION" \
-      org.opencontainers.image.source="$SOURCE"
-USER 65532:65532
-EXPOSE 5000
-HEALTHCHECK --interval=10s --timeout=3s --start-period=1s --retries=3 CMD ["/ml-app", "healthcheck"]
-ENTRYPOINT ["/ml-app"]
-
-FROM image AS prebuilt
-COPY ml-app /ml-app
+#     docker build -t ml-app --build-context compiled=target/x86_64-unknown-linux-musl/release .
 
 FROM --platform=$BUILDPLATFORM rust:1.95.0-alpine3.22 AS rust
 WORKDIR /src
@@ -72,5 +53,18 @@ RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --no-default-features \
     && cp target/*-unknown-linux-musl/release/ml-app /ml-app
 
-FROM image
+FROM scratch
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title="ml-app" \
+      org.opencontainers.image.description="Your trained model, compiled into one binary that answers HTTP" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.source="$SOURCE"
 COPY --from=compiled /ml-app /ml-app
+USER 65532:65532
+EXPOSE 5000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=1s --retries=3 CMD ["/ml-app", "healthcheck"]
+ENTRYPOINT ["/ml-app"]

@@ -12,7 +12,8 @@ unset MODEL CARGO_TARGET_DIR
 # Starts of each image that are timed.
 RUNS=25
 # The deployment that the README shows.
-LIMITS=(--read-only --cap-drop=ALL --security-opt=no-new-privileges --memory 32m --cpus 0.5)
+LIMITS=(--read-only --cap-drop=ALL --security-opt=no-new-privileges --memory 32m --cpus 0.5
+    --env ML_APP_MAX_BODY=64KiB)
 # Some machines give a container fewer than the engine asks for by default.
 ULIMITS=(--ulimit nofile=4096:4096 --ulimit nproc=4096:4096)
 
@@ -154,9 +155,9 @@ says "in an empty root directory" "$(sha256sum model.onnx | cut -d ' ' -f 1)" "$
 
 step "Image"
 # buildah keeps HEALTHCHECK in Docker's format only.
-engine buildah build --quiet --format docker --file "$PWD/Dockerfile" --tag "$IMAGE" \
-    --target prebuilt --build-arg REVISION=abc1234 \
-    --build-arg SOURCE=https://example.com/ml-app "$scratch/image" >/dev/null
+engine buildah build --quiet --format docker --tag "$IMAGE" \
+    --build-context compiled="$scratch/image" --build-arg REVISION=abc1234 \
+    --build-arg SOURCE=https://example.com/ml-app "$PWD" >/dev/null
 is user 65532:65532 "$(inspect '{{.Config.User}}')"
 is entrypoint '["/ml-app"]' "$(inspect '{{json .Config.Entrypoint}}')"
 is "command beside it" none "$(inspect '{{range .Config.Cmd}}{{.}} {{else}}none{{end}}')"
@@ -228,6 +229,15 @@ for link in $links; do
     [ "$size" -gt 1000 ] || fail "/$link: expected more than 1000 bytes, but found $size"
     ok "/$link: $size bytes"
 done
+# post ROWS: the status of a question with so many rows as JSON.
+post() {
+    python3 -c 'import json, sys
+row = {"age": 21, "new_user": 1, "total_pages_visited": 14}
+print(json.dumps([row] * int(sys.argv[1])))' "$1" | curl --silent --output /dev/null --write-out '%{http_code}' \
+        --max-time 10 --header 'content-type: application/json' --data-binary @- "$URL/predict"
+}
+for _ in 1 2 3; do is "rows of 58 KiB in all" 200 "$(post 1080)"; done
+is "rows of more than ML_APP_MAX_BODY" 413 "$(post 2000)"
 engine podman healthcheck run served || fail "HEALTHCHECK fails"
 ok "HEALTHCHECK succeeds"
 engine podman exec served /ml-app healthcheck || fail "/ml-app healthcheck fails"
@@ -255,12 +265,13 @@ with socket.socket() as free:
 starts=$(as_root python3 -B tests/image/start.py "$RUNS" "$port" "$question" "$IMAGE" "$PROBE" -- \
     "${ENGINE[@]}" podman -- \
     "${LIMITS[@]}" "${ULIMITS[@]}" --network "$NETWORK" --publish "127.0.0.1:$port:5000")
-{ read -r start_app && read -r start_floor; } <<<"$starts"
+{ read -r app app_least && read -r floor floor_least; } <<<"$starts"
 python3 - "$(inspect '{{.Size}}')" "$(stat --format %s "$binary")" "$(gzip --stdout "$binary" | wc -c)" \
-    "$anonymous" "$start_app" "$start_floor" "$RUNS" <<'PY'
+    "$anonymous" "$app" "$app_least" "$floor" "$floor_least" "$RUNS" <<'PY'
 import sys
 
-image, binary, gzipped, anonymous, app, floor, runs = (float(number) for number in sys.argv[1:])
+image, binary, gzipped, anonymous, *starts, runs = (float(number) for number in sys.argv[1:])
+app, app_least, floor, floor_least = starts
 
 def row(what, target, found, verdict=""):
     print(f"{what:<52}{target:>11}{found:>11}  {verdict}".rstrip())
@@ -275,7 +286,10 @@ row("  its binary", "", f"{binary / 1e6:.1f} MB")
 row("  its binary, gzipped as registries keep it", "", f"{gzipped / 1e6:.1f} MB")
 measured("memory after the first answer (RssAnon)", 5, anonymous * 1024 / 1e6, "MB")
 row("`podman run` to the first 200, median", "", f"{app:.1f} ms")
-row("  the same of a static C server that only answers", "", f"{floor:.1f} ms")
+row("  of a static C server that only answers", "", f"{floor:.1f} ms")
 measured("  the difference", 10, app - floor, "ms")
+row("`podman run` to the first 200, fastest", "", f"{app_least:.1f} ms")
+row("  of a static C server that only answers", "", f"{floor_least:.1f} ms")
+row("  the difference", "", f"{app_least - floor_least:.1f} ms")
 print(f"({runs:.0f} starts each, in turns, published port, 32 MB of memory, half a processor)")
 PY

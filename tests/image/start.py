@@ -1,10 +1,9 @@
 """Times from the start of `podman run` to the first 200, in turns, for some images.
 
-    start.py RUNS PORT PATH IMAGE... -- COMMAND...
+    start.py RUNS PORT PATH IMAGE... -- COMMAND... -- OPTION...
 
-COMMAND starts and stops the containers: `podman` with what stands before its subcommand is split
-from the options of `run` by `--`. Prints one median a line, in milliseconds, in the order of the
-images.
+COMMAND is the engine, `podman`, and after one more `--` come the options of its `run`. Prints a line
+for each image, in their order: the median and the least, in milliseconds.
 """
 
 import socket
@@ -46,7 +45,8 @@ def start(podman, options, port, request, image):
         return (time.perf_counter() - begin) * 1000
     finally:
         engine.wait()
-        subprocess.run([*podman, "rm", "--force", "--time", "0", NAME], check=True, stdout=subprocess.DEVNULL)
+        remove = [*podman, "rm", "--force", "--time", "0", NAME]
+        subprocess.run(remove, check=True, stdout=subprocess.DEVNULL)
 
 
 def main():
@@ -61,11 +61,12 @@ def main():
     runs, port, path, *images = own
     request = f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode()
     times = {image: [] for image in images}
-    for _ in range(int(runs)):
-        for image in images:
+    for run in range(int(runs)):
+        # Neither always comes after the other.
+        for image in images if run % 2 else reversed(images):
             times[image].append(start(podman, options, int(port), request, image))
     for image in images:
-        print(f"{statistics.median(times[image]):.1f}")
+        print(f"{statistics.median(times[image]):.1f} {min(times[image]):.1f}")
 
 
 main()

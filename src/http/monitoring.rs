@@ -1,4 +1,4 @@
-//! What Prometheus collects; see [`metrics`](crate::metrics).
+//! What Prometheus collects; see [`metrics`].
 
 use crate::http::State;
 use crate::metrics;

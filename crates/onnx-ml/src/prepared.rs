@@ -1,6 +1,6 @@
 //! Optimised models as bytes, to be run without ONNX, analysis and optimisation before.
 //!
-//! [`write`] and [`read`] are for one build of this crate: the bytes have no version.
+//! [`write()`] and [`read()`] are for one build of this crate: the bytes have no version.
 
 mod fields;
 mod operators;
@@ -91,7 +91,7 @@ fn content(node: &TypedNode) -> Option<Content> {
 ///
 /// # Errors
 ///
-/// Where it was not by [`write`], of this build.
+/// Where it was not by [`write()`], of this build.
 pub fn read(bytes: &[u8]) -> TractResult<TypedModel> {
     let Prepared { nodes, inputs, outputs } = postcard::from_bytes(bytes)?;
     let mut model = TypedModel::default();

@@ -96,6 +96,9 @@ kernels! {
     Truncate(Truncate),
 }
 
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Window(#[serde(with = "pool_spec")] PoolSpec);
+
 /// An operator's parameters.
 #[derive(Debug, Deserialize, Serialize)]
 pub enum Operator {
@@ -114,7 +117,7 @@ pub enum Operator {
     ElementWise(usize),
     Gather(usize),
     Iff,
-    MaxPool(#[serde(with = "pool_spec")] PoolSpec),
+    MaxPool(Box<Window>),
     /// A place in [`REDUCERS`].
     Reduce(#[serde(with = "sizes")] TVec<usize>, usize),
     Slice(usize, String, String),
@@ -159,11 +162,11 @@ impl Operator {
         }
         if let Some(op) = op.downcast_ref::<MaxPool>() {
             let plain = op.with_index_outputs.is_none();
-            return plain.then(|| Operator::MaxPool(op.pool_spec.clone()));
+            return plain.then(|| Operator::MaxPool(Box::new(Window(op.pool_spec.clone()))));
         }
         if let Some(op) = op.downcast_ref::<OptMaxPool>() {
             let plain = op.with_index_outputs.is_none();
-            return plain.then(|| Operator::MaxPool(op.pool_spec.clone()));
+            return plain.then(|| Operator::MaxPool(Box::new(Window(op.pool_spec.clone()))));
         }
         if let Some(op) = op.downcast_ref::<Reduce>() {
             let reducer = REDUCERS.iter().position(|reducer| *reducer == op.reducer)?;
@@ -207,8 +210,8 @@ impl Operator {
             Operator::ElementWise(place) => Box::new(at(element_wise(), place)?),
             Operator::Gather(axis) => Box::new(Gather { axis, output_type: None }),
             Operator::Iff => Box::new(Iff),
-            Operator::MaxPool(pool_spec) => {
-                Box::new(MaxPool { pool_spec, with_index_outputs: None })
+            Operator::MaxPool(window) => {
+                Box::new(MaxPool { pool_spec: window.0, with_index_outputs: None })
             }
             Operator::Reduce(axes, place) => {
                 Box::new(Reduce { axes, reducer: at(REDUCERS, place)? })

@@ -23,7 +23,7 @@ command -v musl-gcc >/dev/null || missing+=(musl-tools)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "python3 is older than 3.10"
 
-rustup target list --installed | grep -qx "$CARGO_BUILD_TARGET" || rustup target add "$CARGO_BUILD_TARGET"
+need_target "$CARGO_BUILD_TARGET"
 
 venv=target/e2e-venv
 if ! cmp -s tests/e2e/requirements.txt "$venv/requirements.txt"; then

@@ -45,12 +45,12 @@ RUN case "${TARGETARCH:-$(uname -m)}" in \
             >> "$CARGO_HOME/config.toml"; \
     fi
 COPY --from=manifests /manifests .
-RUN cargo build --release --locked
+RUN cargo build --release --locked --no-default-features
 COPY . .
 ARG MODEL=model.onnx
 # Cargo goes by the time of a file, and the code is older than the build of what stood in for it.
 RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
-    && cargo build --release --locked \
+    && cargo build --release --locked --no-default-features \
     && cp target/*-unknown-linux-musl/release/ml-app /ml-app
 
 FROM scratch

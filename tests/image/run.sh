@@ -137,7 +137,7 @@ step "Static binary"
 target=$(uname -m)-unknown-linux-musl
 if [ -z "${ML_APP_BINARY:-}" ]; then
     need_target "$target"
-    cargo build --release --target "$target"
+    cargo build --release --target "$target" --no-default-features
     ML_APP_BINARY=target/$target/release/ml-app
 fi
 mkdir "$scratch/image" "$scratch/root"

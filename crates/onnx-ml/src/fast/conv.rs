@@ -195,3 +195,23 @@ impl Work<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tract_onnx::tract_core::ops::cnn::PaddingSpec;
+    use tract_onnx::tract_core::ops::nn::DataFormat;
+
+    #[test]
+    fn unpacked_is_what_was_packed() {
+        for (groups, outputs) in [(1, 1), (1, 13), (3, 21), (8, 8)] {
+            let (format, kernel) = (DataFormat::NCHW, tvec!(3, 2));
+            let (padding, inputs) = (PaddingSpec::Valid, 2 * groups);
+            let pool = PoolSpec::new(format, kernel, padding, None, None, inputs, outputs);
+            let weights: Vec<f32> = (0..outputs * 2 * 6).map(|index| index as f32).collect();
+            let bias: Vec<f32> = (0..outputs).map(|index| -(index as f32)).collect();
+            let conv = Conv::new(pool, groups, &weights, &bias);
+            assert_eq!(conv.unpacked(), (weights, bias), "{groups} {outputs}");
+        }
+    }
+}

@@ -24,11 +24,6 @@ install_packages() {
         fail "apt-get cannot install $*"
 }
 
-# need COMMAND PACKAGE...: the packages are installed unless the command is there.
-need() {
-    command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || install_packages "${@:2}"
-}
-
 # need_target TRIPLE: Rust's standard library for that target is there.
 need_target() {
     [ -d "$(rustc --print target-libdir --target "$1")" ] && return

@@ -27,6 +27,7 @@ step "Tools"
 missing=()
 [ -x /usr/sbin/debootstrap ] || missing+=(debootstrap)
 command -v qemu-aarch64-static >/dev/null || missing+=(qemu-user-static)
+command -v file >/dev/null || missing+=(file)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 install_engine
 need_target x86_64-unknown-linux-musl

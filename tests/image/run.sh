@@ -96,7 +96,10 @@ get() { curl --silent --show-error --fail --compressed --max-time 10 "$URL$1"; }
 stop_image() {
     local since=$EPOCHREALTIME
     engine podman kill --signal TERM "$1" >/dev/null
-    while as_root kill -0 "$PID" 2>/dev/null; do sleep 0.01; done
+    for _ in {1..500}; do
+        [ -e "/proc/$PID" ] || break
+        sleep 0.01
+    done
     within "SIGTERM ends it" 1 "$since"
     is "its exit code" 0 "$(engine podman wait "$1")"
     engine podman rm "$1" >/dev/null
@@ -115,10 +118,7 @@ podman --version
 buildah --version
 runc --version | head -n 1
 
-work=$PWD/target/image
-mkdir -p "$work"
-work=$(cd "$work" && pwd -P)
-engine_at "$work/engine"
+engine_at "$PWD/target/image"
 scratch=$(mktemp -d)
 cleanup() {
     local code=$?

@@ -71,9 +71,11 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> anyhow::Result<()> {
-    // cargo gives benches a folder in that of the build.
+    // cargo gives benches a folder in that of the build, or in the target's in there.
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let built = scratch.parent().context("a folder of the build")?.join(TARGET).join("release");
+    let folder = scratch.parent().context("a folder of the build")?;
+    let folder = if folder.ends_with(TARGET) { folder.into() } else { folder.join(TARGET) };
+    let built = folder.join("release");
     let given =
         options.binary.clone().or_else(|| std::env::var_os("ML_APP_BINARY").map(Into::into));
     let binary = given.unwrap_or_else(|| built.join("ml-app"));

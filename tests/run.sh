@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset MODEL CARGO_TARGET_DIR
 # What is tested is what is shipped: the static binary.
-export CARGO_BUILD_TARGET=$(uname -m)-unknown-linux-musl
+CARGO_BUILD_TARGET=$(uname -m)-unknown-linux-musl
+export CARGO_BUILD_TARGET
 built=target/$CARGO_BUILD_TARGET/release
 
 . tests/packages.sh
@@ -38,7 +39,7 @@ heading "ONNX's backend node tests"
 rm -rf target/backend
 "$venv/bin/python" -B crates/onnx-ml/tests/backend/generate.py target/backend
 cargo build --release --workspace --examples
-$built/examples/backend target/backend crates/onnx-ml/tests/backend/failing.txt
+"$built/examples/backend" target/backend crates/onnx-ml/tests/backend/failing.txt
 
 heading "Release build"
 cargo build --release

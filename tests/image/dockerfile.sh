@@ -21,8 +21,6 @@ case "$*" in
 esac
 [ "$(uname -m)" = x86_64 ] || fail "the stand-in is for x86_64 only, but this machine is $(uname -m)"
 
-step() { printf '\n-- %s\n' "$*"; }
-
 step "Tools"
 missing=()
 [ -x /usr/sbin/debootstrap ] || missing+=(debootstrap)
@@ -35,17 +33,7 @@ need_target aarch64-unknown-linux-musl
 cargo fetch --locked
 
 work=$PWD/target/dockerfile
-mkdir -p "$work"
-engine_at "$work"
-scratch=$(mktemp -d)
-cleanup() {
-    local code=$?
-    clear_engine || true
-    rm -rf "$scratch"
-    exit "$code"
-}
-trap cleanup EXIT
-clear_engine
+begin_engine "$work"
 
 step "Stand-in for the builder's image (not the builder's image)"
 # shellcheck disable=SC2016

@@ -2,6 +2,8 @@
 # Sourced by the scripts beside it: podman and buildah with settings, storage and a network of their
 # own below target/, so that no other container or image of the machine is touched.
 
+step() { printf '\n-- %s\n' "$*"; }
+
 # Debian's packages, each unless what it is needed for is there.
 install_engine() {
     local missing=()
@@ -41,6 +43,22 @@ CONF
     # It writes notes where it is started.
     ENGINE=(env --chdir "$at" "CONTAINERS_CONF=$at/containers.conf" "CONTAINERS_STORAGE_CONF=$at/storage.conf"
         DISABLE_HC_SYSTEMD=true)
+}
+
+# begin_engine DIRECTORY: an engine with its state in there and nothing in it yet, and the folder
+# `scratch`; both are empty again when the script ends.
+begin_engine() {
+    engine_at "$1"
+    scratch=$(mktemp -d)
+    trap end_engine EXIT
+    clear_engine
+}
+
+end_engine() {
+    local code=$?
+    clear_engine || true
+    rm -rf "$scratch"
+    exit "$code"
 }
 
 # engine COMMAND...: podman or buildah, with those settings.

@@ -17,8 +17,6 @@ LIMITS=(--read-only --cap-drop=ALL --security-opt=no-new-privileges --memory 32m
 # Some machines give a container fewer than the engine asks for by default.
 ULIMITS=(--ulimit nofile=4096:4096 --ulimit nproc=4096:4096)
 
-step() { printf '\n-- %s\n' "$*"; }
-
 ok() { printf 'ok: %s\n' "$*"; }
 
 # is WHAT EXPECTED FOUND
@@ -118,16 +116,7 @@ podman --version
 buildah --version
 runc --version | head -n 1
 
-engine_at "$PWD/target/image"
-scratch=$(mktemp -d)
-cleanup() {
-    local code=$?
-    clear_engine || true
-    rm -rf "$scratch"
-    exit "$code"
-}
-trap cleanup EXIT
-clear_engine
+begin_engine "$PWD/target/image"
 IMAGE=localhost/ml-app:test
 PROBE=localhost/probe:test
 NETWORK=ml-app-test

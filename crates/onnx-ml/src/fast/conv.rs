@@ -48,10 +48,20 @@ struct Panel {
 impl Conv {
     /// `weights` are `[outputs, inputs of a group, height, width]`.
     pub fn new(pool: PoolSpec, groups: usize, weights: &[f32], bias: &[f32]) -> Conv {
+        Conv::packed(pool, groups, weights, bias, Panel::largest())
+    }
+
+    fn packed(
+        pool: PoolSpec,
+        groups: usize,
+        weights: &[f32],
+        bias: &[f32],
+        largest: usize,
+    ) -> Conv {
         let outputs = pool.output_channels / groups;
         let inputs = pool.input_channels / groups;
         let terms = inputs * pool.kernel_shape.iter().product::<usize>();
-        let panels = Panel::of(outputs);
+        let panels = Panel::of(outputs, largest);
         let mut packed = Vec::with_capacity(weights.len());
         let mut packed_bias = Vec::with_capacity(bias.len());
         for group in 0..groups {
@@ -71,10 +81,8 @@ impl Conv {
         let plane = OnceLock::new();
         Conv { pool, groups, inputs, panels, weights: packed, range, bias: packed_bias, plane }
     }
-}
 
-impl Conv {
-    /// The inverse of [`Conv::new`].
+    /// The inverse of [`Conv::packed`].
     fn unpacked(&self) -> (Vec<f32>, Vec<f32>) {
         let (mut weights, mut bias) = (vec![], vec![]);
         let terms = self.inputs * self.pool.kernel_shape.iter().product::<usize>();
@@ -92,9 +100,12 @@ impl Conv {
 }
 
 impl Panel {
-    /// Those of so many outputs that suit this processor.
-    fn of(outputs: usize) -> Vec<Panel> {
-        let largest = if is_wide() { 8 } else { 4 };
+    /// Outputs of a panel, at most, for this processor.
+    fn largest() -> usize {
+        if is_wide() { 8 } else { 4 }
+    }
+
+    fn of(outputs: usize, largest: usize) -> Vec<Panel> {
         (0..outputs)
             .step_by(largest)
             .map(|first| (outputs - first).min(largest))
@@ -107,7 +118,8 @@ impl Kernel for Conv {
     const NAME: &'static str = "FastConv";
 
     fn settled(self: Arc<Self>) -> Arc<Self> {
-        if self.panels == Panel::of(self.pool.output_channels / self.groups) {
+        let outputs = self.pool.output_channels / self.groups;
+        if self.panels == Panel::of(outputs, Panel::largest()) {
             return self;
         }
         let (weights, bias) = self.unpacked();
@@ -203,15 +215,24 @@ mod tests {
     use tract_onnx::tract_core::ops::nn::DataFormat;
 
     #[test]
-    fn unpacked_is_what_was_packed() {
+    fn what_another_processor_packed_is_packed_anew() {
         for (groups, outputs) in [(1, 1), (1, 13), (3, 21), (8, 8)] {
             let (format, kernel) = (DataFormat::NCHW, tvec!(3, 2));
             let (padding, inputs) = (PaddingSpec::Valid, 2 * groups);
             let pool = PoolSpec::new(format, kernel, padding, None, None, inputs, outputs);
             let weights: Vec<f32> = (0..outputs * 2 * 6).map(|index| index as f32).collect();
             let bias: Vec<f32> = (0..outputs).map(|index| -(index as f32)).collect();
-            let conv = Conv::new(pool, groups, &weights, &bias);
-            assert_eq!(conv.unpacked(), (weights, bias), "{groups} {outputs}");
+            let expected = Conv::new(pool.clone(), groups, &weights, &bias);
+            for largest in [2, 4, 8] {
+                let mut conv = Conv::packed(pool.clone(), groups, &weights, &bias, largest);
+                assert_eq!(conv.unpacked(), (weights.clone(), bias.clone()));
+                conv.range = (0.0, 6.0);
+                let settled = Arc::new(conv).settled();
+                assert_eq!(settled.panels, expected.panels, "{groups} {outputs} {largest}");
+                assert_eq!(settled.weights, expected.weights, "{groups} {outputs} {largest}");
+                assert_eq!(settled.bias, expected.bias, "{groups} {outputs} {largest}");
+                assert_eq!(settled.range, (0.0, 6.0));
+            }
         }
     }
 }

@@ -46,10 +46,11 @@ fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
     fs::write(out.join("model.sha256"), digest)?;
     println!("cargo::rustc-check-cfg=cfg(prepared)");
     match model.prepared() {
-        Ok(prepared) => {
-            Model::read_prepared(&prepared).map_err(refused)?;
+        Ok((prepared, weights)) => {
             println!("cargo::rustc-cfg=prepared");
-            fs::write(out.join("model.prepared"), prepared)?;
+            fs::write(out.join("model.prepared"), &prepared)?;
+            fs::write(out.join("model.weights"), &weights)?;
+            Model::read_prepared(&prepared, weights.leak()).map_err(refused)?;
         }
         Err(error) => {
             println!(

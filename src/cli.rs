@@ -1,6 +1,5 @@
 //! The command line.
 
-#[cfg(feature = "onnx")]
 mod check;
 mod healthcheck;
 mod inspect;
@@ -13,6 +12,7 @@ use crate::source::Source;
 use clap::{Parser, Subcommand};
 use ml_app_model::Phases;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// A setting or an argument is wrong (`EX_USAGE` of sysexits.h).
@@ -30,14 +30,6 @@ pub struct Cli {
     serve: serve::Args,
 }
 
-#[cfg(not(feature = "onnx"))]
-const EXAMPLES: &str = "Examples:
-  ml-app                                     serve the embedded model
-  ml-app predict visitors.csv > scored.csv   score a file
-
-This binary was built without the feature `onnx`: it has one model and reads no other.";
-
-#[cfg(feature = "onnx")]
 const EXAMPLES: &str = "Examples:
   ml-app                                     serve the embedded model
   ml-app serve --model other.onnx --port 80  try a model before compiling it in
@@ -54,7 +46,6 @@ enum Command {
     /// Show the model's signature, operators, metadata and SHA-256
     Inspect(ModelArg),
     /// Tell whether a model can be served, and if not, why
-    #[cfg(feature = "onnx")]
     Check(check::Args),
     /// Print the OpenAPI document
     Openapi(ModelArg),
@@ -65,18 +56,13 @@ enum Command {
 #[derive(Debug, Clone, Default, clap::Args)]
 struct ModelArg {
     /// Use this ONNX file instead of the embedded model
-    #[cfg(feature = "onnx")]
     #[arg(long, value_name = "FILE")]
-    model: Option<std::path::PathBuf>,
+    model: Option<PathBuf>,
 }
 
 impl ModelArg {
     fn open(&self) -> anyhow::Result<Source> {
-        #[cfg(feature = "onnx")]
-        if let Some(path) = &self.model {
-            return Source::open(path);
-        }
-        Ok(Source::Embedded)
+        self.model.as_deref().map_or(Ok(Source::Embedded), Source::open)
     }
 }
 
@@ -88,7 +74,6 @@ impl Cli {
             Some(Command::Serve(args)) => args.run(start),
             Some(Command::Predict(args)) => args.run(),
             Some(Command::Inspect(model)) => inspect::run(&model),
-            #[cfg(feature = "onnx")]
             Some(Command::Check(args)) => args.run(),
             Some(Command::Openapi(model)) => openapi::run(&model),
             Some(Command::Healthcheck(socket)) => healthcheck::run(socket),

@@ -5,9 +5,13 @@ mod file;
 
 use anyhow::anyhow;
 use ml_app_model::{LoadError, Model, Report};
+use std::path::Path;
 
 #[cfg(prepared)]
 static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.prepared"));
+#[cfg(prepared)]
+static EMBEDDED_WEIGHTS: &Aligned<[u8]> =
+    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.weights")));
 #[cfg(not(prepared))]
 static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.onnx"));
 
@@ -16,6 +20,15 @@ static EMBEDDED_REPORT: &str = include_str!(concat!(env!("OUT_DIR"), "/model.rep
 
 /// Of the ONNX file, whose weights may have been in others.
 static EMBEDDED_SHA256: &str = include_str!(concat!(env!("OUT_DIR"), "/model.sha256"));
+
+#[cfg(not(feature = "onnx"))]
+const NO_ONNX: &str = "this ml-app has one model and reads no other, as it was built without the \
+                       feature `onnx`; `cargo build --release` builds one that does";
+
+/// At an address where a kernel can use them.
+#[cfg(prepared)]
+#[repr(C, align(64))]
+struct Aligned<T: ?Sized>(T);
 
 /// The embedded model, or an ONNX file.
 #[derive(Debug, Clone)]
@@ -28,10 +41,27 @@ pub enum Source {
 impl Source {
     /// # Errors
     ///
-    /// Where the file cannot be read.
+    /// Where the file cannot be read, or the binary reads none.
     #[cfg(feature = "onnx")]
-    pub fn open(path: &std::path::Path) -> anyhow::Result<Source> {
+    pub fn open(path: &Path) -> anyhow::Result<Source> {
         file::File::open(path).map(Source::File)
+    }
+
+    #[cfg(not(feature = "onnx"))]
+    pub fn open(path: &Path) -> anyhow::Result<Source> {
+        anyhow::bail!("cannot read the model {}: {NO_ONNX}", path.display())
+    }
+
+    /// Operators that models may have.
+    ///
+    /// # Errors
+    ///
+    /// Where the binary reads no models.
+    pub fn operators() -> anyhow::Result<Vec<String>> {
+        #[cfg(feature = "onnx")]
+        return Ok(ml_app_model::operators::supported());
+        #[cfg(not(feature = "onnx"))]
+        anyhow::bail!(NO_ONNX)
     }
 
     /// # Errors
@@ -60,7 +90,7 @@ impl Source {
     pub fn model(&self) -> Result<Model, LoadError> {
         match self {
             #[cfg(prepared)]
-            Source::Embedded => Model::read_prepared(EMBEDDED),
+            Source::Embedded => Model::read_prepared(EMBEDDED, &EMBEDDED_WEIGHTS.0),
             #[cfg(not(prepared))]
             Source::Embedded => Model::load(EMBEDDED),
             #[cfg(feature = "onnx")]

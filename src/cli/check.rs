@@ -1,7 +1,7 @@
 use crate::cli::{ModelArg, inspect};
 use crate::source::Source;
 use ml_app_model::error::Unsupported;
-use ml_app_model::{LoadError, Model, operators};
+use ml_app_model::{LoadError, Model};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         if self.operators {
             let lines: Vec<String> =
-                operators::supported().into_iter().map(|operator| operator + "\n").collect();
+                Source::operators()?.into_iter().map(|operator| operator + "\n").collect();
             io::stdout().write_all(lines.concat().as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }

@@ -246,6 +246,11 @@ is "exit code of bad settings" 64 "$code"
 says message "PORT: expected a port from 0 to 65535, but found \`https\`" "$refused"
 says message "ML_APP_WORKERS: expected a number of threads from 1 to 1024, but found \`many\`" "$refused"
 
+code=0
+refused=$(engine podman run --rm "${ULIMITS[@]}" --network none "$IMAGE" serve --model other.onnx 2>&1) || code=$?
+is "exit code of another model" 1 "$code"
+says message "cannot read the model other.onnx: this ml-app has one model and reads no other" "$refused"
+
 step "Cost"
 port=$(python3 -c 'import socket
 with socket.socket() as free:

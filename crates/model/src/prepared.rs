@@ -7,28 +7,30 @@ use crate::phases::Phases;
 use tract_onnx::prelude::*;
 
 impl Model {
-    /// The model as bytes for [`Model::read_prepared`] of this same build.
+    /// The model as bytes for [`Model::read_prepared`] of this same build, and its weights.
     ///
     /// # Errors
     ///
     /// Where an operator has no form as bytes.
-    pub fn prepared(&self) -> Result<Vec<u8>, LoadError> {
-        let graph =
+    pub fn prepared(&self) -> Result<(Vec<u8>, Vec<u8>), LoadError> {
+        let (graph, weights) =
             onnx_ml::prepared::write(self.plan().model()).map_err(|error| plan_error(&error))?;
-        postcard::to_allocvec(&(self.parts(), graph.as_slice()))
-            .map_err(|error| LoadError::Plan(error.to_string()))
+        let model = postcard::to_allocvec(&(self.parts(), graph.as_slice()))
+            .map_err(|error| LoadError::Plan(error.to_string()))?;
+        Ok((model, weights))
     }
 
     /// A model that was [`Model::prepared`], after its first answer. The bytes are trusted.
+    /// The weights are used where they lie, if at an address that is a multiple of 64.
     ///
     /// # Errors
     ///
     /// Where they are of another build, or the golden rows are not reproduced.
-    pub fn read_prepared(bytes: &[u8]) -> Result<Model, LoadError> {
+    pub fn read_prepared(model: &[u8], weights: &'static [u8]) -> Result<Model, LoadError> {
         let mut phases = Phases::begin();
-        let (parts, graph): (Parts, &[u8]) = postcard::from_bytes(bytes)
+        let (parts, graph): (Parts, &[u8]) = postcard::from_bytes(model)
             .map_err(|error| LoadError::Plan(format!("prepared by another build: {error}")))?;
-        let graph = onnx_ml::prepared::read(graph).map_err(|error| plan_error(&error))?;
+        let graph = onnx_ml::prepared::read(graph, weights).map_err(|error| plan_error(&error))?;
         phases.end("read");
         let plan = graph.into_runnable().map_err(|error| plan_error(&error))?;
         phases.end("plan");

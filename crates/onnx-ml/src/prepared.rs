@@ -1,11 +1,14 @@
 //! Optimised models as bytes, to be run without ONNX, analysis and optimisation before.
 //!
-//! [`write()`] and [`read()`] are for one build of this crate: the bytes have no version.
+//! [`write()`] and [`read()`] are for one build of this crate: the bytes have no version. The weights
+//! are apart, to be used where they lie: best at an address that is a multiple of 64.
 
 mod fields;
 mod operators;
+mod weights;
 
 pub use fields::{datum_type, none, once, optional_tensor, pool_spec, shared_tensor, tensor_value};
+pub use weights::Weights;
 
 use crate::fast;
 use operators::Operator;
@@ -46,12 +49,12 @@ enum Content {
     Fast(Operator),
 }
 
-/// The bytes of a model that [`optimize`](crate::optimize) gave.
+/// The graph of a model that [`optimize`](crate::optimize) gave, and its weights.
 ///
 /// # Errors
 ///
 /// Where an operator of the model is none of those that have a form as bytes.
-pub fn write(model: &TypedModel) -> TractResult<Vec<u8>> {
+pub fn write(model: &TypedModel) -> TractResult<(Vec<u8>, Vec<u8>)> {
     let order = model.eval_order()?;
     let mut places = vec![0; model.nodes.len()];
     let mut nodes = Vec::with_capacity(order.len());
@@ -69,7 +72,8 @@ pub fn write(model: &TypedModel) -> TractResult<Vec<u8>> {
         inputs: model.inputs.iter().map(|input| places[input.node]).collect(),
         outputs: model.outputs.iter().map(|output| (places[output.node], output.slot)).collect(),
     };
-    Ok(postcard::to_allocvec(&prepared)?)
+    let (graph, weights) = weights::written(|| postcard::to_allocvec(&prepared));
+    Ok((graph?, weights))
 }
 
 fn content(node: &TypedNode) -> Option<Content> {
@@ -92,8 +96,9 @@ fn content(node: &TypedNode) -> Option<Content> {
 /// # Errors
 ///
 /// Where it was not by [`write()`], of this build.
-pub fn read(bytes: &[u8]) -> TractResult<TypedModel> {
-    let Prepared { nodes, inputs, outputs } = postcard::from_bytes(bytes)?;
+pub fn read(graph: &[u8], weights: &'static [u8]) -> TractResult<TypedModel> {
+    let Prepared { nodes, inputs, outputs } =
+        weights::read(weights, || postcard::from_bytes(graph))?;
     let mut model = TypedModel::default();
     let mut wires: Vec<TVec<OutletId>> = Vec::with_capacity(nodes.len());
     for Node { name, inputs, content } in nodes {

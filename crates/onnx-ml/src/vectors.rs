@@ -5,6 +5,7 @@
 //! vectors most lanes would be empty: there it runs over columns.
 
 use crate::kernel::Fact;
+use crate::prepared::Weights;
 use crate::simd::{Vectorized, vectorized};
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
@@ -25,8 +26,8 @@ pub struct Vectors {
 
 #[derive(Debug, Deserialize, Serialize)]
 enum Layout {
-    Rows(Vec<f32>),
-    Panels(Vec<[f32; LANES]>),
+    Rows(Weights<f32>),
+    Panels(Weights<[f32; LANES]>),
 }
 
 impl Vectors {
@@ -41,7 +42,7 @@ impl Vectors {
         ensure!(whole, "expected {count} vectors of equal length, but found {found} elements");
         let columns = found / count;
         if count < MANY {
-            return Ok(Vectors { count, columns, layout: Layout::Rows(elements.to_vec()) });
+            return Ok(Vectors { count, columns, layout: Layout::Rows(elements.to_vec().into()) });
         }
         let mut panels = vec![[0.0; LANES]; count.div_ceil(LANES) * columns];
         for (vector, elements) in elements.chunks_exact(columns).enumerate() {
@@ -50,7 +51,7 @@ impl Vectors {
                 lanes[vector % LANES] = *element;
             }
         }
-        Ok(Vectors { count, columns, layout: Layout::Panels(panels) })
+        Ok(Vectors { count, columns, layout: Layout::Panels(panels.into()) })
     }
 
     pub fn count(&self) -> usize {

@@ -9,7 +9,7 @@
 use super::conv_plane::{Plane, Split};
 use super::conv_tiles::{Job, LANES};
 use crate::kernel::{Fact, Kernel, written};
-use crate::prepared::pool_spec;
+use crate::prepared::{Weights, pool_spec};
 use crate::simd::{is_wide, vectorized};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
@@ -27,7 +27,7 @@ pub struct Conv {
     /// Of a group, in this order.
     panels: Vec<Panel>,
     /// By group, panel and input, an element for each output of the panel.
-    weights: Vec<f32>,
+    weights: Weights<f32>,
     /// What the outputs are limited to.
     pub range: (f32, f32),
     /// By group and output, with those that fill the panels up.
@@ -79,14 +79,15 @@ impl Conv {
         }
         let range = (f32::NEG_INFINITY, f32::INFINITY);
         let plane = OnceLock::new();
-        Conv { pool, groups, inputs, panels, weights: packed, range, bias: packed_bias, plane }
+        let weights = packed.into();
+        Conv { pool, groups, inputs, panels, weights, range, bias: packed_bias, plane }
     }
 
     /// The inverse of [`Conv::packed`].
     fn unpacked(&self) -> (Vec<f32>, Vec<f32>) {
         let (mut weights, mut bias) = (vec![], vec![]);
         let terms = self.inputs * self.pool.kernel_shape.iter().product::<usize>();
-        let (mut packed, mut packed_bias) = (self.weights.as_slice(), self.bias.as_slice());
+        let (mut packed, mut packed_bias) = (&self.weights[..], &self.bias[..]);
         for panel in (0..self.groups).flat_map(|_| &self.panels) {
             let (of_panel, rest) = packed.split_at(terms * panel.size);
             for output in 0..panel.outputs {
@@ -229,7 +230,7 @@ mod tests {
                 conv.range = (0.0, 6.0);
                 let settled = Arc::new(conv).settled();
                 assert_eq!(settled.panels, expected.panels, "{groups} {outputs} {largest}");
-                assert_eq!(settled.weights, expected.weights, "{groups} {outputs} {largest}");
+                assert_eq!(settled.weights[..], expected.weights[..], "{groups} {outputs} {largest}");
                 assert_eq!(settled.bias, expected.bias, "{groups} {outputs} {largest}");
                 assert_eq!(settled.range, (0.0, 6.0));
             }

@@ -6,6 +6,7 @@
 
 use super::conv_fusion::{constant, followed};
 use crate::kernel::{Fact, Kernel, kernel_op, written};
+use crate::prepared::Weights;
 use crate::simd::{Product, product};
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
@@ -34,7 +35,7 @@ type Panel = [[f32; LANES]];
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Dense {
     /// Panels of `inputs` lines.
-    weights: Vec<[f32; LANES]>,
+    weights: Weights<[f32; LANES]>,
     inputs: usize,
     outputs: usize,
     /// By panel.
@@ -114,7 +115,7 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
     let panels = outputs.div_ceil(LANES);
     let weights = (0..panels).flat_map(|panel| (0..inputs).map(move |input| (panel, input)));
     let mut dense = Dense {
-        weights: weights.map(|(panel, input)| line(panel, input)).collect(),
+        weights: weights.map(|(panel, input)| line(panel, input)).collect::<Vec<_>>().into(),
         inputs,
         outputs,
         bias: vec![[0.0; LANES]; panels],
@@ -288,9 +289,10 @@ impl Dense {
     /// Of `N` inputs, and few outputs.
     #[inline(always)]
     fn few<const N: usize, const FMA: bool>(&self, x: &[f32], y: &mut [f32]) {
+        let lines = &self.weights[..];
         for (x, y) in x.as_chunks::<N>().0.iter().zip(y.chunks_exact_mut(self.outputs)) {
             for (output, (y, bias)) in y.iter_mut().zip(&self.bias[0]).enumerate() {
-                let terms = x.iter().zip(&self.weights);
+                let terms = x.iter().zip(lines);
                 let sum = terms.fold(0.0, |sum, (x, weights)| match FMA {
                     true => x.mul_add(weights[output], sum),
                     false => sum + x * weights[output],

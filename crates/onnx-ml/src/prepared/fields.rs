@@ -1,5 +1,6 @@
 //! Forms of tract's types that have none of their own.
 
+use super::weights::Weights;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use tract_onnx::tract_hir::internal::*;
 
@@ -38,13 +39,13 @@ pub mod tensor_value {
     #[derive(Deserialize, Serialize)]
     enum Elements {
         Bool(Vec<bool>),
-        F32(Vec<f32>),
-        F64(Vec<f64>),
-        I16(Vec<i16>),
-        I32(Vec<i32>),
-        I64(Vec<i64>),
+        F32(Weights<f32>),
+        F64(Weights<f64>),
+        I16(Weights<i16>),
+        I32(Weights<i32>),
+        I64(Weights<i64>),
         String(Vec<String>),
-        U8(Vec<u8>),
+        U8(Weights<u8>),
     }
 
     /// Whether it has a form.
@@ -56,13 +57,13 @@ pub mod tensor_value {
         let view = tensor.try_as_plain_ram()?;
         Ok(match tensor.datum_type() {
             DatumType::Bool => Elements::Bool(view.as_slice()?.to_vec()),
-            DatumType::F32 => Elements::F32(view.as_slice()?.to_vec()),
-            DatumType::F64 => Elements::F64(view.as_slice()?.to_vec()),
-            DatumType::I16 => Elements::I16(view.as_slice()?.to_vec()),
-            DatumType::I32 => Elements::I32(view.as_slice()?.to_vec()),
-            DatumType::I64 => Elements::I64(view.as_slice()?.to_vec()),
+            DatumType::F32 => Elements::F32(view.as_slice()?.to_vec().into()),
+            DatumType::F64 => Elements::F64(view.as_slice()?.to_vec().into()),
+            DatumType::I16 => Elements::I16(view.as_slice()?.to_vec().into()),
+            DatumType::I32 => Elements::I32(view.as_slice()?.to_vec().into()),
+            DatumType::I64 => Elements::I64(view.as_slice()?.to_vec().into()),
             DatumType::String => Elements::String(view.as_slice()?.to_vec()),
-            DatumType::U8 => Elements::U8(view.as_slice()?.to_vec()),
+            DatumType::U8 => Elements::U8(view.as_slice()?.to_vec().into()),
             other => bail!("expected one of the usual types, but found {other:?}"),
         })
     }

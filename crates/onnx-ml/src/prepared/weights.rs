@@ -1,0 +1,82 @@
+//! Many numbers, which stay where they lie when a model is read.
+
+use bytemuck::Pod;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::ops::Deref;
+
+/// A cache line, and no less than what any element needs.
+const ALIGNMENT: usize = 64;
+
+thread_local! {
+    /// Those of the model that is being written.
+    static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Those of the model that is being read.
+    static READ: Cell<&'static [u8]> = const { Cell::new(&[]) };
+}
+
+/// What `write` gives, and the weights that were written meanwhile.
+pub fn written<T>(write: impl FnOnce() -> T) -> (T, Vec<u8>) {
+    WRITTEN.take();
+    (write(), WRITTEN.take())
+}
+
+/// What `read` gives, with the weights that [`written`] gave.
+pub fn read<T>(weights: &'static [u8], read: impl FnOnce() -> T) -> T {
+    READ.set(weights);
+    let value = read();
+    READ.set(&[]);
+    value
+}
+
+/// A kernel's weights: its own, or those of a model that was read.
+pub struct Weights<T: Pod>(Cow<'static, [T]>);
+
+impl<T: Pod> Deref for Weights<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T: Pod> From<Vec<T>> for Weights<T> {
+    fn from(weights: Vec<T>) -> Weights<T> {
+        Weights(Cow::Owned(weights))
+    }
+}
+
+impl<T: Pod> fmt::Debug for Weights<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} weights", self.len())
+    }
+}
+
+impl<T: Pod> Serialize for Weights<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes: &[u8] = bytemuck::cast_slice(&self.0);
+        let start = WRITTEN.with_borrow_mut(|written| {
+            let start = written.len().next_multiple_of(ALIGNMENT);
+            written.resize(start, 0);
+            written.extend_from_slice(bytes);
+            start
+        });
+        (start, bytes.len()).serialize(serializer)
+    }
+}
+
+impl<'de, T: Pod> Deserialize<'de> for Weights<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Weights<T>, D::Error> {
+        let (start, len): (usize, usize) = Deserialize::deserialize(deserializer)?;
+        let bytes = READ.get().get(start..).and_then(|bytes| bytes.get(..len));
+        let bytes = bytes.ok_or_else(|| de::Error::custom("expected the model's own weights"))?;
+        let weights = bytemuck::try_cast_slice(bytes);
+        Ok(Weights(weights.map_or_else(
+            |_| Cow::Owned(bytemuck::allocation::pod_collect_to_vec(bytes)),
+            Cow::Borrowed,
+        )))
+    }
+}

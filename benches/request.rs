@@ -44,7 +44,7 @@ fn request(criterion: &mut Criterion) {
 fn example(model: &ml_app_model::Model) -> String {
     let features = model.signature().features.iter();
     let row: serde_json::Map<_, _> =
-        features.map(|feature| (feature.name.clone(), feature.example.clone())).collect();
+        features.map(|feature| (feature.name.clone(), feature.example())).collect();
     serde_json::Value::from(row).to_string()
 }
 

@@ -387,7 +387,7 @@ impl Describe<'_> {
 
 fn example_row(signature: &Signature) -> Map<String, Value> {
     let features = signature.features.iter();
-    features.map(|feature| (feature.name.clone(), feature.example.clone())).collect()
+    features.map(|feature| (feature.name.clone(), feature.example())).collect()
 }
 
 fn example_csv(signature: &Signature) -> String {
@@ -396,7 +396,7 @@ fn example_csv(signature: &Signature) -> String {
         false => text,
     };
     let names = signature.features.iter().map(|feature| quoted(feature.name.clone()));
-    let cells = signature.features.iter().map(|feature| match &feature.example {
+    let cells = signature.features.iter().map(|feature| match &feature.example() {
         Value::String(text) => quoted(text.clone()),
         Value::Null => String::new(),
         other => quoted(other.to_string()),

@@ -198,7 +198,7 @@ pub(crate) fn features(
             datatype: input.datatype,
             input: index,
             column,
-            example: example_of(&shape, scalar_example(input.datatype.kind())),
+            typical: scalar_example(input.datatype.kind()),
             shape,
             optional: map.is_some(),
             description: None,
@@ -248,13 +248,11 @@ fn describe(feature: &mut Feature, told: FeatureMetadata) -> Result<(), String> 
         }
         feature.kind = kind;
     }
-    let typical = told.example.unwrap_or_else(|| match (feature.kind, told.minimum) {
+    feature.typical = told.example.unwrap_or_else(|| match (feature.kind, told.minimum) {
         (Kind::Boolean | Kind::String, _) | (_, None) => scalar_example(feature.kind),
         (Kind::Integer, Some(minimum)) => json!(minimum.ceil() as i64),
         (Kind::Number, Some(minimum)) => json!(minimum),
     });
-    feature.example =
-        if typical.is_array() { typical } else { example_of(&feature.shape, typical) };
     feature.name = told.name;
     feature.description = told.description;
     feature.unit = told.unit;
@@ -270,11 +268,6 @@ fn scalar_example(kind: Kind) -> Json {
         Kind::Boolean => json!(false),
         Kind::String => json!("text"),
     }
-}
-
-/// An array of the given shape, free axes of length 1.
-fn example_of(shape: &[Option<usize>], element: Json) -> Json {
-    shape.iter().rev().fold(element, |inner, len| Json::Array(vec![inner; len.unwrap_or(1)]))
 }
 
 /// The graph's name, with `-` for what would have to be escaped in a path.

@@ -245,10 +245,10 @@ impl Model {
         for row in 0..count {
             rows.add_row();
             for (index, feature) in self.signature().features.iter().enumerate() {
-                let filled = if feature.is_scalar() {
-                    rows.set(row, index, example_value(&feature.example))
-                } else {
-                    push_example(&mut rows, index, 0, &feature.example)
+                let filled = match &feature.typical {
+                    value if feature.is_scalar() => rows.set(row, index, example_value(value)),
+                    array @ Json::Array(_) => push_example(&mut rows, index, 0, array),
+                    element => rows.fill(index, example_value(element)),
                 };
                 filled.map_err(|mismatch| LoadError::Metadata {
                     key: FEATURES,

@@ -86,6 +86,27 @@ impl<'s> Rows<'s> {
         store(data, index, spec, value)
     }
 
+    /// Appends a whole value to array feature number `feature`, every element the same; free axes
+    /// have one entry.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Rows::push`] and [`Rows::axis`].
+    pub fn fill(&mut self, feature: usize, element: Value<'_>) -> Result<(), Mismatch> {
+        let spec = &self.signature.features[feature];
+        let mut count = 1;
+        for (axis, len) in spec.shape.iter().enumerate() {
+            let len = len.unwrap_or(1);
+            self.axis(feature, axis, len)?;
+            count *= len;
+        }
+        if count > 0 {
+            self.push(feature, element)?;
+            self.inputs[spec.input].repeat_last(count - 1);
+        }
+        Ok(())
+    }
+
     /// Tells that axis `axis` of array feature number `feature` has `len` entries.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 use crate::json_text;
 use crate::tensors::{Elements, Tensors};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 use std::fmt;
 
 /// What a model takes and gives, and what it is about.
@@ -132,9 +133,9 @@ pub struct Feature {
     /// Range observed in training. Not a constraint.
     pub minimum: Option<f64>,
     pub maximum: Option<f64>,
-    /// A value that makes sense, as JSON.
+    /// A value that makes sense, as JSON: of an array, the whole or what each element is.
     #[serde(with = "json_text")]
-    pub example: serde_json::Value,
+    pub typical: Json,
 }
 
 impl Feature {
@@ -148,6 +149,15 @@ impl Feature {
 
     pub fn is_scalar(&self) -> bool {
         self.shape.is_empty()
+    }
+
+    /// A value that makes sense, as JSON. Free axes have one entry.
+    pub fn example(&self) -> Json {
+        if self.typical.is_array() {
+            return self.typical.clone();
+        }
+        let lens = self.shape.iter().rev().map(|len| len.unwrap_or(1));
+        lens.fold(self.typical.clone(), |inner, len| Json::Array(vec![inner; len]))
     }
 
     /// "Age of the visitor (years). Seen in training: 17 to 123."

@@ -66,6 +66,19 @@ macro_rules! data {
                 }
             }
 
+            /// Appends the last element `count` times.
+            pub(crate) fn repeat_last(&mut self, count: usize) {
+                fn repeat_last<T: Clone>(elements: &mut Vec<T>, count: usize) {
+                    if let Some(last) = elements.last().cloned() {
+                        elements.resize(elements.len() + count, last);
+                    }
+                }
+                match self {
+                    $(Data::$variant(elements) => repeat_last(elements, count),)+
+                    Data::String(elements) => repeat_last(elements, count),
+                }
+            }
+
             fn into_tract(self, shape: &[usize]) -> TractResult<tract_onnx::prelude::Tensor> {
                 match self {
                     $(Data::$variant(elements) => {

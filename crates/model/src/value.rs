@@ -242,7 +242,7 @@ mod tests {
             unit: None,
             minimum: None,
             maximum: None,
-            example: serde_json::Value::Null,
+            typical: serde_json::Value::Null,
         };
         let mut data = Data::new(datatype);
         data.resize(1);

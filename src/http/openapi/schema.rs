@@ -22,10 +22,10 @@ pub fn parameter(feature: &Feature) -> Value {
             schema.remove("example");
         }
         parameter["schema"] = schema;
-        parameter["example"] = feature.example.clone();
+        parameter["example"] = feature.example();
     } else {
         parameter["content"] = json!({
-            "application/json": { "schema": value(feature), "example": feature.example },
+            "application/json": { "schema": value(feature), "example": feature.example() },
         });
     }
     parameter
@@ -63,7 +63,7 @@ pub fn value(feature: &Feature) -> Value {
         };
         schema["default"] = zero;
     }
-    schema["example"] = feature.example.clone();
+    schema["example"] = feature.example();
     schema
 }
 

@@ -230,7 +230,11 @@ mod tests {
                 conv.range = (0.0, 6.0);
                 let settled = Arc::new(conv).settled();
                 assert_eq!(settled.panels, expected.panels, "{groups} {outputs} {largest}");
-                assert_eq!(settled.weights[..], expected.weights[..], "{groups} {outputs} {largest}");
+                assert_eq!(
+                    settled.weights[..],
+                    expected.weights[..],
+                    "{groups} {outputs} {largest}"
+                );
                 assert_eq!(settled.bias, expected.bias, "{groups} {outputs} {largest}");
                 assert_eq!(settled.range, (0.0, 6.0));
             }

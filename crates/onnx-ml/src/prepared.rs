@@ -8,7 +8,7 @@ mod operators;
 mod weights;
 
 pub use fields::{datum_type, none, once, optional_tensor, pool_spec, shared_tensor, tensor_value};
-pub use weights::Weights;
+pub use weights::{Weights, pairs};
 
 use crate::fast;
 use operators::Operator;

@@ -91,7 +91,8 @@ impl Aggregate {
 
 /// A checked ensemble.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Forest<T> {
+#[serde(bound(serialize = "T: Number + Serialize", deserialize = "T: Number + Deserialize<'de>"))]
+pub struct Forest<T: Number> {
     nodes: Nodes<T>,
     bits: Bits<T>,
     leaves: Leaves<T>,

@@ -34,6 +34,13 @@ pub fn read<T>(weights: &'static [u8], read: impl FnOnce() -> T) -> T {
 /// A kernel's weights: its own, or those of a model that was read.
 pub struct Weights<T: Pod>(Cow<'static, [T]>);
 
+impl<T: Pod> Weights<T> {
+    /// They are the kernel's own from then on.
+    pub fn to_mut(&mut self) -> &mut Vec<T> {
+        self.0.to_mut()
+    }
+}
+
 impl<T: Pod> Deref for Weights<T> {
     type Target = [T];
 
@@ -78,5 +85,28 @@ impl<'de, T: Pod> Deserialize<'de> for Weights<T> {
             |_| Cow::Owned(bytemuck::allocation::pod_collect_to_vec(bytes)),
             Cow::Borrowed,
         )))
+    }
+}
+
+/// A list that is made anew, of two lists of weights.
+pub mod pairs {
+    use super::*;
+
+    pub trait Pair {
+        type First: Pod;
+        type Second: Pod;
+
+        fn split(&self) -> (Self::First, Self::Second);
+        fn join(first: Self::First, second: Self::Second) -> Self;
+    }
+
+    pub fn serialize<P: Pair, S: Serializer>(list: &[P], serializer: S) -> Result<S::Ok, S::Error> {
+        let (first, second): (Vec<_>, Vec<_>) = list.iter().map(Pair::split).unzip();
+        (Weights::from(first), Weights::from(second)).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, P: Pair, D: Deserializer<'de>>(d: D) -> Result<Vec<P>, D::Error> {
+        let (first, second): (Weights<P::First>, Weights<P::Second>) = Deserialize::deserialize(d)?;
+        Ok(first.iter().zip(&*second).map(|(first, second)| P::join(*first, *second)).collect())
     }
 }

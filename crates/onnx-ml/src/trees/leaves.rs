@@ -1,30 +1,61 @@
 //! What the leaves of trees weigh, and how the weights become scores.
 
 use super::{Aggregate, Number, Scores};
+use crate::prepared::{Weights, pairs};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// The weights of the leaves, which are numbered tree by tree.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Leaves<T> {
+#[serde(bound = "T: Number")]
+pub struct Leaves<T: Number> {
     targets: usize,
     /// Of each tree, the number of its first leaf.
     firsts: Vec<usize>,
     /// Of each leaf, its weights.
+    #[serde(with = "pairs")]
     ranges: Vec<Range<usize>>,
     /// Target and weight.
+    #[serde(with = "pairs")]
     weights: Vec<(u32, T)>,
     even: Option<Even<T>>,
 }
 
 /// The weights of trees of which each one's leaves all weigh on the same targets.
 #[derive(Debug, Deserialize, Serialize)]
-struct Even<T> {
+#[serde(bound = "T: Number")]
+struct Even<T: Number> {
     trees: Vec<EvenTree>,
     targets: Vec<u32>,
-    weights: Vec<T>,
+    weights: Weights<T>,
     /// The targets some tree weighs on.
     given: Vec<bool>,
+}
+
+impl<T: Number> pairs::Pair for (u32, T) {
+    type First = u32;
+    type Second = T;
+
+    fn split(&self) -> (u32, T) {
+        *self
+    }
+
+    fn join(target: u32, weight: T) -> (u32, T) {
+        (target, weight)
+    }
+}
+
+impl pairs::Pair for Range<usize> {
+    type First = usize;
+    type Second = usize;
+
+    fn split(&self) -> (usize, usize) {
+        (self.start, self.end)
+    }
+
+    fn join(start: usize, end: usize) -> Range<usize> {
+        start..end
+    }
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -68,25 +99,27 @@ impl<T: Number> Leaves<T> {
         let mut even = Even {
             trees: Vec::with_capacity(self.firsts.len()),
             targets: vec![],
-            weights: vec![],
+            weights: vec![].into(),
             given: vec![false; self.targets],
         };
+        let mut weights = vec![];
         let ends = self.firsts.iter().skip(1).copied().chain([self.ranges.len()]);
         for (first, end) in self.firsts.iter().zip(ends) {
             let leaves = self.ranges[*first..end].iter().map(|range| &self.weights[range.clone()]);
             let start = even.targets.len();
             even.targets.extend(leaves.clone().next()?.iter().map(|(target, _)| *target));
-            let tree = EvenTree { targets: start..even.targets.len(), weights: even.weights.len() };
+            let tree = EvenTree { targets: start..even.targets.len(), weights: weights.len() };
             let targets = &even.targets[tree.targets.clone()];
             let same = |leaf: &[(u32, T)]| leaf.iter().map(|(target, _)| target).eq(targets);
             // A leaf that is several trees' has its weights once only above.
-            if !leaves.clone().all(same) || even.weights.len() > 2 * self.weights.len() {
+            if !leaves.clone().all(same) || weights.len() > 2 * self.weights.len() {
                 return None;
             }
-            even.weights.extend(leaves.flatten().map(|(_, weight)| *weight));
+            weights.extend(leaves.flatten().map(|(_, weight)| *weight));
             targets.iter().for_each(|target| even.given[*target as usize] = true);
             even.trees.push(tree);
         }
+        even.weights = weights.into();
         Some(even)
     }
 

@@ -1,11 +1,13 @@
 //! The two precisions of an ensemble.
 
+use bytemuck::Pod;
 use std::ops::{Add, AddAssign, Div, Neg};
 use tract_onnx::tract_hir::internal::*;
 
 /// The element type of thresholds, features and scores.
 pub trait Number:
     Datum
+    + Pod
     + Copy
     + Default
     + PartialOrd

@@ -5,6 +5,7 @@
 //! place, plus one if the comparison does not hold. A leaf leads to itself.
 
 use super::{Branch, Child, Mode, Number};
+use crate::prepared::{Weights, pairs};
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
@@ -13,10 +14,12 @@ const LANES: usize = 8;
 
 /// Trees, all nodes in one list.
 #[derive(Debug, Deserialize, Serialize)]
+#[serde(bound = "T: Number")]
 pub struct Nodes<T> {
+    #[serde(with = "pairs")]
     nodes: Vec<Node<T>>,
     /// The number of the leaf within its tree; of a branch, 0.
-    leaves: Vec<u32>,
+    leaves: Weights<u32>,
     trees: Vec<Tree>,
     kind: Kind,
 }
@@ -29,12 +32,25 @@ pub struct Tree {
     pub leaf_count: u32,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy)]
 pub struct Node<T> {
     pub threshold: T,
     /// The feature, and flags in the highest bits.
     feature: u32,
     left: u32,
+}
+
+impl<T: Number> pairs::Pair for Node<T> {
+    type First = T;
+    type Second = [u32; 2];
+
+    fn split(&self) -> (T, [u32; 2]) {
+        (self.threshold, [self.feature, self.left])
+    }
+
+    fn join(threshold: T, [feature, left]: [u32; 2]) -> Node<T> {
+        Node { threshold, feature, left }
+    }
 }
 
 /// NaN takes the way of a comparison that holds.
@@ -71,7 +87,7 @@ impl<T: Number> Nodes<T> {
         ensure!(capacity < FEATURE as usize, "expected fewer nodes, but found {capacity}");
         let mut nodes = Nodes {
             nodes: Vec::with_capacity(capacity),
-            leaves: Vec::with_capacity(capacity),
+            leaves: Vec::with_capacity(capacity).into(),
             trees: Vec::with_capacity(roots.len()),
             kind: Kind::Plain,
         };
@@ -112,7 +128,7 @@ impl<T: Number> Nodes<T> {
                         leaf < leaf_count,
                         "expected a leaf below {leaf_count}, but found {leaf}"
                     );
-                    self.leaves[place] = tree.leaf_count;
+                    self.leaves.to_mut()[place] = tree.leaf_count;
                     tree.leaf_count += 1;
                     tree.depth = tree.depth.max(depth);
                     sources.push(leaf);
@@ -146,7 +162,7 @@ impl<T: Number> Nodes<T> {
             // No comparison with NaN holds, so the next node is the one after `left`.
             let left = place.wrapping_sub(1);
             self.nodes.push(Node { threshold: T::NAN, feature: 0, left });
-            self.leaves.push(0);
+            self.leaves.to_mut().push(0);
         }
         first
     }
@@ -312,7 +328,7 @@ impl Nodes<f32> {
         };
         Nodes {
             nodes: self.nodes.iter().map(widen).collect(),
-            leaves: self.leaves.clone(),
+            leaves: self.leaves.to_vec().into(),
             trees: self.trees.clone(),
             kind: self.kind,
         }

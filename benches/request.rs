@@ -2,7 +2,7 @@
 
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use criterion::{Criterion, criterion_group, criterion_main};
-use ml_app::config::Limits;
+use ml_app::config::{Limits, VertexRoutes};
 use ml_app::http::{State, app};
 use ml_app::metrics::Metrics;
 use ml_app::source::Source;
@@ -15,6 +15,7 @@ fn request(criterion: &mut Criterion) {
     let state = Data::new(State::new(
         model,
         Limits { max_body: usize::MAX, ..Limits::default() },
+        VertexRoutes::default(),
         Metrics::default(),
     ));
     let runtime = actix_web::rt::System::new();

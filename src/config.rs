@@ -25,6 +25,16 @@ impl Default for Limits {
     }
 }
 
+/// Paths that [Vertex AI](https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements)
+/// tells its containers to answer at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VertexRoutes {
+    /// `AIP_PREDICT_ROUTE`.
+    pub predict: Option<String>,
+    /// `AIP_HEALTH_ROUTE`.
+    pub health: Option<String>,
+}
+
 /// Settings as given on the command line, unread: [`Config::load`] reads them together with the
 /// environment, so that every mistake is reported in one go.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -61,6 +71,7 @@ pub struct Config {
     pub port: u16,
     pub limits: Limits,
     pub workers: usize,
+    pub vertex: VertexRoutes,
 }
 
 impl Config {
@@ -100,6 +111,9 @@ impl Config {
             "a number of threads from 1 to 1024",
             |text| text.parse().ok().filter(|workers| (1..=1024).contains(workers)),
         );
+        let mut route = |name| source.read(("", &None, &[name]), "a path such as /predict", route);
+        let vertex =
+            VertexRoutes { predict: route("AIP_PREDICT_ROUTE"), health: route("AIP_HEALTH_ROUTE") };
         if !source.mistakes.is_empty() {
             return Err(source.mistakes);
         }
@@ -113,6 +127,7 @@ impl Config {
             workers: workers
                 .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
                 .unwrap_or(1),
+            vertex,
         })
     }
 }
@@ -141,6 +156,11 @@ impl Source<'_> {
         }
         parsed
     }
+}
+
+/// Braces would make it a pattern.
+fn route(text: &str) -> Option<String> {
+    (text.starts_with('/') && !text.contains(['{', '}'])).then(|| text.to_owned())
 }
 
 fn size(text: &str) -> Option<usize> {

@@ -3,13 +3,17 @@
 
 pub mod docs;
 pub mod health;
+pub mod identity;
+pub mod instances;
 pub mod monitoring;
 pub mod negotiate;
+pub mod oip;
 pub mod openapi;
 pub mod predict;
 pub mod problem;
 
-use crate::config::Limits;
+use crate::config::{Limits, VertexRoutes};
+use crate::inferences::Inferences;
 use crate::metrics::Metrics;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
@@ -26,12 +30,15 @@ pub struct State {
     pub model: Model,
     pub limits: Limits,
     pub metrics: Metrics,
+    pub inferences: Inferences,
+    pub vertex: VertexRoutes,
     document: OnceCell<Bytes>,
 }
 
 impl State {
-    pub fn new(model: Model, limits: Limits, metrics: Metrics) -> State {
-        State { model, limits, metrics, document: OnceCell::new() }
+    pub fn new(model: Model, limits: Limits, vertex: VertexRoutes, metrics: Metrics) -> State {
+        let inferences = Inferences::default();
+        State { model, limits, metrics, inferences, vertex, document: OnceCell::new() }
     }
 }
 
@@ -81,21 +88,39 @@ where
 }
 
 fn api(state: web::Data<State>) -> paperclip::actix::App<impl Factory> {
+    let vertex = state.vertex.clone();
     App::new()
         .wrap_fn(|mut request, service| {
             // A HEAD is answered as the GET would be; actix sends no body then.
             if request.method() == Method::HEAD {
                 request.head_mut().method = Method::GET;
             }
-            service.call(request)
+            let headers = request.headers();
+            let id = (identity::REQUEST_ID, identity::request_id(headers));
+            let parent = (identity::TRACEPARENT, identity::traceparent(headers));
+            let answered = service.call(request);
+            async move {
+                let mut response = answered.await?;
+                for (name, value) in [id, parent] {
+                    response.headers_mut().insert(name, value);
+                }
+                Ok(response)
+            }
         })
         .wrap_api_with_spec(openapi::info(state.model.signature()))
         .app_data(state)
-        .configure(routes)
+        .configure(|config| routes(config, &vertex))
         .default_service(actix_web::web::to(problem::not_found))
 }
 
-fn routes(config: &mut web::ServiceConfig) {
+fn routes(config: &mut web::ServiceConfig, vertex: &VertexRoutes) {
+    // They come first: what they name is Vertex AI's, even if it is another route's too.
+    if let Some(path) = &vertex.predict {
+        config.service(form(path).route(web::post().to(instances::vertex)));
+    }
+    if let Some(path) = &vertex.health {
+        config.service(page(path).route(web::get().to(health::live)));
+    }
     config
         .service(
             web::resource("/predict")
@@ -115,6 +140,42 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(page("/apidocs").route(web::get().to(docs::page)))
         .service(page("/apidocs/{asset:.*}").route(web::get().to(docs::asset)))
         .service(page("/").route(web::get().to(docs::index)));
+    let model = "/v2/models/{model}";
+    let version = "/v2/models/{model}/versions/{version}";
+    config
+        .service(page("/v2").route(web::get().to(oip::server)))
+        .service(page("/v2/").route(web::get().to(oip::server)))
+        .service(page("/v2/health/live").route(web::get().to(oip::live)))
+        .service(page("/v2/health/ready").route(web::get().to(oip::ready)))
+        .service(page("/v2/models/stats").route(web::get().to(oip::stats)))
+        .service(form("/v2/repository/index").route(web::post().to(oip::repository)))
+        .service(form("/v2/repository/models/{model}/load").route(web::post().to(oip::load)))
+        .service(form("/v2/repository/models/{model}/unload").route(web::post().to(oip::load)));
+    for model in [model, version] {
+        config
+            .service(page(model).route(web::get().to(oip::model)))
+            .service(page(&format!("{model}/ready")).route(web::get().to(oip::model_ready)))
+            .service(page(&format!("{model}/config")).route(web::get().to(oip::config)))
+            .service(page(&format!("{model}/stats")).route(web::get().to(oip::model_stats)))
+            .service(form(&format!("{model}/infer")).route(web::post().to(oip::infer)));
+    }
+    config.service(page("/v1/models").route(web::get().to(instances::models)));
+    for model in ["/v1/models/{model}", "/v1/models/{model}/versions/{version}"] {
+        config
+            .service(form(&format!("{model}:predict")).route(web::post().to(instances::predict)))
+            .service(page(model).route(web::get().to(instances::model)));
+    }
+    config
+        .service(
+            form("/v1/endpoints/{endpoint}/deployedModels/{deployed}:predict")
+                .route(web::post().to(instances::vertex)),
+        )
+        .service(page("/ping").route(web::get().to(instances::ping)))
+        .service(form("/invocations").route(web::post().to(instances::invocations)));
+}
+
+fn form(path: &str) -> web::Resource {
+    web::resource(path).default_service(problem::method_not_allowed("POST"))
 }
 
 fn page(path: &str) -> web::Resource {

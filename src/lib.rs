@@ -9,6 +9,7 @@
 //! - [`protocol`]: wire formats to and from [`Tensors`](ml_app_model::Tensors).
 //! - [`http`]: routes, limits, status codes, the OpenAPI document, the Swagger page.
 //! - [`server`]: bind, signals.
+//! - [`inferences`]: what has been inferred so far.
 //! - [`metrics`]: what the process tells of itself.
 //! - [`config`], [`cli`]: settings and commands.
 //! - [`source`]: where the model comes from.
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod http;
+pub mod inferences;
 pub mod metrics;
 pub mod protocol;
 pub mod server;

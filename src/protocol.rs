@@ -1,12 +1,92 @@
-//! The wire formats: bytes to [`Tensors`](ml_app_model::Tensors) that agree with a
-//! [`Signature`](ml_app_model::Signature), and back. Knows neither sockets nor status codes.
+//! The wire formats: bytes to [`Tensors`] that agree with a [`Signature`], and back. Knows neither
+//! sockets nor status codes.
 //!
 //! - [`features`]: named features as JSON and NDJSON, and in a query.
 //! - [`csv`]: named features as CSV.
-//! - [`reader`]: rows and the faults found in them, for both.
-//! - [`answer`]: predictions, as all of these write them.
+//! - [`instances`]: KServe v1, TensorFlow Serving, Vertex AI.
+//! - [`oip`]: the Open Inference Protocol, v2. Its gRPC form would be a file beside.
+//! - [`any`]: any of these in JSON.
+//! - [`reader`]: rows and the faults found in them, for the first three.
+//! - [`answer`]: predictions, as the first two write them.
+//! - [`json`]: what those in JSON share.
 
 pub mod answer;
+pub mod any;
 pub mod csv;
 pub mod features;
+pub mod instances;
+pub mod json;
+pub mod oip;
 pub mod reader;
+
+use crate::error::Error;
+use ml_app_model::{Signature, Tensors};
+
+/// How one question is read and its answer written.
+pub trait Protocol: Send + 'static {
+    /// What the question asks of the answer.
+    type Wish: Send;
+
+    /// # Errors
+    ///
+    /// Where the body is malformed, or its values are not what the signature takes.
+    fn decode(&self, body: &[u8], signature: &Signature) -> Result<(Tensors, Self::Wish), Error>;
+
+    /// `body` is the question's.
+    ///
+    /// # Errors
+    ///
+    /// Where the outputs have no form in this protocol.
+    fn encode(
+        &self,
+        wish: Self::Wish,
+        body: &[u8],
+        signature: &Signature,
+        outputs: Tensors,
+    ) -> Result<Encoded, Error>;
+}
+
+/// An answer on its way out.
+#[derive(Debug)]
+pub struct Encoded {
+    pub content_type: &'static str,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Body,
+}
+
+#[derive(Debug)]
+pub enum Body {
+    Whole(Vec<u8>),
+    /// Outputs to be written as NDJSON while they are sent.
+    Lines(Tensors),
+}
+
+/// The formats that rows of named features, and their answers, can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Csv,
+    Ndjson,
+}
+
+impl Format {
+    pub const ALL: [Format; 3] = [Format::Json, Format::Csv, Format::Ndjson];
+
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/json",
+            Format::Csv => "text/csv",
+            Format::Ndjson => "application/x-ndjson",
+        }
+    }
+}
+
+impl Encoded {
+    pub fn json(body: Vec<u8>) -> Encoded {
+        Encoded {
+            content_type: Format::Json.media_type(),
+            headers: vec![],
+            body: Body::Whole(body),
+        }
+    }
+}

@@ -31,7 +31,7 @@ impl Args {
         start.end("process");
         let model = source.load()?;
         start.end_as(model.phases());
-        let state = Data::new(State::new(model, config.limits, metrics));
+        let state = Data::new(State::new(model, config.limits, config.vertex.clone(), metrics));
         actix_web::rt::System::new().block_on(async {
             let (server, address) = server::bind(&config, state.clone())?;
             let mut server = pin!(server);

@@ -1,8 +1,9 @@
 //! The Swagger page and the document it shows. Every asset is in the binary.
 
+use crate::http::negotiate::Coding;
 use crate::http::{self, State, problem};
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, Responder, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use flate2::read::GzDecoder;
 use paperclip::actix::api_v2_operation;
 use std::io::Read;
@@ -47,11 +48,11 @@ pub async fn asset(request: HttpRequest) -> HttpResponse {
                 .insert_header((header::LOCATION, "../apidocs"))
                 .finish();
         }
-        _ => return problem::not_found(request.clone()).await.respond_to(&request),
+        _ => return problem::not_found(request).await,
     };
     let mut response = HttpResponse::Ok();
     response.content_type(content_type).insert_header((header::VARY, "accept-encoding"));
-    if accepts_gzip(&request) {
+    if Coding::of_answer(request.headers()) == Coding::Gzip {
         return response.insert_header((header::CONTENT_ENCODING, "gzip")).body(gzip);
     }
     let mut plain = vec![];
@@ -62,15 +63,6 @@ pub async fn asset(request: HttpRequest) -> HttpResponse {
             HttpResponse::InternalServerError().finish()
         }
     }
-}
-
-fn accepts_gzip(request: &HttpRequest) -> bool {
-    let Some(accepted) = request.headers().get(header::ACCEPT_ENCODING) else { return false };
-    accepted.to_str().unwrap_or_default().split(',').any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
-        let refused = weight.trim().trim_start_matches("q=").parse() == Ok(0.0);
-        matches!(name.trim(), "gzip" | "*") && !refused
-    })
 }
 
 /// `template` with the model's name for its title.

@@ -1,40 +1,127 @@
-//! Which format a request is in, and which its answer is to be in.
+//! Which format and coding a request is in, and which its answer is to be in.
 
-use crate::error::Error;
+use crate::error::{Error, Fault};
+pub use crate::protocol::Format;
 use actix_web::http::header::{self, HeaderMap};
+use flate2::Compression;
+use flate2::bufread::{GzEncoder, MultiGzDecoder, ZlibDecoder, ZlibEncoder};
+use std::io::Read;
 
-/// The formats of questions and answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Json,
-    Csv,
-    Ndjson,
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Coding {
+    #[default]
+    Identity,
+    Gzip,
+    /// The format of zlib.
+    Deflate,
 }
 
-impl Format {
-    pub const ALL: [Format; 3] = [Format::Json, Format::Csv, Format::Ndjson];
+/// Shorter answers are not worth it.
+const COMPRESSED: usize = 1024;
 
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Format::Json => "application/json",
-            Format::Csv => "text/csv",
-            Format::Ndjson => "application/x-ndjson",
+impl Coding {
+    /// The coding of a body.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnsupportedFormat`].
+    pub fn of_body(headers: &HeaderMap) -> Result<Coding, Error> {
+        let Some(coding) = headers.get(header::CONTENT_ENCODING) else {
+            return Ok(Coding::Identity);
+        };
+        let coding = coding.to_str().unwrap_or_default().trim();
+        match coding.to_ascii_lowercase().as_str() {
+            "" | "identity" => Ok(Coding::Identity),
+            "gzip" | "x-gzip" => Ok(Coding::Gzip),
+            "deflate" => Ok(Coding::Deflate),
+            _ => Err(Error::UnsupportedFormat {
+                expected: "with the content encoding gzip or deflate, or none".into(),
+                found: ml_app_model::value::excerpt(coding),
+            }),
         }
     }
 
+    /// The one the client accepts that it likes best.
+    pub fn of_answer(headers: &HeaderMap) -> Coding {
+        let accepted: Vec<&str> = headers
+            .get_all(header::ACCEPT_ENCODING)
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        let weight = |name: &str| {
+            let codings = accepted.iter().flat_map(|value| value.split(','));
+            let of = |coding: &str| {
+                let (found, parameter) = coding.split_once(';').unwrap_or((coding, ""));
+                let weight = parameter.trim().strip_prefix("q=").unwrap_or("1");
+                found.trim().eq_ignore_ascii_case(name).then(|| weight.parse().unwrap_or(0.0))
+            };
+            codings.filter_map(of).fold(0.0_f32, f32::max)
+        };
+        match (weight("gzip"), weight("deflate")) {
+            (gzip, deflate) if gzip > 0.0 && gzip >= deflate => Coding::Gzip,
+            (_, deflate) if deflate > 0.0 => Coding::Deflate,
+            _ => Coding::Identity,
+        }
+    }
+
+    /// As in `Content-Encoding`; `None` where there is nothing to say.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Coding::Identity => None,
+            Coding::Gzip => Some("gzip"),
+            Coding::Deflate => Some("deflate"),
+        }
+    }
+
+    /// `body` without its compression.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] past `limit` bytes, [`Error::Malformed`] where it is none of this coding.
+    pub fn inflate(self, body: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
+        let mut source: Box<dyn Read> = match self {
+            Coding::Identity => Box::new(body),
+            Coding::Gzip => Box::new(MultiGzDecoder::new(body)),
+            Coding::Deflate => Box::new(ZlibDecoder::new(body)),
+        };
+        let mut inflated = vec![];
+        let beyond = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        source.by_ref().take(beyond).read_to_end(&mut inflated).map_err(|error| {
+            let name = self.name().unwrap_or("identity");
+            let detail =
+                format!("expected a body in the coding {name}, but found a fault: {error}");
+            Error::Malformed(Fault::new(detail).into())
+        })?;
+        match inflated.len() > limit {
+            true => Err(Error::TooLarge { limit }),
+            false => Ok(inflated),
+        }
+    }
+
+    /// Compresses `body` if that is worth it, and tells how it is then.
+    pub fn deflate(self, body: &mut Vec<u8>) -> Coding {
+        if self == Coding::Identity || body.len() < COMPRESSED {
+            return Coding::Identity;
+        }
+        let (source, level) = (&body[..], Compression::fast());
+        let mut compressed = vec![];
+        let read = match self {
+            Coding::Gzip => GzEncoder::new(source, level).read_to_end(&mut compressed),
+            _ => ZlibEncoder::new(source, level).read_to_end(&mut compressed),
+        };
+        read.expect("memory can be read");
+        *body = compressed;
+        self
+    }
+}
+
+impl Format {
     /// The format of a body; JSON if the request does not say.
     ///
     /// # Errors
     ///
     /// [`Error::UnsupportedFormat`], for a character set other than UTF-8 too.
     pub fn of_body(headers: &HeaderMap) -> Result<Format, Error> {
-        let coding = headers.get(header::CONTENT_ENCODING);
-        if let Some(coding) = coding.filter(|coding| *coding != "identity") {
-            return Err(Error::UnsupportedFormat {
-                expected: "without a content encoding".into(),
-                found: ml_app_model::value::excerpt(coding.to_str().unwrap_or_default()),
-            });
-        }
         let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
             return Ok(Format::Json);
         };

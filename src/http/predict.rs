@@ -1,13 +1,13 @@
-//! Predictions: read, decode, run, encode.
+//! Predictions: read, decode, run, encode; whatever the protocol.
 
 use crate::config::Limits;
 use crate::error::{Error, Fault};
 use crate::http::State;
-use crate::http::negotiate::Format;
+use crate::http::negotiate::{Coding, Format};
 use crate::http::problem::Problem;
 use crate::protocol::answer::Answer;
-use crate::protocol::csv;
-use crate::protocol::features::{self, Layout};
+use crate::protocol::features::{Named, Query};
+use crate::protocol::{Body, Encoded, Protocol};
 use actix_multipart::{Multipart, MultipartError};
 use actix_web::http::header;
 use actix_web::rt::time::timeout;
@@ -16,10 +16,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{Stream, StreamExt, stream};
 use ml_app_model::Tensors;
 use paperclip::actix::api_v2_operation;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::convert::Infallible;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Predict one row given in the query
 #[api_v2_operation(operation_id = "predict_query", tags("prediction"))]
@@ -28,13 +27,8 @@ pub async fn predict_query(
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
     Format::of_answer(request.headers(), &[Format::Json])?;
-    let query = request.query_string().to_owned();
-    run(state, query.len(), move |state| {
-        let signature = state.model.signature();
-        let outputs = state.model.run(features::decode_query(&query, signature)?)?;
-        Ok(Reply::json(&Answer::new(signature, &outputs), Layout::Row))
-    })
-    .await
+    let query = Bytes::copy_from_slice(request.query_string().as_bytes());
+    Ok(answer(state, Question { body: query, ..Question::default() }, Query).await?)
 }
 
 /// Predict the rows of the body
@@ -47,33 +41,20 @@ pub async fn predict(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
+    let named = named(&request)?;
+    let question = Question::read(&request, payload, state.limits).await?;
+    Ok(answer(state, question, named).await?)
+}
+
+/// The formats of question and answer, as the headers tell them.
+pub fn named(request: &HttpRequest) -> Result<Named, Error> {
     let question = Format::of_body(request.headers())?;
     let offered: &[Format] = match question {
         Format::Json => &[Format::Json],
         Format::Csv => &[Format::Csv, Format::Json, Format::Ndjson],
         Format::Ndjson => &[Format::Ndjson, Format::Json],
     };
-    let answer = Format::of_answer(request.headers(), offered)?;
-    let body = in_time(state.limits, read(&request, payload, state.limits.max_body)).await?;
-    run(state, body.len(), move |state| {
-        let signature = state.model.signature();
-        match question {
-            Format::Json => {
-                let (inputs, layout) = features::decode(&body, signature)?;
-                let outputs = state.model.run(inputs)?;
-                Ok(Reply::json(&Answer::new(signature, &outputs), layout))
-            }
-            Format::Csv => {
-                let (inputs, ignored) = csv::decode(&body, signature)?;
-                Reply::table(state, state.model.run(inputs)?, &body, answer, ignored)
-            }
-            Format::Ndjson => {
-                let outputs = state.model.run(features::decode_lines(&body, signature)?)?;
-                Reply::table(state, outputs, &body, answer, vec![])
-            }
-        }
-    })
-    .await
+    Ok(Named { question, answer: Format::of_answer(request.headers(), offered)? })
 }
 
 /// Predict the rows of a CSV file
@@ -87,13 +68,36 @@ pub async fn predict_file(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let answer = Format::of_answer(request.headers(), &Format::ALL)?;
+    let format = Format::of_answer(request.headers(), &Format::ALL)?;
     let body = in_time(state.limits, read_file(&request, payload, state.limits.max_body)).await?;
-    run(state, body.len(), move |state| {
-        let (inputs, ignored) = csv::decode(&body, state.model.signature())?;
-        Reply::table(state, state.model.run(inputs)?, &body, answer, ignored)
-    })
-    .await
+    let named = Named { question: Format::Csv, answer: format };
+    Ok(answer(state, Question { body, ..Question::default() }, named).await?)
+}
+
+/// A body, and how it and its answer are compressed.
+#[derive(Debug, Default)]
+pub struct Question {
+    pub body: Bytes,
+    pub coding: Coding,
+    /// Of the answer, if it is long.
+    pub answer_coding: Coding,
+}
+
+impl Question {
+    /// The answer is not compressed.
+    ///
+    /// # Errors
+    ///
+    /// Where the body is too large, too slow, broken off, or compressed in a way that is not known.
+    pub async fn read(
+        request: &HttpRequest,
+        payload: Payload,
+        limits: Limits,
+    ) -> Result<Question, Error> {
+        let coding = Coding::of_body(request.headers())?;
+        let body = in_time(limits, read(request, payload, limits.max_body)).await?;
+        Ok(Question { body, coding, answer_coding: Coding::Identity })
+    }
 }
 
 /// Bytes a request may have to be answered on the thread that reads it; more would keep that
@@ -103,75 +107,70 @@ const INLINE_BYTES: usize = 16 * 1024;
 /// What a row may take for the same.
 const INLINE_LATENCY: Duration = Duration::from_millis(1);
 
-/// Runs a prediction, on a thread of its own where it could take long.
-async fn run(
+/// Answers a question, on a thread of its own where that could take long.
+///
+/// # Errors
+///
+/// As the protocol decodes and encodes, and as the model runs.
+pub async fn answer<P: Protocol>(
     state: Data<State>,
-    bytes: usize,
-    job: impl FnOnce(&State) -> Result<Reply, Error> + Send + 'static,
-) -> Result<HttpResponse, Problem> {
-    let reply = if bytes <= INLINE_BYTES && state.model.latency() <= INLINE_LATENCY {
-        job(&state)
+    question: Question,
+    protocol: P,
+) -> Result<HttpResponse, Error> {
+    let short = question.body.len() <= INLINE_BYTES && question.coding == Coding::Identity;
+    let encoded = if short && state.model.latency() <= INLINE_LATENCY {
+        work(&state, &question, &protocol, Duration::ZERO)
     } else {
-        let state = state.clone();
-        let done = web::block(move || job(&state)).await;
+        let (state, asked) = (state.clone(), Instant::now());
+        let work = move || work(&state, &question, &protocol, asked.elapsed());
+        let done = web::block(work).await;
         done.unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
     };
-    Ok(reply?.into_response(state))
-}
-
-/// An answer on its way out.
-struct Reply {
-    format: Format,
-    /// Columns of the question that are no feature.
-    ignored: Vec<String>,
-    body: Body,
-}
-
-enum Body {
-    Whole(Vec<u8>),
-    /// Outputs whose rows are written while they are sent.
-    Lines(Tensors),
-}
-
-impl Reply {
-    fn json(answer: &Answer<'_>, layout: Layout) -> Reply {
-        let mut body = vec![];
-        match layout {
-            Layout::Row => answer.object(&mut body, 0),
-            Layout::Rows => answer.array(&mut body),
-            Layout::Columns => answer.columns_object(&mut body),
-        }
-        Reply { format: Format::Json, ignored: vec![], body: Body::Whole(body) }
+    let (encoded, coding) = encoded?;
+    let mut response = HttpResponse::Ok();
+    response.content_type(encoded.content_type);
+    for (name, value) in encoded.headers {
+        response.insert_header((name, value));
     }
+    if let Some(name) = coding.name() {
+        response.insert_header((header::CONTENT_ENCODING, name));
+    }
+    Ok(match encoded.body {
+        Body::Whole(body) => response.body(body),
+        Body::Lines(outputs) => response.streaming(lines(state, outputs)),
+    })
+}
 
-    /// The answer to a table, whose CSV `question` is.
-    fn table(
-        state: &State,
-        outputs: Tensors,
-        question: &[u8],
-        format: Format,
-        ignored: Vec<String>,
-    ) -> Result<Reply, Error> {
-        let answer = Answer::new(state.model.signature(), &outputs);
-        let body = match format {
-            Format::Json => Reply::json(&answer, Layout::Rows).body,
-            Format::Csv => Body::Whole(csv::append(question, &answer)?),
-            Format::Ndjson => Body::Lines(outputs),
+fn work<P: Protocol>(
+    state: &State,
+    question: &Question,
+    protocol: &P,
+    queued: Duration,
+) -> Result<(Encoded, Coding), Error> {
+    let mut times = state.inferences.begin(queued);
+    let answered = (|| {
+        let inflated;
+        let body = match question.coding {
+            Coding::Identity => &question.body[..],
+            coding => {
+                inflated = coding.inflate(&question.body, state.limits.max_body)?;
+                &inflated
+            }
         };
-        Ok(Reply { format, ignored, body })
-    }
-
-    fn into_response(self, state: Data<State>) -> HttpResponse {
-        let mut response = HttpResponse::Ok();
-        response.content_type(self.format.media_type());
-        if !self.ignored.is_empty() {
-            response.insert_header(("ignored-columns", header_list(&self.ignored)));
-        }
-        match self.body {
-            Body::Whole(body) => response.body(body),
-            Body::Lines(outputs) => response.streaming(lines(state, outputs)),
-        }
-    }
+        let signature = state.model.signature();
+        let (inputs, wish) = protocol.decode(body, signature)?;
+        times.decoded(inputs.rows());
+        let outputs = state.model.run(inputs)?;
+        times.inferred();
+        let mut encoded = protocol.encode(wish, body, signature, outputs)?;
+        let coding = match &mut encoded.body {
+            Body::Whole(body) => question.answer_coding.deflate(body),
+            Body::Lines(_) => Coding::Identity,
+        };
+        Ok((encoded, coding))
+    })();
+    times.end(answered.is_ok());
+    answered
 }
 
 fn lines(
@@ -189,30 +188,6 @@ fn lines(
         }
         Ok(Bytes::from(body))
     }))
-}
-
-/// A list of strings ([RFC 9651](https://www.rfc-editor.org/rfc/rfc9651#section-3.3.3)), in which
-/// what is no printable ASCII is percent-encoded; past what clients take, how many more there are.
-fn header_list(names: &[String]) -> String {
-    const LONGEST: usize = 2048;
-    const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
-    let mut list = String::new();
-    let mut left_out = 0;
-    for name in names {
-        let name = name.replace('\\', "\\\\").replace('"', "\\\"");
-        let name = utf8_percent_encode(&name, ESCAPED);
-        let entry = format!("{}\"{name}\"", if list.is_empty() { "" } else { ", " });
-        if list.len() + entry.len() > LONGEST {
-            left_out += 1;
-            continue;
-        }
-        list.push_str(&entry);
-    }
-    match left_out {
-        0 => list,
-        _ if list.is_empty() => format!("and-{left_out}-more"),
-        _ => format!("{list}, and-{left_out}-more"),
-    }
 }
 
 async fn in_time<T>(
@@ -304,23 +279,5 @@ fn multipart_error(content_type: &str, error: MultipartError) -> Error {
             let detail = format!("expected a multipart form, but found a fault: {error}");
             Error::Malformed(Fault::new(detail).into())
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::header_list;
-
-    fn list(names: &[&str]) -> String {
-        header_list(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn names_are_quoted_escaped_and_counted() {
-        assert_eq!(list(&["id", "a, b", "5\" \\"]), r#""id", "a, b", "5\" \\""#);
-        assert_eq!(list(&["é", "%C3%A9"]), r#""%C3%A9", "%25C3%25A9""#);
-        let long = "x".repeat(3000);
-        assert_eq!(list(&[&long, "id", &long]), r#""id", and-2-more"#);
-        assert_eq!(list(&[&long]), "and-1-more");
     }
 }

@@ -92,30 +92,68 @@ impl ResponseError for Problem {
 
 impl Apiv2Errors for Problem {}
 
-pub async fn not_found(request: HttpRequest) -> Problem {
+/// An error as the inference protocols have it: `{"error": "…"}`.
+#[derive(Debug, Clone)]
+pub struct Plain(Problem);
+
+impl Plain {
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Plain {
+        Plain(Problem::new(status, detail))
+    }
+}
+
+impl From<Error> for Plain {
+    fn from(error: Error) -> Plain {
+        let mut problem = Problem::from(error);
+        // They have no status of their own for values that do not fit.
+        if problem.status == StatusCode::UNPROCESSABLE_ENTITY.as_u16() {
+            problem.status = StatusCode::BAD_REQUEST.as_u16();
+        }
+        Plain(problem)
+    }
+}
+
+impl fmt::Display for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl ResponseError for Plain {
+    fn status_code(&self) -> StatusCode {
+        self.0.status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::build(self.status_code()).json(serde_json::json!({ "error": self.0.detail }))
+    }
+}
+
+impl Apiv2Errors for Plain {}
+
+/// In the form of the protocol whose path it is.
+fn respond(request: &HttpRequest, problem: Problem) -> HttpResponse {
+    match request.path().split('/').nth(1) {
+        Some("v1" | "v2") => Plain(problem).error_response(),
+        _ => problem.error_response(),
+    }
+}
+
+pub async fn not_found(request: HttpRequest) -> HttpResponse {
     let path: String = request.path().chars().take(100).collect();
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        format!("expected one of the routes that /apidocs lists, but found {path}"),
-    )
+    let detail = format!("expected one of the routes that /apidocs lists, but found {path}");
+    respond(&request, Problem::new(StatusCode::NOT_FOUND, detail))
 }
 
 /// Answers methods that a resource has no route for; `allow` lists those it has.
 pub fn method_not_allowed(allow: &'static str) -> Route {
     web::to(move |request: HttpRequest| async move {
         let detail = format!("expected one of {allow}, but found {}", request.method());
-        let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).error_response();
+        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail);
+        let mut response = respond(&request, problem);
         response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
         response
     })
-}
-
-impl actix_web::Responder for Problem {
-    type Body = actix_web::body::BoxBody;
-
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        self.error_response()
-    }
 }
 
 fn is_zero(number: &usize) -> bool {

@@ -4,13 +4,17 @@
 //! (columns). `null` and the strings `NaN`, `Infinity` and `-Infinity` stand for what JSON numbers
 //! cannot say, in features whose input is a float.
 
-mod json;
+mod rows;
 
 use crate::error::{Error, Fault};
+use crate::protocol::answer::Answer;
 use crate::protocol::reader::Reader;
-use json::{BodySeed, CellSeed, RowSeed, syntax_fault};
+use crate::protocol::{Body, Encoded, Format, Protocol, csv, json};
 use ml_app_model::value::article;
 use ml_app_model::{Kind, Mismatch, Signature, Tensors, Value};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use rows::{BodySeed, RowSeed};
+pub use rows::{CellSeed, ElementSeed};
 use serde::de::DeserializeSeed;
 
 /// The shape of a JSON question, and so of its answer.
@@ -22,6 +26,97 @@ pub enum Layout {
     Rows,
     /// An object of arrays.
     Columns,
+}
+
+/// One row by a query.
+#[derive(Debug, Clone, Copy)]
+pub struct Query;
+
+impl Protocol for Query {
+    type Wish = ();
+
+    fn decode(&self, query: &[u8], signature: &Signature) -> Result<(Tensors, ()), Error> {
+        Ok((decode_query(query, signature)?, ()))
+    }
+
+    fn encode(
+        &self,
+        (): (),
+        _: &[u8],
+        signature: &Signature,
+        outputs: Tensors,
+    ) -> Result<Encoded, Error> {
+        Ok(json_answer(&Answer::new(signature, &outputs), Layout::Row))
+    }
+}
+
+/// Rows by a body.
+#[derive(Debug, Clone, Copy)]
+pub struct Named {
+    pub question: Format,
+    pub answer: Format,
+}
+
+/// What a body asks of its answer.
+#[derive(Debug)]
+pub struct Asked {
+    layout: Layout,
+    /// Columns that are no feature.
+    ignored: Vec<String>,
+}
+
+impl Protocol for Named {
+    type Wish = Asked;
+
+    fn decode(&self, body: &[u8], signature: &Signature) -> Result<(Tensors, Asked), Error> {
+        let rows = |layout| Asked { layout, ignored: vec![] };
+        match self.question {
+            Format::Json => decode(body, signature).map(|(inputs, layout)| (inputs, rows(layout))),
+            Format::Ndjson => {
+                decode_lines(body, signature).map(|inputs| (inputs, rows(Layout::Rows)))
+            }
+            Format::Csv => {
+                let (inputs, ignored) = csv::decode(body, signature)?;
+                Ok((inputs, Asked { layout: Layout::Rows, ignored }))
+            }
+        }
+    }
+
+    fn encode(
+        &self,
+        Asked { layout, ignored }: Asked,
+        body: &[u8],
+        signature: &Signature,
+        outputs: Tensors,
+    ) -> Result<Encoded, Error> {
+        let answer = Answer::new(signature, &outputs);
+        let encoded = match self.answer {
+            Format::Json => json_answer(&answer, layout),
+            Format::Csv => {
+                let body = Body::Whole(csv::append(body, &answer)?);
+                Encoded { content_type: self.answer.media_type(), headers: vec![], body }
+            }
+            Format::Ndjson => {
+                let body = Body::Lines(outputs);
+                Encoded { content_type: self.answer.media_type(), headers: vec![], body }
+            }
+        };
+        if ignored.is_empty() {
+            return Ok(encoded);
+        }
+        let headers = vec![("ignored-columns", header_list(&ignored))];
+        Ok(Encoded { headers, ..encoded })
+    }
+}
+
+fn json_answer(answer: &Answer<'_>, layout: Layout) -> Encoded {
+    let mut body = vec![];
+    match layout {
+        Layout::Row => answer.object(&mut body, 0),
+        Layout::Rows => answer.array(&mut body),
+        Layout::Columns => answer.columns_object(&mut body),
+    }
+    Encoded::json(body)
 }
 
 /// # Errors
@@ -39,13 +134,14 @@ pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Layout), E
     if body.trim().is_empty() {
         return Err(Error::Malformed(Fault::new(EMPTY).into()));
     }
-    let mut json = serde_json::Deserializer::from_str(body);
-    let read =
-        BodySeed(&mut reader).deserialize(&mut json).and_then(|layout| json.end().map(|()| layout));
+    let mut source = serde_json::Deserializer::from_str(body);
+    let read = BodySeed(&mut reader)
+        .deserialize(&mut source)
+        .and_then(|layout| source.end().map(|()| layout));
     match read {
         Ok(layout) => Ok((reader.into_tensors()?, layout)),
         Err(error) => {
-            reader.push_malformed(syntax_fault(&error));
+            reader.push_malformed(json::fault(&error));
             Err(reader.faults.into())
         }
     }
@@ -84,10 +180,10 @@ pub fn decode_lines(body: &[u8], signature: &Signature) -> Result<Tensors, Error
 /// # Errors
 ///
 /// [`Error::Invalid`] with every fault found.
-pub fn decode_query(query: &str, signature: &Signature) -> Result<Tensors, Error> {
+pub fn decode_query(query: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     let mut reader = Reader::new(signature);
     reader.start_row();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+    for (name, value) in form_urlencoded::parse(query) {
         let Some(feature) = reader.take(&name) else { continue };
         // A table has empty cells, a query just leaves its value out.
         let is_text = signature.features[feature].kind == Kind::String;
@@ -109,13 +205,13 @@ pub fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
     }
     reader.line = Some(number);
     let rows = reader.number();
-    let mut json = serde_json::Deserializer::from_slice(line);
-    let read = RowSeed(reader).deserialize(&mut json).and_then(|()| json.end());
+    let mut source = serde_json::Deserializer::from_slice(line);
+    let read = RowSeed(reader).deserialize(&mut source).and_then(|()| source.end());
     if let Err(error) = read {
         if reader.number() == rows {
             reader.start_row();
         }
-        let fault = syntax_fault(&error).row(reader.number() - 1);
+        let fault = json::fault(&error).row(reader.number() - 1);
         reader.push_malformed(Fault { line: Some(number), ..fault });
     }
 }
@@ -127,12 +223,54 @@ pub fn read_text(reader: &mut Reader<'_>, feature: usize, text: &str) {
         return;
     }
     let row = reader.len() - 1;
-    let mut json = serde_json::Deserializer::from_str(text);
+    let mut source = serde_json::Deserializer::from_str(text);
     let read = CellSeed { reader: &mut *reader, row, feature }
-        .deserialize(&mut json)
-        .and_then(|()| json.end());
+        .deserialize(&mut source)
+        .and_then(|()| source.end());
     if read.is_err() {
         let mismatch = Mismatch::new("an array as JSON", Value::Text(text).to_string());
         reader.fault(feature, &mismatch);
+    }
+}
+
+/// A list of strings ([RFC 9651](https://www.rfc-editor.org/rfc/rfc9651#section-3.3.3)), in which
+/// what is no printable ASCII is percent-encoded; past what clients take, how many more there are.
+fn header_list(names: &[String]) -> String {
+    const LONGEST: usize = 2048;
+    const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
+    let mut list = String::new();
+    let mut left_out = 0;
+    for name in names {
+        let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+        let name = utf8_percent_encode(&name, ESCAPED);
+        let entry = format!("{}\"{name}\"", if list.is_empty() { "" } else { ", " });
+        if list.len() + entry.len() > LONGEST {
+            left_out += 1;
+            continue;
+        }
+        list.push_str(&entry);
+    }
+    match left_out {
+        0 => list,
+        _ if list.is_empty() => format!("and-{left_out}-more"),
+        _ => format!("{list}, and-{left_out}-more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::header_list;
+
+    fn list(names: &[&str]) -> String {
+        header_list(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn names_are_quoted_escaped_and_counted() {
+        assert_eq!(list(&["id", "a, b", "5\" \\"]), r#""id", "a, b", "5\" \\""#);
+        assert_eq!(list(&["é", "%C3%A9"]), r#""%C3%A9", "%25C3%25A9""#);
+        let long = "x".repeat(3000);
+        assert_eq!(list(&[&long, "id", &long]), r#""id", and-2-more"#);
+        assert_eq!(list(&[&long]), "and-1-more");
     }
 }

@@ -116,6 +116,10 @@ impl<'s> Reader<'s> {
         tensors.ok_or_else(|| Error::Internal("rows without tensors".into()))
     }
 
+    pub fn signature(&self) -> &'s Signature {
+        self.rows.signature()
+    }
+
     pub fn spec(&self, feature: usize) -> &'s Feature {
         &self.rows.signature().features[feature]
     }
@@ -188,6 +192,11 @@ impl<'s> Reader<'s> {
     pub fn fault_at(&mut self, row: usize, feature: usize, mismatch: &Mismatch) {
         let fault = Fault::of(&self.spec(feature).name, mismatch).row(self.before + row);
         self.faults.push(Fault { line: self.line, ..fault });
+    }
+
+    /// A fault of a row, counted from the first since the last batch.
+    pub fn row_fault(&mut self, row: usize, fault: Fault) {
+        self.faults.push(Fault { line: self.line, ..fault.row(self.before + row) });
     }
 
     fn placed(&self, fault: Fault) -> Fault {

@@ -70,7 +70,7 @@ impl<'s> Rows<'s> {
     pub fn set(&mut self, row: usize, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
         let index = row * self.columns[spec.input] + spec.column;
-        store(&mut self.inputs[spec.input], index, spec, value)
+        store(&mut self.inputs[spec.input], index, spec.kind, value)
     }
 
     /// Appends an element to array feature number `feature`.
@@ -83,7 +83,7 @@ impl<'s> Rows<'s> {
         let data = &mut self.inputs[spec.input];
         let index = data.len();
         data.resize(index + 1);
-        store(data, index, spec, value)
+        store(data, index, spec.kind, value)
     }
 
     /// Appends a whole value to array feature number `feature`, every element the same; free axes

@@ -72,6 +72,17 @@ impl Datatype {
         }
     }
 
+    /// Bytes of an element; `None` for strings.
+    pub fn size(self) -> Option<usize> {
+        match self {
+            Datatype::Bool | Datatype::Uint8 | Datatype::Int8 => Some(1),
+            Datatype::Uint16 | Datatype::Int16 => Some(2),
+            Datatype::Uint32 | Datatype::Int32 | Datatype::Float32 => Some(4),
+            Datatype::Uint64 | Datatype::Int64 | Datatype::Float64 => Some(8),
+            Datatype::String => None,
+        }
+    }
+
     pub fn is_float(self) -> bool {
         matches!(self, Datatype::Float32 | Datatype::Float64)
     }
@@ -290,7 +301,8 @@ impl fmt::Display for TensorSpec {
     }
 }
 
-fn shape_text(shape: &[Option<usize>]) -> String {
+/// "[?, 3]".
+pub(crate) fn shape_text(shape: &[Option<usize>]) -> String {
     let dims: Vec<String> =
         shape.iter().map(|dim| dim.map_or("?".to_owned(), |dim| dim.to_string())).collect();
     format!("[{}]", dims.join(", "))

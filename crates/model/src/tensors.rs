@@ -1,6 +1,7 @@
 //! Typed arrays, as they go into a model and come out of it.
 
-use crate::signature::Datatype;
+use crate::signature::{Datatype, Signature, shape_text};
+use crate::value::Mismatch;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -158,7 +159,50 @@ impl fmt::Debug for Strings<'_> {
     }
 }
 
+#[cfg(target_endian = "big")]
+compile_error!("tensors go over the wire as they lie in memory, little-endian");
+
 impl Tensors {
+    /// `tensors` are those of the signature's inputs, in its order.
+    ///
+    /// # Errors
+    ///
+    /// Of the first that has another datatype or shape, its index and what is wrong.
+    ///
+    /// # Panics
+    ///
+    /// Where there are more or fewer than inputs.
+    pub fn of_inputs(
+        signature: &Signature,
+        tensors: Vec<Tensor>,
+    ) -> Result<Tensors, (usize, Mismatch)> {
+        assert_eq!(tensors.len(), signature.inputs.len());
+        let rows = tensors.first().and_then(|tensor| tensor.shape().first()).copied().unwrap_or(0);
+        for (index, (spec, tensor)) in signature.inputs.iter().zip(&tensors).enumerate() {
+            if tensor.datatype != spec.datatype {
+                let (expected, found) = (spec.datatype.onnx_name(), tensor.datatype.onnx_name());
+                return Err((index, Mismatch::new(expected, found)));
+            }
+            let shape = tensor.shape();
+            let mut dims = spec.shape.iter().zip(shape).skip(1);
+            let fits = shape.len() == spec.shape.len()
+                && dims.all(|(expected, found)| expected.is_none_or(|len| len == *found));
+            if !fits {
+                let found: Vec<_> = shape.iter().map(|len| Some(*len)).collect();
+                let expected = format!("shape {}", shape_text(&spec.shape));
+                return Err((index, Mismatch::new(expected, shape_text(&found))));
+            }
+            if shape[0] == 0 {
+                return Err((index, Mismatch::new("at least one row", "none")));
+            }
+            if shape[0] != rows {
+                let expected = format!("{rows} rows, as `{}` has", signature.inputs[0].name);
+                return Err((index, Mismatch::new(expected, shape[0].to_string())));
+            }
+        }
+        Ok(Tensors { rows, tensors })
+    }
+
     pub(crate) fn new(rows: usize, tensors: Vec<Tensor>) -> Tensors {
         debug_assert!(tensors.iter().all(|tensor| tensor.shape().first() == Some(&rows)));
         Tensors { rows, tensors }
@@ -206,6 +250,48 @@ impl Tensor {
         let datatype = data.datatype();
         let values = data.into_tract(shape).expect("as many elements as the shape has");
         Tensor { datatype, values, labels: None }
+    }
+
+    /// Of elements one after the other, little-endian, a boolean a byte.
+    ///
+    /// # Errors
+    ///
+    /// Where there are more or fewer than the shape asks for, or a boolean is neither 0 nor 1.
+    ///
+    /// # Panics
+    ///
+    /// Where the datatype is a string, which has no fixed size.
+    pub fn from_le_bytes(
+        datatype: Datatype,
+        shape: &[usize],
+        bytes: &[u8],
+    ) -> Result<Tensor, Mismatch> {
+        let size = datatype.size().expect("a datatype of fixed size");
+        let expected = shape.iter().try_fold(size, |len, dim| len.checked_mul(*dim));
+        if expected != Some(bytes.len()) {
+            let expected =
+                expected.map_or("fewer elements".to_owned(), |len| format!("{len} bytes"));
+            return Err(Mismatch::new(expected, format!("{} bytes", bytes.len())));
+        }
+        if datatype == Datatype::Bool
+            && let Some(byte) = bytes.iter().find(|byte| **byte > 1)
+        {
+            return Err(Mismatch::new("a boolean as 0 or 1", byte.to_string()));
+        }
+        let mut values = tract_onnx::prelude::Tensor::zero_dt(datum_type(datatype), shape)
+            .expect("a type of fixed size");
+        values
+            .try_as_plain_ram_mut()
+            .expect("elements in memory")
+            .as_bytes_mut()
+            .copy_from_slice(bytes);
+        Ok(Tensor { datatype, values, labels: None })
+    }
+
+    /// The elements one after the other, little-endian, a boolean a byte; `None` of strings.
+    pub fn le_bytes(&self) -> Option<&[u8]> {
+        self.datatype.size()?;
+        Some(self.values.try_as_plain_ram().expect("elements in memory").as_bytes())
     }
 
     /// What the runtime gave; `labels` are for a string tensor that is one of indices.

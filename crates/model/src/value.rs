@@ -1,6 +1,6 @@
 //! A value as a client wrote it, and how it takes its feature's kind and element type.
 
-use crate::signature::{Datatype, Feature, Kind};
+use crate::signature::{Datatype, Kind};
 use crate::tensors::Data;
 use std::borrow::Cow;
 use std::fmt;
@@ -76,7 +76,20 @@ enum Scalar<'a> {
     String(&'a str),
 }
 
-/// Puts `value` at `index`, as an element of `data`.
+impl Data {
+    /// Appends an element, zero where `value` does not fit.
+    ///
+    /// # Errors
+    ///
+    /// Where it has another type, or is out of range.
+    pub fn push(&mut self, value: Value<'_>) -> Result<(), Mismatch> {
+        let index = self.len();
+        self.resize(index + 1);
+        store(self, index, self.datatype().kind(), value)
+    }
+}
+
+/// Puts `value`, which is to be of the given kind, at `index`, as an element of `data`.
 ///
 /// # Errors
 ///
@@ -84,11 +97,11 @@ enum Scalar<'a> {
 pub(crate) fn store(
     data: &mut Data,
     index: usize,
-    feature: &Feature,
+    kind: Kind,
     value: Value<'_>,
 ) -> Result<(), Mismatch> {
     let datatype = data.datatype();
-    let scalar = interpret(feature.kind, datatype, value)?;
+    let scalar = interpret(kind, datatype, value)?;
     let stored = match data {
         Data::Bool(elements) => put(elements, index, scalar.bool()),
         Data::String(elements) => put(elements, index, scalar.string()),
@@ -230,23 +243,9 @@ mod tests {
     use super::*;
 
     fn read(kind: Kind, datatype: Datatype, value: Value<'_>) -> Result<Data, String> {
-        let feature = Feature {
-            name: "x".into(),
-            kind,
-            datatype,
-            input: 0,
-            column: 0,
-            shape: vec![],
-            optional: false,
-            description: None,
-            unit: None,
-            minimum: None,
-            maximum: None,
-            typical: serde_json::Value::Null,
-        };
         let mut data = Data::new(datatype);
         data.resize(1);
-        store(&mut data, 0, &feature, value).map_err(|mismatch| mismatch.to_string())?;
+        store(&mut data, 0, kind, value).map_err(|mismatch| mismatch.to_string())?;
         Ok(data)
     }
 

@@ -3,8 +3,9 @@
 
 use crate::error::{Fault, Faults};
 use crate::protocol::features::Layout;
+use crate::protocol::json;
 use crate::protocol::reader::{Reader, expected};
-use ml_app_model::value::{article, cut, excerpt};
+use ml_app_model::value::{article, excerpt};
 use ml_app_model::{Feature, Mismatch, Rows, Value};
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected,
@@ -13,20 +14,6 @@ use serde::de::{
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// Where and why a text is no JSON, or not what was expected.
-pub fn syntax_fault(error: &serde_json::Error) -> Fault {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let text = text.strip_suffix(&place).unwrap_or(&text);
-    let mistyped =
-        text.strip_prefix("invalid type: ").and_then(|text| text.split_once(", expected "));
-    let detail = match mistyped {
-        Some((found, expected)) => format!("expected {expected}, but found {}", cut(found)),
-        None => format!("expected JSON, but found a fault: {text}"),
-    };
-    Fault::new(detail).line(error.line() as u64).column(error.column() as u64)
-}
-
 /// A value that was cut out of the body, so that `error` does not know where it stands.
 fn push_malformed_value(
     reader: &mut Reader<'_>,
@@ -34,7 +21,7 @@ fn push_malformed_value(
     feature: usize,
     error: &serde_json::Error,
 ) {
-    let Fault { detail, .. } = syntax_fault(error);
+    let Fault { detail, .. } = json::fault(error);
     let fault = Fault::new(detail).feature(&reader.spec(feature).name).row(row);
     reader.push_malformed(fault);
 }
@@ -273,7 +260,7 @@ impl<'de> DeserializeSeed<'de> for CellSeed<'_, '_> {
         let CellSeed { reader, row, feature } = self;
         let spec = reader.spec(feature);
         let rows = &mut reader.rows;
-        let read = deserializer.deserialize_any(ElementSeed { rows, row, feature, axis: 0 })?;
+        let read = deserializer.deserialize_any(ElementSeed::whole(rows, row, feature))?;
         if let Err(mismatch) = read {
             let mismatch = match spec.is_scalar() {
                 true => mismatch,
@@ -286,11 +273,18 @@ impl<'de> DeserializeSeed<'de> for CellSeed<'_, '_> {
 }
 
 /// A scalar, or an array below `axis` axes of its feature.
-struct ElementSeed<'a, 's> {
+pub struct ElementSeed<'a, 's> {
     rows: &'a mut Rows<'s>,
     row: usize,
     feature: usize,
     axis: usize,
+}
+
+impl<'a, 's> ElementSeed<'a, 's> {
+    /// A row's value of a feature.
+    pub fn whole(rows: &'a mut Rows<'s>, row: usize, feature: usize) -> ElementSeed<'a, 's> {
+        ElementSeed { rows, row, feature, axis: 0 }
+    }
 }
 
 impl ElementSeed<'_, '_> {

@@ -1,0 +1,145 @@
+//! The [Open Inference Protocol](crate::protocol::oip)'s routes, and Triton's extensions of it.
+
+use crate::http::State;
+use crate::http::negotiate::Coding;
+use crate::http::predict::{Question, answer};
+use crate::http::problem::Plain;
+use crate::protocol::oip::{HEADER_LENGTH, Infer, describe};
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use paperclip::actix::api_v2_operation;
+use serde_json::json;
+
+/// The server, and which extensions it has
+#[api_v2_operation(operation_id = "v2_server", tags("Open Inference Protocol v2"))]
+pub async fn server() -> HttpResponse {
+    HttpResponse::Ok().json(describe::server())
+}
+
+/// Is the server live?
+#[api_v2_operation(operation_id = "v2_live", tags("Open Inference Protocol v2"))]
+pub async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "live": true }))
+}
+
+/// Is the server ready?
+#[api_v2_operation(operation_id = "v2_ready", tags("Open Inference Protocol v2"))]
+pub async fn ready() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "live": true, "ready": true }))
+}
+
+/// The model's inputs and outputs
+#[api_v2_operation(operation_id = "v2_model", tags("Open Inference Protocol v2"))]
+pub async fn model(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
+    named(&request, &state)?;
+    Ok(HttpResponse::Ok().json(describe::model(state.model.signature())))
+}
+
+/// Is the model ready?
+#[api_v2_operation(operation_id = "v2_model_ready", tags("Open Inference Protocol v2"))]
+pub async fn model_ready(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
+    named(&request, &state)?;
+    let name = &state.model.signature().name;
+    Ok(HttpResponse::Ok().json(json!({ "name": name, "ready": true })))
+}
+
+/// The model's configuration, as Triton has it
+#[api_v2_operation(operation_id = "v2_model_config", tags("Open Inference Protocol v2"))]
+pub async fn config(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
+    named(&request, &state)?;
+    Ok(HttpResponse::Ok().json(describe::config(state.model.signature())))
+}
+
+/// What has been inferred so far, as Triton tells it
+#[api_v2_operation(operation_id = "v2_model_stats", tags("Open Inference Protocol v2"))]
+pub async fn model_stats(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
+    named(&request, &state)?;
+    Ok(HttpResponse::Ok().json(statistics(&state)))
+}
+
+/// The same of all models
+#[api_v2_operation(operation_id = "v2_stats", tags("Open Inference Protocol v2"))]
+pub async fn stats(state: Data<State>) -> HttpResponse {
+    HttpResponse::Ok().json(statistics(&state))
+}
+
+fn statistics(state: &State) -> serde_json::Value {
+    let done = state.inferences.snapshot();
+    let none = json!({ "count": 0, "ns": 0 });
+    let signature = state.model.signature();
+    json!({
+        "model_stats": [{
+            "name": signature.name,
+            "version": signature.version,
+            "last_inference": done.last,
+            "inference_count": done.rows,
+            "execution_count": done.success.count,
+            "inference_stats": {
+                "success": done.success,
+                "fail": done.fail,
+                "queue": done.queue,
+                "compute_input": done.decode,
+                "compute_infer": done.infer,
+                "compute_output": done.encode,
+                "cache_hit": none,
+                "cache_miss": none,
+            },
+            "batch_stats": [],
+        }],
+    })
+}
+
+/// Infer
+///
+/// Tensors as JSON, or as bytes by the binary tensor data extension.
+#[api_v2_operation(operation_id = "v2_infer", tags("Open Inference Protocol v2"))]
+pub async fn infer(
+    request: HttpRequest,
+    payload: Payload,
+    state: Data<State>,
+) -> Result<HttpResponse, Plain> {
+    named(&request, &state)?;
+    let length = request.headers().get(HEADER_LENGTH);
+    let length = length.map(|length| length.to_str().unwrap_or("something else"));
+    let infer = Infer::new(length)?;
+    let question = Question {
+        answer_coding: Coding::of_answer(request.headers()),
+        ..Question::read(&request, payload, state.limits).await?
+    };
+    Ok(answer(state, question, infer).await?)
+}
+
+/// The models that there are: one
+#[api_v2_operation(operation_id = "v2_repository", tags("Open Inference Protocol v2"))]
+pub async fn repository(
+    request: HttpRequest,
+    payload: Payload,
+    state: Data<State>,
+) -> Result<HttpResponse, Plain> {
+    // It may ask for the ready ones only, which is all the same.
+    Question::read(&request, payload, state.limits).await?;
+    Ok(HttpResponse::Ok().json(describe::repository(state.model.signature())))
+}
+
+/// Load or unload a model: it is compiled in
+#[api_v2_operation(operation_id = "v2_load", tags("Open Inference Protocol v2"))]
+pub async fn load() -> Result<HttpResponse, Plain> {
+    let detail =
+        "the model is compiled in: it can be neither loaded nor unloaded; deploy another image";
+    Err(Plain::new(StatusCode::BAD_REQUEST, detail))
+}
+
+/// The path names the model, and its version if it names one.
+pub fn named(request: &HttpRequest, state: &State) -> Result<(), Plain> {
+    let signature = state.model.signature();
+    for (key, expected) in [("model", &signature.name), ("version", &signature.version)] {
+        let Some(found) = request.match_info().get(key) else { continue };
+        if found != expected.as_str() {
+            let found = ml_app_model::value::excerpt(found);
+            let detail = format!("expected the {key} `{expected}`, but found `{found}`");
+            return Err(Plain::new(StatusCode::NOT_FOUND, detail));
+        }
+    }
+    Ok(())
+}

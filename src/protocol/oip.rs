@@ -1,0 +1,220 @@
+//! The [Open Inference Protocol](https://github.com/kserve/open-inference-protocol), version 2, over
+//! HTTP: named tensors in JSON, and as bytes by the [binary tensor data extension][binary].
+//!
+//! [binary]: https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
+
+mod binary;
+pub mod describe;
+mod request;
+
+use crate::error::{Error, Fault};
+use crate::protocol::{Body, Encoded, Protocol, json};
+use ml_app_model::{Datatype, Elements, Signature, Task, Tensor, Tensors};
+use request::Wanted;
+pub use request::Wish;
+
+/// Where JSON ends and tensors begin; in an answer too.
+pub const HEADER_LENGTH: &str = "inference-header-content-length";
+
+pub const BINARY: &str = "application/octet-stream";
+
+/// One inference.
+#[derive(Debug, Clone, Copy)]
+pub enum Infer {
+    Json,
+    /// JSON of this many bytes, then tensors.
+    Mixed(usize),
+    /// The one input's elements and nothing else.
+    Raw,
+}
+
+impl Infer {
+    /// `length` is the value of [`HEADER_LENGTH`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`] where it is no number.
+    pub fn new(length: Option<&str>) -> Result<Infer, Error> {
+        match length.map(|length| (length, length.trim().parse())) {
+            None => Ok(Infer::Json),
+            Some((_, Ok(0))) => Ok(Infer::Raw),
+            Some((_, Ok(length))) => Ok(Infer::Mixed(length)),
+            Some((found, Err(_))) => {
+                let found = ml_app_model::value::excerpt(found);
+                let detail =
+                    format!("{HEADER_LENGTH}: expected a number of bytes, but found {found}");
+                Err(malformed(detail))
+            }
+        }
+    }
+}
+
+impl Protocol for Infer {
+    type Wish = Wish;
+
+    fn decode(&self, body: &[u8], signature: &Signature) -> Result<(Tensors, Wish), Error> {
+        match *self {
+            Infer::Json => request::decode(body, &[], signature),
+            Infer::Raw => Ok((binary::raw(body, signature)?, Wish::binary(signature))),
+            Infer::Mixed(length) => match body.split_at_checked(length) {
+                Some((head, tensors)) => request::decode(head, tensors, signature),
+                None => Err(malformed(format!(
+                    "{HEADER_LENGTH}: expected at most the {} bytes of the body, but found {length}",
+                    body.len()
+                ))),
+            },
+        }
+    }
+
+    fn encode(
+        &self,
+        wish: Wish,
+        _: &[u8],
+        signature: &Signature,
+        outputs: Tensors,
+    ) -> Result<Encoded, Error> {
+        let mut head = b"{\"model_name\":".to_vec();
+        json::scalar(&mut head, &signature.name);
+        head.extend_from_slice(b",\"model_version\":");
+        json::scalar(&mut head, &signature.version);
+        if let Some(id) = &wish.id {
+            head.extend_from_slice(b",\"id\":");
+            json::scalar(&mut head, id);
+        }
+        head.extend_from_slice(b",\"outputs\":[");
+        let mut tensors = vec![];
+        for (place, wanted) in wish.outputs.iter().enumerate() {
+            if place > 0 {
+                head.push(b',');
+            }
+            write_output(&mut head, &mut tensors, wanted, signature, &outputs);
+        }
+        head.extend_from_slice(b"]}");
+        if !wish.outputs.iter().any(|wanted| wanted.binary) {
+            return Ok(Encoded::json(head));
+        }
+        let headers = vec![(HEADER_LENGTH, head.len().to_string())];
+        head.append(&mut tensors);
+        Ok(Encoded { content_type: BINARY, headers, body: Body::Whole(head) })
+    }
+}
+
+fn write_output(
+    head: &mut Vec<u8>,
+    tensors: &mut Vec<u8>,
+    wanted: &Wanted,
+    signature: &Signature,
+    outputs: &Tensors,
+) {
+    let spec = &signature.outputs[wanted.index];
+    let tensor = &outputs.tensors()[wanted.index];
+    let classes = wanted.classification.map(|count| classes(tensor, count, wanted, signature));
+    let (datatype, shape) = match &classes {
+        Some(classes) => {
+            let rows = outputs.rows();
+            (Datatype::String, vec![rows, classes.len() / rows.max(1)])
+        }
+        None => (spec.datatype, tensor.shape().to_vec()),
+    };
+    head.extend_from_slice(b"{\"name\":");
+    json::scalar(head, &spec.name);
+    head.extend_from_slice(b",\"datatype\":");
+    json::scalar(head, name(datatype));
+    head.extend_from_slice(b",\"shape\":");
+    json::scalar(head, &shape);
+    if wanted.binary {
+        let start = tensors.len();
+        match &classes {
+            Some(classes) => binary::strings(tensors, classes.iter().map(String::as_str)),
+            None => binary::elements(tensors, tensor),
+        }
+        let size = tensors.len() - start;
+        head.extend_from_slice(b",\"parameters\":{\"binary_data_size\":");
+        json::scalar(head, &size);
+        head.extend_from_slice(b"}}");
+        return;
+    }
+    head.extend_from_slice(b",\"data\":");
+    match &classes {
+        Some(classes) => json::scalar(head, classes),
+        None => {
+            json::list(head, b"[]", tensor.len(), |out, index| json::element(out, tensor, index))
+        }
+    }
+    head.push(b'}');
+}
+
+/// Of each row the `count` greatest elements, as `value:index[:label]`
+/// ([classification extension][extension]).
+///
+/// [extension]: https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_classification.md
+fn classes(tensor: &Tensor, count: usize, wanted: &Wanted, signature: &Signature) -> Vec<String> {
+    let width = json::width(tensor);
+    let labels: &[String] = match &signature.task {
+        Task::Classification { scores, classes, .. } if *scores == wanted.index => classes,
+        _ => &[],
+    };
+    let elements = numbers(tensor);
+    let mut found = vec![];
+    for start in (0..elements.len()).step_by(width.max(1)) {
+        let row = &elements[start..start + width];
+        let mut order: Vec<usize> = (0..width).collect();
+        // NaN is the least; of equals the first comes first.
+        order.sort_by(|a, b| {
+            row[*b].partial_cmp(&row[*a]).unwrap_or_else(|| row[*a].is_nan().cmp(&row[*b].is_nan()))
+        });
+        found.extend(order.into_iter().take(count).map(|index| {
+            let mut text = vec![];
+            json::element(&mut text, tensor, start + index);
+            let label = labels.get(index).map(|label| format!(":{label}")).unwrap_or_default();
+            format!("{}:{index}{label}", String::from_utf8_lossy(&text))
+        }));
+    }
+    found
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f64> {
+    fn each<T: Copy>(elements: &[T], number: impl Fn(T) -> f64) -> Vec<f64> {
+        elements.iter().map(|element| number(*element)).collect()
+    }
+    match tensor.elements() {
+        Elements::Bool(elements) => each(elements, |flag| f64::from(u8::from(flag))),
+        Elements::Uint8(elements) => each(elements, f64::from),
+        Elements::Uint16(elements) => each(elements, f64::from),
+        Elements::Uint32(elements) => each(elements, f64::from),
+        Elements::Uint64(elements) => each(elements, |integer| integer as f64),
+        Elements::Int8(elements) => each(elements, f64::from),
+        Elements::Int16(elements) => each(elements, f64::from),
+        Elements::Int32(elements) => each(elements, f64::from),
+        Elements::Int64(elements) => each(elements, |integer| integer as f64),
+        Elements::Float32(elements) => each(elements, f64::from),
+        Elements::Float64(elements) => elements.to_vec(),
+        Elements::String(_) => vec![],
+    }
+}
+
+/// The protocol's name of a datatype.
+pub fn name(datatype: Datatype) -> &'static str {
+    match datatype {
+        Datatype::Bool => "BOOL",
+        Datatype::Uint8 => "UINT8",
+        Datatype::Uint16 => "UINT16",
+        Datatype::Uint32 => "UINT32",
+        Datatype::Uint64 => "UINT64",
+        Datatype::Int8 => "INT8",
+        Datatype::Int16 => "INT16",
+        Datatype::Int32 => "INT32",
+        Datatype::Int64 => "INT64",
+        Datatype::Float32 => "FP32",
+        Datatype::Float64 => "FP64",
+        Datatype::String => "BYTES",
+    }
+}
+
+fn malformed(detail: impl Into<String>) -> Error {
+    Error::Malformed(Fault::new(detail).into())
+}
+
+fn invalid(detail: impl Into<String>) -> Error {
+    Error::Invalid(Fault::new(detail).into())
+}

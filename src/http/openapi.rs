@@ -1,6 +1,7 @@
 //! The OpenAPI document: paperclip tells which operations the routes have, the model's signature
 //! tells what goes in and out, and the model itself answers the examples.
 
+mod protocols;
 mod schema;
 
 use crate::config::Limits;
@@ -14,6 +15,7 @@ use ml_app_model::{Model, Signature, Task, TensorSpec, Tensors};
 use paperclip::v2::models::{DefaultApiRaw, Info};
 use schema::{content, reference};
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 /// Title, version and description, before any route is known.
 pub fn info(signature: &Signature) -> DefaultApiRaw {
@@ -32,12 +34,27 @@ pub fn info(signature: &Signature) -> DefaultApiRaw {
 pub fn document(mut operations: Value, state: &State) -> String {
     let signature = state.model.signature();
     let describe = Describe { model: &state.model, signature, limits: state.limits };
-    for (_, methods) in members(&mut operations["paths"]) {
+    if let Some(paths) = operations["paths"].as_object_mut() {
+        // The same as without the slash.
+        paths.remove("/v2/");
+    }
+    let mut ids = HashSet::new();
+    for (path, methods) in members(&mut operations["paths"]) {
         for (_, operation) in members(methods) {
             let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
             for (key, value) in describe.operation(&id) {
                 operation[key] = value;
             }
+            let parameters = protocols::path_parameters(path, signature);
+            if !parameters.is_empty() {
+                operation["parameters"] = parameters.into();
+            }
+            // Some operations have several paths.
+            let mut unique = id.clone();
+            while !ids.insert(unique.clone()) {
+                unique.push_str("_again");
+            }
+            operation["operationId"] = unique.into();
             if let Some(text) = operation["description"].as_str() {
                 // The lines of a doc comment.
                 let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -48,6 +65,10 @@ pub fn document(mut operations: Value, state: &State) -> String {
     operations["components"] = json!({ "schemas": describe.schemas() });
     operations["tags"] = json!([
         { "name": "prediction", "description": "Rows of named features in, predictions out." },
+        { "name": protocols::OIP, "description": "Triton's, KServe's and MLServer's clients." },
+        { "name": protocols::V1, "description": "`instances` in, `predictions` out." },
+        { "name": protocols::VERTEX, "description": "The contract of its custom containers." },
+        { "name": protocols::SAGEMAKER, "description": "The contract of its containers." },
         { "name": "health", "description": "For the probes of Kubernetes and load balancers." },
         { "name": "monitoring", "description": "For Prometheus and what reads its format." },
         { "name": "documentation", "description": "What you are reading." },
@@ -161,11 +182,19 @@ impl Describe<'_> {
                 "responses",
                 content("A page.", json!({ "text/html": { "schema": { "type": "string" } } })),
             )],
-            _ => vec![],
+            id => protocols::operation(id, self),
         }
     }
 
     fn schemas(&self) -> Value {
+        let mut schemas = self.named_schemas();
+        for (name, schema) in protocols::schemas(self.signature) {
+            schemas[name] = schema;
+        }
+        schemas
+    }
+
+    fn named_schemas(&self) -> Value {
         let features = &self.signature.features;
         let values: Map<String, Value> =
             features.iter().map(|feature| (feature.name.clone(), schema::value(feature))).collect();

@@ -14,11 +14,24 @@ pub fn fault(error: &serde_json::Error) -> Fault {
         .iter()
         .find_map(|kind| text.strip_prefix(kind)?.split_once(", expected "));
     let detail = match mistyped {
-        Some((found, expected)) => format!("expected {expected}, but found {}", cut(found)),
+        Some((found, expected)) => {
+            let (expected, found) = (in_words(expected), in_words(found));
+            format!("expected {expected}, but found {}", cut(found))
+        }
         None if error.classify() == Category::Data => text.to_owned(),
         None => format!("expected JSON, but found a fault: {text}"),
     };
     Fault::new(detail).line(error.line() as u64).column(error.column() as u64)
+}
+
+/// What serde calls otherwise.
+fn in_words(text: &str) -> &str {
+    match text {
+        "map" => "an object",
+        "sequence" => "an array",
+        "usize" => "a number of at least 0",
+        text => text,
+    }
 }
 
 /// Elements of a row.

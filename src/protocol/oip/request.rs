@@ -10,7 +10,6 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 
 /// What a request asks of its answer.
@@ -144,24 +143,13 @@ struct Output {
     parameters: Parameters,
 }
 
-/// Those that mean something here, of a request, an input or an output; others are let by, as long
-/// as they are strings, numbers or booleans.
+/// Those that mean something here, of a request, an input or an output; others are let by.
 #[derive(Default, Deserialize)]
 struct Parameters {
     binary_data_size: Option<usize>,
     binary_data: Option<bool>,
     binary_data_output: Option<bool>,
     classification: Option<usize>,
-    #[serde(flatten)]
-    others: HashMap<String, Other>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected each parameter to be a string, a number or a boolean")]
-enum Other {
-    Bool(#[allow(dead_code, reason = "only its type is looked at")] bool),
-    Number(#[allow(dead_code, reason = "only its type is looked at")] f64),
-    String(#[allow(dead_code, reason = "only its type is looked at")] String),
 }
 
 impl Request {

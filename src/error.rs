@@ -13,6 +13,8 @@ pub enum Error {
     Invalid(Faults),
     #[error("expected content type {expected}, but found {found}")]
     UnsupportedFormat { expected: String, found: String },
+    #[error("expected content encoding gzip, deflate or none, but found {0}")]
+    UnsupportedCoding(String),
     #[error("expected a client that accepts one of {offered}, but it accepts {wanted}")]
     NotAcceptable { offered: String, wanted: String },
     #[error("expected a body of at most {limit} bytes, but found more")]

@@ -3,6 +3,7 @@
 //!
 //! - [`features`]: named features as JSON and NDJSON, and in a query.
 //! - [`csv`]: named features as CSV.
+//! - [`headerless`]: the same without their names.
 //! - [`instances`]: KServe v1, TensorFlow Serving, Vertex AI.
 //! - [`oip`]: the Open Inference Protocol, v2. Its gRPC form would be a file beside.
 //! - [`any`]: any of these in JSON.
@@ -14,6 +15,7 @@ pub mod answer;
 pub mod any;
 pub mod csv;
 pub mod features;
+pub mod headerless;
 pub mod instances;
 pub mod json;
 pub mod oip;

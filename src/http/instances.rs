@@ -7,6 +7,7 @@ use crate::http::oip::named;
 use crate::http::predict::{self, Question, answer};
 use crate::http::problem::Plain;
 use crate::protocol::any::Any;
+use crate::protocol::headerless::Headerless;
 use crate::protocol::instances::Predict;
 use crate::protocol::oip::Infer;
 use actix_web::http::header;
@@ -75,7 +76,7 @@ pub async fn ping() -> HttpResponse {
 
 /// Predict what SageMaker sends
 ///
-/// JSON of any of the protocols, a CSV whose first row names the columns, or tensors as Triton has them.
+/// JSON of any of the protocols, a CSV with or without a first row that names the columns, or tensors as Triton has them.
 #[api_v2_operation(operation_id = "sagemaker_invocations", tags("SageMaker"))]
 pub async fn invocations(
     request: HttpRequest,
@@ -93,7 +94,8 @@ pub async fn invocations(
     let question = Question::read(&request, payload, state.limits).await?;
     match named.question {
         Format::Json => Ok(answer(state, question, Any).await?),
-        Format::Csv | Format::Ndjson => Ok(answer(state, question, named).await?),
+        Format::Csv => Ok(answer(state, question, Headerless { answer: named.answer }).await?),
+        Format::Ndjson => Ok(answer(state, question, named).await?),
     }
 }
 

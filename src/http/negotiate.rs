@@ -25,7 +25,7 @@ impl Coding {
     ///
     /// # Errors
     ///
-    /// [`Error::UnsupportedFormat`].
+    /// [`Error::UnsupportedCoding`].
     pub fn of_body(headers: &HeaderMap) -> Result<Coding, Error> {
         let Some(coding) = headers.get(header::CONTENT_ENCODING) else {
             return Ok(Coding::Identity);
@@ -35,10 +35,7 @@ impl Coding {
             "" | "identity" => Ok(Coding::Identity),
             "gzip" | "x-gzip" => Ok(Coding::Gzip),
             "deflate" => Ok(Coding::Deflate),
-            _ => Err(Error::UnsupportedFormat {
-                expected: "with the content encoding gzip or deflate, or none".into(),
-                found: ml_app_model::value::excerpt(coding),
-            }),
+            _ => Err(Error::UnsupportedCoding(ml_app_model::value::excerpt(coding))),
         }
     }
 

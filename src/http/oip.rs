@@ -1,15 +1,17 @@
 //! The [Open Inference Protocol](crate::protocol::oip)'s routes, and Triton's extensions of it.
 
+use crate::error::Error;
 use crate::http::State;
 use crate::http::negotiate::Coding;
 use crate::http::predict::{Question, answer};
 use crate::http::problem::Plain;
+use crate::protocol::json;
 use crate::protocol::oip::{HEADER_LENGTH, Infer, describe};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use paperclip::actix::api_v2_operation;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// The server, and which extensions it has
 #[api_v2_operation(operation_id = "v2_server", tags("Open Inference Protocol v2"))]
@@ -64,7 +66,7 @@ pub async fn stats(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(statistics(&state))
 }
 
-fn statistics(state: &State) -> serde_json::Value {
+fn statistics(state: &State) -> Value {
     let done = state.inferences.snapshot();
     let none = json!({ "count": 0, "ns": 0 });
     let signature = state.model.signature();
@@ -117,8 +119,12 @@ pub async fn repository(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
+    let question = Question::read(&request, payload, state.limits).await?;
     // It may ask for the ready ones only, which is all the same.
-    Question::read(&request, payload, state.limits).await?;
+    if !question.body.trim_ascii().is_empty() {
+        let asked: Result<Map<String, Value>, _> = serde_json::from_slice(&question.body);
+        asked.map_err(|error| Error::Malformed(json::fault(&error).into()))?;
+    }
     Ok(HttpResponse::Ok().json(describe::repository(state.model.signature())))
 }
 

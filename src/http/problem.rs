@@ -41,7 +41,9 @@ impl From<Error> for Problem {
         let status = match &error {
             Error::Malformed(_) | Error::Interrupted(_) => StatusCode::BAD_REQUEST,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::UnsupportedFormat { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::UnsupportedFormat { .. } | Error::UnsupportedCoding(_) => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             Error::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
             Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,

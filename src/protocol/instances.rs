@@ -41,6 +41,10 @@ impl Protocol for Predict {
         let body = std::str::from_utf8(body).map_err(|_| {
             Error::Malformed(Fault::new("expected JSON in UTF-8, but found other bytes").into())
         })?;
+        if body.trim().is_empty() {
+            let detail = "expected an object with `instances` or `inputs`, but found an empty body";
+            return Err(Error::Malformed(Fault::new(detail).into()));
+        }
         let mut reader = Reader::new(signature);
         let mut source = serde_json::Deserializer::from_str(body);
         let read = BodySeed(&mut reader)

@@ -21,13 +21,17 @@ pub fn fault(error: &serde_json::Error) -> Fault {
         None if error.classify() == Category::Data => text.to_owned(),
         None => format!("expected JSON, but found a fault: {text}"),
     };
-    Fault::new(detail).line(error.line() as u64).column(error.column() as u64)
+    match error.column() {
+        // Of the document as a whole.
+        0 => Fault::new(detail),
+        column => Fault::new(detail).line(error.line() as u64).column(column as u64),
+    }
 }
 
 /// What serde calls otherwise.
 fn in_words(text: &str) -> &str {
     match text {
-        "map" => "an object",
+        "map" | "a map" => "an object",
         "sequence" => "an array",
         "usize" => "a number of at least 0",
         text => text,

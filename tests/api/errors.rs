@@ -343,9 +343,11 @@ fn formats_that_cannot_be_read_or_given() {
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains("application/json, text/csv, application/x-ndjson"), "{detail}");
     }
-    let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
-    let answer = server.send("POST", "/predict", &headers, b"\x1f\x8b");
-    assert!(problem(&answer, 415).0["detail"].as_str().unwrap().contains("gzip"));
+    for (coding, status) in [("br", 415), ("gzip", 400), ("deflate", 400)] {
+        let headers = [("content-type", "application/json"), ("content-encoding", coding)];
+        let answer = server.send("POST", "/predict", &headers, b"\x1f\x8b");
+        assert!(problem(&answer, status).0["detail"].as_str().unwrap().contains(coding));
+    }
     for accept in ["image/png", "text/csv", "application/json;q=0"] {
         let headers = [("content-type", "application/json"), ("accept", accept)];
         problem(&server.send("POST", "/predict", &headers, row.as_bytes()), 406);

@@ -10,5 +10,7 @@ mod errors;
 mod golden;
 mod golden_rows;
 mod metrics;
+mod protocols;
 mod questions;
+mod requests;
 mod server;

@@ -30,10 +30,16 @@ impl Answer {
 
 impl Server {
     pub fn start(args: &[&str]) -> Server {
+        Server::start_in(&[], args)
+    }
+
+    /// With more environment variables.
+    pub fn start_in(environment: &[(&str, &str)], args: &[&str]) -> Server {
         let mut process = Command::new(env!("CARGO_BIN_EXE_ml-app"))
             .args(["serve", "--host", "127.0.0.1", "--port", "0", "--workers", "1"])
             .args(args)
             .env_remove("RUST_LOG")
+            .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

@@ -48,6 +48,9 @@ pub fn decode(
 ) -> Result<(Tensors, Wish), Error> {
     let head = std::str::from_utf8(head)
         .map_err(|_| malformed("expected JSON in UTF-8, but found other bytes"))?;
+    if head.trim().is_empty() {
+        return Err(malformed("expected an object with `inputs`, but found nothing"));
+    }
     let mut source = serde_json::Deserializer::from_str(head);
     let request = RequestSeed { signature }
         .deserialize(&mut source)

@@ -1,0 +1,121 @@
+//! Requests in folders, `tests/cases/<model>/requests/<protocol>/`, as bytes, and their answers.
+
+use crate::case;
+use crate::server::Server;
+use serde_json::Value;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+
+/// Headers that are a part of the protocols.
+const HEADERS: [&str; 3] = ["content-type", "content-encoding", "inference-header-content-length"];
+
+#[test]
+fn every_request_gets_its_answer() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let write = std::env::var_os("ML_APP_WRITE_ANSWERS").is_some();
+    let (mut seen, mut wrong) = (0, vec![]);
+    for folder in entries(&cases) {
+        let requests = folder.join("requests");
+        if !requests.is_dir() {
+            continue;
+        }
+        let server = case::serve(folder.file_name().unwrap().to_str().unwrap());
+        let protocols = entries(&requests);
+        for path in protocols.iter().flat_map(|protocol| entries(protocol)) {
+            if path.extension().is_none_or(|extension| extension != "http") {
+                continue;
+            }
+            seen += 1;
+            let found = ask(&server, &fs::read(&path).unwrap());
+            let answer = path.with_extension("answer");
+            if write && !answer.exists() {
+                fs::write(&answer, &found).unwrap();
+            }
+            let expected = fs::read(&answer).unwrap_or_default();
+            if !same(&expected, &found) {
+                let text = String::from_utf8_lossy;
+                wrong.push(format!(
+                    "{}\nexpected {}\nfound    {}",
+                    path.display(),
+                    text(&expected),
+                    text(&found)
+                ));
+            }
+        }
+    }
+    assert!(seen > 100, "{seen}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// Status, headers, an empty line, body.
+fn ask(server: &Server, request: &[u8]) -> Vec<u8> {
+    let end = request.windows(2).position(|bytes| bytes == b"\n\n").unwrap();
+    let (head, body) = (std::str::from_utf8(&request[..end]).unwrap(), &request[end + 2..]);
+    let (line, headers) = head.split_once('\n').unwrap_or((head, ""));
+    let mut sent = format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+    headers.lines().for_each(|header| sent.push_str(&format!("{header}\r\n")));
+    sent.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.write_all(&[sent.as_bytes(), body].concat()).unwrap();
+    let mut answer = vec![];
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+    let head = std::str::from_utf8(&answer[..end]).unwrap();
+    let status = head.split(' ').nth(1).unwrap();
+    let headers = head.lines().skip(1).filter(|line| {
+        HEADERS.contains(&line.split(':').next().unwrap().to_ascii_lowercase().as_str())
+    });
+    let mut headers: Vec<&str> = headers.collect();
+    headers.sort_unstable();
+    let mut found = std::iter::once(status).chain(headers).collect::<Vec<_>>().join("\n");
+    found.push_str("\n\n");
+    [found.as_bytes(), &answer[end + 4..]].concat()
+}
+
+/// The same bytes, or the same JSON with floats to six digits: processors round differently.
+fn same(expected: &[u8], found: &[u8]) -> bool {
+    fn json(answer: &[u8]) -> Option<(&str, Value)> {
+        let (head, body) = std::str::from_utf8(answer).ok()?.split_once("\n\n")?;
+        Some((head, serde_json::from_str(body).ok()?))
+    }
+    match (json(expected), json(found)) {
+        (Some((head, expected)), Some((other, found))) => head == other && near(&expected, &found),
+        _ => expected == found,
+    }
+}
+
+fn near(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| near(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| near(a, b)))
+        }
+        (Value::Number(a), Value::Number(b)) if a.is_f64() => {
+            let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap_or(f64::NAN));
+            (a - b).abs() <= 1e-6 * a.abs().max(1.0)
+        }
+        (Value::String(a), Value::String(b)) => {
+            // A class, as `value:index:label`.
+            let value = |text: &str| {
+                let (value, rest) = text.split_once(':')?;
+                Some((value.parse::<f64>().ok()?, rest.to_owned()))
+            };
+            a == b
+                || value(a).zip(value(b)).is_some_and(|((a, of_a), (b, of_b))| {
+                    of_a == of_b && (a - b).abs() <= 1e-6 * a.abs().max(1.0)
+                })
+        }
+        (a, b) => a == b,
+    }
+}

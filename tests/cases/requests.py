@@ -1,0 +1,236 @@
+"""Write the requests below `<case>/requests/<protocol>/`, as they go over the wire but for
+Content-Length and Host.
+
+The answers beside them are the server's, reviewed: with ML_APP_WRITE_ANSWERS=1 the test
+`every_request_gets_its_answer` writes those that are missing. A request may be written by hand too.
+"""
+
+import gzip
+import json
+import struct
+import zlib
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SALES = "/v2/models/online-sales/infer"
+MIXED = "/v2/models/mixed/infer"
+
+
+def request(case, protocol, name, path, body=b"", method="POST", **headers):
+    body = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    folder = HERE / case / "requests" / protocol
+    folder.mkdir(parents=True, exist_ok=True)
+    head = [f"{method} {path}"] + [f"{key.replace('_', '-')}: {value}" for key, value in headers.items()]
+    (folder / f"{name}.http").write_bytes("\n".join(head).encode() + b"\n\n" + body)
+
+
+def tensor(name="X", shape=(1, 3), datatype="FP32", data=(21, 1, 14), **more):
+    return {"name": name, "shape": list(shape), "datatype": datatype, "data": list(data), **more}
+
+
+def mixed(head, tensors, **headers):
+    """JSON, then bytes."""
+    head = json.dumps(head).encode()
+    return {"body": head + tensors, "Inference_Header_Content_Length": len(head), **headers}
+
+
+def strings(*values):
+    return b"".join(struct.pack("<I", len(value)) + value for value in values)
+
+
+def infer(name, body, **headers):
+    request("online-sales", "oip", name, SALES, body, Content_Type="application/json", **headers)
+
+
+rows = [21, 1, 14, 45, 0, 5]
+infer("rows", {"id": "7", "inputs": [tensor(shape=(2, 3), data=rows)]})
+infer("nested", {"inputs": [tensor(shape=(2, 3), data=[rows[:3], rows[3:]])]})
+infer("data-first", '{"inputs":[{"data":[21,1,14],"shape":[1,3],"datatype":"FP32","name":"X"}]}')
+infer("one-output", {"inputs": [tensor()], "outputs": [{"name": "output_label"}]})
+infer("outputs-in-their-order", {"inputs": [tensor()], "outputs": [{"name": "output_probability"}, {"name": "output_label"}]})
+infer("classification", {"inputs": [tensor(shape=(2, 3), data=rows)], "outputs": [{"name": "output_probability", "parameters": {"classification": 1}}]})
+infer("more-classes-than-there-are", {"inputs": [tensor()], "outputs": [{"name": "output_probability", "parameters": {"classification": 9}}]})
+infer("missing-values", {"inputs": [tensor(data=[None, "NaN", "Infinity"])], "outputs": [{"name": "output_probability"}]})
+infer("unknown-parameters", {"parameters": {"a": 1, "b": "c"}, "inputs": [tensor(parameters={"d": True})], "outputs": [{"name": "output_label"}]})
+plain = json.dumps({"inputs": [tensor()], "outputs": [{"name": "output_label"}]}).encode()
+infer("gzip", gzip.compress(plain, mtime=0), Content_Encoding="gzip")
+infer("deflate", zlib.compress(plain), Content_Encoding="deflate")
+infer("brotli", b"\x0b\x02\x80", Content_Encoding="br")
+infer("no-gzip", b"{}", Content_Encoding="gzip")
+infer("cut-gzip", gzip.compress(plain, mtime=0)[:20], Content_Encoding="gzip")
+request("online-sales", "oip", "versioned", "/v2/models/online-sales/versions/1/infer", plain)
+request("online-sales", "oip", "unknown-version", "/v2/models/online-sales/versions/2/infer", plain)
+request("online-sales", "oip", "unknown-model", "/v2/models/Online-Sales/infer", plain)
+
+infer("empty", "")
+infer("no-object", "[]")
+infer("no-json", "{")
+infer("two-documents", "{}{}")
+infer("no-utf-8", b'{"inputs":"\xff"}')
+infer("deep", '{"inputs":[{"name":"X","datatype":"FP32","shape":[1],"data":' + "[" * 1000 + "1" + "]" * 1000 + "}]}")
+infer("deep-id", '{"id":' + "[" * 1000 + "]" * 1000 + "}")
+infer("no-inputs", "{}")
+infer("no-input", {"inputs": []})
+infer("inputs-twice", '{"inputs":[],"inputs":[]}')
+infer("input-twice", {"inputs": [tensor(), tensor()]})
+infer("unknown-input", {"inputs": [tensor("Y")]})
+infer("unknown-output", {"inputs": [tensor()], "outputs": [{"name": "label"}]})
+infer("output-twice", {"inputs": [tensor()], "outputs": [{"name": "output_label"}] * 2})
+infer("no-class", {"inputs": [tensor()], "outputs": [{"name": "output_probability", "parameters": {"classification": 0}}]})
+infer("no-name", {"inputs": [{"shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]})
+infer("no-shape", {"inputs": [{"name": "X", "datatype": "FP32", "data": [1, 2, 3]}]})
+infer("no-datatype", {"inputs": [{"name": "X", "shape": [1, 3], "data": [1, 2, 3]}]})
+infer("no-data", {"inputs": [{"name": "X", "shape": [1, 3], "datatype": "FP32"}]})
+infer("data-null", '{"inputs":[{"name":"X","shape":[1,3],"datatype":"FP32","data":null}]}')
+infer("other-datatype", {"inputs": [tensor(datatype="FP64")]})
+infer("half-precision", {"inputs": [tensor(datatype="FP16")]})
+infer("too-few-elements", {"inputs": [tensor(shape=(2, 3))]})
+infer("too-many-elements", {"inputs": [tensor(data=[1, 2, 3, 4])]})
+infer("other-width", {"inputs": [tensor(shape=(1, 4), data=[1, 2, 3, 4])]})
+infer("other-rank", {"inputs": [tensor(shape=(3,))]})
+infer("zero-rows", {"inputs": [tensor(shape=(0, 3), data=[])]})
+infer("negative-dimension", {"inputs": [tensor(shape=(-1, 3))]})
+infer("fractional-dimension", {"inputs": [tensor(shape=(1.5, 3))]})
+infer("dimensions-that-overflow", {"inputs": [tensor(shape=(2**32, 2**32, 3))]})
+infer("dimension-past-64-bits", '{"inputs":[{"name":"X","shape":[99999999999999999999,3],"datatype":"FP32","data":[1]}]}')
+infer("string-for-number", {"inputs": [tensor(data=[1, "2", 3])]})
+infer("number-past-the-range", {"inputs": [tensor(data=[1, 1e39, 3])]})
+infer("number-past-doubles", '{"inputs":[{"name":"X","shape":[1,3],"datatype":"FP32","data":[1,1e999,3]}]}')
+infer("object-in-data", {"inputs": [tensor(data=[1, {}, 3])]})
+
+head = {"inputs": [{"name": "X", "shape": [2, 3], "datatype": "FP32", "parameters": {"binary_data_size": 24}}]}
+label = {**head, "outputs": [{"name": "output_label", "parameters": {"binary_data": True}}]}
+floats = struct.pack("<6f", *rows)
+infer("binary", **mixed(label, floats))
+infer("binary-in-json-out", **mixed({**head, "outputs": [{"name": "output_label"}]}, floats))
+infer("raw", struct.pack("<3f", *rows[:3])[:11], Inference_Header_Content_Length=0)
+infer("binary-short", **mixed(label, floats[:-1]))
+infer("binary-long", **mixed(label, floats + b"\0"))
+infer("binary-without-a-length", json.dumps(label))
+infer("binary-other-size", **mixed({"inputs": [{**head["inputs"][0], "shape": [1, 3]}]}, floats))
+infer("binary-and-data", **mixed({"inputs": [tensor(parameters={"binary_data_size": 12})]}, floats[:12]))
+infer("binary-negative-size", **mixed({"inputs": [{**head["inputs"][0], "parameters": {"binary_data_size": -1}}]}, floats))
+infer("header-length-past-the-body", "{}", Inference_Header_Content_Length=3)
+infer("header-length-negative", "{}", Inference_Header_Content_Length=-1)
+infer("header-length-no-number", "{}", Inference_Header_Content_Length="two")
+infer("header-length-huge", "{}", Inference_Header_Content_Length="99999999999999999999999")
+
+for name, path in {
+    "server": "/v2", "live": "/v2/health/live", "ready": "/v2/health/ready", "model": "/v2/models/online-sales",
+    "model-ready": "/v2/models/online-sales/versions/1/ready", "config": "/v2/models/online-sales/config",
+    "no-config": "/v2/models/other/config", "no-route": "/v2/models/online-sales/other", "no-method": SALES,
+}.items():
+    request("online-sales", "oip", name, path, method="GET")
+request("online-sales", "oip", "repository", "/v2/repository/index")
+request("online-sales", "oip", "repository-array", "/v2/repository/index", "[]")
+request("online-sales", "oip", "load", "/v2/repository/models/online-sales/load")
+
+
+def all_inputs(**changed):
+    inputs = [
+        {"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3, 4]},
+        {"name": "count", "shape": [2, 1], "datatype": "INT64", "data": [4, 8]},
+        {"name": "flag", "shape": [2, 1], "datatype": "BOOL", "data": [True, False]},
+        {"name": "city", "shape": [2, 1], "datatype": "BYTES", "data": ["São Paulo", ""]},
+        {"name": "image", "shape": [2, 2, 2], "datatype": "FP32", "data": [[[1, 2], [3, 4]], [[0, 0], [0, 0]]]},
+    ]
+    return [{**tensor, **changed.get(tensor["name"], {})} for tensor in inputs]
+
+
+parts = {
+    "x": struct.pack("<4f", 1, 2, 3, 4), "count": struct.pack("<2q", 4, 8), "flag": b"\1\0",
+    "city": strings("São Paulo".encode(), b""), "image": struct.pack("<8f", 1, 2, 3, 4, 0, 0, 0, 0),
+}
+
+
+def as_bytes(parts, names=tuple(parts)):
+    """All inputs, some as bytes, and all outputs so."""
+    inputs = all_inputs()
+    for given in inputs:
+        if given["name"] in names:
+            del given["data"]
+            given["parameters"] = {"binary_data_size": len(parts[given["name"]])}
+    head = {"inputs": inputs, "parameters": {"binary_data_output": True}}
+    return mixed(head, b"".join(parts[name] for name in names))
+
+
+def mixed_infer(name, body, **headers):
+    request("mixed", "oip", name, MIXED, body, **headers)
+
+
+mixed_infer("json", {"inputs": all_inputs()})
+mixed_infer("reversed", {"inputs": all_inputs()[::-1]})
+mixed_infer("binary", **as_bytes(parts))
+mixed_infer("partly-binary", **as_bytes(parts, ("count", "city")))
+mixed_infer("binary-strings-cut", **as_bytes({**parts, "city": strings(b"Oslo", b"Rome")[:-1]}))
+mixed_infer("binary-strings-too-few", **as_bytes({**parts, "city": strings(b"Oslo")}))
+mixed_infer("binary-strings-too-many", **as_bytes({**parts, "city": strings(b"Oslo", b"Rome", b"Bern")}))
+mixed_infer("binary-string-no-utf-8", **as_bytes({**parts, "city": strings(b"Oslo", b"\xff")}))
+mixed_infer("binary-string-of-four-gigabytes", **as_bytes({**parts, "city": b"\xff" * 8}))
+mixed_infer("binary-flag", **as_bytes({**parts, "flag": b"\1\2"}))
+mixed_infer("raw-of-many", b"1234", Inference_Header_Content_Length=0)
+mixed_infer("missing-input", {"inputs": all_inputs()[1:]})
+mixed_infer("other-rows", {"inputs": all_inputs(count={"shape": [1, 1], "data": [4]})})
+mixed_infer("fraction-for-integer", {"inputs": all_inputs(count={"data": [4.5, 8]})})
+mixed_infer("integer-past-the-range", {"inputs": all_inputs(count={"data": [2**63, 8]})})
+mixed_infer("number-for-flag", {"inputs": all_inputs(flag={"data": [1, 0]})})
+mixed_infer("null-for-string", {"inputs": all_inputs(city={"data": [None, ""]})})
+mixed_infer("classification-of-strings", {"inputs": all_inputs(), "outputs": [{"name": "echo", "parameters": {"classification": 1}}]})
+
+
+def v1(case, name, body, model=None, **headers):
+    request(case, "v1", name, f"/v1/models/{model or case}:predict", body, **headers)
+
+
+v1("online-sales", "lists", {"instances": [rows[:3], rows[3:]]})
+v1("online-sales", "objects", {"signature_name": "serving_default", "instances": [{"age": 21, "new_user": 1, "total_pages_visited": 14}]})
+v1("online-sales", "by-input", {"instances": [{"X": rows[:3]}]})
+v1("online-sales", "columns", {"inputs": {"age": [21, 45], "new_user": [1, 0], "total_pages_visited": [14, 5]}})
+v1("online-sales", "input", {"inputs": {"X": [rows[:3], rows[3:]]}})
+v1("online-sales", "the-input", {"inputs": [rows[:3], rows[3:]]})
+v1("online-sales", "no-list", {"instances": {"age": 21}})
+v1("online-sales", "neither", {"rows": []})
+v1("online-sales", "both", {"instances": [rows[:3]], "inputs": [rows[:3]]})
+v1("online-sales", "no-instances", {"instances": []})
+v1("online-sales", "no-json", "{")
+v1("online-sales", "deep", '{"instances":' + "[" * 1000 + "]" * 1000 + "}")
+v1("online-sales", "too-short", {"instances": [[1, 2]]})
+v1("online-sales", "too-long", {"instances": [[1, 2, 3, 4]]})
+v1("online-sales", "no-list-of-features", {"instances": [5]})
+v1("online-sales", "unknown-feature", {"instances": [{"age": 1, "new_usr": 1, "total_pages_visited": 1}]})
+v1("online-sales", "feature-twice", '{"instances":[{"age":1,"X":[1,2,3]}]}')
+v1("online-sales", "columns-of-other-lengths", {"inputs": {"age": [21, 45], "new_user": [1], "total_pages_visited": [14, 5, 6]}})
+v1("online-sales", "missing-column", {"inputs": {"age": [21], "new_user": [1]}})
+v1("online-sales", "text-for-number", {"instances": [["a", 1, 2]]})
+v1("online-sales", "unknown-model", {"instances": [rows[:3]]}, model="other")
+request("online-sales", "v1", "models", "/v1/models", method="GET")
+request("online-sales", "v1", "model", "/v1/models/online-sales", method="GET")
+request("online-sales", "v1", "no-model", "/v1/models/other", method="GET")
+row = {"x": [1, 2], "count": 4, "flag": True, "city": "São Paulo", "image": [[1, 2], [3, 4]]}
+v1("mixed", "objects", {"instances": [row, {**row, "x": [3, 4], "count": 8}]})
+v1("mixed", "lists", {"instances": [[1, 2, 4, True, "São Paulo", [[1, 2], [3, 4]]]]})
+v1("mixed", "columns", {"inputs": {key: [value, value] for key, value in row.items()}})
+v1("mixed", "no-object", {"inputs": [[1, 2]]})
+v1("mixed", "image-of-another-shape", {"instances": [{**row, "image": [[1, 2, 3]]}]})
+v1("text", "texts", {"instances": ["my dog likes the cat", ["shares fell"], {"text": "a cat"}]})
+
+vertex = "/v1/endpoints/1/deployedModels/2:predict"
+request("online-sales", "vertex", "lists", vertex, {"instances": [rows[:3]], "parameters": {"a": 1}})
+request("online-sales", "vertex", "objects", vertex, {"instances": [{"age": 21, "new_user": 1, "total_pages_visited": 14}]})
+request("online-sales", "vertex", "malformed", vertex, {"instances": 1})
+
+sagemaker = {"Content_Type": "application/json"}
+request("online-sales", "sagemaker", "ping", "/ping", method="GET")
+request("online-sales", "sagemaker", "features", "/invocations", {"age": 21, "new_user": 1, "total_pages_visited": 14}, **sagemaker)
+request("online-sales", "sagemaker", "instances", "/invocations", {"instances": [rows[:3]]}, **sagemaker)
+request("online-sales", "sagemaker", "tensors", "/invocations", {"inputs": [tensor()]}, **sagemaker)
+request("online-sales", "sagemaker", "columns", "/invocations", {"inputs": {"X": [rows[:3]]}}, **sagemaker)
+request("online-sales", "sagemaker", "csv", "/invocations", "age,new_user,total_pages_visited\n21,1,14\n", Content_Type="text/csv")
+request("online-sales", "sagemaker", "csv-without-a-header", "/invocations", "21,1,14\n45,0,5\n", Content_Type="text/csv")
+head = json.dumps(label).encode()
+triton = f"application/vnd.sagemaker-triton.binary+json;json-header-size={len(head)}"
+request("online-sales", "sagemaker", "triton", "/invocations", head + floats, Content_Type=triton)
+request("online-sales", "sagemaker", "malformed", "/invocations", "{", **sagemaker)
+request("online-sales", "sagemaker", "other-type", "/invocations", "a", Content_Type="image/png")
+request("online-sales", "sagemaker", "csv-without-a-header-in-json", "/invocations", "21,1,14\n", Content_Type="text/csv", Accept="application/json")
+request("online-sales", "sagemaker", "csv-without-a-header-malformed", "/invocations", "21,1,14\n45,a,5\n", Content_Type="text/csv")

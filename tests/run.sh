@@ -50,5 +50,10 @@ tests/image/run.sh
 heading "Builds with other models"
 tests/e2e/build.sh
 
+export ML_APP_BINARY="$PWD/$built/ml-app"
+
 heading "Browser and OpenAPI document"
-ML_APP_BINARY="$PWD/$built/ml-app" "$venv/bin/python" -B -m pytest -p no:cacheprovider tests/e2e
+"$venv/bin/python" -B -m pytest -p no:cacheprovider --ignore tests/e2e/clients tests/e2e
+
+heading "Clients"
+tests/e2e/clients/run.sh

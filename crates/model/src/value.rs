@@ -177,13 +177,10 @@ fn interpret(kind: Kind, datatype: Datatype, value: Value<'_>) -> Result<Scalar<
         }
         (Kind::Boolean, Value::Bool(flag)) => Some(Scalar::Bool(flag)),
         (Kind::Boolean, Value::Text(text)) => flag(text.trim()).map(Scalar::Bool),
-        (Kind::Integer, Value::Integer(integer)) => {
-            let exact = !datatype.is_float() || integer.unsigned_abs() <= EXACT as u128;
-            exact.then_some(Scalar::Integer(integer))
-        }
+        (Kind::Integer, Value::Integer(integer)) => exact(integer, datatype),
         (Kind::Integer, Value::Number(number)) => whole(number).map(Scalar::Integer),
         (Kind::Integer, Value::Text(text)) => match text.trim().parse() {
-            Ok(integer) => Some(Scalar::Integer(integer)),
+            Ok(integer) => exact(integer, datatype),
             Err(_) => number(text.trim()).and_then(whole).map(Scalar::Integer),
         },
         (Kind::Number, Value::Integer(integer)) => Some(Scalar::Integer(integer)),
@@ -234,6 +231,12 @@ fn number(text: &str) -> Option<f64> {
 /// 2^53: beyond, a double no longer tells which integer was meant.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
+/// `None` for an integer that its element type could not tell from its neighbours.
+fn exact<'a>(integer: i128, datatype: Datatype) -> Option<Scalar<'a>> {
+    let exact = !datatype.is_float() || integer.unsigned_abs() <= EXACT as u128;
+    exact.then_some(Scalar::Integer(integer))
+}
+
 fn whole(number: f64) -> Option<i128> {
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i128)
 }
@@ -272,6 +275,9 @@ mod tests {
             read(Kind::Integer, Datatype::Float32, Value::Integer(7)),
             Ok(Data::Float32(vec![7.0]))
         );
+        for beyond in [Value::Integer((1 << 53) + 1), Value::Text("9007199254740993")] {
+            assert!(read(Kind::Integer, Datatype::Float32, beyond).is_err(), "{beyond:?}");
+        }
     }
 
     #[test]

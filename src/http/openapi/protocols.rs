@@ -56,7 +56,12 @@ pub fn operation(id: &str, model: &Describe<'_>) -> Members {
             let list = json!({ "type": "array", "items": object });
             vec![
                 ("requestBody", json!({ "content": { JSON: { "schema": object } } })),
-                responses("The models.", &list, &describe::repository(signature), &[]),
+                responses(
+                    "The models.",
+                    &list,
+                    &describe::repository(signature),
+                    &[400, 408, 413, 415],
+                ),
             ]
         }
         "v2_load" => {
@@ -217,6 +222,7 @@ fn flatten(value: Value, out: &mut Vec<Value>) {
 pub fn schemas(signature: &Signature) -> Vec<(&'static str, Value)> {
     let names =
         |specs: &[TensorSpec]| -> Value { specs.iter().map(|spec| spec.name.as_str()).collect() };
+    let parameters = json!({ "type": "object", "nullable": true });
     let tensor = |specs: &[TensorSpec], more: &[&str]| {
         let mut datatypes: Vec<&str> = specs.iter().map(|spec| name(spec.datatype)).collect();
         datatypes.extend(more);
@@ -229,7 +235,7 @@ pub fn schemas(signature: &Signature) -> Vec<(&'static str, Value)> {
                 "name": { "type": "string", "enum": names(specs) },
                 "shape": { "type": "array", "items": { "type": "integer", "minimum": 0 } },
                 "datatype": { "type": "string", "enum": datatypes },
-                "parameters": { "type": "object" },
+                "parameters": parameters,
                 "data": {
                     "type": "array",
                     "description": "In row-major order, nested or flat.",
@@ -249,8 +255,8 @@ pub fn schemas(signature: &Signature) -> Vec<(&'static str, Value)> {
                 "type": "object",
                 "required": ["inputs"],
                 "properties": {
-                    "id": text,
-                    "parameters": { "type": "object" },
+                    "id": { "type": "string", "nullable": true },
+                    "parameters": parameters,
                     "inputs": {
                         "type": "array",
                         "minItems": signature.inputs.len(),
@@ -259,13 +265,14 @@ pub fn schemas(signature: &Signature) -> Vec<(&'static str, Value)> {
                     },
                     "outputs": {
                         "type": "array",
+                        "nullable": true,
                         "description": "Which to answer; all without it.",
                         "items": {
                             "type": "object",
                             "required": ["name"],
                             "properties": {
                                 "name": { "type": "string", "enum": names(&signature.outputs) },
-                                "parameters": { "type": "object" },
+                                "parameters": parameters,
                             },
                         },
                     },

@@ -101,6 +101,9 @@ fn array(items: Value, len: &Option<usize>) -> Value {
     }
 }
 
+/// The greatest number that is finite as a 32-bit float.
+const GREATEST: f64 = 3.402_823_567_797_336_2e38;
+
 /// The schema of one element; a float that is not finite is `null`.
 pub fn element(datatype: Datatype) -> Value {
     let integer = |minimum: Value, maximum: Value| json!({ "type": "integer", "minimum": minimum, "maximum": maximum });
@@ -109,7 +112,7 @@ pub fn element(datatype: Datatype) -> Value {
         Datatype::String => json!({ "type": "string" }),
         Datatype::Float32 => json!({
             "type": "number", "format": "float", "nullable": true,
-            "minimum": f64::from(f32::MIN), "maximum": f64::from(f32::MAX),
+            "minimum": -GREATEST, "maximum": GREATEST,
         }),
         Datatype::Float64 => json!({ "type": "number", "format": "double", "nullable": true }),
         Datatype::Uint8 => integer(json!(u8::MIN), json!(u8::MAX)),

@@ -142,12 +142,11 @@ enum Content {
 #[derive(Deserialize)]
 struct Output {
     name: String,
-    #[serde(default)]
-    parameters: Parameters,
+    parameters: Option<Parameters>,
 }
 
 /// Those that mean something here, of a request, an input or an output; others are let by.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct Parameters {
     binary_data_size: Option<usize>,
     binary_data: Option<bool>,
@@ -173,14 +172,16 @@ impl Request {
                     "output `{name}`: expected it once, but found a second"
                 )));
             }
-            let classification = parameters.classification;
+            let parameters = parameters.as_ref();
+            let classification = parameters.and_then(|parameters| parameters.classification);
             let is_text = signature.outputs[index].datatype.size().is_none();
             if classification == Some(0) || classification.is_some() && is_text {
                 return Err(invalid(format!(
                     "output `{name}`: expected a classification of numbers into one class or more"
                 )));
             }
-            let binary = parameters.binary_data.unwrap_or(self.binary);
+            let binary = parameters.and_then(|parameters| parameters.binary_data);
+            let binary = binary.unwrap_or(self.binary);
             wanted.push(Wanted { index, binary, classification });
         }
         Ok(Wish { id, outputs: wanted })

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Lets the clients that people have ask the server, unchanged. Each has Python packages of its own,
+# which go to target/clients.
+#
+# ML_APP_BINARY names the server.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
+. tests/packages.sh
+
+# perf_analyzer wants it.
+ldconfig -p | grep -q libb64.so.0d || install_packages libb64-0d
+
+for requirements in tests/e2e/clients/*.txt; do
+    client=$(basename "$requirements" .txt)
+    venv=target/clients/$client
+    if ! cmp -s "$requirements" "$venv/requirements.txt"; then
+        python3 -m venv --clear "$venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+        cp "$requirements" "$venv/requirements.txt"
+    fi
+    "$venv/bin/python" -B -m pytest -p no:cacheprovider "tests/e2e/clients/test_$client.py"
+done

@@ -1,0 +1,22 @@
+"""What schemathesis makes of the OpenAPI document finds no fault, with every check on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import serving
+
+HERE = Path(__file__).resolve().parent
+
+
+@serving(None, "mixed")
+def test_no_fault_is_found(server):
+    command = [
+        Path(sys.executable).parent / "schemathesis",
+        *("--config-file", HERE / "schemathesis.toml"),
+        *("run", f"{server.url}/openapi.json", "--seed", "1", "--max-examples", "50"),
+    ]
+    hooks = {**os.environ, "PYTHONPATH": str(HERE), "SCHEMATHESIS_HOOKS": "hooks"}
+    run = subprocess.run(command, env=hooks, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
+    assert run.returncode == 0, run.stdout

@@ -1,0 +1,167 @@
+"""Triton's client and perf_analyzer, as they come."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
+
+MODEL = "online-sales"
+OUTPUTS = ["output_label", "output_probability"]
+ROWS = np.array([[21, 1, 14], [45, 0, 5]], np.float32)
+
+
+@pytest.fixture
+def client(server):
+    with triton.InferenceServerClient(server.url.removeprefix("http://")) as client:
+        yield client
+
+
+def given(rows=ROWS, binary=True):
+    tensor = triton.InferInput("X", rows.shape, "FP32")
+    tensor.set_data_from_numpy(rows, binary_data=binary)
+    return [tensor]
+
+
+def wanted(binary=True, **more):
+    return [triton.InferRequestedOutput(name, binary_data=binary, **more) for name in OUTPUTS]
+
+
+def check(result, rows=len(ROWS)):
+    labels, probabilities = (result.as_numpy(name) for name in OUTPUTS)
+    assert labels.dtype == np.int64 and labels.tolist() == [1, 0] * (rows // 2)
+    assert probabilities.dtype == np.float32 and probabilities.shape == (rows, 2)
+    np.testing.assert_allclose(probabilities[:2, 1], [0.9667072, 0.03583306], rtol=1e-5)
+
+
+def test_health_and_metadata(client):
+    assert client.is_server_live() and client.is_server_ready()
+    assert client.is_model_ready(MODEL) and client.is_model_ready(MODEL, "1")
+    assert not client.is_model_ready("other")
+    assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
+    metadata = client.get_model_metadata(MODEL)
+    assert metadata["inputs"] == [{"name": "X", "datatype": "FP32", "shape": [-1, 3]}]
+    assert client.get_model_config(MODEL)["max_batch_size"] == 0
+    assert [model["name"] for model in client.get_model_repository_index()] == [MODEL]
+
+
+def test_the_default_call(client):
+    check(client.infer(MODEL, given()))
+
+
+@pytest.mark.parametrize("binary_in", [True, False])
+@pytest.mark.parametrize("binary_out", [True, False])
+def test_json_and_bytes_each_way(client, binary_in, binary_out):
+    result = client.infer(
+        MODEL, given(binary=binary_in), outputs=wanted(binary_out), request_id="7", model_version="1"
+    )
+    check(result)
+    assert result.get_response()["id"] == "7"
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+@pytest.mark.parametrize("binary", [True, False])
+def test_compression(client, algorithm, binary):
+    rows = np.tile(ROWS, (5000, 1))
+    result = client.infer(
+        MODEL,
+        given(rows, binary),
+        outputs=wanted(binary),
+        request_compression_algorithm=algorithm,
+        response_compression_algorithm=algorithm,
+    )
+    check(result, len(rows))
+
+
+def test_asynchronous_calls(client):
+    calls = [client.async_infer(MODEL, given()) for _ in range(20)]
+    for call in calls:
+        check(call.get_result())
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_classification(client, binary):
+    output = triton.InferRequestedOutput(OUTPUTS[1], binary_data=binary, class_count=2)
+    found = client.infer(MODEL, given(), outputs=[output]).as_numpy(OUTPUTS[1])
+    assert found.shape == (2, 2)
+    value, index, label = found[0, 0].decode().split(":")
+    assert (index, label) == ("1", "1")
+    assert float(value) == pytest.approx(0.9667072, rel=1e-5)
+
+
+def test_statistics(client):
+    count = lambda: client.get_inference_statistics(MODEL)["model_stats"][0]["inference_count"]
+    before = count()
+    check(client.infer(MODEL, given()))
+    assert count() == before + len(ROWS)
+    assert len(client.get_inference_statistics()["model_stats"]) == 1
+
+
+def test_errors_are_clean(client):
+    for call, status, text in [
+        (lambda: client.get_model_config("other"), "404", "`online-sales`"),
+        (lambda: client.infer("other", given()), "404", "`online-sales`"),
+        (lambda: client.infer(MODEL, given(), model_version="2"), "404", "version"),
+        (lambda: client.infer(MODEL, given(np.zeros((1, 4), np.float32))), "400", "[?, 3]"),
+        (lambda: client.load_model(MODEL), "400", "compiled in"),
+        (lambda: client.unload_model(MODEL), "400", "compiled in"),
+        (lambda: client.get_trace_settings(), "404", "/v2/trace"),
+    ]:
+        with pytest.raises(InferenceServerException) as error:
+            call()
+        assert error.value.status() == status
+        assert text in error.value.message()
+
+
+def test_strings_both_ways(tmp_path):
+    from conftest import serve
+
+    city = np.array([["São Paulo"], [""]], object)
+    image = np.array([[[1, 2], [3, 4]], [[0, 0], [0, 0]]], np.float32)
+    values = {
+        "x": (np.array([[1, 2], [3, 4]], np.float32), "FP32"),
+        "count": (np.array([[4], [8]], np.int64), "INT64"),
+        "flag": (np.array([[True], [False]]), "BOOL"),
+        "city": (city, "BYTES"),
+        "image": (image, "FP32"),
+    }
+    with serve(tmp_path / "stderr", "mixed") as server:
+        client = triton.InferenceServerClient(server.url.removeprefix("http://"))
+        for binary in (True, False):
+            inputs = []
+            for name, (value, datatype) in values.items():
+                inputs.append(triton.InferInput(name, value.shape, datatype))
+                inputs[-1].set_data_from_numpy(value, binary_data=binary)
+            outputs = [triton.InferRequestedOutput(name, binary) for name in ("score", "echo")]
+            result = client.infer("mixed", inputs, outputs=outputs)
+            assert result.as_numpy("score").tolist() == [[2.5], [7.0]]
+            echo = [text.decode() if isinstance(text, bytes) else text for text in result.as_numpy("echo").ravel()]
+            assert echo == ["São Paulo", ""]
+        client.close()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--input-tensor-format", "json", "--output-tensor-format", "json"]])
+def test_perf_analyzer(server, arguments):
+    import nvidia.cuda_runtime
+
+    libraries = Path(next(iter(nvidia.cuda_runtime.__path__))) / "lib"
+    command = [
+        Path(sys.executable).parent / "perf_analyzer",
+        *("-m", MODEL, "-u", server.url.removeprefix("http://"), "-i", "http"),
+        *("--shape", "X:4,3", "--request-count", "200", *arguments),
+    ]
+    run = subprocess.run(
+        command,
+        env={**os.environ, "LD_LIBRARY_PATH": str(libraries)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stdout
+    assert "Request count: 200" in run.stdout and "Throughput:" in run.stdout, run.stdout
+    assert "rror" not in run.stdout, run.stdout

@@ -17,6 +17,9 @@ LIMITS=(--read-only --cap-drop=ALL --security-opt=no-new-privileges --memory 32m
 # Some machines give a container fewer than the engine asks for by default.
 ULIMITS=(--ulimit nofile=4096:4096 --ulimit nproc=4096:4096)
 
+# Further ones of the container that run_image runs.
+OPTIONS=()
+
 ok() { printf 'ok: %s\n' "$*"; }
 
 # is WHAT EXPECTED FOUND
@@ -77,7 +80,7 @@ inspect() { engine podman image inspect --format "$1" "$IMAGE"; }
 
 # run_image NAME ARGUMENT...: in the background, as it is deployed; sets URL and PID.
 run_image() {
-    engine podman run --detach --name "$1" "${LIMITS[@]}" "${ULIMITS[@]}" --network "$NETWORK" \
+    engine podman run --detach --name "$1" "${LIMITS[@]}" "${ULIMITS[@]}" "${OPTIONS[@]}" --network "$NETWORK" \
         --publish 127.0.0.1::5000 "$IMAGE" "${@:2}" >/dev/null
     URL=http://$(engine podman port "$1" 5000/tcp)
     PID=$(engine podman inspect --format '{{.State.Pid}}' "$1")
@@ -235,9 +238,22 @@ refused=$(engine podman exec served /ml-app healthcheck --port 1 2>&1) && fail "
 says "where nobody listens" "no answer from 127.0.0.1:1" "$refused"
 stop_image served
 
-run_image named serve
-same_answer "$answer" "$(get "$question")"
-stop_image named
+# As SageMaker starts it.
+OPTIONS=(--env SAGEMAKER_BIND_TO_PORT=5000)
+run_image sagemaker serve
+is "/ping" "" "$(get /ping)"
+is "/invocations" 1 "$(curl --silent --fail --max-time 60 --header 'content-type: text/csv' \
+    --header 'accept: text/csv' --data '21,1,14' "$URL/invocations" | cut -d , -f 4)"
+stop_image sagemaker
+
+# As Vertex AI does.
+OPTIONS=(--env AIP_HTTP_PORT=5000 --env AIP_HEALTH_ROUTE=/health/check --env AIP_PREDICT_ROUTE=/score)
+run_image vertex
+says "AIP_HEALTH_ROUTE" true "$(get /health/check)"
+says "AIP_PREDICT_ROUTE" '{"predictions":[' "$(curl --silent --fail --max-time 60 \
+    --header 'content-type: application/json' --data '{"instances":[[21,1,14]],"parameters":{}}' "$URL/score")"
+stop_image vertex
+OPTIONS=()
 
 code=0
 refused=$(engine podman run --rm "${LIMITS[@]}" "${ULIMITS[@]}" --network none \

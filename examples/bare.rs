@@ -3,6 +3,7 @@
 //! `ML_APP_WORKERS` threads.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
+use musl_mem as _;
 use std::net::Ipv4Addr;
 use std::{env, io, thread};
 

@@ -3,6 +3,7 @@
 use clap::Parser;
 use ml_app::cli::Cli;
 use ml_app_model::Phases;
+use musl_mem as _;
 use std::process::ExitCode;
 
 /// A malformed request is the client's fault, and tract warns of every newer opset.

@@ -13,6 +13,7 @@ mod case;
 
 use case::{Outcome, compare, data_sets, inputs, tensors};
 use ml_app_model::Model;
+use musl_mem as _;
 use std::fs;
 use std::hint::black_box;
 use std::io::{self, BufRead, Write};

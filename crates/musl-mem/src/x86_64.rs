@@ -293,8 +293,8 @@ mod tests {
                     let start = found.as_mut_ptr();
                     unsafe { copy_overlapping(start.add(to), start.add(from), len) };
                     let mut expected = before.clone();
-                    for place in 0..len {
-                        expected[to + place] = before[from + place];
+                    for (place, byte) in before[from..from + len].iter().enumerate() {
+                        expected[to + place] = *byte;
                     }
                     assert!(found == expected, "{len} bytes from {from} to {to}");
                 }

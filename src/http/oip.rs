@@ -92,9 +92,9 @@ fn statistics(state: &State) -> Value {
     })
 }
 
-/// Infer
+/// Infer from tensors
 ///
-/// Tensors as JSON, or as bytes by the binary tensor data extension.
+/// In and out as JSON, or as bytes by the binary tensor data extension.
 #[api_v2_operation(operation_id = "v2_infer", tags("Open Inference Protocol v2"))]
 pub async fn infer(
     request: HttpRequest,

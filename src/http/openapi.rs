@@ -36,7 +36,7 @@ pub fn document(mut operations: Value, state: &State) -> String {
     let describe = Describe { model: &state.model, signature, limits: state.limits };
     if let Some(paths) = operations["paths"].as_object_mut() {
         // The same as without the slash.
-        paths.remove("/v2/");
+        paths.shift_remove("/v2/");
     }
     let mut ids = HashSet::new();
     for (path, methods) in members(&mut operations["paths"]) {

@@ -48,7 +48,7 @@ class Page:
 
     def operation(self, name):
         """Unfolds an operation."""
-        operation = self.find(f"#operations-prediction-{name}")
+        operation = self.find(f"[id^=operations-][id$='-{name}']")
         self.find(".opblock-summary-control", operation).click()
         self.find("button.execute", operation)
         return operation
@@ -138,6 +138,19 @@ def test_every_operation_works_as_the_page_opens_it(page, tmp_path):
     ]
 
     page.screenshot(SCREENSHOT)
+
+
+@serving(None, "mixed")
+@pytest.mark.parametrize(
+    "name",
+    ["v2_infer", "v2_model", "v2_model_config", "v2_stats", "v1_predict", "v1_model", "vertex_predict"]
+    + ["sagemaker_invocations"],
+)
+def test_the_operations_of_each_protocol_work_as_the_page_opens_them(page, name):
+    page.open("/apidocs")
+    status, body = page.execute(page.operation(name))
+    assert status == "200", body
+    assert json.loads(body)
 
 
 @pytest.mark.parametrize("content_type", ["text/csv", "application/x-ndjson"])

@@ -84,6 +84,9 @@ impl<'a> Answer<'a> {
             Elements::Float32(elements) if !elements[index].is_finite() => {
                 text(out, elements[index])
             }
+            Elements::Float16(elements) if !elements[index].is_finite() => {
+                text(out, elements[index].to_f32())
+            }
             Elements::Float64(elements) if !elements[index].is_finite() => {
                 text(out, elements[index])
             }

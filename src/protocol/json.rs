@@ -76,6 +76,7 @@ pub fn element(out: &mut Vec<u8>, tensor: &Tensor, index: usize) {
         Elements::Int32(elements) => scalar(out, &elements[index]),
         Elements::Int64(elements) => scalar(out, &elements[index]),
         Elements::Float32(elements) => scalar(out, &elements[index]),
+        Elements::Float16(elements) => scalar(out, &elements[index].to_f32()),
         Elements::Float64(elements) => scalar(out, &elements[index]),
         Elements::String(elements) => scalar(out, elements.get(index)),
     }

@@ -9,7 +9,7 @@ mod request;
 
 use crate::error::{Error, Fault};
 use crate::protocol::{Body, Encoded, Protocol, json};
-use ml_app_model::{Datatype, Elements, Signature, Task, Tensor, Tensors};
+use ml_app_model::{Datatype, Elements, Signature, Task, Tensor, Tensors, f16};
 use request::Wanted;
 pub use request::Wish;
 
@@ -188,6 +188,7 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
         Elements::Int32(elements) => each(elements, f64::from),
         Elements::Int64(elements) => each(elements, |integer| integer as f64),
         Elements::Float32(elements) => each(elements, f64::from),
+        Elements::Float16(elements) => each(elements, f16::to_f64),
         Elements::Float64(elements) => elements.to_vec(),
         Elements::String(_) => vec![],
     }
@@ -206,6 +207,7 @@ pub fn name(datatype: Datatype) -> &'static str {
         Datatype::Int32 => "INT32",
         Datatype::Int64 => "INT64",
         Datatype::Float32 => "FP32",
+        Datatype::Float16 => "FP16",
         Datatype::Float64 => "FP64",
         Datatype::String => "BYTES",
     }

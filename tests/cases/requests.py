@@ -234,3 +234,14 @@ request("online-sales", "sagemaker", "malformed", "/invocations", "{", **sagemak
 request("online-sales", "sagemaker", "other-type", "/invocations", "a", Content_Type="image/png")
 request("online-sales", "sagemaker", "csv-without-a-header-in-json", "/invocations", "21,1,14\n", Content_Type="text/csv", Accept="application/json")
 request("online-sales", "sagemaker", "csv-without-a-header-malformed", "/invocations", "21,1,14\n45,a,5\n", Content_Type="text/csv")
+
+halves = {"name": "x", "shape": [1, 2], "datatype": "FP16"}
+sized = {**halves, "parameters": {"binary_data_size": 4}}
+bits = struct.pack("<2e", 1.5, -0.25)
+request("half", "oip", "binary", "/v2/models/half/infer", **mixed({"inputs": [sized], "parameters": {"binary_data_output": True}}, bits))
+request("half", "oip", "raw", "/v2/models/half/infer", bits, Inference_Header_Content_Length=0)
+request("half", "oip", "json", "/v2/models/half/infer", {"inputs": [{**halves, "data": [1.5, -0.25]}], "parameters": {"binary_data_output": True}})
+request("half", "oip", "json-out", "/v2/models/half/infer", **mixed({"inputs": [sized]}, bits))
+request("half", "oip", "model", "/v2/models/half", method="GET")
+v1("half", "lists", {"instances": [[1.5, -0.25], [65504, None]]})
+v1("half", "past-the-range", {"instances": [[65520, 1]]})

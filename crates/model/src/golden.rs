@@ -120,6 +120,7 @@ fn element(tensor: &Tensor, index: usize) -> Json {
         Elements::Int32(elements) => elements[index].into(),
         Elements::Int64(elements) => elements[index].into(),
         Elements::Float32(elements) => elements[index].into(),
+        Elements::Float16(elements) => elements[index].to_f64().into(),
         Elements::Float64(elements) => elements[index].into(),
         Elements::String(elements) => elements.get(index).into(),
     }

@@ -294,6 +294,7 @@ fn datatype(datum_type: DatumType) -> Option<Datatype> {
         DatumType::I32 => Datatype::Int32,
         DatumType::I64 | DatumType::TDim => Datatype::Int64,
         DatumType::F32 => Datatype::Float32,
+        DatumType::F16 => Datatype::Float16,
         DatumType::F64 => Datatype::Float64,
         DatumType::String => Datatype::String,
         _ => return None,

@@ -42,4 +42,5 @@ pub use report::Report;
 pub use rows::Rows;
 pub use signature::{Datatype, Feature, Kind, Signature, Task, TensorSpec};
 pub use tensors::{Data, Elements, Strings, Tensor, Tensors};
+pub use tract_onnx::prelude::f16;
 pub use value::{Mismatch, Value};

@@ -48,6 +48,7 @@ pub enum Datatype {
     Int16,
     Int32,
     Int64,
+    Float16,
     Float32,
     Float64,
     String,
@@ -67,6 +68,7 @@ impl Datatype {
             Datatype::Int32 => "int32",
             Datatype::Int64 => "int64",
             Datatype::Float32 => "float",
+            Datatype::Float16 => "float16",
             Datatype::Float64 => "double",
             Datatype::String => "string",
         }
@@ -76,7 +78,7 @@ impl Datatype {
     pub fn size(self) -> Option<usize> {
         match self {
             Datatype::Bool | Datatype::Uint8 | Datatype::Int8 => Some(1),
-            Datatype::Uint16 | Datatype::Int16 => Some(2),
+            Datatype::Uint16 | Datatype::Int16 | Datatype::Float16 => Some(2),
             Datatype::Uint32 | Datatype::Int32 | Datatype::Float32 => Some(4),
             Datatype::Uint64 | Datatype::Int64 | Datatype::Float64 => Some(8),
             Datatype::String => None,
@@ -84,7 +86,7 @@ impl Datatype {
     }
 
     pub fn is_float(self) -> bool {
-        matches!(self, Datatype::Float32 | Datatype::Float64)
+        matches!(self, Datatype::Float16 | Datatype::Float32 | Datatype::Float64)
     }
 
     pub fn is_integer(self) -> bool {
@@ -215,6 +217,7 @@ impl Signature {
         let Task::Classification { scores, classes, meaning, .. } = &mut self.task else { return };
         let scores: Vec<f64> = match outputs.tensors()[*scores].elements() {
             Elements::Float32(scores) => scores.iter().copied().map(f64::from).collect(),
+            Elements::Float16(scores) => scores.iter().map(|score| score.to_f64()).collect(),
             Elements::Float64(scores) => scores.to_vec(),
             _ => return,
         };

@@ -5,7 +5,7 @@ use crate::value::Mismatch;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use tract_onnx::prelude::{DatumType, TractResult};
+use tract_onnx::prelude::{DatumType, TractResult, f16};
 use tract_onnx::tract_hir::internal::tract_ndarray::ArrayD;
 
 /// One tensor per input, or per output, in the signature's order; all have the same first axis.
@@ -110,7 +110,7 @@ macro_rules! data {
 
 data! {
     Bool(bool), Uint8(u8), Uint16(u16), Uint32(u32), Uint64(u64), Int8(i8), Int16(i16), Int32(i32),
-    Int64(i64), Float32(f32), Float64(f64),
+    Int64(i64), Float16(f16), Float32(f32), Float64(f64),
 }
 
 /// Strings, or indices of them.
@@ -364,6 +364,7 @@ fn datum_type(datatype: Datatype) -> DatumType {
         Datatype::Int32 => DatumType::I32,
         Datatype::Int64 => DatumType::I64,
         Datatype::Float32 => DatumType::F32,
+        Datatype::Float16 => DatumType::F16,
         Datatype::Float64 => DatumType::F64,
         Datatype::String => DatumType::String,
     }

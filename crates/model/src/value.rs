@@ -4,6 +4,7 @@ use crate::signature::{Datatype, Kind};
 use crate::tensors::Data;
 use std::borrow::Cow;
 use std::fmt;
+use tract_onnx::prelude::f16;
 
 /// A value as a client wrote it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,6 +107,7 @@ pub(crate) fn store(
         Data::Bool(elements) => put(elements, index, scalar.bool()),
         Data::String(elements) => put(elements, index, scalar.string()),
         Data::Float32(elements) => put(elements, index, scalar.float().and_then(narrow)),
+        Data::Float16(elements) => put(elements, index, scalar.float().and_then(halve)),
         Data::Float64(elements) => put(elements, index, scalar.float()),
         Data::Uint8(elements) => put(elements, index, scalar.integer()),
         Data::Uint16(elements) => put(elements, index, scalar.integer()),
@@ -132,6 +134,12 @@ fn put<T>(elements: &mut [T], index: usize, element: Option<T>) -> Option<()> {
 /// `None` for what is finite as a double only.
 fn narrow(number: f64) -> Option<f32> {
     let element = number as f32;
+    (element.is_finite() || !number.is_finite()).then_some(element)
+}
+
+/// As [`narrow`].
+fn halve(number: f64) -> Option<f16> {
+    let element = f16::from_f64(number);
     (element.is_finite() || !number.is_finite()).then_some(element)
 }
 

@@ -104,6 +104,9 @@ fn array(items: Value, len: &Option<usize>) -> Value {
 /// The greatest number that is finite as a 32-bit float.
 const GREATEST: f64 = 3.402_823_567_797_336_2e38;
 
+/// The greatest number that is finite as a 16-bit float.
+const GREATEST_HALF: f64 = 65_519.999_999_999_99;
+
 /// The schema of one element; a float that is not finite is `null`.
 pub fn element(datatype: Datatype) -> Value {
     let integer = |minimum: Value, maximum: Value| json!({ "type": "integer", "minimum": minimum, "maximum": maximum });
@@ -113,6 +116,9 @@ pub fn element(datatype: Datatype) -> Value {
         Datatype::Float32 => json!({
             "type": "number", "format": "float", "nullable": true,
             "minimum": -GREATEST, "maximum": GREATEST,
+        }),
+        Datatype::Float16 => json!({
+            "type": "number", "nullable": true, "minimum": -GREATEST_HALF, "maximum": GREATEST_HALF,
         }),
         Datatype::Float64 => json!({ "type": "number", "format": "double", "nullable": true }),
         Datatype::Uint8 => integer(json!(u8::MIN), json!(u8::MAX)),

@@ -3,7 +3,7 @@
 use super::{Error, binary, invalid, malformed, name};
 use crate::protocol::json;
 use ml_app_model::value::excerpt;
-use ml_app_model::{Data, Signature, Tensor, TensorSpec, Tensors, Value};
+use ml_app_model::{Data, Datatype, Signature, Tensor, TensorSpec, Tensors, Value};
 use serde::Deserialize;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
@@ -158,6 +158,9 @@ impl Request {
     fn wish(&self, signature: &Signature) -> Result<Wish, Error> {
         let id = self.id.clone();
         let Some(outputs) = self.outputs.as_ref().filter(|outputs| !outputs.is_empty()) else {
+            for index in 0..signature.outputs.len() {
+                writable(signature, index, self.binary)?;
+            }
             return Ok(Wish { id, outputs: all(signature, self.binary) });
         };
         let mut wanted: Vec<Wanted> = Vec::with_capacity(outputs.len());
@@ -182,11 +185,25 @@ impl Request {
             }
             let binary = parameters.and_then(|parameters| parameters.binary_data);
             let binary = binary.unwrap_or(self.binary);
+            writable(signature, index, binary || classification.is_some())?;
             wanted.push(Wanted { index, binary, classification });
         }
         Ok(Wish { id, outputs: wanted })
     }
 }
+
+/// Whether an output has a form as the client wants it.
+fn writable(signature: &Signature, index: usize, otherwise: bool) -> Result<(), Error> {
+    let spec = &signature.outputs[index];
+    match spec.datatype {
+        Datatype::Float16 if !otherwise => {
+            Err(invalid(format!("output `{}`: {NO_JSON}", spec.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+const NO_JSON: &str = "expected binary data, as FP16 has no form in JSON";
 
 fn names(specs: &[TensorSpec]) -> String {
     let names: Vec<String> = specs.iter().map(|spec| format!("`{}`", spec.name)).collect();
@@ -352,6 +369,9 @@ impl<'de> Visitor<'de> for InputSeed<'_> {
         let parameters: Option<Parameters> = parameters.flatten();
         let size = parameters.and_then(|parameters| parameters.binary_data_size);
         let content = match (data, size) {
+            (Some(_), _) if spec.datatype == Datatype::Float16 => {
+                return Err(fault(NO_JSON.to_owned()));
+            }
             (Some(data), None) => Content::Elements(data),
             (None, Some(size)) => Content::Bytes(size),
             (Some(_), Some(_)) => {

@@ -102,6 +102,7 @@ fn value(elements: Elements<'_>, index: usize) -> Value<'_> {
         Elements::Int32(elements) => Value::Integer(elements[index].into()),
         Elements::Int64(elements) => Value::Integer(elements[index].into()),
         Elements::Float32(elements) => Value::Number(elements[index].into()),
+        Elements::Float16(elements) => Value::Number(elements[index].to_f64()),
         Elements::Float64(elements) => Value::Number(elements[index]),
         Elements::String(elements) => Value::String(elements.get(index)),
     }
@@ -117,6 +118,7 @@ fn from_tract(tensor: &tract_onnx::prelude::Tensor) -> Outcome<Tensor> {
         DatumType::I32 => Data::Int32(elements(tensor)?),
         DatumType::I64 => Data::Int64(elements(tensor)?),
         DatumType::F32 => Data::Float32(elements(tensor)?),
+        DatumType::F16 => Data::Float16(elements(tensor)?),
         DatumType::F64 => Data::Float64(elements(tensor)?),
         DatumType::String => Data::String(elements(tensor)?),
         other => return Err(format!("expected a type of the cases, but found {other:?}").into()),

@@ -1,10 +1,14 @@
 //! The settings of the server: flag, variable, default, unit.
 
+use std::fs;
 use std::net::IpAddr;
 
-/// Bytes: some 500,000 rows of three features as JSON. A request takes a multiple of it in memory
-/// while it is answered.
+/// Bytes: some 500,000 rows of three features as JSON.
 const MAX_BODY: usize = 32 * 1024 * 1024;
+
+/// A request takes a multiple of its body in memory while it is answered: the default is this part of
+/// the memory that the process may have, if that is less.
+const BODY_SHARE: usize = 16;
 
 /// Seconds for a whole body: a client that sends a byte now and then must not hold a connection
 /// for ever.
@@ -41,7 +45,8 @@ pub struct VertexRoutes {
 pub struct Flags {
     #[command(flatten)]
     pub socket: SocketFlags,
-    /// Largest request body, in bytes, KiB or MiB [env: ML_APP_MAX_BODY] [default: 32MiB]
+    /// Largest request body, in bytes, KiB or MiB [env: ML_APP_MAX_BODY] [default: 32MiB,
+    /// or a sixteenth of the memory limit]
     #[arg(long, value_name = "SIZE")]
     pub max_body: Option<String>,
     /// Time for a request's whole body, in seconds [env: ML_APP_BODY_TIMEOUT] [default: 60]
@@ -121,7 +126,7 @@ impl Config {
             host: host.unwrap_or(IpAddr::from([0, 0, 0, 0])),
             port: port.unwrap_or(5000),
             limits: Limits {
-                max_body: max_body.unwrap_or(MAX_BODY),
+                max_body: max_body.unwrap_or_else(|| default_max_body(memory_limit())),
                 body_timeout: body_timeout.unwrap_or(BODY_TIMEOUT),
             },
             workers: workers
@@ -156,6 +161,16 @@ impl Source<'_> {
         }
         parsed
     }
+}
+
+fn default_max_body(memory_limit: Option<usize>) -> usize {
+    memory_limit.map_or(MAX_BODY, |limit| MAX_BODY.min(limit / BODY_SHARE))
+}
+
+/// Bytes that the process's control group may take, as a container sees it: of version 2, or 1.
+fn memory_limit() -> Option<usize> {
+    let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    files.iter().find_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())
 }
 
 /// Braces would make it a pattern.
@@ -205,6 +220,13 @@ mod tests {
         assert_eq!(max_body("100").map(|config| config.limits.max_body), Ok(100));
         assert!(max_body("1.5MiB").is_err());
         assert!(max_body("99999999999GiB").is_err());
+    }
+
+    #[test]
+    fn bodies_fit_the_memory() {
+        assert_eq!(default_max_body(None), 32 << 20);
+        assert_eq!(default_max_body(Some(usize::MAX / 2)), 32 << 20);
+        assert_eq!(default_max_body(Some(32 << 20)), 2 << 20);
     }
 
     #[test]

@@ -164,10 +164,13 @@ fn classes(tensor: &Tensor, count: usize, wanted: &Wanted, signature: &Signature
             row[*b].partial_cmp(&row[*a]).unwrap_or_else(|| row[*a].is_nan().cmp(&row[*b].is_nan()))
         });
         found.extend(order.into_iter().take(count).map(|index| {
-            let mut text = vec![];
-            json::element(&mut text, tensor, start + index);
+            let mut value = vec![];
+            match row[index].is_finite() {
+                true => json::element(&mut value, tensor, start + index),
+                false => value.extend_from_slice(row[index].to_string().as_bytes()),
+            }
             let label = labels.get(index).map(|label| format!(":{label}")).unwrap_or_default();
-            format!("{}:{index}{label}", String::from_utf8_lossy(&text))
+            format!("{}:{index}{label}", String::from_utf8_lossy(&value))
         }));
     }
     found

@@ -12,8 +12,7 @@ unset MODEL CARGO_TARGET_DIR
 # Starts of each image that are timed.
 RUNS=25
 # The deployment that the README shows.
-LIMITS=(--read-only --cap-drop=ALL --security-opt=no-new-privileges --memory 32m --cpus 0.5
-    --env ML_APP_MAX_BODY=64KiB)
+LIMITS=(--read-only --cap-drop=ALL --security-opt=no-new-privileges --memory 32m --cpus 0.5)
 # Some machines give a container fewer than the engine asks for by default.
 ULIMITS=(--ulimit nofile=4096:4096 --ulimit nproc=4096:4096)
 
@@ -228,8 +227,8 @@ row = {"age": 21, "new_user": 1, "total_pages_visited": 14}
 print(json.dumps([row] * int(sys.argv[1])))' "$1" | curl --silent --output /dev/null --write-out '%{http_code}' \
         --max-time 10 --header 'content-type: application/json' --data-binary @- "$URL/predict"
 }
-for _ in 1 2 3; do is "rows of 58 KiB in all" 200 "$(post 1080)"; done
-is "rows of more than ML_APP_MAX_BODY" 413 "$(post 2000)"
+for _ in 1 2 3; do is "rows of 1.9 MiB in all" 200 "$(post 36000)"; done
+is "rows of more than a sixteenth of the memory" 413 "$(post 50000)"
 engine podman healthcheck run served || fail "HEALTHCHECK fails"
 ok "HEALTHCHECK succeeds"
 engine podman exec served /ml-app healthcheck || fail "/ml-app healthcheck fails"

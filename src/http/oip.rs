@@ -1,5 +1,6 @@
 //! The [Open Inference Protocol](crate::protocol::oip)'s routes, and Triton's extensions of it.
 
+use crate::config::Limits;
 use crate::error::Error;
 use crate::http::State;
 use crate::http::negotiate::Coding;
@@ -112,6 +113,9 @@ pub async fn infer(
     Ok(answer(state, question, infer).await?)
 }
 
+/// Bytes of what is asked of the repository.
+const FILTER: usize = 4096;
+
 /// The models that there are: one
 #[api_v2_operation(operation_id = "v2_repository", tags("Open Inference Protocol v2"))]
 pub async fn repository(
@@ -119,10 +123,12 @@ pub async fn repository(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
-    let question = Question::read(&request, payload, state.limits).await?;
+    let limits = Limits { max_body: state.limits.max_body.min(FILTER), ..state.limits };
+    let question = Question::read(&request, payload, limits).await?;
+    let body = question.coding.inflate(&question.body, FILTER)?;
     // It may ask for the ready ones only, which is all the same.
-    if !question.body.trim_ascii().is_empty() {
-        let asked: Result<Map<String, Value>, _> = serde_json::from_slice(&question.body);
+    if !body.trim_ascii().is_empty() {
+        let asked: Result<Map<String, Value>, _> = serde_json::from_slice(&body);
         asked.map_err(|error| Error::Malformed(json::fault(&error).into()))?;
     }
     Ok(HttpResponse::Ok().json(describe::repository(state.model.signature())))

@@ -114,6 +114,10 @@ fn is_tensors(inputs: &str) -> bool {
         _datatype: IgnoredAny,
     }
     let Some(first) = inputs.trim_start().strip_prefix('[') else { return false };
+    // A struct may be read from an array too.
+    if !first.trim_start().starts_with('{') {
+        return false;
+    }
     let mut first = serde_json::Deserializer::from_str(first).into_iter::<Input>();
     first.next().is_some_and(|input| input.is_ok())
 }

@@ -132,6 +132,20 @@ impl<R: Read> Table<R> {
 ///
 /// As [`Table::new`], and [`Error::Invalid`] with every fault found in the records.
 pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Vec<String>), Error> {
+    check_columns(body)?;
+    let mut table = Table::new(body, signature)?;
+    let mut reader = Reader::new(signature);
+    let mut record = ByteRecord::new();
+    while table.read(&mut record, &mut reader).map_err(|error| interrupted(error.into()))? {}
+    Ok((reader.into_tensors()?, table.ignored))
+}
+
+/// Looks for no more columns than there may be, before memory is taken by the column.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] where the first line has more.
+pub fn check_columns(body: &[u8]) -> Result<(), Error> {
     let header = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let commas = header.iter().filter(|byte| **byte == b',').count();
     if commas >= COLUMNS {
@@ -139,11 +153,7 @@ pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Vec<String
             Mismatch::new(format!("at most {COLUMNS} columns"), (commas + 1).to_string());
         return Err(Error::Invalid(Fault::new(mismatch.to_string()).line(1).into()));
     }
-    let mut table = Table::new(body, signature)?;
-    let mut reader = Reader::new(signature);
-    let mut record = ByteRecord::new();
-    while table.read(&mut record, &mut reader).map_err(|error| interrupted(error.into()))? {}
-    Ok((reader.into_tensors()?, table.ignored))
+    Ok(())
 }
 
 /// The records of `body`, which has been decoded, with the answer appended to each.

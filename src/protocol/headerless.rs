@@ -36,6 +36,7 @@ impl Protocol for Headerless {
     type Wish = (Asked, bool);
 
     fn decode(&self, body: &[u8], signature: &Signature) -> Result<(Tensors, Self::Wish), Error> {
+        crate::protocol::csv::check_columns(body)?;
         let Some(header) = header(body, signature) else {
             let (inputs, asked) = self.named().decode(body, signature)?;
             return Ok((inputs, (asked, false)));

@@ -94,6 +94,9 @@ infer("negative-dimension", {"inputs": [tensor(shape=(-1, 3))]})
 infer("fractional-dimension", {"inputs": [tensor(shape=(1.5, 3))]})
 infer("dimensions-that-overflow", {"inputs": [tensor(shape=(2**32, 2**32, 3))]})
 infer("dimension-past-64-bits", '{"inputs":[{"name":"X","shape":[99999999999999999999,3],"datatype":"FP32","data":[1]}]}')
+infer("empty-axis-of-very-many-rows", {"inputs": [tensor(shape=(2**62, 0), data=[])]})
+infer("empty-axis", {"inputs": [tensor(shape=(1, 0), data=[])]})
+infer("very-many-axes", {"inputs": [tensor(shape=[1] * 1000)]})
 infer("string-for-number", {"inputs": [tensor(data=[1, "2", 3])]})
 infer("number-past-the-range", {"inputs": [tensor(data=[1, 1e39, 3])]})
 infer("number-past-doubles", '{"inputs":[{"name":"X","shape":[1,3],"datatype":"FP32","data":[1,1e999,3]}]}')
@@ -246,5 +249,10 @@ request("half", "oip", "raw", "/v2/models/half/infer", bits, Inference_Header_Co
 request("half", "oip", "json", "/v2/models/half/infer", {"inputs": [{**halves, "data": [1.5, -0.25]}], "parameters": {"binary_data_output": True}})
 request("half", "oip", "json-out", "/v2/models/half/infer", **mixed({"inputs": [sized]}, bits))
 request("half", "oip", "model", "/v2/models/half", method="GET")
+empty = {"inputs": all_inputs(city={"shape": [0, 2**64 - 1], "data": []})}
+mixed_infer("empty-axis-of-strings", empty)
+sized_strings = {**all_inputs()[3], "shape": [0, 2**64 - 1], "parameters": {"binary_data_size": 0}}
+del sized_strings["data"]
+mixed_infer("empty-axis-of-strings-as-bytes", **mixed({"inputs": [*all_inputs()[:3], sized_strings, all_inputs()[4]]}, b""))
 v1("half", "lists", {"instances": [[1.5, -0.25], [65504, None]]})
 v1("half", "past-the-range", {"instances": [[65520, 1]]})

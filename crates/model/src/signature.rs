@@ -3,6 +3,7 @@
 
 use crate::json_text;
 use crate::tensors::{Elements, Tensors};
+use crate::value::{Mismatch, cut};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::fmt;
@@ -34,6 +35,31 @@ pub struct TensorSpec {
     pub datatype: Datatype,
     /// The first axis is the batch, one entry per row; `None` is any length.
     pub shape: Vec<Option<usize>>,
+}
+
+impl TensorSpec {
+    /// Whether a tensor of this shape can be taken: of the same axes, any number of rows, none empty.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check(&self, shape: &[usize]) -> Result<(), Mismatch> {
+        let mut dims = self.shape.iter().zip(shape).skip(1);
+        let fits = shape.len() == self.shape.len()
+            && dims.all(|(expected, found)| expected.is_none_or(|len| len == *found));
+        if !fits {
+            let found: Vec<_> = shape.iter().map(|len| Some(*len)).collect();
+            let expected = format!("shape {}", shape_text(&self.shape));
+            return Err(Mismatch::new(expected, cut(&shape_text(&found)).into_owned()));
+        }
+        match shape.iter().position(|len| *len == 0) {
+            Some(0) => Err(Mismatch::new("at least one row", "none")),
+            Some(axis) => {
+                Err(Mismatch::new(format!("at least one entry along axis {axis}"), "none"))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// Element types that can be served.

@@ -1,6 +1,6 @@
 //! Typed arrays, as they go into a model and come out of it.
 
-use crate::signature::{Datatype, Signature, shape_text};
+use crate::signature::{Datatype, Signature};
 use crate::value::Mismatch;
 use std::fmt;
 use std::ops::Range;
@@ -184,17 +184,7 @@ impl Tensors {
                 return Err((index, Mismatch::new(expected, found)));
             }
             let shape = tensor.shape();
-            let mut dims = spec.shape.iter().zip(shape).skip(1);
-            let fits = shape.len() == spec.shape.len()
-                && dims.all(|(expected, found)| expected.is_none_or(|len| len == *found));
-            if !fits {
-                let found: Vec<_> = shape.iter().map(|len| Some(*len)).collect();
-                let expected = format!("shape {}", shape_text(&spec.shape));
-                return Err((index, Mismatch::new(expected, shape_text(&found))));
-            }
-            if shape[0] == 0 {
-                return Err((index, Mismatch::new("at least one row", "none")));
-            }
+            spec.check(shape).map_err(|mismatch| (index, mismatch))?;
             if shape[0] != rows {
                 let expected = format!("{rows} rows, as `{}` has", signature.inputs[0].name);
                 return Err((index, Mismatch::new(expected, shape[0].to_string())));

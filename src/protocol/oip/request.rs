@@ -61,6 +61,8 @@ pub fn decode(
     let mut rest = tensors;
     for Input { index, shape, content } in request.inputs {
         let spec = &signature.inputs[index];
+        spec.check(&shape)
+            .map_err(|mismatch| invalid(format!("input `{}`: {mismatch}", spec.name)))?;
         let tensor = match content {
             Content::Elements(data) => {
                 let expected = count(&shape, &spec.name)?;
@@ -336,7 +338,7 @@ impl<'de> Visitor<'de> for InputSeed<'_> {
                     })?;
                     once(&mut index, found, "name")?;
                 }
-                "shape" => once(&mut shape, map.next_value::<Vec<usize>>()?, "shape")?,
+                "shape" => once(&mut shape, map.next_value_seed(ShapeSeed)?, "shape")?,
                 "datatype" => once(&mut datatype, map.next_value::<String>()?, "datatype")?,
                 "parameters" => once(&mut parameters, map.next_value()?, "parameters")?,
                 "data" if data.is_some() || early.is_some() => {
@@ -384,6 +386,41 @@ impl<'de> Visitor<'de> for InputSeed<'_> {
             }
         };
         Ok(Input { index, shape: shape.ok_or_else(|| absent("shape"))?, content })
+    }
+}
+
+/// The lengths of the axes.
+struct ShapeSeed;
+
+/// More than any model has: a shape of ones must not take memory by the axis.
+const MOST_AXES: usize = 64;
+
+impl<'de> DeserializeSeed<'de> for ShapeSeed {
+    type Value = Vec<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<usize>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ShapeSeed {
+    type Value = Vec<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of lengths")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut lens: A) -> Result<Vec<usize>, A::Error> {
+        let mut shape = vec![];
+        while let Some(len) = lens.next_element()? {
+            if shape.len() == MOST_AXES {
+                let detail =
+                    format!("expected a shape of at most {MOST_AXES} axes, but found more");
+                return Err(A::Error::custom(detail));
+            }
+            shape.push(len);
+        }
+        Ok(shape)
     }
 }
 

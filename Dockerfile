@@ -11,14 +11,19 @@ FROM --platform=$BUILDPLATFORM rust:1.95.0-alpine3.22 AS rust
 WORKDIR /src
 
 # The workspace with its code left out: manifests, and an empty program for each file they ask for. It
-# is the same as long as the manifests are, and so is the layer of dependencies compiled from it.
+# is the same as long as the manifests are, and so is the layer of dependencies compiled from it. Only
+# crates/inventory is whole: the dependencies are compiled with it.
 FROM rust AS manifests
 COPY . .
 RUN find . -name Cargo.toml -o -name Cargo.lock -o -path './.cargo/*' -o -name build.rs \
         -o -path '*/src/lib.rs' -o -path '*/src/main.rs' -o -path '*/benches/*.rs' \
     | while read -r file; do \
         mkdir -p "/manifests/${file%/*}" \
-        && case $file in *.rs) echo 'pub fn main() {}' ;; *) cat "$file" ;; esac > "/manifests/$file"; \
+        && case $file in \
+            ./crates/inventory/*) cat "$file" ;; \
+            *.rs) echo 'pub fn main() {}' ;; \
+            *) cat "$file" ;; \
+        esac > "/manifests/$file"; \
     done \
     && find /manifests -exec touch -d @0 {} +
 
@@ -50,6 +55,7 @@ COPY . .
 ARG MODEL=model.onnx
 # Cargo goes by the time of a file, and the code is older than the build of what stood in for it.
 RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
+    && find crates/inventory -exec touch -d @0 {} + \
     && cargo build --release --locked --no-default-features \
     && cp target/*-unknown-linux-musl/release/ml-app /ml-app
 

@@ -4,7 +4,13 @@
 //! The build's own target is what every x86-64 has, with four floats in a register; most machines
 //! have eight or sixteen.
 
-#![expect(unsafe_code, reason = "a function for an instruction set is safe once that is detected")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "a function for an instruction set is safe once that is detected"
+    )
+)]
 
 /// Work whose loops the compiler can vectorise. [`Vectorized::run`] must be `#[inline(always)]`, and
 /// so must be what it calls.
@@ -15,28 +21,15 @@ pub trait Vectorized {
 }
 
 /// Runs `work` with the widest registers of this processor.
-#[cfg(target_arch = "x86_64")]
 pub fn vectorized<W: Vectorized>(work: W) -> W::Output {
-    let has_avx512 = is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512cd")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("fma");
-    if has_avx512 {
+    #[cfg(target_arch = "x86_64")]
+    if is_wide() {
         // SAFETY: the processor has what the function is compiled for.
-        unsafe { avx512(work) }
-    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        return unsafe { avx512(work) };
+    } else if is_avx2() {
         // SAFETY: as above.
-        unsafe { avx2(work) }
-    } else {
-        work.run()
+        return unsafe { avx2(work) };
     }
-}
-
-/// Runs `work`; the other targets have one instruction set.
-#[cfg(not(target_arch = "x86_64"))]
-pub fn vectorized<W: Vectorized>(work: W) -> W::Output {
     work.run()
 }
 
@@ -55,9 +48,19 @@ fn avx2<W: Vectorized>(work: W) -> W::Output {
 /// Whether registers hold sixteen floats, and there are 32 of them.
 pub fn is_wide() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+    return is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512cd")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("fma");
     #[cfg(not(target_arch = "x86_64"))]
     false
+}
+
+#[cfg(target_arch = "x86_64")]
+fn is_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
 /// Work that multiplies and adds. As [`Vectorized`], and told whether the processor does both in one
@@ -65,26 +68,38 @@ pub fn is_wide() -> bool {
 pub trait Product {
     type Output;
 
+    /// Whether it is for wide registers, or for others: not compiled for what it is not for. See
+    /// [`is_wide`].
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "compiled once"))]
+    const WIDE: Option<bool> = None;
+
     fn run<const FMA: bool>(self) -> Self::Output;
 }
 
 /// Runs `work` with the widest registers of this processor.
 pub fn product<W: Product>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
-    if !is_x86_feature_detected!("fma") {
-        return vectorized(Multiplied::<W, false>(work));
+    if W::WIDE != Some(false) && is_wide() {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { avx512(Fused(work)) };
+    } else if W::WIDE != Some(true) && is_avx2() {
+        // SAFETY: as above.
+        return unsafe { avx2(Fused(work)) };
     }
-    vectorized(Multiplied::<W, true>(work))
+    // Not every x86-64 does both in one instruction.
+    work.run::<{ !cfg!(target_arch = "x86_64") }>()
 }
 
-struct Multiplied<W, const FMA: bool>(W);
+#[cfg(target_arch = "x86_64")]
+struct Fused<W>(W);
 
-impl<W: Product, const FMA: bool> Vectorized for Multiplied<W, FMA> {
+#[cfg(target_arch = "x86_64")]
+impl<W: Product> Vectorized for Fused<W> {
     type Output = W::Output;
 
     #[inline(always)]
     fn run(self) -> W::Output {
-        self.0.run::<FMA>()
+        self.0.run::<true>()
     }
 }
 

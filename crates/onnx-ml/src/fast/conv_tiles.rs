@@ -19,10 +19,14 @@ pub struct Job<'a> {
 }
 
 /// In tiles of `R` outputs and `V` spans, of which there are `N = R * V` sums.
-struct Tiles<'a, const R: usize, const V: usize, const N: usize>(Job<'a>);
+struct Tiles<'a, const R: usize, const V: usize, const N: usize, const WIDE: bool>(Job<'a>);
 
-impl<const R: usize, const V: usize, const N: usize> Product for Tiles<'_, R, V, N> {
+impl<const R: usize, const V: usize, const N: usize, const WIDE: bool> Product
+    for Tiles<'_, R, V, N, WIDE>
+{
     type Output = ();
+
+    const WIDE: Option<bool> = Some(WIDE);
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
@@ -47,13 +51,13 @@ impl Job<'_> {
             (1, _) if self.plane.is_three && self.plane.offsets.len() == 9 => {
                 product(Depthwise(self))
             }
-            (8, _) => product(Tiles::<8, 2, 16>(self)),
-            (4, true) => product(Tiles::<4, 4, 16>(self)),
-            (4, false) => product(Tiles::<4, 1, 4>(self)),
-            (2, true) => product(Tiles::<2, 4, 8>(self)),
-            (2, false) => product(Tiles::<2, 2, 4>(self)),
-            (_, true) => product(Tiles::<1, 8, 8>(self)),
-            (_, false) => product(Tiles::<1, 4, 4>(self)),
+            (8, _) => product(Tiles::<8, 2, 16, true>(self)),
+            (4, true) => product(Tiles::<4, 4, 16, true>(self)),
+            (4, false) => product(Tiles::<4, 1, 4, false>(self)),
+            (2, true) => product(Tiles::<2, 4, 8, true>(self)),
+            (2, false) => product(Tiles::<2, 2, 4, false>(self)),
+            (_, true) => product(Tiles::<1, 8, 8, true>(self)),
+            (_, false) => product(Tiles::<1, 4, 4, false>(self)),
         }
     }
 

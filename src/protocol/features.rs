@@ -13,8 +13,8 @@ use crate::protocol::{Body, Encoded, Format, Protocol, csv, json};
 use ml_app_model::value::article;
 use ml_app_model::{Kind, Mismatch, Signature, Tensors, Value};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use rows::{BodySeed, RowSeed};
-pub use rows::{CellSeed, ElementSeed};
+use rows::{BodyVisitor, RowVisitor};
+pub use rows::{CellSeed, ElementVisitor};
 use serde::de::DeserializeSeed;
 
 /// The shape of a JSON question, and so of its answer.
@@ -124,20 +124,9 @@ fn json_answer(answer: &Answer<'_>, layout: Layout) -> Encoded {
 /// [`Error::Malformed`] with line and column where `body` is no JSON or has none of the layouts,
 /// [`Error::Invalid`] with every fault found in the values.
 pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Layout), Error> {
+    let text = json::text(body, ROWS)?;
     let mut reader = Reader::new(signature);
-    let body = without_mark(body);
-    let body = std::str::from_utf8(body).map_err(|error| {
-        let valid = &body[..error.valid_up_to()];
-        let line = valid.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-        Error::Malformed(Fault::new("expected UTF-8, but found other bytes").line(line).into())
-    })?;
-    if body.trim().is_empty() {
-        return Err(Error::Malformed(Fault::new(EMPTY).into()));
-    }
-    let mut source = serde_json::Deserializer::from_str(body);
-    let read = BodySeed(&mut reader)
-        .deserialize(&mut source)
-        .and_then(|layout| source.end().map(|()| layout));
+    let read = json::read(text, BodyVisitor(&mut reader));
     match read {
         Ok(layout) => Ok((reader.into_tensors()?, layout)),
         Err(error) => {
@@ -147,12 +136,7 @@ pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Layout), E
     }
 }
 
-const EMPTY: &str = "expected at least one row, but found an empty body";
-
-/// `body` without the byte order mark that some editors write.
-fn without_mark(body: &[u8]) -> &[u8] {
-    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
-}
+const ROWS: &str = "at least one row";
 
 /// One object per line; empty lines are skipped.
 ///
@@ -162,9 +146,10 @@ fn without_mark(body: &[u8]) -> &[u8] {
 /// every fault found.
 pub fn decode_lines(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     let mut reader = Reader::new(signature);
-    let body = without_mark(body);
+    let body = json::without_mark(body);
     if body.trim_ascii().is_empty() {
-        return Err(Error::Malformed(Fault::new(EMPTY).into()));
+        let detail = format!("expected {ROWS}, but found an empty body");
+        return Err(Error::Malformed(Fault::new(detail).into()));
     }
     for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
         read_line(&mut reader, index as u64 + 1, line);
@@ -206,7 +191,7 @@ pub fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
     reader.line = Some(number);
     let rows = reader.number();
     let mut source = serde_json::Deserializer::from_slice(line);
-    let read = RowSeed(reader).deserialize(&mut source).and_then(|()| source.end());
+    let read = json::Seed(RowVisitor(reader)).deserialize(&mut source).and_then(|()| source.end());
     if let Err(error) = read {
         if reader.number() == rows {
             reader.start_row();

@@ -10,9 +10,10 @@
 //! [vertex]: https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements#prediction
 
 use crate::error::{Error, Fault};
-use crate::protocol::features::{CellSeed, ElementSeed};
+use crate::protocol::features::{CellSeed, ElementVisitor};
+use crate::protocol::json::{self, Seed};
 use crate::protocol::reader::{Reader, expected};
-use crate::protocol::{Encoded, Protocol, json};
+use crate::protocol::{Encoded, Protocol};
 use ml_app_model::value::excerpt;
 use ml_app_model::{Mismatch, Signature, Tensors, Value};
 use serde::de::{
@@ -38,18 +39,9 @@ impl Protocol for Predict {
     type Wish = Layout;
 
     fn decode(&self, body: &[u8], signature: &Signature) -> Result<(Tensors, Layout), Error> {
-        let body = std::str::from_utf8(body).map_err(|_| {
-            Error::Malformed(Fault::new("expected JSON in UTF-8, but found other bytes").into())
-        })?;
-        if body.trim().is_empty() {
-            let detail = "expected an object with `instances` or `inputs`, but found an empty body";
-            return Err(Error::Malformed(Fault::new(detail).into()));
-        }
+        let text = json::text(body, "an object with `instances` or `inputs`")?;
         let mut reader = Reader::new(signature);
-        let mut source = serde_json::Deserializer::from_str(body);
-        let read = BodySeed(&mut reader)
-            .deserialize(&mut source)
-            .and_then(|layout| source.end().map(|()| layout));
+        let read = json::read(text, BodyVisitor(&mut reader));
         match read {
             Ok(layout) => Ok((reader.into_tensors()?, layout)),
             Err(error) => {
@@ -106,6 +98,8 @@ impl Protocol for Predict {
 #[derive(Clone)]
 enum Target {
     Feature(usize),
+    /// The only feature of an input `[N, 1]`.
+    Column(usize),
     /// The features of an input.
     Input(Range<usize>),
 }
@@ -115,33 +109,28 @@ impl Target {
     fn take(name: &str, reader: &mut Reader<'_>) -> Option<Target> {
         let signature = reader.signature();
         let input = signature.inputs.iter().position(|input| input.name == name);
-        match input {
-            Some(input) if signature.feature(name).is_none() => {
-                let of_input = |feature: usize| signature.features[feature].input == input;
-                let first = (0..signature.features.len()).find(|feature| of_input(*feature))?;
-                let count = (first..signature.features.len()).take_while(|f| of_input(*f)).count();
-                let features = first..first + count;
-                let taken = features
-                    .clone()
-                    .filter_map(|feature| reader.take(&signature.features[feature].name));
-                (taken.count() == count).then_some(Target::Input(features))
+        if let (None, Some(input)) = (signature.feature(name), input) {
+            let of_input = |feature: &usize| signature.features[*feature].input == input;
+            let all = 0..signature.features.len();
+            let first = all.clone().find(of_input)?;
+            let features = first..first + all.skip(first).take_while(of_input).count();
+            let mut taken = true;
+            for feature in features.clone() {
+                taken &= reader.take(&signature.features[feature].name).is_some();
             }
-            _ => reader.take(name).map(Target::Feature),
+            return taken.then_some(Target::Input(features));
         }
+        let feature = reader.take(name)?;
+        Some(match *signature.inputs[signature.features[feature].input].shape {
+            [_, Some(1)] => Target::Column(feature),
+            _ => Target::Feature(feature),
+        })
     }
 }
 
-struct BodySeed<'a, 's>(&'a mut Reader<'s>);
+struct BodyVisitor<'a, 's>(&'a mut Reader<'s>);
 
-impl<'de> DeserializeSeed<'de> for BodySeed<'_, '_> {
-    type Value = Layout;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Layout, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for BodySeed<'_, '_> {
+impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
     type Value = Layout;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -166,8 +155,8 @@ impl<'de> Visitor<'de> for BodySeed<'_, '_> {
                 ));
             }
             match read {
-                Layout::Instances => map.next_value_seed(InstancesSeed(&mut *reader))?,
-                Layout::Columns => map.next_value_seed(InputsSeed(&mut *reader))?,
+                Layout::Instances => map.next_value_seed(Seed(InstancesVisitor(&mut *reader)))?,
+                Layout::Columns => map.next_value_seed(Seed(InputsVisitor(&mut *reader)))?,
             }
         }
         layout
@@ -175,17 +164,9 @@ impl<'de> Visitor<'de> for BodySeed<'_, '_> {
     }
 }
 
-struct InstancesSeed<'a, 's>(&'a mut Reader<'s>);
+struct InstancesVisitor<'a, 's>(&'a mut Reader<'s>);
 
-impl<'de> DeserializeSeed<'de> for InstancesSeed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for InstancesSeed<'_, '_> {
+impl<'de> Visitor<'de> for InstancesVisitor<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -196,21 +177,20 @@ impl<'de> Visitor<'de> for InstancesSeed<'_, '_> {
         let reader = self.0;
         loop {
             if reader.is_exhausted() {
-                while rows.next_element::<IgnoredAny>()?.is_some() {}
-                return Ok(());
+                return json::skip_elements(&mut rows).map(|_| ());
             }
-            if rows.next_element_seed(InstanceSeed(&mut *reader))?.is_none() {
+            if rows.next_element_seed(Seed(InstanceVisitor(&mut *reader)))?.is_none() {
                 return Ok(());
             }
         }
     }
 }
 
-struct InstanceSeed<'a, 's>(&'a mut Reader<'s>);
+struct InstanceVisitor<'a, 's>(&'a mut Reader<'s>);
 
-impl InstanceSeed<'_, '_> {
+impl InstanceVisitor<'_, '_> {
     /// The value of the only feature.
-    fn only(self, value: Value<'_>) {
+    fn only<E>(self, value: Value<'_>) -> Result<(), E> {
         let reader = self.0;
         reader.start_row();
         match reader.signature().features.as_slice() {
@@ -221,6 +201,7 @@ impl InstanceSeed<'_, '_> {
                 reader.push_fault(Fault::new(mismatch.to_string()));
             }
         }
+        Ok(())
     }
 }
 
@@ -229,50 +210,14 @@ fn instance(signature: &Signature) -> String {
     format!("a list or an object of {} features", signature.features.len())
 }
 
-impl<'de> DeserializeSeed<'de> for InstanceSeed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for InstanceSeed<'_, '_> {
+impl<'de> Visitor<'de> for InstanceVisitor<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an instance")
     }
 
-    fn visit_bool<E>(self, flag: bool) -> Result<(), E> {
-        self.only(Value::Bool(flag));
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, integer: i64) -> Result<(), E> {
-        self.only(Value::Integer(integer.into()));
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, integer: u64) -> Result<(), E> {
-        self.only(Value::Integer(integer.into()));
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<(), E> {
-        self.only(Value::Number(number));
-        Ok(())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.only(Value::String(text));
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.only(Value::Missing);
-        Ok(())
-    }
+    json::scalars!(only -> ());
 
     fn visit_seq<A: SeqAccess<'de>>(self, values: A) -> Result<(), A::Error> {
         let reader = self.0;
@@ -281,14 +226,14 @@ impl<'de> Visitor<'de> for InstanceSeed<'_, '_> {
         let features = 0..reader.signature().features.len();
         match reader.signature().features.as_slice() {
             [feature] if !feature.is_scalar() => {
-                let read = ElementSeed::whole(&mut reader.rows, row, 0).visit_seq(values)?;
+                let read = ElementVisitor::whole(&mut reader.rows, row, 0).visit_seq(values)?;
                 if let Err(mismatch) = read {
                     let found = format!("a fault in it: {mismatch}");
                     reader.fault_at(row, 0, &Mismatch::new(expected(reader.spec(0)), found));
                 }
                 Ok(())
             }
-            _ => ListSeed { reader, row, features }.visit_seq(values),
+            _ => ListVisitor { reader, row, features }.visit_seq(values),
         }
     }
 
@@ -306,7 +251,7 @@ impl<'de> Visitor<'de> for InstanceSeed<'_, '_> {
                 }
             }
             if reader.is_exhausted() {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                json::skip_members(&mut map)?;
             }
         }
         reader.end_row();
@@ -315,13 +260,13 @@ impl<'de> Visitor<'de> for InstanceSeed<'_, '_> {
 }
 
 /// The values of some features, in their order.
-struct ListSeed<'a, 's> {
+struct ListVisitor<'a, 's> {
     reader: &'a mut Reader<'s>,
     row: usize,
     features: Range<usize>,
 }
 
-impl<'de> Visitor<'de> for ListSeed<'_, '_> {
+impl<'de> Visitor<'de> for ListVisitor<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -329,7 +274,7 @@ impl<'de> Visitor<'de> for ListSeed<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
-        let ListSeed { reader, row, features } = self;
+        let ListVisitor { reader, row, features } = self;
         let expected = features.len();
         let mut found = 0;
         for feature in features {
@@ -339,22 +284,12 @@ impl<'de> Visitor<'de> for ListSeed<'_, '_> {
             }
             found += 1;
         }
-        while values.next_element::<IgnoredAny>()?.is_some() {
-            found += 1;
-        }
+        found += json::skip_elements(&mut values)?;
         if found != expected {
             let mismatch = Mismatch::new(format!("{expected} features"), found.to_string());
             reader.row_fault(row, Fault::new(mismatch.to_string()));
         }
         Ok(())
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for ListSeed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
     }
 }
 
@@ -375,23 +310,60 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
         }
         match target {
             Target::Feature(feature) => CellSeed { reader, row, feature }.deserialize(deserializer),
-            Target::Input(features) => ListSeed { reader, row, features }.deserialize(deserializer),
+            Target::Column(feature) => {
+                deserializer.deserialize_any(ColumnCellVisitor { reader, row, feature })
+            }
+            Target::Input(features) => {
+                deserializer.deserialize_any(ListVisitor { reader, row, features })
+            }
         }
     }
 }
 
-/// Columns by name, or the one input.
-struct InputsSeed<'a, 's>(&'a mut Reader<'s>);
+/// A row of a tensor `[N, 1]`: its element, alone or in a list.
+struct ColumnCellVisitor<'a, 's> {
+    reader: &'a mut Reader<'s>,
+    row: usize,
+    feature: usize,
+}
 
-impl<'de> DeserializeSeed<'de> for InputsSeed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+impl ColumnCellVisitor<'_, '_> {
+    fn set<E>(self, value: Value<'_>) -> Result<(), E> {
+        let ColumnCellVisitor { reader, row, feature } = self;
+        if let Err(mismatch) = reader.rows.set(row, feature, value) {
+            reader.fault_at(row, feature, &mismatch);
+        }
+        Ok(())
     }
 }
 
-impl<'de> Visitor<'de> for InputsSeed<'_, '_> {
+impl<'de> Visitor<'de> for ColumnCellVisitor<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value, or a list of one")
+    }
+
+    json::scalars!(set -> ());
+
+    fn visit_seq<A: SeqAccess<'de>>(self, values: A) -> Result<(), A::Error> {
+        let ColumnCellVisitor { reader, row, feature } = self;
+        ListVisitor { reader, row, features: feature..feature + 1 }.visit_seq(values)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        json::skip_members(&mut members)?;
+        let ColumnCellVisitor { reader, row, feature } = self;
+        let mismatch = Mismatch::new(expected(reader.spec(feature)), "an object");
+        reader.fault_at(row, feature, &mismatch);
+        Ok(())
+    }
+}
+
+/// Columns by name, or the one input.
+struct InputsVisitor<'a, 's>(&'a mut Reader<'s>);
+
+impl<'de> Visitor<'de> for InputsVisitor<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -404,7 +376,7 @@ impl<'de> Visitor<'de> for InputsSeed<'_, '_> {
             let detail = format!("expected an object of {inputs} inputs, but found an array");
             return Err(A::Error::custom(detail));
         }
-        InstancesSeed(self.0).visit_seq(rows)
+        InstancesVisitor(self.0).visit_seq(rows)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -415,7 +387,8 @@ impl<'de> Visitor<'de> for InputsSeed<'_, '_> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            let found = map.next_value_seed(ColumnSeed { reader: &mut *reader, target, rows })?;
+            let column = ColumnVisitor { reader: &mut *reader, target, rows };
+            let found = map.next_value_seed(Seed(column))?;
             let expected = *rows.get_or_insert(found);
             if found != expected {
                 let mismatch = Mismatch::new(format!("{expected} rows"), found.to_string());
@@ -432,21 +405,13 @@ impl<'de> Visitor<'de> for InputsSeed<'_, '_> {
 }
 
 /// The values of all rows; gives how many there are. Those past `rows` are only counted.
-struct ColumnSeed<'a, 's> {
+struct ColumnVisitor<'a, 's> {
     reader: &'a mut Reader<'s>,
     target: Target,
     rows: Option<usize>,
 }
 
-impl<'de> DeserializeSeed<'de> for ColumnSeed<'_, '_> {
-    type Value = usize;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ColumnSeed<'_, '_> {
+impl<'de> Visitor<'de> for ColumnVisitor<'_, '_> {
     type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -454,14 +419,11 @@ impl<'de> Visitor<'de> for ColumnSeed<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<usize, A::Error> {
-        let ColumnSeed { reader, target, rows } = self;
+        let ColumnVisitor { reader, target, rows } = self;
         let mut row = 0;
         loop {
             if rows.is_some_and(|rows| row >= rows) || reader.is_exhausted() {
-                while values.next_element::<IgnoredAny>()?.is_some() {
-                    row += 1;
-                }
-                return Ok(row);
+                return Ok(row + json::skip_elements(&mut values)?);
             }
             let seed = ValueSeed { reader: &mut *reader, row, target: target.clone() };
             if values.next_element_seed(seed)?.is_none() {

@@ -1,9 +1,127 @@
 //! What the formats in JSON share.
 
-use crate::error::Fault;
+use crate::error::{Error, Fault};
 use ml_app_model::value::cut;
 use ml_app_model::{Elements, Tensor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::error::Category;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A body as text, without the byte order mark that some editors write.
+///
+/// # Errors
+///
+/// [`Error::Malformed`] where it is no UTF-8, or has no `expected` in it.
+pub fn text<'a>(body: &'a [u8], expected: &str) -> Result<&'a str, Error> {
+    let body = without_mark(body);
+    let malformed = |fault: Fault| Error::Malformed(fault.into());
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let valid = &body[..error.valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        malformed(Fault::new("expected UTF-8, but found other bytes").line(line))
+    })?;
+    match text.trim().is_empty() {
+        true => Err(malformed(Fault::new(format!("expected {expected}, but found an empty body")))),
+        false => Ok(text),
+    }
+}
+
+pub fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
+}
+
+/// What `visitor` makes of a whole document.
+pub fn read<'de, V: Visitor<'de>>(text: &'de str, visitor: V) -> serde_json::Result<V::Value> {
+    let mut source = serde_json::Deserializer::from_str(text);
+    let value = Seed(visitor).deserialize(&mut source)?;
+    source.end().map(|()| value)
+}
+
+/// Any value, for this visitor.
+pub struct Seed<V>(pub V);
+
+impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Seed<V> {
+    type Value = V::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
+        deserializer.deserialize_any(self.0)
+    }
+}
+
+/// A visitor's methods for scalars, by its method that takes a [`Value`](ml_app_model::Value).
+macro_rules! scalars {
+    ($method:ident -> $output:ty) => {
+        fn visit_bool<E: serde::de::Error>(self, flag: bool) -> Result<$output, E> {
+            self.$method(ml_app_model::Value::Bool(flag))
+        }
+
+        fn visit_i64<E: serde::de::Error>(self, integer: i64) -> Result<$output, E> {
+            self.$method(ml_app_model::Value::Integer(integer.into()))
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, integer: u64) -> Result<$output, E> {
+            self.$method(ml_app_model::Value::Integer(integer.into()))
+        }
+
+        fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<$output, E> {
+            self.$method(ml_app_model::Value::Number(number))
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$output, E> {
+            self.$method(ml_app_model::Value::String(text))
+        }
+
+        fn visit_unit<E: serde::de::Error>(self) -> Result<$output, E> {
+            self.$method(ml_app_model::Value::Missing)
+        }
+    };
+}
+pub(crate) use scalars;
+
+/// Passes over what is left of an array; gives how much that is.
+pub fn skip_elements<'de, A: SeqAccess<'de>>(elements: &mut A) -> Result<usize, A::Error> {
+    let mut skipped = 0;
+    while elements.next_element::<IgnoredAny>()?.is_some() {
+        skipped += 1;
+    }
+    Ok(skipped)
+}
+
+/// Passes over what is left of an object; gives how much that is.
+pub fn skip_members<'de, A: MapAccess<'de>>(members: &mut A) -> Result<usize, A::Error> {
+    let mut skipped = 0;
+    while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+        skipped += 1;
+    }
+    Ok(skipped)
+}
+
+/// A struct from an object only: serde takes an array of its members too.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData)).map(Object)
+    }
+}
 
 /// Where and why a text is no JSON, or not what was expected.
 pub fn fault(error: &serde_json::Error) -> Fault {

@@ -5,6 +5,7 @@
 
 mod binary;
 pub mod describe;
+mod inputs;
 mod request;
 
 use crate::error::{Error, Fault};

@@ -82,9 +82,9 @@ fn faults_of_rows() {
             "row 1, total_pages_visited: expected an integer, but found an array",
             "row 2, age: expected an integer, but found an object",
             "row 2, total_pages_visited: expected an integer, but found 1e300",
-            "row 3: expected an object of features, but found integer `7`",
+            "row 3: expected an object of features, but found 7",
             "row 4, total_pages_visited: expected an integer, but found 9007199254740993",
-            "row 5: expected an object of features, but found null",
+            "row 5: expected an object of features, but found nothing",
         ],
     );
     assert_faults(&server.post_json("[]"), 422, &[": expected at least one row, but found none"]);

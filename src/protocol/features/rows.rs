@@ -3,41 +3,31 @@
 
 use crate::error::{Fault, Faults};
 use crate::protocol::features::Layout;
-use crate::protocol::json;
+use crate::protocol::json::{self, Seed};
 use crate::protocol::reader::{Reader, expected};
 use ml_app_model::value::{article, excerpt};
 use ml_app_model::{Feature, Mismatch, Rows, Value};
 use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected,
-    Visitor,
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// A value that was cut out of the body, so that `error` does not know where it stands.
-fn push_malformed_value(
-    reader: &mut Reader<'_>,
-    row: usize,
-    feature: usize,
-    error: &serde_json::Error,
-) {
-    let Fault { detail, .. } = json::fault(error);
-    let fault = Fault::new(detail).feature(&reader.spec(feature).name).row(row);
-    reader.push_malformed(fault);
-}
-
-/// The whole body.
-pub struct BodySeed<'a, 's>(pub &'a mut Reader<'s>);
-
-impl<'de> DeserializeSeed<'de> for BodySeed<'_, '_> {
-    type Value = Layout;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Layout, D::Error> {
-        deserializer.deserialize_any(self)
+/// A value that was cut out of the body, so that a fault in it does not know where it stands.
+fn read_cell(reader: &mut Reader<'_>, row: usize, feature: usize, value: &RawValue) {
+    let mut source = serde_json::Deserializer::from_str(value.get());
+    let read = CellSeed { reader: &mut *reader, row, feature }.deserialize(&mut source);
+    if let Err(error) = read {
+        let Fault { detail, .. } = json::fault(&error);
+        let fault = Fault::new(detail).feature(&reader.spec(feature).name).row(row);
+        reader.push_malformed(fault);
     }
 }
 
-impl<'de> Visitor<'de> for BodySeed<'_, '_> {
+/// The whole body.
+pub struct BodyVisitor<'a, 's>(pub &'a mut Reader<'s>);
+
+impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
     type Value = Layout;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,9 +35,9 @@ impl<'de> Visitor<'de> for BodySeed<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Layout, A::Error> {
-        while rows.next_element_seed(RowSeed(self.0))?.is_some() {
+        while rows.next_element_seed(Seed(RowVisitor(self.0)))?.is_some() {
             if self.0.is_exhausted() {
-                while rows.next_element::<IgnoredAny>()?.is_some() {}
+                json::skip_elements(&mut rows)?;
             }
         }
         Ok(Layout::Rows)
@@ -63,10 +53,7 @@ impl<'de> Visitor<'de> for BodySeed<'_, '_> {
                 break;
             }
         }
-        let mut further = 0;
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-            further += 1;
-        }
+        let further = json::skip_members(&mut map)?;
         let is_column = |(name, value): &(String, &RawValue)| {
             let feature = signature.feature(name)?;
             Some(depth(value.get()) > signature.features[feature].shape.len())
@@ -83,12 +70,7 @@ impl<'de> Visitor<'de> for BodySeed<'_, '_> {
         }
         for (name, value) in &entries {
             if let Some(feature) = reader.take(name) {
-                let mut json = serde_json::Deserializer::from_str(value.get());
-                let read =
-                    CellSeed { reader: &mut *reader, row: 0, feature }.deserialize(&mut json);
-                if let Err(error) = read {
-                    push_malformed_value(reader, 0, feature, &error);
-                }
+                read_cell(reader, 0, feature, value);
             }
         }
         reader.end_row();
@@ -126,11 +108,7 @@ fn read_columns(
             reader.rows.add_row();
         }
         for (row, value) in values.iter().enumerate() {
-            let mut json = serde_json::Deserializer::from_str(value.get());
-            let read = CellSeed { reader: &mut *reader, row, feature }.deserialize(&mut json);
-            if let Err(error) = read {
-                push_malformed_value(reader, row, feature, &error);
-            }
+            read_cell(reader, row, feature, value);
             if reader.is_exhausted() {
                 return Ok(());
             }
@@ -144,67 +122,37 @@ fn read_columns(
 }
 
 /// A row as an object. One that is something else is a fault like any other.
-pub struct RowSeed<'a, 's>(pub &'a mut Reader<'s>);
+pub struct RowVisitor<'a, 's>(pub &'a mut Reader<'s>);
 
 const ROW: &str = "an object of features";
 
-impl RowSeed<'_, '_> {
-    fn refuse<E>(self, found: Unexpected<'_>) -> Result<(), E> {
+impl RowVisitor<'_, '_> {
+    fn refuse<E>(self, found: impl fmt::Display) -> Result<(), E> {
         self.0.start_row();
         self.0.push_fault(Fault::new(Mismatch::new(ROW, found.to_string()).to_string()));
         Ok(())
     }
 }
 
-impl<'de> DeserializeSeed<'de> for RowSeed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for RowSeed<'_, '_> {
+impl<'de> Visitor<'de> for RowVisitor<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(ROW)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.refuse(Unexpected::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.refuse(Unexpected::Signed(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.refuse(Unexpected::Unsigned(value))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.refuse(Unexpected::Float(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        self.refuse(Unexpected::Str(&excerpt(value)))
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.refuse(Unexpected::Other("null"))
-    }
+    json::scalars!(refuse -> ());
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        while entries.next_element::<IgnoredAny>()?.is_some() {}
-        self.refuse(Unexpected::Other("an array"))
+        json::skip_elements(&mut entries)?;
+        self.refuse("an array")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let reader = self.0;
         reader.start_row();
         let row = reader.rows.len() - 1;
-        while let Some(feature) = map.next_key_seed(NameSeed(&mut *reader))? {
+        while let Some(feature) = map.next_key_seed(Seed(NameVisitor(&mut *reader)))? {
             match feature {
                 Some(feature) => {
                     map.next_value_seed(CellSeed { reader: &mut *reader, row, feature })?;
@@ -214,7 +162,7 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_> {
                 }
             }
             if reader.is_exhausted() {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                json::skip_members(&mut map)?;
             }
         }
         reader.end_row();
@@ -223,17 +171,9 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_> {
 }
 
 /// A feature's name; gives the feature, if it is to be read.
-struct NameSeed<'a, 's>(&'a mut Reader<'s>);
+struct NameVisitor<'a, 's>(&'a mut Reader<'s>);
 
-impl<'de> DeserializeSeed<'de> for NameSeed<'_, '_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for NameSeed<'_, '_> {
+impl Visitor<'_> for NameVisitor<'_, '_> {
     type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -260,7 +200,7 @@ impl<'de> DeserializeSeed<'de> for CellSeed<'_, '_> {
         let CellSeed { reader, row, feature } = self;
         let spec = reader.spec(feature);
         let rows = &mut reader.rows;
-        let read = deserializer.deserialize_any(ElementSeed::whole(rows, row, feature))?;
+        let read = deserializer.deserialize_any(ElementVisitor::whole(rows, row, feature))?;
         if let Err(mismatch) = read {
             let mismatch = match spec.is_scalar() {
                 true => mismatch,
@@ -273,94 +213,64 @@ impl<'de> DeserializeSeed<'de> for CellSeed<'_, '_> {
 }
 
 /// A scalar, or an array below `axis` axes of its feature.
-pub struct ElementSeed<'a, 's> {
+pub struct ElementVisitor<'a, 's> {
     rows: &'a mut Rows<'s>,
     row: usize,
     feature: usize,
     axis: usize,
 }
 
-impl<'a, 's> ElementSeed<'a, 's> {
+impl<'a, 's> ElementVisitor<'a, 's> {
     /// A row's value of a feature.
-    pub fn whole(rows: &'a mut Rows<'s>, row: usize, feature: usize) -> ElementSeed<'a, 's> {
-        ElementSeed { rows, row, feature, axis: 0 }
+    pub fn whole(rows: &'a mut Rows<'s>, row: usize, feature: usize) -> ElementVisitor<'a, 's> {
+        ElementVisitor { rows, row, feature, axis: 0 }
     }
 }
 
-impl ElementSeed<'_, '_> {
+impl ElementVisitor<'_, '_> {
     fn spec(&self) -> &Feature {
         &self.rows.signature().features[self.feature]
     }
 
-    fn put(self, value: Value<'_>) -> Result<(), Mismatch> {
+    fn put<E>(self, value: Value<'_>) -> Result<Result<(), Mismatch>, E> {
         let spec = self.spec();
-        if spec.is_scalar() {
+        Ok(if spec.is_scalar() {
             self.rows.set(self.row, self.feature, value)
         } else if self.axis == spec.shape.len() {
             self.rows.push(self.feature, value)
         } else {
             Err(Mismatch::new("an array", value.to_string()))
-        }
+        })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for ElementSeed<'_, '_> {
-    type Value = Result<(), Mismatch>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ElementSeed<'_, '_> {
+impl<'de> Visitor<'de> for ElementVisitor<'_, '_> {
     type Value = Result<(), Mismatch>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(self.put(Value::Bool(value)))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(self.put(Value::Integer(value.into())))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(self.put(Value::Integer(value.into())))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(self.put(Value::Number(value)))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(self.put(Value::String(value)))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(self.put(Value::Missing))
-    }
+    json::scalars!(put -> Self::Value);
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let ElementSeed { rows, row, feature, axis } = self;
+        let ElementVisitor { rows, row, feature, axis } = self;
         let spec = &rows.signature().features[feature];
         let mut result = Ok(());
         if axis == spec.shape.len() {
-            while entries.next_element::<IgnoredAny>()?.is_some() {}
+            json::skip_elements(&mut entries)?;
             let expected = article(spec.kind);
             return Ok(Err(Mismatch::new(expected, "an array")));
         }
         let mut len = 0;
         loop {
             let entry = match result {
-                Ok(()) => entries.next_element_seed(ElementSeed {
+                Ok(()) => entries.next_element_seed(Seed(ElementVisitor {
                     rows: &mut *rows,
                     row,
                     feature,
                     axis: axis + 1,
-                })?,
+                }))?,
                 Err(_) => entries.next_element::<IgnoredAny>()?.map(|_| Ok(())),
             };
             match entry {
@@ -373,7 +283,7 @@ impl<'de> Visitor<'de> for ElementSeed<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        json::skip_members(&mut map)?;
         let expected = expected(self.spec());
         Ok(Err(Mismatch::new(expected, "an object")))
     }

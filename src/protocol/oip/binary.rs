@@ -12,7 +12,7 @@ pub fn tensor(spec: &TensorSpec, shape: &[usize], bytes: &[u8]) -> Result<Tensor
         return Tensor::from_le_bytes(spec.datatype, shape, bytes)
             .map_err(|mismatch| invalid(format!("input `{input}`: {mismatch}")));
     }
-    let expected = super::request::count(shape, input)?;
+    let expected = super::inputs::count(shape, input)?;
     let mut strings = vec![];
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -91,7 +91,7 @@ pub fn raw(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
             tensor(spec, &shape, body)?
         }
     };
-    super::request::of_inputs(signature, vec![tensor])
+    super::inputs::of_inputs(signature, vec![tensor])
 }
 
 /// Appends a tensor's elements.

@@ -1,0 +1,279 @@
+//! A request's tensors: JSON read into their elements while it is parsed, or the bytes that follow it.
+
+use super::request::{NO_JSON, Parameters, names, once};
+use super::{Error, binary, invalid, malformed, name};
+use crate::protocol::json::{self, Object, Seed};
+use ml_app_model::value::excerpt;
+use ml_app_model::{Data, Datatype, Signature, Tensor, TensorSpec, Tensors, Value};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// An input as a request has it.
+pub struct Input {
+    index: usize,
+    shape: Vec<usize>,
+    content: Content,
+}
+
+enum Content {
+    Elements(Data),
+    /// So many of those that follow the JSON.
+    Bytes(usize),
+}
+
+/// `bytes` are what follows the JSON.
+pub fn tensors(inputs: Vec<Input>, bytes: &[u8], signature: &Signature) -> Result<Tensors, Error> {
+    let mut found: Vec<Option<Tensor>> = signature.inputs.iter().map(|_| None).collect();
+    let mut rest = bytes;
+    for input in inputs {
+        let index = input.index;
+        let tensor = input.tensor(&mut rest, signature)?;
+        if found[index].replace(tensor).is_some() {
+            let name = &signature.inputs[index].name;
+            return Err(invalid(format!("input `{name}`: expected it once, but found a second")));
+        }
+    }
+    if !rest.is_empty() {
+        let (read, all) = (bytes.len() - rest.len(), bytes.len());
+        return Err(malformed(format!("expected {read} bytes of binary data, but found {all}")));
+    }
+    let mut tensors = Vec::with_capacity(found.len());
+    for (tensor, spec) in found.into_iter().zip(&signature.inputs) {
+        tensors.push(tensor.ok_or_else(|| {
+            invalid(format!("expected the input `{}`, but found none of this name", spec.name))
+        })?);
+    }
+    of_inputs(signature, tensors)
+}
+
+impl Input {
+    /// Takes its bytes from the front of `rest`.
+    fn tensor(self, rest: &mut &[u8], signature: &Signature) -> Result<Tensor, Error> {
+        let Input { index, shape, content } = self;
+        let spec = &signature.inputs[index];
+        let input = &spec.name;
+        spec.check(&shape).map_err(|mismatch| invalid(format!("input `{input}`: {mismatch}")))?;
+        match content {
+            Content::Elements(data) => {
+                let (expected, found) = (count(&shape, input)?, data.len());
+                if found != expected {
+                    return Err(invalid(format!(
+                        "input `{input}`: expected {expected} elements for shape {shape:?}, but \
+                         found {found}"
+                    )));
+                }
+                Ok(Tensor::new(&shape, data))
+            }
+            Content::Bytes(size) => {
+                let Some((bytes, after)) = rest.split_at_checked(size) else {
+                    return Err(malformed(format!(
+                        "input `{input}`: expected {size} bytes of binary data, but found {}",
+                        rest.len()
+                    )));
+                };
+                *rest = after;
+                binary::tensor(spec, &shape, bytes)
+            }
+        }
+    }
+}
+
+pub fn of_inputs(signature: &Signature, tensors: Vec<Tensor>) -> Result<Tensors, Error> {
+    Tensors::of_inputs(signature, tensors).map_err(|(index, mismatch)| {
+        invalid(format!("input `{}`: {mismatch}", signature.inputs[index].name))
+    })
+}
+
+/// Elements of a shape.
+pub fn count(shape: &[usize], input: &str) -> Result<usize, Error> {
+    shape.iter().try_fold(1_usize, |len, dim| len.checked_mul(*dim)).ok_or_else(|| {
+        invalid(format!("input `{input}`: expected a shape of fewer elements, but found {shape:?}"))
+    })
+}
+
+pub struct InputsVisitor<'s> {
+    pub signature: &'s Signature,
+}
+
+impl<'de> Visitor<'de> for InputsVisitor<'_> {
+    type Value = Vec<Input>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of inputs")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Vec<Input>, A::Error> {
+        let mut inputs = vec![];
+        let input = || Seed(InputVisitor { signature: self.signature });
+        while let Some(input) = entries.next_element_seed(input())? {
+            // What follows cannot be right either.
+            if inputs.len() == self.signature.inputs.len() {
+                let expected = names(&self.signature.inputs);
+                return Err(A::Error::custom(format!(
+                    "expected the inputs {expected}, but found more"
+                )));
+            }
+            inputs.push(input);
+        }
+        Ok(inputs)
+    }
+}
+
+struct InputVisitor<'s> {
+    signature: &'s Signature,
+}
+
+impl<'de> Visitor<'de> for InputVisitor<'_> {
+    type Value = Input;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an input: an object with `name`, `shape`, `datatype` and `data`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Input, A::Error> {
+        let (mut index, mut shape, mut datatype, mut parameters) = (None, None, None, None);
+        let (mut data, mut early): (Option<Data>, Option<&'de RawValue>) = (None, None);
+        let inputs = &self.signature.inputs;
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match &*key {
+                "name" => {
+                    let name: Cow<'de, str> = map.next_value()?;
+                    let found = inputs.iter().position(|spec| spec.name == name);
+                    let found = found.ok_or_else(|| {
+                        let (expected, found) = (names(inputs), excerpt(&name));
+                        A::Error::custom(format!(
+                            "expected inputs of {expected}, but found `{found}`"
+                        ))
+                    })?;
+                    once(&mut index, found, "name")?;
+                }
+                "shape" => once(&mut shape, map.next_value_seed(Seed(ShapeVisitor))?, "shape")?,
+                "datatype" => once(&mut datatype, map.next_value::<String>()?, "datatype")?,
+                "parameters" => once(&mut parameters, map.next_value()?, "parameters")?,
+                "data" if data.is_some() || early.is_some() => {
+                    return Err(A::Error::custom("expected `data` once, but found a second"));
+                }
+                "data" => match index {
+                    Some(index) => {
+                        data = Some(map.next_value_seed(DataSeed { spec: &inputs[index] })?)
+                    }
+                    None => early = Some(map.next_value()?),
+                },
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let absent =
+            |key| A::Error::custom(format!("expected an input with `{key}`, but found none"));
+        let index = index.ok_or_else(|| absent("name"))?;
+        let spec = &inputs[index];
+        let fault = |detail| A::Error::custom(format!("input `{}`: {detail}", spec.name));
+        let (expected, found) = (name(spec.datatype), datatype.ok_or_else(|| absent("datatype"))?);
+        if found != expected {
+            let found = excerpt(&found);
+            return Err(fault(format!("expected datatype {expected}, but found {found}")));
+        }
+        if let Some(early) = early {
+            let mut source = serde_json::Deserializer::from_str(early.get());
+            let read = DataSeed { spec }.deserialize(&mut source);
+            data = Some(read.map_err(|error| A::Error::custom(json::fault(&error).detail))?);
+        }
+        let parameters: Option<Object<Parameters>> = parameters.flatten();
+        let size = parameters.and_then(|Object(parameters)| parameters.binary_data_size);
+        let content = match (data, size) {
+            (Some(_), _) if spec.datatype == Datatype::Float16 => {
+                return Err(fault(NO_JSON.to_owned()));
+            }
+            (Some(data), None) => Content::Elements(data),
+            (None, Some(size)) => Content::Bytes(size),
+            (Some(_), Some(_)) => {
+                let detail = "expected `data` or `binary_data_size`, but found both";
+                return Err(fault(detail.to_owned()));
+            }
+            (None, None) => {
+                let detail = "expected `data` or `binary_data_size`, but found neither";
+                return Err(fault(detail.to_owned()));
+            }
+        };
+        Ok(Input { index, shape: shape.ok_or_else(|| absent("shape"))?, content })
+    }
+}
+
+/// The lengths of the axes.
+struct ShapeVisitor;
+
+/// More than any model has: a shape of ones must not take memory by the axis.
+const MOST_AXES: usize = 64;
+
+impl<'de> Visitor<'de> for ShapeVisitor {
+    type Value = Vec<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of lengths")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut lens: A) -> Result<Vec<usize>, A::Error> {
+        let mut shape = vec![];
+        while let Some(len) = lens.next_element()? {
+            if shape.len() == MOST_AXES {
+                let detail =
+                    format!("expected a shape of at most {MOST_AXES} axes, but found more");
+                return Err(A::Error::custom(detail));
+            }
+            shape.push(len);
+        }
+        Ok(shape)
+    }
+}
+
+/// Elements in row-major order, nested or flat.
+struct DataSeed<'s> {
+    spec: &'s TensorSpec,
+}
+
+impl<'de> DeserializeSeed<'de> for DataSeed<'_> {
+    type Value = Data;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Data, D::Error> {
+        let mut data = Data::new(self.spec.datatype);
+        deserializer.deserialize_seq(ElementsVisitor { spec: self.spec, data: &mut data })?;
+        Ok(data)
+    }
+}
+
+struct ElementsVisitor<'a> {
+    spec: &'a TensorSpec,
+    data: &'a mut Data,
+}
+
+impl ElementsVisitor<'_> {
+    fn push<E: serde::de::Error>(self, value: Value<'_>) -> Result<(), E> {
+        let place = self.data.len();
+        self.data.push(value).map_err(|mismatch| {
+            E::custom(format!("input `{}`: element {place}: {mismatch}", self.spec.name))
+        })
+    }
+}
+
+impl<'de> Visitor<'de> for ElementsVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array of {} elements", name(self.spec.datatype))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let ElementsVisitor { spec, data } = self;
+        while entries.next_element_seed(Seed(ElementsVisitor { spec, data: &mut *data }))?.is_some()
+        {
+        }
+        Ok(())
+    }
+
+    json::scalars!(push -> ());
+}

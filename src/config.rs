@@ -23,6 +23,14 @@ pub struct Limits {
     pub body_timeout: u64,
 }
 
+impl Limits {
+    /// Bytes of the tensors made of a body, where that need not hold them whole: as numbers of eight
+    /// bytes in lines of two need.
+    pub fn max_values(&self) -> usize {
+        self.max_body.saturating_mul(4)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits { max_body: MAX_BODY, body_timeout: BODY_TIMEOUT }

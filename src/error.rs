@@ -19,6 +19,8 @@ pub enum Error {
     NotAcceptable { offered: String, wanted: String },
     #[error("expected a body of at most {limit} bytes, but found more")]
     TooLarge { limit: usize },
+    #[error("expected rows whose values take at most {limit} bytes, but found more")]
+    ValuesTooLarge { limit: usize },
     /// The client went away, or its connection broke, before the body was whole.
     #[error("the body ended early: {0}")]
     Interrupted(String),

@@ -19,7 +19,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::web::Bytes;
-use actix_web::{App, Error};
+use actix_web::{App, Error, HttpMessage};
 use ml_app_model::Model;
 use once_cell::sync::OnceCell;
 use paperclip::actix::{OpenApiExt, web};
@@ -41,6 +41,9 @@ impl State {
         State { model, limits, metrics, inferences, vertex, document: OnceCell::new() }
     }
 }
+
+/// Marks a request that is answered as a GET.
+struct IsHead;
 
 /// The OpenAPI document, made when it is first asked for: of the routes that an [`app`] registers.
 pub fn document(state: &web::Data<State>) -> Bytes {
@@ -94,6 +97,7 @@ fn api(state: web::Data<State>) -> paperclip::actix::App<impl Factory> {
             // A HEAD is answered as the GET would be; actix sends no body then.
             if request.method() == Method::HEAD {
                 request.head_mut().method = Method::GET;
+                request.extensions_mut().insert(IsHead);
             }
             let headers = request.headers();
             let id = (identity::REQUEST_ID, identity::request_id(headers));
@@ -116,68 +120,74 @@ fn api(state: web::Data<State>) -> paperclip::actix::App<impl Factory> {
 fn routes(config: &mut web::ServiceConfig, vertex: &VertexRoutes) {
     // They come first: what they name is Vertex AI's, even if it is another route's too.
     if let Some(path) = &vertex.predict {
-        config.service(form(path).route(web::post().to(instances::vertex)));
+        config.service(resource(path, POST).route(web::post().to(instances::vertex)));
     }
     if let Some(path) = &vertex.health {
-        config.service(page(path).route(web::get().to(health::live)));
+        config.service(resource(path, GET).route(web::get().to(health::live)));
     }
     config
         .service(
-            web::resource("/predict")
+            resource("/predict", "GET, HEAD, POST")
                 .route(web::get().to(predict::predict_query))
-                .route(web::post().to(predict::predict))
-                .default_service(problem::method_not_allowed("GET, HEAD, POST")),
+                .route(web::post().to(predict::predict)),
         )
-        .service(
-            web::resource("/predict_file")
-                .route(web::post().to(predict::predict_file))
-                .default_service(problem::method_not_allowed("POST")),
-        )
-        .service(page("/healthz").route(web::get().to(health::live)))
-        .service(page("/readyz").route(web::get().to(health::ready)))
-        .service(page("/metrics").route(web::get().to(monitoring::collect)))
-        .service(page("/openapi.json").route(web::get().to(docs::document)))
-        .service(page("/apidocs").route(web::get().to(docs::page)))
-        .service(page("/apidocs/{asset:.*}").route(web::get().to(docs::asset)))
-        .service(page("/").route(web::get().to(docs::index)));
+        .service(resource("/predict_file", POST).route(web::post().to(predict::predict_file)))
+        .service(resource("/healthz", GET).route(web::get().to(health::live)))
+        .service(resource("/readyz", GET).route(web::get().to(health::ready)))
+        .service(resource("/metrics", GET).route(web::get().to(monitoring::collect)))
+        .service(resource("/openapi.json", GET).route(web::get().to(docs::document)))
+        .service(resource("/apidocs", GET).route(web::get().to(docs::page)))
+        .service(resource("/apidocs/{asset:.*}", GET).route(web::get().to(docs::asset)))
+        .service(resource("/", GET).route(web::get().to(docs::index)));
     let model = "/v2/models/{model}";
     let version = "/v2/models/{model}/versions/{version}";
     config
-        .service(page("/v2").route(web::get().to(oip::server)))
-        .service(page("/v2/").route(web::get().to(oip::server)))
-        .service(page("/v2/health/live").route(web::get().to(oip::live)))
-        .service(page("/v2/health/ready").route(web::get().to(oip::ready)))
-        .service(page("/v2/models/stats").route(web::get().to(oip::stats)))
-        .service(form("/v2/repository/index").route(web::post().to(oip::repository)))
-        .service(form("/v2/repository/models/{model}/load").route(web::post().to(oip::load)))
-        .service(form("/v2/repository/models/{model}/unload").route(web::post().to(oip::load)));
+        .service(resource("/v2", GET).route(web::get().to(oip::server)))
+        .service(resource("/v2/", GET).route(web::get().to(oip::server)))
+        .service(resource("/v2/health/live", GET).route(web::get().to(oip::live)))
+        .service(resource("/v2/health/ready", GET).route(web::get().to(oip::ready)))
+        .service(resource("/v2/models/stats", GET).route(web::get().to(oip::stats)))
+        .service(resource("/v2/repository/index", POST).route(web::post().to(oip::repository)))
+        .service(
+            resource("/v2/repository/models/{model}/load", POST).route(web::post().to(oip::load)),
+        )
+        .service(
+            resource("/v2/repository/models/{model}/unload", POST).route(web::post().to(oip::load)),
+        );
     for model in [model, version] {
         config
-            .service(page(model).route(web::get().to(oip::model)))
-            .service(page(&format!("{model}/ready")).route(web::get().to(oip::model_ready)))
-            .service(page(&format!("{model}/config")).route(web::get().to(oip::config)))
-            .service(page(&format!("{model}/stats")).route(web::get().to(oip::model_stats)))
-            .service(form(&format!("{model}/infer")).route(web::post().to(oip::infer)));
+            .service(resource(model, GET).route(web::get().to(oip::model)))
+            .service(
+                resource(&format!("{model}/ready"), GET).route(web::get().to(oip::model_ready)),
+            )
+            .service(resource(&format!("{model}/config"), GET).route(web::get().to(oip::config)))
+            .service(
+                resource(&format!("{model}/stats"), GET).route(web::get().to(oip::model_stats)),
+            )
+            .service(resource(&format!("{model}/infer"), POST).route(web::post().to(oip::infer)));
     }
-    config.service(page("/v1/models").route(web::get().to(instances::models)));
+    config.service(resource("/v1/models", GET).route(web::get().to(instances::models)));
     for model in ["/v1/models/{model}", "/v1/models/{model}/versions/{version}"] {
         config
-            .service(form(&format!("{model}:predict")).route(web::post().to(instances::predict)))
-            .service(page(model).route(web::get().to(instances::model)));
+            .service(
+                resource(&format!("{model}:predict"), POST)
+                    .route(web::post().to(instances::predict)),
+            )
+            .service(resource(model, GET).route(web::get().to(instances::model)));
     }
     config
         .service(
-            form("/v1/endpoints/{endpoint}/deployedModels/{deployed}:predict")
+            resource("/v1/endpoints/{endpoint}/deployedModels/{deployed}:predict", POST)
                 .route(web::post().to(instances::vertex)),
         )
-        .service(page("/ping").route(web::get().to(instances::ping)))
-        .service(form("/invocations").route(web::post().to(instances::invocations)));
+        .service(resource("/ping", GET).route(web::get().to(instances::ping)))
+        .service(resource("/invocations", POST).route(web::post().to(instances::invocations)));
 }
 
-fn form(path: &str) -> web::Resource {
-    web::resource(path).default_service(problem::method_not_allowed("POST"))
-}
+const GET: &str = "GET, HEAD";
+const POST: &str = "POST";
 
-fn page(path: &str) -> web::Resource {
-    web::resource(path).default_service(problem::method_not_allowed("GET, HEAD"))
+/// `methods` are those it will have routes for.
+fn resource(path: &str, methods: &'static str) -> web::Resource {
+    web::resource(path).default_service(problem::method_not_allowed(methods))
 }

@@ -56,20 +56,34 @@ pub struct Snapshot {
     pub last: u64,
 }
 
-/// One inference.
+/// What one inference takes, part by part.
 #[derive(Debug)]
-pub struct Times<'a> {
-    all: &'a Inferences,
-    queue: Duration,
+pub struct Times {
     start: Instant,
-    decoded: Option<(Instant, usize)>,
-    inferred: Option<Instant>,
+    /// The end of the part before.
+    last: Instant,
+    queue: Duration,
+    decode: Duration,
+    infer: Duration,
+    rows: usize,
 }
 
 impl Inferences {
-    /// Begins to decode a question that waited for `queue`.
-    pub fn begin(&self, queue: Duration) -> Times<'_> {
-        Times { all: self, queue, start: Instant::now(), decoded: None, inferred: None }
+    /// Ends an inference: its answer is encoded, or will not be.
+    pub fn end(&self, mut times: Times, success: bool) {
+        let encode = times.lap();
+        let all = times.last - times.start;
+        if !success {
+            return self.fail.add(all);
+        }
+        self.success.add(all);
+        self.queue.add(times.queue);
+        self.decode.add(times.decode);
+        self.infer.add(times.infer);
+        self.encode.add(encode);
+        self.rows.fetch_add(times.rows as u64, Relaxed);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.last.store(now.as_millis() as u64, Relaxed);
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -86,29 +100,28 @@ impl Inferences {
     }
 }
 
-impl Times<'_> {
+impl Times {
+    pub fn begin() -> Times {
+        let (start, none) = (Instant::now(), Duration::ZERO);
+        Times { start, last: start, queue: none, decode: none, infer: none, rows: 0 }
+    }
+
+    /// It has waited for a thread.
+    pub fn queued(&mut self) {
+        self.queue = self.lap();
+    }
+
     pub fn decoded(&mut self, rows: usize) {
-        self.decoded = Some((Instant::now(), rows));
+        self.decode = self.lap();
+        self.rows = rows;
     }
 
     pub fn inferred(&mut self) {
-        self.inferred = Some(Instant::now());
+        self.infer = self.lap();
     }
 
-    /// The answer is encoded, or will not be.
-    pub fn end(self, success: bool) {
-        let Times { all, queue, start, decoded, inferred } = self;
-        let end = Instant::now();
-        let (true, Some((decoded, rows)), Some(inferred)) = (success, decoded, inferred) else {
-            return all.fail.add(queue + (end - start));
-        };
-        all.success.add(queue + (end - start));
-        all.queue.add(queue);
-        all.decode.add(decoded - start);
-        all.infer.add(inferred - decoded);
-        all.encode.add(end - inferred);
-        all.rows.fetch_add(rows as u64, Relaxed);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        all.last.store(now.as_millis() as u64, Relaxed);
+    fn lap(&mut self) -> Duration {
+        let before = std::mem::replace(&mut self.last, Instant::now());
+        self.last - before
     }
 }

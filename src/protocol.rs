@@ -1,20 +1,20 @@
 //! The wire formats: bytes to [`Tensors`] that agree with a [`Signature`], and back. Knows neither
 //! sockets nor status codes.
 //!
-//! - [`features`]: named features as JSON and NDJSON, and in a query.
-//! - [`csv`]: named features as CSV.
-//! - [`headerless`]: the same without their names.
+//! - [`features`]: named features as JSON and NDJSON, and in a query; [`csv`] as CSV, [`headerless`]
+//!   as CSV without their names.
 //! - [`instances`]: KServe v1, TensorFlow Serving, Vertex AI.
 //! - [`oip`]: the Open Inference Protocol, v2. Its gRPC form would be a file beside.
-//! - [`any`]: any of these in JSON.
-//! - [`reader`]: rows and the faults found in them, for the first three.
-//! - [`answer`]: predictions, as the first two write them.
-//! - [`json`]: what those in JSON share.
+//! - [`any`]: any of these in JSON; [`framed`] for SageMaker and Vertex AI as Triton serves them.
+//!
+//! What they share: [`reader`] has rows and the faults found in them, where tensors are made of rows;
+//! [`answer`] predictions by the features' protocols; [`json`] what is in JSON.
 
 pub mod answer;
 pub mod any;
 pub mod csv;
 pub mod features;
+pub mod framed;
 pub mod headerless;
 pub mod instances;
 pub mod json;
@@ -23,16 +23,24 @@ pub mod reader;
 
 use crate::error::Error;
 use ml_app_model::{Signature, Tensors};
+use std::borrow::Cow;
 
 /// How one question is read and its answer written.
 pub trait Protocol: Send + 'static {
     /// What the question asks of the answer.
     type Wish: Send;
 
+    /// `limit` is how many bytes the tensors may take, where a body need not hold them whole.
+    ///
     /// # Errors
     ///
     /// Where the body is malformed, or its values are not what the signature takes.
-    fn decode(&self, body: &[u8], signature: &Signature) -> Result<(Tensors, Self::Wish), Error>;
+    fn decode(
+        &self,
+        body: &[u8],
+        signature: &Signature,
+        limit: usize,
+    ) -> Result<(Tensors, Self::Wish), Error>;
 
     /// `body` is the question's.
     ///
@@ -51,7 +59,7 @@ pub trait Protocol: Send + 'static {
 /// An answer on its way out.
 #[derive(Debug)]
 pub struct Encoded {
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     pub headers: Vec<(&'static str, String)>,
     pub body: Body,
 }
@@ -86,7 +94,7 @@ impl Format {
 impl Encoded {
     pub fn json(body: Vec<u8>) -> Encoded {
         Encoded {
-            content_type: Format::Json.media_type(),
+            content_type: Format::Json.media_type().into(),
             headers: vec![],
             body: Body::Whole(body),
         }

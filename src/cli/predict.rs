@@ -191,7 +191,7 @@ fn score_csv(model: &Model, input: impl Read, output: impl Write) -> Result<Scor
     let mut writer = Writer::new(output, signature);
     writer.header(table.header())?;
     let mut records = vec![ByteRecord::new(); BATCH];
-    let mut reader = Reader::new(signature);
+    let mut reader = Reader::new(signature, usize::MAX);
     loop {
         while reader.len() < BATCH
             && !reader.is_exhausted()
@@ -219,7 +219,7 @@ fn score_ndjson(
     mut output: impl Write,
 ) -> Result<Scored, Failure> {
     let signature = model.signature();
-    let mut reader = Reader::new(signature);
+    let mut reader = Reader::new(signature, usize::MAX);
     let mut lines: Vec<Vec<u8>> = vec![];
     let mut line = vec![];
     let mut number = 0;

@@ -1,6 +1,6 @@
 //! The Swagger page and the document it shows. Every asset is in the binary.
 
-use crate::http::negotiate::Coding;
+use crate::http::negotiate::{Coding, wants_page};
 use crate::http::{self, State, problem};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -24,12 +24,19 @@ pub async fn page(state: web::Data<State>) -> HttpResponse {
     html(include_str!("docs/page.html"), &state)
 }
 
-/// The way to the Swagger page
+/// The way to the Swagger page, or a sign of life
 ///
-/// Not a redirect: load balancers ask for `/` and want a 200.
+/// The page for browsers, `{"status": "alive"}` for others, as KServe's v1 has it. Not a redirect: load
+/// balancers ask for `/` and want a 200.
 #[api_v2_operation(operation_id = "index", tags("documentation"))]
-pub async fn index(state: web::Data<State>) -> HttpResponse {
-    html(include_str!("docs/index.html"), &state)
+pub async fn index(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    let mut response = match wants_page(request.headers()) {
+        true => html(include_str!("docs/index.html"), &state),
+        false => HttpResponse::Ok().json(serde_json::json!({ "status": "alive" })),
+    };
+    let vary = header::HeaderValue::from_static("accept");
+    response.headers_mut().insert(header::VARY, vary);
+    response
 }
 
 /// A file of the Swagger page.

@@ -3,13 +3,13 @@
 
 use crate::http::State;
 use crate::http::negotiate::Format;
-use crate::http::oip::named;
-use crate::http::predict::{self, Question, answer};
+use crate::http::oip::check_path;
+use crate::http::predict::{Question, answer, formats};
 use crate::http::problem::Plain;
 use crate::protocol::any::Any;
+use crate::protocol::framed::{self, Framed};
 use crate::protocol::headerless::Headerless;
 use crate::protocol::instances::Predict;
-use crate::protocol::oip::Infer;
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -27,7 +27,7 @@ pub async fn models(state: Data<State>) -> HttpResponse {
 /// As KServe and TensorFlow Serving tell it, in one object.
 #[api_v2_operation(operation_id = "v1_model", tags("KServe v1, TensorFlow Serving"))]
 pub async fn model(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
-    named(&request, &state)?;
+    check_path(&request, &state)?;
     let signature = state.model.signature();
     Ok(HttpResponse::Ok().json(json!({
         "name": signature.name,
@@ -50,7 +50,7 @@ pub async fn predict(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
-    named(&request, &state)?;
+    check_path(&request, &state)?;
     let question = Question::read(&request, payload, state.limits).await?;
     Ok(answer(state, question, Predict).await?)
 }
@@ -64,8 +64,14 @@ pub async fn vertex(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
+    let infer = framed::infer(content_type(&request), framed::VERTEX)?;
     let question = Question::read(&request, payload, state.limits).await?;
-    Ok(answer(state, question, Any).await?)
+    let media_type = framed::VERTEX;
+    let answered = match infer {
+        Some(protocol) => answer(state, question, Framed { protocol, media_type }).await,
+        None => answer(state, question, Framed { protocol: Any, media_type }).await,
+    };
+    Ok(answered?)
 }
 
 /// Is the container healthy?
@@ -76,34 +82,33 @@ pub async fn ping() -> HttpResponse {
 
 /// Predict what SageMaker sends
 ///
-/// JSON of any of the protocols, a CSV with or without a first row that names the columns, or tensors as Triton has them.
+/// JSON of any of the protocols, a CSV with or without a first row that names the columns, or tensors
+/// as Triton has them.
 #[api_v2_operation(operation_id = "sagemaker_invocations", tags("SageMaker"))]
 pub async fn invocations(
     request: HttpRequest,
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if let Some(length) = json_header_size(content_type) {
-        let infer = Infer::new(Some(length))?;
+    if let Some(infer) = framed::infer(content_type(&request), framed::SAGEMAKER)? {
         let question = Question::read(&request, payload, state.limits).await?;
-        return Ok(answer(state, question, infer).await?);
+        let protocol = Framed { protocol: infer, media_type: framed::SAGEMAKER };
+        return Ok(answer(state, question, protocol).await?);
     }
-    let named = predict::named(&request)?;
+    let named = formats(&request)?;
     let question = Question::read(&request, payload, state.limits).await?;
-    match named.question {
-        Format::Json => Ok(answer(state, question, Any).await?),
-        Format::Csv => Ok(answer(state, question, Headerless { answer: named.answer }).await?),
-        Format::Ndjson => Ok(answer(state, question, named).await?),
-    }
+    let answered = match named.question {
+        Format::Json => {
+            let protocol = Framed { protocol: Any, media_type: framed::SAGEMAKER };
+            answer(state, question, protocol).await
+        }
+        Format::Csv => answer(state, question, Headerless { answer: named.answer }).await,
+        Format::Ndjson => answer(state, question, named).await,
+    };
+    Ok(answered?)
 }
 
-/// Of the MIME type that Triton's SageMaker server has for tensors.
-fn json_header_size(content_type: &str) -> Option<&str> {
-    let (media_type, parameters) = content_type.split_once(';')?;
-    let (_, length) = parameters.split_once('=')?;
-    let is_tensors =
-        media_type.trim().eq_ignore_ascii_case("application/vnd.sagemaker-triton.binary+json");
-    is_tensors.then_some(length.trim())
+fn content_type(request: &HttpRequest) -> &str {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    content_type.and_then(|value| value.to_str().ok()).unwrap_or_default()
 }

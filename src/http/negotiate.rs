@@ -41,18 +41,13 @@ impl Coding {
 
     /// The one the client accepts that it likes best.
     pub fn of_answer(headers: &HeaderMap) -> Coding {
-        let accepted: Vec<&str> = headers
-            .get_all(header::ACCEPT_ENCODING)
-            .filter_map(|value| value.to_str().ok())
-            .collect();
-        let weight = |name: &str| {
-            let codings = accepted.iter().flat_map(|value| value.split(','));
-            let of = |coding: &str| {
-                let (found, parameter) = coding.split_once(';').unwrap_or((coding, ""));
-                let weight = parameter.trim().strip_prefix("q=").unwrap_or("1");
-                found.trim().eq_ignore_ascii_case(name).then(|| weight.parse().unwrap_or(0.0))
-            };
-            codings.filter_map(of).fold(0.0_f32, f32::max)
+        let accepted = joined(headers, header::ACCEPT_ENCODING);
+        let weight = |coding: &str| {
+            weight(&accepted, |name| match name {
+                name if name == coding => 2,
+                "*" => 1,
+                _ => 0,
+            })
         };
         match (weight("gzip"), weight("deflate")) {
             (gzip, deflate) if gzip > 0.0 && gzip >= deflate => Coding::Gzip,
@@ -124,14 +119,9 @@ impl Format {
         };
         let content_type = content_type.to_str().unwrap_or_default();
         let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
-        let format = match media_type.trim().to_ascii_lowercase().as_str() {
-            "application/json" => Some(Format::Json),
-            "text/csv" => Some(Format::Csv),
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
-                Some(Format::Ndjson)
-            }
-            _ => None,
-        };
+        let media_type = media_type.trim().to_ascii_lowercase();
+        let mut formats = Format::ALL.into_iter();
+        let format = formats.find(|format| format.is_called(&media_type));
         let charset = parameters.split(';').find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
             name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
@@ -151,18 +141,14 @@ impl Format {
     ///
     /// [`Error::NotAcceptable`].
     pub fn of_answer(headers: &HeaderMap, offered: &[Format]) -> Result<Format, Error> {
-        let wanted: Vec<&str> =
-            headers.get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).collect();
-        let wanted = wanted.join(",");
+        let wanted = joined(headers, header::ACCEPT);
         if wanted.trim().is_empty() {
             return Ok(offered[0]);
         }
         // Of equal wishes the first offer wins; `max_by` would take the last.
-        let best = offered.iter().rev().max_by(|a, b| {
-            let weight = |format: &Format| weight(&wanted, format.media_type());
-            weight(a).total_cmp(&weight(b))
-        });
-        best.copied().filter(|format| weight(&wanted, format.media_type()) > 0.0).ok_or_else(|| {
+        let best =
+            offered.iter().rev().max_by(|a, b| a.weight(&wanted).total_cmp(&b.weight(&wanted)));
+        best.copied().filter(|format| format.weight(&wanted) > 0.0).ok_or_else(|| {
             Error::NotAcceptable {
                 offered: list(offered),
                 wanted: ml_app_model::value::excerpt(&wanted),
@@ -171,25 +157,62 @@ impl Format {
     }
 }
 
+impl Format {
+    fn is_called(self, media_type: &str) -> bool {
+        match self {
+            // It has no registered name.
+            Format::Ndjson => [
+                self.media_type(),
+                "application/ndjson",
+                "application/jsonl",
+                "application/jsonlines",
+            ]
+            .contains(&media_type),
+            _ => media_type == self.media_type(),
+        }
+    }
+
+    fn weight(self, accept: &str) -> f32 {
+        media_weight(accept, self.media_type(), |name| self.is_called(name))
+    }
+}
+
 fn list(formats: &[Format]) -> String {
     let names: Vec<&str> = formats.iter().map(|format| format.media_type()).collect();
     names.join(", ")
 }
 
-/// The weight that an `Accept` header gives a media type: that of its most specific range
-/// ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
-fn weight(accept: &str, media_type: &str) -> f32 {
+/// Whether a client would rather have a page than JSON: a browser.
+pub fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = joined(headers, header::ACCEPT);
+    let page = "text/html";
+    media_weight(&accept, page, |name| name == page) > Format::Json.weight(&accept)
+}
+
+fn media_weight(accept: &str, media_type: &str, is_called: impl Fn(&str) -> bool) -> f32 {
+    weight(accept, |name| match name {
+        name if is_called(name) => 3,
+        "*/*" => 1,
+        name if name.strip_suffix("/*") == media_type.split('/').next() => 2,
+        _ => 0,
+    })
+}
+
+/// All values of a header that is a list.
+fn joined(headers: &HeaderMap, name: header::HeaderName) -> String {
+    let values: Vec<&str> = headers.get_all(name).filter_map(|value| value.to_str().ok()).collect();
+    values.join(",")
+}
+
+/// The weight that a list of ranges gives: that of the most specific of them
+/// ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)). How specific a name is, 0
+/// where it is of something else, `specificity` knows.
+fn weight(ranges: &str, specificity: impl Fn(&str) -> u8) -> f32 {
     let mut best = (0, 0.0);
-    for range in accept.split(',') {
+    for range in ranges.split(',') {
         let mut parts = range.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let specificity = match name.as_str() {
-            "*/*" => 1,
-            name if name == media_type => 3,
-            "application/ndjson" | "application/jsonl" if media_type == "application/x-ndjson" => 3,
-            name if name.strip_suffix("/*") == media_type.split('/').next() => 2,
-            _ => continue,
-        };
+        let specificity = specificity(&name);
         let weight = parts
             .find_map(|parameter| parameter.strip_prefix(['q', 'Q'])?.strip_prefix('='))
             .map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
@@ -219,7 +242,35 @@ mod tests {
         assert_eq!(answer("text/csv;q=0.5, application/x-ndjson"), Some(Format::Ndjson));
         assert_eq!(answer("*/*, application/json;q=0"), Some(Format::Csv));
         assert_eq!(answer("text/html, */*;q=0.1"), Some(Format::Json));
+        assert_eq!(answer("application/jsonlines"), Some(Format::Ndjson));
         assert_eq!(answer("image/png"), None);
+    }
+
+    #[test]
+    fn an_answer_is_compressed_as_the_client_likes_best() {
+        let coding = |accepted| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted));
+            Coding::of_answer(&headers)
+        };
+        assert_eq!(Coding::of_answer(&HeaderMap::new()), Coding::Identity);
+        assert_eq!(coding("gzip, deflate, br"), Coding::Gzip);
+        assert_eq!(coding("gzip;q=0.5, Deflate"), Coding::Deflate);
+        assert_eq!(coding("br, *;q=0.1"), Coding::Gzip);
+        assert_eq!(coding("gzip;q=0, *"), Coding::Deflate);
+        assert_eq!(coding("identity"), Coding::Identity);
+    }
+
+    #[test]
+    fn browsers_want_pages() {
+        let wants_page = |accept| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            wants_page(&headers)
+        };
+        assert!(wants_page("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
+        assert!(!wants_page("*/*"));
+        assert!(!wants_page("application/json, text/html;q=0.5"));
     }
 
     #[test]

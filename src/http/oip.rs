@@ -35,14 +35,14 @@ pub async fn ready() -> HttpResponse {
 /// The model's inputs and outputs
 #[api_v2_operation(operation_id = "v2_model", tags("Open Inference Protocol v2"))]
 pub async fn model(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
-    named(&request, &state)?;
+    check_path(&request, &state)?;
     Ok(HttpResponse::Ok().json(describe::model(state.model.signature())))
 }
 
 /// Is the model ready?
 #[api_v2_operation(operation_id = "v2_model_ready", tags("Open Inference Protocol v2"))]
 pub async fn model_ready(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
-    named(&request, &state)?;
+    check_path(&request, &state)?;
     let name = &state.model.signature().name;
     Ok(HttpResponse::Ok().json(json!({ "name": name, "ready": true })))
 }
@@ -50,14 +50,14 @@ pub async fn model_ready(request: HttpRequest, state: Data<State>) -> Result<Htt
 /// The model's configuration, as Triton has it
 #[api_v2_operation(operation_id = "v2_model_config", tags("Open Inference Protocol v2"))]
 pub async fn config(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
-    named(&request, &state)?;
+    check_path(&request, &state)?;
     Ok(HttpResponse::Ok().json(describe::config(state.model.signature())))
 }
 
 /// What has been inferred so far, as Triton tells it
 #[api_v2_operation(operation_id = "v2_model_stats", tags("Open Inference Protocol v2"))]
 pub async fn model_stats(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
-    named(&request, &state)?;
+    check_path(&request, &state)?;
     Ok(HttpResponse::Ok().json(statistics(&state)))
 }
 
@@ -102,10 +102,10 @@ pub async fn infer(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
-    named(&request, &state)?;
+    check_path(&request, &state)?;
     let length = request.headers().get(HEADER_LENGTH);
     let length = length.map(|length| length.to_str().unwrap_or("something else"));
-    let infer = Infer::new(length)?;
+    let infer = Infer::new(HEADER_LENGTH, length)?;
     let question = Question {
         answer_coding: Coding::of_answer(request.headers()),
         ..Question::read(&request, payload, state.limits).await?
@@ -143,7 +143,7 @@ pub async fn load() -> Result<HttpResponse, Plain> {
 }
 
 /// The path names the model, and its version if it names one.
-pub fn named(request: &HttpRequest, state: &State) -> Result<(), Plain> {
+pub fn check_path(request: &HttpRequest, state: &State) -> Result<(), Plain> {
     let signature = state.model.signature();
     for (key, expected) in [("model", &signature.name), ("version", &signature.version)] {
         let Some(found) = request.match_info().get(key) else { continue };

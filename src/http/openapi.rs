@@ -178,10 +178,14 @@ impl Describe<'_> {
                     json!({ "application/json": { "schema": { "type": "object" } } }),
                 ),
             )],
-            "apidocs" | "index" => vec![(
-                "responses",
-                content("A page.", json!({ "text/html": { "schema": { "type": "string" } } })),
-            )],
+            "apidocs" => vec![("responses", content("A page.", page()))],
+            "index" => {
+                let mut body = page();
+                body["application/json"] = json!({
+                    "schema": { "type": "object" }, "example": { "status": "alive" },
+                });
+                vec![("responses", content("A page, or that the server is alive.", body))]
+            }
             id => protocols::operation(id, self),
         }
     }
@@ -371,7 +375,7 @@ impl Describe<'_> {
     /// An example of the problem with this status.
     fn problem(&self, status: u16) -> Option<Problem> {
         let error = match status {
-            400 => features::decode(b"{", self.signature).err()?,
+            400 => features::decode(b"{", self.signature, usize::MAX).err()?,
             406 => Error::NotAcceptable {
                 offered: Format::Json.media_type().into(),
                 wanted: "image/png".into(),
@@ -382,7 +386,7 @@ impl Describe<'_> {
                 expected: Format::Json.media_type().into(),
                 found: "text/plain".into(),
             },
-            _ => features::decode(b"{}", self.signature).err()?,
+            _ => features::decode(b"{}", self.signature, usize::MAX).err()?,
         };
         Some(Problem::from(error))
     }
@@ -409,9 +413,14 @@ impl Describe<'_> {
     }
 
     fn run(&self, csv: &str) -> Option<Tensors> {
-        let (inputs, _) = crate::protocol::csv::decode(csv.as_bytes(), self.signature).ok()?;
+        let (inputs, _) =
+            crate::protocol::csv::decode(csv.as_bytes(), self.signature, usize::MAX).ok()?;
         self.model.run(inputs).ok()
     }
+}
+
+fn page() -> Value {
+    json!({ "text/html": { "schema": { "type": "string" } } })
 }
 
 fn example_row(signature: &Signature) -> Map<String, Value> {

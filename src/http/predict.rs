@@ -5,6 +5,7 @@ use crate::error::{Error, Fault};
 use crate::http::State;
 use crate::http::negotiate::{Coding, Format};
 use crate::http::problem::Problem;
+use crate::inferences::Times;
 use crate::protocol::answer::Answer;
 use crate::protocol::features::{Named, Query};
 use crate::protocol::{Body, Encoded, Protocol};
@@ -18,7 +19,7 @@ use ml_app_model::Tensors;
 use paperclip::actix::api_v2_operation;
 use std::convert::Infallible;
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Predict one row given in the query
 #[api_v2_operation(operation_id = "predict_query", tags("prediction"))]
@@ -41,13 +42,13 @@ pub async fn predict(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let named = named(&request)?;
+    let named = formats(&request)?;
     let question = Question::read(&request, payload, state.limits).await?;
     Ok(answer(state, question, named).await?)
 }
 
 /// The formats of question and answer, as the headers tell them.
-pub fn named(request: &HttpRequest) -> Result<Named, Error> {
+pub fn formats(request: &HttpRequest) -> Result<Named, Error> {
     let question = Format::of_body(request.headers())?;
     let offered: &[Format] = match question {
         Format::Json => &[Format::Json],
@@ -98,14 +99,18 @@ impl Question {
         let body = in_time(limits, read(request, payload, limits.max_body)).await?;
         Ok(Question { body, coding, answer_coding: Coding::Identity })
     }
+
+    fn is_short(&self) -> bool {
+        self.body.len() <= INLINE_BYTES && self.coding == Coding::Identity
+    }
 }
 
-/// Bytes a request may have to be answered on the thread that reads it; more would keep that
-/// thread's other connections waiting.
+/// Bytes a request may have to be decoded on the thread that reads it; more would keep that thread's
+/// other connections waiting.
 const INLINE_BYTES: usize = 16 * 1024;
 
-/// What a row may take for the same.
-const INLINE_LATENCY: Duration = Duration::from_millis(1);
+/// What its rows may take for the same, each as long as one alone.
+const INLINE_TIME: Duration = Duration::from_millis(1);
 
 /// Answers a question, on a thread of its own where that could take long.
 ///
@@ -117,18 +122,19 @@ pub async fn answer<P: Protocol>(
     question: Question,
     protocol: P,
 ) -> Result<HttpResponse, Error> {
-    let short = question.body.len() <= INLINE_BYTES && question.coding == Coding::Identity;
-    let encoded = if short && state.model.latency() <= INLINE_LATENCY {
-        work(&state, &question, &protocol, Duration::ZERO)
+    let work = Work { state: state.clone(), question, protocol, times: Times::begin() };
+    let (encoded, coding) = if work.question.is_short() {
+        let decoded = work.decode()?;
+        let rows = u32::try_from(decoded.inputs.rows()).unwrap_or(u32::MAX);
+        match state.model.latency().saturating_mul(rows) <= INLINE_TIME {
+            true => decoded.finish()?,
+            false => elsewhere(move || decoded.queued().finish()).await?,
+        }
     } else {
-        let (state, asked) = (state.clone(), Instant::now());
-        let work = move || work(&state, &question, &protocol, asked.elapsed());
-        let done = web::block(work).await;
-        done.unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
+        elsewhere(move || work.queued().decode()?.finish()).await?
     };
-    let (encoded, coding) = encoded?;
     let mut response = HttpResponse::Ok();
-    response.content_type(encoded.content_type);
+    response.content_type(encoded.content_type.as_ref());
     for (name, value) in encoded.headers {
         response.insert_header((name, value));
     }
@@ -141,36 +147,79 @@ pub async fn answer<P: Protocol>(
     })
 }
 
-fn work<P: Protocol>(
-    state: &State,
-    question: &Question,
-    protocol: &P,
-    queued: Duration,
-) -> Result<(Encoded, Coding), Error> {
-    let mut times = state.inferences.begin(queued);
-    let answered = (|| {
-        let inflated;
-        let body = match question.coding {
-            Coding::Identity => &question.body[..],
-            coding => {
-                inflated = coding.inflate(&question.body, state.limits.max_body)?;
-                &inflated
+/// A question on its way to its answer.
+struct Work<P> {
+    state: Data<State>,
+    question: Question,
+    protocol: P,
+    times: Times,
+}
+
+/// The same, read.
+struct Decoded<P: Protocol> {
+    work: Work<P>,
+    inputs: Tensors,
+    wish: P::Wish,
+}
+
+impl<P: Protocol> Work<P> {
+    fn queued(mut self) -> Work<P> {
+        self.times.queued();
+        self
+    }
+
+    fn decode(mut self) -> Result<Decoded<P>, Error> {
+        let (limits, signature) = (self.state.limits, self.state.model.signature());
+        let inflated = match self.question.coding {
+            Coding::Identity => Ok(()),
+            coding => coding
+                .inflate(&self.question.body, limits.max_body)
+                .map(|inflated| self.question.body = inflated.into()),
+        };
+        let decoded = inflated.and_then(|()| {
+            self.protocol.decode(&self.question.body, signature, limits.max_values())
+        });
+        match decoded {
+            Ok((inputs, wish)) => {
+                self.times.decoded(inputs.rows());
+                Ok(Decoded { work: self, inputs, wish })
             }
-        };
-        let signature = state.model.signature();
-        let (inputs, wish) = protocol.decode(body, signature)?;
-        times.decoded(inputs.rows());
-        let outputs = state.model.run(inputs)?;
-        times.inferred();
-        let mut encoded = protocol.encode(wish, body, signature, outputs)?;
-        let coding = match &mut encoded.body {
-            Body::Whole(body) => question.answer_coding.deflate(body),
-            Body::Lines(_) => Coding::Identity,
-        };
-        Ok((encoded, coding))
-    })();
-    times.end(answered.is_ok());
-    answered
+            Err(error) => {
+                self.state.inferences.end(self.times, false);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<P: Protocol> Decoded<P> {
+    fn queued(self) -> Decoded<P> {
+        Decoded { work: self.work.queued(), ..self }
+    }
+
+    fn finish(self) -> Result<(Encoded, Coding), Error> {
+        let Decoded { work: Work { state, question, protocol, mut times }, inputs, wish } = self;
+        let answered = state.model.run(inputs).map_err(Error::from).and_then(|outputs| {
+            times.inferred();
+            protocol.encode(wish, &question.body, state.model.signature(), outputs)
+        });
+        let answered = answered.map(|mut encoded| {
+            let coding = match &mut encoded.body {
+                Body::Whole(body) => question.answer_coding.deflate(body),
+                Body::Lines(_) => Coding::Identity,
+            };
+            (encoded, coding)
+        });
+        state.inferences.end(times, answered.is_ok());
+        answered
+    }
+}
+
+async fn elsewhere<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = web::block(work).await;
+    done.unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
 }
 
 fn lines(

@@ -1,8 +1,10 @@
 //! Errors as `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
 
+use crate::config::VertexRoutes;
 use crate::error::{Error, Fault};
-use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, ResponseError, Route, web};
+use crate::http::{IsHead, State};
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, Route, web};
 use paperclip::v2::schema::Apiv2Errors;
 use serde::Serialize;
 use std::fmt;
@@ -45,7 +47,7 @@ impl From<Error> for Problem {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
             Error::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
-            Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::TooLarge { .. } | Error::ValuesTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             // The model has answered before: it is these values it has no answer for.
             Error::Model(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -135,8 +137,12 @@ impl Apiv2Errors for Plain {}
 
 /// In the form of the protocol whose path it is.
 fn respond(request: &HttpRequest, problem: Problem) -> HttpResponse {
-    match request.path().split('/').nth(1) {
-        Some("v1" | "v2") => Plain(problem).error_response(),
+    let path = request.path();
+    let vertex = request.app_data::<web::Data<State>>().map(|state| &state.vertex);
+    let is_vertex = |vertex: &VertexRoutes| vertex.predict.as_deref() == Some(path);
+    match path.split('/').nth(1) {
+        Some("v1" | "v2" | "invocations" | "ping") => Plain(problem).error_response(),
+        _ if vertex.is_some_and(is_vertex) => Plain(problem).error_response(),
         _ => problem.error_response(),
     }
 }
@@ -150,7 +156,11 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
 /// Answers methods that a resource has no route for; `allow` lists those it has.
 pub fn method_not_allowed(allow: &'static str) -> Route {
     web::to(move |request: HttpRequest| async move {
-        let detail = format!("expected one of {allow}, but found {}", request.method());
+        let found = match request.extensions().contains::<IsHead>() {
+            true => &Method::HEAD,
+            false => request.method(),
+        };
+        let detail = format!("expected one of {allow}, but found {found}");
         let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail);
         let mut response = respond(&request, problem);
         response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));

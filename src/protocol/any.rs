@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::protocol::features::{Asked, Named};
 use crate::protocol::instances::{self, Predict};
 use crate::protocol::oip::{self, Infer};
-use crate::protocol::{Encoded, Format, Protocol};
+use crate::protocol::{Encoded, Format, Protocol, json};
 use ml_app_model::{Signature, Tensors};
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -27,16 +27,21 @@ pub enum Wish {
 impl Protocol for Any {
     type Wish = Wish;
 
-    fn decode(&self, body: &[u8], signature: &Signature) -> Result<(Tensors, Wish), Error> {
+    fn decode(
+        &self,
+        body: &[u8],
+        signature: &Signature,
+        limit: usize,
+    ) -> Result<(Tensors, Wish), Error> {
         match Kind::of(body, signature) {
-            Kind::Named => {
-                NAMED.decode(body, signature).map(|(inputs, wish)| (inputs, Wish::Named(wish)))
-            }
+            Kind::Named => NAMED
+                .decode(body, signature, limit)
+                .map(|(inputs, wish)| (inputs, Wish::Named(wish))),
             Kind::Instances => Predict
-                .decode(body, signature)
+                .decode(body, signature, limit)
                 .map(|(inputs, layout)| (inputs, Wish::Instances(layout))),
             Kind::Tensors => Infer::Json
-                .decode(body, signature)
+                .decode(body, signature, limit)
                 .map(|(inputs, wish)| (inputs, Wish::Tensors(wish))),
         }
     }
@@ -69,7 +74,8 @@ impl Kind {
         let mut kind = Kind::Named;
         let members = Members { signature, kind: &mut kind };
         // It ends with an error once it knows.
-        let _ = serde_json::Deserializer::from_slice(body).deserialize_map(members);
+        let _ =
+            serde_json::Deserializer::from_slice(json::without_mark(body)).deserialize_map(members);
         kind
     }
 }

@@ -131,10 +131,14 @@ impl<R: Read> Table<R> {
 /// # Errors
 ///
 /// As [`Table::new`], and [`Error::Invalid`] with every fault found in the records.
-pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Vec<String>), Error> {
+pub fn decode(
+    body: &[u8],
+    signature: &Signature,
+    limit: usize,
+) -> Result<(Tensors, Vec<String>), Error> {
     check_columns(body)?;
     let mut table = Table::new(body, signature)?;
-    let mut reader = Reader::new(signature);
+    let mut reader = Reader::new(signature, limit);
     let mut record = ByteRecord::new();
     while table.read(&mut record, &mut reader).map_err(|error| interrupted(error.into()))? {}
     Ok((reader.into_tensors()?, table.ignored))

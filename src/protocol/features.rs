@@ -35,7 +35,12 @@ pub struct Query;
 impl Protocol for Query {
     type Wish = ();
 
-    fn decode(&self, query: &[u8], signature: &Signature) -> Result<(Tensors, ()), Error> {
+    fn decode(
+        &self,
+        query: &[u8],
+        signature: &Signature,
+        _: usize,
+    ) -> Result<(Tensors, ()), Error> {
         Ok((decode_query(query, signature)?, ()))
     }
 
@@ -68,15 +73,22 @@ pub struct Asked {
 impl Protocol for Named {
     type Wish = Asked;
 
-    fn decode(&self, body: &[u8], signature: &Signature) -> Result<(Tensors, Asked), Error> {
+    fn decode(
+        &self,
+        body: &[u8],
+        signature: &Signature,
+        limit: usize,
+    ) -> Result<(Tensors, Asked), Error> {
         let rows = |layout| Asked { layout, ignored: vec![] };
         match self.question {
-            Format::Json => decode(body, signature).map(|(inputs, layout)| (inputs, rows(layout))),
+            Format::Json => {
+                decode(body, signature, limit).map(|(inputs, layout)| (inputs, rows(layout)))
+            }
             Format::Ndjson => {
-                decode_lines(body, signature).map(|inputs| (inputs, rows(Layout::Rows)))
+                decode_lines(body, signature, limit).map(|inputs| (inputs, rows(Layout::Rows)))
             }
             Format::Csv => {
-                let (inputs, ignored) = csv::decode(body, signature)?;
+                let (inputs, ignored) = csv::decode(body, signature, limit)?;
                 Ok((inputs, Asked { layout: Layout::Rows, ignored }))
             }
         }
@@ -94,11 +106,11 @@ impl Protocol for Named {
             Format::Json => json_answer(&answer, layout),
             Format::Csv => {
                 let body = Body::Whole(csv::append(body, &answer)?);
-                Encoded { content_type: self.answer.media_type(), headers: vec![], body }
+                Encoded { content_type: self.answer.media_type().into(), headers: vec![], body }
             }
             Format::Ndjson => {
                 let body = Body::Lines(outputs);
-                Encoded { content_type: self.answer.media_type(), headers: vec![], body }
+                Encoded { content_type: self.answer.media_type().into(), headers: vec![], body }
             }
         };
         if ignored.is_empty() {
@@ -123,9 +135,13 @@ fn json_answer(answer: &Answer<'_>, layout: Layout) -> Encoded {
 ///
 /// [`Error::Malformed`] with line and column where `body` is no JSON or has none of the layouts,
 /// [`Error::Invalid`] with every fault found in the values.
-pub fn decode(body: &[u8], signature: &Signature) -> Result<(Tensors, Layout), Error> {
+pub fn decode(
+    body: &[u8],
+    signature: &Signature,
+    limit: usize,
+) -> Result<(Tensors, Layout), Error> {
     let text = json::text(body, ROWS)?;
-    let mut reader = Reader::new(signature);
+    let mut reader = Reader::new(signature, limit);
     let read = json::read(text, BodyVisitor(&mut reader));
     match read {
         Ok(layout) => Ok((reader.into_tensors()?, layout)),
@@ -144,8 +160,8 @@ const ROWS: &str = "at least one row";
 ///
 /// [`Error::Malformed`] where a line is no JSON, [`Error::Invalid`] where values do not fit: with
 /// every fault found.
-pub fn decode_lines(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
-    let mut reader = Reader::new(signature);
+pub fn decode_lines(body: &[u8], signature: &Signature, limit: usize) -> Result<Tensors, Error> {
+    let mut reader = Reader::new(signature, limit);
     let body = json::without_mark(body);
     if body.trim_ascii().is_empty() {
         let detail = format!("expected {ROWS}, but found an empty body");
@@ -166,7 +182,7 @@ pub fn decode_lines(body: &[u8], signature: &Signature) -> Result<Tensors, Error
 ///
 /// [`Error::Invalid`] with every fault found.
 pub fn decode_query(query: &[u8], signature: &Signature) -> Result<Tensors, Error> {
-    let mut reader = Reader::new(signature);
+    let mut reader = Reader::new(signature, usize::MAX);
     reader.start_row();
     for (name, value) in form_urlencoded::parse(query) {
         let Some(feature) = reader.take(&name) else { continue };

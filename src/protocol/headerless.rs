@@ -3,8 +3,8 @@
 
 use crate::error::{Error, Fault, Faults};
 use crate::protocol::features::{Asked, Named};
-use crate::protocol::{Body, Encoded, Format, Protocol};
-use csv::ReaderBuilder;
+use crate::protocol::{Body, Encoded, Format, Protocol, csv, json};
+use ::csv::ReaderBuilder;
 use ml_app_model::{Signature, Tensors};
 
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ fn header(body: &[u8], signature: &Signature) -> Option<Vec<u8>> {
     if first.len() != signature.features.len() || first.iter().any(is_name) {
         return None;
     }
-    let mut line = csv::Writer::from_writer(vec![]);
+    let mut line = ::csv::Writer::from_writer(vec![]);
     line.write_record(signature.features.iter().map(|feature| &feature.name)).ok()?;
     line.into_inner().ok()
 }
@@ -35,19 +35,26 @@ fn header(body: &[u8], signature: &Signature) -> Option<Vec<u8>> {
 impl Protocol for Headerless {
     type Wish = (Asked, bool);
 
-    fn decode(&self, body: &[u8], signature: &Signature) -> Result<(Tensors, Self::Wish), Error> {
-        crate::protocol::csv::check_columns(body)?;
+    fn decode(
+        &self,
+        body: &[u8],
+        signature: &Signature,
+        limit: usize,
+    ) -> Result<(Tensors, Self::Wish), Error> {
+        let body = json::without_mark(body);
+        csv::check_columns(body)?;
         let Some(header) = header(body, signature) else {
-            let (inputs, asked) = self.named().decode(body, signature)?;
+            let (inputs, asked) = self.named().decode(body, signature, limit)?;
             return Ok((inputs, (asked, false)));
         };
-        let (inputs, asked) = self.named().decode(&[&header, body].concat(), signature).map_err(
-            |error| match error {
+        let (inputs, asked) = self
+            .named()
+            .decode(&[&header, body].concat(), signature, limit)
+            .map_err(|error| match error {
                 Error::Malformed(faults) => Error::Malformed(line_before(faults)),
                 Error::Invalid(faults) => Error::Invalid(line_before(faults)),
                 error => error,
-            },
-        )?;
+            })?;
         Ok((inputs, (asked, true)))
     }
 
@@ -58,6 +65,7 @@ impl Protocol for Headerless {
         signature: &Signature,
         outputs: Tensors,
     ) -> Result<Encoded, Error> {
+        let body = json::without_mark(body);
         let header = lacked.then(|| header(body, signature)).flatten().unwrap_or_default();
         let body = [&header, body].concat();
         let mut encoded = self.named().encode(asked, &body, signature, outputs)?;

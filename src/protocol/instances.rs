@@ -38,9 +38,14 @@ pub enum Layout {
 impl Protocol for Predict {
     type Wish = Layout;
 
-    fn decode(&self, body: &[u8], signature: &Signature) -> Result<(Tensors, Layout), Error> {
+    fn decode(
+        &self,
+        body: &[u8],
+        signature: &Signature,
+        limit: usize,
+    ) -> Result<(Tensors, Layout), Error> {
         let text = json::text(body, "an object with `instances` or `inputs`")?;
-        let mut reader = Reader::new(signature);
+        let mut reader = Reader::new(signature, limit);
         let read = json::read(text, BodyVisitor(&mut reader));
         match read {
             Ok(layout) => Ok((reader.into_tensors()?, layout)),
@@ -286,7 +291,11 @@ impl<'de> Visitor<'de> for ListVisitor<'_, '_> {
         }
         found += json::skip_elements(&mut values)?;
         if found != expected {
-            let mismatch = Mismatch::new(format!("{expected} features"), found.to_string());
+            let expected = match expected {
+                1 => "1 feature".to_owned(),
+                several => format!("{several} features"),
+            };
+            let mismatch = Mismatch::new(expected, found.to_string());
             reader.row_fault(row, Fault::new(mismatch.to_string()));
         }
         Ok(())
@@ -306,7 +315,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let ValueSeed { reader, row, target } = self;
         if row == reader.len() {
-            reader.rows.add_row();
+            reader.add_row();
         }
         match target {
             Target::Feature(feature) => CellSeed { reader, row, feature }.deserialize(deserializer),
@@ -389,6 +398,9 @@ impl<'de> Visitor<'de> for InputsVisitor<'_, '_> {
             };
             let column = ColumnVisitor { reader: &mut *reader, target, rows };
             let found = map.next_value_seed(Seed(column))?;
+            if reader.is_exhausted() {
+                return json::skip_members(&mut map).map(|_| ());
+            }
             let expected = *rows.get_or_insert(found);
             if found != expected {
                 let mismatch = Mismatch::new(format!("{expected} rows"), found.to_string());

@@ -30,21 +30,19 @@ pub enum Infer {
 }
 
 impl Infer {
-    /// `length` is the value of [`HEADER_LENGTH`].
+    /// `length` is the value of what is called `name`: of [`HEADER_LENGTH`], as a rule.
     ///
     /// # Errors
     ///
     /// [`Error::Malformed`] where it is no number.
-    pub fn new(length: Option<&str>) -> Result<Infer, Error> {
+    pub fn new(name: &str, length: Option<&str>) -> Result<Infer, Error> {
         match length.map(|length| (length, length.trim().parse())) {
             None => Ok(Infer::Json),
             Some((_, Ok(0))) => Ok(Infer::Raw),
             Some((_, Ok(length))) => Ok(Infer::Mixed(length)),
             Some((found, Err(_))) => {
                 let found = ml_app_model::value::excerpt(found);
-                let detail =
-                    format!("{HEADER_LENGTH}: expected a number of bytes, but found {found}");
-                Err(malformed(detail))
+                Err(malformed(format!("{name}: expected a number of bytes, but found {found}")))
             }
         }
     }
@@ -53,14 +51,19 @@ impl Infer {
 impl Protocol for Infer {
     type Wish = Wish;
 
-    fn decode(&self, body: &[u8], signature: &Signature) -> Result<(Tensors, Wish), Error> {
+    fn decode(
+        &self,
+        body: &[u8],
+        signature: &Signature,
+        _: usize,
+    ) -> Result<(Tensors, Wish), Error> {
         match *self {
             Infer::Json => request::decode(body, &[], signature),
             Infer::Raw => Ok((binary::raw(body, signature)?, Wish::binary(signature))),
             Infer::Mixed(length) => match body.split_at_checked(length) {
                 Some((head, tensors)) => request::decode(head, tensors, signature),
                 None => Err(malformed(format!(
-                    "{HEADER_LENGTH}: expected at most the {} bytes of the body, but found {length}",
+                    "expected JSON of at most the {} bytes of the body, but found a length of {length}",
                     body.len()
                 ))),
             },
@@ -96,7 +99,7 @@ impl Protocol for Infer {
         }
         let headers = vec![(HEADER_LENGTH, head.len().to_string())];
         head.append(&mut tensors);
-        Ok(Encoded { content_type: BINARY, headers, body: Body::Whole(head) })
+        Ok(Encoded { content_type: BINARY.into(), headers, body: Body::Whole(head) })
     }
 }
 

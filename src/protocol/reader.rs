@@ -19,10 +19,16 @@ pub struct Reader<'s> {
     before: usize,
     /// Whether what is read belongs to a row, as it does not in columns.
     in_row: bool,
+    /// Bytes that the rows of a batch may take.
+    limit: usize,
+    /// They would take more.
+    full: bool,
 }
 
 impl<'s> Reader<'s> {
-    pub fn new(signature: &'s Signature) -> Reader<'s> {
+    /// `limit` is how many bytes the values of a batch may take: a row that leaves values out, or a
+    /// column without its neighbours, takes more than it has in its text.
+    pub fn new(signature: &'s Signature, limit: usize) -> Reader<'s> {
         Reader {
             rows: Rows::new(signature),
             faults: Faults::default(),
@@ -31,6 +37,8 @@ impl<'s> Reader<'s> {
             line: None,
             before: 0,
             in_row: false,
+            limit,
+            full: false,
         }
     }
 
@@ -63,9 +71,9 @@ impl<'s> Reader<'s> {
         !self.faults.is_empty()
     }
 
-    /// There are so many faults that the rest need not be read.
+    /// There are so many faults, or so many rows, that the rest need not be read.
     pub fn is_exhausted(&self) -> bool {
-        self.faults.is_exhausted()
+        self.full || self.faults.is_exhausted()
     }
 
     /// The rows read since the last batch; `None` once there are faults, which stay until
@@ -73,13 +81,17 @@ impl<'s> Reader<'s> {
     ///
     /// # Errors
     ///
-    /// Where an array feature has more or fewer elements than its shape.
+    /// Where an array feature has more or fewer elements than its shape, and
+    /// [`Error::ValuesTooLarge`].
     pub fn batch(&mut self) -> Result<Option<Tensors>, Error> {
         let signature = self.rows.signature();
         let rows = std::mem::replace(&mut self.rows, Rows::new(signature));
         self.before += rows.len();
         if self.has_faults() || rows.is_empty() {
             return Ok(None);
+        }
+        if self.full {
+            return Err(Error::ValuesTooLarge { limit: self.limit });
         }
         let tensors = rows
             .finish()
@@ -132,9 +144,15 @@ impl<'s> Reader<'s> {
             self.rows.clear();
         }
         self.in_row = true;
-        self.rows.add_row();
+        self.add_row();
         self.given.fill(false);
         self.next = 0;
+    }
+
+    /// Adds a row whose features come column by column, or by [`Reader::start_row`].
+    pub fn add_row(&mut self) {
+        self.rows.add_row();
+        self.full |= self.rows.bytes() > self.limit;
     }
 
     /// The feature called `name`, which is then given.

@@ -182,6 +182,59 @@ fn answers_are_compressed_where_that_is_asked_for() {
     }
 }
 
+/// A row of `{}` or a column without its neighbours is short, and its tensors are not.
+#[test]
+fn what_is_left_out_takes_no_memory_without_bound() {
+    let limit = ["--max-body", "64KiB"];
+    let args = case::model("dictionary");
+    let args: Vec<&str> = args.iter().map(String::as_str).chain(limit).collect();
+    let rows_of = Server::start(&args);
+    let columns_of = Server::start(&limit);
+    let list = |entry: &str, count: usize| format!("[{}]", vec![entry; count].join(","));
+    let column = |name: &str, rows| format!("{{\"{name}\":{}}}", list("0", rows));
+    // Four numbers of four bytes a row, and three.
+    let (most_rows, most_columns) = ((4 << 16) / 16, (4 << 16) / 12);
+    let (json, csv) = ("application/json", "text/csv");
+    let whole = [
+        (&rows_of, "/predict", json, list("{}", most_rows)),
+        (&rows_of, "/predict", csv, format!("temp\n{}", "1\n".repeat(most_rows))),
+        (
+            &rows_of,
+            "/v1/models/dictionary:predict",
+            json,
+            format!("{{\"instances\":{}}}", list("{}", most_rows)),
+        ),
+        (&rows_of, "/predict", json, column("temp", most_rows)),
+    ];
+    for (server, path, content_type, body) in whole {
+        assert_eq!(server.post(path, content_type, &body).status, 200, "{path} {content_type}");
+    }
+    let past = [
+        (&rows_of, "/predict", json, list("{}", most_rows + 1)),
+        (&rows_of, "/predict", "application/x-ndjson", "{}\n".repeat(most_rows + 1)),
+        (&rows_of, "/predict", csv, format!("temp\n{}", "1\n".repeat(most_rows + 1))),
+        (
+            &rows_of,
+            "/v1/models/dictionary:predict",
+            json,
+            format!("{{\"instances\":{}}}", list("{}", most_rows + 1)),
+        ),
+        (&columns_of, "/predict", json, column("age", most_columns + 1)),
+        (
+            &columns_of,
+            "/v1/models/online-sales:predict",
+            json,
+            format!("{{\"inputs\":{}}}", column("age", most_columns + 1)),
+        ),
+    ];
+    for (server, path, content_type, body) in past {
+        let answer = server.post(path, content_type, &body);
+        assert_eq!(answer.status, 413, "{path} {content_type}: {}", answer.body);
+        let expected = "expected rows whose values take at most 262144 bytes, but found more";
+        assert!(answer.body.contains(expected), "{}", answer.body);
+    }
+}
+
 #[test]
 fn a_million_rows_are_answered() {
     let server = case::serve("online-sales");

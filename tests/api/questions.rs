@@ -131,8 +131,9 @@ fn probes_and_pages() {
     let server = Server::start(&[]);
     assert_eq!(server.get("/healthz").json(), json!({ "live": true }));
     assert_eq!(server.get("/readyz").json(), json!({ "ready": true }));
-    let index = server.get("/");
-    assert_eq!(index.status, 200);
+    assert_eq!(server.get("/").json(), json!({ "status": "alive" }));
+    let index = server.send("GET", "/", &[("Accept", "text/html,*/*;q=0.8")], b"");
+    assert_eq!((index.status, index.header("vary")), (200, "accept"));
     assert!(index.body.contains("url=apidocs"));
     let page = server.get("/apidocs");
     assert!(page.body.contains("<title>online-sales</title>"));

@@ -77,6 +77,10 @@ infer("input-twice", {"inputs": [tensor(), tensor()]})
 infer("unknown-input", {"inputs": [tensor("Y")]})
 infer("unknown-output", {"inputs": [tensor()], "outputs": [{"name": "label"}]})
 infer("output-twice", {"inputs": [tensor()], "outputs": [{"name": "output_label"}] * 2})
+infer("outputs-past-those-there-are", {"inputs": [tensor()], "outputs": [{"name": "output_label"}] * 3})
+infer("output-as-array", {"inputs": [tensor()], "outputs": [["output_label", None]]})
+infer("parameters-as-array", {"inputs": [tensor()], "parameters": [1, True]})
+infer("byte-order-mark", "\ufeff" + json.dumps({"inputs": [tensor()]}))
 infer("no-class", {"inputs": [tensor()], "outputs": [{"name": "output_probability", "parameters": {"classification": 0}}]})
 infer("no-name", {"inputs": [{"shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]})
 infer("no-shape", {"inputs": [{"name": "X", "datatype": "FP32", "data": [1, 2, 3]}]})
@@ -218,11 +222,20 @@ v1("mixed", "lists", {"instances": [[1, 2, 4, True, "São Paulo", [[1, 2], [3, 4
 v1("mixed", "columns", {"inputs": {key: [value, value] for key, value in row.items()}})
 v1("mixed", "no-object", {"inputs": [[1, 2]]})
 v1("mixed", "image-of-another-shape", {"instances": [{**row, "image": [[1, 2, 3]]}]})
+tensors = {key: value if isinstance(value, list) else [value] for key, value in row.items()}
+v1("mixed", "tensors", {"instances": [tensors, {**tensors, "count": 8}]})
+v1("mixed", "columns-of-tensors", {"inputs": {key: [value, value] for key, value in tensors.items()}})
+v1("mixed", "list-of-two-for-one", {"instances": [{**tensors, "count": [4, 8]}]})
+v1("mixed", "object-for-one", {"instances": [{**tensors, "count": {"a": 4}}]})
+v1("mixed", "text-for-one", {"instances": [{**tensors, "count": ["a"]}]})
+v1("online-sales", "byte-order-mark", "\ufeff" + json.dumps({"instances": [rows[:3]]}))
 v1("text", "texts", {"instances": ["my dog likes the cat", ["shares fell"], {"text": "a cat"}]})
 
 vertex = "/v1/endpoints/1/deployedModels/2:predict"
 request("online-sales", "vertex", "lists", vertex, {"instances": [rows[:3]], "parameters": {"a": 1}})
 request("online-sales", "vertex", "objects", vertex, {"instances": [{"age": 21, "new_user": 1, "total_pages_visited": 14}]})
+size = f"json-header-size={len(json.dumps(label))}"
+request("online-sales", "vertex", "triton", vertex, json.dumps(label).encode() + floats, Content_Type=f"application/vnd.vertex-ai-triton.binary+json;{size}")
 request("online-sales", "vertex", "malformed", vertex, {"instances": 1})
 
 sagemaker = {"Content_Type": "application/json"}
@@ -233,9 +246,20 @@ request("online-sales", "sagemaker", "tensors", "/invocations", {"inputs": [tens
 request("online-sales", "sagemaker", "columns", "/invocations", {"inputs": {"X": [rows[:3]]}}, **sagemaker)
 request("online-sales", "sagemaker", "csv", "/invocations", "age,new_user,total_pages_visited\n21,1,14\n", Content_Type="text/csv")
 request("online-sales", "sagemaker", "csv-without-a-header", "/invocations", "21,1,14\n45,0,5\n", Content_Type="text/csv")
-head = json.dumps(label).encode()
-triton = f"application/vnd.sagemaker-triton.binary+json;json-header-size={len(head)}"
-request("online-sales", "sagemaker", "triton", "/invocations", head + floats, Content_Type=triton)
+triton = "application/vnd.sagemaker-triton.binary+json"
+framed = json.dumps(label).encode() + floats
+request("online-sales", "sagemaker", "triton", "/invocations", framed, Content_Type=f"{triton};{size}")
+request("online-sales", "sagemaker", "triton-parameters", "/invocations", framed, Content_Type=f"{triton}; charset=utf-8; {size}")
+request("online-sales", "sagemaker", "triton-no-size", "/invocations", framed, Content_Type=f"{triton};json-header-size=all")
+request("online-sales", "sagemaker", "triton-without-a-size", "/invocations", {"inputs": [tensor()]}, Content_Type=triton)
+request("online-sales", "sagemaker", "bytes-out", "/invocations", {"inputs": [tensor()], "outputs": label["outputs"]}, **sagemaker)
+request("online-sales", "sagemaker", "the-input", "/invocations", {"inputs": [rows[:3], rows[3:]]}, **sagemaker)
+request("diabetes", "sagemaker", "unknown-members-first", "/invocations", {"parameters": {}, "instances": [[1, 2, 3, 4]]}, **sagemaker)
+request("text", "sagemaker", "lists-of-one", "/invocations", {"inputs": [["a cat"], ["shares fell"]]}, **sagemaker)
+request("online-sales", "sagemaker", "lines", "/invocations", '{"age":21,"new_user":1,"total_pages_visited":14}\n', Content_Type="application/jsonlines")
+request("online-sales", "sagemaker", "byte-order-mark", "/invocations", "\ufeff" + json.dumps({"instances": [rows[:3]]}), **sagemaker)
+request("online-sales", "sagemaker", "csv-byte-order-mark", "/invocations", "\ufeff21,1,14\n", Content_Type="text/csv")
+request("online-sales", "sagemaker", "no-method", "/invocations", method="GET")
 request("online-sales", "sagemaker", "malformed", "/invocations", "{", **sagemaker)
 request("online-sales", "sagemaker", "other-type", "/invocations", "a", Content_Type="image/png")
 request("online-sales", "sagemaker", "csv-without-a-header-in-json", "/invocations", "21,1,14\n", Content_Type="text/csv", Accept="application/json")

@@ -21,7 +21,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
@@ -133,6 +133,7 @@ impl Model {
             features,
             class_meanings: metadata.classes,
             metrics: metadata.metrics,
+            by_name: OnceLock::new(),
         };
         let parts = Parts { signature, labels, most, golden: metadata.golden };
         let mut model = Model::new(parts, plan, phases)?;

@@ -46,6 +46,15 @@ impl<'s> Rows<'s> {
         self.rows == 0
     }
 
+    /// Bytes that the scalars take; those of strings' own text not counted.
+    pub fn bytes(&self) -> usize {
+        let columns = self.signature.inputs.iter().zip(&self.columns);
+        let row: usize = columns
+            .map(|(input, columns)| columns * input.datatype.size().unwrap_or(size_of::<String>()))
+            .sum();
+        self.rows.saturating_mul(row)
+    }
+
     /// Adds a row, whose scalars are zero until set.
     pub fn add_row(&mut self) {
         self.rows += 1;

@@ -6,7 +6,9 @@ use crate::tensors::{Elements, Tensors};
 use crate::value::{Mismatch, cut};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 /// What a model takes and gives, and what it is about.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -26,6 +28,9 @@ pub struct Signature {
     pub class_meanings: Vec<(String, String)>,
     /// Measured quality, as the metadata tells it.
     pub metrics: Vec<(String, f64)>,
+    /// The features by name, once they have been asked for.
+    #[serde(skip)]
+    pub(crate) by_name: OnceLock<HashMap<String, usize>>,
 }
 
 /// A tensor's name, element type and shape.
@@ -254,7 +259,14 @@ impl Signature {
     }
 
     pub fn feature(&self, name: &str) -> Option<usize> {
-        self.features.iter().position(|feature| feature.name == name)
+        // A few are compared sooner than hashed.
+        const FEW: usize = 16;
+        let names = || self.features.iter().map(|feature| &feature.name);
+        if self.features.len() <= FEW {
+            return names().position(|known| known == name);
+        }
+        let by_name = || names().enumerate().map(|(index, known)| (known.clone(), index)).collect();
+        self.by_name.get_or_init(by_name).get(name).copied()
     }
 
     /// The known feature whose name is nearest to `name`, if one is near.

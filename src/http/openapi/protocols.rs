@@ -2,6 +2,7 @@
 
 use super::{Describe, Members, example_csv, example_row, schema};
 use crate::protocol::any::Any;
+use crate::protocol::framed;
 use crate::protocol::instances::Predict;
 use crate::protocol::oip::{BINARY, HEADER_LENGTH, Infer, describe, name};
 use crate::protocol::{Body, Protocol};
@@ -79,8 +80,7 @@ pub fn operation(id: &str, model: &Describe<'_>) -> Members {
             });
             let parameters = path_parameters("/{model}", signature).into_iter().chain([header]);
             members.push(("parameters", parameters.collect()));
-            members[0].1["content"][BINARY] =
-                json!({ "schema": { "type": "string", "format": "binary" } });
+            add_bytes(&mut members, BINARY);
             members
         }
         "v1_models" => {
@@ -96,7 +96,9 @@ pub fn operation(id: &str, model: &Describe<'_>) -> Members {
         }
         "vertex_predict" => {
             let question = json!({ "instances": [example_row(signature)], "parameters": {} });
-            asked(model, Any, "Instances", &question, "InstancePredictions")
+            let mut members = asked(model, Any, "Instances", &question, "InstancePredictions");
+            add_bytes(&mut members, framed::VERTEX);
+            members
         }
         "sagemaker_ping" => vec![("responses", json!({ "200": { "description": "It is." } }))],
         "sagemaker_invocations" => {
@@ -110,10 +112,18 @@ pub fn operation(id: &str, model: &Describe<'_>) -> Members {
                 "anyOf": any_of(&["Answer", "InstancePredictions", "InferResponse"]),
             });
             members[1].1["200"]["content"]["text/csv"] = json!({ "schema": reference("Table") });
+            add_bytes(&mut members, framed::SAGEMAKER);
             members
         }
         _ => vec![],
     }
+}
+
+/// To a question and its answer.
+fn add_bytes(members: &mut Members, media_type: &str) {
+    let bytes = json!({ "schema": { "type": "string", "format": "binary" } });
+    members[0].1["content"][media_type] = bytes.clone();
+    members[1].1["200"]["content"][media_type] = bytes;
 }
 
 fn any_of(schemas: &[&str]) -> Value {
@@ -182,7 +192,7 @@ fn asked<P: Protocol>(
 
 fn answered<P: Protocol>(model: &Describe<'_>, protocol: P, question: &Value) -> Option<Value> {
     let body = question.to_string();
-    let (inputs, wish) = protocol.decode(body.as_bytes(), model.signature).ok()?;
+    let (inputs, wish) = protocol.decode(body.as_bytes(), model.signature, usize::MAX).ok()?;
     let outputs = model.model.run(inputs).ok()?;
     match protocol.encode(wish, body.as_bytes(), model.signature, outputs).ok()?.body {
         Body::Whole(answer) => serde_json::from_slice(&answer).ok(),

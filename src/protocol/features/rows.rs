@@ -104,8 +104,11 @@ fn read_columns(
             reader.faults.push(Fault::of(name, &mismatch));
             continue;
         }
-        while reader.len() < rows {
-            reader.rows.add_row();
+        while reader.len() < rows && !reader.is_exhausted() {
+            reader.add_row();
+        }
+        if reader.is_exhausted() {
+            return Ok(());
         }
         for (row, value) in values.iter().enumerate() {
             read_cell(reader, row, feature, value);

@@ -30,6 +30,7 @@ def test_v2(server, binary):
 def test_v1(server):
     async def calls():
         client = InferenceRESTClient(RESTConfig(protocol="v1"))
+        assert await client.is_server_live(server.url)
         assert await client.is_model_ready(server.url, MODEL)
         return await client.infer(server.url, {"instances": ROWS.tolist()}, model_name=MODEL)
 

@@ -1,0 +1,109 @@
+//! The routes.
+
+const GET: &str = "GET, HEAD";
+const POST: &str = "POST";
+
+/// The routes, for what is served and for what describes it: paperclip describes each route when it is
+/// registered, which a start need not wait for.
+macro_rules! routes {
+    ($web:path, $resource:path) => {
+        use super::super::{docs, health, instances, monitoring, oip, predict, problem};
+        use super::{GET, POST};
+        use crate::config::VertexRoutes;
+        use $web as web;
+
+        pub fn register(config: &mut web::ServiceConfig, vertex: &VertexRoutes) {
+            // They come first: what they name is Vertex AI's, even if it is another route's too.
+            if let Some(path) = &vertex.predict {
+                config.service(resource(path, POST).route(web::post().to(instances::vertex)));
+            }
+            if let Some(path) = &vertex.health {
+                config.service(resource(path, GET).route(web::get().to(health::live)));
+            }
+            config
+                .service(
+                    resource("/predict", "GET, HEAD, POST")
+                        .route(web::get().to(predict::predict_query))
+                        .route(web::post().to(predict::predict)),
+                )
+                .service(
+                    resource("/predict_file", POST).route(web::post().to(predict::predict_file)),
+                )
+                .service(resource("/healthz", GET).route(web::get().to(health::live)))
+                .service(resource("/readyz", GET).route(web::get().to(health::ready)))
+                .service(resource("/metrics", GET).route(web::get().to(monitoring::collect)))
+                .service(resource("/openapi.json", GET).route(web::get().to(docs::document)))
+                .service(resource("/apidocs", GET).route(web::get().to(docs::page)))
+                .service(resource("/apidocs/{asset:.*}", GET).route(web::get().to(docs::asset)))
+                .service(resource("/", GET).route(web::get().to(docs::index)));
+            let model = "/v2/models/{model}";
+            let version = "/v2/models/{model}/versions/{version}";
+            config
+                .service(resource("/v2", GET).route(web::get().to(oip::server)))
+                .service(resource("/v2/", GET).route(web::get().to(oip::server)))
+                .service(resource("/v2/health/live", GET).route(web::get().to(oip::live)))
+                .service(resource("/v2/health/ready", GET).route(web::get().to(oip::ready)))
+                .service(resource("/v2/models/stats", GET).route(web::get().to(oip::stats)))
+                .service(
+                    resource("/v2/repository/index", POST).route(web::post().to(oip::repository)),
+                )
+                .service(
+                    resource("/v2/repository/models/{model}/load", POST)
+                        .route(web::post().to(oip::load)),
+                )
+                .service(
+                    resource("/v2/repository/models/{model}/unload", POST)
+                        .route(web::post().to(oip::load)),
+                );
+            for model in [model, version] {
+                config
+                    .service(
+                        resource(&format!("{model}/infer"), POST).route(web::post().to(oip::infer)),
+                    )
+                    .service(resource(model, GET).route(web::get().to(oip::model)))
+                    .service(
+                        resource(&format!("{model}/ready"), GET)
+                            .route(web::get().to(oip::model_ready)),
+                    )
+                    .service(
+                        resource(&format!("{model}/config"), GET).route(web::get().to(oip::config)),
+                    )
+                    .service(
+                        resource(&format!("{model}/stats"), GET)
+                            .route(web::get().to(oip::model_stats)),
+                    );
+            }
+            config.service(resource("/v1/models", GET).route(web::get().to(instances::models)));
+            for model in ["/v1/models/{model}", "/v1/models/{model}/versions/{version}"] {
+                config
+                    .service(
+                        resource(&format!("{model}:predict"), POST)
+                            .route(web::post().to(instances::predict)),
+                    )
+                    .service(resource(model, GET).route(web::get().to(instances::model)));
+            }
+            config
+                .service(
+                    resource("/v1/endpoints/{endpoint}/deployedModels/{deployed}:predict", POST)
+                        .route(web::post().to(instances::vertex)),
+                )
+                .service(resource("/ping", GET).route(web::get().to(instances::ping)))
+                .service(
+                    resource("/invocations", POST).route(web::post().to(instances::invocations)),
+                );
+        }
+
+        /// `methods` are those it will have routes for.
+        fn resource(path: &str, methods: &'static str) -> $resource {
+            web::resource(path).default_service(problem::method_not_allowed(methods))
+        }
+    };
+}
+
+pub mod served {
+    routes!(actix_web::web, actix_web::Resource);
+}
+
+pub mod described {
+    routes!(paperclip::actix::web, paperclip::actix::web::Resource);
+}

@@ -4,6 +4,7 @@ use crate::error::{LoadError, Unsupported};
 use crate::limits;
 use crate::metadata::{FEATURES, FeatureMetadata};
 use crate::signature::{Datatype, Feature, Kind, Scores, Task, TensorSpec};
+use onnx_ml::functions;
 use onnx_ml::label_outputs::LabelOutput;
 use onnx_ml::maps::MapInput;
 use onnx_ml::zip_map::{self, ZipMap};
@@ -14,14 +15,17 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_p
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::DimLike;
 
+/// A model whose functions are in the place of their calls.
+///
 /// # Errors
 ///
 /// [`LoadError::NotOnnx`], in particular where a file is something else altogether.
 pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, LoadError> {
-    let proto = onnx_ml::onnx()
+    let mut proto = onnx_ml::onnx()
         .proto_model_for_read(&mut &*bytes)
         .map_err(|error| LoadError::NotOnnx(error.to_string()))?;
     graph(&proto)?;
+    functions::inline(&mut proto).map_err(|error| LoadError::Plan(error.to_string()))?;
     Ok(proto)
 }
 

@@ -2,7 +2,8 @@
 //! lacks of ONNX's main domain.
 //!
 //! [`onnx`] is tract's ONNX front end with the operators of this crate, which add to tract's and
-//! replace those that answer wrongly; [`zip_map::lower`] and [`maps::lower`] take what tract has no
+//! replace those that answer wrongly; [`functions::inline`] takes a model's own functions,
+//! [`zip_map::lower`] and [`maps::lower`] take what tract has no
 //! type for out of a model before it is parsed, and [`label_outputs::lower`] the strings that cost
 //! time. It knows nothing of any service.
 //!
@@ -40,6 +41,7 @@ mod expand;
 mod fast;
 mod feature_vectorizer;
 mod flatten;
+pub mod functions;
 mod fused;
 mod if_operator;
 mod imputer;

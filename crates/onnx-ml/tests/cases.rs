@@ -6,7 +6,7 @@
 mod case;
 
 use case::{Tolerance, compare, tensors};
-use onnx_ml::zip_map;
+use onnx_ml::{functions, zip_map};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tract_onnx::prelude::*;
@@ -35,6 +35,7 @@ fn cases_agree_with_onnx_runtime() {
 fn run(case: &Path) -> TractResult<()> {
     let onnx = onnx_ml::onnx();
     let mut proto = onnx.proto_model_for_path(case.join("model.onnx"))?;
+    functions::inline(&mut proto)?;
     zip_map::lower(&mut proto);
     for number in 0.. {
         let data = case.join(format!("test_data_set_{number}"));

@@ -1,0 +1,403 @@
+//! Functions that a model brings along
+//! ([FunctionProto](https://github.com/onnx/onnx/blob/main/docs/IR.md#functions)), as scikit-learn's and
+//! PyTorch's exporters write them: [`inline`] puts their nodes in the place of each call.
+
+use prost::Message;
+use std::collections::HashMap;
+use std::fmt;
+use std::mem;
+use tract_onnx::pb::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
+
+/// Functions call functions, but none itself.
+const DEEPEST: usize = 64;
+
+/// Bytes of all that is put in. Functions that call each other twice double at each level.
+const MOST: usize = 256 << 20;
+
+/// Bytes that a node takes beside those it has in a file, or more.
+const NODE: usize = 1 << 10;
+
+/// Why a function cannot be put in the place of its calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It calls itself, or others too deeply.
+    Depth,
+    /// There is too much of it.
+    Size,
+    /// The call gives more inputs, or takes more outputs, than the function has.
+    Arguments,
+    /// An attribute that the call leaves out has a default value, which is not known here.
+    Default(String),
+}
+
+/// A [`Fault`], and the function that has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    pub function: String,
+    pub fault: Fault,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "function `{}`: ", self.function)?;
+        match &self.fault {
+            Fault::Depth => write!(f, "expected calls at most {DEEPEST} deep, but found more"),
+            Fault::Size => write!(
+                f,
+                "expected at most {} MiB when put in its calls' place, but found more",
+                MOST >> 20
+            ),
+            Fault::Arguments => f.write_str(
+                "expected a call with as many inputs and outputs as it has, but found more",
+            ),
+            Fault::Default(name) => write!(
+                f,
+                "expected each call to give the attribute `{name}`, as default values are not read, but found one without"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Replaces each call of a function of `model` by the function's nodes, in subgraphs too. Names within
+/// a function become those of the call.
+///
+/// # Errors
+///
+/// See [`Fault`].
+pub fn inline(model: &mut ModelProto) -> Result<(), Error> {
+    let functions = mem::take(&mut model.functions);
+    let (false, Some(graph)) = (functions.is_empty(), model.graph.as_mut()) else {
+        return Ok(());
+    };
+    for import in functions.iter().flat_map(|function| &function.opset_import) {
+        if model.opset_import.iter().all(|known| known.domain != import.domain) {
+            model.opset_import.push(import.clone());
+        }
+    }
+    let functions = functions.iter().map(|function| (key(function), function)).collect();
+    let mut inliner = Inliner { functions, calls: 0, bytes: 0 };
+    graph.node = inliner.nodes(mem::take(&mut graph.node), 0)?;
+    Ok(())
+}
+
+fn key(function: &FunctionProto) -> (&str, &str) {
+    (function.domain.as_deref().unwrap_or_default(), function.name.as_deref().unwrap_or_default())
+}
+
+struct Inliner<'m> {
+    functions: HashMap<(&'m str, &'m str), &'m FunctionProto>,
+    calls: usize,
+    bytes: usize,
+}
+
+impl<'m> Inliner<'m> {
+    fn nodes(&mut self, nodes: Vec<NodeProto>, depth: usize) -> Result<Vec<NodeProto>, Error> {
+        let mut inlined = Vec::with_capacity(nodes.len());
+        for mut node in nodes {
+            for graph in node.attribute.iter_mut().flat_map(graphs) {
+                graph.node = self.nodes(mem::take(&mut graph.node), depth)?;
+            }
+            let Some(function) = self.functions.get(&(&*node.domain, &*node.op_type)).copied()
+            else {
+                inlined.push(node);
+                continue;
+            };
+            let bytes = function.encoded_len() + NODE * function.node.len();
+            self.bytes = self.bytes.saturating_add(bytes);
+            let fault = if depth == DEEPEST {
+                Some(Fault::Depth)
+            } else {
+                (self.bytes > MOST).then_some(Fault::Size)
+            };
+            if let Some(fault) = fault {
+                return Err(Error { function: key(function).1.to_owned(), fault });
+            }
+            self.calls += 1;
+            let body = Call::new(function, &node, self.calls)?.nodes()?;
+            inlined.extend(self.nodes(body, depth + 1)?);
+        }
+        Ok(inlined)
+    }
+}
+
+fn graphs(attribute: &mut AttributeProto) -> impl Iterator<Item = &mut GraphProto> {
+    attribute.g.iter_mut().chain(&mut attribute.graphs)
+}
+
+/// A function as a node calls it.
+struct Call<'a> {
+    function: &'a FunctionProto,
+    node: &'a NodeProto,
+    /// What each name within is called without.
+    names: HashMap<&'a str, String>,
+    /// Before all other names.
+    prefix: String,
+}
+
+impl<'a> Call<'a> {
+    fn new(
+        function: &'a FunctionProto,
+        node: &'a NodeProto,
+        number: usize,
+    ) -> Result<Call<'a>, Error> {
+        let names = function.input.iter().enumerate().map(|(index, name)| {
+            (name.as_str(), node.input.get(index).cloned().unwrap_or_default())
+        });
+        let mut call = Call {
+            function,
+            node,
+            names: names.collect(),
+            prefix: format!("{}.{number}/", key(function).1),
+        };
+        if node.input.len() > function.input.len() || node.output.len() > function.output.len() {
+            return Err(call.error(Fault::Arguments));
+        }
+        for (name, output) in function.output.iter().zip(&node.output) {
+            // What is an input too gets a node of its own.
+            if !output.is_empty() && !function.input.contains(name) {
+                call.names.insert(name, output.clone());
+            }
+        }
+        Ok(call)
+    }
+
+    fn error(&self, fault: Fault) -> Error {
+        Error { function: key(self.function).1.to_owned(), fault }
+    }
+
+    fn nodes(&self) -> Result<Vec<NodeProto>, Error> {
+        let mut nodes = self.function.node.clone();
+        for node in &mut nodes {
+            self.rename_node(node)?;
+        }
+        for (name, output) in self.function.output.iter().zip(&self.node.output) {
+            // An output that is named twice has its second name from the first.
+            let source = self.names.get(name.as_str()).filter(|source| *source != output);
+            if let (Some(source), false) = (source, output.is_empty()) {
+                nodes.push(NodeProto {
+                    name: output.clone(),
+                    op_type: "Identity".into(),
+                    input: vec![source.clone()],
+                    output: vec![output.clone()],
+                    ..NodeProto::default()
+                });
+            }
+        }
+        Ok(nodes)
+    }
+
+    fn rename(&self, name: &mut String) {
+        if let Some(outer) = self.names.get(name.as_str()) {
+            name.clone_from(outer);
+        } else if !name.is_empty() {
+            name.insert_str(0, &self.prefix);
+        }
+    }
+
+    fn rename_node(&self, node: &mut NodeProto) -> Result<(), Error> {
+        if !node.name.is_empty() {
+            node.name.insert_str(0, &self.prefix);
+        }
+        node.input.iter_mut().chain(&mut node.output).for_each(|name| self.rename(name));
+        let mut attributes = Vec::with_capacity(node.attribute.len());
+        for mut attribute in mem::take(&mut node.attribute) {
+            if !attribute.ref_attr_name.is_empty() {
+                match self.referred(&attribute)? {
+                    Some(referred) => attribute = referred,
+                    None => continue,
+                }
+            } else {
+                graphs(&mut attribute).try_for_each(|graph| self.rename_graph(graph))?;
+            }
+            attributes.push(attribute);
+        }
+        node.attribute = attributes;
+        Ok(())
+    }
+
+    /// The call's attribute that one within stands for; `None` where it is optional.
+    fn referred(&self, attribute: &AttributeProto) -> Result<Option<AttributeProto>, Error> {
+        let name = &attribute.ref_attr_name;
+        if let Some(given) = self.node.attribute.iter().find(|given| given.name == *name) {
+            return Ok(Some(AttributeProto { name: attribute.name.clone(), ..given.clone() }));
+        }
+        // Those without a default value are listed.
+        match self.function.attribute.contains(name) {
+            true => Ok(None),
+            false => Err(self.error(Fault::Default(name.clone()))),
+        }
+    }
+
+    fn rename_graph(&self, graph: &mut GraphProto) -> Result<(), Error> {
+        for info in graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info) {
+            self.rename(&mut info.name);
+        }
+        graph.initializer.iter_mut().for_each(|tensor| self.rename(&mut tensor.name));
+        graph.node.iter_mut().try_for_each(|node| self.rename_node(node))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(op_type: &str, input: &[&str], output: &[&str]) -> NodeProto {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let domain = if op_type.starts_with('f') { "local" } else { "" };
+        NodeProto {
+            name: op_type.to_lowercase(),
+            op_type: op_type.into(),
+            domain: domain.into(),
+            input: owned(input),
+            output: owned(output),
+            ..NodeProto::default()
+        }
+    }
+
+    fn function(
+        name: &str,
+        input: &[&str],
+        output: &[&str],
+        body: Vec<NodeProto>,
+    ) -> FunctionProto {
+        let NodeProto { input, output, .. } = node("", input, output);
+        let (name, domain) = (Some(name.into()), Some("local".into()));
+        FunctionProto { name, domain, input, output, node: body, ..FunctionProto::default() }
+    }
+
+    fn model(node: Vec<NodeProto>, functions: Vec<FunctionProto>) -> ModelProto {
+        let graph = Some(GraphProto { node, ..GraphProto::default() });
+        ModelProto { graph, functions, ..ModelProto::default() }
+    }
+
+    /// "Op(inputs) outputs" of each node.
+    fn inlined(mut model: ModelProto) -> Result<Vec<String>, Fault> {
+        inline(&mut model).map_err(|error| error.fault)?;
+        let nodes = model.graph.expect("the model has a graph").node;
+        let text = |node: &NodeProto| {
+            format!("{}({}) {}", node.op_type, node.input.join(","), node.output.join(","))
+        };
+        Ok(nodes.iter().map(text).collect())
+    }
+
+    fn referring(name: &str, to: &str) -> AttributeProto {
+        AttributeProto { name: name.into(), ref_attr_name: to.into(), ..Default::default() }
+    }
+
+    #[test]
+    fn calls_of_calls_become_their_nodes() {
+        let inner = function("f", &["a"], &["b"], vec![node("Neg", &["a"], &["b"])]);
+        let body = vec![node("f", &["x"], &["y"]), node("Add", &["y", "z"], &["w"])];
+        let outer = function("fo", &["x", "z"], &["w"], body);
+        let calls = vec![node("fo", &["in", "w"], &["mid"]), node("fo", &["mid", "w"], &["out"])];
+        assert_eq!(
+            inlined(model(calls, vec![outer, inner])),
+            Ok(vec![
+                "Neg(in) fo.1/y".to_owned(),
+                "Add(fo.1/y,w) mid".to_owned(),
+                "Neg(mid) fo.3/y".to_owned(),
+                "Add(fo.3/y,w) out".to_owned(),
+            ])
+        );
+    }
+
+    #[test]
+    fn what_a_call_leaves_out_is_left_out() {
+        let body = vec![node("Clip", &["x", "low", "high"], &["y"]), node("Abs", &["y"], &["z"])];
+        let clip = function("f", &["x", "low", "high"], &["y", "z"], body);
+        assert_eq!(
+            inlined(model(vec![node("f", &["in", "", "top"], &["out"])], vec![clip])),
+            Ok(vec!["Clip(in,,top) out".to_owned(), "Abs(out) f.1/z".to_owned()])
+        );
+    }
+
+    #[test]
+    fn an_output_may_be_an_input_or_another_output() {
+        let f = function("f", &["x"], &["x", "y", "y"], vec![node("Abs", &["x"], &["y"])]);
+        assert_eq!(
+            inlined(model(vec![node("f", &["in"], &["same", "one", "two"])], vec![f])),
+            Ok(vec![
+                "Abs(in) two".to_owned(),
+                "Identity(in) same".to_owned(),
+                "Identity(two) one".to_owned(),
+            ])
+        );
+    }
+
+    #[test]
+    fn attributes_are_the_calls_own() {
+        let mut leaky = node("LeakyRelu", &["x"], &["y"]);
+        leaky.attribute = vec![referring("alpha", "slope")];
+        let mut f = function("f", &["x"], &["y"], vec![leaky]);
+        let plain = node("f", &["in"], &["out"]);
+        let mut given = plain.clone();
+        given.attribute =
+            vec![AttributeProto { name: "slope".into(), f: 0.5, ..Default::default() }];
+        let alphas = |call: &NodeProto, f: &FunctionProto| {
+            let mut model = model(vec![call.clone()], vec![f.clone()]);
+            inline(&mut model).map_err(|error| error.fault)?;
+            let node = model.graph.expect("the model has a graph").node.remove(0);
+            Ok(node.attribute.iter().map(|found| (found.name.clone(), found.f)).collect())
+        };
+        assert_eq!(alphas(&given, &f), Ok(vec![("alpha".to_owned(), 0.5)]));
+        assert_eq!(alphas(&plain, &f), Err(Fault::Default("slope".into())));
+        f.attribute = vec!["slope".into()];
+        assert_eq!(alphas(&plain, &f), Ok(vec![]));
+    }
+
+    #[test]
+    fn subgraphs_see_the_names_around_them() {
+        let branch = GraphProto {
+            node: vec![node("f2", &["x"], &["t"]), node("Add", &["t", "k"], &["r"])],
+            output: vec![tract_onnx::pb::ValueInfoProto { name: "r".into(), ..Default::default() }],
+            ..GraphProto::default()
+        };
+        let mut choice = node("If", &["c"], &["y"]);
+        choice.attribute = vec![AttributeProto { g: Some(branch), ..Default::default() }];
+        let f = function("f", &["x", "c"], &["y"], vec![node("Abs", &["x"], &["k"]), choice]);
+        let f2 = function("f2", &["a"], &["b"], vec![node("Neg", &["a"], &["b"])]);
+        let mut model = model(vec![node("f", &["in", "cond"], &["out"])], vec![f, f2]);
+        assert_eq!(inline(&mut model), Ok(()));
+        let nodes = model.graph.expect("the model has a graph").node;
+        assert_eq!(
+            (&nodes[1].input, &nodes[1].output),
+            (&vec!["cond".into()], &vec!["out".into()])
+        );
+        let branch = nodes[1].attribute[0].g.as_ref().expect("the branch is there");
+        assert_eq!(branch.node[0].input, ["in"]);
+        assert_eq!(branch.node[1].input, ["f.1/t", "f.1/k"]);
+        assert_eq!(branch.output[0].name, "f.1/r");
+    }
+
+    #[test]
+    fn a_function_that_calls_itself_ends() {
+        let call = vec![node("f", &["x"], &["y"])];
+        let f = function("f", &["x"], &["y"], call.clone());
+        assert_eq!(inlined(model(call, vec![f])), Err(Fault::Depth));
+    }
+
+    #[test]
+    fn functions_that_double_at_each_level_end() {
+        let level = |level: usize| {
+            let next = format!("f{}", level + 1);
+            let calls = vec![node(&next, &["x"], &["y"]), node(&next, &["y"], &["z"])];
+            function(&format!("f{level}"), &["x"], &["z"], calls)
+        };
+        let functions = (0..60).map(level).collect();
+        assert_eq!(
+            inlined(model(vec![node("f0", &["in"], &["out"])], functions)),
+            Err(Fault::Size)
+        );
+    }
+
+    #[test]
+    fn a_call_gives_no_more_than_there_is() {
+        let f = || function("f", &["x"], &["y"], vec![node("Abs", &["x"], &["y"])]);
+        let more_in = model(vec![node("f", &["a", "b"], &["c"])], vec![f()]);
+        let more_out = model(vec![node("f", &["a"], &["b", "c"])], vec![f()]);
+        assert_eq!(inlined(more_in), Err(Fault::Arguments));
+        assert_eq!(inlined(more_out), Err(Fault::Arguments));
+    }
+}

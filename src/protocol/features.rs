@@ -143,13 +143,7 @@ pub fn decode(
     let text = json::text(body, ROWS)?;
     let mut reader = Reader::new(signature, limit);
     let read = json::read(text, BodyVisitor(&mut reader));
-    match read {
-        Ok(layout) => Ok((reader.into_tensors()?, layout)),
-        Err(error) => {
-            reader.push_malformed(json::fault(&error));
-            Err(reader.faults.into())
-        }
-    }
+    reader.finish_json(read)
 }
 
 const ROWS: &str = "at least one row";

@@ -47,13 +47,7 @@ impl Protocol for Predict {
         let text = json::text(body, "an object with `instances` or `inputs`")?;
         let mut reader = Reader::new(signature, limit);
         let read = json::read(text, BodyVisitor(&mut reader));
-        match read {
-            Ok(layout) => Ok((reader.into_tensors()?, layout)),
-            Err(error) => {
-                reader.push_malformed(json::fault(&error));
-                Err(reader.faults.into())
-            }
-        }
+        reader.finish_json(read)
     }
 
     fn encode(
@@ -113,8 +107,9 @@ impl Target {
     /// They are then given; `None` where that is a fault.
     fn take(name: &str, reader: &mut Reader<'_>) -> Option<Target> {
         let signature = reader.signature();
-        let input = signature.inputs.iter().position(|input| input.name == name);
-        if let (None, Some(input)) = (signature.feature(name), input) {
+        if signature.feature(name).is_none()
+            && let Some(input) = signature.inputs.iter().position(|input| input.name == name)
+        {
             let of_input = |feature: &usize| signature.features[*feature].input == input;
             let all = 0..signature.features.len();
             let first = all.clone().find(of_input)?;

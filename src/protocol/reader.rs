@@ -1,6 +1,7 @@
 //! Rows and the faults found in them, whatever the format they come in.
 
 use crate::error::{Error, Fault, Faults};
+use crate::protocol::json;
 use ml_app_model::value::{article, excerpt};
 use ml_app_model::{Feature, Mismatch, Rows, Signature, Tensors, Value};
 
@@ -126,6 +127,21 @@ impl<'s> Reader<'s> {
         let tensors = self.batch()?;
         self.finish()?;
         tensors.ok_or_else(|| Error::Internal("rows without tensors".into()))
+    }
+
+    /// As [`Reader::into_tensors`], with what a whole document was `read` as.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::finish`]; [`Error::Malformed`] where the document is no JSON.
+    pub fn finish_json<T>(mut self, read: serde_json::Result<T>) -> Result<(Tensors, T), Error> {
+        match read {
+            Ok(value) => Ok((self.into_tensors()?, value)),
+            Err(error) => {
+                self.push_malformed(json::fault(&error));
+                Err(self.faults.into())
+            }
+        }
     }
 
     pub fn signature(&self) -> &'s Signature {

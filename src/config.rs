@@ -8,7 +8,7 @@ const MAX_BODY: usize = 32 * 1024 * 1024;
 
 /// A request takes a multiple of its body in memory while it is answered: the default is this part of
 /// the memory that the process may have, if that is less.
-const BODY_SHARE: usize = 16;
+const BODY_SHARE: usize = 32;
 
 /// Seconds for a whole body: a client that sends a byte now and then must not hold a connection
 /// for ever.
@@ -21,14 +21,6 @@ pub struct Limits {
     pub max_body: usize,
     /// Seconds for a whole body.
     pub body_timeout: u64,
-}
-
-impl Limits {
-    /// Bytes of the tensors made of a body, where that need not hold them whole: as numbers of eight
-    /// bytes in lines of two need.
-    pub fn max_values(&self) -> usize {
-        self.max_body.saturating_mul(4)
-    }
 }
 
 impl Default for Limits {
@@ -54,7 +46,7 @@ pub struct Flags {
     #[command(flatten)]
     pub socket: SocketFlags,
     /// Largest request body, in bytes, KiB or MiB [env: ML_APP_MAX_BODY] [default: 32MiB,
-    /// or a sixteenth of the memory limit]
+    /// or 1/32 of the memory limit]
     #[arg(long, value_name = "SIZE")]
     pub max_body: Option<String>,
     /// Time for a request's whole body, in seconds [env: ML_APP_BODY_TIMEOUT] [default: 60]
@@ -234,7 +226,7 @@ mod tests {
     fn bodies_fit_the_memory() {
         assert_eq!(default_max_body(None), 32 << 20);
         assert_eq!(default_max_body(Some(usize::MAX / 2)), 32 << 20);
-        assert_eq!(default_max_body(Some(32 << 20)), 2 << 20);
+        assert_eq!(default_max_body(Some(32 << 20)), 1 << 20);
     }
 
     #[test]

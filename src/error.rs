@@ -13,14 +13,14 @@ pub enum Error {
     Invalid(Faults),
     #[error("expected content type {expected}, but found {found}")]
     UnsupportedFormat { expected: String, found: String },
-    #[error("expected content encoding gzip, deflate or none, but found {0}")]
-    UnsupportedCoding(String),
+    #[error("expected content encoding {expected}, but found {found}")]
+    UnsupportedCoding { expected: &'static str, found: String },
     #[error("expected a client that accepts one of {offered}, but it accepts {wanted}")]
     NotAcceptable { offered: String, wanted: String },
     #[error("expected a body of at most {limit} bytes, but found more")]
     TooLarge { limit: usize },
-    #[error("expected rows whose values take at most {limit} bytes, but found more")]
-    ValuesTooLarge { limit: usize },
+    #[error("expected rows of at most {limit} values in all, but found more")]
+    TooManyValues { limit: usize },
     /// The client went away, or its connection broke, before the body was whole.
     #[error("the body ended early: {0}")]
     Interrupted(String),

@@ -30,7 +30,7 @@ pub trait Protocol: Send + 'static {
     /// What the question asks of the answer.
     type Wish: Send;
 
-    /// `limit` is how many bytes the tensors may take, where a body need not hold them whole.
+    /// `limit` is how many values the rows may have, where a body may leave some out.
     ///
     /// # Errors
     ///

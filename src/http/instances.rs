@@ -4,12 +4,14 @@
 use crate::http::State;
 use crate::http::negotiate::Format;
 use crate::http::oip::check_path;
-use crate::http::predict::{Question, answer, formats};
+use crate::http::predict::{Question, answer, offered};
 use crate::http::problem::Plain;
 use crate::protocol::any::Any;
+use crate::protocol::features::Named;
 use crate::protocol::framed::{self, Framed};
 use crate::protocol::headerless::Headerless;
 use crate::protocol::instances::Predict;
+use crate::protocol::oip::BINARY;
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -95,15 +97,22 @@ pub async fn invocations(
         let protocol = Framed { protocol: infer, media_type: framed::SAGEMAKER };
         return Ok(answer(state, question, protocol).await?);
     }
-    let named = formats(&request)?;
+    // Triton's clients call their JSON so.
+    let format = match content_type(&request) {
+        BINARY => Format::Json,
+        _ => Format::of_body(request.headers())?,
+    };
+    // Clients accept what they did not ask for.
+    let offered = offered(format);
+    let best = Format::of_answer(request.headers(), offered).unwrap_or(offered[0]);
     let question = Question::read(&request, payload, state.limits).await?;
-    let answered = match named.question {
+    let answered = match format {
         Format::Json => {
             let protocol = Framed { protocol: Any, media_type: framed::SAGEMAKER };
             answer(state, question, protocol).await
         }
-        Format::Csv => answer(state, question, Headerless { answer: named.answer }).await,
-        Format::Ndjson => answer(state, question, named).await,
+        Format::Csv => answer(state, question, Headerless { answer: best }).await,
+        Format::Ndjson => answer(state, question, Named { question: format, answer: best }).await,
     };
     Ok(answered?)
 }

@@ -35,7 +35,10 @@ impl Coding {
             "" | "identity" => Ok(Coding::Identity),
             "gzip" | "x-gzip" => Ok(Coding::Gzip),
             "deflate" => Ok(Coding::Deflate),
-            _ => Err(Error::UnsupportedCoding(ml_app_model::value::excerpt(coding))),
+            _ => Err(Error::UnsupportedCoding {
+                expected: "gzip, deflate or none",
+                found: ml_app_model::value::excerpt(coding),
+            }),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::protocol::answer::Answer;
 use crate::protocol::features::{Named, Query};
 use crate::protocol::{Body, Encoded, Protocol};
 use actix_multipart::{Multipart, MultipartError};
+use actix_web::error::PayloadError;
 use actix_web::http::header;
 use actix_web::rt::time::timeout;
 use actix_web::web::{self, Bytes, BytesMut, Data, Payload};
@@ -42,20 +43,20 @@ pub async fn predict(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let named = formats(&request)?;
+    let format = Format::of_body(request.headers())?;
+    let named =
+        Named { question: format, answer: Format::of_answer(request.headers(), offered(format))? };
     let question = Question::read(&request, payload, state.limits).await?;
     Ok(answer(state, question, named).await?)
 }
 
-/// The formats of question and answer, as the headers tell them.
-pub fn formats(request: &HttpRequest) -> Result<Named, Error> {
-    let question = Format::of_body(request.headers())?;
-    let offered: &[Format] = match question {
+/// The formats of answers to a question in this one; the first is preferred.
+pub fn offered(question: Format) -> &'static [Format] {
+    match question {
         Format::Json => &[Format::Json],
         Format::Csv => &[Format::Csv, Format::Json, Format::Ndjson],
         Format::Ndjson => &[Format::Ndjson, Format::Json],
-    };
-    Ok(Named { question, answer: Format::of_answer(request.headers(), offered)? })
+    }
 }
 
 /// Predict the rows of a CSV file
@@ -176,9 +177,9 @@ impl<P: Protocol> Work<P> {
                 .inflate(&self.question.body, limits.max_body)
                 .map(|inflated| self.question.body = inflated.into()),
         };
-        let decoded = inflated.and_then(|()| {
-            self.protocol.decode(&self.question.body, signature, limits.max_values())
-        });
+        // Rows that are told in full have a byte for each value at the least.
+        let decoded = inflated
+            .and_then(|()| self.protocol.decode(&self.question.body, signature, limits.max_body));
         match decoded {
             Ok((inputs, wish)) => {
                 self.times.decoded(inputs.rows());
@@ -279,11 +280,23 @@ async fn read_file(request: &HttpRequest, body: Payload, limit: usize) -> Result
     if !content_type.to_ascii_lowercase().starts_with("multipart/form-data") {
         return Err(unsupported_form(content_type));
     }
-    let mut form = Multipart::new(request.headers(), body.into_inner());
-    let mut file: Option<BytesMut> = None;
+    let found = Coding::of_body(request.headers())?;
+    if found != Coding::Identity {
+        return Err(Error::UnsupportedCoding {
+            expected: "none of a form",
+            found: found.name().unwrap_or_default().to_owned(),
+        });
+    }
     let mut total = 0;
+    let body = body.map(move |chunk| {
+        let chunk = chunk?;
+        total += chunk.len();
+        if total > limit { Err(PayloadError::Overflow) } else { Ok(chunk) }
+    });
+    let mut form = Multipart::new(request.headers(), body);
+    let mut file: Option<BytesMut> = None;
     while let Some(part) = form.next().await {
-        let mut part = part.map_err(|error| multipart_error(content_type, error))?;
+        let mut part = part.map_err(|error| multipart_error(content_type, limit, error))?;
         let is_file = part.name() == Some(FILE);
         if is_file && file.is_some() {
             let fault = Fault::new("expected one part named `file`, but found a second");
@@ -291,11 +304,7 @@ async fn read_file(request: &HttpRequest, body: Payload, limit: usize) -> Result
         }
         let mut bytes = BytesMut::new();
         while let Some(chunk) = part.next().await {
-            let chunk = chunk.map_err(|error| multipart_error(content_type, error))?;
-            total += chunk.len();
-            if total > limit {
-                return Err(Error::TooLarge { limit });
-            }
+            let chunk = chunk.map_err(|error| multipart_error(content_type, limit, error))?;
             if is_file {
                 bytes.extend_from_slice(&chunk);
             }
@@ -319,8 +328,9 @@ fn unsupported_form(content_type: &str) -> Error {
     }
 }
 
-fn multipart_error(content_type: &str, error: MultipartError) -> Error {
+fn multipart_error(content_type: &str, limit: usize, error: MultipartError) -> Error {
     match error {
+        MultipartError::Payload(PayloadError::Overflow) => Error::TooLarge { limit },
         MultipartError::BoundaryMissing if !content_type.contains("boundary=") => {
             unsupported_form(content_type)
         }

@@ -43,11 +43,11 @@ impl From<Error> for Problem {
         let status = match &error {
             Error::Malformed(_) | Error::Interrupted(_) => StatusCode::BAD_REQUEST,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::UnsupportedFormat { .. } | Error::UnsupportedCoding(_) => {
+            Error::UnsupportedFormat { .. } | Error::UnsupportedCoding { .. } => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
             Error::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
-            Error::TooLarge { .. } | Error::ValuesTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::TooLarge { .. } | Error::TooManyValues { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             // The model has answered before: it is these values it has no answer for.
             Error::Model(_) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -80,6 +80,11 @@ macro_rules! routes {
                         resource(&format!("{model}:predict"), POST)
                             .route(web::post().to(instances::predict)),
                     )
+                    // `{model}` would take in TensorFlow Serving's other verbs.
+                    .service(
+                        web::resource(&format!("{model}:{{verb}}"))
+                            .default_service(actix_web::web::to(problem::not_found)),
+                    )
                     .service(resource(model, GET).route(web::get().to(instances::model)));
             }
             config

@@ -69,7 +69,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// A member that is a feature of the model is one.
+    /// What a member's name means to a protocol comes before a feature of that name.
     fn of(body: &[u8], signature: &Signature) -> Kind {
         let mut kind = Kind::Named;
         let members = Members { signature, kind: &mut kind };
@@ -94,13 +94,19 @@ impl<'de> Visitor<'de> for Members<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            let is_feature = || self.signature.feature(&name).is_some();
             *self.kind = match &*name {
-                name if self.signature.feature(name).is_some() => Kind::Named,
                 "instances" => Kind::Instances,
                 "inputs" => {
                     let inputs: &RawValue = map.next_value()?;
-                    if is_tensors(inputs.get()) { Kind::Tensors } else { Kind::Instances }
+                    match is_tensors(inputs.get()) {
+                        true => Kind::Tensors,
+                        false if is_feature() => Kind::Named,
+                        false => Kind::Instances,
+                    }
                 }
+                // Vertex AI's `parameters` may come before its instances.
+                other if other != "parameters" && is_feature() => Kind::Named,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     continue;

@@ -2,7 +2,7 @@
 //! names the columns, in any order. Columns that are no feature are ignored, and told. An empty
 //! cell is a missing value; a cell of an array feature is JSON.
 
-mod watch;
+pub mod watch;
 
 use crate::error::{Error, Fault, Faults};
 use crate::protocol::answer::Answer;
@@ -15,10 +15,7 @@ use std::io::{self, Read};
 use watch::Watch;
 
 /// Columns that are looked at to guess which one was meant by a feature's name.
-const SUGGESTED: usize = 100;
-
-/// More columns than anyone has: a header of commas must not take memory by the column.
-const COLUMNS: usize = 65_536;
+const SUGGESTED: usize = 10;
 
 /// A CSV being read: the header is, the records are to come.
 #[derive(Debug)]
@@ -41,7 +38,12 @@ impl<R: Read> Table<R> {
     pub fn new(source: R, signature: &Signature) -> Result<Table<R>, Error> {
         let mut records = ReaderBuilder::new().flexible(true).from_reader(Watch::new(source));
         let header = records.byte_headers().map_err(interrupted)?.clone();
-        let line = records.get_mut().next_start().unwrap_or(1);
+        let watch = records.get_mut();
+        if watch.is_cut() {
+            let listed = watch.take_faults();
+            return Err(Error::Malformed(Faults { listed, ..Faults::default() }));
+        }
+        let line = watch.next_start().unwrap_or(1);
         if header.is_empty() {
             let detail = "expected a header row that names the columns, but found an empty body";
             return Err(Error::Malformed(Fault::new(detail).into()));
@@ -63,13 +65,12 @@ impl<R: Read> Table<R> {
             }
             features.push(feature);
         }
+        let nearest = |name: &String| signature.nearest_feature(name);
+        let nearest: Vec<_> = ignored.iter().take(SUGGESTED).map(nearest).collect();
         let missing = |(feature, given): &(&Feature, bool)| !feature.optional && !given;
         for (feature, _) in signature.features.iter().zip(given).filter(missing) {
-            let near = |name: &&String| {
-                !faults.is_full() && signature.nearest_feature(name) == Some(&feature.name)
-            };
-            let found = match ignored.iter().take(SUGGESTED).find(near) {
-                Some(near) => format!("`{}`", excerpt(near)),
+            let found = match nearest.iter().position(|near| *near == Some(&feature.name)) {
+                Some(near) => format!("`{}`", excerpt(&ignored[near])),
                 None => "no such column".to_owned(),
             };
             let detail = format!(
@@ -136,28 +137,11 @@ pub fn decode(
     signature: &Signature,
     limit: usize,
 ) -> Result<(Tensors, Vec<String>), Error> {
-    check_columns(body)?;
     let mut table = Table::new(body, signature)?;
     let mut reader = Reader::new(signature, limit);
     let mut record = ByteRecord::new();
     while table.read(&mut record, &mut reader).map_err(|error| interrupted(error.into()))? {}
     Ok((reader.into_tensors()?, table.ignored))
-}
-
-/// Looks for no more columns than there may be, before memory is taken by the column.
-///
-/// # Errors
-///
-/// [`Error::Invalid`] where the first line has more.
-pub fn check_columns(body: &[u8]) -> Result<(), Error> {
-    let header = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let commas = header.iter().filter(|byte| **byte == b',').count();
-    if commas >= COLUMNS {
-        let mismatch =
-            Mismatch::new(format!("at most {COLUMNS} columns"), (commas + 1).to_string());
-        return Err(Error::Invalid(Fault::new(mismatch.to_string()).line(1).into()));
-    }
-    Ok(())
 }
 
 /// The records of `body`, which has been decoded, with the answer appended to each.

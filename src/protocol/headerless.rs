@@ -1,10 +1,11 @@
 //! CSV that may lack the header row, as SageMaker's clients send it: the columns then are the features
-//! in their order, and the answer has no header either.
+//! in their order, and the answer has no header either. Blank lines are no rows.
 
 use crate::error::{Error, Fault, Faults};
+use crate::protocol::csv::watch::Watch;
 use crate::protocol::features::{Asked, Named};
-use crate::protocol::{Body, Encoded, Format, Protocol, csv, json};
-use ::csv::ReaderBuilder;
+use crate::protocol::{Body, Encoded, Format, Protocol, json};
+use csv::ReaderBuilder;
 use ml_app_model::{Signature, Tensors};
 
 #[derive(Debug, Clone, Copy)]
@@ -20,14 +21,14 @@ impl Headerless {
 
 /// The header that `body` lacks, as a line; `None` where the first row has a feature's name in it.
 fn header(body: &[u8], signature: &Signature) -> Option<Vec<u8>> {
-    let mut records = ReaderBuilder::new().has_headers(false).from_reader(body);
+    let mut records = ReaderBuilder::new().has_headers(false).from_reader(Watch::new(body));
     let first = records.byte_records().next()?.ok()?;
     let is_name =
         |cell: &[u8]| std::str::from_utf8(cell).is_ok_and(|cell| signature.feature(cell).is_some());
     if first.len() != signature.features.len() || first.iter().any(is_name) {
         return None;
     }
-    let mut line = ::csv::Writer::from_writer(vec![]);
+    let mut line = csv::Writer::from_writer(vec![]);
     line.write_record(signature.features.iter().map(|feature| &feature.name)).ok()?;
     line.into_inner().ok()
 }
@@ -42,7 +43,6 @@ impl Protocol for Headerless {
         limit: usize,
     ) -> Result<(Tensors, Self::Wish), Error> {
         let body = json::without_mark(body);
-        csv::check_columns(body)?;
         let Some(header) = header(body, signature) else {
             let (inputs, asked) = self.named().decode(body, signature, limit)?;
             return Ok((inputs, (asked, false)));

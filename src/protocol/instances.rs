@@ -3,7 +3,9 @@
 //!
 //! An instance is a list of the features in their order, the value itself where there is one feature,
 //! or an object by the names of features or inputs. `inputs` in place of `instances` are columns by
-//! name, or the one input as a whole; the answer then is `outputs`.
+//! name, or the one input as a whole; the answer then is `outputs`, tensors as they are. A prediction of
+//! `predictions` is a number where its output is `[N, 1]`, as from scikit-learn's servers; TensorFlow
+//! Serving has a list of one there.
 //!
 //! [kserve]: https://kserve.github.io/website/latest/modelserving/data_plane/v1_protocol/
 //! [serving]: https://www.tensorflow.org/tfx/serving/api_rest#predict_api
@@ -76,9 +78,7 @@ impl Protocol for Predict {
             }
             Layout::Columns => {
                 body.extend_from_slice(b"{\"outputs\":");
-                let column = |out: &mut Vec<u8>, output: usize| {
-                    json::list(out, b"[]", rows, |out, row| json::row(out, &tensors[output], row));
-                };
+                let column = |out: &mut Vec<u8>, output: usize| json::tensor(out, &tensors[output]);
                 match tensors.len() {
                     1 => column(&mut body, 0),
                     several => json::list(&mut body, b"{}", several, |out, output| {

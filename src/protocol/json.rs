@@ -170,6 +170,11 @@ pub fn row(out: &mut Vec<u8>, tensor: &Tensor, row: usize) {
     }
 }
 
+/// Nested arrays of its whole shape.
+pub fn tensor(out: &mut Vec<u8>, tensor: &Tensor) {
+    nested(out, tensor, tensor.shape(), 0);
+}
+
 fn nested(out: &mut Vec<u8>, tensor: &Tensor, shape: &[usize], start: usize) {
     match shape {
         [] => element(out, tensor, start),

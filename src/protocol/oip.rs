@@ -13,6 +13,8 @@ use crate::protocol::{Body, Encoded, Protocol, json};
 use ml_app_model::{Datatype, Elements, Signature, Task, Tensor, Tensors, f16};
 use request::Wanted;
 pub use request::Wish;
+use std::fmt::Write;
+use std::ops::Range;
 
 /// Where JSON ends and tensors begin; in an answer too.
 pub const HEADER_LENGTH: &str = "inference-header-content-length";
@@ -112,12 +114,9 @@ fn write_output(
 ) {
     let spec = &signature.outputs[wanted.index];
     let tensor = &outputs.tensors()[wanted.index];
-    let classes = wanted.classification.map(|count| classes(tensor, count, wanted, signature));
+    let classes = wanted.classification.map(|count| Classes::new(tensor, count, wanted, signature));
     let (datatype, shape) = match &classes {
-        Some(classes) => {
-            let rows = outputs.rows();
-            (Datatype::String, vec![rows, classes.len() / rows.max(1)])
-        }
+        Some(classes) => (Datatype::String, vec![outputs.rows(), classes.count]),
         None => (spec.datatype, tensor.shape().to_vec()),
     };
     head.extend_from_slice(b"{\"name\":");
@@ -129,7 +128,7 @@ fn write_output(
     if wanted.binary {
         let start = tensors.len();
         match &classes {
-            Some(classes) => binary::strings(tensors, classes.iter().map(String::as_str)),
+            Some(classes) => classes.each(|class| binary::string(tensors, class)),
             None => binary::elements(tensors, tensor),
         }
         let size = tensors.len() - start;
@@ -138,65 +137,107 @@ fn write_output(
         head.extend_from_slice(b"}}");
         return;
     }
-    head.extend_from_slice(b",\"data\":");
-    match &classes {
-        Some(classes) => json::scalar(head, classes),
-        None => {
-            json::list(head, b"[]", tensor.len(), |out, index| json::element(out, tensor, index))
+    head.extend_from_slice(b",\"data\":[");
+    let start = head.len();
+    let separate = |head: &mut Vec<u8>| {
+        if head.len() > start {
+            head.push(b',');
         }
+    };
+    match &classes {
+        Some(classes) => classes.each(|class| {
+            separate(head);
+            json::scalar(head, class);
+        }),
+        None => (0..tensor.len()).for_each(|index| {
+            separate(head);
+            json::element(head, tensor, index);
+        }),
     }
-    head.push(b'}');
+    head.extend_from_slice(b"]}");
 }
 
-/// Of each row the `count` greatest elements, as `value:index[:label]`
+/// Of each row the greatest elements, as `value:index[:label]`
 /// ([classification extension][extension]).
 ///
 /// [extension]: https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_classification.md
-fn classes(tensor: &Tensor, count: usize, wanted: &Wanted, signature: &Signature) -> Vec<String> {
-    let width = json::width(tensor);
-    let labels: &[String] = match &signature.task {
-        Task::Classification { scores, classes, .. } if *scores == wanted.index => classes,
-        _ => &[],
-    };
-    let elements = numbers(tensor);
-    let mut found = vec![];
-    for start in (0..elements.len()).step_by(width.max(1)) {
-        let row = &elements[start..start + width];
-        let mut order: Vec<usize> = (0..width).collect();
-        // NaN is the least; of equals the first comes first.
-        order.sort_by(|a, b| {
-            row[*b].partial_cmp(&row[*a]).unwrap_or_else(|| row[*a].is_nan().cmp(&row[*b].is_nan()))
-        });
-        found.extend(order.into_iter().take(count).map(|index| {
-            let mut value = vec![];
-            match row[index].is_finite() {
-                true => json::element(&mut value, tensor, start + index),
-                false => value.extend_from_slice(row[index].to_string().as_bytes()),
-            }
-            let label = labels.get(index).map(|label| format!(":{label}")).unwrap_or_default();
-            format!("{}:{index}{label}", String::from_utf8_lossy(&value))
-        }));
-    }
-    found
+struct Classes<'a> {
+    tensor: &'a Tensor,
+    labels: &'a [String],
+    width: usize,
+    /// Of each row.
+    count: usize,
 }
 
-fn numbers(tensor: &Tensor) -> Vec<f64> {
+impl<'a> Classes<'a> {
+    fn new(
+        tensor: &'a Tensor,
+        count: usize,
+        wanted: &Wanted,
+        signature: &'a Signature,
+    ) -> Classes<'a> {
+        let labels: &[String] = match &signature.task {
+            Task::Classification { scores, classes, .. } if *scores == wanted.index => classes,
+            _ => &[],
+        };
+        let width = json::width(tensor);
+        Classes { tensor, labels, width, count: count.min(width) }
+    }
+
+    /// Row by row: an answer of many rows must not take memory by the string.
+    fn each(&self, mut write: impl FnMut(&str)) {
+        let (mut order, mut text) = (vec![], String::new());
+        for start in (0..self.tensor.len()).step_by(self.width.max(1)) {
+            let row = numbers(self.tensor, start..start + self.width);
+            order.clear();
+            order.extend(0..self.width);
+            // NaN is the least; of equals the first comes first.
+            order.sort_by(|a: &usize, b: &usize| {
+                let either = || row[*a].is_nan().cmp(&row[*b].is_nan());
+                row[*b].partial_cmp(&row[*a]).unwrap_or_else(either)
+            });
+            for index in order.iter().copied().take(self.count) {
+                text.clear();
+                self.class(&mut text, row[index], start, index);
+                write(&text);
+            }
+        }
+    }
+
+    fn class(&self, text: &mut String, number: f64, start: usize, index: usize) {
+        let written = match number.is_finite() {
+            true => {
+                let mut value = vec![];
+                json::element(&mut value, self.tensor, start + index);
+                write!(text, "{}:{index}", String::from_utf8_lossy(&value))
+            }
+            false => write!(text, "{number}:{index}"),
+        };
+        written.expect("a string can be written to");
+        if let Some(label) = self.labels.get(index) {
+            text.push(':');
+            text.push_str(label);
+        }
+    }
+}
+
+fn numbers(tensor: &Tensor, range: Range<usize>) -> Vec<f64> {
     fn each<T: Copy>(elements: &[T], number: impl Fn(T) -> f64) -> Vec<f64> {
         elements.iter().map(|element| number(*element)).collect()
     }
     match tensor.elements() {
-        Elements::Bool(elements) => each(elements, |flag| f64::from(u8::from(flag))),
-        Elements::Uint8(elements) => each(elements, f64::from),
-        Elements::Uint16(elements) => each(elements, f64::from),
-        Elements::Uint32(elements) => each(elements, f64::from),
-        Elements::Uint64(elements) => each(elements, |integer| integer as f64),
-        Elements::Int8(elements) => each(elements, f64::from),
-        Elements::Int16(elements) => each(elements, f64::from),
-        Elements::Int32(elements) => each(elements, f64::from),
-        Elements::Int64(elements) => each(elements, |integer| integer as f64),
-        Elements::Float32(elements) => each(elements, f64::from),
-        Elements::Float16(elements) => each(elements, f16::to_f64),
-        Elements::Float64(elements) => elements.to_vec(),
+        Elements::Bool(elements) => each(&elements[range], |flag| f64::from(u8::from(flag))),
+        Elements::Uint8(elements) => each(&elements[range], f64::from),
+        Elements::Uint16(elements) => each(&elements[range], f64::from),
+        Elements::Uint32(elements) => each(&elements[range], f64::from),
+        Elements::Uint64(elements) => each(&elements[range], |integer| integer as f64),
+        Elements::Int8(elements) => each(&elements[range], f64::from),
+        Elements::Int16(elements) => each(&elements[range], f64::from),
+        Elements::Int32(elements) => each(&elements[range], f64::from),
+        Elements::Int64(elements) => each(&elements[range], |integer| integer as f64),
+        Elements::Float32(elements) => each(&elements[range], f64::from),
+        Elements::Float16(elements) => each(&elements[range], f16::to_f64),
+        Elements::Float64(elements) => elements[range].to_vec(),
         Elements::String(_) => vec![],
     }
 }

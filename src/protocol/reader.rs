@@ -5,6 +5,9 @@ use crate::protocol::json;
 use ml_app_model::value::{article, excerpt};
 use ml_app_model::{Feature, Mismatch, Rows, Signature, Tensors, Value};
 
+/// Faults that may tell which feature was meant: to find out takes time.
+const SUGGESTED: usize = 10;
+
 /// Collects rows and faults.
 #[derive(Debug)]
 pub struct Reader<'s> {
@@ -20,15 +23,15 @@ pub struct Reader<'s> {
     before: usize,
     /// Whether what is read belongs to a row, as it does not in columns.
     in_row: bool,
-    /// Bytes that the rows of a batch may take.
+    /// Values that the rows of a batch may have.
     limit: usize,
-    /// They would take more.
+    /// They have more.
     full: bool,
 }
 
 impl<'s> Reader<'s> {
-    /// `limit` is how many bytes the values of a batch may take: a row that leaves values out, or a
-    /// column without its neighbours, takes more than it has in its text.
+    /// `limit` is how many values the rows of a batch may have: a row that leaves values out, or a column
+    /// without its neighbours, has more than stand in its text.
     pub fn new(signature: &'s Signature, limit: usize) -> Reader<'s> {
         Reader {
             rows: Rows::new(signature),
@@ -83,7 +86,7 @@ impl<'s> Reader<'s> {
     /// # Errors
     ///
     /// Where an array feature has more or fewer elements than its shape, and
-    /// [`Error::ValuesTooLarge`].
+    /// [`Error::TooManyValues`].
     pub fn batch(&mut self) -> Result<Option<Tensors>, Error> {
         let signature = self.rows.signature();
         let rows = std::mem::replace(&mut self.rows, Rows::new(signature));
@@ -92,7 +95,7 @@ impl<'s> Reader<'s> {
             return Ok(None);
         }
         if self.full {
-            return Err(Error::ValuesTooLarge { limit: self.limit });
+            return Err(Error::TooManyValues { limit: self.limit });
         }
         let tensors = rows
             .finish()
@@ -168,7 +171,7 @@ impl<'s> Reader<'s> {
     /// Adds a row whose features come column by column, or by [`Reader::start_row`].
     pub fn add_row(&mut self) {
         self.rows.add_row();
-        self.full |= self.rows.bytes() > self.limit;
+        self.full |= self.rows.scalars() > self.limit;
     }
 
     /// The feature called `name`, which is then given.
@@ -179,7 +182,7 @@ impl<'s> Reader<'s> {
         let Some(feature) = found else {
             let detail = match self.faults.is_full() {
                 true => String::new(),
-                false => unknown(name, self.rows.signature()),
+                false => unknown(name, self.rows.signature(), self.faults.len() < SUGGESTED),
             };
             self.push_fault(Fault::new(detail).feature(&excerpt(name)));
             return None;
@@ -240,8 +243,9 @@ impl<'s> Reader<'s> {
 }
 
 /// "unknown feature; did you mean `age`?", or which there are.
-fn unknown(name: &str, signature: &Signature) -> String {
-    match signature.nearest_feature(name) {
+fn unknown(name: &str, signature: &Signature, suggest: bool) -> String {
+    let near = if suggest { signature.nearest_feature(name) } else { None };
+    match near {
         Some(near) => format!("unknown feature; did you mean `{near}`?"),
         None => {
             const NAMED: usize = 10;

@@ -236,22 +236,54 @@ fn bodies_made_to_cost_much_are_refused_soon() {
     let server = Server::start(&[]);
     let long = "k".repeat(250);
     let names: Vec<String> = (0..100_000).map(|i| format!("\"{long}{i}\":1")).collect();
+    let commas = ",".repeat(30 << 20);
     let bodies = [
-        ("text/csv", ",".repeat(30 << 20)),
-        ("text/csv", "abcd,".repeat(60_000)),
-        ("application/json", format!("[{}0]", "0,".repeat(15 << 20))),
-        ("application/json", format!("[{}{{}}]", "{},".repeat(10 << 20))),
-        ("application/json", format!("{{{}}}", names.join(","))),
-        ("application/x-ndjson", "{}\n".repeat(10 << 20)),
+        ("text/csv", commas.clone(), 400),
+        ("text/csv", format!("\n{commas}"), 400),
+        ("text/csv", format!("\"\n\"{commas}"), 400),
+        ("text/csv", format!("{HEADER}1,1,1\n{commas}"), 400),
+        ("text/csv", "abcd,".repeat(60_000), 422),
+        ("application/json", format!("[{}0]", "0,".repeat(15 << 20)), 422),
+        ("application/json", format!("[{}{{}}]", "{},".repeat(10 << 20)), 422),
+        ("application/json", format!("{{{}}}", names.join(",")), 422),
+        ("application/x-ndjson", "{}\n".repeat(10 << 20), 422),
     ];
-    for (content_type, body) in bodies {
+    for (content_type, body, status) in bodies {
         let start = Instant::now();
-        let (problem, _) = problem(&server.post("/predict", content_type, body), 422);
+        let (problem, _) = problem(&server.post("/predict", content_type, body), status);
         assert!(start.elapsed() < Duration::from_secs(20), "{content_type} {:?}", start.elapsed());
         assert!(problem.to_string().len() < 100_000);
     }
     let peak = server.peak_memory();
     assert!(peak < 700 << 20, "{} MiB", peak >> 20);
+}
+
+/// Short bodies are read on the threads that answer the probes too.
+#[test]
+fn names_that_are_no_features_of_very_many_are_told_soon() {
+    let server = case::serve("wide");
+    let near = |i: usize| format!("x{i}y");
+    let far = |i: usize| format!("{}{i}", "k".repeat(240));
+    let names = |name: &dyn Fn(usize) -> String| (0..99).map(name).collect::<Vec<_>>();
+    for names in [names(&near), names(&far)] {
+        let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":1")).collect();
+        let bodies = [
+            ("text/csv", names.join(",")),
+            ("application/json", format!("[{{{}}}]", members.join(","))),
+        ];
+        for (content_type, body) in bodies {
+            let start = Instant::now();
+            problem(&server.post("/predict", content_type, body), 422);
+            assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        }
+    }
+}
+
+#[test]
+fn lines_of_carriage_returns_have_no_more_columns_than_they_have() {
+    let csv = format!("{HEADER}{}", "21,1,14\n".repeat(40_000)).replace('\n', "\r");
+    let answer = Server::start(&[]).post("/predict", "text/csv", csv);
+    assert_eq!((answer.status, answer.body.lines().count()), (200, 40_001));
 }
 
 #[test]
@@ -366,6 +398,9 @@ fn faults_of_a_form() {
     assert!(missing["detail"].as_str().unwrap().contains("a part named `file`"));
     problem(&post(&multipart, b"no form at all"), 400);
     problem(&post(&multipart, b""), 400);
+    let headers = [("Content-Type", &*multipart), ("Content-Encoding", "gzip")];
+    let (coded, _) = problem(&server.send("POST", "/predict_file", &headers, b"x"), 415);
+    assert!(coded["detail"].as_str().unwrap().contains("but found gzip"), "{coded}");
     let whole = form("file", b"age\n1\n");
     problem(&post(&multipart, &whole[..whole.len() / 2]), 400);
     let twice = [&whole[..whole.len() - BOUNDARY.len() - 6], b"\r\n", whole.as_slice()].concat();

@@ -227,8 +227,8 @@ row = {"age": 21, "new_user": 1, "total_pages_visited": 14}
 print(json.dumps([row] * int(sys.argv[1])))' "$1" | curl --silent --output /dev/null --write-out '%{http_code}' \
         --max-time 10 --header 'content-type: application/json' --data-binary @- "$URL/predict"
 }
-for _ in 1 2 3; do is "rows of 1.9 MiB in all" 200 "$(post 36000)"; done
-is "rows of more than a sixteenth of the memory" 413 "$(post 50000)"
+for _ in 1 2 3; do is "rows of 0.95 MiB in all" 200 "$(post 18000)"; done
+is "rows of more than 1/32 of the memory" 413 "$(post 25000)"
 engine podman healthcheck run served || fail "HEALTHCHECK fails"
 ok "HEALTHCHECK succeeds"
 engine podman exec served /ml-app healthcheck || fail "/ml-app healthcheck fails"

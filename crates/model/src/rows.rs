@@ -46,13 +46,9 @@ impl<'s> Rows<'s> {
         self.rows == 0
     }
 
-    /// Bytes that the scalars take; those of strings' own text not counted.
-    pub fn bytes(&self) -> usize {
-        let columns = self.signature.inputs.iter().zip(&self.columns);
-        let row: usize = columns
-            .map(|(input, columns)| columns * input.datatype.size().unwrap_or(size_of::<String>()))
-            .sum();
-        self.rows.saturating_mul(row)
+    /// How many scalars there are.
+    pub fn scalars(&self) -> usize {
+        self.rows.saturating_mul(self.columns.iter().sum())
     }
 
     /// Adds a row, whose scalars are zero until set.
@@ -151,14 +147,15 @@ impl<'s> Rows<'s> {
                 _ if spec.shape.len() == 1 => vec![],
                 _ => vec![columns],
             };
-            let expected = self.rows * rest.iter().product::<usize>();
+            let shape: Vec<usize> = std::iter::once(self.rows).chain(rest).collect();
+            spec.check(&shape)?;
+            let expected = shape.iter().product::<usize>();
             if data.len() != expected {
                 return Err(Mismatch::new(
                     format!("{expected} elements for input `{}`", spec.name),
                     data.len().to_string(),
                 ));
             }
-            let shape: Vec<usize> = std::iter::once(self.rows).chain(rest).collect();
             tensors.push(Tensor::new(&shape, data));
         }
         Ok(Tensors::new(self.rows, tensors))

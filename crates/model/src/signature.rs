@@ -269,20 +269,30 @@ impl Signature {
         self.by_name.get_or_init(by_name).get(name).copied()
     }
 
-    /// The known feature whose name is nearest to `name`, if one is near.
+    /// The known feature whose name is nearest to `name`, if one is near; of very many features, one
+    /// of the first.
     pub fn nearest_feature(&self, name: &str) -> Option<&str> {
-        // Distances take time by the product of the lengths.
-        const LONGEST: usize = 256;
-        let name: String = name.to_lowercase().chars().take(LONGEST).collect();
-        self.features
-            .iter()
-            .map(|feature| {
-                let known = feature.name.to_lowercase();
-                (strsim::osa_distance(&name, &known), feature.name.as_str())
-            })
-            .min()
-            .filter(|(distance, known)| *distance <= known.chars().count().div_ceil(3))
-            .map(|(_, known)| known)
+        // A distance takes time by the product of the lengths.
+        const MOST: usize = 1000;
+        const LONGEST: usize = 64;
+        let name = name.to_lowercase();
+        let len = name.chars().count();
+        if len > LONGEST {
+            return None;
+        }
+        let distance = |feature: &Feature| {
+            let known = feature.name.to_lowercase();
+            let known_len = known.chars().count();
+            let near = known_len.div_ceil(3);
+            if len.abs_diff(known_len) > near {
+                return None;
+            }
+            let distance = strsim::osa_distance(&name, &known);
+            (distance <= near).then_some(distance)
+        };
+        let features = self.features.iter().take(MOST);
+        let near = features.filter_map(|feature| Some((distance(feature)?, &feature.name)));
+        near.min().map(|(_, known)| known.as_str())
     }
 
     /// The scores' column names where this is a classifier.

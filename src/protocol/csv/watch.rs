@@ -5,7 +5,10 @@ use crate::error::{Fault, Faults};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-/// A source that is watched while it is read.
+/// More columns than anyone has: a line of commas must not take memory by the column.
+const COLUMNS: usize = 65_536;
+
+/// A source that is watched while it is read. It ends where a record has more than [`COLUMNS`].
 #[derive(Debug)]
 pub struct Watch<R> {
     source: R,
@@ -22,6 +25,8 @@ pub struct Watch<R> {
     starts: VecDeque<u64>,
     /// Where the last quote was opened.
     opened: (u64, u64),
+    /// Commas of the record.
+    commas: usize,
     bytes: u64,
     faults: Vec<Fault>,
 }
@@ -48,6 +53,7 @@ impl<R: Read> Watch<R> {
             blank: true,
             starts: VecDeque::new(),
             opened: (0, 0),
+            commas: 0,
             bytes: 0,
             faults: vec![],
         }
@@ -61,6 +67,11 @@ impl<R: Read> Watch<R> {
     /// Faults found since the last call.
     pub fn take_faults(&mut self) -> Vec<Fault> {
         std::mem::take(&mut self.faults)
+    }
+
+    /// Whether what follows is not read.
+    pub fn is_cut(&self) -> bool {
+        self.commas >= COLUMNS
     }
 
     fn step(&mut self, byte: u8) {
@@ -86,11 +97,18 @@ impl<R: Read> Watch<R> {
         }
         if std::mem::take(&mut self.blank) {
             self.starts.push_back(self.line);
+            self.commas = 0;
         }
         self.state = match (self.state, byte) {
             (State::Quoted, b'"') => State::Quote,
             (State::Quoted, _) | (State::Quote, b'"') => State::Quoted,
-            (_, b',') => State::FieldStart,
+            (_, b',') => {
+                self.commas += 1;
+                if self.commas == COLUMNS {
+                    self.fault(&format!("expected at most {COLUMNS} columns, but found more"));
+                }
+                State::FieldStart
+            }
             (State::FieldStart, b'"') => {
                 self.opened = (self.line, self.column);
                 State::Quoted
@@ -117,8 +135,16 @@ impl<R: Read> Watch<R> {
 
 impl<R: Read> Read for Watch<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_cut() {
+            return Ok(0);
+        }
         let len = self.source.read(buffer)?;
-        buffer[..len].iter().for_each(|byte| self.step(*byte));
+        for (index, byte) in buffer[..len].iter().enumerate() {
+            self.step(*byte);
+            if self.is_cut() {
+                return Ok(index + 1);
+            }
+        }
         if len == 0 && !buffer.is_empty() && self.state == State::Quoted {
             self.state = State::FieldStart;
             (self.line, self.column) = self.opened;

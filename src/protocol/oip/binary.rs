@@ -98,16 +98,14 @@ pub fn raw(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
 pub fn elements(out: &mut Vec<u8>, tensor: &Tensor) {
     match (tensor.le_bytes(), tensor.elements()) {
         (Some(bytes), _) => out.extend_from_slice(bytes),
-        (None, Elements::String(elements)) => strings(out, elements.iter()),
+        (None, Elements::String(elements)) => elements.iter().for_each(|text| string(out, text)),
         (None, _) => {
             unreachable!("only strings have no fixed size, not {}", name(tensor.datatype()))
         }
     }
 }
 
-pub fn strings<'a>(out: &mut Vec<u8>, strings: impl Iterator<Item = &'a str>) {
-    for string in strings {
-        out.extend_from_slice(&(string.len() as u32).to_le_bytes());
-        out.extend_from_slice(string.as_bytes());
-    }
+pub fn string(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
 }

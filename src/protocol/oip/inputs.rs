@@ -184,6 +184,9 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
             data = Some(read.map_err(|error| A::Error::custom(json::fault(&error).detail))?);
         }
         let parameters: Option<Object<Parameters>> = parameters.flatten();
+        if let Some(Object(parameters)) = &parameters {
+            parameters.check().map_err(|detail| fault(detail.to_owned()))?;
+        }
         let size = parameters.and_then(|Object(parameters)| parameters.binary_data_size);
         let content = match (data, size) {
             (Some(_), _) if spec.datatype == Datatype::Float16 => {

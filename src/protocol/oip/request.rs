@@ -71,6 +71,17 @@ pub struct Parameters {
     binary_data: Option<bool>,
     binary_data_output: Option<bool>,
     classification: Option<usize>,
+    shared_memory_region: Option<IgnoredAny>,
+}
+
+impl Parameters {
+    /// What cannot be left aside: the client would look for tensors where none are.
+    pub fn check(&self) -> Result<(), &'static str> {
+        match self.shared_memory_region {
+            Some(_) => Err("expected tensors in the body, but found a shared memory region"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Request {
@@ -95,6 +106,9 @@ impl Request {
                 )));
             }
             let parameters = parameters.as_ref().map(|Object(parameters)| parameters);
+            if let Err(detail) = parameters.map_or(Ok(()), Parameters::check) {
+                return Err(invalid(format!("output `{name}`: {detail}")));
+            }
             let classification = parameters.and_then(|parameters| parameters.classification);
             let is_text = signature.outputs[index].datatype.size().is_none();
             if classification == Some(0) || classification.is_some() && is_text {

@@ -408,6 +408,22 @@ fn faults_of_a_form() {
     assert!(second["detail"].as_str().unwrap().contains("second"), "{second}");
 }
 
+/// Its parts' headers are a part of it.
+#[test]
+fn a_form_of_headers_alone_is_as_large_as_it_is() {
+    let server = Server::start(&["--max-body", "1KiB"]);
+    let part = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n\r\n");
+    let parts = part.repeat(1100 / part.len() + 1);
+    let request = format!(
+        "POST /predict_file HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\
+         Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{parts}\r\n0\r\n\r\n",
+        parts.len()
+    );
+    let (head, _) = raw(&server, &request);
+    assert!(head.starts_with("http/1.1 413"), "{head}");
+}
+
 #[test]
 fn routes_and_methods_that_are_not_there() {
     let server = Server::start(&[]);

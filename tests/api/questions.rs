@@ -127,6 +127,15 @@ fn a_long_file_is_scored_whole() {
 }
 
 #[test]
+fn very_many_features_may_come_in_any_order() {
+    let server = case::serve("wide");
+    let member = |place: usize| format!("\"x{place}\":{}", u8::from(place == 7 || place == 1234));
+    let members: Vec<String> = (0..2000).rev().map(member).collect();
+    let answer = server.post_json(format!("{{{}}}", members.join(",")));
+    assert_eq!(answer.json(), json!({ "prediction": 1241.0 }));
+}
+
+#[test]
 fn probes_and_pages() {
     let server = Server::start(&[]);
     assert_eq!(server.get("/healthz").json(), json!({ "live": true }));

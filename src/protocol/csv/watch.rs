@@ -8,7 +8,7 @@ use std::io::{self, Read};
 /// More columns than anyone has: a line of commas must not take memory by the column.
 const COLUMNS: usize = 65_536;
 
-/// A source that is watched while it is read. It ends where a record has more than [`COLUMNS`].
+/// A source that is watched while it is read. It ends where a record has too many columns.
 #[derive(Debug)]
 pub struct Watch<R> {
     source: R,

@@ -15,6 +15,8 @@ WORKDIR /src
 # crates/inventory is whole: the dependencies are compiled with it.
 FROM rust AS manifests
 COPY . .
+# Alpine's shell has no pipefail by default; cargo misses a manifest that is not there.
+# hadolint ignore=DL4006
 RUN find . -name Cargo.toml -o -name Cargo.lock -o -path './.cargo/*' -o -name build.rs \
         -o -path '*/src/lib.rs' -o -path '*/src/main.rs' -o -path '*/benches/*.rs' \
     | while read -r file; do \
@@ -31,6 +33,8 @@ RUN find . -name Cargo.toml -o -name Cargo.lock -o -path './.cargo/*' -o -name b
 # every processor, and lack only the headers of the other's libc.
 FROM rust AS compiled
 ARG TARGETARCH
+# Alpine takes a version away once it has a newer one.
+# hadolint ignore=DL3018
 RUN case "${TARGETARCH:-$(uname -m)}" in \
         amd64 | x86_64) arch=x86_64 ;; \
         arm64 | aarch64) arch=aarch64 ;; \

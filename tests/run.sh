@@ -47,6 +47,9 @@ cargo build --release
 heading "Image"
 tests/image/run.sh
 
+heading "Manifests"
+tests/manifests/run.sh
+
 heading "Builds with other models"
 tests/e2e/build.sh
 

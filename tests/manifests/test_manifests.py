@@ -1,0 +1,228 @@
+"""What `kubectl kustomize` makes of the manifests is valid, agrees with itself and with the server, and is
+as safe as the restricted Pod Security Standard asks."""
+
+import itertools
+import json
+import subprocess
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFESTS = ROOT / "manifests"
+
+# GKE's oldest, in extended support, and the newest there is a schema for.
+VERSIONS = ["1.31", "1.37"]
+
+# Kinds of others, which have no schema here.
+CUSTOM = {
+    ("gateway.networking.k8s.io/v1", "Gateway"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    ("networking.gke.io/v1", "GCPBackendPolicy"),
+    ("networking.gke.io/v1", "HealthCheckPolicy"),
+    ("serving.knative.dev/v1", "Service"),
+    ("serving.kserve.io/v1beta1", "InferenceService"),
+}
+
+# They stand in the place of the Deployment, and what is about it.
+INSTEAD = {"knative", "kserve"}
+
+
+def combinations():
+    """Overlays as they are, and the base with every set of components that go together."""
+    components = {path.name for path in (MANIFESTS / "components").iterdir()}
+    assert INSTEAD < components
+    beside = sorted(components - INSTEAD)
+    sets = [set(some) for count in range(len(beside) + 1) for some in itertools.combinations(beside, count)]
+    sets += [{one} for one in INSTEAD] + [{one, "network-policy"} for one in INSTEAD]
+    overlays = [path for path in sorted((MANIFESTS / "overlays").iterdir())]
+    return overlays + [frozenset(some) for some in sets]
+
+
+def name(combination):
+    return combination.name if isinstance(combination, Path) else "+".join(["base", *sorted(combination)])
+
+
+@pytest.fixture(scope="session", params=combinations(), ids=name)
+def objects(request, tmp_path_factory):
+    folder = request.param
+    if not isinstance(folder, Path):
+        folder = tmp_path_factory.mktemp("overlay")
+        (folder / "kustomization.yaml").write_text(
+            json.dumps(
+                {
+                    "apiVersion": "kustomize.config.k8s.io/v1beta1",
+                    "kind": "Kustomization",
+                    "resources": [relative(MANIFESTS / "base", folder)],
+                    "components": [relative(MANIFESTS / "components" / one, folder) for one in sorted(request.param)],
+                }
+            )
+        )
+    command = ["kubectl", "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(folder)]
+    rendered = subprocess.run(command, capture_output=True, text=True)
+    assert rendered.returncode == 0, rendered.stderr
+    objects = list(yaml.safe_load_all(rendered.stdout))
+    assert objects
+    return objects
+
+
+def relative(path, start):
+    return str(Path(*[".."] * len(start.resolve().parts[1:])) / path.resolve().relative_to("/"))
+
+
+def of_kind(objects, kind, api=""):
+    return [one for one in objects if one["kind"] == kind and one["apiVersion"].startswith(api)]
+
+
+def pods(objects):
+    """Labels and spec of what becomes a pod."""
+    for one in objects:
+        if one["kind"] in {"Deployment", "Job"} or one["apiVersion"].startswith("serving.knative.dev"):
+            template = one["spec"]["template"]
+            yield template.get("metadata", {}).get("labels", {}), template["spec"]
+        elif one["kind"] == "InferenceService":
+            yield {}, one["spec"]["predictor"]
+
+
+def containers(objects):
+    for _, spec in pods(objects):
+        yield from ((spec, container) for container in spec["containers"])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_schemas(objects, version):
+    for one in objects:
+        if (one["apiVersion"], one["kind"]) in CUSTOM:
+            continue
+        # Without a schema this fails too.
+        kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_there_is_one_of_each(objects):
+    names = [(one["apiVersion"], one["kind"], one["metadata"]["name"]) for one in objects]
+    assert len(set(names)) == len(names)
+    assert len(list(pods(objects))) == 1
+    assert all(one["metadata"]["labels"]["app.kubernetes.io/name"] == "ml-app" for one in objects)
+
+
+def test_selectors_select_the_pods(objects):
+    labels = [labels for labels, _ in pods(objects)]
+    selectors = []
+    for one in objects:
+        spec = one.get("spec", {})
+        if one["kind"] == "Service" and one["apiVersion"] == "v1":
+            selectors.append(spec["selector"])
+        for key in ("selector", "podSelector"):
+            if "matchLabels" in spec.get(key, {}):
+                selectors.append(spec[key]["matchLabels"])
+    for _, spec in pods(objects):
+        selectors += [spread["labelSelector"]["matchLabels"] for spread in spec.get("topologySpreadConstraints", [])]
+    if of_kind(objects, "Deployment"):
+        assert len(selectors) >= 5
+    if not of_kind(objects, "InferenceService"):
+        assert all(selector.items() <= labels[0].items() for selector in selectors)
+
+
+def test_references_are_there(objects):
+    there = {(one["kind"], one["metadata"]["name"]) for one in objects}
+    ports = {port["name"] for _, container in containers(objects) for port in container["ports"] if "name" in port}
+    for _, spec in pods(objects):
+        assert ("ServiceAccount", spec["serviceAccountName"]) in there
+    for autoscaler in of_kind(objects, "HorizontalPodAutoscaler"):
+        target = autoscaler["spec"]["scaleTargetRef"]
+        assert (target["kind"], target["name"]) in there
+    served = set()
+    for service in of_kind(objects, "Service", "v1"):
+        for port in service["spec"]["ports"]:
+            assert port["targetPort"] in ports
+            served.add((service["metadata"]["name"], port["port"]))
+    for policy in of_kind(objects, "NetworkPolicy"):
+        if not of_kind(objects, "Deployment"):
+            continue
+        for rule in policy["spec"]["ingress"]:
+            assert all(port["port"] in ports for port in rule["ports"])
+    for route in of_kind(objects, "HTTPRoute"):
+        for parent in route["spec"]["parentRefs"]:
+            [gateway] = [one for one in of_kind(objects, "Gateway") if one["metadata"]["name"] == parent["name"]]
+            assert parent["sectionName"] in {listener["name"] for listener in gateway["spec"]["listeners"]}
+        for rule in route["spec"]["rules"]:
+            assert all((backend["name"], backend["port"]) in served for backend in rule["backendRefs"])
+    for policy in of_kind(objects, "HealthCheckPolicy") + of_kind(objects, "GCPBackendPolicy"):
+        target = policy["spec"]["targetRef"]
+        assert (target["kind"], target["name"]) in there
+
+
+def test_probes_ask_for_what_the_server_has(objects):
+    document = json.loads((ROOT / "tests/cases/online-sales/openapi.json").read_text())
+    paths = {path for path, operations in document["paths"].items() if "get" in operations}
+    asked = set()
+    for _, container in containers(objects):
+        ports = {key for port in container["ports"] for key in (port.get("name"), port["containerPort"])}
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            if probe in container:
+                get = container[probe]["httpGet"]
+                asked.add(get["path"])
+                assert get.get("port", 5000) in ports
+    for policy in of_kind(objects, "HealthCheckPolicy"):
+        check = policy["spec"]["default"]["config"]["httpHealthCheck"]
+        asked.add(check["requestPath"])
+        assert check["port"] in {port["containerPort"] for _, c in containers(objects) for port in c["ports"]}
+    assert asked and asked <= paths
+
+
+UNITS = {"m": 1e-3, "": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def quantity(text):
+    digits = text.rstrip("".join(UNITS))
+    return float(digits) * UNITS[text[len(digits) :]]
+
+
+def test_requests_are_within_limits(objects):
+    for _, container in containers(objects):
+        resources = container["resources"]
+        assert {"cpu", "memory"} <= set(resources["requests"])
+        assert "memory" in resources["limits"]
+        for resource, limit in resources["limits"].items():
+            assert quantity(resources["requests"][resource]) <= quantity(limit)
+
+
+def test_the_drain_ends_before_the_pod_is_killed(objects):
+    shutdown = 8
+    for spec, container in containers(objects):
+        environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
+        grace = spec.get("terminationGracePeriodSeconds", 30)
+        assert int(environment.get("ML_APP_DRAIN_DELAY", 0)) + shutdown < grace
+
+
+def test_pods_are_restricted(objects):
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and what it leaves
+    to choice: a group that is not root's, a file system that is not written to, no token."""
+    volumes = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+    for spec, container in containers(objects):
+        assert not any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC"))
+        assert spec["automountServiceAccountToken"] is False
+        for volume in spec.get("volumes", []):
+            assert set(volume) - {"name"} <= volumes
+        of_pod, own = spec.get("securityContext", {}), container["securityContext"]
+        context = {**of_pod, **own}
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] == context["runAsGroup"] == 65532
+        assert context["seccompProfile"]["type"] in {"RuntimeDefault", "Localhost"}
+        assert own["allowPrivilegeEscalation"] is False and not own.get("privileged")
+        assert own["capabilities"] == {"drop": ["ALL"]}
+        assert own["readOnlyRootFilesystem"] is True
+        assert not any("hostPort" in port for port in container["ports"])
+        assert {"procMount", "seLinuxOptions", "sysctls", "windowsOptions"}.isdisjoint(context)
+
+
+def test_a_rollout_never_has_fewer_pods_than_wanted(objects):
+    for deployment in of_kind(objects, "Deployment"):
+        assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_components_tell_what_they_are():
+    for component in (MANIFESTS / "components").iterdir():
+        assert (component / "README.md").read_text().startswith(f"# {component.name}\n")

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Bytes: some 500,000 rows of three features as JSON.
 const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -52,6 +53,10 @@ pub struct Flags {
     /// Time for a request's whole body, in seconds [env: ML_APP_BODY_TIMEOUT] [default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub body_timeout: Option<String>,
+    /// Time to go on answering after SIGTERM, while readiness is off, in seconds
+    /// [env: ML_APP_DRAIN_DELAY] [default: 0]
+    #[arg(long, value_name = "SECONDS")]
+    pub drain_delay: Option<String>,
     /// Threads that answer requests [env: ML_APP_WORKERS] [default: the CPU quota, rounded up]
     #[arg(long, value_name = "N")]
     pub workers: Option<String>,
@@ -75,6 +80,9 @@ pub struct Config {
     /// 0 lets the system choose.
     pub port: u16,
     pub limits: Limits,
+    /// From the signal to stop until connections are refused: as long as it takes those who send
+    /// requests to notice that the server is not ready.
+    pub drain_delay: Duration,
     pub workers: usize,
     pub vertex: VertexRoutes,
 }
@@ -111,6 +119,11 @@ impl Config {
             "a number of seconds from 1 to 86400",
             |text| text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds)),
         );
+        let drain_delay = source.read(
+            ("--drain-delay", &flags.drain_delay, &["ML_APP_DRAIN_DELAY"]),
+            "a number of seconds from 0 to 3600",
+            |text| text.parse().ok().filter(|seconds| *seconds <= 3600),
+        );
         let workers = source.read(
             ("--workers", &flags.workers, &["ML_APP_WORKERS"]),
             "a number of threads from 1 to 1024",
@@ -129,6 +142,7 @@ impl Config {
                 max_body: max_body.unwrap_or_else(|| default_max_body(memory_limit())),
                 body_timeout: body_timeout.unwrap_or(BODY_TIMEOUT),
             },
+            drain_delay: Duration::from_secs(drain_delay.unwrap_or(0)),
             workers: workers
                 .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
                 .unwrap_or(1),

@@ -18,12 +18,13 @@ use crate::inferences::Inferences;
 use crate::metrics::Metrics;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
+use actix_web::http::{ConnectionType, Method};
 use actix_web::web::{self, Bytes};
 use actix_web::{App, Error, HttpMessage};
 use ml_app_model::Model;
 use once_cell::sync::OnceCell;
 use paperclip::actix::OpenApiExt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -34,12 +35,29 @@ pub struct State {
     pub inferences: Inferences,
     pub vertex: VertexRoutes,
     document: OnceCell<Bytes>,
+    draining: AtomicBool,
 }
 
 impl State {
     pub fn new(model: Model, limits: Limits, vertex: VertexRoutes, metrics: Metrics) -> State {
-        let inferences = Inferences::default();
-        State { model, limits, metrics, inferences, vertex, document: OnceCell::new() }
+        State {
+            model,
+            limits,
+            metrics,
+            inferences: Inferences::default(),
+            vertex,
+            document: OnceCell::new(),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// The process will end: it is not ready any more, and connections end with the next answer.
+    pub fn drain(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
     }
 }
 
@@ -64,9 +82,9 @@ pub fn document(state: &web::Data<State>) -> Bytes {
 
 /// The service for one worker.
 pub fn app(state: web::Data<State>) -> App<impl Factory> {
-    let vertex = state.vertex.clone();
+    let (vertex, shared) = (state.vertex.clone(), state.clone());
     App::new()
-        .wrap_fn(|mut request, service| {
+        .wrap_fn(move |mut request, service| {
             // A HEAD is answered as the GET would be; actix sends no body then.
             if request.method() == Method::HEAD {
                 request.head_mut().method = Method::GET;
@@ -75,9 +93,13 @@ pub fn app(state: web::Data<State>) -> App<impl Factory> {
             let headers = request.headers();
             let id = (identity::REQUEST_ID, identity::request_id(headers));
             let parent = (identity::TRACEPARENT, identity::traceparent(headers));
+            let is_last = shared.is_draining();
             let answered = service.call(request);
             async move {
                 let mut response = answered.await?;
+                if is_last {
+                    response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+                }
                 for (name, value) in [id, parent] {
                     response.headers_mut().insert(name, value);
                 }

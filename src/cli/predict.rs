@@ -13,8 +13,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ml_app_model::Model;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 
 /// Rows read before they are run: enough to amortise a run, little enough to stay in cache.
 const BATCH: usize = 4096;
@@ -27,11 +29,45 @@ pub struct Args {
     /// Write here instead of to standard output; the file appears once it is whole
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Score one of COUNT parts of FILE, counted from 0: their outputs, one after the other, are that of
+    /// the whole
+    #[arg(long, value_name = "INDEX/COUNT")]
+    shard: Option<Shard>,
     /// Format of the input and the output [default: by the file's name, else CSV]
     #[arg(long, value_enum)]
     format: Option<Format>,
     #[command(flatten)]
     model: ModelArg,
+}
+
+/// A part of a file, by bytes: that of the rows which begin there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shard {
+    index: u64,
+    count: u64,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Shard, String> {
+        let shard = text.split_once('/').and_then(|(index, count)| {
+            Some(Shard { index: index.parse().ok()?, count: count.parse().ok()? })
+        });
+        shard
+            .filter(|shard| shard.index < shard.count)
+            .ok_or_else(|| "expected two numbers such as 0/4, the first the smaller".to_owned())
+    }
+}
+
+impl Shard {
+    fn of(self, size: u64) -> Range<u64> {
+        let at =
+            |index: u64| (u128::from(size) * u128::from(index) / u128::from(self.count)) as u64;
+        // What begins at the end or after it, as the only row of a file may, is in the last.
+        let end = if self.index + 1 == self.count { u64::MAX } else { at(self.index + 1) };
+        at(self.index)..end
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,12 +80,19 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let model = self.model.open()?.load()?;
         let (input, progress) = open(&self.file)?;
+        let part = match self.shard {
+            None => 0..u64::MAX,
+            Some(shard) => match fs::metadata(&self.file) {
+                Ok(metadata) if metadata.is_file() => shard.of(metadata.len()),
+                _ => bail!("expected a file to take a part of, but found {}", self.file.display()),
+            },
+        };
         let format = self.format.unwrap_or_else(|| format_of(&self.file));
         let scored = match &self.output {
             Some(path) if path != Path::new("-") => {
-                write_whole(path, |file| score(&model, format, input, file))
+                write_whole(path, |file| score(&model, format, part, input, file))
             }
-            _ => score(&model, format, input, io::stdout().lock()),
+            _ => score(&model, format, part, input, io::stdout().lock()),
         };
         progress.finish_and_clear();
         let name = self.file.display();
@@ -172,29 +215,41 @@ fn write_whole<T>(
     written
 }
 
+/// `part` is that of the rows which begin there. All that is before is read too: only so is it known
+/// whether a line's end is a row's, or quoted.
 fn score(
     model: &Model,
     format: Format,
+    part: Range<u64>,
     input: impl BufRead,
     output: impl Write,
 ) -> Result<Scored, Failure> {
     let output = BufWriter::with_capacity(1 << 16, output);
     match format {
-        Format::Csv => score_csv(model, input, output),
-        Format::Ndjson => score_ndjson(model, input, output),
+        Format::Csv => score_csv(model, part, input, output),
+        Format::Ndjson => score_ndjson(model, part, input, output),
     }
 }
 
-fn score_csv(model: &Model, input: impl Read, output: impl Write) -> Result<Scored, Failure> {
+fn score_csv(
+    model: &Model,
+    part: Range<u64>,
+    input: impl Read,
+    output: impl Write,
+) -> Result<Scored, Failure> {
     let signature = model.signature();
     let mut table = Table::new(input, signature)?;
     let mut writer = Writer::new(output, signature);
-    writer.header(table.header())?;
+    if part.start == 0 {
+        writer.header(table.header())?;
+    }
     let mut records = vec![ByteRecord::new(); BATCH];
     let mut reader = Reader::new(signature, usize::MAX);
+    while table.position() < part.start && table.skip(&mut records[0], &mut reader)? {}
     loop {
         while reader.len() < BATCH
             && !reader.is_exhausted()
+            && table.position() < part.end
             && table.read(&mut records[reader.len()], &mut reader)?
         {}
         let rows = reader.len();
@@ -208,13 +263,23 @@ fn score_csv(model: &Model, input: impl Read, output: impl Write) -> Result<Scor
             writer.record(record, &answer, row)?;
         }
     }
-    let rows = reader.finish()?;
+    let rows = rows_of(reader, &part)?;
     writer.finish()?.flush()?;
     Ok(Scored { rows, ignored: table.ignored })
 }
 
+/// How many were scored; a part may have none.
+fn rows_of(reader: Reader<'_>, part: &Range<u64>) -> Result<usize, Error> {
+    let whole = *part == (0..u64::MAX);
+    match reader.scored() {
+        0 if !whole && !reader.has_faults() => Ok(0),
+        scored => reader.finish().map(|_| scored),
+    }
+}
+
 fn score_ndjson(
     model: &Model,
+    part: Range<u64>,
     mut input: impl BufRead,
     mut output: impl Write,
 ) -> Result<Scored, Failure> {
@@ -222,17 +287,25 @@ fn score_ndjson(
     let mut reader = Reader::new(signature, usize::MAX);
     let mut lines: Vec<Vec<u8>> = vec![];
     let mut line = vec![];
-    let mut number = 0;
+    let (mut number, mut position) = (0, 0);
     let mut answered = vec![];
     loop {
         lines.clear();
-        while lines.len() < BATCH {
+        while lines.len() < BATCH && position < part.end {
             line.clear();
-            if input.read_until(b'\n', &mut line)? == 0 {
+            let start = position;
+            let len = input.read_until(b'\n', &mut line)?;
+            if len == 0 {
                 break;
             }
+            position += len as u64;
             number += 1;
-            if !line.trim_ascii().is_empty() {
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            if start < part.start {
+                reader.skip_row();
+            } else {
                 features::read_line(&mut reader, number, &line);
                 lines.push(line.trim_ascii().to_vec());
             }
@@ -249,7 +322,7 @@ fn score_ndjson(
             output.write_all(&spliced(line, &answered))?;
         }
     }
-    let rows = reader.finish()?;
+    let rows = rows_of(reader, &part)?;
     output.flush()?;
     Ok(Scored { rows, ignored: vec![] })
 }

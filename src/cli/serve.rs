@@ -2,14 +2,12 @@ use crate::cli::{ModelArg, settings};
 use crate::config::Flags;
 use crate::http::State;
 use crate::metrics::{self, Metrics};
-use crate::server;
+use crate::server::{self, Signals};
+use actix_web::rt;
+use actix_web::web::Data;
 use ml_app_model::{Phases, Signature};
-use paperclip::actix::web::Data;
-use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::process::ExitCode;
-use std::task::Poll;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -33,17 +31,15 @@ impl Args {
         start.end_as(model.phases());
         let state = Data::new(State::new(model, config.limits, config.vertex.clone(), metrics));
         actix_web::rt::System::new().block_on(async {
+            // Whoever reads the announcement may send one.
+            let signals = Signals::new()?;
             let (server, address) = server::bind(&config, state.clone())?;
-            let mut server = pin!(server);
-            // Polled once, it handles signals; whoever reads the announcement may send one.
-            let stopped = poll_fn(|context| Poll::Ready(server.as_mut().poll(context))).await;
-            if stopped.is_pending() {
-                start.end("bind");
-                let ready = metrics::summary(&start);
-                state.metrics.started(start);
-                announce(state.model.signature(), &ready, address);
-                server.await?;
-            }
+            rt::spawn(signals.stop(server.handle(), state.clone(), config.drain_delay));
+            start.end("bind");
+            let ready = metrics::summary(&start);
+            state.metrics.started(start);
+            announce(state.model.signature(), &ready, address);
+            server.await?;
             log::info!("stopped");
             Ok(ExitCode::SUCCESS)
         })

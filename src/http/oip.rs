@@ -3,6 +3,7 @@
 use crate::config::Limits;
 use crate::error::Error;
 use crate::http::State;
+use crate::http::health::readiness;
 use crate::http::negotiate::Coding;
 use crate::http::predict::{Question, answer};
 use crate::http::problem::Plain;
@@ -28,8 +29,8 @@ pub async fn live() -> HttpResponse {
 
 /// Is the server ready?
 #[api_v2_operation(operation_id = "v2_ready", tags("Open Inference Protocol v2"))]
-pub async fn ready() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "live": true, "ready": true }))
+pub async fn ready(state: Data<State>) -> HttpResponse {
+    readiness(&state, json!({ "live": true, "ready": !state.is_draining() }))
 }
 
 /// The model's inputs and outputs
@@ -44,7 +45,7 @@ pub async fn model(request: HttpRequest, state: Data<State>) -> Result<HttpRespo
 pub async fn model_ready(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
     check_path(&request, &state)?;
     let name = &state.model.signature().name;
-    Ok(HttpResponse::Ok().json(json!({ "name": name, "ready": true })))
+    Ok(readiness(&state, json!({ "name": name, "ready": !state.is_draining() })))
 }
 
 /// The model's configuration, as Triton has it

@@ -162,7 +162,9 @@ impl Describe<'_> {
             ],
             "live" => vec![("responses", schema::flag("live", "The process answers."))],
             "ready" => {
-                vec![("responses", schema::flag("ready", "The model is loaded and has answered."))]
+                let ready = schema::flag("ready", "The model is loaded and has answered.");
+                let ready = schema::until_drained(ready, &json!({ "ready": false }));
+                vec![("responses", ready)]
             }
             "metrics" => vec![(
                 "responses",

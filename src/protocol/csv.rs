@@ -89,6 +89,28 @@ impl<R: Read> Table<R> {
         &self.header
     }
 
+    /// Byte of the source that the next record is sought from.
+    pub fn position(&self) -> u64 {
+        self.records.position().byte()
+    }
+
+    /// Reads the next record without its values; `false` at the end.
+    ///
+    /// # Errors
+    ///
+    /// Where the source cannot be read.
+    pub fn skip(&mut self, record: &mut ByteRecord, reader: &mut Reader<'_>) -> io::Result<bool> {
+        let read = self.records.read_byte_record(record).map_err(csv_io)?;
+        let watch = self.records.get_mut();
+        // Whoever scores these rows tells them.
+        watch.take_faults();
+        if read {
+            watch.next_start();
+            reader.skip_row();
+        }
+        Ok(read)
+    }
+
     /// Reads the next record into `record` and, as a row, into `reader`; `false` at the end.
     ///
     /// # Errors

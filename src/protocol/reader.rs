@@ -19,8 +19,9 @@ pub struct Reader<'s> {
     next: usize,
     /// Line of the current row, where the format has lines.
     pub(super) line: Option<u64>,
-    /// Rows of earlier batches.
+    /// Rows of earlier batches, and those passed over.
     before: usize,
+    skipped: usize,
     /// Whether what is read belongs to a row, as it does not in columns.
     in_row: bool,
     /// Values that the rows of a batch may have.
@@ -40,6 +41,7 @@ impl<'s> Reader<'s> {
             next: 0,
             line: None,
             before: 0,
+            skipped: 0,
             in_row: false,
             limit,
             full: false,
@@ -153,6 +155,17 @@ impl<'s> Reader<'s> {
 
     pub fn spec(&self, feature: usize) -> &'s Feature {
         &self.rows.signature().features[feature]
+    }
+
+    /// Passes over a row that comes before all others.
+    pub fn skip_row(&mut self) {
+        self.before += 1;
+        self.skipped += 1;
+    }
+
+    /// Number of rows read in all, without those passed over.
+    pub fn scored(&self) -> usize {
+        self.number() - self.skipped
     }
 
     /// Starts a row, none of whose features is given yet.

@@ -84,6 +84,63 @@ fn predict_agrees_with_the_server_over_many_batches() {
 }
 
 #[test]
+fn parts_of_a_file_are_the_whole() {
+    let whole = |input: &str| stdout(&ml_app(&["predict", input], ""));
+    let parts = |input: &str, count: usize| {
+        let part = |index| {
+            stdout(&ml_app(&["predict", input, "--shard", &format!("{index}/{count}")], ""))
+        };
+        (0..count).map(part).collect::<Vec<_>>()
+    };
+    let row = |row: usize| (row % 100, row % 2, row % 31);
+    let mut csv = "name,age,new_user,total_pages_visited\n".to_owned();
+    let mut lines = String::new();
+    for (age, new_user, pages) in (0..10_000).map(row) {
+        // Lines that end within a value, and blank ones.
+        let name = if age == 7 { "\"x,1\n1,1,1,1\n\"" } else { "y" };
+        csv.push_str(&format!(
+            "{name},{age},{new_user},{pages}\n{}",
+            if age == 9 { "\n" } else { "" }
+        ));
+        lines.push_str(&format!(
+            "{{\"age\":{age},\"new_user\":{new_user},\"total_pages_visited\":{pages}}}\n"
+        ));
+    }
+    for (name, content) in [("parts.csv", csv), ("parts.ndjson", lines)] {
+        let input = scratch(name);
+        fs::write(&input, content).unwrap();
+        let input = input.to_str().unwrap();
+        for count in [1, 3, 7] {
+            let parts = parts(input, count);
+            assert!(parts.iter().all(|part| part.len() > 1000));
+            assert!(parts.concat() == whole(input), "{name} in {count}");
+        }
+    }
+    let few = scratch("parts-few.csv");
+    fs::write(&few, CSV).unwrap();
+    let few = few.to_str().unwrap();
+    assert_eq!(parts(few, 20).concat(), whole(few));
+}
+
+#[test]
+fn a_fault_of_a_part_is_told_with_its_place_in_the_whole() {
+    let input = scratch("part-fault.csv");
+    let rows = (0..1000).map(|row| if row == 900 { "1,x,1\n" } else { "1,1,1\n" });
+    fs::write(&input, format!("age,new_user,total_pages_visited\n{}", rows.collect::<String>()))
+        .unwrap();
+    let input = input.to_str().unwrap();
+    let part = |shard: &str| ml_app(&["predict", input, "--shard", shard], "");
+    assert!(part("0/2").status.success());
+    let errors = stderr(&part("1/2"));
+    assert!(errors.contains("line 902, feature `new_user`: expected an integer"), "{errors}");
+    let pipe = ml_app(&["predict", "-", "--shard", "0/2"], CSV);
+    assert!(stderr(&pipe).contains("expected a file to take a part of, but found -"));
+    let wrong = part("2/2");
+    assert!(stderr(&wrong).contains("expected two numbers such as 0/4"), "{}", stderr(&wrong));
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
 fn predict_tells_every_fault_and_writes_no_half_file() {
     let input = scratch("faults.csv");
     let output = scratch("faults-scored.csv");

@@ -6,6 +6,7 @@
 mod case;
 mod commands;
 mod document;
+mod drain;
 mod errors;
 mod golden;
 mod golden_rows;

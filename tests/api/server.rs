@@ -115,10 +115,14 @@ impl Server {
         peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
     }
 
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
     /// SIGTERM, and the exit code.
     pub fn stop(mut self) -> Option<i32> {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        self.signal("TERM");
         self.process.wait().unwrap().code()
     }
 }

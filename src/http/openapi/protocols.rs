@@ -42,13 +42,19 @@ pub fn operation(id: &str, model: &Describe<'_>) -> Members {
         "v2_server" => told("Name, version, extensions.", &object, &describe::server(), false),
         "v2_live" => vec![("responses", schema::flag("live", "The server answers."))],
         "v2_ready" => {
-            let example = json!({ "live": true, "ready": true });
-            told("The model has answered.", &object, &example, false)
+            let example = |ready: bool| json!({ "live": true, "ready": ready });
+            until_drained(
+                told("The model has answered.", &object, &example(true), false),
+                &example(false),
+            )
         }
         "v2_model" => told("Inputs and outputs.", &object, &describe::model(signature), true),
         "v2_model_ready" => {
-            let example = json!({ "name": signature.name, "ready": true });
-            told("The model has answered.", &object, &example, true)
+            let example = |ready: bool| json!({ "name": signature.name, "ready": ready });
+            until_drained(
+                told("The model has answered.", &object, &example(true), true),
+                &example(false),
+            )
         }
         "v2_model_config" => told("As Triton has it.", &object, &describe::config(signature), true),
         "v2_model_stats" => told("Counts and nanoseconds.", &object, &json!({}), true),
@@ -131,6 +137,11 @@ fn any_of(schemas: &[&str]) -> Value {
 }
 
 const JSON: &str = "application/json";
+
+fn until_drained(members: Members, example: &Value) -> Members {
+    let drained = |(name, responses)| (name, schema::until_drained(responses, example));
+    members.into_iter().map(drained).collect()
+}
 
 fn told(description: &str, schema: &Value, example: &Value, named: bool) -> Members {
     let refusals: &[u16] = if named { &[404] } else { &[] };

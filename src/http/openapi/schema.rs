@@ -203,6 +203,15 @@ pub fn flag(name: &str, description: &str) -> Value {
     )
 }
 
+/// Responses, and that of a server which has been asked to stop.
+pub fn until_drained(mut responses: Value, example: &Value) -> Value {
+    responses["503"] = json!({
+        "description": "The process has been asked to stop.",
+        "content": { "application/json": { "schema": { "type": "object" }, "example": example } },
+    });
+    responses
+}
+
 pub fn content(description: &str, content: Value) -> Value {
     json!({ "200": { "description": description, "content": content } })
 }

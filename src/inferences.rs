@@ -1,11 +1,13 @@
 //! What has been inferred so far, and what it took.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Counts and times since the start.
 #[derive(Debug, Default)]
 pub struct Inferences {
+    in_flight: Arc<AtomicUsize>,
     success: Sum,
     fail: Sum,
     queue: Sum,
@@ -44,6 +46,8 @@ pub struct Total {
 /// [`Inferences`] at a moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Snapshot {
+    /// Begun and not ended.
+    pub in_flight: usize,
     pub success: Total,
     pub fail: Total,
     /// Waiting for a thread; this and the following of the successful ones.
@@ -66,9 +70,34 @@ pub struct Times {
     decode: Duration,
     infer: Duration,
     rows: usize,
+    _ticket: Ticket,
+}
+
+/// Counts as in flight for as long as it lives.
+#[derive(Debug)]
+struct Ticket(Arc<AtomicUsize>);
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Inferences {
+    pub fn begin(&self) -> Times {
+        self.in_flight.fetch_add(1, Relaxed);
+        let (start, none) = (Instant::now(), Duration::ZERO);
+        Times {
+            start,
+            last: start,
+            queue: none,
+            decode: none,
+            infer: none,
+            rows: 0,
+            _ticket: Ticket(self.in_flight.clone()),
+        }
+    }
+
     /// Ends an inference: its answer is encoded, or will not be.
     pub fn end(&self, mut times: Times, success: bool) {
         let encode = times.lap();
@@ -88,6 +117,7 @@ impl Inferences {
 
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
+            in_flight: self.in_flight.load(Relaxed),
             success: self.success.total(),
             fail: self.fail.total(),
             queue: self.queue.total(),
@@ -101,11 +131,6 @@ impl Inferences {
 }
 
 impl Times {
-    pub fn begin() -> Times {
-        let (start, none) = (Instant::now(), Duration::ZERO);
-        Times { start, last: start, queue: none, decode: none, infer: none, rows: 0 }
-    }
-
     /// It has waited for a thread.
     pub fn queued(&mut self) {
         self.queue = self.lap();

@@ -3,6 +3,7 @@
 //!
 //! [text]: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
 
+use crate::inferences::Snapshot;
 use ml_app_model::{Phases, Signature};
 use once_cell::sync::OnceCell;
 use std::fmt::{self, Write};
@@ -37,9 +38,11 @@ impl Metrics {
     }
 
     /// All families. `signature` is the model's.
-    pub fn text(&self, signature: &Signature) -> String {
+    pub fn text(&self, signature: &Signature, inferences: &Snapshot) -> String {
         let mut text = String::new();
-        self.write(&mut text, signature).expect("memory can be written to");
+        let written =
+            self.write(&mut text, signature).and_then(|()| write_inferences(&mut text, inferences));
+        written.expect("memory can be written to");
         text
     }
 
@@ -66,8 +69,34 @@ impl Metrics {
     }
 }
 
+fn write_inferences(text: &mut String, done: &Snapshot) -> fmt::Result {
+    gauge(text, "ml_app_inferences_in_flight", "Inferences that wait for a thread or run on one.")?;
+    writeln!(text, "ml_app_inferences_in_flight {}", done.in_flight)?;
+    counter(text, "ml_app_inferences_total", "Inferences that have ended, by what came of them.")?;
+    for (result, total) in [("success", done.success), ("failure", done.fail)] {
+        writeln!(text, "ml_app_inferences_total{{result=\"{result}\"}} {}", total.count)?;
+    }
+    counter(text, "ml_app_inference_seconds_total", "What each part of the successful took.")?;
+    let parts = [
+        ("queue", done.queue),
+        ("decode", done.decode),
+        ("infer", done.infer),
+        ("encode", done.encode),
+    ];
+    for (part, total) in parts {
+        let seconds = Duration::from_nanos(total.ns).as_secs_f64();
+        writeln!(text, "ml_app_inference_seconds_total{{part=\"{part}\"}} {seconds:.9}")?;
+    }
+    counter(text, "ml_app_inference_rows_total", "Rows of the successful.")?;
+    writeln!(text, "ml_app_inference_rows_total {}", done.rows)
+}
+
 fn gauge(text: &mut String, name: &str, help: &str) -> fmt::Result {
     writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge")
+}
+
+fn counter(text: &mut String, name: &str, help: &str) -> fmt::Result {
+    writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter")
 }
 
 /// The value of a label.

@@ -10,6 +10,6 @@ use paperclip::actix::api_v2_operation;
 /// In Prometheus' text format.
 #[api_v2_operation(operation_id = "metrics", tags("monitoring"))]
 pub async fn collect(state: web::Data<State>) -> HttpResponse {
-    let text = state.metrics.text(state.model.signature());
+    let text = state.metrics.text(state.model.signature(), &state.inferences.snapshot());
     HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(text)
 }

@@ -123,7 +123,8 @@ pub async fn answer<P: Protocol>(
     question: Question,
     protocol: P,
 ) -> Result<HttpResponse, Error> {
-    let work = Work { state: state.clone(), question, protocol, times: Times::begin() };
+    let times = state.inferences.begin();
+    let work = Work { state: state.clone(), question, protocol, times };
     let (encoded, coding) = if work.question.is_short() {
         let decoded = work.decode()?;
         let rows = u32::try_from(decoded.inputs.rows()).unwrap_or(u32::MAX);

@@ -13,7 +13,8 @@ fn samples(text: &str) -> HashMap<String, f64> {
         if let Some(help) = line.strip_prefix("# HELP ") {
             family = help.split(' ').next().unwrap();
         } else if let Some(told) = line.strip_prefix("# TYPE ") {
-            assert_eq!(told, format!("{family} gauge"));
+            let kind = if family.ends_with("_total") { "counter" } else { "gauge" };
+            assert_eq!(told, format!("{family} {kind}"));
         } else {
             let (sample, value) = line.rsplit_once(' ').unwrap();
             assert_eq!(sample.split('{').next(), Some(family), "{line}");
@@ -54,6 +55,24 @@ fn the_start_is_measured_in_phases() {
     assert!(total / 1e3 < after - before, "{ready}");
     assert_eq!((names.first(), names.last()), (Some(&"process"), Some(&"bind")));
     assert!(names.contains(&"warm-up"), "{ready}");
+}
+
+#[test]
+fn inferences_are_counted_and_timed() {
+    let server = case::serve("online-sales");
+    let row = r#"{"age":21,"new_user":1,"total_pages_visited":14}"#;
+    assert_eq!(server.post_json(format!("[{row},{row}]")).status, 200);
+    assert_eq!(server.post_json(row).status, 200);
+    assert_eq!(server.post_json("{}").status, 422);
+    let samples = samples(&server.get("/metrics").body);
+    assert_eq!(samples["ml_app_inferences_in_flight"], 0.0);
+    assert_eq!(samples["ml_app_inferences_total{result=\"success\"}"], 2.0);
+    assert_eq!(samples["ml_app_inferences_total{result=\"failure\"}"], 1.0);
+    assert_eq!(samples["ml_app_inference_rows_total"], 3.0);
+    for part in ["decode", "infer", "encode"] {
+        let seconds = samples[&format!("ml_app_inference_seconds_total{{part=\"{part}\"}}")];
+        assert!(seconds > 0.0 && seconds < 1.0, "{part} {seconds}");
+    }
 }
 
 #[test]

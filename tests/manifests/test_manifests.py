@@ -3,6 +3,7 @@ as safe as the restricted Pod Security Standard asks."""
 
 import itertools
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -20,6 +21,10 @@ VERSIONS = ["1.31", "1.37"]
 CUSTOM = {
     ("gateway.networking.k8s.io/v1", "Gateway"),
     ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    ("monitoring.coreos.com/v1", "PrometheusRule"),
+    ("monitoring.coreos.com/v1", "ServiceMonitor"),
+    ("monitoring.googleapis.com/v1", "PodMonitoring"),
+    ("monitoring.googleapis.com/v1", "Rules"),
     ("networking.gke.io/v1", "GCPBackendPolicy"),
     ("networking.gke.io/v1", "HealthCheckPolicy"),
     ("serving.knative.dev/v1", "Service"),
@@ -29,20 +34,23 @@ CUSTOM = {
 # They stand in the place of the Deployment, and what is about it.
 INSTEAD = {"knative", "kserve"}
 
+# Each brings `monitoring` along.
+COLLECTORS = {"monitoring-gke", "monitoring-operator"}
+
 
 def combinations():
     """Overlays as they are, and the base with every set of components that go together."""
     components = {path.name for path in (MANIFESTS / "components").iterdir()}
     assert INSTEAD < components
-    beside = sorted(components - INSTEAD)
-    sets = [set(some) for count in range(len(beside) + 1) for some in itertools.combinations(beside, count)]
+    beside = sorted(components - INSTEAD - COLLECTORS - {"monitoring"})
+    sets = [{*some} for count in range(len(beside) + 1) for some in itertools.combinations(beside, count)]
+    sets = [some | {collector} for some in sets for collector in COLLECTORS] + sets + [{"monitoring"}]
     sets += [{one} for one in INSTEAD] + [{one, "network-policy"} for one in INSTEAD]
-    overlays = [path for path in sorted((MANIFESTS / "overlays").iterdir())]
-    return overlays + [frozenset(some) for some in sets]
+    return sorted((MANIFESTS / "overlays").iterdir()) + sorted(map(sorted, sets))
 
 
 def name(combination):
-    return combination.name if isinstance(combination, Path) else "+".join(["base", *sorted(combination)])
+    return combination.name if isinstance(combination, Path) else "+".join(["base", *combination])
 
 
 @pytest.fixture(scope="session", params=combinations(), ids=name)
@@ -56,7 +64,7 @@ def objects(request, tmp_path_factory):
                     "apiVersion": "kustomize.config.k8s.io/v1beta1",
                     "kind": "Kustomization",
                     "resources": [relative(MANIFESTS / "base", folder)],
-                    "components": [relative(MANIFESTS / "components" / one, folder) for one in sorted(request.param)],
+                    "components": [relative(MANIFESTS / "components" / one, folder) for one in request.param],
                 }
             )
         )
@@ -103,12 +111,14 @@ def test_schemas(objects, version):
 def test_there_is_one_of_each(objects):
     names = [(one["apiVersion"], one["kind"], one["metadata"]["name"]) for one in objects]
     assert len(set(names)) == len(names)
-    assert len(list(pods(objects))) == 1
+    assert len(list(pods(objects))) == 1 + len(of_kind(objects, "Job"))
     assert all(one["metadata"]["labels"]["app.kubernetes.io/name"] == "ml-app" for one in objects)
 
 
 def test_selectors_select_the_pods(objects):
-    labels = [labels for labels, _ in pods(objects)]
+    if of_kind(objects, "InferenceService"):
+        return
+    [labels, *of_jobs] = [labels for labels, _ in pods(objects)]
     selectors = []
     for one in objects:
         spec = one.get("spec", {})
@@ -121,13 +131,13 @@ def test_selectors_select_the_pods(objects):
         selectors += [spread["labelSelector"]["matchLabels"] for spread in spec.get("topologySpreadConstraints", [])]
     if of_kind(objects, "Deployment"):
         assert len(selectors) >= 5
-    if not of_kind(objects, "InferenceService"):
-        assert all(selector.items() <= labels[0].items() for selector in selectors)
+    assert all(selector.items() <= labels.items() for selector in selectors)
+    assert not any(selector.items() <= other.items() for selector in selectors for other in of_jobs)
 
 
 def test_references_are_there(objects):
     there = {(one["kind"], one["metadata"]["name"]) for one in objects}
-    ports = {port["name"] for _, container in containers(objects) for port in container["ports"] if "name" in port}
+    ports = {port["name"] for _, container in containers(objects) for port in container.get("ports", []) if "name" in port}
     for _, spec in pods(objects):
         assert ("ServiceAccount", spec["serviceAccountName"]) in there
     for autoscaler in of_kind(objects, "HorizontalPodAutoscaler"):
@@ -159,7 +169,7 @@ def test_probes_ask_for_what_the_server_has(objects):
     paths = {path for path, operations in document["paths"].items() if "get" in operations}
     asked = set()
     for _, container in containers(objects):
-        ports = {key for port in container["ports"] for key in (port.get("name"), port["containerPort"])}
+        ports = {key for port in container.get("ports", []) for key in (port.get("name"), port["containerPort"])}
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             if probe in container:
                 get = container[probe]["httpGet"]
@@ -168,9 +178,12 @@ def test_probes_ask_for_what_the_server_has(objects):
     for policy in of_kind(objects, "HealthCheckPolicy"):
         check = policy["spec"]["default"]["config"]["httpHealthCheck"]
         asked.add(check["requestPath"])
-        assert check["port"] in {port["containerPort"] for _, c in containers(objects) for port in c["ports"]}
+        assert check["port"] in {port["containerPort"] for _, c in containers(objects) for port in c.get("ports", [])}
     assert asked and asked <= paths
 
+
+# Kinds that name metrics.
+METRICS = {"ConfigMap", "HorizontalPodAutoscaler", "PrometheusRule", "Rules"}
 
 UNITS = {"m": 1e-3, "": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
@@ -192,7 +205,7 @@ def test_requests_are_within_limits(objects):
 def test_the_drain_ends_before_the_pod_is_killed(objects):
     shutdown = 8
     for spec, container in containers(objects):
-        environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
+        environment = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
         grace = spec.get("terminationGracePeriodSeconds", 30)
         assert int(environment.get("ML_APP_DRAIN_DELAY", 0)) + shutdown < grace
 
@@ -214,8 +227,25 @@ def test_pods_are_restricted(objects):
         assert own["allowPrivilegeEscalation"] is False and not own.get("privileged")
         assert own["capabilities"] == {"drop": ["ALL"]}
         assert own["readOnlyRootFilesystem"] is True
-        assert not any("hostPort" in port for port in container["ports"])
+        assert not any("hostPort" in port for port in container.get("ports", []))
         assert {"procMount", "seLinuxOptions", "sysctls", "windowsOptions"}.isdisjoint(context)
+
+
+def test_metrics_are_the_servers_own(objects):
+    source = (ROOT / "src/metrics.rs").read_text()
+    text = json.dumps([one for one in objects if one["kind"] in METRICS])
+    used = set(re.findall(r"\bml_app_[a-z_]+", text)) - {"ml_app_dashboard"}
+    assert all(f'"{name}"' in source for name in used)
+    if of_kind(objects, "ConfigMap"):
+        assert used
+
+
+def test_parts_are_as_many_as_pods(objects):
+    for job in of_kind(objects, "Job"):
+        spec = job["spec"]
+        arguments = spec["template"]["spec"]["containers"][0]["args"]
+        assert spec["completionMode"] == "Indexed" and spec["parallelism"] == spec["completions"]
+        assert f"--shard=$(INDEX)/{spec['completions']}" in arguments
 
 
 def test_a_rollout_never_has_fewer_pods_than_wanted(objects):

@@ -310,7 +310,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let ValueSeed { reader, row, target } = self;
         if row == reader.len() {
-            reader.add_row();
+            reader.rows.add_row();
         }
         match target {
             Target::Feature(feature) => CellSeed { reader, row, feature }.deserialize(deserializer),

@@ -24,18 +24,19 @@ pub struct Reader<'s> {
     skipped: usize,
     /// Whether what is read belongs to a row, as it does not in columns.
     in_row: bool,
-    /// Values that the rows of a batch may have.
+    /// Values that the rows of a batch may have, and so how many rows there may be.
     limit: usize,
-    /// They have more.
-    full: bool,
+    most: usize,
 }
 
 impl<'s> Reader<'s> {
     /// `limit` is how many values the rows of a batch may have: a row that leaves values out, or a column
     /// without its neighbours, has more than stand in its text.
     pub fn new(signature: &'s Signature, limit: usize) -> Reader<'s> {
+        let rows = Rows::new(signature);
         Reader {
-            rows: Rows::new(signature),
+            most: limit / rows.width().max(1),
+            rows,
             faults: Faults::default(),
             given: vec![false; signature.features.len()],
             next: 0,
@@ -44,7 +45,6 @@ impl<'s> Reader<'s> {
             skipped: 0,
             in_row: false,
             limit,
-            full: false,
         }
     }
 
@@ -79,7 +79,11 @@ impl<'s> Reader<'s> {
 
     /// There are so many faults, or so many rows, that the rest need not be read.
     pub fn is_exhausted(&self) -> bool {
-        self.full || self.faults.is_exhausted()
+        self.is_full() || self.faults.is_exhausted()
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() > self.most
     }
 
     /// The rows read since the last batch; `None` once there are faults, which stay until
@@ -91,12 +95,13 @@ impl<'s> Reader<'s> {
     /// [`Error::TooManyValues`].
     pub fn batch(&mut self) -> Result<Option<Tensors>, Error> {
         let signature = self.rows.signature();
+        let is_full = self.is_full();
         let rows = std::mem::replace(&mut self.rows, Rows::new(signature));
         self.before += rows.len();
         if self.has_faults() || rows.is_empty() {
             return Ok(None);
         }
-        if self.full {
+        if is_full {
             return Err(Error::TooManyValues { limit: self.limit });
         }
         let tensors = rows
@@ -176,15 +181,9 @@ impl<'s> Reader<'s> {
             self.rows.clear();
         }
         self.in_row = true;
-        self.add_row();
+        self.rows.add_row();
         self.given.fill(false);
         self.next = 0;
-    }
-
-    /// Adds a row whose features come column by column, or by [`Reader::start_row`].
-    pub fn add_row(&mut self) {
-        self.rows.add_row();
-        self.full |= self.rows.scalars() > self.limit;
     }
 
     /// The feature called `name`, which is then given.

@@ -46,9 +46,9 @@ impl<'s> Rows<'s> {
         self.rows == 0
     }
 
-    /// How many scalars there are.
-    pub fn scalars(&self) -> usize {
-        self.rows.saturating_mul(self.columns.iter().sum())
+    /// How many scalars a row has.
+    pub fn width(&self) -> usize {
+        self.columns.iter().sum()
     }
 
     /// Adds a row, whose scalars are zero until set.

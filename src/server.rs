@@ -26,6 +26,7 @@ pub fn bind(config: &Config, state: Data<State>) -> anyhow::Result<(Server, Sock
     let address = SocketAddr::new(config.host, config.port);
     let server = HttpServer::new(move || http::app(state.clone()))
         .workers(config.workers)
+        .keep_alive(config.keep_alive)
         .shutdown_timeout(SHUTDOWN)
         .disable_signals()
         .bind(address)

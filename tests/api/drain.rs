@@ -163,6 +163,29 @@ fn a_process_that_is_told_to_stop_loses_no_request() {
 }
 
 #[test]
+fn idle_connections_hold_up_no_end() {
+    let server = Server::start(&["--keep-alive", "600"]);
+    let mut idle = Connection::open(server.address()).unwrap();
+    idle.send(&request(ROW)).unwrap();
+    assert_eq!(idle.answer().unwrap(), (200, true));
+    let start = Instant::now();
+    assert_eq!(server.stop(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_connection_is_kept_for_as_long_as_is_said() {
+    let server = Server::start(&["--keep-alive", "1"]);
+    let mut idle = Connection::open(server.address()).unwrap();
+    idle.send(&request(ROW)).unwrap();
+    assert_eq!(idle.answer().unwrap(), (200, true));
+    let start = Instant::now();
+    assert_eq!(idle.0.read(&mut [0]).unwrap(), 0);
+    let kept = start.elapsed();
+    assert!((Duration::from_millis(800)..Duration::from_secs(4)).contains(&kept), "{kept:?}");
+}
+
+#[test]
 fn without_a_delay_a_process_ends_at_once() {
     let server = Server::start(&[]);
     let start = Instant::now();

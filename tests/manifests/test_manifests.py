@@ -45,7 +45,7 @@ def combinations():
     beside = sorted(components - INSTEAD - COLLECTORS - {"monitoring"})
     sets = [{*some} for count in range(len(beside) + 1) for some in itertools.combinations(beside, count)]
     sets = [some | {collector} for some in sets for collector in COLLECTORS] + sets + [{"monitoring"}]
-    sets += [{one} for one in INSTEAD] + [{one, "network-policy"} for one in INSTEAD]
+    sets += [{one} for one in INSTEAD]
     return sorted((MANIFESTS / "overlays").iterdir()) + sorted(map(sorted, sets))
 
 
@@ -149,10 +149,8 @@ def test_references_are_there(objects):
             assert port["targetPort"] in ports
             served.add((service["metadata"]["name"], port["port"]))
     for policy in of_kind(objects, "NetworkPolicy"):
-        if not of_kind(objects, "Deployment"):
-            continue
         for rule in policy["spec"]["ingress"]:
-            assert all(port["port"] in ports for port in rule["ports"])
+            assert [port["port"] for port in rule["ports"]] == [5000]
     for route in of_kind(objects, "HTTPRoute"):
         for parent in route["spec"]["parentRefs"]:
             [gateway] = [one for one in of_kind(objects, "Gateway") if one["metadata"]["name"] == parent["name"]]
@@ -238,6 +236,11 @@ def test_metrics_are_the_servers_own(objects):
     assert all(f'"{name}"' in source for name in used)
     if of_kind(objects, "ConfigMap"):
         assert used
+
+
+def test_overlays_say_which_image(request, objects):
+    if isinstance(request.node.callspec.params["objects"], Path):
+        assert all(":" in container["image"] for _, container in containers(objects))
 
 
 def test_parts_are_as_many_as_pods(objects):

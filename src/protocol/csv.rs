@@ -7,15 +7,12 @@ pub mod watch;
 use crate::error::{Error, Fault, Faults};
 use crate::protocol::answer::Answer;
 use crate::protocol::features;
-use crate::protocol::reader::{Reader, expected};
+use crate::protocol::reader::{Reader, SUGGESTED, expected};
 use csv::{ByteRecord, ReaderBuilder};
 use ml_app_model::value::excerpt;
 use ml_app_model::{Feature, Mismatch, Signature, Tensors};
 use std::io::{self, Read};
 use watch::Watch;
-
-/// Columns that are looked at to guess which one was meant by a feature's name.
-const SUGGESTED: usize = 10;
 
 /// A CSV being read: the header is, the records are to come.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use crate::protocol::json;
 use ml_app_model::value::{article, excerpt};
 use ml_app_model::{Feature, Mismatch, Rows, Signature, Tensors, Value};
 
-/// Faults that may tell which feature was meant: to find out takes time.
-const SUGGESTED: usize = 10;
+/// Names of which is told which feature was meant: to find out takes time.
+pub const SUGGESTED: usize = 10;
 
 /// Collects rows and faults.
 #[derive(Debug)]
@@ -260,13 +260,18 @@ fn unknown(name: &str, signature: &Signature, suggest: bool) -> String {
     match near {
         Some(near) => format!("unknown feature; did you mean `{near}`?"),
         None => {
-            const NAMED: usize = 10;
-            let known = signature.features.iter().map(|feature| format!("`{}`", feature.name));
-            let named: Vec<String> = known.take(NAMED).collect();
-            let more = if signature.features.len() > NAMED { ", …" } else { "" };
-            format!("unknown feature; the model takes {}{more}", named.join(", "))
+            let known = listed(signature.features.iter().map(|feature| &*feature.name));
+            format!("unknown feature; the model takes {known}")
         }
     }
+}
+
+/// "`x`, `y`", and that there are more where they are many.
+pub fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    const NAMED: usize = 10;
+    let more = (names.len() > NAMED).then(|| "…".to_owned());
+    let named = names.take(NAMED).map(|name| format!("`{name}`"));
+    named.chain(more).collect::<Vec<_>>().join(", ")
 }
 
 /// "an integer", "an array of 2 × 2 numbers".

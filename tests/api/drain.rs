@@ -162,12 +162,18 @@ fn a_process_that_is_told_to_stop_loses_no_request() {
     assert!(answered.load(SeqCst) >= 10_000, "{} requests", answered.load(SeqCst));
 }
 
+/// A connection that has had its answer, and is kept.
+fn idle(server: &Server) -> Connection {
+    let mut connection = Connection::open(server.address()).unwrap();
+    connection.send(&request(ROW)).unwrap();
+    assert_eq!(connection.answer().unwrap(), (200, true));
+    connection
+}
+
 #[test]
 fn idle_connections_hold_up_no_end() {
     let server = Server::start(&["--keep-alive", "600"]);
-    let mut idle = Connection::open(server.address()).unwrap();
-    idle.send(&request(ROW)).unwrap();
-    assert_eq!(idle.answer().unwrap(), (200, true));
+    let _idle = idle(&server);
     let start = Instant::now();
     assert_eq!(server.stop(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
@@ -176,9 +182,7 @@ fn idle_connections_hold_up_no_end() {
 #[test]
 fn a_connection_is_kept_for_as_long_as_is_said() {
     let server = Server::start(&["--keep-alive", "1"]);
-    let mut idle = Connection::open(server.address()).unwrap();
-    idle.send(&request(ROW)).unwrap();
-    assert_eq!(idle.answer().unwrap(), (200, true));
+    let mut idle = idle(&server);
     let start = Instant::now();
     assert_eq!(idle.0.read(&mut [0]).unwrap(), 0);
     let kept = start.elapsed();

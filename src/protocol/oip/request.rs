@@ -3,6 +3,7 @@
 use super::inputs::{self, Input, InputsVisitor};
 use super::{Error, invalid};
 use crate::protocol::json::{self, Object, Seed};
+use crate::protocol::reader::listed;
 use ml_app_model::value::excerpt;
 use ml_app_model::{Datatype, Signature, TensorSpec, Tensors};
 use serde::Deserialize;
@@ -140,10 +141,7 @@ pub const NO_JSON: &str = "expected binary data, as FP16 has no form in JSON";
 
 /// "`x`, `y`".
 pub fn names(specs: &[TensorSpec]) -> String {
-    const NAMED: usize = 10;
-    let named = specs.iter().take(NAMED).map(|spec| format!("`{}`", spec.name));
-    let more = (specs.len() > NAMED).then(|| "…".to_owned());
-    named.chain(more).collect::<Vec<_>>().join(", ")
+    listed(specs.iter().map(|spec| &*spec.name))
 }
 
 struct RequestVisitor<'s> {

@@ -117,6 +117,15 @@ fn ask(address: &str, done: &AtomicBool, answered: &AtomicUsize) -> std::io::Res
     Ok(())
 }
 
+/// Tells the clients when it goes.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 #[test]
 fn a_process_that_is_told_to_stop_loses_no_request() {
     let mut servers = [0, 1].map(|_| Some(Server::start(&["--drain-delay", "1"])));
@@ -124,6 +133,8 @@ fn a_process_that_is_told_to_stop_loses_no_request() {
     let (address, ready) = switch(backends.clone());
     let (done, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
+        // Where an assertion fails, the clients end too.
+        let end = End(&done);
         let ask = || ask(&address, &done, &answered);
         let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask)).collect();
         thread::sleep(Duration::from_millis(500));
@@ -154,7 +165,7 @@ fn a_process_that_is_told_to_stop_loses_no_request() {
         while answered.load(SeqCst) < 10_000 && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(20));
         }
-        done.store(true, SeqCst);
+        drop(end);
         for client in clients {
             client.join().unwrap().unwrap();
         }

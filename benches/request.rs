@@ -2,9 +2,8 @@
 
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use criterion::{Criterion, criterion_group, criterion_main};
-use ml_app::config::{Limits, VertexRoutes};
+use ml_app::config::{Config, Limits};
 use ml_app::http::{State, app};
-use ml_app::metrics::Metrics;
 use ml_app::source::Source;
 use paperclip::actix::web::Data;
 use std::hint::black_box;
@@ -12,12 +11,9 @@ use std::hint::black_box;
 fn request(criterion: &mut Criterion) {
     let model = Source::Embedded.load().expect("the embedded model loads");
     let example = example(&model);
-    let state = Data::new(State::new(
-        model,
-        Limits { max_body: usize::MAX, ..Limits::default() },
-        VertexRoutes::default(),
-        Metrics::default(),
-    ));
+    let limits = Limits { max_body: usize::MAX, ..Limits::default() };
+    let config = Config { limits, ..Config::default() };
+    let state = Data::new(State::new(model, Source::Embedded.sha256(), &config));
     let runtime = actix_web::rt::System::new();
     let service = runtime.block_on(init_service(app(state)));
     let mut group = criterion.benchmark_group("request");

@@ -8,6 +8,7 @@ mod predict;
 mod serve;
 
 use crate::config::{Flags, SocketFlags};
+use crate::logging;
 use crate::source::Source;
 use clap::{Parser, Subcommand};
 use ml_app_model::Phases;
@@ -40,7 +41,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Answer HTTP requests (the default)
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Score a file: CSV or NDJSON in, the same with the prediction appended out
     Predict(predict::Args),
     /// Show the model's signature, operators, metadata and SHA-256
@@ -69,6 +70,10 @@ impl ModelArg {
 impl Cli {
     /// Does what the command line says; `start` began with the process.
     pub fn run(self, start: Phases) -> ExitCode {
+        // A server logs as its settings say.
+        if !matches!(self.command, None | Some(Command::Serve(_))) {
+            logging::start(logging::Format::Text);
+        }
         let done = match self.command {
             None => self.serve.run(start),
             Some(Command::Serve(args)) => args.run(start),

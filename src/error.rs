@@ -21,16 +21,70 @@ pub enum Error {
     TooLarge { limit: usize },
     #[error("expected rows of at most {limit} values in all, but found more")]
     TooManyValues { limit: usize },
+    #[error("expected at most {limit} rows, but found {found}")]
+    TooManyRows { limit: usize, found: usize },
+    #[error("expected a head of at most {limit} bytes, but found {found}")]
+    HeaderTooLarge { limit: usize, found: usize },
     /// The client went away, or its connection broke, before the body was whole.
     #[error("the body ended early: {0}")]
     Interrupted(String),
     #[error("expected the whole body within {seconds} seconds")]
     TooSlow { seconds: u64 },
+    #[error(
+        "expected an API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`, but found {found}"
+    )]
+    Unauthorized { found: &'static str },
+    #[error("{0}; try again in a second")]
+    Busy(Busy),
     #[error(transparent)]
     Model(#[from] RunError),
-    /// A fault of ours.
+    /// A fault of ours: what it is, for the log.
     #[error("{0}")]
     Internal(String),
+}
+
+/// What there is no place or no time for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Busy {
+    #[error("{limit} predictions wait or run already, which is the most at once")]
+    InFlight { limit: usize },
+    #[error("bodies take {limit} bytes already, which is the most at once")]
+    Buffered { limit: usize },
+    #[error("no thread was free within {seconds} seconds")]
+    Queue { seconds: u64 },
+    #[error("the prediction did not end within {seconds} seconds of the request")]
+    Deadline { seconds: u64 },
+}
+
+impl Error {
+    /// Which limit refused the request, if one did, in a word.
+    pub fn limit(&self) -> Option<&'static str> {
+        Some(match self {
+            Error::HeaderTooLarge { .. } => "header",
+            Error::TooLarge { .. } | Error::TooManyValues { .. } => "body",
+            Error::TooManyRows { .. } => "rows",
+            Error::TooSlow { .. } => "body_timeout",
+            Error::Unauthorized { .. } => "api_key",
+            Error::Busy(Busy::InFlight { .. }) => "in_flight",
+            Error::Busy(Busy::Buffered { .. }) => "buffered",
+            Error::Busy(Busy::Queue { .. }) => "queue_timeout",
+            Error::Busy(Busy::Deadline { .. }) => "request_timeout",
+            _ => return None,
+        })
+    }
+
+    /// All that [`Error::limit`] can be.
+    pub const LIMITS: [&'static str; 9] = [
+        "header",
+        "body",
+        "rows",
+        "body_timeout",
+        "api_key",
+        "in_flight",
+        "buffered",
+        "queue_timeout",
+        "request_timeout",
+    ];
 }
 
 /// One fault and its place.

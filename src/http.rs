@@ -2,6 +2,7 @@
 //! [`app`]; the OpenAPI document is made from the routes it registers.
 
 pub mod docs;
+mod guard;
 pub mod health;
 pub mod identity;
 pub mod instances;
@@ -13,39 +14,63 @@ pub mod predict;
 pub mod problem;
 mod routes;
 
-use crate::config::{Limits, VertexRoutes};
+use crate::access::Access;
+use crate::config::{Config, Limits, Origins, VertexRoutes};
+use crate::executor::Executor;
 use crate::inferences::Inferences;
-use crate::metrics::Metrics;
-use actix_web::body::MessageBody;
+use crate::logging::{Logging, Request};
+use crate::metrics::{Metrics, Route};
+use actix_cors::Cors;
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method};
+use actix_web::middleware::Condition;
 use actix_web::web::{self, Bytes};
 use actix_web::{App, Error, HttpMessage};
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use ml_app_model::Model;
 use once_cell::sync::OnceCell;
 use paperclip::actix::OpenApiExt;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use problem::{Plain, Problem, Refused};
+use std::future::{Future, ready};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
 
 /// What all requests share.
 #[derive(Debug)]
 pub struct State {
     pub model: Model,
     pub limits: Limits,
+    pub access: Access,
+    pub cors: Origins,
+    pub vertex: VertexRoutes,
+    pub logging: Logging,
     pub metrics: Metrics,
     pub inferences: Inferences,
-    pub vertex: VertexRoutes,
+    pub executor: Executor,
+    /// Bytes of bodies that are held.
+    pub buffered: Arc<AtomicUsize>,
     document: OnceCell<Bytes>,
     draining: AtomicBool,
 }
 
 impl State {
-    pub fn new(model: Model, limits: Limits, vertex: VertexRoutes, metrics: Metrics) -> State {
+    pub fn new(model: Model, model_sha256: String, config: &Config) -> State {
         State {
+            metrics: Metrics::new(model_sha256, model.signature(), config.threads),
             model,
-            limits,
-            metrics,
+            limits: config.limits,
+            access: config.access.clone(),
+            cors: config.cors.clone(),
+            vertex: config.vertex.clone(),
+            logging: config.logging,
             inferences: Inferences::default(),
-            vertex,
+            executor: Executor::new(config.threads.inference),
+            buffered: Arc::default(),
             document: OnceCell::new(),
             draining: AtomicBool::new(false),
         }
@@ -64,13 +89,15 @@ impl State {
 /// Marks a request that is answered as a GET.
 struct IsHead;
 
+/// Of a response: how many rows it answers.
+pub struct Rows(pub usize);
+
 /// The OpenAPI document, made when it is first asked for: of the routes that an [`app`] registers.
 pub fn document(state: &web::Data<State>) -> Bytes {
     let made = || {
         let mut document = String::new();
         let described = App::new().wrap_api_with_spec(openapi::info(state.model.signature()));
-        let described =
-            described.configure(|config| routes::described::register(config, &state.vertex));
+        let described = described.configure(|config| routes::described::register(config, state));
         drop(described.with_raw_json_spec_v3(|api, operations| {
             document = openapi::document(operations, state);
             api
@@ -82,33 +109,123 @@ pub fn document(state: &web::Data<State>) -> Bytes {
 
 /// The service for one worker.
 pub fn app(state: web::Data<State>) -> App<impl Factory> {
-    let (vertex, shared) = (state.vertex.clone(), state.clone());
+    let shared = state.clone();
     App::new()
-        .wrap_fn(move |mut request, service| {
-            // A HEAD is answered as the GET would be; actix sends no body then.
-            if request.method() == Method::HEAD {
-                request.head_mut().method = Method::GET;
-                request.extensions_mut().insert(IsHead);
-            }
-            let headers = request.headers();
-            let id = (identity::REQUEST_ID, identity::request_id(headers));
-            let parent = (identity::TRACEPARENT, identity::traceparent(headers));
-            let is_last = shared.is_draining();
-            let answered = service.call(request);
-            async move {
-                let mut response = answered.await?;
-                if is_last {
-                    response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-                }
-                for (name, value) in [id, parent] {
-                    response.headers_mut().insert(name, value);
-                }
-                Ok(response)
-            }
-        })
-        .app_data(state)
-        .configure(|config| routes::served::register(config, &vertex))
+        .app_data(state.clone())
+        .configure(|config| routes::served::register(config, &state))
         .default_service(actix_web::web::to(problem::not_found))
+        .wrap_fn(move |request, service| answered(request, service, shared.clone()))
+        .wrap(Condition::new(state.cors != Origins::None, cors(&state.cors)))
+}
+
+/// What is done around every route.
+fn answered<S, B>(
+    mut request: ServiceRequest,
+    service: &S,
+    state: web::Data<State>,
+) -> impl Future<Output = Result<ServiceResponse<impl MessageBody + use<S, B>>, Error>> + use<S, B>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
+{
+    let began = Instant::now();
+    // A HEAD is answered as the GET would be; actix sends no body then.
+    if request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+        request.extensions_mut().insert(IsHead);
+    }
+    let headers = request.headers();
+    let identity = [
+        (identity::REQUEST_ID, identity::request_id(headers)),
+        (identity::TRACEPARENT, identity::traceparent(headers)),
+    ];
+    let speaks_plainly = problem::is_plain(request.path(), &state);
+    let is_last = state.is_draining();
+    let answer = match guard::check(&request, &state) {
+        Ok(()) => Either::Left(AssertUnwindSafe(service.call(request)).catch_unwind().map({
+            let state = state.clone();
+            move |answer| match answer {
+                Ok(answer) => answer.map(ServiceResponse::map_into_left_body),
+                Err(_) => {
+                    state.metrics.panicked();
+                    let problem = Problem::fault("a panic on the thread that answers");
+                    Err(match speaks_plainly {
+                        true => Plain::from(problem).into(),
+                        false => problem.into(),
+                    })
+                }
+            }
+        })),
+        Err(error) => {
+            let problem = problem::respond(&state, request.path(), error.into());
+            let refused = request.into_response(problem).map_into_right_body();
+            Either::Right(ready(Ok(refused)))
+        }
+    };
+    async move {
+        let mut response = answer.await?;
+        if is_last {
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
+        for (name, value) in &identity {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+        note(&state, &response, &identity, began);
+        Ok(response)
+    }
+}
+
+/// Counts an answer, and logs it if its turn has come.
+fn note<B: MessageBody>(
+    state: &State,
+    response: &ServiceResponse<B>,
+    identity: &[(HeaderName, HeaderValue); 2],
+    began: Instant,
+) {
+    let (status, latency) = (response.status().as_u16(), began.elapsed());
+    let request = response.request();
+    match request.app_data::<Arc<Route>>() {
+        Some(route) => route.answered(status, latency),
+        None => state.metrics.unrouted.answered(status, latency),
+    }
+    if let Some(Refused(limit)) = response.response().extensions().get() {
+        state.metrics.refused(limit);
+    }
+    let rate = state.logging.rate;
+    let is_chosen = || rate > 0.0 && (identity::random() as f64) < rate * (u64::MAX as f64);
+    if status != 500 && !is_chosen() {
+        return;
+    }
+    let is_head = request.extensions().contains::<IsHead>();
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let [id, parent] = identity.each_ref().map(|(_, value)| value.to_str().unwrap_or_default());
+    Request {
+        method: if is_head { "HEAD" } else { request.method().as_str() },
+        path: request.path(),
+        status,
+        latency,
+        request_bytes: length.and_then(|length| length.to_str().ok()?.parse().ok()),
+        response_bytes: match response.response().body().size() {
+            BodySize::None => Some(0),
+            BodySize::Sized(bytes) => Some(bytes),
+            BodySize::Stream => None,
+        },
+        rows: response.response().extensions().get().map(|Rows(rows)| *rows),
+        id,
+        traceparent: parent,
+    }
+    .log(state.logging.format);
+}
+
+fn cors(origins: &Origins) -> Cors {
+    let cors = Cors::default().allow_any_method().allow_any_header().expose_any_header();
+    match origins {
+        Origins::None => cors,
+        Origins::Any => cors.allow_any_origin().send_wildcard(),
+        Origins::These(origins) => {
+            origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+        }
+    }
 }
 
 /// What makes the service of an app.

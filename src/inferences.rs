@@ -1,5 +1,6 @@
 //! What has been inferred so far, and what it took.
 
+use crate::metrics::histogram::Histogram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
@@ -8,56 +9,16 @@ use std::time::{Duration, Instant, SystemTime};
 #[derive(Debug, Default)]
 pub struct Inferences {
     in_flight: Arc<AtomicUsize>,
-    success: Sum,
-    fail: Sum,
-    queue: Sum,
-    decode: Sum,
-    infer: Sum,
-    encode: Sum,
+    pub success: Histogram,
+    pub fail: Histogram,
+    /// Waiting for a thread; this and the following of the successful ones.
+    pub queue: Histogram,
+    pub decode: Histogram,
+    pub infer: Histogram,
+    pub encode: Histogram,
     rows: AtomicU64,
     /// Milliseconds since the Unix epoch.
     last: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Sum {
-    count: AtomicU64,
-    ns: AtomicU64,
-}
-
-impl Sum {
-    fn add(&self, time: Duration) {
-        self.count.fetch_add(1, Relaxed);
-        self.ns.fetch_add(time.as_nanos() as u64, Relaxed);
-    }
-
-    fn total(&self) -> Total {
-        Total { count: self.count.load(Relaxed), ns: self.ns.load(Relaxed) }
-    }
-}
-
-/// How often, and nanoseconds in all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub struct Total {
-    pub count: u64,
-    pub ns: u64,
-}
-
-/// [`Inferences`] at a moment.
-#[derive(Debug, Clone, Copy)]
-pub struct Snapshot {
-    /// Begun and not ended.
-    pub in_flight: usize,
-    pub success: Total,
-    pub fail: Total,
-    /// Waiting for a thread; this and the following of the successful ones.
-    pub queue: Total,
-    pub decode: Total,
-    pub infer: Total,
-    pub encode: Total,
-    pub rows: u64,
-    /// Milliseconds since the Unix epoch; 0 if there was none.
-    pub last: u64,
 }
 
 /// What one inference takes, part by part.
@@ -84,18 +45,23 @@ impl Drop for Ticket {
 }
 
 impl Inferences {
-    pub fn begin(&self) -> Times {
-        self.in_flight.fetch_add(1, Relaxed);
+    /// `None` where there are `most` already.
+    pub fn begin(&self, most: usize) -> Option<Times> {
+        let ticket = Ticket(self.in_flight.clone());
+        if self.in_flight.fetch_add(1, Relaxed) >= most {
+            return None;
+        }
         let (start, none) = (Instant::now(), Duration::ZERO);
-        Times {
+        let times = Times {
             start,
             last: start,
             queue: none,
             decode: none,
             infer: none,
             rows: 0,
-            _ticket: Ticket(self.in_flight.clone()),
-        }
+            _ticket: ticket,
+        };
+        Some(times)
     }
 
     /// Ends an inference: its answer is encoded, or will not be.
@@ -115,18 +81,19 @@ impl Inferences {
         self.last.store(now.as_millis() as u64, Relaxed);
     }
 
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            in_flight: self.in_flight.load(Relaxed),
-            success: self.success.total(),
-            fail: self.fail.total(),
-            queue: self.queue.total(),
-            decode: self.decode.total(),
-            infer: self.infer.total(),
-            encode: self.encode.total(),
-            rows: self.rows.load(Relaxed),
-            last: self.last.load(Relaxed),
-        }
+    /// Begun and not ended.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Of the successful.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Relaxed)
+    }
+
+    /// Milliseconds since the Unix epoch; 0 if there was none.
+    pub fn last(&self) -> u64 {
+        self.last.load(Relaxed)
     }
 }
 
@@ -139,6 +106,10 @@ impl Times {
     pub fn decoded(&mut self, rows: usize) {
         self.decode = self.lap();
         self.rows = rows;
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
     pub fn inferred(&mut self) {

@@ -9,9 +9,11 @@
 //! - [`protocol`]: wire formats to and from [`Tensors`](ml_app_model::Tensors).
 //! - [`http`]: routes, limits, status codes, the OpenAPI document, the Swagger page.
 //! - [`server`]: bind, signals.
+//! - [`executor`]: threads and a queue for what takes long.
 //! - [`inferences`]: what has been inferred so far.
-//! - [`metrics`]: what the process tells of itself.
-//! - [`config`], [`cli`]: settings and commands.
+//! - [`metrics`], [`logging`]: what the process tells of itself.
+//! - [`access`], [`sandbox`]: who may ask, and what the process gives up.
+//! - [`config`], [`cli`]: settings and commands; [`machine`] is what some defaults follow.
 //! - [`source`]: where the model comes from.
 //!
 //! # Invariants
@@ -23,12 +25,17 @@
 //! - Request data can cause an [`Error`](error::Error), never a panic.
 //! - The socket opens after the model has answered, and has reproduced its golden rows if it has any.
 
+pub mod access;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod executor;
 pub mod http;
 pub mod inferences;
+pub mod logging;
+pub mod machine;
 pub mod metrics;
 pub mod protocol;
+pub mod sandbox;
 pub mod server;
 pub mod source;

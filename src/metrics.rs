@@ -1,23 +1,43 @@
-//! What the process tells of itself, in Prometheus' [text format][text]; the names and values are
-//! OpenMetrics' too.
+//! What the process tells of itself, in Prometheus' [text format][text], or as [OpenMetrics][open].
 //!
 //! [text]: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+//! [open]: https://prometheus.io/docs/specs/om/open_metrics_spec/
 
-use crate::inferences::Snapshot;
+pub mod drift;
+mod exposition;
+pub mod histogram;
+mod process;
+
+use crate::config::{Threads, VertexRoutes};
+use crate::error::Error;
+use crate::executor::Executor;
+use crate::inferences::Inferences;
+use crate::sandbox::Enforced;
+use drift::{Drift, Predicted};
+pub use exposition::Format;
+use exposition::{COUNTER, Exposition, GAUGE, HISTOGRAM};
+use histogram::Histogram;
 use ml_app_model::{Phases, Signature};
 use once_cell::sync::OnceCell;
-use std::fmt::{self, Write};
+pub use process::Process;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// Every family, with what it is made of.
-#[derive(Debug, Default)]
+/// What is counted, beside the [`Inferences`].
+#[derive(Debug)]
 pub struct Metrics {
-    /// `ml_app_build_info`: of the ONNX file, in hexadecimal.
+    /// Of the ONNX file, in hexadecimal.
     model_sha256: String,
-    /// `process_start_time_seconds` and `ml_app_start_seconds`, once the process has started.
+    threads: Threads,
     start: OnceCell<Start>,
+    routes: Mutex<Vec<Arc<Route>>>,
+    /// Requests that no route is for.
+    pub unrouted: Route,
+    /// By [`Error::LIMITS`].
+    refused: [AtomicU64; Error::LIMITS.len()],
+    panics: AtomicU64,
+    pub drift: Drift,
 }
 
 #[derive(Debug)]
@@ -25,83 +45,233 @@ struct Start {
     /// When `main` began.
     began: SystemTime,
     phases: Phases,
+    sandbox: Enforced,
+    process: Process,
+}
+
+/// The statuses that answers have; others are counted as one.
+const STATUSES: [u16; 16] =
+    [200, 204, 308, 400, 401, 403, 404, 405, 406, 408, 413, 415, 422, 431, 500, 503];
+
+/// Requests of one route.
+#[derive(Debug, Default)]
+pub struct Route {
+    /// As it was registered: `/v2/models/{model}`.
+    path: String,
+    protocol: Option<&'static str>,
+    statuses: [AtomicU64; STATUSES.len() + 1],
+    time: Histogram,
+}
+
+impl Route {
+    /// The protocol that is spoken below a path, if it is one of predictions.
+    pub fn protocol(path: &str, vertex: &VertexRoutes) -> Option<&'static str> {
+        if vertex.predict.as_deref() == Some(path) {
+            return Some("vertex");
+        }
+        Some(match path.split('/').nth(1)? {
+            "predict" | "predict_file" => "features",
+            "v2" => "oip",
+            "v1" if path.starts_with("/v1/endpoints/") => "vertex",
+            "v1" => "instances",
+            "ping" | "invocations" => "sagemaker",
+            _ => return None,
+        })
+    }
+
+    pub fn answered(&self, status: u16, time: Duration) {
+        let index = STATUSES.iter().position(|known| *known == status);
+        self.statuses[index.unwrap_or(STATUSES.len())].fetch_add(1, Relaxed);
+        self.time.add(time);
+    }
 }
 
 impl Metrics {
-    pub fn new(model_sha256: String) -> Metrics {
-        Metrics { model_sha256, start: OnceCell::new() }
+    pub fn new(model_sha256: String, signature: &Signature, threads: Threads) -> Metrics {
+        Metrics {
+            model_sha256,
+            threads,
+            start: OnceCell::new(),
+            routes: Mutex::default(),
+            unrouted: Route::default(),
+            refused: Default::default(),
+            panics: AtomicU64::default(),
+            drift: Drift::new(signature),
+        }
     }
 
     /// The start is over; only the first call tells.
-    pub fn started(&self, phases: Phases) {
-        self.start.get_or_init(|| Start { began: SystemTime::now() - phases.total(), phases });
+    pub fn started(&self, phases: Phases, sandbox: Enforced, process: Process) {
+        let began = SystemTime::now() - phases.total();
+        self.start.get_or_init(|| Start { began, phases, sandbox, process });
     }
 
-    /// All families. `signature` is the model's.
-    pub fn text(&self, signature: &Signature, inferences: &Snapshot) -> String {
-        let mut text = String::new();
-        let written =
-            self.write(&mut text, signature).and_then(|()| write_inferences(&mut text, inferences));
-        written.expect("memory can be written to");
-        text
+    /// What counts the requests of a route, on whatever thread.
+    pub fn route(&self, path: &str, vertex: &VertexRoutes) -> Arc<Route> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(route) = routes.iter().find(|route| route.path == path) {
+            return route.clone();
+        }
+        let protocol = Route::protocol(path, vertex);
+        let route = Arc::new(Route { path: path.to_owned(), protocol, ..Route::default() });
+        routes.push(route.clone());
+        route
     }
 
-    fn write(&self, text: &mut String, signature: &Signature) -> fmt::Result {
-        gauge(text, "ml_app_build_info", "The program and the model it serves.")?;
+    /// `limit` is one of [`Error::LIMITS`].
+    pub fn refused(&self, limit: &str) {
+        if let Some(index) = Error::LIMITS.iter().position(|known| *known == limit) {
+            self.refused[index].fetch_add(1, Relaxed);
+        }
+    }
+
+    pub fn panicked(&self) {
+        self.panics.fetch_add(1, Relaxed);
+    }
+
+    /// All families.
+    pub fn text(
+        &self,
+        format: Format,
+        signature: &Signature,
+        inferences: &Inferences,
+        executor: &Executor,
+    ) -> String {
+        let mut out = Exposition::new(format);
+        self.write_start(&mut out, signature);
+        self.write_requests(&mut out);
+        write_inferences(&mut out, inferences, executor);
+        self.write_drift(&mut out);
+        out.finish()
+    }
+
+    fn write_start(&self, out: &mut Exposition, signature: &Signature) {
+        out.family("ml_app_build_info", GAUGE, "The program and the model it serves.");
         let labels = [
             ("version", env!("CARGO_PKG_VERSION")),
             ("model", &signature.name),
             ("model_version", &signature.version),
             ("model_sha256", &self.model_sha256),
-        ]
-        .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
-        writeln!(text, "ml_app_build_info{{{}}} 1", labels.join(","))?;
-        let Some(start) = self.start.get() else { return Ok(()) };
+        ];
+        out.sample(&labels, 1);
+        out.family("ml_app_threads", GAUGE, "Threads that requests are answered on, at most.");
+        out.sample(&[("kind", "http")], self.threads.http);
+        out.sample(&[("kind", "inference")], self.threads.inference);
+        let Some(start) = self.start.get() else { return };
+        out.family("ml_app_sandbox", GAUGE, "1 where what the process may do is restricted.");
+        out.sample(&[("by", "landlock")], u8::from(start.sandbox.landlock));
+        out.sample(&[("by", "seccomp")], u8::from(start.sandbox.seccomp));
         let began = start.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        gauge(text, "process_start_time_seconds", "When main began, since the Unix epoch.")?;
-        writeln!(text, "process_start_time_seconds {:.6}", began.as_secs_f64())?;
-        gauge(text, "ml_app_start_seconds", "What each phase took from main to ready.")?;
+        out.family("process_start_time_seconds", GAUGE, "When main began, since the Unix epoch.");
+        out.sample(&[], format_args!("{:.6}", began.as_secs_f64()));
+        out.family("ml_app_start_seconds", GAUGE, "What each phase took from main to ready.");
         for (phase, time) in start.phases.parts() {
-            let phase = escaped(phase);
-            writeln!(text, "ml_app_start_seconds{{phase=\"{phase}\"}} {:.6}", time.as_secs_f64())?;
+            out.sample(&[("phase", phase)], format_args!("{:.6}", time.as_secs_f64()));
         }
-        Ok(())
+        for (name, help, value) in start.process.gauges() {
+            out.family(name, GAUGE, help);
+            out.sample(&[], value);
+        }
+        for (name, help, value) in start.process.counters() {
+            out.family(name, COUNTER, help);
+            out.sample(&[], value);
+        }
+    }
+
+    fn write_requests(&self, out: &mut Exposition) {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let routes = routes.iter().map(|route| &**route).chain([&self.unrouted]);
+        let asked: Vec<_> = routes.filter(|route| route.time.total().count > 0).collect();
+        out.family("ml_app_http_requests_total", COUNTER, "Requests that have been answered.");
+        for route in &asked {
+            for (index, count) in route.statuses.iter().enumerate() {
+                let count = count.load(Relaxed);
+                let status = STATUSES.get(index).map_or("other".into(), ToString::to_string);
+                let protocol = route.protocol.unwrap_or_default();
+                let labels = [("route", &*route.path), ("protocol", protocol), ("status", &status)];
+                if count > 0 {
+                    out.sample(&labels, count);
+                }
+            }
+        }
+        let help = "From a request's head to its answer's.";
+        out.family("ml_app_http_request_duration_seconds", HISTOGRAM, help);
+        for route in &asked {
+            out.histogram(("route", &route.path), &route.time);
+        }
+        let help = "Requests that a limit refused. See also the statuses.";
+        out.family("ml_app_rejected_total", COUNTER, help);
+        for (reason, count) in Error::LIMITS.iter().zip(&self.refused) {
+            out.sample(&[("reason", reason)], count.load(Relaxed));
+        }
+        out.family("ml_app_panics_total", COUNTER, "Requests that ended in a panic.");
+        out.sample(&[], self.panics.load(Relaxed));
+    }
+
+    fn write_drift(&self, out: &mut Exposition) {
+        let watched = &self.drift.features;
+        let help = "Values that were missing, by feature. See ml_app_inference_rows_total.";
+        out.family("ml_app_feature_missing_total", COUNTER, help);
+        for feature in watched {
+            out.sample(&[("feature", &feature.name)], feature.missing.load(Relaxed));
+        }
+        let help = "Values outside of what was seen in training, by feature.";
+        out.family("ml_app_feature_out_of_range_total", COUNTER, help);
+        for feature in watched {
+            for (bound, count) in [("minimum", &feature.below), ("maximum", &feature.above)] {
+                let labels = [("feature", &*feature.name), ("bound", bound)];
+                out.sample(&labels, count.load(Relaxed));
+            }
+        }
+        match self.drift.predicted() {
+            Predicted::Classes(classes) => {
+                out.family("ml_app_predictions_total", COUNTER, "Rows, by the predicted class.");
+                for (class, rows) in classes {
+                    out.sample(&[("class", &class)], rows);
+                }
+            }
+            Predicted::Numbers { count, sum, squares } => {
+                out.family("ml_app_predictions_total", COUNTER, "Numbers that were predicted.");
+                out.sample(&[], count);
+                out.family("ml_app_prediction_sum", GAUGE, "Their sum.");
+                out.sample(&[], sum);
+                out.family("ml_app_prediction_squares_sum", GAUGE, "The sum of their squares.");
+                out.sample(&[], squares);
+            }
+            Predicted::None => {}
+        }
     }
 }
 
-fn write_inferences(text: &mut String, done: &Snapshot) -> fmt::Result {
-    gauge(text, "ml_app_inferences_in_flight", "Inferences that wait for a thread or run on one.")?;
-    writeln!(text, "ml_app_inferences_in_flight {}", done.in_flight)?;
-    counter(text, "ml_app_inferences_total", "Inferences that have ended, by what came of them.")?;
-    for (result, total) in [("success", done.success), ("failure", done.fail)] {
-        writeln!(text, "ml_app_inferences_total{{result=\"{result}\"}} {}", total.count)?;
-    }
-    counter(text, "ml_app_inference_seconds_total", "What each part of the successful took.")?;
+fn write_inferences(out: &mut Exposition, done: &Inferences, executor: &Executor) {
+    let help = "Inferences that wait for a thread or run on one.";
+    out.family("ml_app_inferences_in_flight", GAUGE, help);
+    out.sample(&[], done.in_flight());
+    out.family("ml_app_inferences_queued", GAUGE, "Inferences that wait for a thread.");
+    out.sample(&[], executor.queued());
+    let help = "Inferences not begun, as nobody waited for them any more.";
+    out.family("ml_app_inferences_skipped_total", COUNTER, help);
+    out.sample(&[], executor.skipped());
+    let help = "Threads in whose place others came, as their inference did not end in time.";
+    out.family("ml_app_inference_threads_replaced_total", COUNTER, help);
+    out.sample(&[], executor.replaced());
+    let help = "Inferences that have ended, by what came of them.";
+    out.family("ml_app_inferences_total", COUNTER, help);
+    out.sample(&[("result", "success")], done.success.total().count);
+    out.sample(&[("result", "failure")], done.fail.total().count);
+    let help = "What each part of the successful took.";
+    out.family("ml_app_inference_duration_seconds", HISTOGRAM, help);
     let parts = [
-        ("queue", done.queue),
-        ("decode", done.decode),
-        ("infer", done.infer),
-        ("encode", done.encode),
+        ("queue", &done.queue),
+        ("decode", &done.decode),
+        ("infer", &done.infer),
+        ("encode", &done.encode),
     ];
-    for (part, total) in parts {
-        let seconds = Duration::from_nanos(total.ns).as_secs_f64();
-        writeln!(text, "ml_app_inference_seconds_total{{part=\"{part}\"}} {seconds:.9}")?;
+    for (part, histogram) in parts {
+        out.histogram(("part", part), histogram);
     }
-    counter(text, "ml_app_inference_rows_total", "Rows of the successful.")?;
-    writeln!(text, "ml_app_inference_rows_total {}", done.rows)
-}
-
-fn gauge(text: &mut String, name: &str, help: &str) -> fmt::Result {
-    writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge")
-}
-
-fn counter(text: &mut String, name: &str, help: &str) -> fmt::Result {
-    writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter")
-}
-
-/// The value of a label.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    out.family("ml_app_inference_rows_total", COUNTER, "Rows of the successful.");
+    out.sample(&[], done.rows());
 }
 
 /// "ready in 2.31 ms: process 0.41, model 1.60, bind 0.30".

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::http::{self, State};
+use crate::sandbox::{self, Enforced};
 use actix_web::HttpServer;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
@@ -17,22 +18,28 @@ use std::time::Duration;
 /// Seconds for requests in flight once connections are refused. Cloud Run kills 10 s after SIGTERM.
 const SHUTDOWN: u64 = 8;
 
-/// Opens the socket; `state` holds a model that has answered.
+/// Opens the socket, gives up what the process needs no more, and answers; `state` holds a model that
+/// has answered.
 ///
 /// # Errors
 ///
-/// Where the address cannot be bound.
-pub fn bind(config: &Config, state: Data<State>) -> anyhow::Result<(Server, SocketAddr)> {
+/// Where the address cannot be bound, and where a sandbox is required that the kernel does not have.
+pub fn bind(config: &Config, state: Data<State>) -> anyhow::Result<(Server, SocketAddr, Enforced)> {
     let address = SocketAddr::new(config.host, config.port);
+    let workers = config.threads.http;
     let server = HttpServer::new(move || http::app(state.clone()))
-        .workers(config.workers)
+        .workers(workers)
+        .max_connections(config.max_connections.div_ceil(workers))
+        .client_request_timeout(config.header_timeout)
         .keep_alive(config.keep_alive)
         .shutdown_timeout(SHUTDOWN)
         .disable_signals()
         .bind(address)
         .with_context(|| format!("cannot listen on {address}"))?;
     let address = server.addrs().first().copied().unwrap_or(address);
-    Ok((server.run(), address))
+    // Every thread that answers starts after it, and is in it.
+    let enforced = sandbox::enforce(config.sandbox)?;
+    Ok((server.run(), address, enforced))
 }
 
 /// The signals that ask the process to end, from when this is made.

@@ -1,7 +1,9 @@
 use crate::cli::{ModelArg, settings};
-use crate::config::Flags;
+use crate::config::{Config, Flags, Threads};
 use crate::http::State;
-use crate::metrics::{self, Metrics};
+use crate::logging;
+use crate::metrics::{self, Process};
+use crate::sandbox::Enforced;
 use crate::server::{self, Signals};
 use actix_web::rt;
 use actix_web::web::Data;
@@ -24,21 +26,23 @@ impl Args {
             Ok(config) => config,
             Err(code) => return Ok(code),
         };
+        logging::start(config.logging.format);
         let source = self.model.open()?;
-        let metrics = Metrics::new(source.sha256());
+        let sha256 = source.sha256();
         start.end("process");
         let model = source.load()?;
         start.end_as(model.phases());
-        let state = Data::new(State::new(model, config.limits, config.vertex.clone(), metrics));
+        let state = Data::new(State::new(model, sha256, &config));
         actix_web::rt::System::new().block_on(async {
             // Whoever reads the announcement may send one.
             let signals = Signals::new()?;
-            let (server, address) = server::bind(&config, state.clone())?;
+            let process = Process::open();
+            let (server, address, sandbox) = server::bind(&config, state.clone())?;
             rt::spawn(signals.stop(server.handle(), state.clone(), config.drain_delay));
             start.end("bind");
             let ready = metrics::summary(&start);
-            state.metrics.started(start);
-            announce(state.model.signature(), &ready, address);
+            state.metrics.started(start, sandbox, process);
+            announce(&config, state.model.signature(), sandbox, &ready, address);
             server.await?;
             log::info!("stopped");
             Ok(ExitCode::SUCCESS)
@@ -46,7 +50,13 @@ impl Args {
     }
 }
 
-fn announce(signature: &Signature, ready: &str, address: SocketAddr) {
+fn announce(
+    config: &Config,
+    signature: &Signature,
+    sandbox: Enforced,
+    ready: &str,
+    address: SocketAddr,
+) {
     let host = if address.ip().is_unspecified() {
         format!("localhost:{}", address.port())
     } else {
@@ -54,6 +64,11 @@ fn announce(signature: &Signature, ready: &str, address: SocketAddr) {
     };
     log::info!("model {} version {}", signature.name, signature.version);
     log::info!("{}", signature.summary());
+    let Threads { http, inference } = config.threads;
+    log::info!("threads: {http} for HTTP, {inference} for inference; sandbox: {sandbox}");
+    if !config.access.keys.is_empty() {
+        log::info!("API keys: {}", config.access.keys.len());
+    }
     log::info!("{ready}");
     log::info!("listening on http://{address}");
     log::info!("Swagger page: http://{host}/apidocs");

@@ -3,7 +3,7 @@
 use crate::http::negotiate::{Coding, wants_page};
 use crate::http::{self, State, problem};
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use flate2::read::GzDecoder;
 use paperclip::actix::api_v2_operation;
 use std::io::Read;
@@ -41,7 +41,7 @@ pub async fn index(request: HttpRequest, state: web::Data<State>) -> HttpRespons
 
 /// A file of the Swagger page.
 #[api_v2_operation(skip)]
-pub async fn asset(request: HttpRequest) -> HttpResponse {
+pub async fn asset(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let (content_type, gzip): (_, &'static [u8]) = match request.match_info().query("asset") {
         "swagger-ui.css" => {
             ("text/css", include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz")))
@@ -50,14 +50,18 @@ pub async fn asset(request: HttpRequest) -> HttpResponse {
             "text/javascript",
             include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz")),
         ),
+        "page.js" => {
+            let script = include_str!("docs/page.js");
+            return secured(HttpResponse::Ok()).content_type("text/javascript").body(script);
+        }
         "" => {
             return HttpResponse::PermanentRedirect()
                 .insert_header((header::LOCATION, "../apidocs"))
                 .finish();
         }
-        _ => return problem::not_found(request).await,
+        _ => return problem::not_found(request, state).await,
     };
-    let mut response = HttpResponse::Ok();
+    let mut response = secured(HttpResponse::Ok());
     response.content_type(content_type).insert_header((header::VARY, "accept-encoding"));
     if Coding::of_answer(request.headers()) == Coding::Gzip {
         return response.insert_header((header::CONTENT_ENCODING, "gzip")).body(gzip);
@@ -75,7 +79,23 @@ pub async fn asset(request: HttpRequest) -> HttpResponse {
 /// `template` with the model's name for its title.
 fn html(template: &str, state: &State) -> HttpResponse {
     let page = template.replace("{title}", &escaped(&state.model.signature().name));
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(page)
+    secured(HttpResponse::Ok()).content_type("text/html; charset=utf-8").body(page)
+}
+
+/// With headers that keep a browser from doing more than the page needs: its own files, and styles that
+/// Swagger UI writes into its elements.
+fn secured(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+                          img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
+                          form-action 'none'; frame-ancestors 'none'";
+    response
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::X_FRAME_OPTIONS, "DENY"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .insert_header(("cross-origin-opener-policy", "same-origin"))
+        .insert_header(("cross-origin-resource-policy", "same-origin"));
+    response
 }
 
 fn escaped(text: &str) -> String {

@@ -43,7 +43,7 @@ fn trace(parent: &str) -> Option<(&str, &str)> {
 }
 
 /// Seeded by the system, once a thread.
-fn random() -> u64 {
+pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

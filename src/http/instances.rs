@@ -53,7 +53,7 @@ pub async fn predict(
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
     check_path(&request, &state)?;
-    let question = Question::read(&request, payload, state.limits).await?;
+    let question = Question::read(&request, payload, &state).await?;
     Ok(answer(state, question, Predict).await?)
 }
 
@@ -67,7 +67,7 @@ pub async fn vertex(
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
     let infer = framed::infer(content_type(&request), framed::VERTEX)?;
-    let question = Question::read(&request, payload, state.limits).await?;
+    let question = Question::read(&request, payload, &state).await?;
     let media_type = framed::VERTEX;
     let answered = match infer {
         Some(protocol) => answer(state, question, Framed { protocol, media_type }).await,
@@ -93,7 +93,7 @@ pub async fn invocations(
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
     if let Some(infer) = framed::infer(content_type(&request), framed::SAGEMAKER)? {
-        let question = Question::read(&request, payload, state.limits).await?;
+        let question = Question::read(&request, payload, &state).await?;
         let protocol = Framed { protocol: infer, media_type: framed::SAGEMAKER };
         return Ok(answer(state, question, protocol).await?);
     }
@@ -105,7 +105,7 @@ pub async fn invocations(
     // Clients accept what they did not ask for.
     let offered = offered(format);
     let best = Format::of_answer(request.headers(), offered).unwrap_or(offered[0]);
-    let question = Question::read(&request, payload, state.limits).await?;
+    let question = Question::read(&request, payload, &state).await?;
     let answered = match format {
         Format::Json => {
             let protocol = Framed { protocol: Any, media_type: framed::SAGEMAKER };

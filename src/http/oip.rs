@@ -1,6 +1,5 @@
 //! The [Open Inference Protocol](crate::protocol::oip)'s routes, and Triton's extensions of it.
 
-use crate::config::Limits;
 use crate::error::Error;
 use crate::http::State;
 use crate::http::health::readiness;
@@ -69,23 +68,23 @@ pub async fn stats(state: Data<State>) -> HttpResponse {
 }
 
 fn statistics(state: &State) -> Value {
-    let done = state.inferences.snapshot();
+    let done = &state.inferences;
     let none = json!({ "count": 0, "ns": 0 });
     let signature = state.model.signature();
     json!({
         "model_stats": [{
             "name": signature.name,
             "version": signature.version,
-            "last_inference": done.last,
-            "inference_count": done.rows,
-            "execution_count": done.success.count,
+            "last_inference": done.last(),
+            "inference_count": done.rows(),
+            "execution_count": done.success.total().count,
             "inference_stats": {
-                "success": done.success,
-                "fail": done.fail,
-                "queue": done.queue,
-                "compute_input": done.decode,
-                "compute_infer": done.infer,
-                "compute_output": done.encode,
+                "success": done.success.total(),
+                "fail": done.fail.total(),
+                "queue": done.queue.total(),
+                "compute_input": done.decode.total(),
+                "compute_infer": done.infer.total(),
+                "compute_output": done.encode.total(),
                 "cache_hit": none,
                 "cache_miss": none,
             },
@@ -107,10 +106,8 @@ pub async fn infer(
     let length = request.headers().get(HEADER_LENGTH);
     let length = length.map(|length| length.to_str().unwrap_or("something else"));
     let infer = Infer::new(HEADER_LENGTH, length)?;
-    let question = Question {
-        answer_coding: Coding::of_answer(request.headers()),
-        ..Question::read(&request, payload, state.limits).await?
-    };
+    let mut question = Question::read(&request, payload, &state).await?;
+    question.answer_coding = Coding::of_answer(request.headers());
     Ok(answer(state, question, infer).await?)
 }
 
@@ -124,8 +121,8 @@ pub async fn repository(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
-    let limits = Limits { max_body: state.limits.max_body.min(FILTER), ..state.limits };
-    let question = Question::read(&request, payload, limits).await?;
+    let limit = state.limits.max_body.min(FILTER);
+    let question = Question::read_up_to(limit, &request, payload, &state).await?;
     let body = question.coding.inflate(&question.body, FILTER)?;
     // It may ask for the ready ones only, which is all the same.
     if !body.trim_ascii().is_empty() {

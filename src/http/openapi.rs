@@ -5,8 +5,9 @@ mod protocols;
 mod schema;
 
 use crate::config::Limits;
-use crate::error::Error;
+use crate::error::{Busy, Error};
 use crate::http::State;
+use crate::http::guard;
 use crate::http::negotiate::Format;
 use crate::http::problem::{self, Problem};
 use crate::protocol::answer::Answer;
@@ -55,6 +56,11 @@ pub fn document(mut operations: Value, state: &State) -> String {
                 unique.push_str("_again");
             }
             operation["operationId"] = unique.into();
+            if !state.access.keys.is_empty() && !guard::is_public(path, state) {
+                operation["security"] = json!([{ "bearer": [] }, { "apiKey": [] }]);
+                operation["responses"]["401"] =
+                    schema::unauthorized(problem::is_plain(path, state));
+            }
             if let Some(text) = operation["description"].as_str() {
                 // The lines of a doc comment.
                 let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -63,6 +69,12 @@ pub fn document(mut operations: Value, state: &State) -> String {
         }
     }
     operations["components"] = json!({ "schemas": describe.schemas() });
+    if !state.access.keys.is_empty() {
+        operations["components"]["securitySchemes"] = json!({
+            "bearer": { "type": "http", "scheme": "bearer" },
+            "apiKey": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
+        });
+    }
     operations["tags"] = json!([
         { "name": "prediction", "description": "Rows of named features in, predictions out." },
         { "name": protocols::OIP, "description": "Triton's, KServe's and MLServer's clients." },
@@ -142,7 +154,7 @@ impl Describe<'_> {
                             (Format::Csv, "Table"),
                             (Format::Ndjson, "Lines"),
                         ],
-                        &[400, 406, 408, 413, 415, 422],
+                        &[400, 406, 408, 413, 415, 422, 503],
                     ),
                 ),
             ],
@@ -156,7 +168,7 @@ impl Describe<'_> {
                             (Format::Csv, "Table"),
                             (Format::Ndjson, "Lines"),
                         ],
-                        &[400, 406, 408, 413, 415, 422],
+                        &[400, 406, 408, 413, 415, 422, 503],
                     ),
                 ),
             ],
@@ -360,6 +372,7 @@ impl Describe<'_> {
                 408 => "The body did not come in time.",
                 413 => "The body is larger than this server takes.",
                 415 => "The body is in a format that cannot be read.",
+                503 => schema::BUSY,
                 _ => {
                     "Rows or features are missing, unknown or malformed, or have values that do not fit."
                 }
@@ -371,6 +384,7 @@ impl Describe<'_> {
                 },
             });
         }
+        schema::retry_after(&mut responses);
         responses
     }
 
@@ -382,8 +396,9 @@ impl Describe<'_> {
                 offered: Format::Json.media_type().into(),
                 wanted: "image/png".into(),
             },
-            408 => Error::TooSlow { seconds: self.limits.body_timeout },
+            408 => Error::TooSlow { seconds: self.limits.request_timeout.as_secs() },
             413 => Error::TooLarge { limit: self.limits.max_body },
+            503 => Error::Busy(Busy::InFlight { limit: self.limits.max_in_flight }),
             415 => Error::UnsupportedFormat {
                 expected: Format::Json.media_type().into(),
                 found: "text/plain".into(),

@@ -1,10 +1,10 @@
 //! Predictions: read, decode, run, encode; whatever the protocol.
 
-use crate::config::Limits;
-use crate::error::{Error, Fault};
-use crate::http::State;
+use crate::error::{Busy, Error, Fault};
+use crate::executor::Failure;
 use crate::http::negotiate::{Coding, Format};
 use crate::http::problem::Problem;
+use crate::http::{Rows, State};
 use crate::inferences::Times;
 use crate::protocol::answer::Answer;
 use crate::protocol::features::{Named, Query};
@@ -13,14 +13,16 @@ use actix_multipart::{Multipart, MultipartError};
 use actix_web::error::PayloadError;
 use actix_web::http::header;
 use actix_web::rt::time::timeout;
-use actix_web::web::{self, Bytes, BytesMut, Data, Payload};
+use actix_web::web::{Bytes, BytesMut, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{Stream, StreamExt, stream};
-use ml_app_model::Tensors;
+use ml_app_model::{RunError, Tensors};
 use paperclip::actix::api_v2_operation;
 use std::convert::Infallible;
 use std::future::Future;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// Predict one row given in the query
 #[api_v2_operation(operation_id = "predict_query", tags("prediction"))]
@@ -30,7 +32,8 @@ pub async fn predict_query(
 ) -> Result<HttpResponse, Problem> {
     Format::of_answer(request.headers(), &[Format::Json])?;
     let query = Bytes::copy_from_slice(request.query_string().as_bytes());
-    Ok(answer(state, Question { body: query, ..Question::default() }, Query).await?)
+    let question = Question::new(query, &state);
+    Ok(answer(state, question, Query).await?)
 }
 
 /// Predict the rows of the body
@@ -46,7 +49,7 @@ pub async fn predict(
     let format = Format::of_body(request.headers())?;
     let named =
         Named { question: format, answer: Format::of_answer(request.headers(), offered(format))? };
-    let question = Question::read(&request, payload, state.limits).await?;
+    let question = Question::read(&request, payload, &state).await?;
     Ok(answer(state, question, named).await?)
 }
 
@@ -71,38 +74,125 @@ pub async fn predict_file(
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let format = Format::of_answer(request.headers(), &Format::ALL)?;
-    let body = in_time(state.limits, read_file(&request, payload, state.limits.max_body)).await?;
     let named = Named { question: Format::Csv, answer: format };
-    Ok(answer(state, Question { body, ..Question::default() }, named).await?)
+    let question = Question::read_file(&request, payload, &state).await?;
+    Ok(answer(state, question, named).await?)
 }
 
 /// A body, and how it and its answer are compressed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Question {
     pub body: Bytes,
     pub coding: Coding,
     /// Of the answer, if it is long.
     pub answer_coding: Coding,
+    /// When there must be an answer.
+    deadline: Instant,
+    held: Held,
 }
 
 impl Question {
+    /// `body` is not of the request's payload.
+    pub fn new(body: Bytes, state: &State) -> Question {
+        Question {
+            body,
+            coding: Coding::Identity,
+            answer_coding: Coding::Identity,
+            deadline: Instant::now() + state.limits.request_timeout,
+            held: Held::new(state),
+        }
+    }
+
     /// The answer is not compressed.
     ///
     /// # Errors
     ///
-    /// Where the body is too large, too slow, broken off, or compressed in a way that is not known.
+    /// Where the body is too large, too slow, broken off, or compressed in a way that is not known, and
+    /// where there is no place for more.
     pub async fn read(
         request: &HttpRequest,
         payload: Payload,
-        limits: Limits,
+        state: &State,
     ) -> Result<Question, Error> {
-        let coding = Coding::of_body(request.headers())?;
-        let body = in_time(limits, read(request, payload, limits.max_body)).await?;
-        Ok(Question { body, coding, answer_coding: Coding::Identity })
+        Question::read_up_to(state.limits.max_body, request, payload, state).await
+    }
+
+    /// The same of at most `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Question::read`].
+    pub async fn read_up_to(
+        limit: usize,
+        request: &HttpRequest,
+        payload: Payload,
+        state: &State,
+    ) -> Result<Question, Error> {
+        let mut question = Question::new(Bytes::new(), state);
+        question.coding = Coding::of_body(request.headers())?;
+        state.check_place()?;
+        let body = read(request, payload, limit, &mut question.held);
+        question.body = in_time(state, body).await?;
+        Ok(question)
+    }
+
+    async fn read_file(
+        request: &HttpRequest,
+        payload: Payload,
+        state: &State,
+    ) -> Result<Question, Error> {
+        let mut question = Question::new(Bytes::new(), state);
+        state.check_place()?;
+        let file = read_file(request, payload, state.limits.max_body, &mut question.held);
+        question.body = in_time(state, file).await?;
+        Ok(question)
     }
 
     fn is_short(&self) -> bool {
         self.body.len() <= INLINE_BYTES && self.coding == Coding::Identity
+    }
+}
+
+/// Bytes of a body that count as held for as long as this lives.
+#[derive(Debug)]
+struct Held {
+    all: Arc<AtomicUsize>,
+    limit: usize,
+    bytes: usize,
+}
+
+impl Held {
+    fn new(state: &State) -> Held {
+        Held { all: state.buffered.clone(), limit: state.limits.max_buffered, bytes: 0 }
+    }
+
+    fn add(&mut self, bytes: usize) -> Result<(), Error> {
+        self.bytes += bytes;
+        match self.all.fetch_add(bytes, Relaxed) + bytes > self.limit {
+            true => Err(Error::Busy(Busy::Buffered { limit: self.limit })),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+impl State {
+    fn no_place(&self) -> Error {
+        self.executor.overloaded();
+        Error::Busy(Busy::InFlight { limit: self.limits.max_in_flight })
+    }
+
+    /// Before a body is read that there would be no place for.
+    fn check_place(&self) -> Result<(), Error> {
+        match self.inferences.in_flight() >= self.limits.max_in_flight {
+            true => Err(self.no_place()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -123,17 +213,21 @@ pub async fn answer<P: Protocol>(
     question: Question,
     protocol: P,
 ) -> Result<HttpResponse, Error> {
-    let times = state.inferences.begin();
+    let limits = state.limits;
+    let Some(times) = state.inferences.begin(limits.max_in_flight) else {
+        return Err(state.no_place());
+    };
+    let deadline = question.deadline;
     let work = Work { state: state.clone(), question, protocol, times };
-    let (encoded, coding) = if work.question.is_short() {
+    let Answered { encoded, coding, rows } = if work.question.is_short() {
         let decoded = work.decode()?;
         let rows = u32::try_from(decoded.inputs.rows()).unwrap_or(u32::MAX);
         match state.model.latency().saturating_mul(rows) <= INLINE_TIME {
             true => decoded.finish()?,
-            false => elsewhere(move || decoded.queued().finish()).await?,
+            false => elsewhere(&state, deadline, move || decoded.queued().finish()).await?,
         }
     } else {
-        elsewhere(move || work.queued().decode()?.finish()).await?
+        elsewhere(&state, deadline, move || work.queued().decode()?.finish()).await?
     };
     let mut response = HttpResponse::Ok();
     response.content_type(encoded.content_type.as_ref());
@@ -143,10 +237,22 @@ pub async fn answer<P: Protocol>(
     if let Some(name) = coding.name() {
         response.insert_header((header::CONTENT_ENCODING, name));
     }
-    Ok(match encoded.body {
+    let logs = state.logging.rate > 0.0;
+    let mut response = match encoded.body {
         Body::Whole(body) => response.body(body),
         Body::Lines(outputs) => response.streaming(lines(state, outputs)),
-    })
+    };
+    if logs {
+        response.extensions_mut().insert(Rows(rows));
+    }
+    Ok(response)
+}
+
+/// An answer, and how it is compressed.
+struct Answered {
+    encoded: Encoded,
+    coding: Coding,
+    rows: usize,
 }
 
 /// A question on its way to its answer.
@@ -180,9 +286,14 @@ impl<P: Protocol> Work<P> {
         };
         // Rows that are told in full have a byte for each value at the least.
         let decoded = inflated
-            .and_then(|()| self.protocol.decode(&self.question.body, signature, limits.max_body));
+            .and_then(|()| self.protocol.decode(&self.question.body, signature, limits.max_body))
+            .and_then(|(inputs, wish)| match (inputs.rows(), limits.max_rows) {
+                (found, limit) if found > limit => Err(Error::TooManyRows { limit, found }),
+                _ => Ok((inputs, wish)),
+            });
         match decoded {
             Ok((inputs, wish)) => {
+                self.state.metrics.drift.asked(&inputs);
                 self.times.decoded(inputs.rows());
                 Ok(Decoded { work: self, inputs, wish })
             }
@@ -199,29 +310,52 @@ impl<P: Protocol> Decoded<P> {
         Decoded { work: self.work.queued(), ..self }
     }
 
-    fn finish(self) -> Result<(Encoded, Coding), Error> {
+    fn finish(self) -> Result<Answered, Error> {
         let Decoded { work: Work { state, question, protocol, mut times }, inputs, wish } = self;
+        let rows = inputs.rows();
         let answered = state.model.run(inputs).map_err(Error::from).and_then(|outputs| {
+            state.metrics.drift.answered(&outputs);
             times.inferred();
             protocol.encode(wish, &question.body, state.model.signature(), outputs)
         });
+        if let Err(Error::Model(RunError::Panicked(_))) = answered {
+            state.metrics.panicked();
+        }
         let answered = answered.map(|mut encoded| {
             let coding = match &mut encoded.body {
                 Body::Whole(body) => question.answer_coding.deflate(body),
                 Body::Lines(_) => Coding::Identity,
             };
-            (encoded, coding)
+            Answered { encoded, coding, rows }
         });
         state.inferences.end(times, answered.is_ok());
         answered
     }
 }
 
+/// On one of the threads for what takes long.
 async fn elsewhere<T: Send + 'static>(
+    state: &State,
+    deadline: Instant,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let done = web::block(work).await;
-    done.unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
+    let limits = state.limits;
+    let done = state.executor.run(work, limits.queue_timeout, deadline).await;
+    done.unwrap_or_else(|failure| {
+        Err(match failure {
+            Failure::Queue => {
+                let seconds = limits.queue_timeout.min(limits.request_timeout).as_secs();
+                Error::Busy(Busy::Queue { seconds })
+            }
+            Failure::Deadline => {
+                Error::Busy(Busy::Deadline { seconds: limits.request_timeout.as_secs() })
+            }
+            Failure::Panic => {
+                state.metrics.panicked();
+                Error::Internal("a panic on a thread for predictions".into())
+            }
+        })
+    })
 }
 
 fn lines(
@@ -242,15 +376,19 @@ fn lines(
 }
 
 async fn in_time<T>(
-    limits: Limits,
+    state: &State,
     read: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let seconds = limits.body_timeout;
-    let whole = timeout(Duration::from_secs(seconds), read).await;
-    whole.unwrap_or(Err(Error::TooSlow { seconds }))
+    let time = state.limits.request_timeout;
+    timeout(time, read).await.unwrap_or(Err(Error::TooSlow { seconds: time.as_secs() }))
 }
 
-async fn read(request: &HttpRequest, mut body: Payload, limit: usize) -> Result<Bytes, Error> {
+async fn read(
+    request: &HttpRequest,
+    mut body: Payload,
+    limit: usize,
+    held: &mut Held,
+) -> Result<Bytes, Error> {
     let announced = announced(request);
     if announced.is_some_and(|length| length > limit) {
         return Err(Error::TooLarge { limit });
@@ -262,6 +400,7 @@ async fn read(request: &HttpRequest, mut body: Payload, limit: usize) -> Result<
         if bytes.len() + chunk.len() > limit {
             return Err(Error::TooLarge { limit });
         }
+        held.add(chunk.len())?;
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes.freeze())
@@ -272,7 +411,12 @@ fn announced(request: &HttpRequest) -> Option<usize> {
 }
 
 /// The one part called `file` of a multipart form.
-async fn read_file(request: &HttpRequest, body: Payload, limit: usize) -> Result<Bytes, Error> {
+async fn read_file(
+    request: &HttpRequest,
+    body: Payload,
+    limit: usize,
+    held: &mut Held,
+) -> Result<Bytes, Error> {
     if announced(request).is_some_and(|length| length > limit) {
         return Err(Error::TooLarge { limit });
     }
@@ -307,6 +451,7 @@ async fn read_file(request: &HttpRequest, body: Payload, limit: usize) -> Result
         while let Some(chunk) = part.next().await {
             let chunk = chunk.map_err(|error| multipart_error(content_type, limit, error))?;
             if is_file {
+                held.add(chunk.len())?;
                 bytes.extend_from_slice(&chunk);
             }
         }

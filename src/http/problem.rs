@@ -1,10 +1,11 @@
 //! Errors as `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
 
-use crate::config::VertexRoutes;
 use crate::error::{Error, Fault};
-use crate::http::{IsHead, State};
+use crate::http::{IsHead, State, identity};
+use crate::metrics::Route;
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, Route, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use ml_app_model::RunError;
 use paperclip::v2::schema::Apiv2Errors;
 use serde::Serialize;
 use std::fmt;
@@ -24,7 +25,13 @@ pub struct Problem {
     /// Faults found beyond those listed.
     #[serde(skip_serializing_if = "is_zero")]
     pub errors_omitted: usize,
+    #[serde(skip)]
+    limit: Option<&'static str>,
 }
+
+/// Of a response: which limit refused the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused(pub &'static str);
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
@@ -34,7 +41,36 @@ impl Problem {
             detail: detail.into(),
             errors: vec![],
             errors_omitted: 0,
+            limit: None,
         }
+    }
+
+    /// A fault of ours. The client and the log are told the same number.
+    pub fn fault(what: &str) -> Problem {
+        let id = identity::random();
+        log::error!("fault {id:016x}: {what}");
+        let detail = format!("the server failed on this request; see fault {id:016x} in its log");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+
+    /// With the headers that its status asks for.
+    fn response(&self, content_type: &str, body: Vec<u8>) -> HttpResponse {
+        let status = self.status_code();
+        let mut response = HttpResponse::build(status);
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                response.insert_header((header::RETRY_AFTER, "1"));
+            }
+            StatusCode::UNAUTHORIZED => {
+                response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+            }
+            _ => {}
+        }
+        let mut response = response.content_type(content_type).body(body);
+        if let Some(limit) = self.limit {
+            response.extensions_mut().insert(Refused(limit));
+        }
+        response
     }
 }
 
@@ -47,27 +83,34 @@ impl From<Error> for Problem {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
             Error::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
-            Error::TooLarge { .. } | Error::TooManyValues { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::TooLarge { .. } | Error::TooManyValues { .. } | Error::TooManyRows { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            Error::HeaderTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Error::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Error::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+            Error::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Model(RunError::Panicked(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             // The model has answered before: it is these values it has no answer for.
             Error::Model(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        match error {
+        let limit = error.limit();
+        let problem = match error {
             Error::Malformed(faults) | Error::Invalid(faults) => Problem {
                 errors_omitted: faults.omitted,
                 ..Problem::new(status, faults.to_string()).with(faults.listed)
             },
+            Error::Model(RunError::Panicked(_)) => Problem::fault("the model panicked"),
             Error::Model(error) => {
-                log::warn!("the model failed on a request: {error}");
+                // It may tell values.
+                log::debug!("the model failed on a request: {error}");
                 Problem::new(status, "the model cannot compute an answer for these values")
             }
-            Error::Internal(error) => {
-                log::error!("a request failed: {error}");
-                Problem::new(status, "the server failed on this request")
-            }
+            Error::Internal(error) => Problem::fault(&error),
             error => Problem::new(status, error.to_string()),
-        }
+        };
+        Problem { limit, ..problem }
     }
 }
 
@@ -89,8 +132,7 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let body = serde_json::to_vec(self).unwrap_or_default();
-        HttpResponse::build(self.status_code()).content_type(CONTENT_TYPE).body(body)
+        self.response(CONTENT_TYPE, serde_json::to_vec(self).unwrap_or_default())
     }
 }
 
@@ -108,7 +150,12 @@ impl Plain {
 
 impl From<Error> for Plain {
     fn from(error: Error) -> Plain {
-        let mut problem = Problem::from(error);
+        Problem::from(error).into()
+    }
+}
+
+impl From<Problem> for Plain {
+    fn from(mut problem: Problem) -> Plain {
         // They have no status of their own for values that do not fit.
         if problem.status == StatusCode::UNPROCESSABLE_ENTITY.as_u16() {
             problem.status = StatusCode::BAD_REQUEST.as_u16();
@@ -129,40 +176,42 @@ impl ResponseError for Plain {
     }
 
     fn error_response(&self) -> HttpResponse {
-        HttpResponse::build(self.status_code()).json(serde_json::json!({ "error": self.0.detail }))
+        let body = serde_json::json!({ "error": self.0.detail }).to_string();
+        self.0.response("application/json", body.into())
     }
 }
 
 impl Apiv2Errors for Plain {}
 
+/// Whether a path's protocol has errors of its own.
+pub fn is_plain(path: &str, state: &State) -> bool {
+    !matches!(Route::protocol(path, &state.vertex), Some("features") | None)
+}
+
 /// In the form of the protocol whose path it is.
-fn respond(request: &HttpRequest, problem: Problem) -> HttpResponse {
-    let path = request.path();
-    let vertex = request.app_data::<web::Data<State>>().map(|state| &state.vertex);
-    let is_vertex = |vertex: &VertexRoutes| vertex.predict.as_deref() == Some(path);
-    match path.split('/').nth(1) {
-        Some("v1" | "v2" | "invocations" | "ping") => Plain(problem).error_response(),
-        _ if vertex.is_some_and(is_vertex) => Plain(problem).error_response(),
-        _ => problem.error_response(),
+pub fn respond(state: &State, path: &str, problem: Problem) -> HttpResponse {
+    match is_plain(path, state) {
+        true => Plain(problem).error_response(),
+        false => problem.error_response(),
     }
 }
 
-pub async fn not_found(request: HttpRequest) -> HttpResponse {
+pub async fn not_found(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let path: String = request.path().chars().take(100).collect();
     let detail = format!("expected one of the routes that /apidocs lists, but found {path}");
-    respond(&request, Problem::new(StatusCode::NOT_FOUND, detail))
+    respond(&state, request.path(), Problem::new(StatusCode::NOT_FOUND, detail))
 }
 
 /// Answers methods that a resource has no route for; `allow` lists those it has.
-pub fn method_not_allowed(allow: &'static str) -> Route {
-    web::to(move |request: HttpRequest| async move {
+pub fn method_not_allowed(allow: &'static str) -> actix_web::Route {
+    web::to(move |request: HttpRequest, state: web::Data<State>| async move {
         let found = match request.extensions().contains::<IsHead>() {
             true => &Method::HEAD,
             false => request.method(),
         };
         let detail = format!("expected one of {allow}, but found {found}");
         let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail);
-        let mut response = respond(&request, problem);
+        let mut response = respond(&state, request.path(), problem);
         response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
         response
     })

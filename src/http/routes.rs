@@ -9,10 +9,17 @@ macro_rules! routes {
     ($web:path, $resource:path) => {
         use super::super::{docs, health, instances, monitoring, oip, predict, problem};
         use super::{GET, POST};
-        use crate::config::VertexRoutes;
+        use crate::http::State;
         use $web as web;
 
-        pub fn register(config: &mut web::ServiceConfig, vertex: &VertexRoutes) {
+        pub fn register(config: &mut web::ServiceConfig, state: &State) {
+            let vertex = &state.vertex;
+            // `methods` are those it will have routes for.
+            let resource = |path: &str, methods| -> $resource {
+                web::resource(path)
+                    .app_data(state.metrics.route(path, vertex))
+                    .default_service(problem::method_not_allowed(methods))
+            };
             // They come first: what they name is Vertex AI's, even if it is another route's too.
             if let Some(path) = &vertex.predict {
                 config.service(resource(path, POST).route(web::post().to(instances::vertex)));
@@ -96,11 +103,6 @@ macro_rules! routes {
                 .service(
                     resource("/invocations", POST).route(web::post().to(instances::invocations)),
                 );
-        }
-
-        /// `methods` are those it will have routes for.
-        fn resource(path: &str, methods: &'static str) -> $resource {
-            web::resource(path).default_service(problem::method_not_allowed(methods))
         }
     };
 }

@@ -325,7 +325,7 @@ fn settings_that_are_wrong_are_all_told() {
         stderr(&output),
         "error: --port: expected a port from 0 to 65535, but found `http`\n\
          error: --max-body: expected a size such as 1048576, 512KiB or 32MiB, but found `much`\n\
-         error: --workers: expected a number of threads from 1 to 1024, but found `0`\n"
+         error: --workers: expected a number from 1 to 1024, but found `0`\n"
     );
 }
 

@@ -463,7 +463,7 @@ fn bodies_that_are_too_large() {
 /// A client that stops in the middle of a body must not hold its connection for ever.
 #[test]
 fn bodies_that_do_not_come_in_time() {
-    let server = Server::start(&["--body-timeout", "1"]);
+    let server = Server::start(&["--request-timeout", "1"]);
     let form = format!("multipart/form-data; boundary={BOUNDARY}");
     for (path, content_type) in [("/predict", "application/json"), ("/predict_file", &form)] {
         let request = format!(

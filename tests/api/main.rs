@@ -3,6 +3,7 @@
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod case;
 mod commands;
 mod document;
@@ -10,6 +11,8 @@ mod drain;
 mod errors;
 mod golden;
 mod golden_rows;
+mod limits;
+mod logging;
 mod metrics;
 mod protocols;
 mod questions;

@@ -8,16 +8,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Samples by name with labels. Each family has its help and its type before it.
 fn samples(text: &str) -> HashMap<String, f64> {
     let mut samples = HashMap::new();
-    let mut family = "";
+    let (mut family, mut kind) = ("", "");
     for line in text.lines() {
         if let Some(help) = line.strip_prefix("# HELP ") {
             family = help.split(' ').next().unwrap();
         } else if let Some(told) = line.strip_prefix("# TYPE ") {
-            let kind = if family.ends_with("_total") { "counter" } else { "gauge" };
-            assert_eq!(told, format!("{family} {kind}"));
+            kind = told.strip_prefix(family).unwrap().trim();
+            assert_eq!(kind == "counter", family.ends_with("_total"), "{line}");
         } else {
             let (sample, value) = line.rsplit_once(' ').unwrap();
-            assert_eq!(sample.split('{').next(), Some(family), "{line}");
+            let name = sample.split('{').next().unwrap();
+            let suffix = name.strip_prefix(family).unwrap_or_else(|| panic!("{line}"));
+            match kind {
+                "histogram" => assert!(["_bucket", "_sum", "_count"].contains(&suffix), "{line}"),
+                _ => assert_eq!(suffix, "", "{line}"),
+            }
             assert!(samples.insert(sample.to_owned(), value.parse().unwrap()).is_none(), "{line}");
         }
     }
@@ -70,8 +75,12 @@ fn inferences_are_counted_and_timed() {
     assert_eq!(samples["ml_app_inferences_total{result=\"failure\"}"], 1.0);
     assert_eq!(samples["ml_app_inference_rows_total"], 3.0);
     for part in ["decode", "infer", "encode"] {
-        let seconds = samples[&format!("ml_app_inference_seconds_total{{part=\"{part}\"}}")];
-        assert!(seconds > 0.0 && seconds < 1.0, "{part} {seconds}");
+        let sample = |suffix: &str| {
+            let name = format!("ml_app_inference_duration_seconds{suffix}{{part=\"{part}\"");
+            samples[&format!("{name}{}}}", if suffix == "_bucket" { ",le=\"+Inf\"" } else { "" })]
+        };
+        assert!(sample("_sum") > 0.0 && sample("_sum") < 1.0, "{part}");
+        assert_eq!((sample("_count"), sample("_bucket")), (2.0, 2.0), "{part}");
     }
 }
 

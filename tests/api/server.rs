@@ -2,13 +2,17 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 pub struct Server {
     process: Child,
     address: String,
     /// What it printed until it listened.
     pub announcement: Vec<String>,
+    /// What it printed from then on.
+    log: Arc<Mutex<String>>,
 }
 
 pub struct Answer {
@@ -39,6 +43,7 @@ impl Server {
             .args(["serve", "--host", "127.0.0.1", "--port", "0", "--workers", "1"])
             .args(args)
             .env_remove("RUST_LOG")
+            .env("ML_APP_LOG_FORMAT", "text")
             .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
@@ -51,10 +56,33 @@ impl Server {
             announcement.push(line);
         }
         let listens = announcement.iter().find_map(|line| line.split_once("listening on http://"));
-        let address = listens.unwrap().1.trim().to_owned();
+        let address = listens.unwrap().1.trim().trim_end_matches("\"}").to_owned();
+        let log = Arc::new(Mutex::new(String::new()));
+        let read = log.clone();
         // It must not block on a full pipe.
-        thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-        Server { process, address, announcement }
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                *read.lock().unwrap() += &(line + "\n");
+            }
+        });
+        Server { process, address, announcement, log }
+    }
+
+    /// What it has logged, once that has so many lines.
+    pub fn log(&self, lines: usize) -> Vec<String> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let log: Vec<String> = self.log.lock().unwrap().lines().map(str::to_owned).collect();
+            if log.len() >= lines {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "expected {lines} lines, but found {log:?}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     pub fn address(&self) -> &str {

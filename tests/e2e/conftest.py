@@ -56,7 +56,7 @@ def serve(log, model=None, *arguments):
 def address(process, log):
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        found = re.search(r"listening on http://0\.0\.0\.0:(\d+)\n", log.read_text())
+        found = re.search(r"listening on http://0\.0\.0\.0:(\d+)", log.read_text())
         if found:
             return f"http://127.0.0.1:{found[1]}"
         time.sleep(0.05)

@@ -259,7 +259,7 @@ refused=$(engine podman run --rm "${LIMITS[@]}" "${ULIMITS[@]}" --network none \
     --env PORT=https --env ML_APP_WORKERS=many "$IMAGE" 2>&1) || code=$?
 is "exit code of bad settings" 64 "$code"
 says message "PORT: expected a port from 0 to 65535, but found \`https\`" "$refused"
-says message "ML_APP_WORKERS: expected a number of threads from 1 to 1024, but found \`many\`" "$refused"
+says message "ML_APP_WORKERS: expected a number from 1 to 1024, but found \`many\`" "$refused"
 
 code=0
 refused=$(engine podman run --rm "${ULIMITS[@]}" --network none "$IMAGE" serve --model other.onnx 2>&1) || code=$?

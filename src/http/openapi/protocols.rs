@@ -67,7 +67,7 @@ pub fn operation(id: &str, model: &Describe<'_>) -> Members {
                     "The models.",
                     &list,
                     &describe::repository(signature),
-                    &[400, 408, 413, 415],
+                    &[400, 408, 413, 415, 503],
                 ),
             ]
         }
@@ -168,6 +168,10 @@ fn responses(
                 "The body is larger than this server takes.",
                 "expected a body of at most 1024 bytes, but found more",
             ),
+            503 => (
+                schema::BUSY,
+                "256 predictions wait or run already, which is the most at once; try again in a second",
+            ),
             _ => (
                 "The body is in a format that cannot be read.",
                 "expected content type application/json",
@@ -175,6 +179,7 @@ fn responses(
         };
         responses[status.to_string()] = refusal(description, detail);
     }
+    schema::retry_after(&mut responses);
     ("responses", responses)
 }
 
@@ -197,7 +202,7 @@ fn asked<P: Protocol>(
     let answered = answered(model, protocol, example).unwrap_or(json!({}));
     vec![
         ("requestBody", json!({ "required": true, "content": body })),
-        responses("Predictions.", &reference(answer), &answered, &[400, 404, 408, 413, 415]),
+        responses("Predictions.", &reference(answer), &answered, &[400, 404, 408, 413, 415, 503]),
     ]
 }
 

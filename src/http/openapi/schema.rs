@@ -1,6 +1,7 @@
 //! Schemas of JSON values, and the parts of the document that are the same for every model.
 
 use crate::error::Faults;
+use crate::http::problem;
 use ml_app_model::{Datatype, Feature, Kind, TensorSpec};
 use serde_json::{Map, Value, json};
 
@@ -210,6 +211,29 @@ pub fn until_drained(mut responses: Value, example: &Value) -> Value {
         "content": { "application/json": { "schema": { "type": "object" }, "example": example } },
     });
     responses
+}
+
+pub const BUSY: &str = "There is no place or no time for it now; try again after `Retry-After`.";
+
+/// Of a server that is busy.
+pub fn retry_after(responses: &mut Value) {
+    if let Some(busy) = responses.get_mut("503") {
+        busy["headers"] = json!({
+            "Retry-After": { "description": "Seconds.", "schema": { "type": "integer" } },
+        });
+    }
+}
+
+/// Where an API key is asked for; `plain` as the inference protocols have errors.
+pub fn unauthorized(plain: bool) -> Value {
+    let (content_type, schema) = match plain {
+        true => ("application/json", "Refusal"),
+        false => (problem::CONTENT_TYPE, "Problem"),
+    };
+    json!({
+        "description": "There is no API key, or one that is not known.",
+        "content": { content_type: { "schema": reference(schema) } },
+    })
 }
 
 pub fn content(description: &str, content: Value) -> Value {

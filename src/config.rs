@@ -24,7 +24,7 @@ const CONNECTION_BYTES: usize = 32 * 1024;
 
 const MAX_CONNECTIONS: usize = 10_000;
 
-/// Files that the process has open beside its connections.
+/// Files that the process has open beside its connections, which have two each.
 const OTHER_FILES: usize = 64;
 
 /// What requests may cost: each alone, and all at once.
@@ -454,7 +454,7 @@ fn default_max_body(memory_limit: Option<usize>) -> usize {
 
 fn default_max_connections(memory_limit: Option<usize>, open_files: usize) -> usize {
     let memory = memory_limit.map_or(usize::MAX, |limit| limit / 4 / CONNECTION_BYTES);
-    MAX_CONNECTIONS.min(memory).min(open_files.saturating_sub(OTHER_FILES)).max(1)
+    MAX_CONNECTIONS.min(memory).min(open_files.saturating_sub(OTHER_FILES) / 2).max(1)
 }
 
 /// Braces would make it a pattern.
@@ -516,7 +516,7 @@ mod tests {
     #[test]
     fn connections_fit_the_memory_and_the_files() {
         assert_eq!(default_max_connections(None, usize::MAX), 10_000);
-        assert_eq!(default_max_connections(None, 1024), 960);
+        assert_eq!(default_max_connections(None, 1024), 480);
         assert_eq!(default_max_connections(Some(32 << 20), 1_000_000), 256);
         assert_eq!(default_max_connections(Some(0), 0), 1);
     }

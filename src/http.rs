@@ -1,6 +1,7 @@
 //! The app: its routes, and what they share. The server, the tests and the benches all use
 //! [`app`]; the OpenAPI document is made from the routes it registers.
 
+pub mod connection;
 pub mod docs;
 mod guard;
 pub mod health;
@@ -28,6 +29,7 @@ use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Condition;
 use actix_web::web::{self, Bytes};
 use actix_web::{App, Error, HttpMessage};
+use connection::Connection;
 use futures_util::FutureExt;
 use futures_util::future::Either;
 use ml_app_model::Model;
@@ -129,6 +131,9 @@ where
     B: MessageBody + 'static,
 {
     let began = Instant::now();
+    if let Some(connection) = request.conn_data::<Connection>() {
+        connection.request_begins(began);
+    }
     // A HEAD is answered as the GET would be; actix sends no body then.
     if request.method() == Method::HEAD {
         request.head_mut().method = Method::GET;

@@ -1,7 +1,7 @@
 //! The socket: bind, answer, stop.
 
 use crate::config::Config;
-use crate::http::{self, State};
+use crate::http::{self, State, connection};
 use crate::sandbox::{self, Enforced};
 use actix_web::HttpServer;
 use actix_web::dev::{Server, ServerHandle};
@@ -27,8 +27,10 @@ const SHUTDOWN: u64 = 8;
 pub fn bind(config: &Config, state: Data<State>) -> anyhow::Result<(Server, SocketAddr, Enforced)> {
     let address = SocketAddr::new(config.host, config.port);
     let workers = config.threads.http;
+    let held = config.header_timeout + config.limits.request_timeout + config.keep_alive;
     let server = HttpServer::new(move || http::app(state.clone()))
         .workers(workers)
+        .on_connect(connection::watch(held))
         .max_connections(config.max_connections.div_ceil(workers))
         .client_request_timeout(config.header_timeout)
         .keep_alive(config.keep_alive)

@@ -28,7 +28,8 @@ pub fn check(request: &ServiceRequest, state: &State) -> Result<(), Error> {
 
 /// About as it was sent: spaces may have been more or fewer.
 fn head_bytes(request: &ServiceRequest) -> usize {
-    let line = request.method().as_str().len() + request.uri().to_string().len() + 12;
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let line = request.method().as_str().len() + target + 12;
     let headers = request.headers().iter();
     line + headers.map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
 }

@@ -1,6 +1,10 @@
 //! What a request may cost. What all may cost at once is in `tests/load`.
 
 use crate::server::Server;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const ROW: &str = r#"{"age":21,"new_user":1,"total_pages_visited":14}"#;
 
@@ -61,4 +65,41 @@ fn threads_are_told() {
     );
     let metrics = server.get("/metrics").body;
     assert!(metrics.contains("ml_app_threads{kind=\"inference\"} 3\n"), "{metrics}");
+}
+
+/// A second each.
+const TIMES: [&str; 6] = ["--header-timeout", "1", "--request-timeout", "1", "--keep-alive", "1"];
+
+#[test]
+fn no_head_takes_for_ever() {
+    let server = Server::start(&TIMES);
+    for before in ["", "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        stream.write_all(before.as_bytes()).unwrap();
+        let start = Instant::now();
+        let mut slow = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: ".to_vec();
+        slow.resize(200, b'a');
+        let sent = slow.iter().position(|byte| {
+            thread::sleep(Duration::from_millis(100));
+            stream.write_all(&[*byte]).is_err()
+        });
+        assert!(sent.is_some() && start.elapsed() < Duration::from_secs(10), "{before} {sent:?}");
+    }
+    assert_eq!(server.get("/healthz").status, 200);
+}
+
+#[test]
+fn no_answer_waits_for_ever_to_be_taken() {
+    let server = Server::start(&TIMES);
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    let rows = vec![ROW; 200_000].join(",");
+    let head = "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
+    write!(stream, "{head}Content-Length: {}\r\n\r\n[{rows}]", rows.len() + 2).unwrap();
+    thread::sleep(Duration::from_secs(8));
+    let mut taken = vec![];
+    // The connection was reset, or ended.
+    let _ = stream.read_to_end(&mut taken);
+    assert!(taken.starts_with(b"HTTP/1.1 200 OK"), "{}", taken.escape_ascii());
+    assert!(taken.len() < 200_000 * 60, "{}", taken.len());
+    assert_eq!(server.get("/healthz").status, 200);
 }

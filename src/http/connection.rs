@@ -1,0 +1,53 @@
+//! Connections that hold out too long. actix-web bounds the head of a connection's first request and the
+//! time between requests, not how slowly a later head comes or an answer is taken.
+
+use actix_web::dev::Extensions;
+use actix_web::rt::net::TcpStream;
+use actix_web::rt::task::JoinHandle;
+use actix_web::rt::{self, time::sleep};
+use std::any::Any;
+use std::cell::Cell;
+use std::net::{self, Shutdown};
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Of a connection: when its last request began.
+#[derive(Debug)]
+pub struct Connection {
+    last: Rc<Cell<Instant>>,
+    watch: JoinHandle<()>,
+}
+
+impl Connection {
+    pub fn request_begins(&self, now: Instant) {
+        self.last.set(now);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+/// Closes a connection on which no request has begun for `limit`.
+pub fn watch(limit: Duration) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
+    move |io, data| {
+        // A second descriptor of the same socket, as the first is the server's.
+        let socket =
+            io.downcast_ref::<TcpStream>().map(|stream| stream.as_fd().try_clone_to_owned());
+        let Some(Ok(socket)) = socket else { return };
+        let last = Rc::new(Cell::new(Instant::now()));
+        let watched = last.clone();
+        let watch = rt::spawn(async move {
+            let socket = net::TcpStream::from(socket);
+            while let Some(left) = limit.checked_sub(watched.get().elapsed()) {
+                sleep(left.max(Duration::from_millis(1))).await;
+            }
+            // It may be closed already.
+            let _ = socket.shutdown(Shutdown::Both);
+        });
+        data.insert(Connection { last, watch });
+    }
+}

@@ -4,6 +4,7 @@ use crate::access::{self, Access, Scope};
 use crate::logging::{self, Logging};
 use crate::machine;
 use crate::sandbox::Sandbox;
+use std::fmt;
 use std::fs;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -66,6 +67,12 @@ pub struct Threads {
     pub http: usize,
     /// That do what would keep others waiting.
     pub inference: usize,
+}
+
+impl fmt::Display for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for HTTP, {} for inference", self.http, self.inference)
+    }
 }
 
 /// Paths that [Vertex AI](https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements)

@@ -153,6 +153,7 @@ where
                 Ok(answer) => answer.map(ServiceResponse::map_into_left_body),
                 Err(_) => {
                     state.metrics.panicked();
+                    state.metrics.unrouted.answered(500, began.elapsed());
                     let problem = Problem::fault("a panic on the thread that answers");
                     Err(match speaks_plainly {
                         true => Plain::from(problem).into(),
@@ -258,4 +259,51 @@ where
     B: MessageBody,
 {
     type Body = B;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Source;
+    use actix_web::test::{TestRequest, init_service, read_body};
+    use actix_web::{HttpResponse, ResponseError};
+
+    async fn panics() -> HttpResponse {
+        panic!("on purpose")
+    }
+
+    #[test]
+    fn a_panic_is_a_fault_with_a_number_and_the_thread_goes_on() {
+        let model = Source::Embedded.load().expect("the embedded model loads");
+        let state = web::Data::new(State::new(model, String::new(), &Config::default()));
+        let shared = state.clone();
+        actix_web::rt::System::new().block_on(async {
+            let app = App::new()
+                .app_data(state.clone())
+                .route("/predict", web::get().to(panics))
+                .route("/v2/models", web::get().to(panics))
+                .route("/healthz", web::get().to(health::live))
+                .wrap_fn(move |request, service| answered(request, service, shared.clone()));
+            let app = init_service(app).await;
+            for (path, key) in [("/predict", "detail"), ("/v2/models", "error")] {
+                let failed = app.call(TestRequest::get().uri(path).to_request()).await;
+                let response = failed.err().expect("a panic").error_response();
+                assert_eq!(response.status(), 500);
+                let body = actix_web::body::to_bytes(response.into_body()).await;
+                let body: serde_json::Value =
+                    serde_json::from_slice(&body.expect("a body")).expect("JSON");
+                let detail = body[key].as_str().expect("text");
+                assert!(detail.starts_with("the server failed on this request; see fault "));
+            }
+            let alive = app.call(TestRequest::get().uri("/healthz").to_request()).await;
+            assert!(!read_body(alive.expect("an answer")).await.is_empty());
+        });
+        let text = state.metrics.text(
+            crate::metrics::Format::Prometheus,
+            state.model.signature(),
+            &state.inferences,
+            &state.executor,
+        );
+        assert!(text.contains("ml_app_panics_total 2\n"), "{text}");
+    }
 }

@@ -1,4 +1,5 @@
-use crate::cli::ModelArg;
+use crate::cli::{ModelArg, settings};
+use crate::config::Flags;
 use anyhow::anyhow;
 use ml_app_model::{Report, Signature};
 use std::fmt::{self, Write as _};
@@ -6,6 +7,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
+    let config = match settings(&Flags::default()) {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
     let source = model.open()?;
     let report = source
         .report()
@@ -18,6 +23,7 @@ pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
     write_report(&mut text, &report)?;
     writeln!(text, "{:<12} {}, {} bytes", "file", source.place(), report.bytes)?;
     writeln!(text, "{:<12} {}", "sha256", source.sha256())?;
+    writeln!(text, "{:<12} {}", "threads", config.threads)?;
     io::stdout().write_all(text.as_bytes())?;
     loaded.map(|_| ExitCode::SUCCESS)
 }

@@ -1,5 +1,5 @@
 use crate::cli::{ModelArg, settings};
-use crate::config::{Config, Flags, Threads};
+use crate::config::{Config, Flags};
 use crate::http::State;
 use crate::logging;
 use crate::metrics::{self, Process};
@@ -64,8 +64,7 @@ fn announce(
     };
     log::info!("model {} version {}", signature.name, signature.version);
     log::info!("{}", signature.summary());
-    let Threads { http, inference } = config.threads;
-    log::info!("threads: {http} for HTTP, {inference} for inference; sandbox: {sandbox}");
+    log::info!("threads: {}; sandbox: {sandbox}", config.threads);
     if !config.access.keys.is_empty() {
         log::info!("API keys: {}", config.access.keys.len());
     }

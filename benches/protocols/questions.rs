@@ -1,0 +1,137 @@
+//! The same rows in every protocol, for the embedded model.
+
+use ml_app::protocol::{features, json, oip};
+use ml_app_model::{Feature, Signature, Tensors};
+use serde_json::{Value, json};
+
+pub const ROWS: [usize; 3] = [1, 100, 10_000];
+
+/// Rows that differ, in the range that was seen in training where there is one.
+pub struct Questions {
+    pub rows: usize,
+    pub tensors: Tensors,
+    pub json: Vec<u8>,
+    pub ndjson: Vec<u8>,
+    pub csv: Vec<u8>,
+    pub instances: Vec<u8>,
+    pub oip: Vec<u8>,
+    pub oip_binary: Vec<u8>,
+    /// Bytes of JSON that `oip_binary` begins with.
+    pub oip_header: usize,
+}
+
+impl Questions {
+    pub fn new(signature: &Signature, rows: usize) -> Questions {
+        let row = |row| -> Vec<Value> {
+            signature.features.iter().map(|feature| value(feature, row)).collect()
+        };
+        let values: Vec<Vec<Value>> = (0..rows).map(row).collect();
+        let names: Vec<&str> = signature.features.iter().map(|feature| &*feature.name).collect();
+        let object = |values: &Vec<Value>| -> Value {
+            names.iter().map(|name| (*name).to_owned()).zip(values.clone()).collect()
+        };
+        let objects: Vec<String> = values.iter().map(|row| object(row).to_string()).collect();
+        let json = format!("[{}]", objects.join(",")).into_bytes();
+        let cells = |row: &Vec<Value>| row.iter().map(cell).collect::<Vec<_>>().join(",");
+        let table: Vec<String> =
+            std::iter::once(names.join(",")).chain(values.iter().map(cells)).collect();
+        let (tensors, _) = features::decode(&json, signature, usize::MAX).expect("rows of its own");
+        let (oip, _) = infer(signature, &tensors, false);
+        let (mut oip_binary, bytes) = infer(signature, &tensors, true);
+        let oip_header = oip_binary.len();
+        oip_binary.extend(bytes);
+        Questions {
+            rows,
+            tensors,
+            json,
+            ndjson: objects.join("\n").into_bytes(),
+            csv: table.join("\n").into_bytes(),
+            instances: json!({ "instances": values }).to_string().into_bytes(),
+            oip,
+            oip_binary,
+            oip_header,
+        }
+    }
+
+    pub fn requests(&self, model: &str) -> Vec<Request<'_>> {
+        let infer = format!("/v2/models/{model}/infer");
+        let predict = format!("/v1/models/{model}:predict");
+        let request = |protocol, path: &str, content_type, body| Request {
+            protocol,
+            path: path.to_owned(),
+            content_type,
+            header_length: None,
+            body,
+        };
+        let binary = request("oip_binary", &infer, "application/octet-stream", &self.oip_binary);
+        vec![
+            request("json", "/predict", "application/json", &self.json),
+            request("ndjson", "/predict", "application/x-ndjson", &self.ndjson),
+            request("csv", "/predict", "text/csv", &self.csv),
+            request("instances", &predict, "application/json", &self.instances),
+            request("oip", &infer, "application/json", &self.oip),
+            Request { header_length: Some(self.oip_header), ..binary },
+        ]
+    }
+}
+
+/// As a client sends it.
+pub struct Request<'a> {
+    pub protocol: &'static str,
+    pub path: String,
+    pub content_type: &'static str,
+    /// Of [`HEADER_LENGTH`](ml_app::protocol::oip::HEADER_LENGTH).
+    pub header_length: Option<usize>,
+    pub body: &'a [u8],
+}
+
+fn value(feature: &Feature, row: usize) -> Value {
+    let (Some(minimum), Some(maximum)) = (feature.minimum, feature.maximum) else {
+        return feature.example();
+    };
+    let part = (row * 37 % 101) as f64 / 100.0;
+    let number = minimum + part * (maximum - minimum);
+    match feature.example() {
+        Value::Number(example) if example.is_i64() => json!(number.round() as i64),
+        Value::Number(_) => json!(number),
+        example => example,
+    }
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("\"{}\"", text.replace('"', "\"\"")),
+        other => other.to_string(),
+    }
+}
+
+/// The JSON of an inference request, and the bytes that follow it.
+fn infer(signature: &Signature, tensors: &Tensors, binary: bool) -> (Vec<u8>, Vec<u8>) {
+    let mut bytes = vec![];
+    let inputs: Vec<Value> = signature
+        .inputs
+        .iter()
+        .zip(tensors.tensors())
+        .map(|(spec, tensor)| {
+            let mut input = json!({
+                "name": spec.name,
+                "shape": tensor.shape(),
+                "datatype": oip::name(tensor.datatype()),
+            });
+            match tensor.le_bytes().filter(|_| binary) {
+                Some(data) => {
+                    input["parameters"] = json!({ "binary_data_size": data.len() });
+                    bytes.extend(data);
+                }
+                None => {
+                    let mut data = vec![];
+                    json::tensor(&mut data, tensor);
+                    input["data"] = serde_json::from_slice(&data).expect("JSON");
+                }
+            }
+            input
+        })
+        .collect();
+    let parameters = json!({ "binary_data_output": binary });
+    (json!({ "inputs": inputs, "parameters": parameters }).to_string().into_bytes(), bytes)
+}

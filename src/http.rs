@@ -22,8 +22,8 @@ use actix_web::http::{ConnectionType, Method};
 use actix_web::web::{self, Bytes};
 use actix_web::{App, Error, HttpMessage};
 use ml_app_model::Model;
-use once_cell::sync::OnceCell;
 use paperclip::actix::OpenApiExt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// What all requests share.
@@ -34,7 +34,7 @@ pub struct State {
     pub metrics: Metrics,
     pub inferences: Inferences,
     pub vertex: VertexRoutes,
-    document: OnceCell<Bytes>,
+    document: OnceLock<Bytes>,
     draining: AtomicBool,
 }
 
@@ -46,7 +46,7 @@ impl State {
             metrics,
             inferences: Inferences::default(),
             vertex,
-            document: OnceCell::new(),
+            document: OnceLock::new(),
             draining: AtomicBool::new(false),
         }
     }

@@ -5,8 +5,8 @@
 
 use crate::inferences::Snapshot;
 use ml_app_model::{Phases, Signature};
-use once_cell::sync::OnceCell;
 use std::fmt::{self, Write};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -17,7 +17,7 @@ pub struct Metrics {
     /// `ml_app_build_info`: of the ONNX file, in hexadecimal.
     model_sha256: String,
     /// `process_start_time_seconds` and `ml_app_start_seconds`, once the process has started.
-    start: OnceCell<Start>,
+    start: OnceLock<Start>,
 }
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ struct Start {
 
 impl Metrics {
     pub fn new(model_sha256: String) -> Metrics {
-        Metrics { model_sha256, start: OnceCell::new() }
+        Metrics { model_sha256, start: OnceLock::new() }
     }
 
     /// The start is over; only the first call tells.

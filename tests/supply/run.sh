@@ -37,14 +37,16 @@ fi
 "$venv/bin/python" -B tests/supply/sbom.py "$scratch/sbom.json"
 
 # A scanner finds crates with a fault that is made up: those of the image, not those that test it.
+number=0
 for crate in actix-web tract-onnx criterion; do
+    number=$((number + 1))
     mkdir -p "$scratch/advisories/crates/$crate"
-    cat >"$scratch/advisories/crates/$crate/RUSTSEC-1970-0001.md" <<ADVISORY
+    cat >"$scratch/advisories/crates/$crate/RUSTSEC-2000-000$number.md" <<ADVISORY
 \`\`\`toml
 [advisory]
-id = "RUSTSEC-1970-0001"
+id = "RUSTSEC-2000-000$number"
 package = "$crate"
-date = "1970-01-01"
+date = "2000-01-01"
 
 [versions]
 patched = []
@@ -53,11 +55,9 @@ patched = []
 # Made up
 ADVISORY
 done
-git -C "$scratch/advisories" init --quiet
-git -C "$scratch/advisories" add .
-git -C "$scratch/advisories" -c user.name=test -c user.email=test commit --quiet --message test
 "$venv/bin/cargo-audit" audit --no-fetch --json --db "$scratch/advisories" bin "$ML_APP_BINARY" \
     >"$scratch/audit.json" 2>"$scratch/audit.log" && fail "the scanner finds no fault"
+[ -s "$scratch/audit.json" ] || fail "the scanner stops: $(cat "$scratch/audit.log")"
 found=$(python3 -c 'import json, sys
 faults = json.load(sys.stdin)["vulnerabilities"]["list"]
 print(*sorted("{name} {version}".format(**fault["package"]) for fault in faults), sep=", ")' <"$scratch/audit.json")

@@ -12,6 +12,7 @@ target=$(uname -m)-unknown-linux-musl
 need_target "$target"
 flags=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")_RUSTFLAGS
 command -v musl-gcc >/dev/null || install_packages musl-tools
+commit=$(git rev-parse HEAD)
 work=$PWD/target/reproducible
 rm -rf "$work"
 mkdir -p "$work"
@@ -20,7 +21,7 @@ mkdir -p "$work"
 build() {
     local begin=$SECONDS
     mkdir -p "$1/src"
-    git archive HEAD | tar --extract --directory "$1/src"
+    git archive "$commit" | tar --extract --directory "$1/src"
     # The flags are for where a panic is: in the crates of the registry, and in code that build scripts write.
     env --chdir "$1/src" CARGO_HOME="$2" \
         "$flags=--remap-path-prefix=$2/registry/src=/cargo --remap-path-prefix=$1/src=/src" \

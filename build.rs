@@ -1,5 +1,8 @@
 //! Takes the model that `MODEL` names (default `model.onnx`), refuses one that could not be
-//! served, and prepares what the binary embeds: the model and the assets of the Swagger page.
+//! served, and prepares what the binary embeds: the model, the list of crates and the assets of the Swagger page.
+
+#[path = "build/dependencies.rs"]
+mod dependencies;
 
 use ml_app_model::{LoadError, Model, Report, external_data};
 use sha2::{Digest, Sha256};
@@ -16,6 +19,7 @@ fn main() {
     println!("cargo::rerun-if-env-changed=MODEL");
     let prepared = out_dir().and_then(|out| {
         embed_model(&out)?;
+        embed_dependencies(&out)?;
         embed_assets(&out)
     });
     if let Err(error) = prepared {
@@ -69,6 +73,21 @@ fn refusal(path: &Path, error: &LoadError) -> String {
         path.display(),
         path.display()
     )
+}
+
+fn embed_dependencies(out: &Path) -> Result<(), Box<dyn Error>> {
+    for file in ["Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    let list = dependencies::list().unwrap_or_else(|error| {
+        println!(
+            "cargo::warning=the binary will not tell its crates: {}",
+            error.to_string().replace('\n', " ")
+        );
+        Vec::new()
+    });
+    fs::write(out.join("dependencies"), list)?;
+    Ok(())
 }
 
 /// The assets are deflated in their archive: a gzip frame around that makes them ready to send.

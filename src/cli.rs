@@ -5,6 +5,7 @@ mod healthcheck;
 mod inspect;
 mod openapi;
 mod predict;
+mod sbom;
 mod serve;
 
 use crate::config::{Flags, SocketFlags};
@@ -50,6 +51,8 @@ enum Command {
     Check(check::Args),
     /// Print the OpenAPI document
     Openapi(ModelArg),
+    /// Print what the binary is made of: its crates and its model, as a CycloneDX document
+    Sbom,
     /// Ask a running server whether it is ready; for images without a shell
     Healthcheck(SocketFlags),
 }
@@ -81,6 +84,7 @@ impl Cli {
             Some(Command::Inspect(model)) => inspect::run(&model),
             Some(Command::Check(args)) => args.run(),
             Some(Command::Openapi(model)) => openapi::run(&model),
+            Some(Command::Sbom) => sbom::run(),
             Some(Command::Healthcheck(socket)) => healthcheck::run(socket),
         };
         done.unwrap_or_else(|error| {

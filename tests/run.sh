@@ -47,6 +47,9 @@ cargo build --release
 heading "Image"
 tests/image/run.sh
 
+heading "Supply chain"
+tests/supply/run.sh
+
 heading "Manifests"
 tests/manifests/run.sh
 

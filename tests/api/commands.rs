@@ -36,6 +36,26 @@ fn scratch(name: &str) -> PathBuf {
     path
 }
 
+#[test]
+fn sbom_names_the_crates_of_the_lock_file() {
+    let output = ml_app(&["sbom"], "");
+    let document: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let lock = fs::read_to_string("Cargo.lock").unwrap();
+    let crates: Vec<&serde_json::Value> = document["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|component| component["type"] == "library")
+        .collect();
+    for part in &crates {
+        let locked = format!("name = {}\nversion = {}\n", part["name"], part["version"]);
+        assert!(lock.contains(&locked), "{part}");
+    }
+    let actix = crates.iter().find(|part| part["name"] == "actix-web").unwrap();
+    assert_eq!(actix["scope"], "required");
+    assert!(!crates.iter().any(|part| part["name"] == "criterion"));
+}
+
 const CSV: &str = "id,age,new_user,total_pages_visited\n1,21,1,14\n2,45,0,5\n";
 
 #[test]

@@ -64,9 +64,17 @@ served() {
         grep -F "$digest" || fail "localhost/ml-app:$1 does not hold $2"
 }
 
+# listed TAG: the image tells its crates.
+listed() {
+    engine podman run --rm --read-only --cap-drop=ALL --network none \
+        --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 "localhost/ml-app:$1" sbom |
+        grep -F '"purl": "pkg:cargo/actix-web@' || fail "localhost/ml-app:$1 does not tell its crates"
+}
+
 step "docker build ."
 build default
 served default model.onnx
+listed default
 
 step "docker build --build-arg MODEL=tests/cases/external-data/model.onnx . (after a change of source)"
 echo '// A change.' >>"$scratch/context/src/lib.rs"

@@ -237,6 +237,9 @@ refused=$(engine podman exec served /ml-app healthcheck --port 1 2>&1) && fail "
 says "where nobody listens" "no answer from 127.0.0.1:1" "$refused"
 stop_image served
 
+says "ml-app sbom" '"purl": "pkg:cargo/actix-web@' \
+    "$(engine podman run --rm "${LIMITS[@]}" "${ULIMITS[@]}" --network none "$IMAGE" sbom)"
+
 # As SageMaker starts it.
 OPTIONS=(--env SAGEMAKER_BIND_TO_PORT=5000)
 run_image sagemaker serve

@@ -1,0 +1,86 @@
+//! The crates that the binary is made of, as `cargo auditable` writes them down and scanners find them:
+//! JSON in a zlib stream, for the section `.dep-v0`. Beyond that format a package has its `license`.
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::error::Error;
+use std::io::Write;
+use std::process::Command;
+
+/// Name and version.
+type Id = (String, String);
+
+#[derive(Default)]
+struct Package {
+    license: String,
+    local: bool,
+    dependencies: BTreeSet<Id>,
+}
+
+/// What cargo is about to compile, by the target and the features that it tells.
+pub fn list() -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut packages: BTreeMap<Id, Package> = BTreeMap::new();
+    let mut path: Vec<Id> = Vec::new();
+    for line in tree("normal,build")?.lines() {
+        let (id, depth, rest) = parse(line)?;
+        path.truncate(depth);
+        if let Some(parent) = path.last() {
+            packages.entry(parent.clone()).or_default().dependencies.insert(id.clone());
+        }
+        let (place, license) = rest.split_once('|').ok_or("no licence")?;
+        let package = packages.entry(id.clone()).or_default();
+        package.license = license.trim_end_matches(" (*)").replace(" / ", "/").replace('/', " OR ");
+        package.local = place.contains(['/', '\\']);
+        path.push(id);
+    }
+    let runtime: BTreeSet<Id> = tree("normal,no-proc-macro")?
+        .lines()
+        .map(|line| parse(line).map(|(id, ..)| id))
+        .collect::<Result<_, _>>()?;
+    let index: BTreeMap<&Id, usize> = packages.keys().zip(0..).collect();
+    let list: Vec<Value> = packages
+        .iter()
+        .map(|(id, package)| {
+            json!({
+                "name": id.0,
+                "version": id.1,
+                "source": if package.local { "local" } else { "crates.io" },
+                "kind": if runtime.contains(id) { "runtime" } else { "build" },
+                "dependencies": package.dependencies.iter().map(|id| index[id]).collect::<Vec<_>>(),
+                "root": id.0 == env!("CARGO_PKG_NAME"),
+                "license": package.license,
+            })
+        })
+        .collect();
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
+    zlib.write_all(&serde_json::to_vec(&json!({ "packages": list }))?)?;
+    Ok(zlib.finish()?)
+}
+
+/// A line a package: its depth, name, version, place if it is no registry's, and licence.
+fn tree(edges: &str) -> Result<String, Box<dyn Error>> {
+    let features: Vec<String> = env::vars()
+        .filter_map(|(name, _)| Some(name.strip_prefix("CARGO_FEATURE_")?.to_lowercase()))
+        .collect();
+    let output = Command::new(env::var("CARGO")?)
+        .args(["tree", "--frozen", "--package", env!("CARGO_PKG_NAME"), "--edges", edges])
+        .args(["--prefix", "depth", "--format", " {p}|{l}", "--charset", "ascii"])
+        .args(["--target", &env::var("TARGET")?])
+        .args(["--no-default-features", "--features", &features.join(",")])
+        .output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn parse(line: &str) -> Result<(Id, usize, &str), Box<dyn Error>> {
+    let mut words = line.splitn(3, ' ');
+    let mut word = || words.next().ok_or(format!("expected a package, but found `{line}`"));
+    let (depth, name, rest) = (word()?.parse()?, word()?, word()?);
+    let (version, rest) = rest.split_at(rest.find([' ', '|']).unwrap_or(rest.len()));
+    Ok(((name.to_owned(), version.trim_start_matches('v').to_owned()), depth, rest))
+}

@@ -1,0 +1,93 @@
+// A section of one's own is unsafe, as its name might be one that the linker gives a meaning.
+#![allow(unsafe_code, reason = "scanners look for the list in the section `.dep-v0`")]
+
+use crate::source::Source;
+use anyhow::{Context, ensure};
+use flate2::read::ZlibDecoder;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+const LIST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dependencies"));
+
+/// What `cargo auditable` calls it, and what reads its binaries.
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".dep-v0"))]
+static DEPENDENCIES: [u8; LIST.len()] = *include_bytes!(concat!(env!("OUT_DIR"), "/dependencies"));
+
+#[derive(Deserialize)]
+struct List {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    version: String,
+    source: String,
+    kind: String,
+    dependencies: Vec<usize>,
+    root: bool,
+    license: String,
+}
+
+impl Package {
+    /// [purl](https://github.com/package-url/purl-spec) of what is a registry's.
+    fn purl(&self) -> Option<String> {
+        let version = self.version.replace('+', "%2B");
+        (self.source == "crates.io").then(|| format!("pkg:cargo/{}@{version}", self.name))
+    }
+
+    fn reference(&self) -> String {
+        self.purl().unwrap_or_else(|| format!("{}@{}", self.name, self.version))
+    }
+
+    fn component(&self) -> Value {
+        let mut component = json!({
+            "type": if self.root { "application" } else { "library" },
+            "bom-ref": self.reference(),
+            "name": self.name,
+            "version": self.version,
+            // What only compiles the rest is not in the binary.
+            "scope": if self.kind == "runtime" { "required" } else { "excluded" },
+            "licenses": [{"expression": self.license}],
+        });
+        if let Some(purl) = self.purl() {
+            component["purl"] = purl.into();
+        }
+        component
+    }
+}
+
+pub fn run() -> anyhow::Result<ExitCode> {
+    ensure!(!DEPENDENCIES.is_empty(), "the build could not list the crates, and warned of it");
+    let List { packages } = serde_json::from_reader(ZlibDecoder::new(&DEPENDENCIES[..]))?;
+    let root = packages.iter().find(|package| package.root).context("the list has no root")?;
+    let source = Source::Embedded;
+    let model = source.load()?;
+    let mut components: Vec<Value> =
+        packages.iter().filter(|package| !package.root).map(Package::component).collect();
+    components.push(json!({
+        "type": "machine-learning-model",
+        "name": model.signature().name,
+        "version": model.signature().version,
+        "hashes": [{"alg": "SHA-256", "content": source.sha256()}],
+    }));
+    let dependencies: Vec<Value> = packages
+        .iter()
+        .map(|package| {
+            let on = package.dependencies.iter().map(|&index| packages[index].reference());
+            json!({"ref": package.reference(), "dependsOn": on.collect::<Vec<_>>()})
+        })
+        .collect();
+    let document = json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": {"component": root.component()},
+        "components": components,
+        "dependencies": dependencies,
+    });
+    writeln!(io::stdout(), "{document:#}")?;
+    Ok(ExitCode::SUCCESS)
+}

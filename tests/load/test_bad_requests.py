@@ -202,9 +202,9 @@ def fault_of(server, raw):
     if not answer.body:
         # What is no HTTP/1.1 has no route, so no protocol either.
         ended = answer.headers.get("connection") == "close"
-        return (None if status == 400 and ended else f"{status} without a body"), status
+        return (None if status in (400, 408) and ended else f"{status} without a body"), status
     try:
-        if status in (408, 431):
+        if status == 431:
             right = answer.is_problem() or answer.is_plain()
         else:
             right = answer.is_error_of(line[1].decode("latin-1"))

@@ -146,8 +146,8 @@ class Answer:
         return list(error) == ["error"] and isinstance(error["error"], str) and error["error"] != ""
 
     def is_error_of(self, path):
-        first = path.split("?")[0].split("/")[1]
-        return self.is_plain() if first in ("v1", "v2", "invocations", "ping") else self.is_problem()
+        first = re.split("[?#]", path)[0].split("/")[1:2]
+        return self.is_plain() if first in (["v1"], ["v2"], ["invocations"], ["ping"]) else self.is_problem()
 
     def may_retry(self):
         """A 503 says when to come again."""

@@ -94,13 +94,16 @@ SLOW = {
     "body": (HEAD + b"Content-Length: 1000\r\n\r\n[", 0, b" "),
     "body, silent": (HEAD + b"Content-Length: 1000\r\n\r\n[", 0, b""),
     "body in chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", 0, b"1\r\n \r\n"),
+    "body in chunks that nobody reads": (ASKED[:-2] + b"Transfer-Encoding: chunked\r\n\r\n", 1, b"1\r\n \r\n"),
+    "lines before a head": (ASKED, 1, b"\r\n"),
     "body nobody reads": (ASKED[:-2] + b"Content-Length: 1000\r\n\r\n", 1, b" "),
     "second body": (ASKED + HEAD + b"Content-Length: 1000\r\n\r\n[", 1, b" "),
 }
 
 
 def test_slow_clients(serve, figure):
-    """A byte now and then does not prolong the time for the whole."""
+    """A byte now and then does not prolong the time for the whole: what is no request ends after the
+    times for a head, a request and a pause at the latest."""
     server = serve("--header-timeout", "2", "--request-timeout", "2", "--keep-alive", "2")
 
     def ask(beginning, answers, more):
@@ -110,7 +113,7 @@ def test_slow_clients(serve, figure):
             start, ended = time.monotonic(), False
             with selectors.DefaultSelector() as answered:
                 answered.register(connection.socket, selectors.EVENT_READ)
-                while not ended and time.monotonic() < start + 8:
+                while not ended and time.monotonic() < start + 10:
                     with suppress(ConnectionError):
                         connection.send(more)
                     if answered.select(0.2):
@@ -127,7 +130,7 @@ def test_slow_clients(serve, figure):
         # In the middle of a second head there may be nothing to answer, and what nobody reads is not waited for.
         expected = [[200] * answers + [408], *([[200]] if answers else [])]
         figure(f"slow for 2 s: {slow}", f"{found}, {'ended' if ended else 'open'} after {took:.1f} s",
-               "408, ended after 2 s", found in expected and ended and (answers or took >= 1.4) and took <= 4.5)
+               "408, ended within 6 s", found in expected and ended and (answers or took >= 1.4) and took <= 7.5)
 
 
 @pytest.mark.parametrize("model", ["embedded", "heavy"])

@@ -25,7 +25,11 @@ def pytest_pyfunc_call(pyfuncitem):
     """A test measures all it has to before a figure that misses its target fails it."""
     result = yield
     figures = [row for row in pyfuncitem.config.stash[FIGURES] if row[1] == pyfuncitem.name]
-    missed = [f"{promise}: expected {target}, but found {found}" for promise, _, found, target, met in figures if not met]
+    missed = [
+        f"{promise}: expected {target}, but found {found}"
+        for promise, _, found, target, met in figures
+        if not met
+    ]
     assert not missed, "\n".join(missed)
     return result
 

@@ -5,7 +5,7 @@ import time
 import harness
 from harness import JSON, ROW
 
-# What they have sent when they go: nothing, a part of a head, of a body, a question whose answer they do not read.
+# What they have sent when they go: nothing, a part of a head, of a body, a whole question.
 LEFT = [
     b"",
     b"POST /predict HTTP/1.1\r\nHost: local",
@@ -37,8 +37,12 @@ def test_connects_and_drops(serve, figure, is_long):
     seconds = time.monotonic() - start
     good = sum(status == 200 for status, _ in asked["during"])
     slowest = max(took for _, took in asked["during"])
-    figure(f"answered during {drops:,} connects and drops", f"{good} of {len(asked['during'])} in {seconds:.0f} s",
-           "all", good == len(asked["during"]) > 10)
+    figure(
+        f"answered during {drops:,} connects and drops",
+        f"{good} of {len(asked['during'])} in {seconds:.0f} s",
+        "all",
+        good == len(asked["during"]) > 10,
+    )
     figure("  the slowest of these", harness.ms(slowest), "<= 1 s", slowest <= 1)
     # A body that was not whole is waited for, until its client is found to be gone.
     back = harness.becomes(lambda: server.descriptors() <= before, 15)

@@ -30,4 +30,9 @@ def test_caller_gone(serve, heavy, figure):
     assert harness.becomes(lambda: server.metric(gauge) == 0, alone * CALLERS * 2), "something runs"
     executed = int(server.metric("ml_app_inferences_total") - before - 1)
     figure(f"executed for {CALLERS} callers that have gone", executed, "<= 10", executed <= 10)
-    figure("  the next caller's answer, to that alone", f"{took / alone:.1f}x ({harness.ms(took)})", "<= 4x", took <= 4 * alone)
+    figure(
+        "  the next caller's answer, to that alone",
+        f"{took / alone:.1f}x ({harness.ms(took)})",
+        "<= 4x",
+        took <= 4 * alone,
+    )

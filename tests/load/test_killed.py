@@ -24,7 +24,9 @@ def test_predict_is_killed(big, tmp_path, figure, is_long):
     """Each time in a folder of its own, at a moment of its own."""
     times = 50 if is_long else 8
     start = time.monotonic()
-    subprocess.run([BINARY, "predict", big, "--output", tmp_path / "whole.csv"], check=True, capture_output=True)
+    subprocess.run(
+        [BINARY, "predict", big, "--output", tmp_path / "whole.csv"], check=True, capture_output=True
+    )
     whole, took = (tmp_path / "whole.csv").read_bytes(), time.monotonic() - start
     assert whole.count(b"\n") == ROWS + 1
     moments, cut, torn, wrong, left = random.Random(0), 0, 0, 0, []
@@ -51,7 +53,13 @@ def test_predict_is_killed(big, tmp_path, figure, is_long):
 def test_predict_is_killed_in_a_container(big, tmp_path, figure):
     """Where each run is process 1, as in a container, and the folder outlasts it."""
     scored = tmp_path / "scored.csv"
-    alone = ["unshare", "--pid", "--fork", "--kill-child", *([] if os.getuid() == 0 else ["--user", "--map-root-user"])]
+    alone = [
+        "unshare",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        *([] if os.getuid() == 0 else ["--user", "--map-root-user"]),
+    ]
     command = [*alone, BINARY, "predict", big, "--output", scored]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while process.poll() is None and not os.listdir(tmp_path):
@@ -61,5 +69,9 @@ def test_predict_is_killed_in_a_container(big, tmp_path, figure):
     assert not scored.exists(), "it was not killed in time"
     again = subprocess.run(command, check=False, capture_output=True, text=True)
     rows = scored.read_bytes().count(b"\n") - 1 if scored.exists() else 0
-    figure("run again where it is always process 1", f"exit code {again.returncode}, {rows:,} rows", f"0, {ROWS:,}",
-           again.returncode == 0 and rows == ROWS)
+    figure(
+        "run again where it is always process 1",
+        f"exit code {again.returncode}, {rows:,} rows",
+        f"0, {ROWS:,}",
+        again.returncode == 0 and rows == ROWS,
+    )

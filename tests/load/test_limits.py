@@ -19,12 +19,24 @@ ROUTES = {
     "columns": ("/predict", JSON, lambda rows: {name: [value] * rows for name, value in ROW.items()}),
     "csv": ("/predict", "text/csv", lambda rows: f"{NAMES}\n" + "21,1,14\n" * rows),
     "ndjson": ("/predict", "application/x-ndjson", lambda rows: (json.dumps(ROW) + "\n") * rows),
-    "form": ("/predict_file", "multipart/form-data; boundary=b", lambda rows: form(f"{NAMES}\n" + "21,1,14\n" * rows)),
-    "v2": ("/v2/models/online-sales/infer", JSON, lambda rows: {
-        "inputs": [{"name": "X", "shape": [rows, 3], "datatype": "FP32", "data": INSTANCE * rows}]
-    }),
+    "form": (
+        "/predict_file",
+        "multipart/form-data; boundary=b",
+        lambda rows: form(f"{NAMES}\n" + "21,1,14\n" * rows),
+    ),
+    "v2": (
+        "/v2/models/online-sales/infer",
+        JSON,
+        lambda rows: {
+            "inputs": [{"name": "X", "shape": [rows, 3], "datatype": "FP32", "data": INSTANCE * rows}]
+        },
+    ),
     "v1": ("/v1/models/online-sales:predict", JSON, lambda rows: {"instances": [INSTANCE] * rows}),
-    "vertex": ("/v1/endpoints/1/deployedModels/1:predict", JSON, lambda rows: {"instances": [INSTANCE] * rows}),
+    "vertex": (
+        "/v1/endpoints/1/deployedModels/1:predict",
+        JSON,
+        lambda rows: {"instances": [INSTANCE] * rows},
+    ),
     "sagemaker": ("/invocations", "text/csv", lambda rows: "21,1,14\n" * rows),
 }
 every_route = pytest.mark.parametrize("route", ROUTES)
@@ -63,7 +75,12 @@ def limit(figure):
 
     def take_down(setting, below, above, expected, route="/predict"):
         found = [answer.status for answer in (below, above)]
-        figure(f"{setting}: below, above", ", ".join(map(str, found)), f"200, {expected}", found == [200, expected])
+        figure(
+            f"{setting}: below, above",
+            ", ".join(map(str, found)),
+            f"200, {expected}",
+            found == [200, expected],
+        )
         assert above.is_error_of(route), above
         if expected == 503:
             assert above.may_retry(), above
@@ -86,9 +103,13 @@ def test_max_body_in_chunks(serve, limit):
     server = serve("--max-body", str(len(body)))
 
     def send(body):
-        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = (
+            f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         with server.connect() as connection:
-            chunks = b"".join(b"%x\r\n%b\r\n" % (len(body[at : at + 7]), body[at : at + 7]) for at in range(0, len(body), 7))
+            chunks = b"".join(
+                b"%x\r\n%b\r\n" % (len(body[at : at + 7]), body[at : at + 7]) for at in range(0, len(body), 7)
+            )
             connection.send(head.encode() + chunks + b"0\r\n\r\n")
             return connection.answer()
 
@@ -215,7 +236,9 @@ def test_max_in_flight(serve, limit, heavy):
     server = serve("--max-in-flight", "2", "--inference-threads", "1", model=heavy)
     rows = rows_for(server, 0.5)
     with begin(server, rows) as first, begin(server, rows) as second:
-        assert harness.becomes(lambda: server.metric("ml_app_inferences_in_flight") == 2, 0.4), "they are not there"
+        assert harness.becomes(lambda: server.metric("ml_app_inferences_in_flight") == 2, 0.4), (
+            "they are not there"
+        )
         with rejections(server, 1):
             start = time.monotonic()
             above = server.predict(HEAVY_ROW)
@@ -230,8 +253,12 @@ def test_max_in_flight_of_tiny_ones(serve, figure):
     """Those that take no time are below any limit, and the inference protocols tell theirs."""
     server = serve("--max-in-flight", "1")
     done = harness.wrk(server, 2, 1, ROW)
-    figure("--max-in-flight 1, one client", f"{done['refused']} of {done['requests']:,} refused", "0",
-           done["refused"] == 0 and done["requests"] > 100)
+    figure(
+        "--max-in-flight 1, one client",
+        f"{done['refused']} of {done['requests']:,} refused",
+        "0",
+        done["refused"] == 0 and done["requests"] > 100,
+    )
 
 
 def test_max_buffered(serve, limit):
@@ -252,7 +279,9 @@ def test_max_buffered(serve, limit):
             connection.send(b" ")
         assert all(connection.answer().status == 200 for connection in connections)
     limit("--max-buffered 1MiB", below, above, 503)
-    assert server.send("POST", "/predict", harness.as_json(ROW).ljust(1024 * 1024)).status == 200, "it is not given back"
+    assert server.send("POST", "/predict", harness.as_json(ROW).ljust(1024 * 1024)).status == 200, (
+        "it is not given back"
+    )
 
 
 def test_max_connections(serve, figure):
@@ -276,8 +305,12 @@ def test_max_connections(serve, figure):
         further.file = further.socket.makefile("rb")
         further.socket.settimeout(10)
         after = further.answer().status if found == "waits" else None
-    figure(f"--max-connections {count}: below, above, one less", f"{below.count(200)} answered, {found}, {after}",
-           f"{count} answered, waits, 200", below.count(200) == count and found == "waits" and after == 200)
+    figure(
+        f"--max-connections {count}: below, above, one less",
+        f"{below.count(200)} answered, {found}, {after}",
+        f"{count} answered, waits, 200",
+        below.count(200) == count and found == "waits" and after == 200,
+    )
 
 
 def test_keep_alive(serve, figure):
@@ -294,8 +327,12 @@ def test_keep_alive(serve, figure):
         took = time.monotonic() - start
     # Its clock goes by half seconds.
     is_met = found == [200] * 3 and ended and 1.4 <= took <= 3
-    figure("--keep-alive 2: below, above", f"{found}, {'ended' if ended else 'open'} after {took:.1f} s",
-           "3 times 200, ended after 2 s", is_met)
+    figure(
+        "--keep-alive 2: below, above",
+        f"{found}, {'ended' if ended else 'open'} after {took:.1f} s",
+        "3 times 200, ended after 2 s",
+        is_met,
+    )
 
 
 KEYS = ["first-key-0123456789", "second-key-0123456789", "third-key-0123456789"]
@@ -331,18 +368,34 @@ def test_api_keys(serve, figure, tmp_path):
                 assert answer.is_error_of(path), answer
                 found["wrong"].append(answer.status)
         assert [server.send("GET", path).status for path in ("/healthz", "/readyz")] == [200, 200]
-    figure("API keys: right ones, wrong ones", " ".join(f"{set(statuses)}" for statuses in found.values()), "{200} {401}",
-           set(found["right"]) == {200} and set(found["wrong"]) == {401})
+    figure(
+        "API keys: right ones, wrong ones",
+        " ".join(f"{set(statuses)}" for statuses in found.values()),
+        "{200} {401}",
+        set(found["right"]) == {200} and set(found["wrong"]) == {401},
+    )
 
 
-SETTINGS = ["max-rows", "max-header", "header-timeout", "request-timeout", "keep-alive", "max-connections",
-            "max-in-flight", "queue-timeout", "max-buffered", "inference-threads"]
+SETTINGS = [
+    "max-rows",
+    "max-header",
+    "header-timeout",
+    "request-timeout",
+    "keep-alive",
+    "max-connections",
+    "max-in-flight",
+    "queue-timeout",
+    "max-buffered",
+    "inference-threads",
+]
 
 
 def test_a_limit_that_cannot_be_read(serve):
     """Every mistake is told, and the exit code is 64."""
     flags = [word for name in SETTINGS for word in (f"--{name}", "many")]
-    done = subprocess.run([harness.BINARY, "serve", *flags], capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run(
+        [harness.BINARY, "serve", *flags], capture_output=True, text=True, timeout=10, check=False
+    )
     assert done.returncode == 64, done
     missing = [name for name in SETTINGS if f"--{name}: expected" not in done.stderr]
     assert not missing, done.stderr

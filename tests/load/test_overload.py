@@ -113,14 +113,21 @@ def test_overload(serve, heavy, figure, is_long):
     other = [status for _, status, retry, _ in answers if status != 200 and not (status == 503 and retry)]
     rate = len(times) / seconds
     slowest = max(took for took, _ in health)
-    print(f"\nat ease: p50 {ms(at_ease['p50'])}, p99 {ms(at_ease['p99'])}, peak {peak:.0f}/s; "
-          f"{asked} asked, {len(refused)} refused, the last {ms(late)} late")
+    print(
+        f"\nat ease: p50 {ms(at_ease['p50'])}, p99 {ms(at_ease['p99'])}, peak {peak:.0f}/s; "
+        f"{asked} asked, {len(refused)} refused, the last {ms(late)} late"
+    )
     assert len(answers) == asked, f"{asked} requests, but {len(answers)} answers"
     assert late < 0.5, "the generator is slower than it should be"
     assert refused, "that was no overload"
     assert len(health) > seconds
     p99 = percentile(times, 99) if times else float("inf")
-    figure(f"answered at {OVERLOAD}x the capacity", f"{rate / peak:.2f} of {peak:.0f}/s", ">= 0.9", rate >= 0.9 * peak)
+    figure(
+        f"answered at {OVERLOAD}x the capacity",
+        f"{rate / peak:.2f} of {peak:.0f}/s",
+        ">= 0.9",
+        rate >= 0.9 * peak,
+    )
     figure(
         "  p99 of these to p99 at ease",
         f"{p99 / at_ease['p99']:.1f} ({ms(p99)}, {ms(at_ease['p99'])})",

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-import harness
 from harness import Closed
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -105,7 +104,10 @@ PROBES = {
     "folded length": (ONE, post(b"X: y\r\n Content-Length: 0", LENGTH)),
     "folded value of the length": (ONE, post(b"Content-Length:\r\n %d" % SIZE)),
     "folded coding": (LAST, both(b"Transfer-Encoding:\r\n chunked")),
-    "folded first line": (REFUSED, b"POST /predict HTTP/1.1\r\n Content-Length: 0\r\n" + LENGTH + b"\r\n\r\n" + SMUGGLED),
+    "folded first line": (
+        REFUSED,
+        b"POST /predict HTTP/1.1\r\n Content-Length: 0\r\n" + LENGTH + b"\r\n\r\n" + SMUGGLED,
+    ),
     "bare LFs": (ONE, post(LENGTH, body=b"").replace(b"\r\n", b"\n") + SMUGGLED),
     "bare LF before a length": (REFUSED, post(b"X: y\nContent-Length: 0", LENGTH)),
     "bare LF before the end": (ONE, post(LENGTH, b"X: y", body=b"")[:-4] + b"\n\r\n" + SMUGGLED),
@@ -141,7 +143,10 @@ PROBES = {
     # A trailer that ends where the next empty line does: what is in it is not looked at.
     "last line that ends with LF": (ONE, chunks(b"2\r\n[]\r\n0\r\n\n" + SMUGGLED)),
     # One parser's extension is the other's chunk.
-    "extension with LF": (REFUSED, chunks(b"2;\nxx\r\n%x\r\n0\r\n\r\n" % (SIZE + 5) + SMUGGLED + b"\r\n0\r\n\r\n")),
+    "extension with LF": (
+        REFUSED,
+        chunks(b"2;\nxx\r\n%x\r\n0\r\n\r\n" % (SIZE + 5) + SMUGGLED + b"\r\n0\r\n\r\n"),
+    ),
     "extension with CR": (REFUSED, chunks(b"2;\rxx\r\n[]\r\n" + CHUNKS)),
     "extension with null": (REFUSED, chunks(b"2;\x00\r\n[]\r\n" + CHUNKS)),
     "smuggled as an extension": (ONE, chunks(b"2;" + SMUGGLED.split(b"\r\n")[0] + b"\r\n[]\r\n0\r\n\r\n")),
@@ -169,7 +174,12 @@ PROBES = {
     "body of an upgrade": (ONE, post(LENGTH, b"Connection: upgrade", b"Upgrade: websocket")),
     "body of an upgrade to HTTP/2": (
         ONE,
-        post(LENGTH, b"Connection: upgrade, http2-settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA"),
+        post(
+            LENGTH,
+            b"Connection: upgrade, http2-settings",
+            b"Upgrade: h2c",
+            b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA",
+        ),
     ),
     # 3: request lines.
     "absolute target": (ONE, post(LENGTH, line=b"POST http://other.example/predict HTTP/1.1")),
@@ -209,7 +219,9 @@ def answers(server, raw):
 @pytest.fixture
 def server(serve):
     # Idle connections outlast the probes: an end is the server's will.
-    return serve("--max-body", "64KiB", "--request-timeout", "1", "--header-timeout", "1", "--keep-alive", "60")
+    return serve(
+        "--max-body", "64KiB", "--request-timeout", "1", "--header-timeout", "1", "--keep-alive", "60"
+    )
 
 
 def test_a_second_request_would_be_seen(server):
@@ -223,7 +235,7 @@ def test_smuggling(server, figure):
     with ThreadPoolExecutor(16) as pool:
         found = dict(zip(PROBES, pool.map(lambda probe: answers(server, probe[1]), PROBES.values())))
     wrong, smuggled = [], 0
-    for name, (expected, raw) in PROBES.items():
+    for name, (expected, _) in PROBES.items():
         got, ended = found[name]
         statuses = [answer.status for answer in got]
         smuggled += len(got) > 1
@@ -233,7 +245,12 @@ def test_smuggling(server, figure):
             wrong.append(f"{name}: expected {expected}, but found {statuses}{', ended' if ended else ''}")
     print("\n" + "\n".join(wrong))
     figure(f"{len(PROBES)} ways to hide a request: answered twice", smuggled, "0", smuggled == 0)
-    figure("  not refused, nor read as RFC 9112 says", f"{len(wrong)}: {'; '.join(wrong)}" if wrong else "0", "0", not wrong)
+    figure(
+        "  not refused, nor read as RFC 9112 says",
+        f"{len(wrong)}: {'; '.join(wrong)}" if wrong else "0",
+        "0",
+        not wrong,
+    )
     told = sum(answer.status == 404 for got, _ in found.values() for answer in got)
     hidden = server.metric("ml_app_http_requests_total", status=404) - missing - told
     figure("  404s in the metrics that nobody was told", int(hidden), "0", hidden == 0)

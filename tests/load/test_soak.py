@@ -38,8 +38,18 @@ def test_soak(serve, figure, is_long):
     files = [count for _, _, count in settled]
     bad = done["refused"] + done["broken"] + long.count(False)
     assert len(long) > seconds
-    figure(f"errors in {seconds} s of full load", f"{bad} of {done['requests'] + len(long):,} ({done['rate']:.0f}/s)", "0", bad == 0)
-    figure(f"  RSS after {settling} s, and at the end", f"{first / 1e6:.1f} MB, {last / 1e6:.1f} MB", "<= 10 % more", last <= 1.1 * first)
+    figure(
+        f"errors in {seconds} s of full load",
+        f"{bad} of {done['requests'] + len(long):,} ({done['rate']:.0f}/s)",
+        "0",
+        bad == 0,
+    )
+    figure(
+        f"  RSS after {settling} s, and at the end",
+        f"{first / 1e6:.1f} MB, {last / 1e6:.1f} MB",
+        "<= 10 % more",
+        last <= 1.1 * first,
+    )
     # Beside wrk's there is the one of the long bodies, or two where one ends as the next begins.
     figure("  open files", f"{min(files)} to {max(files)}", "constant", max(files) - min(files) <= 3)
 
@@ -80,7 +90,9 @@ def by_systemd(name):
         subprocess.run([*command[:3], *command[4:], "true"], check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         detail = getattr(error, "stderr", "") or error
-        raise AssertionError(f"{CGROUPS} cannot be written to, and systemd-run makes no scope: {detail}") from error
+        raise AssertionError(
+            f"{CGROUPS} cannot be written to, and systemd-run makes no scope: {detail}"
+        ) from error
     yield command, lambda: figures_of(next(CGROUPS.rglob(f"{name}.scope")))
 
 
@@ -116,7 +128,12 @@ def test_memory_limit(serve, figure, is_long, tmp_path):
         figure(f"errors in {seconds} s of full load in 32 MiB", found, "0", bad == 0)
         figure("  killed for want of memory", kills, "0", kills == 0)
         # What the kernel keeps of files counts too, and is given up when it must be.
-        figure("  peak of the group, RSS", f"{(peak or 0) / 1e6:.1f} MB, {rss / 1e6:.1f} MB", "<= 33.6 MB", (peak or 0) <= MEMORY)
+        figure(
+            "  peak of the group, RSS",
+            f"{(peak or 0) / 1e6:.1f} MB, {rss / 1e6:.1f} MB",
+            "<= 33.6 MB",
+            (peak or 0) <= MEMORY,
+        )
         server.stop()
 
 

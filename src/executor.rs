@@ -1,9 +1,10 @@
 //! Where predictions run that would keep other requests waiting: on a bounded number of threads, from
 //! a queue.
 //!
-//! The queue is first in, first out. Once there was no place for a request, the newest goes first until
-//! the queue has been empty: whoever waits longest then is likeliest to have given up, and those who
-//! are answered are answered in time ([Fail at Scale](https://queue.acm.org/detail.cfm?id=2839461)).
+//! The queue is first in, first out. Once there was no place for a request, and until the queue has been
+//! empty, the newest goes first, and whoever has waited for longer than twice what a task takes is
+//! refused: so those who are answered are answered in time, and the others know soon ([Fail at
+//! Scale](https://queue.acm.org/detail.cfm?id=2839461)).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,6 +15,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
+
+/// Less would refuse what waits for tasks that take next to nothing.
+const LEAST_PATIENCE: Duration = Duration::from_millis(20);
 
 /// Threads and their queue.
 #[derive(Debug)]
@@ -34,8 +38,11 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    tasks: VecDeque<Box<dyn Task>>,
+    /// With the time at which each came.
+    tasks: VecDeque<(Instant, Box<dyn Task>)>,
     newest_first: bool,
+    /// What a task takes, by the last ones.
+    usual: Duration,
     /// Threads that there are, and how many of them wait for work.
     threads: usize,
     idle: usize,
@@ -49,6 +56,8 @@ struct Queue {
 pub enum Failure {
     /// No thread was free in time.
     Queue,
+    /// There were too many others.
+    Overload,
     /// It did not end in time.
     Deadline,
     Panic,
@@ -65,6 +74,7 @@ mod stage {
 trait Task: Send {
     /// Whether the thread that ran it is still one of the executor's.
     fn run(self: Box<Self>) -> bool;
+    fn refuse(self: Box<Self>);
     fn is_wanted(&self) -> bool;
 }
 
@@ -85,6 +95,12 @@ impl<T: Send, F: FnOnce() -> T + Send> Task for Work<T, F> {
         // Whoever asked may have gone.
         let _ = result.send(done);
         kept
+    }
+
+    fn refuse(self: Box<Self>) {
+        if self.stage.compare_exchange(stage::WAITS, stage::GIVEN_UP, SeqCst, SeqCst).is_ok() {
+            let _ = self.result.send(Err(Failure::Overload));
+        }
     }
 
     fn is_wanted(&self) -> bool {
@@ -167,6 +183,7 @@ impl Executor {
     pub fn overloaded(&self) {
         let mut queue = self.shared.lock();
         queue.newest_first = !queue.tasks.is_empty();
+        self.shared.refuse_old(&mut queue);
     }
 
     /// Tasks that wait.
@@ -200,8 +217,8 @@ impl Shared {
 
     fn push(self: &Arc<Self>, task: Box<dyn Task>) {
         let mut queue = self.lock();
-        queue.tasks.push_back(task);
-        self.queued.store(queue.tasks.len(), SeqCst);
+        queue.tasks.push_back((Instant::now(), task));
+        self.refuse_old(&mut queue);
         match queue.tasks.len() <= queue.idle {
             true => self.work.notify_one(),
             false => self.start_thread(&mut queue),
@@ -232,8 +249,10 @@ impl Shared {
                 continue;
             };
             drop(queue);
+            let start = Instant::now();
             let kept = task.run();
             queue = self.lock();
+            queue.usual = (queue.usual * 7 + start.elapsed()) / 8;
             if !kept && queue.given_up > 0 {
                 queue.given_up -= 1;
                 break;
@@ -243,19 +262,32 @@ impl Shared {
     }
 
     fn next(&self, queue: &mut Queue) -> Option<Box<dyn Task>> {
+        self.refuse_old(queue);
         let task = match queue.newest_first {
             true => queue.tasks.pop_back(),
             false => queue.tasks.pop_front(),
         };
         self.queued.store(queue.tasks.len(), SeqCst);
-        task
+        task.map(|(_, task)| task)
+    }
+
+    /// Under overload.
+    fn refuse_old(&self, queue: &mut Queue) {
+        let most = (queue.usual * 2).max(LEAST_PATIENCE);
+        let is_old = |queue: &Queue| queue.tasks.front().is_some_and(|(came, _)| came.elapsed() > most);
+        while queue.newest_first && is_old(queue) {
+            if let Some((_, task)) = queue.tasks.pop_front() {
+                task.refuse();
+            }
+        }
+        self.queued.store(queue.tasks.len(), SeqCst);
     }
 
     /// Drops the tasks that nobody waits for.
     fn skip(&self) {
         let mut queue = self.lock();
         let before = queue.tasks.len();
-        queue.tasks.retain(|task| task.is_wanted());
+        queue.tasks.retain(|(_, task)| task.is_wanted());
         self.queued.store(queue.tasks.len(), SeqCst);
         self.skipped.fetch_add((before - queue.tasks.len()) as u64, SeqCst);
     }
@@ -347,6 +379,24 @@ mod tests {
         executor.overloaded();
         drop((release, order));
         assert_eq!(ordered.iter().collect::<Vec<_>>(), [3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn under_overload_who_has_waited_long_is_refused() {
+        let (executor, release) = busy();
+        let waits = thread::spawn({
+            let executor = executor.clone();
+            move || block_on(executor.run(|| 1, LONG, Instant::now() + LONG))
+        });
+        while executor.queued() == 0 {
+            thread::yield_now();
+        }
+        thread::sleep(2 * LEAST_PATIENCE);
+        executor.overloaded();
+        assert_eq!(waits.join().expect("no panic"), Err(Failure::Overload));
+        assert_eq!(executor.queued(), 0);
+        drop(release);
+        assert_eq!(block_on(executor.run(|| 2, LONG, Instant::now() + LONG)), Ok(2));
     }
 
     #[test]

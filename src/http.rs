@@ -25,7 +25,7 @@ use actix_cors::Cors;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::http::{ConnectionType, Method};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Condition;
 use actix_web::web::{self, Bytes};
 use actix_web::{App, Error, HttpMessage};
@@ -170,7 +170,8 @@ where
     };
     async move {
         let mut response = answer.await?;
-        if is_last {
+        // What is left of a body that did not come in time is not waited for.
+        if is_last || response.status() == StatusCode::REQUEST_TIMEOUT {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
         for (name, value) in &identity {
@@ -266,7 +267,7 @@ mod tests {
     use super::*;
     use crate::source::Source;
     use actix_web::test::{TestRequest, init_service, read_body};
-    use actix_web::{HttpResponse, ResponseError};
+    use actix_web::HttpResponse;
 
     async fn panics() -> HttpResponse {
         panic!("on purpose")

@@ -1,0 +1,401 @@
+"""Each setting that is a limit: just below it all is as ever, just above it there is the status that is
+promised, told as the route's protocol tells errors, and counted."""
+
+import json
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+import harness
+from harness import HEAVY_ROW, JSON, ROW
+
+INSTANCE = [21, 1, 14]
+NAMES = ",".join(ROW)
+# Route, content type, and a body of so many rows.
+ROUTES = {
+    "json": ("/predict", JSON, lambda rows: [ROW] * rows),
+    "columns": ("/predict", JSON, lambda rows: {name: [value] * rows for name, value in ROW.items()}),
+    "csv": ("/predict", "text/csv", lambda rows: f"{NAMES}\n" + "21,1,14\n" * rows),
+    "ndjson": ("/predict", "application/x-ndjson", lambda rows: (json.dumps(ROW) + "\n") * rows),
+    "form": (
+        "/predict_file",
+        "multipart/form-data; boundary=b",
+        lambda rows: form(f"{NAMES}\n" + "21,1,14\n" * rows),
+    ),
+    "v2": (
+        "/v2/models/online-sales/infer",
+        JSON,
+        lambda rows: {
+            "inputs": [{"name": "X", "shape": [rows, 3], "datatype": "FP32", "data": INSTANCE * rows}]
+        },
+    ),
+    "v1": ("/v1/models/online-sales:predict", JSON, lambda rows: {"instances": [INSTANCE] * rows}),
+    "vertex": (
+        "/v1/endpoints/1/deployedModels/1:predict",
+        JSON,
+        lambda rows: {"instances": [INSTANCE] * rows},
+    ),
+    "sagemaker": ("/invocations", "text/csv", lambda rows: "21,1,14\n" * rows),
+}
+every_route = pytest.mark.parametrize("route", ROUTES)
+
+
+def form(file):
+    head = 'Content-Disposition: form-data; name="file"; filename="f.csv"'
+    return f"--b\r\n{head}\r\n\r\n{file}\r\n--b--\r\n"
+
+
+def question(route, rows):
+    path, content_type, make = ROUTES[route]
+    body = make(rows)
+    return path, content_type, body.encode() if isinstance(body, str) else harness.as_json(body)
+
+
+def ask(server, route, rows, pad=0):
+    path, content_type, body = question(route, rows)
+    return server.send("POST", path, body + b"\n" * pad, content_type=content_type)
+
+
+@contextmanager
+def rejections(server, count):
+    """So many are counted in the block."""
+    before = server.metric("ml_app_rejected_total")
+    yield
+    rejected = lambda: server.metric("ml_app_rejected_total") - before
+    assert harness.becomes(lambda: rejected() >= count, 2) and rejected() == count, (
+        f"ml_app_rejected_total: expected {count} more, but found {rejected():.0f}"
+    )
+
+
+@pytest.fixture
+def limit(figure):
+    """Takes down what came below a limit and above it."""
+
+    def take_down(setting, below, above, expected, route="/predict"):
+        found = [answer.status for answer in (below, above)]
+        figure(
+            f"{setting}: below, above",
+            ", ".join(map(str, found)),
+            f"200, {expected}",
+            found == [200, expected],
+        )
+        assert above.is_error_of(route), above
+        if expected == 503:
+            assert above.may_retry(), above
+
+    return take_down
+
+
+@every_route
+def test_max_body(serve, limit, route):
+    size = len(question(route, 3)[2])
+    server = serve("--max-body", str(size + 10))
+    below = ask(server, route, 3, 10)
+    with rejections(server, 1):
+        above = ask(server, route, 3, 11)
+    limit(f"--max-body {size + 10} ({route})", below, above, 413, ROUTES[route][0])
+
+
+def test_max_body_in_chunks(serve, limit):
+    body = harness.as_json([ROW] * 3)
+    server = serve("--max-body", str(len(body)))
+
+    def send(body):
+        head = (
+            f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        with server.connect() as connection:
+            chunks = b"".join(
+                b"%x\r\n%b\r\n" % (len(body[at : at + 7]), body[at : at + 7]) for at in range(0, len(body), 7)
+            )
+            connection.send(head.encode() + chunks + b"0\r\n\r\n")
+            return connection.answer()
+
+    below = send(body)
+    with rejections(server, 1):
+        above = send(body + b" ")
+    limit(f"--max-body {len(body)} (in chunks)", below, above, 413)
+
+
+@every_route
+def test_max_rows(serve, limit, route):
+    server = serve(environment={"ML_APP_MAX_ROWS": "10"})
+    below = ask(server, route, 10)
+    with rejections(server, 1):
+        above = ask(server, route, 11)
+    limit(f"ML_APP_MAX_ROWS=10 ({route})", below, above, 413, ROUTES[route][0])
+
+
+@pytest.mark.parametrize("size", [4096, 65536])
+def test_max_header(serve, limit, size):
+    server = serve("--max-header", str(size))
+
+    def send(size):
+        bare = len(harness.request("GET", "/healthz", x=""))
+        return server.send("GET", "/healthz", x="x" * (size - bare))
+
+    # Spaces are not counted as they were sent.
+    below = send(size - 8)
+    with rejections(server, 1):
+        above = send(size + 8)
+    limit(f"--max-header {size}", below, above, 431)
+    assert server.predict().status == 200
+
+
+def test_max_header_by_default(serve, limit):
+    server = serve()
+    size = 32 * 1024
+    limit("--max-header by default", server.predict(x="x" * (size - 500)), server.predict(x="x" * size), 431)
+
+
+def slowly(server, first, rest, seconds):
+    """The answer to a request whose rest comes later, and when it came."""
+    with server.connect() as connection:
+        start = time.monotonic()
+        connection.send(first)
+        time.sleep(seconds)
+        if rest:
+            connection.send(rest)
+        answer = connection.answer()
+        took = time.monotonic() - start
+        assert rest or connection.ends(2), "the connection goes on"
+        return answer, took
+
+
+def test_header_timeout(serve, figure):
+    """Before there is a head there is no route, and so no protocol whose error it could be."""
+    server = serve("--header-timeout", "1")
+    raw = harness.request("POST", "/predict", harness.as_json(ROW))
+    below, _ = slowly(server, raw[:40], raw[40:], 0.6)
+    above, took = slowly(server, raw[:40], b"", 0)
+    found = f"{below.status}, {above.status} after {took:.1f} s"
+    is_met = below.status == 200 and above.status == 408 and 0.4 <= took <= 2
+    figure("--header-timeout 1: below, above", found, "200, 408 after 1 s", is_met)
+
+
+@pytest.mark.parametrize("route", ["json", "v2", "v1", "form"])
+def test_request_timeout_of_a_body(serve, limit, route):
+    server = serve("--request-timeout", "1")
+    path, content_type, body = question(route, 1)
+    raw = harness.request("POST", path, body, content_type=content_type)
+    below, _ = slowly(server, raw[:-5], raw[-5:], 0.6)
+    with rejections(server, 1):
+        above, took = slowly(server, raw[:-5], b"", 0)
+    limit(f"--request-timeout 1, body ({route})", below, above, 408, path)
+    assert 0.9 <= took <= 2, took
+
+
+def rows_for(server, seconds):
+    """So many rows of the heavy model that they take about that long."""
+    took = []
+    for _ in range(3):
+        start = time.monotonic()
+        assert server.predict([HEAVY_ROW] * 10).status == 200
+        took.append(time.monotonic() - start)
+    return [HEAVY_ROW] * max(1, round(10 * seconds / min(took)))
+
+
+def begin(server, rows):
+    """A connection on which rows were asked for."""
+    connection = server.connect()
+    connection.send(harness.request("POST", "/predict", harness.as_json(rows)))
+    return connection
+
+
+def test_request_timeout_of_a_run(serve, limit, heavy):
+    server = serve("--request-timeout", "1", "--inference-threads", "1", model=heavy)
+    below = server.predict(rows_for(server, 0.3))
+    with rejections(server, 1):
+        start = time.monotonic()
+        above = server.predict(rows_for(server, 2.5))
+        took = time.monotonic() - start
+    limit("--request-timeout 1, run", below, above, 503)
+    assert 0.9 <= took <= 2, took
+
+
+def test_queue_timeout(serve, limit, heavy):
+    """One waits for another: half a second, then for longer than it may."""
+    server = serve("--queue-timeout", "1", "--inference-threads", "1", model=heavy)
+    with begin(server, rows_for(server, 0.5)):
+        time.sleep(0.1)
+        below = server.predict(HEAVY_ROW)
+    assert harness.becomes(lambda: server.metric("ml_app_inferences_in_flight") == 0, 5)
+    with rejections(server, 1), begin(server, rows_for(server, 3)) as before:
+        time.sleep(0.1)
+        start = time.monotonic()
+        above = server.predict(HEAVY_ROW)
+        took = time.monotonic() - start
+        assert before.answer().status == 200, "the one that runs is done"
+    limit("--queue-timeout 1", below, above, 503)
+    assert 0.9 <= took <= 2, took
+
+
+def test_max_in_flight(serve, limit, heavy):
+    server = serve("--max-in-flight", "2", "--inference-threads", "1", model=heavy)
+    rows = rows_for(server, 0.5)
+    with begin(server, rows) as first, begin(server, rows) as second:
+        assert harness.becomes(lambda: server.metric("ml_app_inferences_in_flight") == 2, 0.4), (
+            "they are not there"
+        )
+        with rejections(server, 1):
+            start = time.monotonic()
+            above = server.predict(HEAVY_ROW)
+            took = time.monotonic() - start
+        below = [connection.answer() for connection in (first, second)]
+    assert all(answer.status == 200 for answer in below), below
+    limit("--max-in-flight 2", server.predict(HEAVY_ROW), above, 503)
+    assert took <= 0.25, f"not at once: {took}"
+
+
+def test_max_in_flight_of_tiny_ones(serve, figure):
+    """Those that take no time are below any limit, and the inference protocols tell theirs."""
+    server = serve("--max-in-flight", "1")
+    done = harness.wrk(server, 2, 1, ROW)
+    figure(
+        "--max-in-flight 1, one client",
+        f"{done['refused']} of {done['requests']:,} refused",
+        "0",
+        done["refused"] == 0 and done["requests"] > 100,
+    )
+
+
+def test_max_buffered(serve, limit):
+    """Bodies that are held, all but their last byte, and one that finds room or does not."""
+    part = 256 * 1024
+    server = serve("--max-body", "1MiB", "--max-buffered", "1MiB")
+    body = harness.as_json(ROW).ljust(part)
+    held = harness.request("POST", "/predict", body)[:-1]
+    with ExitStack() as stack:
+        connections = [stack.enter_context(server.connect()) for _ in range(3)]
+        for connection in connections:
+            connection.send(held)
+        time.sleep(0.3)
+        below = server.send("POST", "/predict", body[: part - 1000])
+        with rejections(server, 1):
+            above = server.send("POST", "/predict", harness.as_json(ROW).ljust(part + 1000))
+        for connection in connections:
+            connection.send(b" ")
+        assert all(connection.answer().status == 200 for connection in connections)
+    limit("--max-buffered 1MiB", below, above, 503)
+    assert server.send("POST", "/predict", harness.as_json(ROW).ljust(1024 * 1024)).status == 200, (
+        "it is not given back"
+    )
+
+
+def test_max_connections(serve, figure):
+    """One more waits until one goes."""
+    count = 8
+    server = serve("--max-connections", str(count))
+    raw = harness.request("POST", "/predict", harness.as_json(ROW))
+    with ExitStack() as stack:
+        connections = [stack.enter_context(server.connect()) for _ in range(count)]
+        for connection in connections:
+            connection.send(raw)
+        below = [connection.answer().status for connection in connections]
+        further = stack.enter_context(server.connect(timeout=1))
+        further.send(raw)
+        try:
+            found = str(further.answer().status)
+        except TimeoutError:
+            found = "waits"
+        connections[0].close()
+        # A buffered reader is of no use after a timeout.
+        further.file = further.socket.makefile("rb")
+        further.socket.settimeout(10)
+        after = further.answer().status if found == "waits" else None
+    figure(
+        f"--max-connections {count}: below, above, one less",
+        f"{below.count(200)} answered, {found}, {after}",
+        f"{count} answered, waits, 200",
+        below.count(200) == count and found == "waits" and after == 200,
+    )
+
+
+def test_keep_alive(serve, figure):
+    server = serve("--keep-alive", "2")
+    raw = harness.request("POST", "/predict", harness.as_json(ROW))
+    with server.connect() as connection:
+        found = []
+        for _ in range(3):
+            time.sleep(1.2 if found else 0)
+            connection.send(raw)
+            found.append(connection.answer().status)
+        start = time.monotonic()
+        ended = connection.ends(4)
+        took = time.monotonic() - start
+    # Its clock goes by half seconds.
+    is_met = found == [200] * 3 and ended and 1.4 <= took <= 3
+    figure(
+        "--keep-alive 2: below, above",
+        f"{found}, {'ended' if ended else 'open'} after {took:.1f} s",
+        "3 times 200, ended after 2 s",
+        is_met,
+    )
+
+
+KEYS = ["first-key-0123456789", "second-key-0123456789", "third-key-0123456789"]
+
+
+def test_api_keys(serve, figure, tmp_path):
+    """One of them or none, in either header, from a file or the environment."""
+    file = tmp_path / "keys"
+    file.write_text("\n".join(KEYS) + "\n")
+    servers = [
+        serve("--api-key-file", file),
+        serve(environment={"ML_APP_API_KEYS": f"{KEYS[0]}, {KEYS[1]}\t{KEYS[2]}"}),
+    ]
+    right = [{"authorization": f"Bearer {key}"} for key in KEYS] + [{"x_api_key": key} for key in KEYS]
+    wrong = [
+        {},
+        {"authorization": "Bearer"},
+        {"authorization": f"Bearer {KEYS[0]}x"},
+        {"authorization": f"Bearer {KEYS[0][:-1]}"},
+        {"authorization": f"Basic {KEYS[0]}"},
+        {"authorization": f"Bearer {','.join(KEYS)}"},
+        {"x_api_key": ""},
+        {"x_api_key": KEYS[0].upper()},
+    ]
+    found = {"right": [], "wrong": []}
+    for server in servers:
+        found["right"] += [server.predict(**headers).status for headers in right]
+        for route in ("json", "v2", "v1", "sagemaker"):
+            path, content_type, body = question(route, 1)
+            for headers in wrong:
+                answer = server.send("POST", path, body, content_type=content_type, **headers)
+                assert "www-authenticate" in answer.headers, answer
+                assert answer.is_error_of(path), answer
+                found["wrong"].append(answer.status)
+        assert [server.send("GET", path).status for path in ("/healthz", "/readyz")] == [200, 200]
+    figure(
+        "API keys: right ones, wrong ones",
+        " ".join(f"{set(statuses)}" for statuses in found.values()),
+        "{200} {401}",
+        set(found["right"]) == {200} and set(found["wrong"]) == {401},
+    )
+
+
+SETTINGS = [
+    "max-rows",
+    "max-header",
+    "header-timeout",
+    "request-timeout",
+    "keep-alive",
+    "max-connections",
+    "max-in-flight",
+    "queue-timeout",
+    "max-buffered",
+    "inference-threads",
+]
+
+
+def test_a_limit_that_cannot_be_read(serve):
+    """Every mistake is told, and the exit code is 64."""
+    flags = [word for name in SETTINGS for word in (f"--{name}", "many")]
+    done = subprocess.run(
+        [harness.BINARY, "serve", *flags], capture_output=True, text=True, timeout=10, check=False
+    )
+    assert done.returncode == 64, done
+    missing = [name for name in SETTINGS if f"--{name}: expected" not in done.stderr]
+    assert not missing, done.stderr

@@ -1,0 +1,257 @@
+"""Requests whose end two parsers could see at two places: none hides a second one.
+
+<https://www.rfc-editor.org/rfc/rfc9112>, sections 2, 3, 5, 6 and 7, says what becomes of each.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from harness import Closed
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SIZE = len(SMUGGLED)
+
+# What may come of a probe: a 4xx or 501 and the end of the connection; or one answer, the connection ended or
+# not, as the whole is one request.
+REFUSED = "refused"
+LAST = "one answer, the last"
+ONE = "one answer"
+
+
+def post(*fields, body=SMUGGLED, line=b"POST /predict HTTP/1.1", host=b"Host: localhost"):
+    lines = [line, *([host] if host else []), b"Content-Type: application/json", *fields]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+LENGTH = b"Content-Length: %d" % SIZE
+# Ends by its own framing before what the length takes in.
+CHUNKS = b"0\r\n\r\n" + SMUGGLED
+CHUNKS_LENGTH = b"Content-Length: %d" % len(CHUNKS)
+CHUNKED = b"Transfer-Encoding: chunked"
+
+
+def both(*codings):
+    """A length, and codings beside it: however they are read, the connection may not go on."""
+    return post(CHUNKS_LENGTH, *codings, body=CHUNKS)
+
+
+def chunks(body):
+    return post(CHUNKED, body=body)
+
+
+PROBES = {
+    # 6.1, 6.3: length and coding.
+    "length and coding": (LAST, both(CHUNKED)),
+    "coding and length": (LAST, post(CHUNKED, CHUNKS_LENGTH, body=CHUNKS)),
+    "short length and coding": (LAST, post(b"Content-Length: 5", CHUNKED, body=CHUNKS)),
+    "coding in odd case": (LAST, both(b"tRANSFER-eNCODING: cHUNKED")),
+    "coding after a tab": (LAST, both(b"Transfer-Encoding:\tchunked")),
+    "coding without a space": (LAST, both(b"Transfer-Encoding:chunked")),
+    "coding before spaces": (LAST, both(b"Transfer-Encoding: chunked \t ")),
+    "space before the colon": (REFUSED, both(b"Transfer-Encoding : chunked")),
+    "tab before the colon": (REFUSED, both(b"Transfer-Encoding\t: chunked")),
+    "space before the name": (REFUSED, both(b" Transfer-Encoding: chunked")),
+    "vertical tab": (REFUSED, both(b"Transfer-Encoding: \x0bchunked")),
+    "null after the coding": (REFUSED, both(b"Transfer-Encoding: chunked\x00")),
+    "return in the field": (REFUSED, both(b"Transfer-Encoding: chunked\rX: y")),
+    "unknown coding": (REFUSED, both(b"Transfer-Encoding: xchunked")),
+    "unknown coding alone": (REFUSED, post(b"Transfer-Encoding: xchunked", body=CHUNKS)),
+    "identity": (REFUSED, both(b"Transfer-Encoding: identity")),
+    "no coding": (REFUSED, both(b"Transfer-Encoding:")),
+    "chunked, identity": (REFUSED, both(b"Transfer-Encoding: chunked, identity")),
+    "identity, chunked": (LAST, both(b"Transfer-Encoding: identity, chunked")),
+    "chunked twice": (REFUSED, both(b"Transfer-Encoding: chunked, chunked")),
+    "two codings, chunked last": (LAST, both(b"Transfer-Encoding: identity", CHUNKED)),
+    "two codings, chunked first": (REFUSED, both(CHUNKED, b"Transfer-Encoding: identity")),
+    "two codings, the last unknown": (REFUSED, both(CHUNKED, b"Transfer-Encoding: x")),
+    "chunked in quotes": (REFUSED, both(b'Transfer-Encoding: "chunked"')),
+    "chunked with a parameter": (REFUSED, both(b"Transfer-Encoding: chunked;q=1")),
+    "chunked and a comma": (LAST, both(b"Transfer-Encoding: chunked,")),
+    "chunked named by Connection": (LAST, both(b"Connection: transfer-encoding", CHUNKED)),
+    "coding of HTTP/1.0": (LAST, post(CHUNKED, CHUNKS_LENGTH, body=CHUNKS, line=b"POST /predict HTTP/1.0")),
+    "coding of HTTP/1.0 alone": (LAST, post(CHUNKED, body=CHUNKS, line=b"POST /predict HTTP/1.0")),
+    "length of HTTP/1.0, kept alive": (
+        ONE,
+        post(LENGTH, b"Connection: keep-alive", line=b"POST /predict HTTP/1.0"),
+    ),
+    # 6.2, 6.3: lengths.
+    "two lengths": (REFUSED, post(LENGTH, b"Content-Length: 0")),
+    "two lengths, the first 0": (REFUSED, post(b"Content-Length: 0", LENGTH)),
+    "two lengths in a list": (REFUSED, post(b"Content-Length: 0, %d" % SIZE)),
+    "a length twice": (ONE, post(LENGTH, LENGTH)),
+    "a length twice in a list": (ONE, post(b"Content-Length: %d, %d" % (SIZE, SIZE))),
+    "zeros before the length": (ONE, post(b"Content-Length: 000%d" % SIZE)),
+    "spaces about the length": (ONE, post(b"Content-Length:  %d \t" % SIZE)),
+    "+": (REFUSED, post(b"Content-Length: +%d" % SIZE)),
+    "-": (REFUSED, post(b"Content-Length: -%d" % SIZE)),
+    "-0": (REFUSED, post(b"Content-Length: -0")),
+    "no length": (REFUSED, post(b"Content-Length:")),
+    "space in the length": (REFUSED, post(b"Content-Length: 0 %d" % SIZE)),
+    "hexadecimal": (REFUSED, post(b"Content-Length: 0x%x" % SIZE)),
+    "fraction": (REFUSED, post(b"Content-Length: 0.0")),
+    "exponent": (REFUSED, post(b"Content-Length: 0e0")),
+    "underscore": (REFUSED, post(b"Content-Length: 0_0")),
+    "letters after the length": (REFUSED, post(b"Content-Length: 0abc")),
+    "other digits": (REFUSED, post("Content-Length: ٠".encode())),
+    "null in the length": (REFUSED, post(b"Content-Length: 0\x00")),
+    "vertical tab in the length": (REFUSED, post(b"Content-Length: 0\x0b")),
+    "length of 2^64": (REFUSED, post(b"Content-Length: %d" % 2**64)),
+    "length of 2^64 + 1": (REFUSED, post(b"Content-Length: %d" % (2**64 + 1))),
+    "length of 30 digits": (REFUSED, post(b"Content-Length: " + b"9" * 30)),
+    "space before the length's colon": (REFUSED, post(LENGTH, b"Content-Length : 0")),
+    # 2.2, 5.1, 5.2: lines.
+    "folded length": (ONE, post(b"X: y\r\n Content-Length: 0", LENGTH)),
+    "folded value of the length": (ONE, post(b"Content-Length:\r\n %d" % SIZE)),
+    "folded coding": (LAST, both(b"Transfer-Encoding:\r\n chunked")),
+    "folded first line": (
+        REFUSED,
+        b"POST /predict HTTP/1.1\r\n Content-Length: 0\r\n" + LENGTH + b"\r\n\r\n" + SMUGGLED,
+    ),
+    "bare LFs": (ONE, post(LENGTH, body=b"").replace(b"\r\n", b"\n") + SMUGGLED),
+    "bare LF before a length": (REFUSED, post(b"X: y\nContent-Length: 0", LENGTH)),
+    "bare LF before the end": (ONE, post(LENGTH, b"X: y", body=b"")[:-4] + b"\n\r\n" + SMUGGLED),
+    "bare CR before a length": (ONE, post(b"X: y\rContent-Length: 0", LENGTH)),
+    "bare CRs": (REFUSED, post(LENGTH, body=b"").replace(b"\r\n", b"\r") + SMUGGLED),
+    "CR CR LF": (REFUSED, post(b"X: y\r", LENGTH)),
+    "null in a value": (ONE, post(b"X: a\x00b", LENGTH)),
+    "null in a name": (REFUSED, post(b"X\x00: a", LENGTH)),
+    "null in the target": (REFUSED, post(LENGTH, line=b"POST /predict\x00 HTTP/1.1")),
+    "no colon": (REFUSED, post(b"Content-Length 0", LENGTH)),
+    "no name": (REFUSED, post(b": 0", LENGTH)),
+    "space in a name": (REFUSED, post(b"Content Length: 0", LENGTH)),
+    "a name of other letters": (REFUSED, post("Content-Lengtħ: 0".encode(), LENGTH)),
+    # 7.1: chunks.
+    "size of 17 digits": (REFUSED, chunks(b"10000000000000000\r\n" + CHUNKS)),
+    # It is a size, of a chunk that does not come.
+    "size of all Fs": (ONE, chunks(b"F" * 16 + b"\r\n" + CHUNKS)),
+    "size of 17 Fs": (REFUSED, chunks(b"F" * 17 + b"\r\n" + CHUNKS)),
+    "negative size": (REFUSED, chunks(b"-1\r\n" + CHUNKS)),
+    "+ before the size": (REFUSED, chunks(b"+0\r\n\r\n" + SMUGGLED)),
+    "0x before the size": (REFUSED, chunks(b"0x0\r\n\r\n" + SMUGGLED)),
+    "space before the size": (REFUSED, chunks(b" 0\r\n\r\n" + SMUGGLED)),
+    "underscore in the size": (REFUSED, chunks(b"0_0\r\n\r\n" + SMUGGLED)),
+    "no size": (REFUSED, chunks(b"\r\n\r\n" + SMUGGLED)),
+    "size that is no number": (REFUSED, chunks(b"g\r\n\r\n" + SMUGGLED)),
+    "chunk longer than its size": (REFUSED, chunks(b"1\r\n[]" + CHUNKS)),
+    "chunk without its end": (REFUSED, chunks(b"2\r\n[]" + CHUNKS)),
+    "chunk that ends with LF": (REFUSED, chunks(b"2\r\n[]\n" + CHUNKS)),
+    "chunk that ends with CR": (REFUSED, chunks(b"2\r\n[]\r" + CHUNKS)),
+    "size that ends with LF": (REFUSED, chunks(b"2\n[]\r\n" + CHUNKS)),
+    "size that ends with CR": (REFUSED, chunks(b"2\r[]\r\n" + CHUNKS)),
+    "last size that ends with LF": (REFUSED, chunks(b"2\r\n[]\r\n0\n\r\n" + SMUGGLED)),
+    # A trailer that ends where the next empty line does: what is in it is not looked at.
+    "last line that ends with LF": (ONE, chunks(b"2\r\n[]\r\n0\r\n\n" + SMUGGLED)),
+    # One parser's extension is the other's chunk.
+    "extension with LF": (
+        REFUSED,
+        chunks(b"2;\nxx\r\n%x\r\n0\r\n\r\n" % (SIZE + 5) + SMUGGLED + b"\r\n0\r\n\r\n"),
+    ),
+    "extension with CR": (REFUSED, chunks(b"2;\rxx\r\n[]\r\n" + CHUNKS)),
+    "extension with null": (REFUSED, chunks(b"2;\x00\r\n[]\r\n" + CHUNKS)),
+    "smuggled as an extension": (ONE, chunks(b"2;" + SMUGGLED.split(b"\r\n")[0] + b"\r\n[]\r\n0\r\n\r\n")),
+    "extension of 64 KiB": (ONE, chunks(b"2;" + b"x" * 65536 + b"\r\n[]\r\n0\r\n\r\n")),
+    "extension in quotes": (ONE, chunks(b'2;a="b;c"\r\n[]\r\n0\r\n\r\n')),
+    "smuggled as a trailer": (ONE, chunks(b"2\r\n[]\r\n0\r\n" + SMUGGLED)),
+    "length as a trailer": (ONE, chunks(b"2\r\n[]\r\n0\r\nContent-Length: 5\r\n\r\n")),
+    "smuggled in a chunk": (ONE, chunks(b"%x\r\n" % SIZE + SMUGGLED + b"\r\n0\r\n\r\n")),
+    # 6: bodies nobody reads are no requests.
+    "body of a GET": (ONE, post(LENGTH, line=b"GET /healthz HTTP/1.1")),
+    "body of a HEAD": (ONE, post(LENGTH, line=b"HEAD /healthz HTTP/1.1")),
+    "body of a DELETE": (ONE, post(LENGTH, line=b"DELETE /predict HTTP/1.1")),
+    "body of an OPTIONS": (ONE, post(LENGTH, line=b"OPTIONS /predict HTTP/1.1")),
+    "body of a TRACE": (ONE, post(LENGTH, line=b"TRACE /predict HTTP/1.1")),
+    "body for no route": (ONE, post(LENGTH, line=b"POST /nowhere HTTP/1.1")),
+    "body for a wrong method": (ONE, post(LENGTH, line=b"POST /healthz HTTP/1.1")),
+    "body of a wrong type": (ONE, post(LENGTH).replace(b"application/json", b"image/png")),
+    "body in chunks for no route": (
+        ONE,
+        post(CHUNKED, body=b"%x\r\n" % SIZE + SMUGGLED + b"\r\n0\r\n\r\n", line=b"POST /nowhere HTTP/1.1"),
+    ),
+    "body that is too large": (ONE, post(b"Content-Length: 100000", body=SMUGGLED * (100_000 // SIZE))),
+    "body that is expected": (ONE, post(LENGTH, b"Expect: 100-continue")),
+    "body of an unknown expectation": (ONE, post(LENGTH, b"Expect: miracles")),
+    "body of an upgrade": (ONE, post(LENGTH, b"Connection: upgrade", b"Upgrade: websocket")),
+    "body of an upgrade to HTTP/2": (
+        ONE,
+        post(
+            LENGTH,
+            b"Connection: upgrade, http2-settings",
+            b"Upgrade: h2c",
+            b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA",
+        ),
+    ),
+    # 3: request lines.
+    "absolute target": (ONE, post(LENGTH, line=b"POST http://other.example/predict HTTP/1.1")),
+    "absolute target of HTTP/1.0": (ONE, post(LENGTH, line=b"POST http://other.example/predict HTTP/1.0")),
+    "authority as the target": (REFUSED, post(LENGTH, line=b"POST localhost:80 HTTP/1.1")),
+    "CONNECT": (REFUSED, post(line=b"CONNECT localhost:80 HTTP/1.1")),
+    "space in the target": (REFUSED, post(LENGTH, line=b"POST /predict /x HTTP/1.1")),
+    "two spaces": (ONE, post(LENGTH, line=b"POST  /predict HTTP/1.1")),
+    "tabs in the line": (REFUSED, post(LENGTH, line=b"POST\t/predict\tHTTP/1.1")),
+    "space after the version": (ONE, post(LENGTH, line=b"POST /predict HTTP/1.1 ")),
+    "version of HTTP/0.9": (REFUSED, b"POST /predict\r\n\r\n" + SMUGGLED),
+    "version in small letters": (REFUSED, post(LENGTH, line=b"POST /predict http/1.1")),
+    "version 1.2": (ONE, post(LENGTH, line=b"POST /predict HTTP/1.2")),
+    "version 2.0": (REFUSED, post(LENGTH, line=b"POST /predict HTTP/2.0")),
+    "version 1.01": (REFUSED, post(LENGTH, line=b"POST /predict HTTP/1.01")),
+    "HTTP/2": (REFUSED, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SMUGGLED),
+    "method with a colon": (REFUSED, post(LENGTH, line=b"PO:ST /predict HTTP/1.1")),
+    "no host": (REFUSED, post(LENGTH, host=None)),
+    "two hosts": (REFUSED, post(LENGTH, b"Host: other.example")),
+}
+
+
+def answers(server, raw):
+    """The answers to these bytes, and whether the connection ended after them."""
+    found = []
+    with server.connect(timeout=4) as connection:
+        try:
+            connection.send(raw)
+            while True:
+                found.append(connection.answer(raw.split(b" ")[0].decode("latin-1") if not found else "GET"))
+        except (Closed, BrokenPipeError, ConnectionResetError):
+            return found, True
+        except TimeoutError:
+            return found, False
+
+
+@pytest.fixture
+def server(serve):
+    # Idle connections outlast the probes: an end is the server's will.
+    return serve(
+        "--max-body", "64KiB", "--request-timeout", "1", "--header-timeout", "1", "--keep-alive", "60"
+    )
+
+
+def test_a_second_request_would_be_seen(server):
+    found, ended = answers(server, post(b"Content-Length: 2", body=b"[]" + SMUGGLED))
+    assert [answer.status for answer in found] == [422, 404] or found[1].status == 404, found
+    assert not ended
+
+
+def test_smuggling(server, figure):
+    missing = server.metric("ml_app_http_requests_total", status=404)
+    with ThreadPoolExecutor(16) as pool:
+        found = dict(zip(PROBES, pool.map(lambda probe: answers(server, probe[1]), PROBES.values())))
+    wrong, smuggled = [], 0
+    for name, (expected, _) in PROBES.items():
+        got, ended = found[name]
+        statuses = [answer.status for answer in got]
+        smuggled += len(got) > 1
+        is_refused = ended and len(got) == 1 and (400 <= statuses[0] < 500 or statuses[0] in (501, 505))
+        right = is_refused if expected is REFUSED else len(got) == 1 and (ended or expected is ONE)
+        if not right:
+            wrong.append(f"{name}: expected {expected}, but found {statuses}{', ended' if ended else ''}")
+    print("\n" + "\n".join(wrong))
+    figure(f"{len(PROBES)} ways to hide a request: answered twice", smuggled, "0", smuggled == 0)
+    figure(
+        "  not refused, nor read as RFC 9112 says",
+        f"{len(wrong)}: {'; '.join(wrong)}" if wrong else "0",
+        "0",
+        not wrong,
+    )
+    told = sum(answer.status == 404 for got, _ in found.values() for answer in got)
+    hidden = server.metric("ml_app_http_requests_total", status=404) - missing - told
+    figure("  404s in the metrics that nobody was told", int(hidden), "0", hidden == 0)
+    assert server.predict().status == 200

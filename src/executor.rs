@@ -274,7 +274,8 @@ impl Shared {
     /// Under overload.
     fn refuse_old(&self, queue: &mut Queue) {
         let most = (queue.usual * 2).max(LEAST_PATIENCE);
-        let is_old = |queue: &Queue| queue.tasks.front().is_some_and(|(came, _)| came.elapsed() > most);
+        let is_old =
+            |queue: &Queue| queue.tasks.front().is_some_and(|(came, _)| came.elapsed() > most);
         while queue.newest_first && is_old(queue) {
             if let Some((_, task)) = queue.tasks.pop_front() {
                 task.refuse();
@@ -375,6 +376,7 @@ mod tests {
     fn under_overload_the_newest_goes_first() {
         let (executor, release) = busy();
         let (order, ordered) = channel();
+        executor.shared.lock().usual = LONG;
         ask(&executor, 4, &order);
         executor.overloaded();
         drop((release, order));

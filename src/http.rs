@@ -266,8 +266,8 @@ where
 mod tests {
     use super::*;
     use crate::source::Source;
-    use actix_web::test::{TestRequest, init_service, read_body};
     use actix_web::HttpResponse;
+    use actix_web::test::{TestRequest, init_service, read_body};
 
     async fn panics() -> HttpResponse {
         panic!("on purpose")

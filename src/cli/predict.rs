@@ -11,9 +11,10 @@ use clap::ValueEnum;
 use csv::ByteRecord;
 use indicatif::{ProgressBar, ProgressStyle};
 use ml_app_model::Model;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -199,9 +200,9 @@ fn write_whole<T>(
     let target =
         if existing.is_some() { fs::canonicalize(path).map_err(place)? } else { path.into() };
     let mut partial = target.as_os_str().to_owned();
-    partial.push(format!(".{}.partial", std::process::id()));
+    partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let mut file = File::create_new(&partial).map_err(place)?;
+    let mut file = take(&partial).map_err(place)?;
     let written = write(&mut file).and_then(|done| {
         let mode = existing.map_or(Ok(()), |existing| file.set_permissions(existing.permissions()));
         let moved =
@@ -213,6 +214,29 @@ fn write_whole<T>(
         let _ = fs::remove_file(&partial);
     }
     written
+}
+
+/// A file of one's own, empty. One that a process has left which was killed is taken over.
+fn take(path: &Path) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                let found = format!("another process writes {}", path.display());
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, found));
+            }
+            Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => {
+                return Err(error);
+            }
+            _ => {}
+        }
+        // Whoever had the lock before may have moved the file to its place.
+        let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|own| id(own) == id(now))) {
+            file.set_len(0)?;
+            return Ok(file);
+        }
+    }
 }
 
 /// `part` is that of the rows which begin there. All that is before is read too: only so is it known

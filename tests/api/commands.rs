@@ -186,6 +186,27 @@ fn predict_tells_every_fault_and_writes_no_half_file() {
 }
 
 #[test]
+fn predict_takes_over_what_a_killed_process_left_but_not_what_another_writes() {
+    let (input, output) = (scratch("taken.csv"), scratch("taken-scored.csv"));
+    fs::write(&input, CSV).unwrap();
+    let partial = scratch("taken-scored.csv.partial");
+    let left = fs::File::create(&partial).unwrap();
+    (&left).write_all(&[b'x'; 10_000]).unwrap();
+    left.lock().unwrap();
+    let args = ["predict", input.to_str().unwrap(), "-o", output.to_str().unwrap()];
+    let refused = ml_app(&args, "");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("another process writes"), "{}", stderr(&refused));
+    drop(left);
+    let done = ml_app(&args, "");
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert!(!partial.exists());
+    let scored = fs::read_to_string(&output).unwrap();
+    assert_eq!(scored.lines().count(), CSV.lines().count());
+    assert!(!scored.contains('x'), "{scored}");
+}
+
+#[test]
 fn predict_keeps_links_and_devices() {
     let input = scratch("kept.csv");
     fs::write(&input, CSV).unwrap();

@@ -1,10 +1,10 @@
 //! Where predictions run that would keep other requests waiting: on a bounded number of threads, from
 //! a queue.
 //!
-//! The queue is first in, first out. Once there was no place for a request, and until the queue has been
-//! empty, the newest goes first, and whoever has waited for longer than twice what a task takes is
-//! refused: so those who are answered are answered in time, and the others know soon ([Fail at
-//! Scale](https://queue.acm.org/detail.cfm?id=2839461)).
+//! The queue is first in, first out. Once somebody has waited for long, or there was no place for a request,
+//! and until the queue has been empty, the newest goes first, and whoever has waited for longer than twice
+//! what a task takes is refused: so those who are answered are answered in time, and the others know soon
+//! ([Fail at Scale](https://queue.acm.org/detail.cfm?id=2839461)).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,6 +15,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
+
+/// Who has waited for so long, and for several tasks, tells that there is too much to do.
+const LONG_WAIT: Duration = Duration::from_secs(2);
 
 /// Less would refuse what waits for tasks that take next to nothing.
 const LEAST_PATIENCE: Duration = Duration::from_millis(20);
@@ -164,7 +167,11 @@ impl Executor {
         let queue_deadline = deadline.min(Instant::now() + queue_timeout);
         let done = match timeout_at(queue_deadline.into(), &mut result).await {
             Ok(done) => done,
-            Err(_) if awaited.stage.load(SeqCst) == stage::WAITS => return Err(Failure::Queue),
+            Err(_) if awaited.stage.load(SeqCst) == stage::WAITS => {
+                drop(awaited);
+                self.overloaded();
+                return Err(Failure::Queue);
+            }
             Err(_) => match timeout_at(deadline.into(), result).await {
                 Ok(done) => done,
                 Err(_) => {
@@ -252,7 +259,10 @@ impl Shared {
             let start = Instant::now();
             let kept = task.run();
             queue = self.lock();
-            queue.usual = (queue.usual * 7 + start.elapsed()) / 8;
+            queue.usual = match queue.usual {
+                Duration::ZERO => start.elapsed(),
+                usual => (usual * 7 + start.elapsed()) / 8,
+            };
             if !kept && queue.given_up > 0 {
                 queue.given_up -= 1;
                 break;
@@ -273,6 +283,8 @@ impl Shared {
 
     /// Under overload.
     fn refuse_old(&self, queue: &mut Queue) {
+        let waited = queue.tasks.front().map_or(Duration::ZERO, |(came, _)| came.elapsed());
+        queue.newest_first |= waited > LONG_WAIT.max(queue.usual * 4);
         let most = (queue.usual * 2).max(LEAST_PATIENCE);
         let is_old =
             |queue: &Queue| queue.tasks.front().is_some_and(|(came, _)| came.elapsed() > most);

@@ -13,7 +13,7 @@ PROBE_WITHIN = 0.25
 
 
 class Client(asyncio.Protocol):
-    """A connection that asks for one row at a time; `took` learns what came of it."""
+    """A connection that asks one question at a time; `took` learns what came of it."""
 
     def __init__(self, idle, took):
         self.idle, self.took = idle, took

@@ -63,3 +63,6 @@ heading "Browser and OpenAPI document"
 
 heading "Clients"
 tests/e2e/clients/run.sh
+
+heading "Load and faults"
+tests/load/run.sh

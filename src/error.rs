@@ -177,6 +177,15 @@ impl Faults {
         }
     }
 
+    /// Faults of what comes after `rows` rows more.
+    pub fn extend(&mut self, more: Faults, rows: usize) {
+        self.malformed |= more.malformed;
+        self.omitted += more.omitted;
+        for fault in more.listed {
+            self.push(Fault { row: fault.row.map(|row| row + rows), ..fault });
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.listed.is_empty()
     }

@@ -1,23 +1,31 @@
-//! Scores a file in constant memory: read a batch of rows, run, write, and again.
+//! Scores a file in constant memory: blocks of it are read, scored on all cores, and written in their order.
+
+mod blocks;
+mod pipeline;
 
 use crate::cli::ModelArg;
-use crate::error::Error;
+use crate::error::{Error, Fault, Faults};
+use crate::machine;
 use crate::protocol::answer::Answer;
-use crate::protocol::csv::{Table, Writer};
+use crate::protocol::csv::{Columns, Table, Writer, watch};
 use crate::protocol::features;
 use crate::protocol::reader::Reader;
 use anyhow::{Context, anyhow, bail};
+use blocks::{Block, Blocks};
 use clap::ValueEnum;
 use csv::ByteRecord;
 use indicatif::{ProgressBar, ProgressStyle};
+use memchr::{memchr_iter, memrchr};
 use ml_app_model::Model;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
+use std::iter;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Rows read before they are run: enough to amortise a run, little enough to stay in cache.
 const BATCH: usize = 4096;
@@ -37,6 +45,9 @@ pub struct Args {
     /// Format of the input and the output [default: by the file's name, else CSV]
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// Threads that score [default: the CPU quota, rounded up]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    threads: Option<usize>,
     #[command(flatten)]
     model: ModelArg,
 }
@@ -71,6 +82,11 @@ impl Shard {
     }
 }
 
+fn threads(text: &str) -> Result<usize, String> {
+    let threads = text.parse().ok().filter(|threads| (1..=1024).contains(threads));
+    threads.ok_or_else(|| "expected a number from 1 to 1024".to_owned())
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Csv,
@@ -89,11 +105,13 @@ impl Args {
             },
         };
         let format = self.format.unwrap_or_else(|| format_of(&self.file));
+        let threads = self.threads.unwrap_or_else(machine::threads);
+        let scorer = Scorer { model: &model, part, threads };
         let scored = match &self.output {
             Some(path) if path != Path::new("-") => {
-                write_whole(path, |file| score(&model, format, part, input, file))
+                write_whole(path, |file| scorer.score(format, input, file))
             }
-            _ => score(&model, format, part, input, io::stdout().lock()),
+            _ => scorer.score(format, input, io::stdout().lock()),
         };
         progress.finish_and_clear();
         let name = self.file.display();
@@ -157,7 +175,7 @@ impl From<io::Error> for Failure {
 }
 
 /// The file, which moves a bar on a terminal while it is read.
-fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead>, ProgressBar)> {
+fn open(path: &Path) -> anyhow::Result<(Box<dyn Read>, ProgressBar)> {
     if path == Path::new("-") {
         return Ok((Box::new(io::stdin().lock()), ProgressBar::hidden()));
     }
@@ -173,7 +191,7 @@ fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead>, ProgressBar)> {
     progress.set_style(ProgressStyle::with_template(
         "{wide_bar} {percent}% {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
     )?);
-    Ok((Box::new(BufReader::with_capacity(1 << 16, progress.wrap_read(file))), progress))
+    Ok((Box::new(progress.wrap_read(file)), progress))
 }
 
 fn format_of(path: &Path) -> Format {
@@ -239,126 +257,203 @@ fn take(path: &Path) -> io::Result<File> {
     }
 }
 
-/// `part` is that of the rows which begin there. All that is before is read too: only so is it known
-/// whether a line's end is a row's, or quoted.
-fn score(
-    model: &Model,
-    format: Format,
+/// What scores the blocks of a file.
+struct Scorer<'a> {
+    model: &'a Model,
+    /// Of the rows which begin there.
     part: Range<u64>,
-    input: impl BufRead,
-    output: impl Write,
-) -> Result<Scored, Failure> {
-    let output = BufWriter::with_capacity(1 << 16, output);
-    match format {
-        Format::Csv => score_csv(model, part, input, output),
-        Format::Ndjson => score_ndjson(model, part, input, output),
-    }
+    threads: usize,
 }
 
-fn score_csv(
-    model: &Model,
-    part: Range<u64>,
-    input: impl Read,
-    output: impl Write,
-) -> Result<Scored, Failure> {
-    let signature = model.signature();
-    let mut table = Table::new(input, signature)?;
-    let mut writer = Writer::new(output, signature);
-    if part.start == 0 {
-        writer.header(table.header())?;
-    }
-    let mut records = vec![ByteRecord::new(); BATCH];
-    let mut reader = Reader::new(signature, usize::MAX);
-    while table.position() < part.start && table.skip(&mut records[0], &mut reader)? {}
-    loop {
-        while reader.len() < BATCH
-            && !reader.is_exhausted()
-            && table.position() < part.end
-            && table.read(&mut records[reader.len()], &mut reader)?
-        {}
-        let rows = reader.len();
-        if rows == 0 || reader.is_exhausted() {
-            break;
-        }
-        let Some(inputs) = reader.batch()? else { continue };
-        let outputs = model.run(inputs)?;
-        let answer = Answer::new(signature, &outputs);
-        for (row, record) in records[..rows].iter().enumerate() {
-            writer.record(record, &answer, row)?;
+/// Of a block.
+#[derive(Default)]
+struct Part {
+    /// Rows, with those before what is scored.
+    rows: usize,
+    scored: usize,
+    faults: Faults,
+    output: Vec<u8>,
+}
+
+impl Scorer<'_> {
+    /// All that is before the part is read too: only so is it known whether a line's end is a row's, or
+    /// quoted.
+    fn score(
+        &self,
+        format: Format,
+        input: impl Read,
+        output: impl Write,
+    ) -> Result<Scored, Failure> {
+        match format {
+            Format::Csv => self.score_csv(input, output),
+            Format::Ndjson => {
+                let blocks = Blocks::new(input, whole_lines);
+                let rows = self.run(blocks, output, |block| self.score_lines(&block))?;
+                Ok(Scored { rows, ignored: vec![] })
+            }
         }
     }
-    let rows = rows_of(reader, &part)?;
-    writer.finish()?.flush()?;
-    Ok(Scored { rows, ignored: table.ignored })
-}
 
-/// How many were scored; a part may have none.
-fn rows_of(reader: Reader<'_>, part: &Range<u64>) -> Result<usize, Error> {
-    let whole = *part == (0..u64::MAX);
-    match reader.scored() {
-        0 if !whole && !reader.has_faults() => Ok(0),
-        scored => reader.finish().map(|_| scored),
+    fn score_csv(&self, input: impl Read, mut output: impl Write) -> Result<Scored, Failure> {
+        let signature = self.model.signature();
+        let mut blocks = Blocks::new(input, watch::whole_records);
+        let first = blocks.next().transpose()?.unwrap_or_default();
+        let table = Table::new(&*first.bytes, signature)?;
+        if self.part.start == 0 {
+            let mut writer = Writer::new(vec![], signature);
+            writer.header(table.header())?;
+            output.write_all(&writer.finish()?)?;
+        }
+        let mut begin = table.position() as usize;
+        if first.bytes[..begin].ends_with(b"\r") && first.bytes[begin..].starts_with(b"\n") {
+            begin += 1;
+        }
+        let (_, lines) =
+            watch::whole_records(&[&first.bytes[..begin], b"x"].concat()).unwrap_or_default();
+        let first = Block {
+            bytes: first.bytes[begin..].to_vec(),
+            offset: begin as u64,
+            line: first.line + lines,
+        };
+        let (columns, ignored) = (table.columns(), table.ignored);
+        let blocks = iter::once(Ok(first)).chain(blocks);
+        let rows = self.run(blocks, output, |block| self.score_records(&columns, &block))?;
+        Ok(Scored { rows, ignored })
     }
-}
 
-fn score_ndjson(
-    model: &Model,
-    part: Range<u64>,
-    mut input: impl BufRead,
-    mut output: impl Write,
-) -> Result<Scored, Failure> {
-    let signature = model.signature();
-    let mut reader = Reader::new(signature, usize::MAX);
-    let mut lines: Vec<Vec<u8>> = vec![];
-    let mut line = vec![];
-    let (mut number, mut position) = (0, 0);
-    let mut answered = vec![];
-    loop {
-        lines.clear();
-        while lines.len() < BATCH && position < part.end {
-            line.clear();
-            let start = position;
-            let len = input.read_until(b'\n', &mut line)?;
-            if len == 0 {
+    /// How many rows were scored; a part may have none.
+    fn run(
+        &self,
+        blocks: impl Iterator<Item = io::Result<Block>>,
+        mut output: impl Write,
+        score: impl Fn(Block) -> Result<Part, Failure> + Sync,
+    ) -> Result<usize, Failure> {
+        let mut all = Part::default();
+        // Nothing that begins after the part is looked at, nor anything after so many faults.
+        let exhausted = AtomicBool::new(false);
+        let wanted = |block: &io::Result<Block>| {
+            let ended = block.as_ref().is_ok_and(|block| block.offset >= self.part.end);
+            !ended && !exhausted.load(Relaxed)
+        };
+        let blocks = blocks.take_while(wanted).map(|block| block.map_err(Failure::from));
+        pipeline::run(self.threads, blocks, score, |part| {
+            all.faults.extend(part.faults, all.rows);
+            all.rows += part.rows;
+            all.scored += part.scored;
+            if all.faults.is_empty() {
+                output.write_all(&part.output)?;
+            }
+            exhausted.store(all.faults.is_exhausted(), Relaxed);
+            Ok(())
+        })?;
+        let whole = self.part == (0..u64::MAX);
+        if !all.faults.is_empty() {
+            return Err(Failure::Rows(all.faults.into()));
+        }
+        if all.scored == 0 && whole {
+            let fault = Fault::new("expected at least one row, but found none");
+            return Err(Failure::Rows(Error::Invalid(fault.into())));
+        }
+        output.flush()?;
+        Ok(all.scored)
+    }
+
+    fn score_records(&self, columns: &Columns, block: &Block) -> Result<Part, Failure> {
+        let signature = self.model.signature();
+        let mut table = columns.table(&*block.bytes, block.line);
+        let mut writer = Writer::new(Vec::with_capacity(4 * block.bytes.len()), signature);
+        let mut records = vec![];
+        let mut reader = Reader::new(signature, usize::MAX);
+        let position = |table: &Table<_>| block.offset + table.position();
+        let mut skipped = ByteRecord::new();
+        while position(&table) < self.part.start && table.skip(&mut skipped, &mut reader)? {}
+        loop {
+            while reader.len() < BATCH && !reader.is_exhausted() && position(&table) < self.part.end
+            {
+                if records.len() == reader.len() {
+                    records.push(ByteRecord::new());
+                }
+                if !table.read(&mut records[reader.len()], &mut reader)? {
+                    break;
+                }
+            }
+            let rows = reader.len();
+            if rows == 0 || reader.is_exhausted() {
                 break;
             }
-            position += len as u64;
-            number += 1;
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            if start < part.start {
-                reader.skip_row();
-            } else {
-                features::read_line(&mut reader, number, &line);
-                lines.push(line.trim_ascii().to_vec());
+            let Some(inputs) = reader.batch()? else { continue };
+            let outputs = self.model.run(inputs)?;
+            let answer = Answer::new(signature, &outputs);
+            for (row, record) in records[..rows].iter().enumerate() {
+                writer.record(record, &answer, row)?;
             }
         }
-        if lines.is_empty() || reader.is_exhausted() {
-            break;
-        }
-        let Some(inputs) = reader.batch()? else { continue };
-        let outputs = model.run(inputs)?;
-        let answer = Answer::new(signature, &outputs);
-        for (row, line) in lines.iter().enumerate() {
-            answered.clear();
-            answer.object(&mut answered, row);
-            output.write_all(&spliced(line, &answered))?;
-        }
+        let output = writer.finish()?;
+        Ok(Part {
+            rows: reader.number(),
+            scored: reader.scored(),
+            faults: reader.into_faults(),
+            output,
+        })
     }
-    let rows = rows_of(reader, &part)?;
-    output.flush()?;
-    Ok(Scored { rows, ignored: vec![] })
+
+    fn score_lines(&self, block: &Block) -> Result<Part, Failure> {
+        let signature = self.model.signature();
+        let mut reader = Reader::new(signature, usize::MAX);
+        let mut lines = vec![];
+        let (mut output, mut answered) = (vec![], vec![]);
+        let mut position = block.offset;
+        let mut source =
+            block.bytes.split_inclusive(|byte| *byte == b'\n').zip(block.line..).peekable();
+        while source.peek().is_some() && !reader.is_exhausted() {
+            lines.clear();
+            while lines.len() < BATCH && position < self.part.end {
+                let Some((line, number)) = source.next() else { break };
+                let start = position;
+                position += line.len() as u64;
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                if start < self.part.start {
+                    reader.skip_row();
+                } else {
+                    features::read_line(&mut reader, number, line);
+                    lines.push(line.trim_ascii());
+                }
+            }
+            if lines.is_empty() {
+                break;
+            }
+            let Some(inputs) = reader.batch()? else { continue };
+            let outputs = self.model.run(inputs)?;
+            let answer = Answer::new(signature, &outputs);
+            for (row, line) in lines.iter().enumerate() {
+                answered.clear();
+                answer.object(&mut answered, row);
+                splice(&mut output, line, &answered);
+            }
+        }
+        Ok(Part {
+            rows: reader.number(),
+            scored: reader.scored(),
+            faults: reader.into_faults(),
+            output,
+        })
+    }
+}
+
+fn whole_lines(bytes: &[u8]) -> Option<(usize, u64)> {
+    let end = memrchr(b'\n', bytes)?;
+    Some((end + 1, memchr_iter(b'\n', bytes).count() as u64))
 }
 
 /// Two JSON objects as one, on a line.
-fn spliced(object: &[u8], more: &[u8]) -> Vec<u8> {
-    let open = object.trim_ascii().strip_suffix(b"}").unwrap_or(object).trim_ascii_end();
-    let mut line = open.to_vec();
+fn splice(out: &mut Vec<u8>, object: &[u8], more: &[u8]) {
+    let open = object.strip_suffix(b"}").unwrap_or(object).trim_ascii_end();
+    out.extend_from_slice(open);
     if !open.ends_with(b"{") {
-        line.push(b',');
+        out.push(b',');
     }
-    line.extend_from_slice(more.strip_prefix(b"{").unwrap_or(more));
-    line.push(b'\n');
-    line
+    out.extend_from_slice(more.strip_prefix(b"{").unwrap_or(more));
+    out.push(b'\n');
 }

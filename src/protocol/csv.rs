@@ -12,6 +12,7 @@ use csv::{ByteRecord, ReaderBuilder};
 use ml_app_model::value::excerpt;
 use ml_app_model::{Feature, Mismatch, Signature, Tensors};
 use std::io::{self, Read};
+use std::sync::Arc;
 use watch::Watch;
 
 /// A CSV being read: the header is, the records are to come.
@@ -20,7 +21,7 @@ pub struct Table<R> {
     records: csv::Reader<Watch<R>>,
     header: ByteRecord,
     /// The feature each column holds.
-    features: Vec<Option<usize>>,
+    features: Arc<[Option<usize>]>,
     /// Names of the columns that are no feature.
     pub ignored: Vec<String>,
 }
@@ -79,7 +80,12 @@ impl<R: Read> Table<R> {
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
         }
-        Ok(Table { records, header, features, ignored })
+        Ok(Table { records, header, features: features.into(), ignored })
+    }
+
+    /// What it takes to read on elsewhere.
+    pub fn columns(&self) -> Columns {
+        Columns(self.features.clone())
     }
 
     pub fn header(&self) -> &ByteRecord {
@@ -132,7 +138,7 @@ impl<R: Read> Table<R> {
             reader.push_fault(Fault::new(detail));
             return Ok(true);
         }
-        for (cell, feature) in record.iter().zip(&self.features) {
+        for (cell, feature) in record.iter().zip(&*self.features) {
             let Some(feature) = *feature else { continue };
             match std::str::from_utf8(cell) {
                 Ok(text) => features::read_text(reader, feature, text),
@@ -143,6 +149,24 @@ impl<R: Read> Table<R> {
             }
         }
         Ok(true)
+    }
+}
+
+/// The feature that each column of a table holds.
+#[derive(Debug, Clone)]
+pub struct Columns(Arc<[Option<usize>]>);
+
+impl Columns {
+    /// More records of the same table, the first of them on this line.
+    pub fn table<R: Read>(&self, source: R, line: u64) -> Table<R> {
+        let mut builder = ReaderBuilder::new();
+        let records = builder.flexible(true).has_headers(false);
+        Table {
+            records: records.from_reader(Watch::at(source, line)),
+            header: ByteRecord::new(),
+            features: self.0.clone(),
+            ignored: vec![],
+        }
     }
 }
 

@@ -110,6 +110,11 @@ impl<'s> Reader<'s> {
         Ok(Some(tensors))
     }
 
+    /// All faults so far.
+    pub fn into_faults(self) -> Faults {
+        self.faults
+    }
+
     /// How many rows there were in all.
     ///
     /// # Errors

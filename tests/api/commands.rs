@@ -161,6 +161,34 @@ fn a_fault_of_a_part_is_told_with_its_place_in_the_whole() {
 }
 
 #[test]
+fn predict_on_many_threads_is_as_on_one() {
+    let (input, wrong) = (scratch("blocks.csv"), scratch("blocks-wrong.csv"));
+    // Some 2 MB, of which a thread takes 256 KiB at a time.
+    let row = |row: usize| {
+        format!("{},{},\"a \"\"b\"\"\n{row}\",{}\r\n", 17 + row % 60, row % 2, row % 30)
+    };
+    let mut csv = "age,new_user,note,total_pages_visited\r\n".to_owned();
+    (0..80_000).for_each(|number| csv.push_str(&row(number)));
+    fs::write(&input, &csv).unwrap();
+    let score = |file: &PathBuf, threads: &str| {
+        ml_app(&["predict", file.to_str().unwrap(), "--threads", threads], "")
+    };
+    let (one, many) = (score(&input, "1"), score(&input, "7"));
+    assert!(many.status.success(), "{}", stderr(&many));
+    assert!(one.stdout == many.stdout);
+    assert_eq!(csv::Reader::from_reader(&*many.stdout).records().count(), 80_000);
+    // Row 60,000 begins after as many rows of two lines, and a header.
+    let at = csv.match_indices("\r\n").nth(59_999).unwrap().0 + 2;
+    csv.insert(at, 'x');
+    fs::write(&wrong, &csv).unwrap();
+    for threads in ["1", "7"] {
+        let told = stderr(&score(&wrong, threads));
+        let fault = "line 120000, feature `age`: expected an integer, but found `x76`";
+        assert!(told.contains(fault), "{told}");
+    }
+}
+
+#[test]
 fn predict_tells_every_fault_and_writes_no_half_file() {
     let input = scratch("faults.csv");
     let output = scratch("faults-scored.csv");

@@ -2,6 +2,7 @@
 //! two bytes counted, and quotes that are wrong, which it would read as best it can.
 
 use crate::error::{Fault, Faults};
+use memchr::{memchr_iter, memchr2, memrchr_iter};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
@@ -42,6 +43,43 @@ enum State {
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
+impl State {
+    fn after(self, byte: u8) -> State {
+        match (self, byte) {
+            (State::Quoted, b'"') => State::Quote,
+            (State::Quoted, _) | (State::Quote, b'"') => State::Quoted,
+            (_, b',' | b'\r' | b'\n') => State::FieldStart,
+            (State::FieldStart, b'"') => State::Quoted,
+            _ => State::Unquoted,
+        }
+    }
+}
+
+/// Bytes up to the last end of a record, and the lines that end in them. What follows is no end of
+/// one, nor a byte order mark, which would count for less at the beginning of a source.
+pub fn whole_records(bytes: &[u8]) -> Option<(usize, u64)> {
+    if memchr2(b'"', b'\r', bytes).is_none() {
+        let followed = bytes.len().saturating_sub(1);
+        let ends = memrchr_iter(b'\n', &bytes[..followed]).map(|end| end + 1);
+        let len = ends.into_iter().find(|end| may_begin(bytes[*end]))?;
+        return Some((len, memchr_iter(b'\n', &bytes[..len]).count() as u64));
+    }
+    let (mut state, mut lines, mut found) = (State::FieldStart, 0, None);
+    for (index, pair) in bytes.windows(2).enumerate() {
+        state = state.after(pair[0]);
+        let ends_line = pair[0] == b'\n' || (pair[0] == b'\r' && pair[1] != b'\n');
+        lines += u64::from(ends_line);
+        if ends_line && state == State::FieldStart && may_begin(pair[1]) {
+            found = Some((index + 1, lines));
+        }
+    }
+    found
+}
+
+fn may_begin(byte: u8) -> bool {
+    byte != BYTE_ORDER_MARK[0]
+}
+
 impl<R: Read> Watch<R> {
     pub fn new(source: R) -> Watch<R> {
         Watch {
@@ -57,6 +95,11 @@ impl<R: Read> Watch<R> {
             bytes: 0,
             faults: vec![],
         }
+    }
+
+    /// Of a source that goes on, at the beginning of a record and of this line.
+    pub fn at(source: R, line: u64) -> Watch<R> {
+        Watch { line, bytes: BYTE_ORDER_MARK.len() as u64, ..Watch::new(source) }
     }
 
     /// The line of the next record; the reader has read it.
@@ -99,26 +142,22 @@ impl<R: Read> Watch<R> {
             self.starts.push_back(self.line);
             self.commas = 0;
         }
-        self.state = match (self.state, byte) {
-            (State::Quoted, b'"') => State::Quote,
-            (State::Quoted, _) | (State::Quote, b'"') => State::Quoted,
-            (_, b',') => {
+        let next = self.state.after(byte);
+        match (self.state, next) {
+            (State::Quoted | State::Quote, State::Quoted) => {}
+            (_, State::FieldStart) => {
                 self.commas += 1;
                 if self.commas == COLUMNS {
                     self.fault(&format!("expected at most {COLUMNS} columns, but found more"));
                 }
-                State::FieldStart
             }
-            (State::FieldStart, b'"') => {
-                self.opened = (self.line, self.column);
-                State::Quoted
-            }
-            (State::Quote, _) => {
+            (_, State::Quoted) => self.opened = (self.line, self.column),
+            (State::Quote, State::Unquoted) => {
                 self.fault("expected a comma or the end of the line after a closing quote");
-                State::Unquoted
             }
-            (State::FieldStart | State::Unquoted, _) => State::Unquoted,
-        };
+            _ => {}
+        }
+        self.state = next;
     }
 
     fn next_line(&mut self) {
@@ -172,6 +211,21 @@ mod tests {
         assert_eq!(watch("a\r1\r2").0, [1, 2, 3]);
         assert_eq!(watch("\u{feff}\"a\",b\n\"x\r\ny\",1\n2,2\n").0, [1, 2, 4]);
         assert_eq!(watch("").0, [] as [u64; 0]);
+    }
+
+    #[test]
+    fn records_are_cut_where_they_end() {
+        assert_eq!(whole_records(b"a,b\n1,2\n3"), Some((8, 2)));
+        assert_eq!(whole_records(b"a,b\n1,2\n"), Some((4, 1)));
+        assert_eq!(whole_records(b"a,b"), None);
+        assert_eq!(whole_records(b""), None);
+        assert_eq!(whole_records(b"a\r\n1\r\n2"), Some((6, 2)));
+        assert_eq!(whole_records(b"a\r\n1\r\n"), Some((3, 1)));
+        assert_eq!(whole_records(b"a\r1\r2"), Some((4, 2)));
+        assert_eq!(whole_records(b"1,\"x\ny\"\n2,\"x\ny"), Some((8, 2)));
+        assert_eq!(whole_records(b"1,\"x\n\"\"\ny"), None);
+        assert_eq!(whole_records("1\n2\n\u{feff}3\n".as_bytes()), Some((2, 1)));
+        assert_eq!(whole_records("\"1\"\n2\n\u{feff}3\n".as_bytes()), Some((4, 1)));
     }
 
     #[test]

@@ -51,7 +51,7 @@ dictionary() {
 for target in "${targets[@]}"; do
     found=$work/found/$target corpus=fuzz/corpus/$target seeds=$work/seeds/$target
     mkdir -p "$found" "$corpus"
-    options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 "${random[@]}")
+    options=(-max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 "${random[@]}")
     words=$(dictionary "$target")
     [ -z "$words" ] || options+=(-dict="fuzz/dictionaries/$words.dict")
     log=$work/$target.log
@@ -62,10 +62,12 @@ for target in "${targets[@]}"; do
     coverage=$(sed -n 's/.* cov: \([0-9]*\).*/\1/p' "$log" | tail -n 1)
     printf '%-10s %10s runs, %6s edges\n' "$target" "$runs" "$coverage"
     if $keep; then
-        # Into a folder that covers what the seeds do goes only what covers more.
+        # Into a folder that covers what the seeds do goes only what covers more. What is long costs a
+        # repository more than it tells.
+        find "$found" -type f -size +512c -delete
         kept=$work/kept/$target
         mkdir -p "$kept" && cp "$seeds"/* "$kept"
-        cargo fuzz run "${build[@]}" "$target" "$kept" "$corpus" "$found" -- -merge=1 2>"$log"
+        cargo fuzz run "${build[@]}" "$target" "$kept" "$corpus" "$found" -- -set_cover_merge=1 -use_counters=0 2>"$log"
         rm -rf "$corpus" && mkdir "$corpus"
         for file in "$kept"/*; do
             [ -e "$seeds/${file##*/}" ] || cp "$file" "$corpus"

@@ -77,6 +77,9 @@ def of_rows(model, rows):
     for content in table, table * 20:
         seed("coding", b"\0", gzip.compress(content, mtime=0))
         seed("coding", b"\1", zlib.compress(content))
+        # To be deflated.
+        seed("coding", b"\0", content)
+        seed("coding", b"\1", content)
 
 
 def golden(case):

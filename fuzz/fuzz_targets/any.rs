@@ -1,0 +1,14 @@
+//! JSON of any protocol, as SageMaker and Vertex AI send it.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ml_app::protocol::any::Any;
+use ml_app::protocol::framed::{Framed, SAGEMAKER};
+use ml_app_fuzz::{decoder, model};
+
+fuzz_target!(|input: &[u8]| {
+    let mut body = input;
+    let protocol = Framed { protocol: Any, media_type: SAGEMAKER };
+    decoder::check(protocol, model(&mut body), body);
+});

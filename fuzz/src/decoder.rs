@@ -1,0 +1,58 @@
+//! What holds of every protocol.
+
+use crate::answer;
+use ml_app::error::Error;
+use ml_app::http::problem::Problem;
+use ml_app::protocol::answer::Answer;
+use ml_app::protocol::oip::HEADER_LENGTH;
+use ml_app::protocol::{Body, Protocol};
+use ml_app_model::{Model, Signature, Tensors};
+
+/// Values that the rows of a body may have.
+const LIMIT: usize = 1 << 16;
+
+/// A body is a fault of the client's, or tensors for the model and an answer that can be read.
+pub fn check<P: Protocol>(protocol: P, model: &Model, body: &[u8]) {
+    let signature = model.signature();
+    let (inputs, wish) = match protocol.decode(body, signature, LIMIT) {
+        Ok(decoded) => decoded,
+        Err(error) => return is_of_client(error),
+    };
+    agree(signature, &inputs);
+    let Ok(outputs) = model.run(inputs) else { return };
+    let encoded = protocol.encode(wish, body, signature, outputs);
+    let encoded = encoded.expect("what was decoded has an answer");
+    let length = encoded.headers.iter().find(|(name, _)| *name == HEADER_LENGTH);
+    let length = length.map(|(_, length)| &**length);
+    match encoded.body {
+        Body::Whole(body) => answer::check(&encoded.content_type, length, &body),
+        Body::Lines(outputs) => {
+            let answer = Answer::new(signature, &outputs);
+            for row in 0..answer.rows() {
+                let mut line = vec![];
+                answer.object(&mut line, row);
+                answer::check("application/json", None, &line);
+            }
+        }
+    }
+}
+
+fn is_of_client(error: Error) {
+    assert!(!matches!(error, Error::Internal(_) | Error::Interrupted(_)), "{error}");
+    let problem = Problem::from(error);
+    assert!((400..500).contains(&problem.status), "{problem}");
+    assert!(!problem.detail.is_empty());
+}
+
+fn agree(signature: &Signature, inputs: &Tensors) {
+    assert!(inputs.rows() > 0);
+    assert_eq!(inputs.tensors().len(), signature.inputs.len());
+    for (spec, tensor) in signature.inputs.iter().zip(inputs.tensors()) {
+        assert_eq!(tensor.datatype(), spec.datatype, "{}", spec.name);
+        assert_eq!(tensor.shape().first(), Some(&inputs.rows()), "{}", spec.name);
+        assert_eq!(tensor.len(), tensor.shape().iter().product::<usize>(), "{}", spec.name);
+        if let Err(mismatch) = spec.check(tensor.shape()) {
+            panic!("{}: {mismatch}", spec.name);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The whole service, without a socket.
+
+use crate::{MODELS, answer, choice, load};
+use actix_web::dev::Service;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode, Uri};
+use actix_web::rt::{System, SystemRunner};
+use actix_web::test::{TestRequest, init_service, read_body};
+use actix_web::web::{Bytes, Data};
+use ml_app::config::{Limits, VertexRoutes};
+use ml_app::http::negotiate::Coding;
+use ml_app::http::{State, app, problem};
+use ml_app::metrics::Metrics;
+use ml_app::protocol::oip::HEADER_LENGTH;
+use serde_json::Value;
+use std::cell::OnceCell;
+use std::mem::ManuallyDrop;
+
+/// Bytes of a body: few, so that some have more.
+const MAX_BODY: usize = 1 << 16;
+
+/// Sends a request to the service of the model that the first byte chooses, and checks the answer. The
+/// request is as in `tests/cases/*/requests`; what is none is passed over.
+pub fn check(mut input: &[u8]) {
+    let model = choice(&mut input, MODELS);
+    let Some((path, request)) = parse(input) else { return };
+    let Answer { status, headers, body } = ask(model, request);
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let content_type = header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
+    let coding = Coding::of_body(&headers).expect("a coding that questions may have too");
+    let body = coding.inflate(&body, usize::MAX).expect("what was deflated");
+    let served = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
+    let is_ours = status.is_server_error() && !served.contains(&status);
+    assert!(!is_ours, "{status}: {}", answer::text(&body));
+    answer::check(content_type, header(HEADER_LENGTH), &body);
+    if status.is_client_error() {
+        is_error(&path, status, content_type, &body);
+    }
+}
+
+/// The error has the form that its route's errors have.
+fn is_error(path: &str, status: StatusCode, content_type: &str, body: &[u8]) {
+    let error: Value = serde_json::from_slice(body).expect("an error is JSON");
+    let is_plain = match path.split('/').nth(1).unwrap_or_default() {
+        // Who knows what it is decoded.
+        encoded if encoded.contains('%') => content_type != problem::CONTENT_TYPE,
+        first => ["v1", "v2", "invocations", "ping"].contains(&first),
+    };
+    let (expected, text) = match is_plain {
+        true => ("application/json", &error["error"]),
+        false => (problem::CONTENT_TYPE, &error["detail"]),
+    };
+    assert_eq!(content_type, expected, "{path}");
+    assert!(text.as_str().is_some_and(|text| !text.is_empty()), "{error}");
+    assert!(is_plain || error["status"] == status.as_u16(), "{error}");
+}
+
+/// A line of method and path, lines of headers, an empty one, and the body. Gives the path too.
+fn parse(input: &[u8]) -> Option<(String, TestRequest)> {
+    let end = input.windows(2).position(|bytes| bytes == b"\n\n")?;
+    let mut lines = input[..end].split(|byte| *byte == b'\n');
+    let (method, path) = std::str::from_utf8(lines.next()?).ok()?.split_once(' ')?;
+    let method = Method::from_bytes(method.as_bytes()).ok()?;
+    let uri = path.parse::<Uri>().ok().filter(|_| path.starts_with('/'))?;
+    let mut request = TestRequest::with_uri(path).method(method);
+    for line in lines {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?;
+        request = request.append_header((name, value));
+    }
+    Some((uri.path().to_owned(), request.set_payload(input[end + 2..].to_vec())))
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+type Ask = Box<dyn Fn(TestRequest) -> Answer>;
+
+fn ask(model: usize, request: TestRequest) -> Answer {
+    thread_local! {
+        // When the thread ends, what they would drop is gone.
+        static SERVICES: ManuallyDrop<[OnceCell<Ask>; MODELS]> =
+            const { ManuallyDrop::new([const { OnceCell::new() }; MODELS]) };
+    }
+    SERVICES.with(|services| services[model].get_or_init(|| serve(model))(request))
+}
+
+fn serve(model: usize) -> Ask {
+    thread_local! {
+        static SYSTEM: ManuallyDrop<SystemRunner> = ManuallyDrop::new(System::new());
+    }
+    let state = Data::new(State::new(
+        load(model),
+        Limits { max_body: MAX_BODY, ..Limits::default() },
+        VertexRoutes::default(),
+        Metrics::default(),
+    ));
+    let service = SYSTEM.with(|system| system.block_on(init_service(app(state))));
+    Box::new(move |request| {
+        SYSTEM.with(|system| {
+            system.block_on(async {
+                let answer = service.call(request.to_request()).await;
+                let answer = answer.expect("errors are responses");
+                Answer {
+                    status: answer.status(),
+                    headers: answer.headers().clone(),
+                    body: read_body(answer).await,
+                }
+            })
+        })
+    })
+}

@@ -7,10 +7,9 @@ use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::rt::{System, SystemRunner};
 use actix_web::test::{TestRequest, init_service, read_body};
 use actix_web::web::{Bytes, Data};
-use ml_app::config::{Limits, VertexRoutes};
+use ml_app::config::{Config, Limits};
 use ml_app::http::negotiate::Coding;
 use ml_app::http::{State, app, problem};
-use ml_app::metrics::Metrics;
 use ml_app::protocol::oip::HEADER_LENGTH;
 use serde_json::Value;
 use std::cell::OnceCell;
@@ -93,12 +92,9 @@ fn serve(model: usize) -> Ask {
     thread_local! {
         static SYSTEM: ManuallyDrop<SystemRunner> = ManuallyDrop::new(System::new());
     }
-    let state = Data::new(State::new(
-        load(model),
-        Limits { max_body: MAX_BODY, ..Limits::default() },
-        VertexRoutes::default(),
-        Metrics::default(),
-    ));
+    let limits = Limits { max_body: MAX_BODY, ..Limits::default() };
+    let config = Config { limits, ..Config::default() };
+    let state = Data::new(State::new(load(model), String::new(), &config));
     let service = SYSTEM.with(|system| system.block_on(init_service(app(state))));
     Box::new(move |request| {
         SYSTEM.with(|system| {

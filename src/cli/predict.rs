@@ -7,13 +7,12 @@ use crate::cli::ModelArg;
 use crate::error::{Error, Fault, Faults};
 use crate::machine;
 use crate::protocol::answer::Answer;
-use crate::protocol::csv::{Columns, Table, Writer, watch};
+use crate::protocol::csv::{Columns, Record, Table, Writer, watch};
 use crate::protocol::features;
 use crate::protocol::reader::Reader;
 use anyhow::{Context, anyhow, bail};
 use blocks::{Block, Blocks};
 use clap::ValueEnum;
-use csv::ByteRecord;
 use indicatif::{ProgressBar, ProgressStyle};
 use memchr::{memchr_iter, memrchr};
 use ml_app_model::Model;
@@ -298,13 +297,13 @@ impl Scorer<'_> {
         let signature = self.model.signature();
         let mut blocks = Blocks::new(input, watch::whole_records);
         let first = blocks.next().transpose()?.unwrap_or_default();
-        let table = Table::new(&*first.bytes, signature)?;
+        let table = Table::new(&first.bytes, signature)?;
         if self.part.start == 0 {
-            let mut writer = Writer::new(vec![], signature);
-            writer.header(table.header())?;
-            output.write_all(&writer.finish()?)?;
+            let mut writer = Writer::new(0, signature);
+            writer.header(table.header());
+            output.write_all(&writer.out)?;
         }
-        let mut begin = table.position() as usize;
+        let mut begin = table.position();
         if first.bytes[..begin].ends_with(b"\r") && first.bytes[begin..].starts_with(b"\n") {
             begin += 1;
         }
@@ -315,7 +314,7 @@ impl Scorer<'_> {
             offset: begin as u64,
             line: first.line + lines,
         };
-        let (columns, ignored) = (table.columns(), table.ignored);
+        let (columns, ignored) = (table.columns().clone(), table.ignored);
         let blocks = iter::once(Ok(first)).chain(blocks);
         let rows = self.run(blocks, output, |block| self.score_records(&columns, &block))?;
         Ok(Scored { rows, ignored })
@@ -360,18 +359,18 @@ impl Scorer<'_> {
 
     fn score_records(&self, columns: &Columns, block: &Block) -> Result<Part, Failure> {
         let signature = self.model.signature();
-        let mut table = columns.table(&*block.bytes, block.line);
-        let mut writer = Writer::new(Vec::with_capacity(4 * block.bytes.len()), signature);
+        let mut table = columns.table(&block.bytes, block.line);
+        let mut writer = Writer::new(4 * block.bytes.len(), signature);
         let mut records = vec![];
         let mut reader = Reader::new(signature, usize::MAX);
-        let position = |table: &Table<_>| block.offset + table.position();
-        let mut skipped = ByteRecord::new();
+        let position = |table: &Table<'_>| block.offset + table.position() as u64;
+        let mut skipped = Record::default();
         while position(&table) < self.part.start && table.skip(&mut skipped, &mut reader)? {}
         loop {
             while reader.len() < BATCH && !reader.is_exhausted() && position(&table) < self.part.end
             {
                 if records.len() == reader.len() {
-                    records.push(ByteRecord::new());
+                    records.push(Record::default());
                 }
                 if !table.read(&mut records[reader.len()], &mut reader)? {
                     break;
@@ -385,10 +384,10 @@ impl Scorer<'_> {
             let outputs = self.model.run(inputs)?;
             let answer = Answer::new(signature, &outputs);
             for (row, record) in records[..rows].iter().enumerate() {
-                writer.record(record, &answer, row)?;
+                writer.record(record, &answer, row);
             }
         }
-        let output = writer.finish()?;
+        let output = writer.out;
         Ok(Part {
             rows: reader.number(),
             scored: reader.scored(),

@@ -2,47 +2,65 @@
 //! names the columns, in any order. Columns that are no feature are ignored, and told. An empty
 //! cell is a missing value; a cell of an array feature is JSON.
 
+mod records;
 pub mod watch;
+mod writer;
 
 use crate::error::{Error, Fault, Faults};
 use crate::protocol::answer::Answer;
 use crate::protocol::features;
 use crate::protocol::reader::{Reader, SUGGESTED, expected};
-use csv::{ByteRecord, ReaderBuilder};
 use ml_app_model::value::excerpt;
 use ml_app_model::{Feature, Mismatch, Signature, Tensors};
-use std::io::{self, Read};
+pub use records::Record;
+use records::Records;
+use std::io;
 use std::sync::Arc;
-use watch::Watch;
+pub use writer::Writer;
 
 /// A CSV being read: the header is, the records are to come.
 #[derive(Debug)]
-pub struct Table<R> {
-    records: csv::Reader<Watch<R>>,
-    header: ByteRecord,
-    /// The feature each column holds.
-    features: Arc<[Option<usize>]>,
+pub struct Table<'a> {
+    records: Records<'a>,
+    header: Record<'a>,
+    columns: Columns,
     /// Names of the columns that are no feature.
     pub ignored: Vec<String>,
 }
 
-impl<R: Read> Table<R> {
+/// The feature that each column of a table holds.
+#[derive(Debug, Clone)]
+pub struct Columns(Arc<[Option<usize>]>);
+
+impl Columns {
+    /// More records of the same table, the first of them on this line.
+    pub fn table<'a>(&self, source: &'a [u8], line: u64) -> Table<'a> {
+        Table {
+            records: Records::at(source, line),
+            header: Record::default(),
+            columns: self.clone(),
+            ignored: vec![],
+        }
+    }
+}
+
+impl<'a> Table<'a> {
     /// Reads the header.
     ///
     /// # Errors
     ///
     /// [`Error::Malformed`] where there is none, [`Error::Invalid`] where it lacks features or
     /// names one twice.
-    pub fn new(source: R, signature: &Signature) -> Result<Table<R>, Error> {
-        let mut records = ReaderBuilder::new().flexible(true).from_reader(Watch::new(source));
-        let header = records.byte_headers().map_err(interrupted)?.clone();
-        let watch = records.get_mut();
-        if watch.is_cut() {
-            let listed = watch.take_faults();
+    pub fn new(source: &'a [u8], signature: &Signature) -> Result<Table<'a>, Error> {
+        let mut records = Records::new(source);
+        let mut header = Record::default();
+        let is_there = records.read(&mut header).map_err(interrupted)?;
+        if records.is_cut() {
+            let listed = records.take_faults();
             return Err(Error::Malformed(Faults { listed, ..Faults::default() }));
         }
-        let line = watch.next_start().unwrap_or(1);
-        if header.is_empty() {
+        let line = records.line().unwrap_or(1);
+        if !is_there {
             let detail = "expected a header row that names the columns, but found an empty body";
             return Err(Error::Malformed(Fault::new(detail).into()));
         }
@@ -50,7 +68,7 @@ impl<R: Read> Table<R> {
         let mut ignored = vec![];
         let mut given = vec![false; signature.features.len()];
         let mut features = vec![];
-        for name in &header {
+        for name in header.cells() {
             let name = String::from_utf8_lossy(name);
             let feature = signature.feature(&name);
             match feature {
@@ -80,21 +98,20 @@ impl<R: Read> Table<R> {
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
         }
-        Ok(Table { records, header, features: features.into(), ignored })
+        Ok(Table { records, header, columns: Columns(features.into()), ignored })
     }
 
-    /// What it takes to read on elsewhere.
-    pub fn columns(&self) -> Columns {
-        Columns(self.features.clone())
-    }
-
-    pub fn header(&self) -> &ByteRecord {
+    pub fn header(&self) -> &Record<'a> {
         &self.header
     }
 
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
     /// Byte of the source that the next record is sought from.
-    pub fn position(&self) -> u64 {
-        self.records.position().byte()
+    pub fn position(&self) -> usize {
+        self.records.position()
     }
 
     /// Reads the next record without its values; `false` at the end.
@@ -102,13 +119,12 @@ impl<R: Read> Table<R> {
     /// # Errors
     ///
     /// Where the source cannot be read.
-    pub fn skip(&mut self, record: &mut ByteRecord, reader: &mut Reader<'_>) -> io::Result<bool> {
-        let read = self.records.read_byte_record(record).map_err(csv_io)?;
-        let watch = self.records.get_mut();
+    pub fn skip(&mut self, record: &mut Record<'a>, reader: &mut Reader<'_>) -> io::Result<bool> {
+        let read = self.records.read(record)?;
         // Whoever scores these rows tells them.
-        watch.take_faults();
+        self.records.take_faults();
         if read {
-            watch.next_start();
+            self.records.line();
             reader.skip_row();
         }
         Ok(read)
@@ -119,54 +135,47 @@ impl<R: Read> Table<R> {
     /// # Errors
     ///
     /// Where the source cannot be read. Faults of the record itself go to `reader`.
-    pub fn read(&mut self, record: &mut ByteRecord, reader: &mut Reader<'_>) -> io::Result<bool> {
-        let read = self.records.read_byte_record(record).map_err(csv_io)?;
-        for fault in self.records.get_mut().take_faults() {
+    pub fn read(&mut self, record: &mut Record<'a>, reader: &mut Reader<'_>) -> io::Result<bool> {
+        let read = self.records.read(record)?;
+        for fault in self.records.take_faults() {
             reader.push_malformed(fault);
         }
         if !read || reader.is_exhausted() {
             return Ok(false);
         }
-        reader.line = self.records.get_mut().next_start();
+        reader.line = self.records.line();
         reader.start_row();
-        if record.len() != self.features.len() {
-            let detail = format!(
-                "expected {} columns, as in the header, but found {}",
-                self.features.len(),
-                record.len()
-            );
+        let features = &*self.columns.0;
+        let found = record.len();
+        if found != features.len() {
+            let expected = features.len();
+            let detail =
+                format!("expected {expected} columns, as in the header, but found {found}");
             reader.push_fault(Fault::new(detail));
             return Ok(true);
         }
-        for (cell, feature) in record.iter().zip(&*self.features) {
-            let Some(feature) = *feature else { continue };
-            match std::str::from_utf8(cell) {
-                Ok(text) => features::read_text(reader, feature, text),
-                Err(_) => {
-                    let found = format!("`{}`", excerpt(&String::from_utf8_lossy(cell)));
-                    reader.fault(feature, &Mismatch::new("UTF-8", found));
+        match record {
+            Record::Line(line) => {
+                for (cell, feature) in line.split(',').zip(features) {
+                    if let Some(feature) = *feature {
+                        features::read_text(reader, feature, cell);
+                    }
+                }
+            }
+            Record::Cells(cells) => {
+                for (cell, feature) in cells.iter().zip(features) {
+                    let Some(feature) = *feature else { continue };
+                    match std::str::from_utf8(cell) {
+                        Ok(text) => features::read_text(reader, feature, text),
+                        Err(_) => {
+                            let found = format!("`{}`", excerpt(&String::from_utf8_lossy(cell)));
+                            reader.fault(feature, &Mismatch::new("UTF-8", found));
+                        }
+                    }
                 }
             }
         }
         Ok(true)
-    }
-}
-
-/// The feature that each column of a table holds.
-#[derive(Debug, Clone)]
-pub struct Columns(Arc<[Option<usize>]>);
-
-impl Columns {
-    /// More records of the same table, the first of them on this line.
-    pub fn table<R: Read>(&self, source: R, line: u64) -> Table<R> {
-        let mut builder = ReaderBuilder::new();
-        let records = builder.flexible(true).has_headers(false);
-        Table {
-            records: records.from_reader(Watch::at(source, line)),
-            header: ByteRecord::new(),
-            features: self.0.clone(),
-            ignored: vec![],
-        }
     }
 }
 
@@ -182,8 +191,8 @@ pub fn decode(
 ) -> Result<(Tensors, Vec<String>), Error> {
     let mut table = Table::new(body, signature)?;
     let mut reader = Reader::new(signature, limit);
-    let mut record = ByteRecord::new();
-    while table.read(&mut record, &mut reader).map_err(|error| interrupted(error.into()))? {}
+    let mut record = Record::default();
+    while table.read(&mut record, &mut reader).map_err(interrupted)? {}
     Ok((reader.into_tensors()?, table.ignored))
 }
 
@@ -193,75 +202,20 @@ pub fn decode(
 ///
 /// Where `body` is not what was decoded.
 pub fn append(body: &[u8], answer: &Answer<'_>) -> Result<Vec<u8>, Error> {
-    let mut records = ReaderBuilder::new().flexible(true).from_reader(body);
-    let mut writer = Writer::new(Vec::with_capacity(body.len() * 2), answer.signature());
-    let header = records.byte_headers().map_err(interrupted)?.clone();
-    let written = writer.header(&header).and_then(|()| {
-        let mut record = ByteRecord::new();
-        let mut row = 0;
-        while records.read_byte_record(&mut record).map_err(csv_io)? {
-            writer.record(&record, answer, row)?;
-            row += 1;
-        }
-        writer.finish()
-    });
-    written.map_err(|error| interrupted(error.into()))
+    let mut records = Records::new(body);
+    let mut writer = Writer::new(body.len() * 2, answer.signature());
+    let mut record = Record::default();
+    if records.read(&mut record).map_err(interrupted)? {
+        writer.header(&record);
+    }
+    let mut row = 0;
+    while records.read(&mut record).map_err(interrupted)? {
+        writer.record(&record, answer, row);
+        row += 1;
+    }
+    Ok(writer.out)
 }
 
-/// Writes records, each with its answer.
-#[derive(Debug)]
-pub struct Writer<W: io::Write> {
-    records: csv::Writer<W>,
-    names: Vec<String>,
-    cell: Vec<u8>,
-}
-
-impl<W: io::Write> Writer<W> {
-    pub fn new(target: W, signature: &Signature) -> Writer<W> {
-        let names = Answer::columns(signature);
-        Writer { records: csv::Writer::from_writer(target), names, cell: vec![] }
-    }
-
-    pub fn header(&mut self, header: &ByteRecord) -> io::Result<()> {
-        for name in header {
-            self.records.write_field(name).map_err(csv_io)?;
-        }
-        for name in &self.names {
-            self.records.write_field(name).map_err(csv_io)?;
-        }
-        self.records.write_record(None::<&[u8]>).map_err(csv_io)
-    }
-
-    /// `row` is that of `answer`.
-    pub fn record(
-        &mut self,
-        record: &ByteRecord,
-        answer: &Answer<'_>,
-        row: usize,
-    ) -> io::Result<()> {
-        for cell in record {
-            self.records.write_field(cell).map_err(csv_io)?;
-        }
-        for column in 0..self.names.len() {
-            self.cell.clear();
-            answer.cell(&mut self.cell, row, column);
-            self.records.write_field(&self.cell).map_err(csv_io)?;
-        }
-        self.records.write_record(None::<&[u8]>).map_err(csv_io)
-    }
-
-    pub fn finish(self) -> io::Result<W> {
-        self.records.into_inner().map_err(|error| error.into_error())
-    }
-}
-
-fn csv_io(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
-    }
-}
-
-fn interrupted(error: csv::Error) -> Error {
-    Error::Interrupted(csv_io(error).to_string())
+fn interrupted(error: io::Error) -> Error {
+    Error::Interrupted(error.to_string())
 }

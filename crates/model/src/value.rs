@@ -178,6 +178,15 @@ impl Scalar<'_> {
 
 fn interpret(kind: Kind, datatype: Datatype, value: Value<'_>) -> Result<Scalar<'_>, Mismatch> {
     let scalar = match (kind, value) {
+        // Most text, read once.
+        (Kind::Integer, Value::Text(text)) if let Ok(integer) = text.parse::<i64>() => {
+            exact(integer.into(), datatype)
+        }
+        (Kind::Number, Value::Text(text))
+            if let Some(number) = number(text.trim()).filter(|number| number.is_finite()) =>
+        {
+            Some(Scalar::Number(number))
+        }
         (Kind::String, Value::String(text) | Value::Text(text)) => Some(Scalar::String(text)),
         (Kind::String, Value::Missing) => None,
         (_, value) if datatype.is_float() && not_finite(value).is_some() => {

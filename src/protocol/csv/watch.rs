@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 
 /// More columns than anyone has: a line of commas must not take memory by the column.
-const COLUMNS: usize = 65_536;
+pub const COLUMNS: usize = 65_536;
 
 /// A source that is watched while it is read. It ends where a record has too many columns.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ enum State {
     Quote,
 }
 
-const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+pub const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 impl State {
     fn after(self, byte: u8) -> State {

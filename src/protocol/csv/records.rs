@@ -1,0 +1,208 @@
+use super::watch::{BYTE_ORDER_MARK, COLUMNS, Watch};
+use crate::error::Fault;
+use csv::{ByteRecord, ReaderBuilder};
+use memchr::{memchr, memchr_iter, memchr2};
+use std::io;
+
+/// Records of a CSV, one after the other. Text without quotes and without carriage returns, which is most,
+/// is cut at commas and line ends; anything else goes through the csv reader, to the same effect.
+#[derive(Debug)]
+pub enum Records<'a> {
+    Plain(Plain<'a>),
+    Quoted(Box<csv::Reader<Watch<&'a [u8]>>>),
+}
+
+#[derive(Debug)]
+pub struct Plain<'a> {
+    text: &'a str,
+    position: usize,
+    /// Of `position`, counted from 1, and of the record before it.
+    line: u64,
+    start: u64,
+}
+
+/// A record as it stands, or unquoted.
+#[derive(Debug, Clone)]
+pub enum Record<'a> {
+    Line(&'a str),
+    Cells(ByteRecord),
+}
+
+impl Default for Record<'_> {
+    fn default() -> Self {
+        Record::Line("")
+    }
+}
+
+impl Record<'_> {
+    pub fn len(&self) -> usize {
+        match self {
+            Record::Line(line) => memchr_iter(b',', line.as_bytes()).count() + 1,
+            Record::Cells(cells) => cells.len(),
+        }
+    }
+
+    pub fn cells(&self) -> Box<dyn Iterator<Item = &[u8]> + '_> {
+        match self {
+            Record::Line(line) => Box::new(line.split(',').map(str::as_bytes)),
+            Record::Cells(cells) => Box::new(cells.iter()),
+        }
+    }
+}
+
+impl<'a> Records<'a> {
+    /// Of a whole source.
+    pub fn new(source: &'a [u8]) -> Records<'a> {
+        let marked = source.strip_prefix(&BYTE_ORDER_MARK);
+        let mark = if marked.is_some() { BYTE_ORDER_MARK.len() } else { 0 };
+        Records::plain(source, mark, 1).unwrap_or_else(|| Records::quoted(Watch::new(source)))
+    }
+
+    /// Of a source that goes on, at the beginning of a record and of this line.
+    pub fn at(source: &'a [u8], line: u64) -> Records<'a> {
+        Records::plain(source, 0, line).unwrap_or_else(|| Records::quoted(Watch::at(source, line)))
+    }
+
+    fn plain(source: &'a [u8], position: usize, line: u64) -> Option<Records<'a>> {
+        if memchr2(b'"', b'\r', source).is_some() {
+            return None;
+        }
+        // A line with too many columns is for the other to tell.
+        let mut from = 0;
+        for end in memchr_iter(b'\n', source).chain([source.len()]) {
+            if end - from >= COLUMNS {
+                return None;
+            }
+            from = end;
+        }
+        let text = std::str::from_utf8(source).ok()?;
+        Some(Records::Plain(Plain { text, position, line, start: line }))
+    }
+
+    fn quoted(watch: Watch<&'a [u8]>) -> Records<'a> {
+        let mut builder = ReaderBuilder::new();
+        let reader = builder.flexible(true).has_headers(false).from_reader(watch);
+        Records::Quoted(Box::new(reader))
+    }
+
+    /// Reads the next record into `record`; `false` at the end.
+    ///
+    /// # Errors
+    ///
+    /// What the csv reader has against it; nothing, in memory.
+    pub fn read(&mut self, record: &mut Record<'a>) -> io::Result<bool> {
+        match self {
+            Records::Plain(plain) => {
+                let line = plain.next();
+                *record = Record::Line(line.unwrap_or_default());
+                Ok(line.is_some())
+            }
+            Records::Quoted(reader) => {
+                if let Record::Line(_) = record {
+                    *record = Record::Cells(ByteRecord::new());
+                }
+                let Record::Cells(cells) = record else { return Ok(false) };
+                reader.read_byte_record(cells).map_err(csv_io)
+            }
+        }
+    }
+
+    /// Line of the record that was read last.
+    pub fn line(&mut self) -> Option<u64> {
+        match self {
+            Records::Plain(plain) => Some(plain.start),
+            Records::Quoted(reader) => reader.get_mut().next_start(),
+        }
+    }
+
+    /// Byte of the source that the next record is sought from.
+    pub fn position(&self) -> usize {
+        match self {
+            Records::Plain(plain) => plain.position,
+            Records::Quoted(reader) => reader.position().byte() as usize,
+        }
+    }
+
+    /// Faults of the records read since the last call.
+    pub fn take_faults(&mut self) -> Vec<Fault> {
+        match self {
+            Records::Plain(_) => vec![],
+            Records::Quoted(reader) => reader.get_mut().take_faults(),
+        }
+    }
+
+    /// Whether what follows is not read.
+    pub fn is_cut(&mut self) -> bool {
+        match self {
+            Records::Plain(_) => false,
+            Records::Quoted(reader) => reader.get_mut().is_cut(),
+        }
+    }
+}
+
+impl<'a> Plain<'a> {
+    /// Lines without anything are no records.
+    fn next(&mut self) -> Option<&'a str> {
+        loop {
+            let rest = &self.text[self.position..];
+            if rest.is_empty() {
+                return None;
+            }
+            let end = memchr(b'\n', rest.as_bytes());
+            let line = &rest[..end.unwrap_or(rest.len())];
+            self.position += end.map_or(rest.len(), |end| end + 1);
+            self.start = self.line;
+            self.line += 1;
+            if !line.is_empty() {
+                return Some(line);
+            }
+        }
+    }
+}
+
+fn csv_io(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(mut records: Records<'_>) -> Vec<(Vec<Vec<u8>>, Option<u64>, usize)> {
+        let (mut record, mut all) = (Record::default(), vec![]);
+        while records.read(&mut record).expect("memory can be read") {
+            let cells = record.cells().map(<[u8]>::to_vec).collect();
+            all.push((cells, records.line(), records.position()));
+        }
+        assert!(records.take_faults().is_empty());
+        all
+    }
+
+    #[test]
+    fn plain_text_is_read_as_the_csv_reader_reads_it() {
+        const PARTS: [&str; 9] = ["\n", "\n", ",", ",", "1", " ", "é", "\u{feff}", "-2.5"];
+        let mut state = 1_u64;
+        let mut random = |most: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % most
+        };
+        for _ in 0..20_000 {
+            let text: String = (0..random(12)).map(|_| PARTS[random(PARTS.len())]).collect();
+            let source = text.as_bytes();
+            let plain = Records::new(source);
+            assert!(matches!(plain, Records::Plain(_)));
+            assert_eq!(all(plain), all(Records::quoted(Watch::new(source))), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_goes_through_the_csv_reader() {
+        let long = ",".repeat(COLUMNS);
+        for text in [&b"1,\"2\"\n"[..], b"1,2\r\n", b"1,\xff\n", long.as_bytes()] {
+            assert!(matches!(Records::new(text), Records::Quoted(_)));
+        }
+    }
+}

@@ -10,6 +10,9 @@ use std::error::Error;
 use std::io::Write;
 use std::process::Command;
 
+/// A build's dependency whose files the binary holds.
+const EMBEDDED: &str = "utoipa-swagger-ui-vendored";
+
 /// Name and version.
 type Id = (String, String);
 
@@ -48,7 +51,7 @@ pub fn list() -> Result<Vec<u8>, Box<dyn Error>> {
                 "name": id.0,
                 "version": id.1,
                 "source": if package.local { "local" } else { "crates.io" },
-                "kind": if runtime.contains(id) { "runtime" } else { "build" },
+                "kind": if runtime.contains(id) || id.0 == EMBEDDED { "runtime" } else { "build" },
                 "dependencies": package.dependencies.iter().map(|id| index[id]).collect::<Vec<_>>(),
                 "root": id.0 == env!("CARGO_PKG_NAME"),
                 "license": package.license,
@@ -62,8 +65,8 @@ pub fn list() -> Result<Vec<u8>, Box<dyn Error>> {
 
 /// A line a package: its depth, name, version, place if it is no registry's, and licence.
 fn tree(edges: &str) -> Result<String, Box<dyn Error>> {
-    let features: Vec<String> = env::vars()
-        .filter_map(|(name, _)| Some(name.strip_prefix("CARGO_FEATURE_")?.to_lowercase()))
+    let features: Vec<String> = env::vars_os()
+        .filter_map(|(name, _)| Some(name.to_str()?.strip_prefix("CARGO_FEATURE_")?.to_lowercase()))
         .collect();
     let output = Command::new(env::var("CARGO")?)
         .args(["tree", "--frozen", "--package", env!("CARGO_PKG_NAME"), "--edges", edges])

@@ -1,5 +1,4 @@
-// A section of one's own is unsafe, as its name might be one that the linker gives a meaning.
-#![allow(unsafe_code, reason = "scanners look for the list in the section `.dep-v0`")]
+#![allow(unsafe_code, reason = "a name of a section may be one that the linker gives a meaning")]
 
 use crate::source::Source;
 use anyhow::{Context, ensure};
@@ -11,7 +10,7 @@ use std::process::ExitCode;
 
 const LIST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dependencies"));
 
-/// What `cargo auditable` calls it, and what reads its binaries.
+/// Where `cargo auditable` puts the list, and scanners look for it.
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".dep-v0"))]
 static DEPENDENCIES: [u8; LIST.len()] = *include_bytes!(concat!(env!("OUT_DIR"), "/dependencies"));
 

@@ -32,6 +32,7 @@ for crate, scope in {
     "actix-web": {"required"},
     "tract-onnx": {"required"},
     "inventory": {"required"},
+    "utoipa-swagger-ui-vendored": {"required"},
     "prost-derive": {"excluded"},
     "zip": {"excluded"},
     "criterion": None,

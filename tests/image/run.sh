@@ -217,7 +217,7 @@ links=$(grep -oE '(src|href)="[^":]+"' <<<"$page" | cut -d '"' -f 2 | sort -u)
 says "its links" swagger-ui-bundle.js "$links"
 for link in $links; do
     size=$(get "/$link" | wc -c)
-    [ "$size" -gt 1000 ] || fail "/$link: expected more than 1000 bytes, but found $size"
+    [ "$size" -gt 500 ] || fail "/$link: expected more than 500 bytes, but found $size"
     ok "/$link: $size bytes"
 done
 # post ROWS: the status of a question with so many rows as JSON.

@@ -146,7 +146,7 @@ impl<'a> Table<'a> {
         reader.line = self.records.line();
         reader.start_row();
         let features = &*self.columns.0;
-        let found = record.len();
+        let found = record.columns();
         if found != features.len() {
             let expected = features.len();
             let detail =

@@ -35,7 +35,8 @@ impl Default for Record<'_> {
 }
 
 impl Record<'_> {
-    pub fn len(&self) -> usize {
+    /// How many cells there are.
+    pub fn columns(&self) -> usize {
         match self {
             Record::Line(line) => memchr_iter(b',', line.as_bytes()).count() + 1,
             Record::Cells(cells) => cells.len(),

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 import harness
 from harness import HEAVY_ROW
 
@@ -10,6 +12,8 @@ CALLERS = 50
 ROWS = [HEAVY_ROW] * 10
 
 
+# What else a machine does shows in a ratio: a fault of the server's shows each time.
+@pytest.mark.flaky(reruns=2)
 def test_caller_gone(serve, heavy, figure):
     server = serve("--inference-threads", "1", model=heavy)
     start = time.monotonic()

@@ -164,6 +164,8 @@ def slowly(server, first, rest, seconds):
         return answer, took
 
 
+# It goes by fractions of a second.
+@pytest.mark.flaky(reruns=2)
 def test_header_timeout(serve, figure):
     """Before there is a head there is no route, and so no protocol whose error it could be."""
     server = serve("--header-timeout", "1")
@@ -204,6 +206,8 @@ def begin(server, rows):
     return connection
 
 
+# It goes by fractions of a second.
+@pytest.mark.flaky(reruns=2)
 def test_request_timeout_of_a_run(serve, limit, heavy):
     server = serve("--request-timeout", "1", "--inference-threads", "1", model=heavy)
     below = server.predict(rows_for(server, 0.3))
@@ -215,6 +219,8 @@ def test_request_timeout_of_a_run(serve, limit, heavy):
     assert 0.9 <= took <= 2, took
 
 
+# It goes by fractions of a second.
+@pytest.mark.flaky(reruns=2)
 def test_queue_timeout(serve, limit, heavy):
     """One waits for another: half a second, then for longer than it may."""
     server = serve("--queue-timeout", "1", "--inference-threads", "1", model=heavy)
@@ -232,6 +238,8 @@ def test_queue_timeout(serve, limit, heavy):
     assert 0.9 <= took <= 2, took
 
 
+# It goes by fractions of a second.
+@pytest.mark.flaky(reruns=2)
 def test_max_in_flight(serve, limit, heavy):
     server = serve("--max-in-flight", "2", "--inference-threads", "1", model=heavy)
     rows = rows_for(server, 0.5)

@@ -1,13 +1,14 @@
 //! The settings of the server: flag, variable, default, unit.
 
-use crate::access::{self, Access, Scope};
+mod source;
+
+use crate::access::{Access, Scope};
 use crate::logging::{self, Logging};
 use crate::machine;
 use crate::sandbox::Sandbox;
+use source::Source;
 use std::fmt;
-use std::fs;
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Bytes: some 500,000 rows of three features as JSON.
@@ -270,7 +271,7 @@ impl Config {
         // What actix-web's buffer for a head holds is 128 KiB.
         let max_header = source.size("--max-header", &flags.max_header, 256..=96 << 10);
         let max_body = source.size("--max-body", &flags.max_body, 0..=usize::MAX);
-        let max_rows = source.count("--max-rows", &flags.max_rows, 1..=usize::MAX);
+        let max_rows = source.count("--max-rows", &flags.max_rows, 1..=1_000_000_000);
         let header_timeout = source.seconds("--header-timeout", &flags.header_timeout, 1..=DAY);
         let request_timeout = source.seconds("--request-timeout", &flags.request_timeout, 1..=DAY);
         let keep_alive = source.seconds("--keep-alive", &flags.keep_alive, 1..=DAY);
@@ -350,111 +351,6 @@ impl Config {
     }
 }
 
-/// Flag, its value, and the variables that stand in for it.
-type Setting<'a> = (&'a str, &'a Option<String>, &'a [&'a str]);
-
-struct Source<'a> {
-    variable: &'a dyn Fn(&str) -> Option<String>,
-    mistakes: Vec<String>,
-}
-
-impl Source<'_> {
-    fn read_as<T>(
-        &mut self,
-        (flag, value, variables): Setting<'_>,
-        expected: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Option<T> {
-        let given = value.clone().map(|value| (flag, value));
-        let (name, value) = given
-            .or_else(|| variables.iter().find_map(|name| Some((*name, (self.variable)(name)?))))?;
-        let parsed = parse(value.trim());
-        if parsed.is_none() {
-            self.mistakes.push(format!("{name}: expected {expected}, but found `{value}`"));
-        }
-        parsed
-    }
-
-    /// The variable of `--some-thing` is `ML_APP_SOME_THING`.
-    fn read<T>(
-        &mut self,
-        flag: &str,
-        value: &Option<String>,
-        expected: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Option<T> {
-        let variable = flag.replace("--", "ml-app-").replace('-', "_").to_ascii_uppercase();
-        self.read_as((flag, value, &[&variable]), expected, parse)
-    }
-
-    fn count(
-        &mut self,
-        flag: &str,
-        value: &Option<String>,
-        range: RangeInclusive<usize>,
-    ) -> Option<usize> {
-        let expected = match range.end() {
-            &usize::MAX => format!("a number from {}", range.start()),
-            end => format!("a number from {} to {end}", range.start()),
-        };
-        let in_range = |text: &str| text.parse().ok().filter(|number| range.contains(number));
-        self.read(flag, value, &expected, in_range)
-    }
-
-    fn seconds(
-        &mut self,
-        flag: &str,
-        value: &Option<String>,
-        range: RangeInclusive<u64>,
-    ) -> Option<Duration> {
-        let expected = format!("a number of seconds from {} to {}", range.start(), range.end());
-        let in_range = |text: &str| text.parse().ok().filter(|seconds| range.contains(seconds));
-        self.read(flag, value, &expected, in_range).map(Duration::from_secs)
-    }
-
-    fn size(
-        &mut self,
-        flag: &str,
-        value: &Option<String>,
-        range: RangeInclusive<usize>,
-    ) -> Option<usize> {
-        let expected = match range.end() {
-            &usize::MAX => "a size such as 1048576, 512KiB or 32MiB".to_owned(),
-            end => format!("a size from {}B to {}KiB", range.start(), end >> 10),
-        };
-        self.read(flag, value, &expected, |text| size(text).filter(|size| range.contains(size)))
-    }
-
-    /// Of the variable, or of the file.
-    fn keys(&mut self, file: &Option<String>) -> Vec<access::Key> {
-        let told =
-            (self.variable)("ML_APP_API_KEYS").map(|text| ("ML_APP_API_KEYS".to_owned(), text));
-        let file = self.read("--api-key-file", file, "a path", |path| Some(path.to_owned()));
-        let (place, text) = match (told, file) {
-            (Some(_), Some(file)) => {
-                let found = format!("but found {file} too");
-                self.mistakes
-                    .push(format!("ML_APP_API_KEYS: expected no file of API keys, {found}"));
-                return vec![];
-            }
-            (Some(told), None) => told,
-            (None, Some(file)) => match fs::read_to_string(&file) {
-                Ok(text) => (file, text),
-                Err(error) => {
-                    self.mistakes.push(format!("--api-key-file: {file} cannot be read: {error}"));
-                    return vec![];
-                }
-            },
-            (None, None) => return vec![],
-        };
-        let keys = access::keys(&text);
-        if keys.is_empty() {
-            self.mistakes.push(format!("{place}: expected one API key at least, but found none"));
-        }
-        keys
-    }
-}
-
 fn default_max_body(memory_limit: Option<usize>) -> usize {
     memory_limit.map_or(MAX_BODY, |limit| MAX_BODY.min(limit / BODY_SHARE))
 }
@@ -467,18 +363,6 @@ fn default_max_connections(memory_limit: Option<usize>, open_files: usize) -> us
 /// Braces would make it a pattern.
 fn route(text: &str) -> Option<String> {
     (text.starts_with('/') && !text.contains(['{', '}'])).then(|| text.to_owned())
-}
-
-fn size(text: &str) -> Option<usize> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit: usize = match text[digits.len()..].trim() {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    digits.parse::<usize>().ok()?.checked_mul(unit)
 }
 
 #[cfg(test)]

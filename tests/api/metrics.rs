@@ -104,3 +104,76 @@ fn metrics_tell_which_program_and_model_answer() {
     let other = info(&case::serve("diabetes"));
     assert!(!other.contains(sha256), "{other}");
 }
+
+#[test]
+fn requests_are_counted_by_route_protocol_and_status() {
+    let server = case::serve("online-sales");
+    assert_eq!(server.post_json("{}").status, 422);
+    assert_eq!(server.get("/predict?age=21&new_user=1&total_pages_visited=14").status, 200);
+    assert_eq!(server.get("/v2/models/online-sales").status, 200);
+    assert_eq!(server.get("/no/such/route").status, 404);
+    let samples = samples(&server.get("/metrics").body);
+    for (route, protocol, status) in [
+        ("/predict", "features", 200),
+        ("/predict", "features", 422),
+        ("/v2/models/{model}", "oip", 200),
+        ("", "", 404),
+    ] {
+        let labels = format!("route=\"{route}\",protocol=\"{protocol}\",status=\"{status}\"");
+        assert_eq!(samples[&format!("ml_app_http_requests_total{{{labels}}}")], 1.0, "{labels}");
+    }
+    let timed = "ml_app_http_request_duration_seconds_count{route=\"/predict\"}";
+    assert_eq!(samples[timed], 2.0);
+}
+
+#[test]
+fn drift_of_features_and_predictions_is_counted() {
+    let server = case::serve("online-sales");
+    let row = |age: &str| format!(r#"{{"age":{age},"new_user":1,"total_pages_visited":14}}"#);
+    // Seen in training: 17 to 123.
+    let ages = ["17", "123", "16", "124", "125", "null"];
+    let rows: Vec<String> = ages.iter().map(|age| row(age)).collect();
+    let answer = server.post_json(format!("[{}]", rows.join(",")));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let classes: Vec<_> =
+        answer.json().as_array().unwrap().iter().map(|row| row["prediction"].clone()).collect();
+    let found = samples(&server.get("/metrics").body);
+    let of = |family: &str, labels: &str| found[&format!("ml_app_{family}{{{labels}}}")];
+    let beyond =
+        |bound| of("feature_out_of_range_total", &format!("feature=\"age\",bound=\"{bound}\""));
+    assert_eq!((beyond("minimum"), beyond("maximum")), (1.0, 2.0));
+    assert_eq!(of("feature_missing_total", "feature=\"age\""), 1.0);
+    assert_eq!(of("feature_missing_total", "feature=\"new_user\""), 0.0);
+    for class in [0, 1] {
+        let rows = classes.iter().filter(|found| **found == class).count() as f64;
+        assert_eq!(of("predictions_total", &format!("class=\"{class}\"")), rows);
+    }
+
+    let server = case::serve("diabetes");
+    let document = server.get("/openapi.json").json();
+    let row: serde_json::Map<_, _> = document["components"]["schemas"]["Row"]["properties"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, schema)| (name.clone(), schema["example"].clone()))
+        .collect();
+    let answer = server.post_json(serde_json::Value::from(row).to_string());
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let answer = answer.json();
+    let predicted = &answer["prediction"];
+    let found = samples(&server.get("/metrics").body);
+    assert_eq!(found["ml_app_predictions_total"], 1.0);
+    let (sum, predicted) = (found["ml_app_prediction_sum"], predicted.as_f64().unwrap());
+    assert!((sum - predicted).abs() < 1e-3 * predicted.abs(), "{sum} {predicted}");
+}
+
+#[test]
+fn open_metrics_are_given_where_they_are_asked_for() {
+    let server = case::serve("online-sales");
+    let accept = [("accept", "application/openmetrics-text; version=1.0.0, text/plain;q=0.5")];
+    let answer = server.send("GET", "/metrics", &accept, b"");
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(answer.header("content-type"), content_type);
+    assert!(answer.body.ends_with("# EOF\n"));
+    assert!(answer.body.contains("# TYPE ml_app_inferences counter\nml_app_inferences_total{"));
+}

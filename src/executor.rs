@@ -22,7 +22,7 @@ const LONG_WAIT: Duration = Duration::from_secs(2);
 /// Less would refuse what waits for tasks that take next to nothing.
 const LEAST_PATIENCE: Duration = Duration::from_millis(20);
 
-/// Threads and their queue.
+/// Threads and their queue. The threads end with the process.
 #[derive(Debug)]
 pub struct Executor {
     shared: Arc<Shared>,
@@ -51,7 +51,6 @@ struct Queue {
     idle: usize,
     /// How many of them run what nobody waits for any more.
     given_up: usize,
-    closed: bool,
 }
 
 /// Why there is no result.
@@ -209,13 +208,6 @@ impl Executor {
     }
 }
 
-impl Drop for Executor {
-    fn drop(&mut self) {
-        self.shared.lock().closed = true;
-        self.shared.work.notify_all();
-    }
-}
-
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // No task runs while it is held.
@@ -247,7 +239,7 @@ impl Shared {
     /// What a thread does.
     fn work(&self) {
         let mut queue = self.lock();
-        while !queue.closed {
+        loop {
             let Some(task) = self.next(&mut queue) else {
                 queue.newest_first = false;
                 queue.idle += 1;

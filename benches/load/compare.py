@@ -1,0 +1,162 @@
+"""Starts each server in turns, checks its answers, measures it, and prints a table.
+
+What `benches/load/run.sh` calls once everything is built; `--help` tells its arguments.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+import peers
+import report
+from questions import ROOT, any_model, default_model
+from server import Failure, Server
+
+ENVIRONMENTS = ROOT / "target/peers"
+CONNECTIONS = (1, 16, 64)
+BATCHES = (1000, 10_000)
+WARM_UP_SECONDS = 1
+NOISE = 0.1
+"""Part of the processors that others may take; a run with more is repeated."""
+TRIES = 3
+SETTLE_SECONDS = 1
+
+
+@dataclass
+class Result:
+    """Of each round; times in seconds, memory and size in MB."""
+
+    size: float
+    cold_start: list[float] = field(default_factory=list)
+    idle: list[float] = field(default_factory=list)
+    loaded: list[float] = field(default_factory=list)
+    single: dict[int, list[dict]] = field(default_factory=dict)
+    batches: dict[int, list[dict]] = field(default_factory=dict)
+    failure: str = ""
+
+
+def main() -> int:
+    arguments = parse()
+    if arguments.list:
+        print(*(peer.name for peer in peers.ALL), sep="\n")
+        return 0
+    chosen = [peer for peer in peers.ALL if arguments.only is None or peer.name in arguments.only]
+    if arguments.model:
+        chosen = [peer for peer in chosen if not peer.default_model]
+    if arguments.environments:
+        print(*sorted({peer.folder for peer in chosen} - {""}), sep="\n")
+        return 0
+
+    most = max(arguments.batches, default=1)
+    model = default_model(ENVIRONMENTS / "model", most)
+    subjects = {}
+    if arguments.model:
+        # What it takes beside the default model.
+        subjects[report.DEFAULT] = (peers.ALL[0], model)
+        model = any_model(arguments.model.resolve(), ENVIRONMENTS / "other", most)
+    subjects |= {peer.name: (peer, model) for peer in chosen}
+    results = {name: Result(size_of(peer, arguments.built)) for name, (peer, _) in subjects.items()}
+    names, order = list(subjects), random.Random(0)
+    with tempfile.TemporaryDirectory(prefix="load-bench-") as scratch:
+        for number in range(arguments.rounds):
+            order.shuffle(names)
+            for name in names:
+                result, (peer, served) = results[name], subjects[name]
+                if result.failure:
+                    continue
+                print(f"round {number + 1} of {arguments.rounds}: {name}", file=sys.stderr, flush=True)
+                folder = Path(scratch) / name.replace(" ", "-")
+                start = partial(Server, peer, served, arguments.built.resolve(), folder, ENVIRONMENTS)
+                try:
+                    measure(start, peer, served, arguments, result)
+                except (Failure, OSError, subprocess.CalledProcessError) as error:
+                    result.failure = str(error)
+                    print(f"{name}: {error}", file=sys.stderr)
+    print(report.markdown(model.name, results, arguments))
+    if arguments.json:
+        content = {"model": model.name, "results": {name: asdict(result) for name, result in results.items()}}
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+    if arguments.svg:
+        report.plot(results, arguments.svg)
+    return 1 if any(result.failure for result in results.values()) else 0
+
+
+def parse() -> argparse.Namespace:
+    def numbers(text: str) -> list[int]:
+        return [int(part) for part in text.split(",") if part]
+
+    parser = argparse.ArgumentParser(prog="run.sh", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", type=lambda text: text.split(";"), metavar="NAMES", help="between semicolons")
+    parser.add_argument("--list", action="store_true", help="the names, and nothing else")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="an ONNX file of one float input [model.onnx]")
+    parser.add_argument("--rounds", type=int, default=3, help="[%(default)s]")
+    parser.add_argument("--seconds", type=int, default=5, help="of each measurement [%(default)s]")
+    parser.add_argument("--starts", type=int, default=3, help="in each round [%(default)s]")
+    parser.add_argument("--connections", type=numbers, default=CONNECTIONS, help="for single rows [1,16,64]")
+    parser.add_argument("--batches", type=numbers, default=BATCHES, help="rows of large bodies [1000,10000]")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="a plot")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="every figure of every round")
+    parser.add_argument("--built", type=Path, default=Path(), help=argparse.SUPPRESS)
+    parser.add_argument("--environments", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    known = [peer.name for peer in peers.ALL]
+    if unknown := [name for name in arguments.only or [] if name not in known]:
+        parser.error(f"--only: expected some of {', '.join(known)}, but found {', '.join(unknown)}")
+    if arguments.model and not arguments.model.is_file():
+        parser.error(f"--model: there is no {arguments.model}")
+    return arguments
+
+
+def measure(start, peer, model, arguments, result) -> None:
+    one = peer.protocol.ask(model, model.rows[:1])
+    for _ in range(arguments.starts - 1):
+        with start() as server:
+            result.cold_start.append(server.first_answer(one))
+    with start() as server:
+        result.cold_start.append(server.first_answer(one))
+        result.idle.append(server.memory())
+        for connections in arguments.connections:
+            sample = quietly(server, one, connections, arguments.seconds)
+            result.single.setdefault(connections, []).append(sample)
+        for rows in arguments.batches:
+            question = peer.protocol.ask(model, model.rows[:rows])
+            status, answer = server.ask(question)
+            if status != 200:
+                raise Failure(f"{rows} rows: status {status}: {answer[:200]!r}")
+            server.check(answer)
+            sample = quietly(server, question, 2, arguments.seconds)
+            result.batches.setdefault(rows, []).append({**sample, "rate": sample["rate"] * rows})
+        result.loaded.append(server.memory())
+
+
+def quietly(server, question, connections, seconds) -> dict:
+    """The quietest of some runs, after one that does not count."""
+    server.load(question, connections, WARM_UP_SECONDS)
+    best = None
+    for _ in range(TRIES):
+        sample = server.load(question, connections, seconds)
+        if best is None or sample["others"] < best["others"]:
+            best = sample
+        if best["others"] <= NOISE:
+            break
+    if best["errors"]:
+        raise Failure(f"{best['errors']} errors on {connections} connections")
+    return best
+
+
+def size_of(peer, built: Path) -> float:
+    """What has to be on the disk: the program, or the packages beside Python."""
+    if not peer.folder:
+        return Path(peer.command[0].format(built=built)).stat().st_size / 1e6
+    files = (ENVIRONMENTS / peer.folder).rglob("*")
+    return sum(file.lstat().st_size for file in files if file.is_file() and not file.is_symlink()) / 1e6
+
+
+if __name__ == "__main__":
+    sys.exit(main())

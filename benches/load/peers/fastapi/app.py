@@ -1,0 +1,36 @@
+"""FastAPI and ONNX Runtime. /predict takes JSON, /predict_binary the float32 of one row after another."""
+
+import numpy as np
+from fastapi import FastAPI, Request, Response
+from onnx_model import OnnxModel
+from pydantic import BaseModel
+
+app = FastAPI()
+model = OnnxModel()
+shape = (-1, *model.session.get_inputs()[0].shape[1:])
+
+
+class Question(BaseModel):
+    instances: list[list[float]]
+
+
+class Answer(BaseModel):
+    predictions: list[int]
+    probabilities: list[list[float]]
+
+
+@app.get("/health")
+async def health() -> str:
+    return "ok"
+
+
+@app.post("/predict")
+async def predict(question: Question) -> Answer:
+    return Answer(**model.answer(question.instances))
+
+
+@app.post("/predict_binary")
+async def predict_binary(request: Request) -> Response:
+    rows = np.frombuffer(await request.body(), np.float32).reshape(shape)
+    _, scores = model.run(rows)
+    return Response(scores.tobytes(), media_type="application/octet-stream")

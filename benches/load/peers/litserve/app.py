@@ -1,0 +1,26 @@
+"""LitServe and ONNX Runtime, a worker for each processor: app.py PORT."""
+
+import os
+import sys
+
+from litserve import LitAPI, LitServer
+from onnx_model import OnnxModel
+
+
+class Predictor(LitAPI):
+    def setup(self, device):
+        self.model = OnnxModel()
+
+    def decode_request(self, request):
+        return request["instances"]
+
+    def predict(self, rows):
+        return self.model.answer(rows)
+
+    def encode_response(self, answer):
+        return answer
+
+
+if __name__ == "__main__":
+    server = LitServer(Predictor(), accelerator="cpu", workers_per_device=os.cpu_count())
+    server.run(host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False, log_level="warning")

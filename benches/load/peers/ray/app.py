@@ -1,0 +1,24 @@
+"""Ray Serve and ONNX Runtime, a replica for each processor: app.py PORT."""
+
+import os
+import sys
+
+from onnx_model import OnnxModel
+from ray import serve
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+
+@serve.deployment(num_replicas=os.cpu_count(), logging_config={"enable_access_log": False})
+class Predictor:
+    def __init__(self):
+        self.model = OnnxModel()
+
+    async def __call__(self, request: Request):
+        question = await request.json()
+        return JSONResponse(self.model.answer(question["instances"]))
+
+
+if __name__ == "__main__":
+    serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
+    serve.run(Predictor.bind(), route_prefix="/predict", blocking=True)

@@ -1,0 +1,196 @@
+"""A running server: its processes, their memory, their processor time, and what it answers."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+from peers import PEERS, Peer
+from questions import Model, Question
+
+HERE = Path(__file__).resolve().parent
+PROCESSORS = os.cpu_count()
+TICKS = os.sysconf("SC_CLK_TCK")
+START_SECONDS = 120
+STOP_SECONDS = 15
+ANSWER_SECONDS = 60
+REFUSED = (415, 422, 500)
+"""What no server answers because it is about to start."""
+
+
+class Failure(Exception):
+    """The server does not start, or answers wrongly."""
+
+
+class Server:
+    def __init__(self, peer: Peer, model: Model, built: Path, scratch: Path, environments: Path):
+        scratch.mkdir(parents=True, exist_ok=True)
+        self.port, port2, port3 = free_ports(3)
+        words = {
+            "port": str(self.port),
+            "port2": str(port2),
+            "port3": str(port3),
+            "processors": str(PROCESSORS),
+            "model": str(model.path),
+            "name": model.name,
+            "built": str(built),
+            "scratch": str(scratch),
+            "bin": str(environments / peer.folder / "bin"),
+            **{name: str(file) for name, file in model.files.items()},
+        }
+        if peer.prepare:
+            peer.prepare(scratch, words)
+        self.peer, self.model = peer, model
+        self.path = peer.path.format(**words)
+        command = [*peer.command, *(() if model.files else peer.other_model)]
+        # Who has it in the environment belongs to the server, whatever its parent and session.
+        self.mark = f"LOAD_BENCH={uuid.uuid4().hex}"
+        variables = {name: value.format(**words) for name, value in peer.variables.items()}
+        search = f"{words['bin']}:{os.environ['PATH']}"
+        self.log = scratch / "log"
+        with self.log.open("wb") as log:
+            self.spawned = time.perf_counter()
+            self.process = subprocess.Popen(
+                [word.format(**words) for word in command],
+                env={**os.environ, **variables, "PATH": search, **dict([self.mark.split("=")])},
+                cwd=PEERS / peer.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while self.process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        while left := self.processes():
+            for process in left:
+                try:
+                    os.kill(process, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            self.process.poll()
+            time.sleep(0.05)
+        self.process.wait()
+
+    def processes(self) -> list[int]:
+        mark = self.mark.encode()
+        found = []
+        for folder in Path("/proc").iterdir():
+            try:
+                if folder.name.isdigit() and mark in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+            except OSError:
+                pass
+        return found
+
+    def first_answer(self, question: Question) -> float:
+        """Seconds from the start of the program to its first right answer."""
+        pause = 0.0005
+        while (since := time.perf_counter() - self.spawned) < START_SECONDS:
+            if self.process.poll() is not None:
+                raise Failure(f"ended with code {self.process.returncode}: {self.tail()}")
+            try:
+                status, answer = self.ask(question)
+                if status == 200:
+                    since = time.perf_counter() - self.spawned
+                    self.check(answer)
+                    return since
+                if status in REFUSED:
+                    raise Failure(f"status {status}: {answer[:200]!r}; {self.tail()}")
+            except (OSError, http.client.HTTPException):
+                pass
+            # A hundredth of what it has taken, so that asking takes nothing of it.
+            time.sleep(max(pause, since / 100))
+        raise Failure(f"no answer in {START_SECONDS} s: {self.tail()}")
+
+    def ask(self, question: Question) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+        try:
+            headers = {"content-type": question.content_type, **dict(question.headers)}
+            connection.request("POST", self.path, question.body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def check(self, answer: bytes) -> None:
+        try:
+            self.model.check(*self.peer.protocol.read(self.model, answer))
+        except (ValueError, LookupError, TypeError) as error:
+            raise Failure(f"a wrong answer: {error}; {answer[:200]!r}") from error
+
+    def tail(self) -> str:
+        return self.log.read_text(errors="replace").strip()[-500:]
+
+    def memory(self) -> float:
+        """MB; what processes share is counted once."""
+        total = 0
+        for process in self.processes():
+            try:
+                lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+                total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+            except (OSError, StopIteration):
+                pass
+        return total * 1024 / 1e6
+
+    def processor_time(self) -> float:
+        total = 0.0
+        for process in self.processes():
+            try:
+                fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+                total += (int(fields[11]) + int(fields[12])) / TICKS
+            except OSError:
+                pass
+        return total
+
+    def load(self, question: Question, connections: int, seconds: float) -> dict:
+        """What wrk measured on so many connections, and which part of the processors others took."""
+        body = self.log.with_name("body")
+        body.write_bytes(question.body)
+        command = ["wrk", "--latency", "--timeout", f"{ANSWER_SECONDS}s", "-s", str(HERE / "wrk.lua")]
+        command += ["-t1", f"-c{connections}", f"-d{seconds}s", f"http://127.0.0.1:{self.port}{self.path}"]
+        variables = {
+            "BODY": str(body),
+            "CONTENT_TYPE": question.content_type,
+            "HEADERS": "".join(f"{name}: {value}\n" for name, value in question.headers),
+        }
+        before = all_processor_time(), self.processor_time() + children_time(), time.perf_counter()
+        run = subprocess.run(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True, check=True)
+        after = all_processor_time(), self.processor_time() + children_time(), time.perf_counter()
+        everything, own, elapsed = (b - a for a, b in zip(before, after, strict=True))
+        sample = json.loads(run.stdout.splitlines()[-1])
+        return {**sample, "others": max(0.0, everything - own) / elapsed / PROCESSORS}
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def all_processor_time() -> float:
+    """Seconds that all processors have been busy."""
+    user, nice, system, _idle, _wait, interrupts, soft = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8]
+    )
+    return (user + nice + system + interrupts + soft) / TICKS
+
+
+def children_time() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

@@ -1,0 +1,21 @@
+-- Posts the file BODY as CONTENT_TYPE with the header lines HEADERS, and writes what came of it as JSON.
+
+wrk.method = "POST"
+wrk.headers["content-type"] = os.getenv("CONTENT_TYPE")
+for name, value in os.getenv("HEADERS"):gmatch("([^:\n]+): ([^\n]+)") do
+    wrk.headers[name] = value
+end
+local file = assert(io.open(os.getenv("BODY"), "rb"))
+wrk.body = file:read("*a")
+file:close()
+
+function done(summary, latency)
+    local errors = summary.errors
+    io.write(string.format(
+        '\n{"rate": %f, "p50": %f, "p99": %f, "errors": %d}\n',
+        summary.requests / summary.duration * 1e6,
+        latency:percentile(50) / 1e6,
+        latency:percentile(99) / 1e6,
+        errors.status + errors.connect + errors.read + errors.write + errors.timeout
+    ))
+end

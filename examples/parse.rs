@@ -1,0 +1,33 @@
+//! What `ml-app predict` can do at most with a CSV: each field is read as a number, and as many bytes are
+//! written as there are predictions, without any. By the csv crate, on one thread.
+//!
+//! `parse FILE BYTES > OUT` appends so many bytes to each record.
+
+use musl_mem as _;
+use std::io::{self, BufWriter, Write};
+use std::{env, fs, hint};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> io::Result<()> {
+    let arguments: Vec<String> = env::args().collect();
+    let [_, file, bytes] = arguments.as_slice() else {
+        return Err(io::Error::other("expected FILE and BYTES"));
+    };
+    let appended = vec![b'0'; bytes.parse().map_err(io::Error::other)?];
+    let mut reader = csv::Reader::from_reader(fs::File::open(file)?);
+    let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
+    let mut record = csv::ByteRecord::new();
+    while reader.read_byte_record(&mut record)? {
+        for field in &record {
+            let text = str::from_utf8(field).map_err(io::Error::other)?;
+            hint::black_box(text.parse::<f32>().map_err(io::Error::other)?);
+            out.write_all(field)?;
+            out.write_all(b",")?;
+        }
+        out.write_all(&appended)?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}

@@ -14,6 +14,7 @@ pub mod openapi;
 pub mod predict;
 pub mod problem;
 mod routes;
+mod slices;
 
 use crate::access::Access;
 use crate::config::{Config, Limits, Origins, VertexRoutes};
@@ -99,7 +100,9 @@ pub fn document(state: &web::Data<State>) -> Bytes {
     let made = || {
         let mut document = String::new();
         let described = App::new().wrap_api_with_spec(openapi::info(state.model.signature()));
-        let described = described.configure(|config| routes::described::register(config, state));
+        let described = described
+            .configure(|config| routes::described::register_vertex(config, state))
+            .configure(|config| routes::described::register(config, state));
         drop(described.with_raw_json_spec_v3(|api, operations| {
             document = openapi::document(operations, state);
             api
@@ -114,6 +117,8 @@ pub fn app(state: web::Data<State>) -> App<impl Factory> {
     let shared = state.clone();
     App::new()
         .app_data(state.clone())
+        .configure(|config| routes::served::register_vertex(config, &state))
+        .configure(|config| routes::served::register_model(config, &state))
         .configure(|config| routes::served::register(config, &state))
         .default_service(actix_web::web::to(problem::not_found))
         .wrap_fn(move |request, service| answered(request, service, shared.clone()))

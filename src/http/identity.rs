@@ -4,6 +4,7 @@
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -16,17 +17,44 @@ pub fn request_id(headers: &HeaderMap) -> HeaderValue {
     let given = headers.get(REQUEST_ID).filter(|id| {
         !id.is_empty() && id.len() <= LONGEST && id.as_bytes().iter().all(u8::is_ascii_graphic)
     });
-    given.cloned().unwrap_or_else(|| value(format!("{:016x}{:016x}", random(), random())))
+    given.cloned().unwrap_or_else(|| {
+        let mut id = [0; 32];
+        write_hex(&mut id[..16], random());
+        write_hex(&mut id[16..], random());
+        value(&id)
+    })
 }
 
 /// Of this request: a part of the client's trace, or of a new one.
 pub fn traceparent(headers: &HeaderMap) -> HeaderValue {
     let given = headers.get(TRACEPARENT).and_then(|parent| parent.to_str().ok());
-    let span = random().max(1);
-    value(match given.and_then(trace) {
-        Some((trace, flags)) => format!("00-{trace}-{span:016x}-{flags}"),
-        None => format!("00-{:016x}{:016x}-{span:016x}-00", random().max(1), random()),
-    })
+    let mut parent = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    match given.and_then(trace) {
+        Some((trace, flags)) => {
+            parent[TRACE].copy_from_slice(trace.as_bytes());
+            parent[FLAGS].copy_from_slice(flags.as_bytes());
+        }
+        None => {
+            let (first, last) = parent[TRACE].split_at_mut(16);
+            write_hex(first, random().max(1));
+            write_hex(last, random());
+        }
+    }
+    write_hex(&mut parent[SPAN], random().max(1));
+    value(&parent)
+}
+
+/// Where they stand in a `traceparent`.
+const TRACE: Range<usize> = 3..35;
+const SPAN: Range<usize> = 36..52;
+const FLAGS: Range<usize> = 53..55;
+
+/// The last digits, as many as there is place for.
+fn write_hex(place: &mut [u8], mut number: u64) {
+    for digit in place.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
+    }
 }
 
 /// The trace and the flags of a valid `traceparent`. A later version may have more behind.
@@ -47,8 +75,8 @@ pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-fn value(text: String) -> HeaderValue {
-    HeaderValue::from_str(&text).expect("ASCII")
+fn value(text: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(text).expect("ASCII")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::error::{Busy, Error, Fault};
 use crate::executor::Failure;
 use crate::http::negotiate::{Coding, Format};
 use crate::http::problem::Problem;
-use crate::http::{Rows, State};
+use crate::http::{Rows, State, slices};
 use crate::inferences::Times;
 use crate::protocol::answer::Answer;
 use crate::protocol::features::{Named, Query};
@@ -239,7 +239,7 @@ pub async fn answer<P: Protocol>(
     }
     let logs = state.logging.rate > 0.0;
     let mut response = match encoded.body {
-        Body::Whole(body) => response.body(body),
+        Body::Whole(body) => response.body(slices::body(body)),
         Body::Lines(outputs) => response.streaming(lines(state, outputs)),
     };
     if logs {

@@ -12,21 +12,26 @@ macro_rules! routes {
         use crate::http::State;
         use $web as web;
 
-        pub fn register(config: &mut web::ServiceConfig, state: &State) {
-            let vertex = &state.vertex;
-            // `methods` are those it will have routes for.
-            let resource = |path: &str, methods| -> $resource {
-                web::resource(path)
-                    .app_data(state.metrics.route(path, vertex))
-                    .default_service(problem::method_not_allowed(methods))
-            };
-            // They come first: what they name is Vertex AI's, even if it is another route's too.
-            if let Some(path) = &vertex.predict {
+        /// `methods` are those it will have routes for.
+        fn resource(state: &State, path: &str, methods: &'static str) -> $resource {
+            web::resource(path)
+                .app_data(state.metrics.route(path, &state.vertex))
+                .default_service(problem::method_not_allowed(methods))
+        }
+
+        /// They come first: what they name is Vertex AI's, even if it is another route's too.
+        pub fn register_vertex(config: &mut web::ServiceConfig, state: &State) {
+            let resource = |path: &str, methods| resource(state, path, methods);
+            if let Some(path) = &state.vertex.predict {
                 config.service(resource(path, POST).route(web::post().to(instances::vertex)));
             }
-            if let Some(path) = &vertex.health {
+            if let Some(path) = &state.vertex.health {
                 config.service(resource(path, GET).route(web::get().to(health::live)));
             }
+        }
+
+        pub fn register(config: &mut web::ServiceConfig, state: &State) {
+            let resource = |path: &str, methods| resource(state, path, methods);
             config
                 .service(
                     resource("/predict", "GET, HEAD, POST")
@@ -109,6 +114,24 @@ macro_rules! routes {
 
 pub mod served {
     routes!(actix_web::web, actix_web::Resource);
+
+    /// The model's own paths, before the patterns that they are cases of: actix-web tries one after the
+    /// other, each by a regular expression, which takes more than the prediction itself.
+    pub fn register_model(config: &mut web::ServiceConfig, state: &State) {
+        let name = &state.model.signature().name;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if !name.bytes().all(is_plain) {
+            return;
+        }
+        let route = |pattern: &str| {
+            web::resource(pattern.replace("{model}", name))
+                .app_data(state.metrics.route(pattern, &state.vertex))
+                .default_service(problem::method_not_allowed(POST))
+        };
+        config
+            .service(route("/v2/models/{model}/infer").route(web::post().to(oip::infer)))
+            .service(route("/v1/models/{model}:predict").route(web::post().to(instances::predict)));
+    }
 }
 
 pub mod described {

@@ -4,51 +4,59 @@
 //! JSON has no NaN and no infinity ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)):
 //! both are `null` there. In CSV they are `NaN`, `inf` and `-inf`.
 
-use crate::protocol::json;
-use ml_app_model::{Elements, Signature, Task, Tensor, Tensors};
+use crate::protocol::json::{self, Keys, View};
+use ml_app_model::{Elements, Signature, Task, Tensors};
 use std::io::Write;
 
-/// Writes an output's value, or that of one of its columns.
-type WriteValue<'a> = dyn Fn(&mut Vec<u8>, &Tensor, Option<usize>) + 'a;
-
 /// The outputs of a model, to be written row by row.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Answer<'a> {
     signature: &'a Signature,
-    outputs: &'a Tensors,
+    rows: usize,
+    outputs: Vec<View<'a>>,
+    /// Of the scores' classes, or of the outputs.
+    keys: Keys,
 }
 
 impl<'a> Answer<'a> {
     /// `outputs` are those of the model with this signature.
     pub fn new(signature: &'a Signature, outputs: &'a Tensors) -> Answer<'a> {
-        Answer { signature, outputs }
+        let keys = match &signature.task {
+            Task::Classification { classes, .. } => Keys::new(classes.iter().map(|class| &**class)),
+            Task::Other => Keys::new(signature.outputs.iter().map(|output| &*output.name)),
+        };
+        let views = outputs.tensors().iter().map(View::new).collect();
+        Answer { signature, rows: outputs.rows(), outputs: views, keys }
     }
 
     pub fn rows(&self) -> usize {
-        self.outputs.rows()
+        self.rows
     }
 
     pub fn signature(&self) -> &'a Signature {
         self.signature
     }
 
+    /// About as many bytes as an object takes.
+    pub fn row_size(&self) -> usize {
+        40 + self.keys.size() + self.outputs.iter().map(View::row_size).sum::<usize>()
+    }
+
     /// `{"prediction": …, "probabilities": {…}}` of one row.
     pub fn object(&self, out: &mut Vec<u8>, row: usize) {
-        self.members(out, &|out, tensor, column| element_or_row(out, tensor, row, column));
+        self.members(out, |out, view, column| element_or_row(out, view, row, column));
     }
 
     /// The same with an array over all rows in place of each value.
     pub fn columns_object(&self, out: &mut Vec<u8>) {
-        self.members(out, &|out, tensor, column| {
-            json::list(out, b"[]", self.rows(), |out, row| {
-                element_or_row(out, tensor, row, column);
-            });
+        self.members(out, |out, view, column| {
+            json::list(out, b"[]", self.rows, |out, row| element_or_row(out, view, row, column));
         });
     }
 
     /// An array of objects for the given rows.
     pub fn array(&self, out: &mut Vec<u8>) {
-        json::list(out, b"[]", self.rows(), |out, row| self.object(out, row));
+        json::list(out, b"[]", self.rows, |out, row| self.object(out, row));
     }
 
     /// Names of the columns that a table gains.
@@ -74,13 +82,12 @@ impl<'a> Answer<'a> {
             (Task::Classification { scores, .. }, column) => (*scores, Some(column - 1)),
             (Task::Other, column) => (column, None),
         };
-        let tensor = &self.outputs.tensors()[output];
-        let width = json::width(tensor);
-        let index = row * width + element.unwrap_or(0);
-        if element.is_none() && width != 1 {
-            return json::row(out, tensor, row);
+        let view = &self.outputs[output];
+        let index = row * view.width + element.unwrap_or(0);
+        if element.is_none() && view.width != 1 {
+            return view.row(out, row);
         }
-        match tensor.elements() {
+        match view.elements {
             Elements::Float32(elements) if !elements[index].is_finite() => {
                 text(out, elements[index])
             }
@@ -91,40 +98,42 @@ impl<'a> Answer<'a> {
                 text(out, elements[index])
             }
             Elements::String(elements) => out.extend_from_slice(elements.get(index).as_bytes()),
-            _ => json::element(out, tensor, index),
+            _ => view.element(out, index),
         }
     }
 
-    fn members(&self, out: &mut Vec<u8>, value: &WriteValue<'_>) {
-        let tensors = self.outputs.tensors();
+    /// `value` writes an output's value, or that of one of its columns.
+    #[inline]
+    fn members(&self, out: &mut Vec<u8>, value: impl Fn(&mut Vec<u8>, &View<'_>, Option<usize>)) {
         out.extend_from_slice(b"{\"prediction\":");
         match &self.signature.task {
             Task::Classification { label, scores, classes, meaning } => {
-                value(out, &tensors[*label], None);
-                out.push(b',');
-                json::scalar(out, meaning.plural());
-                out.push(b':');
+                value(out, &self.outputs[*label], None);
+                out.extend_from_slice(b",\"");
+                out.extend_from_slice(meaning.plural().as_bytes());
+                out.extend_from_slice(b"\":");
                 json::list(out, b"{}", classes.len(), |out, column| {
-                    json::scalar(out, &classes[column]);
-                    out.push(b':');
-                    value(out, &tensors[*scores], Some(column));
+                    out.extend_from_slice(self.keys.get(column));
+                    value(out, &self.outputs[*scores], Some(column));
                 });
             }
-            Task::Other if tensors.len() == 1 => value(out, &tensors[0], None),
-            Task::Other => json::list(out, b"{}", tensors.len(), |out, output| {
-                json::scalar(out, &self.signature.outputs[output].name);
-                out.push(b':');
-                value(out, &tensors[output], None);
-            }),
+            Task::Other => match &*self.outputs {
+                [view] => value(out, view, None),
+                views => json::list(out, b"{}", views.len(), |out, output| {
+                    out.extend_from_slice(self.keys.get(output));
+                    value(out, &views[output], None);
+                }),
+            },
         }
         out.push(b'}');
     }
 }
 
-fn element_or_row(out: &mut Vec<u8>, tensor: &Tensor, row: usize, column: Option<usize>) {
+#[inline]
+fn element_or_row(out: &mut Vec<u8>, view: &View<'_>, row: usize, column: Option<usize>) {
     match column {
-        Some(column) => json::element(out, tensor, row * json::width(tensor) + column),
-        None => json::row(out, tensor, row),
+        Some(column) => view.element(out, row * view.width + column),
+        None => view.row(out, row),
     }
 }
 

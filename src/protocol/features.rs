@@ -8,6 +8,7 @@ mod rows;
 
 use crate::error::{Error, Fault};
 use crate::protocol::answer::Answer;
+use crate::protocol::json::plain;
 use crate::protocol::reader::Reader;
 use crate::protocol::{Body, Encoded, Format, Protocol, csv, json};
 use ml_app_model::value::article;
@@ -122,7 +123,7 @@ impl Protocol for Named {
 }
 
 fn json_answer(answer: &Answer<'_>, layout: Layout) -> Encoded {
-    let mut body = vec![];
+    let mut body = Vec::with_capacity(answer.rows() * answer.row_size());
     match layout {
         Layout::Row => answer.object(&mut body, 0),
         Layout::Rows => answer.array(&mut body),
@@ -141,9 +142,22 @@ pub fn decode(
     limit: usize,
 ) -> Result<(Tensors, Layout), Error> {
     let text = json::text(body, ROWS)?;
+    if let Some(read) = decode_plain(text, signature) {
+        return Ok(read);
+    }
     let mut reader = Reader::new(signature, limit);
     let read = json::read(text, BodyVisitor(&mut reader));
     reader.finish_json(read)
+}
+
+fn decode_plain(text: &str, signature: &Signature) -> Option<(Tensors, Layout)> {
+    if !plain::has_plain_objects(signature) {
+        return None;
+    }
+    plain::rows(text, signature, |scanner, rows| match scanner.peek()? {
+        b'{' => scanner.object(rows).map(|()| Layout::Row),
+        _ => scanner.objects(rows).map(|()| Layout::Rows),
+    })
 }
 
 const ROWS: &str = "at least one row";
@@ -199,6 +213,9 @@ pub fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
         return;
     }
     reader.line = Some(number);
+    if str::from_utf8(line).is_ok_and(|text| reader.read_plain(text)) {
+        return;
+    }
     let rows = reader.number();
     let mut source = serde_json::Deserializer::from_slice(line);
     let read = json::Seed(RowVisitor(reader)).deserialize(&mut source).and_then(|()| source.end());

@@ -13,7 +13,7 @@
 
 use crate::error::{Error, Fault};
 use crate::protocol::features::{CellSeed, ElementVisitor};
-use crate::protocol::json::{self, Seed};
+use crate::protocol::json::{self, Keys, Seed, View, plain};
 use crate::protocol::reader::{Reader, expected};
 use crate::protocol::{Encoded, Protocol};
 use ml_app_model::value::excerpt;
@@ -47,6 +47,9 @@ impl Protocol for Predict {
         limit: usize,
     ) -> Result<(Tensors, Layout), Error> {
         let text = json::text(body, "an object with `instances` or `inputs`")?;
+        if let Some(read) = decode_plain(text, signature) {
+            return Ok(read);
+        }
         let mut reader = Reader::new(signature, limit);
         let read = json::read(text, BodyVisitor(&mut reader));
         reader.finish_json(read)
@@ -59,31 +62,28 @@ impl Protocol for Predict {
         signature: &Signature,
         outputs: Tensors,
     ) -> Result<Encoded, Error> {
-        let (tensors, rows) = (outputs.tensors(), outputs.rows());
-        let name = |out: &mut Vec<u8>, output: usize| {
-            json::scalar(out, &signature.outputs[output].name);
-            out.push(b':');
-        };
-        let mut body = vec![];
+        let views: Vec<View<'_>> = outputs.tensors().iter().map(View::new).collect();
+        let keys = Keys::new(signature.outputs.iter().map(|output| &*output.name));
+        let row = views.iter().map(View::row_size).sum::<usize>() + keys.size();
+        let mut body = Vec::with_capacity(32 + outputs.rows() * row);
         match layout {
             Layout::Instances => {
                 body.extend_from_slice(b"{\"predictions\":");
-                json::list(&mut body, b"[]", rows, |out, row| match tensors {
-                    [tensor] => json::row(out, tensor, row),
-                    tensors => json::list(out, b"{}", tensors.len(), |out, output| {
-                        name(out, output);
-                        json::row(out, &tensors[output], row);
+                json::list(&mut body, b"[]", outputs.rows(), |out, row| match &*views {
+                    [view] => view.row(out, row),
+                    views => json::list(out, b"{}", views.len(), |out, output| {
+                        out.extend_from_slice(keys.get(output));
+                        views[output].row(out, row);
                     }),
                 });
             }
             Layout::Columns => {
                 body.extend_from_slice(b"{\"outputs\":");
-                let column = |out: &mut Vec<u8>, output: usize| json::tensor(out, &tensors[output]);
-                match tensors.len() {
-                    1 => column(&mut body, 0),
-                    several => json::list(&mut body, b"{}", several, |out, output| {
-                        name(out, output);
-                        column(out, output);
+                match &*views {
+                    [view] => view.whole(&mut body),
+                    views => json::list(&mut body, b"{}", views.len(), |out, output| {
+                        out.extend_from_slice(keys.get(output));
+                        views[output].whole(out);
                     }),
                 }
             }
@@ -91,6 +91,16 @@ impl Protocol for Predict {
         body.push(b'}');
         Ok(Encoded::json(body))
     }
+}
+
+/// `instances` alone, each a list.
+fn decode_plain(text: &str, signature: &Signature) -> Option<(Tensors, Layout)> {
+    plain::rows(text, signature, |scanner, rows| {
+        scanner.take(b'{')?;
+        scanner.key("instances")?;
+        scanner.lists(rows)?;
+        scanner.take(b'}').map(|()| Layout::Instances)
+    })
 }
 
 /// What a name stands for.

@@ -1,5 +1,7 @@
 //! What the formats in JSON share.
 
+pub mod plain;
+
 use crate::error::{Error, Fault};
 use ml_app_model::value::cut;
 use ml_app_model::{Elements, Tensor};
@@ -156,39 +158,77 @@ fn in_words(text: &str) -> &str {
     }
 }
 
-/// Elements of a row.
-pub fn width(tensor: &Tensor) -> usize {
-    tensor.shape().iter().skip(1).product()
+/// A tensor on its way out.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    pub elements: Elements<'a>,
+    shape: &'a [usize],
+    /// Elements of a row.
+    pub width: usize,
 }
 
-/// A row: a scalar if it has one element and no axes of its own beyond one, else nested arrays.
-pub fn row(out: &mut Vec<u8>, tensor: &Tensor, row: usize) {
-    let width = width(tensor);
-    match tensor.shape() {
-        [_] | [_, 1] => element(out, tensor, row),
-        shape => nested(out, tensor, &shape[1..], row * width),
+impl<'a> View<'a> {
+    pub fn new(tensor: &'a Tensor) -> View<'a> {
+        let shape = tensor.shape();
+        View { elements: tensor.elements(), shape, width: shape.iter().skip(1).product() }
     }
-}
 
-/// Nested arrays of its whole shape.
-pub fn tensor(out: &mut Vec<u8>, tensor: &Tensor) {
-    nested(out, tensor, tensor.shape(), 0);
-}
+    /// Elements in all.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
 
-fn nested(out: &mut Vec<u8>, tensor: &Tensor, shape: &[usize], start: usize) {
-    match shape {
-        [] => element(out, tensor, start),
-        [len, rest @ ..] => {
-            let stride: usize = rest.iter().product();
-            list(out, b"[]", *len, |out, index| nested(out, tensor, rest, start + index * stride));
+    /// About as many bytes as a row takes.
+    pub fn row_size(&self) -> usize {
+        let of_element = match self.elements {
+            Elements::Float64(_) | Elements::String(_) => 20,
+            Elements::Float32(_) | Elements::Float16(_) => 12,
+            _ => 4,
+        };
+        2 + self.width * of_element
+    }
+
+    /// A row: a scalar if it has one element and no axes of its own beyond one, else nested arrays.
+    pub fn row(&self, out: &mut Vec<u8>, row: usize) {
+        match self.shape {
+            [_] | [_, 1] => self.element(out, row),
+            [_, len] => list(out, b"[]", *len, |out, index| self.element(out, row * len + index)),
+            shape => self.nested(out, &shape[1..], row * self.width),
+        }
+    }
+
+    /// Nested arrays of its whole shape.
+    pub fn whole(&self, out: &mut Vec<u8>) {
+        self.nested(out, self.shape, 0);
+    }
+
+    fn nested(&self, out: &mut Vec<u8>, shape: &[usize], start: usize) {
+        match shape {
+            [] => self.element(out, start),
+            [len, rest @ ..] => {
+                let stride: usize = rest.iter().product();
+                list(out, b"[]", *len, |out, index| {
+                    self.nested(out, rest, start + index * stride);
+                });
+            }
+        }
+    }
+
+    /// An element by its place in row-major order. What is not finite is `null`, as JSON has no other
+    /// way to write it ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)).
+    #[inline]
+    pub fn element(&self, out: &mut Vec<u8>, index: usize) {
+        match self.elements {
+            Elements::Float32(elements) => scalar(out, &elements[index]),
+            Elements::Int64(elements) => scalar(out, &elements[index]),
+            elements => other_element(out, elements, index),
         }
     }
 }
 
-/// An element by its place in row-major order. What is not finite is `null`, as JSON has no other
-/// way to write it ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)).
-pub fn element(out: &mut Vec<u8>, tensor: &Tensor, index: usize) {
-    match tensor.elements() {
+/// Of what models answer less often.
+fn other_element(out: &mut Vec<u8>, elements: Elements<'_>, index: usize) {
+    match elements {
         Elements::Bool(elements) => scalar(out, &elements[index]),
         Elements::Uint8(elements) => scalar(out, &elements[index]),
         Elements::Uint16(elements) => scalar(out, &elements[index]),
@@ -205,6 +245,7 @@ pub fn element(out: &mut Vec<u8>, tensor: &Tensor, index: usize) {
     }
 }
 
+#[inline]
 pub fn list(out: &mut Vec<u8>, brackets: &[u8; 2], len: usize, item: impl Fn(&mut Vec<u8>, usize)) {
     out.push(brackets[0]);
     for index in 0..len {
@@ -214,6 +255,36 @@ pub fn list(out: &mut Vec<u8>, brackets: &[u8; 2], len: usize, item: impl Fn(&mu
         item(out, index);
     }
     out.push(brackets[1]);
+}
+
+/// Names as an object's keys, made once for all its rows.
+#[derive(Debug)]
+pub struct Keys {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Keys {
+    pub fn new<'n>(names: impl Iterator<Item = &'n str>) -> Keys {
+        let mut keys = Keys { text: vec![], ends: vec![] };
+        for name in names {
+            scalar(&mut keys.text, name);
+            keys.text.push(b':');
+            keys.ends.push(keys.text.len());
+        }
+        keys
+    }
+
+    /// Bytes of all.
+    pub fn size(&self) -> usize {
+        self.text.len()
+    }
+
+    /// With the colon behind it.
+    pub fn get(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[index]]
+    }
 }
 
 /// `value` as serde_json writes it; a number that is not finite is `null`.

@@ -9,7 +9,8 @@ mod inputs;
 mod request;
 
 use crate::error::{Error, Fault};
-use crate::protocol::{Body, Encoded, Protocol, json};
+use crate::protocol::json::{self, View};
+use crate::protocol::{Body, Encoded, Protocol};
 use ml_app_model::{Datatype, Elements, Signature, Task, Tensor, Tensors, f16};
 use request::Wanted;
 pub use request::Wish;
@@ -149,10 +150,14 @@ fn write_output(
             separate(head);
             json::scalar(head, class);
         }),
-        None => (0..tensor.len()).for_each(|index| {
-            separate(head);
-            json::element(head, tensor, index);
-        }),
+        None => {
+            let view = View::new(tensor);
+            head.reserve(outputs.rows() * view.row_size());
+            (0..view.len()).for_each(|index| {
+                separate(head);
+                view.element(head, index);
+            });
+        }
     }
     head.extend_from_slice(b"]}");
 }
@@ -162,9 +167,8 @@ fn write_output(
 ///
 /// [extension]: https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_classification.md
 struct Classes<'a> {
-    tensor: &'a Tensor,
+    view: View<'a>,
     labels: &'a [String],
-    width: usize,
     /// Of each row.
     count: usize,
 }
@@ -180,17 +184,18 @@ impl<'a> Classes<'a> {
             Task::Classification { scores, classes, .. } if *scores == wanted.index => classes,
             _ => &[],
         };
-        let width = json::width(tensor);
-        Classes { tensor, labels, width, count: count.min(width) }
+        let view = View::new(tensor);
+        Classes { view, labels, count: count.min(view.width) }
     }
 
     /// Row by row: an answer of many rows must not take memory by the string.
     fn each(&self, mut write: impl FnMut(&str)) {
         let (mut order, mut text) = (vec![], String::new());
-        for start in (0..self.tensor.len()).step_by(self.width.max(1)) {
-            let row = numbers(self.tensor, start..start + self.width);
+        let Classes { view, .. } = self;
+        for start in (0..view.len()).step_by(view.width.max(1)) {
+            let row = numbers(view.elements, start..start + view.width);
             order.clear();
-            order.extend(0..self.width);
+            order.extend(0..view.width);
             // NaN is the least; of equals the first comes first.
             order.sort_by(|a: &usize, b: &usize| {
                 let either = || row[*a].is_nan().cmp(&row[*b].is_nan());
@@ -208,7 +213,7 @@ impl<'a> Classes<'a> {
         let written = match number.is_finite() {
             true => {
                 let mut value = vec![];
-                json::element(&mut value, self.tensor, start + index);
+                self.view.element(&mut value, start + index);
                 write!(text, "{}:{index}", String::from_utf8_lossy(&value))
             }
             false => write!(text, "{number}:{index}"),
@@ -221,11 +226,11 @@ impl<'a> Classes<'a> {
     }
 }
 
-fn numbers(tensor: &Tensor, range: Range<usize>) -> Vec<f64> {
+fn numbers(elements: Elements<'_>, range: Range<usize>) -> Vec<f64> {
     fn each<T: Copy>(elements: &[T], number: impl Fn(T) -> f64) -> Vec<f64> {
         elements.iter().map(|element| number(*element)).collect()
     }
-    match tensor.elements() {
+    match elements {
         Elements::Bool(elements) => each(&elements[range], |flag| f64::from(u8::from(flag))),
         Elements::Uint8(elements) => each(&elements[range], f64::from),
         Elements::Uint16(elements) => each(&elements[range], f64::from),

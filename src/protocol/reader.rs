@@ -1,7 +1,7 @@
 //! Rows and the faults found in them, whatever the format they come in.
 
 use crate::error::{Error, Fault, Faults};
-use crate::protocol::json;
+use crate::protocol::json::{self, plain};
 use ml_app_model::value::{article, excerpt};
 use ml_app_model::{Feature, Mismatch, Rows, Signature, Tensors, Value};
 
@@ -24,6 +24,8 @@ pub struct Reader<'s> {
     skipped: usize,
     /// Whether what is read belongs to a row, as it does not in columns.
     in_row: bool,
+    /// Whether rows may be [`plain`] objects.
+    is_plain: bool,
     /// Values that the rows of a batch may have, and so how many rows there may be.
     limit: usize,
     most: usize,
@@ -44,6 +46,7 @@ impl<'s> Reader<'s> {
             before: 0,
             skipped: 0,
             in_row: false,
+            is_plain: plain::has_plain_objects(signature),
             limit,
         }
     }
@@ -189,6 +192,19 @@ impl<'s> Reader<'s> {
         self.rows.add_row();
         self.given.fill(false);
         self.next = 0;
+    }
+
+    /// Adds a row, if `text` is a plain object and there are no faults; whether it was added.
+    pub fn read_plain(&mut self, text: &str) -> bool {
+        if self.has_faults() || !self.is_plain {
+            return false;
+        }
+        let rows = self.rows.len();
+        let is_read = plain::object(text, &mut self.rows).is_some();
+        if !is_read {
+            self.rows.truncate(rows);
+        }
+        is_read
     }
 
     /// The feature called `name`, which is then given.

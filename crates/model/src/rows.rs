@@ -2,7 +2,7 @@
 
 use crate::signature::Signature;
 use crate::tensors::{Data, Tensor, Tensors};
-use crate::value::{Mismatch, Value, store};
+use crate::value::{Mismatch, Value, plain, store};
 
 /// Rows being read.
 ///
@@ -52,6 +52,7 @@ impl<'s> Rows<'s> {
     }
 
     /// Adds a row, whose scalars are zero until set.
+    #[inline]
     pub fn add_row(&mut self) {
         self.rows += 1;
         for (data, columns) in self.inputs.iter_mut().zip(&self.columns) {
@@ -61,10 +62,40 @@ impl<'s> Rows<'s> {
         }
     }
 
+    /// Adds a row of scalars, each feature's as `value` gives it, in their order. `None` where it gives none,
+    /// or one that does not fit: the row then is not whole.
+    #[inline]
+    pub fn add_scalars<'v>(
+        &mut self,
+        mut value: impl FnMut(usize) -> Option<Value<'v>>,
+    ) -> Option<()> {
+        let features = &self.signature.features;
+        // Of most models all of a row lies side by side.
+        if let [Data::Float32(elements)] = &mut *self.inputs {
+            for (feature, spec) in features.iter().enumerate() {
+                elements.push(plain(spec.kind, value(feature)?)?);
+            }
+            self.rows += 1;
+            return Some(());
+        }
+        self.add_row();
+        for feature in 0..features.len() {
+            self.set(self.rows - 1, feature, value(feature)?).ok()?;
+        }
+        Some(())
+    }
+
     /// Forgets the rows.
     pub fn clear(&mut self) {
-        self.rows = 0;
-        self.inputs.iter_mut().for_each(|data| data.resize(0));
+        self.truncate(0);
+    }
+
+    /// Forgets all but the first `rows`, and what is no whole row.
+    pub fn truncate(&mut self, rows: usize) {
+        self.rows = rows;
+        for (data, columns) in self.inputs.iter_mut().zip(&self.columns) {
+            data.resize(rows * columns);
+        }
     }
 
     /// Sets scalar feature number `feature` of row `row`, both counted from 0.
@@ -72,6 +103,7 @@ impl<'s> Rows<'s> {
     /// # Errors
     ///
     /// Where the value has not the feature's kind, or does not fit its element type.
+    #[inline]
     pub fn set(&mut self, row: usize, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
         let index = row * self.columns[spec.input] + spec.column;

@@ -83,7 +83,12 @@ impl Data {
     /// # Errors
     ///
     /// Where it has another type, or is out of range.
+    #[inline]
     pub fn push(&mut self, value: Value<'_>) -> Result<(), Mismatch> {
+        if let (Data::Float32(elements), Some(element)) = (&mut *self, plain(Kind::Number, value)) {
+            elements.push(element);
+            return Ok(());
+        }
         let index = self.len();
         self.resize(index + 1);
         store(self, index, self.datatype().kind(), value)
@@ -95,12 +100,38 @@ impl Data {
 /// # Errors
 ///
 /// Where it has not the feature's kind, or does not fit the element type.
+#[inline]
 pub(crate) fn store(
     data: &mut Data,
     index: usize,
     kind: Kind,
     value: Value<'_>,
 ) -> Result<(), Mismatch> {
+    if let (Data::Float32(elements), Some(element)) = (&mut *data, plain(kind, value)) {
+        elements[index] = element;
+        return Ok(());
+    }
+    store_any(data, index, kind, value)
+}
+
+/// A number that its feature takes as it is: most values are one.
+#[inline]
+pub(crate) fn plain(kind: Kind, value: Value<'_>) -> Option<f32> {
+    match (kind, value) {
+        (Kind::Number | Kind::Integer, Value::Integer(integer)) => {
+            i32::try_from(integer).ok().map(|integer| integer as f32)
+        }
+        (Kind::Number, Value::Number(number)) => {
+            Some(number as f32).filter(|element| element.is_finite())
+        }
+        (Kind::Integer, Value::Number(number)) if number.trunc() == number => {
+            (number.abs() <= EXACT).then_some(number as f32)
+        }
+        _ => None,
+    }
+}
+
+fn store_any(data: &mut Data, index: usize, kind: Kind, value: Value<'_>) -> Result<(), Mismatch> {
     let datatype = data.datatype();
     let scalar = interpret(kind, datatype, value)?;
     let stored = match data {
@@ -161,7 +192,10 @@ impl Scalar<'_> {
     fn float(&self) -> Option<f64> {
         match *self {
             Scalar::Number(number) => Some(number),
-            Scalar::Integer(integer) => Some(integer as f64),
+            Scalar::Integer(integer) => {
+                // As it nearly always is, and far faster.
+                Some(i64::try_from(integer).map_or(integer as f64, |integer| integer as f64))
+            }
             Scalar::Bool(flag) => Some(f64::from(u8::from(flag))),
             Scalar::String(_) => None,
         }

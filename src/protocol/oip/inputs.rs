@@ -2,15 +2,23 @@
 
 use super::request::{NO_JSON, Parameters, names, once};
 use super::{Error, binary, invalid, malformed, name};
-use crate::protocol::json::{self, Object, Seed};
+use crate::protocol::json::{self, Object, Seed, plain};
 use ml_app_model::value::excerpt;
 use ml_app_model::{Data, Datatype, Signature, Tensor, TensorSpec, Tensors, Value};
+use serde::Deserialize;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
+
+/// How elements are read: see [`plain`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Road {
+    Short,
+    Long,
+}
 
 /// An input as a request has it.
 pub struct Input {
@@ -97,6 +105,7 @@ pub fn count(shape: &[usize], input: &str) -> Result<usize, Error> {
 
 pub struct InputsVisitor<'s> {
     pub signature: &'s Signature,
+    pub elements: Road,
 }
 
 impl<'de> Visitor<'de> for InputsVisitor<'_> {
@@ -108,7 +117,7 @@ impl<'de> Visitor<'de> for InputsVisitor<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Vec<Input>, A::Error> {
         let mut inputs = vec![];
-        let input = || Seed(InputVisitor { signature: self.signature });
+        let input = || Seed(InputVisitor { signature: self.signature, elements: self.elements });
         while let Some(input) = entries.next_element_seed(input())? {
             // What follows cannot be right either.
             if inputs.len() == self.signature.inputs.len() {
@@ -125,6 +134,7 @@ impl<'de> Visitor<'de> for InputsVisitor<'_> {
 
 struct InputVisitor<'s> {
     signature: &'s Signature,
+    elements: Road,
 }
 
 impl<'de> Visitor<'de> for InputVisitor<'_> {
@@ -159,7 +169,10 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
                 }
                 "data" => match index {
                     Some(index) => {
-                        data = Some(map.next_value_seed(DataSeed { spec: &inputs[index] })?)
+                        data = Some(map.next_value_seed(DataSeed {
+                            spec: &inputs[index],
+                            road: self.elements,
+                        })?)
                     }
                     None => early = Some(map.next_value()?),
                 },
@@ -180,7 +193,7 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
         }
         if let Some(early) = early {
             let mut source = serde_json::Deserializer::from_str(early.get());
-            let read = DataSeed { spec }.deserialize(&mut source);
+            let read = DataSeed { spec, road: self.elements }.deserialize(&mut source);
             data = Some(read.map_err(|error| A::Error::custom(json::fault(&error).detail))?);
         }
         let parameters: Option<Object<Parameters>> = parameters.flatten();
@@ -237,6 +250,7 @@ impl<'de> Visitor<'de> for ShapeVisitor {
 /// Elements in row-major order, nested or flat.
 struct DataSeed<'s> {
     spec: &'s TensorSpec,
+    road: Road,
 }
 
 impl<'de> DeserializeSeed<'de> for DataSeed<'_> {
@@ -244,6 +258,12 @@ impl<'de> DeserializeSeed<'de> for DataSeed<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Data, D::Error> {
         let mut data = Data::new(self.spec.datatype);
+        let is_number = !matches!(self.spec.datatype, Datatype::String | Datatype::Bool);
+        if self.road == Road::Short && is_number {
+            let text = <&RawValue>::deserialize(deserializer)?.get();
+            let read = plain::elements(text, &mut data);
+            return read.map(|()| data).ok_or_else(|| D::Error::custom("not plain"));
+        }
         deserializer.deserialize_seq(ElementsVisitor { spec: self.spec, data: &mut data })?;
         Ok(data)
     }

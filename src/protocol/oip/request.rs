@@ -1,6 +1,6 @@
 //! An inference request: its JSON, and what it asks of its answer.
 
-use super::inputs::{self, Input, InputsVisitor};
+use super::inputs::{self, Input, InputsVisitor, Road};
 use super::{Error, invalid};
 use crate::protocol::json::{self, Object, Seed};
 use crate::protocol::reader::listed;
@@ -46,7 +46,9 @@ pub fn decode(
     signature: &Signature,
 ) -> Result<(Tensors, Wish), Error> {
     let head = json::text(head, "an object with `inputs`")?;
-    let request = json::read(head, RequestVisitor { signature })
+    let read = |elements| json::read(head, RequestVisitor { signature, elements });
+    let request = read(Road::Short)
+        .or_else(|_| read(Road::Long))
         .map_err(|error| Error::Malformed(json::fault(&error).into()))?;
     let wish = request.wish(signature)?;
     Ok((inputs::tensors(request.inputs, tensors, signature)?, wish))
@@ -146,6 +148,7 @@ pub fn names(specs: &[TensorSpec]) -> String {
 
 struct RequestVisitor<'s> {
     signature: &'s Signature,
+    elements: Road,
 }
 
 impl<'de> Visitor<'de> for RequestVisitor<'_> {
@@ -156,14 +159,14 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Request, A::Error> {
-        let signature = self.signature;
+        let RequestVisitor { signature, elements } = self;
         let (mut id, mut inputs, mut outputs, mut parameters) = (None, None, None, None);
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             match &*key {
                 "id" => once(&mut id, map.next_value::<Option<String>>()?, "id")?,
                 "parameters" => once(&mut parameters, map.next_value()?, "parameters")?,
                 "inputs" => {
-                    let read = map.next_value_seed(Seed(InputsVisitor { signature }))?;
+                    let read = map.next_value_seed(Seed(InputsVisitor { signature, elements }))?;
                     once(&mut inputs, read, "inputs")?;
                 }
                 "outputs" => {

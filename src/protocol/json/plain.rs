@@ -1,0 +1,381 @@
+//! The short road for JSON that is numbers and little else: read by hand, straight into the tensors. It
+//! takes what is plain and right. Of anything else it says `None`, and the long road through serde reads
+//! it again from the start, which also tells what is wrong with it.
+
+use ml_app_model::{Data, Rows, Signature, Tensors, Value};
+
+/// More nested arrays than any tensor has are for the long road, which has its own limit.
+const DEEPEST: usize = 16;
+
+/// A place in a text.
+pub struct Scanner<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Scanner<'t> {
+    pub fn new(text: &'t str) -> Scanner<'t> {
+        Scanner { text, at: 0 }
+    }
+
+    /// The next byte that is no whitespace.
+    #[inline]
+    pub fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.byte()? {
+                b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
+                byte => return Some(byte),
+            }
+        }
+    }
+
+    #[inline]
+    fn next(&mut self) -> Option<u8> {
+        let next = self.peek()?;
+        self.at += 1;
+        Some(next)
+    }
+
+    #[inline]
+    pub fn take(&mut self, expected: u8) -> Option<()> {
+        (self.next()? == expected).then_some(())
+    }
+
+    /// Nothing is left.
+    pub fn end(&mut self) -> Option<()> {
+        self.peek().is_none().then_some(())
+    }
+
+    /// `name` as a key, with its colon. In `name` nothing must need an escape.
+    #[inline]
+    pub fn key(&mut self, name: &str) -> Option<()> {
+        self.take(b'"')?;
+        let rest = self.text.as_bytes()[self.at..].strip_prefix(name.as_bytes())?;
+        if rest.first() != Some(&b'"') {
+            return None;
+        }
+        self.at += name.len() + 1;
+        self.take(b':')
+    }
+
+    #[inline]
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// A number, as serde_json would have it.
+    #[inline]
+    pub fn number(&mut self) -> Option<Value<'static>> {
+        self.peek()?;
+        let start = self.at;
+        let is_negative = self.byte() == Some(b'-');
+        self.at += usize::from(is_negative);
+        let first = self.at;
+        let digits = self.digits(0);
+        let count = self.at - first;
+        if count == 0 || (count > 1 && self.text.as_bytes()[first] == b'0') {
+            return None;
+        }
+        match self.byte() {
+            Some(b'.' | b'e' | b'E') => self.fraction(start, first, digits, is_negative),
+            // More might not fit; and what is negative and zero is a float.
+            _ if count > MOST_DIGITS || (is_negative && digits == 0) => None,
+            _ => {
+                let integer = digits as i64;
+                Some(Value::Integer(if is_negative { -integer } else { integer }.into()))
+            }
+        }
+    }
+
+    /// With those before; too many of them are no number any more.
+    #[inline]
+    fn digits(&mut self, before: u64) -> u64 {
+        let mut digits = before;
+        while let Some(byte @ b'0'..=b'9') = self.byte() {
+            digits = digits.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
+            self.at += 1;
+        }
+        digits
+    }
+
+    /// The rest of a number that is no integer.
+    #[inline]
+    fn fraction(
+        &mut self,
+        start: usize,
+        first: usize,
+        mut digits: u64,
+        is_negative: bool,
+    ) -> Option<Value<'static>> {
+        let (mut count, mut power) = (self.at - first, 0);
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            let point = self.at;
+            digits = self.digits(digits);
+            let places = self.at - point;
+            if places == 0 {
+                return None;
+            }
+            count += places;
+            power = -(places as i64);
+        }
+        if let Some(b'e' | b'E') = self.byte() {
+            self.at += 1;
+            let sign = self.byte().filter(|byte| matches!(byte, b'+' | b'-'));
+            self.at += usize::from(sign.is_some());
+            let begin = self.at;
+            let exponent = self.digits(0) as i64;
+            match self.at - begin {
+                // No exponent of a double has more.
+                1..=3 => power += if sign == Some(b'-') { -exponent } else { exponent },
+                0 => return None,
+                _ => count = usize::MAX,
+            }
+        }
+        // Both are exact as doubles then, so that the one rounding is right (Clinger, "How to read
+        // floating point numbers accurately", PLDI 1990).
+        let is_exact = count <= MOST_DIGITS && digits <= 1 << f64::MANTISSA_DIGITS;
+        let number = match usize::try_from(power.abs()) {
+            Ok(places) if is_exact && places < POWERS.len() => {
+                let digits = if is_negative { -(digits as f64) } else { digits as f64 };
+                if power < 0 { digits / POWERS[places] } else { digits * POWERS[places] }
+            }
+            _ => {
+                self.text[start..self.at].parse().ok().filter(|number: &f64| number.is_finite())?
+            }
+        };
+        Some(Value::Number(number))
+    }
+
+    /// Rows as lists of all features, which are scalars.
+    pub fn lists(&mut self, rows: &mut Rows<'_>) -> Option<()> {
+        self.array(|scanner| {
+            scanner.take(b'[')?;
+            rows.add_scalars(|feature| {
+                if feature > 0 {
+                    scanner.take(b',')?;
+                }
+                scanner.number()
+            })?;
+            scanner.take(b']')
+        })
+    }
+
+    /// Rows as objects of all features in their order, which are scalars and called what needs no escape.
+    pub fn objects(&mut self, rows: &mut Rows<'_>) -> Option<()> {
+        self.array(|scanner| scanner.object(rows))
+    }
+
+    /// One of [`Scanner::objects`].
+    #[inline]
+    pub fn object(&mut self, rows: &mut Rows<'_>) -> Option<()> {
+        let features = &rows.signature().features;
+        self.take(b'{')?;
+        rows.add_scalars(|feature| {
+            if feature > 0 {
+                self.take(b',')?;
+            }
+            self.key(&features[feature].name)?;
+            self.number()
+        })?;
+        self.take(b'}')
+    }
+
+    fn array(&mut self, mut entry: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.take(b'[')?;
+        loop {
+            entry(self)?;
+            match self.next()? {
+                b',' => {}
+                b']' => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// Of decimal digits, as many as a `u64` and an `i64` have in any case.
+const MOST_DIGITS: usize = 18;
+
+/// Of ten, those that are doubles.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+];
+
+/// The elements of a tensor, nested or flat.
+pub fn elements(text: &str, data: &mut Data) -> Option<()> {
+    let mut scanner = Scanner::new(text);
+    let mut depth = 0;
+    loop {
+        while scanner.peek()? == b'[' {
+            scanner.at += 1;
+            depth += 1;
+        }
+        if depth == 0 || depth > DEEPEST {
+            return None;
+        }
+        data.push(scanner.number()?).ok()?;
+        while scanner.next()? == b']' {
+            depth -= 1;
+            if depth == 0 {
+                return scanner.end();
+            }
+        }
+        // What was neither an end nor a comma is no number's begin either.
+        if scanner.text.as_bytes()[scanner.at - 1] != b',' {
+            return None;
+        }
+    }
+}
+
+/// What `read` makes of the whole text, where all features are scalars.
+pub fn rows<T>(
+    text: &str,
+    signature: &Signature,
+    read: impl FnOnce(&mut Scanner<'_>, &mut Rows<'_>) -> Option<T>,
+) -> Option<(Tensors, T)> {
+    if !signature.features.iter().all(|feature| feature.is_scalar()) {
+        return None;
+    }
+    let (mut scanner, mut rows) = (Scanner::new(text), Rows::new(signature));
+    let read = read(&mut scanner, &mut rows)?;
+    scanner.end()?;
+    Some((rows.finish().ok()?, read))
+}
+
+/// One object and nothing else: see [`Scanner::object`].
+pub fn object(text: &str, rows: &mut Rows<'_>) -> Option<()> {
+    let mut scanner = Scanner::new(text);
+    scanner.object(rows)?;
+    scanner.end()
+}
+
+/// Whether all features are scalars, and called the same in JSON.
+pub fn has_plain_objects(signature: &Signature) -> bool {
+    signature.features.iter().all(|feature| feature.is_scalar() && is_plain(&feature.name))
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.bytes().any(|byte| byte == b'"' || byte == b'\\' || byte < b' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::json::{self, Seed, scalars};
+    use ml_app_model::Datatype;
+    use serde::de::{DeserializeSeed, SeqAccess, Visitor};
+    use std::fmt;
+
+    /// By serde.
+    struct Elements<'d>(&'d mut Data);
+
+    impl Elements<'_> {
+        fn push<E: serde::de::Error>(self, value: Value<'_>) -> Result<(), E> {
+            self.0.push(value).map_err(E::custom)
+        }
+    }
+
+    impl<'de> Visitor<'de> for Elements<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("elements")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+            while entries.next_element_seed(Seed(Elements(&mut *self.0)))?.is_some() {}
+            Ok(())
+        }
+
+        scalars!(push -> ());
+    }
+
+    fn long_road(text: &str, datatype: Datatype) -> Option<Data> {
+        let mut data = Data::new(datatype);
+        let mut source = serde_json::Deserializer::from_str(text);
+        Seed(Elements(&mut data)).deserialize(&mut source).ok()?;
+        source.end().ok()?;
+        Some(data)
+    }
+
+    fn short_road(text: &str, datatype: Datatype) -> Option<Data> {
+        let mut data = Data::new(datatype);
+        elements(text, &mut data).map(|()| data)
+    }
+
+    const KINDS: [Datatype; 4] =
+        [Datatype::Float32, Datatype::Float64, Datatype::Int64, Datatype::Uint8];
+
+    #[test]
+    fn plain_numbers_are_read() {
+        for text in [
+            "[1]",
+            " [ [1 , -2],\n[3.5,4e2]\t] ",
+            "[0.1,1e-7,123456789012345678,2.5E+3,-0.0,1e300]",
+        ] {
+            let expected = long_road(text, Datatype::Float64);
+            assert!(expected.is_some(), "{text}");
+            assert_eq!(short_road(text, Datatype::Float64), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_read_is_what_serde_reads() {
+        // Texts from the bytes that such texts have, and numbers of all lengths.
+        let mut state = 1_u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) % below
+        };
+        let parts =
+            ["[", "]", ",", "-", ".", "e", "E", "+", "0", "7", " ", "\n", "null", "\"", "1"];
+        let mut read = 0;
+        for round in 0..40_000 {
+            let mut text = String::from("[");
+            for _ in 0..random(6) + 1 {
+                if round % 2 == 0 {
+                    text.push_str(parts[random(parts.len() as u64) as usize]);
+                    continue;
+                }
+                let number: String = match random(4) {
+                    0 => (random(1 << 31) as i64 - (1 << 30)).to_string(),
+                    1 => (random(1 << 31) as f64 / 1e4).to_string(),
+                    2 => format!("{:e}", f64::from_bits(random(1 << 31) << 33 | random(1 << 31))),
+                    _ => format!(
+                        "{}{}.{}{}",
+                        random(1000),
+                        random(1 << 31),
+                        random(1 << 31),
+                        random(99)
+                    ),
+                };
+                text.push_str(&number);
+                text.push(',');
+            }
+            if text.ends_with(',') {
+                text.pop();
+            }
+            text.push(']');
+            for datatype in KINDS {
+                if let Some(data) = short_road(&text, datatype) {
+                    assert_eq!(Some(data), long_road(&text, datatype), "{text}");
+                    read += 1;
+                }
+            }
+        }
+        assert!(read > 20_000, "{read}");
+    }
+
+    #[test]
+    fn names_that_json_writes_otherwise_are_not_plain() {
+        for name in ["a\"b", "a\\b", "a\nb"] {
+            assert!(!is_plain(name), "{name:?}");
+            let mut written = vec![];
+            json::scalar(&mut written, name);
+            assert_ne!(written, format!("\"{name}\"").into_bytes());
+        }
+        assert!(is_plain("Größe, cm"));
+    }
+}

@@ -30,7 +30,7 @@ pub fn bind(config: &Config, state: Data<State>) -> anyhow::Result<(Server, Sock
     let held = config.header_timeout + config.limits.request_timeout + config.keep_alive;
     let server = HttpServer::new(move || http::app(state.clone()))
         .workers(workers)
-        .on_connect(connection::watch(held))
+        .on_connect(connection::set_up(held))
         .max_connections(config.max_connections.div_ceil(workers))
         .client_request_timeout(config.header_timeout)
         .keep_alive(config.keep_alive)

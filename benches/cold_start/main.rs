@@ -5,7 +5,8 @@
 //! only binds and answers, and actix-web alone, built as ml-app is.
 //!
 //! ```sh
-//! cargo build --release --target x86_64-unknown-linux-musl --bin ml-app --example bare
+//! cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --bin ml-app -- -C lto=fat
+//! cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --example bare -- -C lto=fat
 //! cargo bench --bench cold_start
 //! ```
 //!
@@ -24,8 +25,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
-const BUILD: &str =
-    "cargo build --release --target x86_64-unknown-linux-musl --bin ml-app --example bare";
+const BUILD: &str = concat!(
+    "  cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --bin ml-app -- -C lto=fat\n",
+    "  cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --example bare -- -C lto=fat",
+);
 
 /// Times the cold start of ml-app beside programs that do less.
 #[derive(Debug, Parser)]
@@ -82,7 +85,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
     let bare = binary.with_file_name("examples").join("bare");
     for program in [&binary, &bare] {
         if !program.is_file() {
-            bail!("there is no {}; build it by\n  {BUILD}", program.display());
+            bail!("there is no {}; build it by\n{BUILD}", program.display());
         }
     }
     let floor = compile_floor(scratch)?;

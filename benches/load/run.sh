@@ -38,5 +38,7 @@ need_target "$target"
 # What is shipped serves the model that it was built with; another one is for the binary that reads ONNX.
 features=(--no-default-features)
 case " $* " in *" --model"*) features=() ;; esac
-cargo build --release --target "$target" ${features[@]+"${features[@]}"} --bin ml-app --example ceiling
+for program in --bin=ml-app --example=ceiling; do
+    cargo rustc --release --target "$target" ${features[@]+"${features[@]}"} "$program" -- -C lto=fat
+done
 exec "$python" -B benches/load/compare.py --built "target/$target/release" "$@"

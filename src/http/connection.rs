@@ -31,13 +31,16 @@ impl Drop for Connection {
     }
 }
 
-/// Closes a connection on which no request has begun for `limit`.
-pub fn watch(limit: Duration) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
+/// Sets a connection up: what is written goes out at once, and it is closed when no request has begun for
+/// `limit`.
+pub fn set_up(limit: Duration) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
     move |io, data| {
+        let Some(stream) = io.downcast_ref::<TcpStream>() else { return };
+        // An answer in several parts must not wait for the client's acknowledgement. One that has gone
+        // already cannot be asked.
+        let _ = stream.set_nodelay(true);
         // A second descriptor of the same socket, as the first is the server's.
-        let socket =
-            io.downcast_ref::<TcpStream>().map(|stream| stream.as_fd().try_clone_to_owned());
-        let Some(Ok(socket)) = socket else { return };
+        let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
         let last = Rc::new(Cell::new(Instant::now()));
         let watched = last.clone();
         let watch = rt::spawn(async move {

@@ -128,7 +128,7 @@ step "Static binary"
 target=$(uname -m)-unknown-linux-musl
 if [ -z "${ML_APP_BINARY:-}" ]; then
     need_target "$target"
-    cargo build --release --target "$target" --no-default-features
+    cargo rustc --release --target "$target" --no-default-features --bin ml-app -- -C lto=fat
     ML_APP_BINARY=target/$target/release/ml-app
 fi
 mkdir "$scratch/image" "$scratch/root"

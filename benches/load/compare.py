@@ -40,6 +40,11 @@ class Result:
     batches: dict[int, list[dict]] = field(default_factory=dict)
     failure: str = ""
 
+    def is_whole(self, arguments) -> bool:
+        """Whether each figure was measured once at least."""
+        measured = self.single.keys() | self.batches.keys()
+        return bool(self.loaded) and measured >= {*arguments.connections, *arguments.batches}
+
 
 def main() -> int:
     arguments = parse()
@@ -62,6 +67,21 @@ def main() -> int:
         model = any_model(arguments.model.resolve(), ENVIRONMENTS / "other", most)
     subjects |= {peer.name: (peer, model) for peer in chosen}
     results = {name: Result(size_of(peer, arguments.built)) for name, (peer, _) in subjects.items()}
+    try:
+        rounds(subjects, results, arguments)
+    except KeyboardInterrupt:
+        print("interrupted: this is what there is", file=sys.stderr)
+        results = {name: result for name, result in results.items() if result.is_whole(arguments)}
+    print(report.markdown(model.name, results, arguments))
+    if arguments.json:
+        content = {"model": model.name, "results": {name: asdict(result) for name, result in results.items()}}
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+    if arguments.svg:
+        report.plot(results, arguments.svg)
+    return 1 if any(result.failure for result in results.values()) else 0
+
+
+def rounds(subjects: dict, results: dict[str, Result], arguments) -> None:
     names, order = list(subjects), random.Random(0)
     with tempfile.TemporaryDirectory(prefix="load-bench-") as scratch:
         for number in range(arguments.rounds):
@@ -78,13 +98,6 @@ def main() -> int:
                 except (Failure, OSError, subprocess.CalledProcessError) as error:
                     result.failure = str(error)
                     print(f"{name}: {error}", file=sys.stderr)
-    print(report.markdown(model.name, results, arguments))
-    if arguments.json:
-        content = {"model": model.name, "results": {name: asdict(result) for name, result in results.items()}}
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
-    if arguments.svg:
-        report.plot(results, arguments.svg)
-    return 1 if any(result.failure for result in results.values()) else 0
 
 
 def parse() -> argparse.Namespace:

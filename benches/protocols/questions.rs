@@ -1,6 +1,7 @@
 //! The same rows in every protocol, for the embedded model.
 
-use ml_app::protocol::{features, json, oip};
+use ml_app::protocol::json::View;
+use ml_app::protocol::{features, oip};
 use ml_app_model::{Feature, Signature, Tensors};
 use serde_json::{Value, json};
 
@@ -125,7 +126,7 @@ fn infer(signature: &Signature, tensors: &Tensors, binary: bool) -> (Vec<u8>, Ve
                 }
                 None => {
                     let mut data = vec![];
-                    json::tensor(&mut data, tensor);
+                    View::new(tensor).whole(&mut data);
                     input["data"] = serde_json::from_slice(&data).expect("JSON");
                 }
             }

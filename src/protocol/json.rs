@@ -174,7 +174,7 @@ impl<'a> View<'a> {
     }
 
     /// Elements in all.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.shape.iter().product()
     }
 

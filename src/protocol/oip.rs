@@ -153,7 +153,7 @@ fn write_output(
         None => {
             let view = View::new(tensor);
             head.reserve(outputs.rows() * view.row_size());
-            (0..view.len()).for_each(|index| {
+            (0..view.count()).for_each(|index| {
                 separate(head);
                 view.element(head, index);
             });
@@ -192,7 +192,7 @@ impl<'a> Classes<'a> {
     fn each(&self, mut write: impl FnMut(&str)) {
         let (mut order, mut text) = (vec![], String::new());
         let Classes { view, .. } = self;
-        for start in (0..view.len()).step_by(view.width.max(1)) {
+        for start in (0..view.count()).step_by(view.width.max(1)) {
             let row = numbers(view.elements, start..start + view.width);
             order.clear();
             order.extend(0..view.width);

@@ -3,6 +3,7 @@
 import csv
 import json
 import pickle
+import re
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -86,7 +87,9 @@ def any_model(path: Path, folder: Path, most: int) -> Model:
     rows = np.random.default_rng(0).standard_normal(shape).astype(np.float32).round(4)
     *labels, scores = session.run(None, {tensor.name: rows})
     labels = labels[0] if labels else scores.argmax(axis=1)
-    return Model(path, onnx.load(path, load_external_data=False).graph.name, tensor.name, rows, labels, scores, {})
+    # As ml-app calls a model whose name does not suit a path.
+    name = re.sub("[^A-Za-z0-9._~-]+", "-", onnx.load(path, load_external_data=False).graph.name).strip("-")
+    return Model(path, name, tensor.name, rows, labels, scores, {})
 
 
 def without_zip_map(path: Path, folder: Path) -> Path:

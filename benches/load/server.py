@@ -95,7 +95,7 @@ class Server:
 
     def first_answer(self, question: Question) -> float:
         """Seconds from the start of the program to its first right answer."""
-        pause = 0.0005
+        pause, last = 0.0005, "no connection"
         while (since := time.perf_counter() - self.spawned) < START_SECONDS:
             if self.process.poll() is not None:
                 raise Failure(f"ended with code {self.process.returncode}: {self.tail()}")
@@ -105,13 +105,14 @@ class Server:
                     since = time.perf_counter() - self.spawned
                     self.check(answer)
                     return since
+                last = f"status {status}: {answer[:200]!r}"
                 if status in REFUSED:
-                    raise Failure(f"status {status}: {answer[:200]!r}; {self.tail()}")
+                    raise Failure(f"{last}; {self.tail()}")
             except (OSError, http.client.HTTPException):
                 pass
             # A hundredth of what it has taken, so that asking takes nothing of it.
             time.sleep(max(pause, since / 100))
-        raise Failure(f"no answer in {START_SECONDS} s: {self.tail()}")
+        raise Failure(f"no answer in {START_SECONDS} s, at last {last}; {self.tail()}")
 
     def ask(self, question: Question) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)

@@ -77,7 +77,7 @@ def main() -> int:
         content = {"model": model.name, "results": {name: asdict(result) for name, result in results.items()}}
         arguments.json.write_text(json.dumps(content, indent=1) + "\n")
     if arguments.svg:
-        report.plot(results, arguments.svg)
+        report.plot(results, arguments)
     return 1 if any(result.failure for result in results.values()) else 0
 
 
@@ -158,8 +158,8 @@ def quietly(server, question, connections, seconds) -> dict:
             best = sample
         if best["others"] <= NOISE:
             break
-    if best["errors"]:
-        raise Failure(f"{best['errors']} errors on {connections} connections")
+    if errors := best["refused"] + best["broken"]:
+        raise Failure(f"{errors} errors on {connections} connections")
     return best
 
 

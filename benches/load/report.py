@@ -2,6 +2,7 @@
 
 import os
 import statistics
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -95,16 +96,19 @@ def best_of_json(results: dict) -> list[str]:
     return sorted(others, key=lambda name: batch(results[name], 10_000))[-1:]
 
 
-def plot(results: dict, path: Path) -> None:
+def plot(results: dict, arguments) -> None:
     """Four measures side by side, on logarithmic scales."""
     shown = {
         name: result
         for name, result in results.items()
         if not result.failure and ("," not in name or name in (FASTAPI, GUNICORN))
     }
-    names = sorted(shown, key=lambda name: rate(shown[name], 64))
+    most = max(arguments.connections)
+    names = sorted(shown, key=lambda name: rate(shown[name], most))
+    if not names:
+        return print("no plot: nothing was measured that it shows", file=sys.stderr)
     panels = [
-        ("requests/s, one row, 64 connections", lambda result: rate(result, 64), "{:,.0f}"),
+        (f"requests/s, one row, {most} connections", lambda result: rate(result, most), "{:,.0f}"),
         ("cold start, ms", lambda result: min(result.cold_start) * 1e3, "{:,.0f}"),
         ("memory after load, MB", lambda result: statistics.median(result.loaded), "{:,.0f}"),
         ("size, MB", lambda result: result.size, "{:,.0f}"),
@@ -124,7 +128,7 @@ def plot(results: dict, path: Path) -> None:
         for side in axis.spines.values():
             side.set_visible(False)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None}, facecolor="white")
+    figure.savefig(arguments.svg, metadata={"Date": None}, facecolor="white")
 
 
 def rate(result, connections: int) -> float:

@@ -2,8 +2,8 @@
 # ml-app beside the servers that people use today, and beside what its own framework can do at most: all
 # answer the same rows with the same model, are checked, and measured in turns.
 #
-#   benches/load/run.sh [--only NAMES] [--model FILE.onnx] [--rounds N] [--seconds S] [--svg FILE] [--json FILE]
-#   benches/load/run.sh --list
+#   benches/load/run.sh [--only 'NAME;NAME'] [--model FILE.onnx] [--rounds N] [--seconds S] [--svg FILE] [--json FILE]
+#   benches/load/run.sh --list | --help
 #
 # Each peer has an environment of its own below target/peers, 5 GB in all; --only leaves out what it does
 # not name. Everything takes half an hour on two processors, which must have nothing else to do.
@@ -29,6 +29,7 @@ environment() {
 
 environment compare benches/load/requirements.txt
 python=target/peers/compare/bin/python
+case " $* " in *" --list "* | *" --help "* | *" -h "*) exec "$python" -B benches/load/compare.py "$@" ;; esac
 for peer in $("$python" -B benches/load/compare.py --environments "$@"); do
     environment "$peer" "benches/load/peers/$peer/requirements.txt"
 done

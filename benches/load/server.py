@@ -11,9 +11,8 @@ import uuid
 from pathlib import Path
 
 from peers import PEERS, Peer
-from questions import Model, Question
+from questions import ROOT, Model, Question
 
-HERE = Path(__file__).resolve().parent
 PROCESSORS = os.cpu_count()
 TICKS = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 120
@@ -158,7 +157,7 @@ class Server:
         """What wrk measured on so many connections, and which part of the processors others took."""
         body = self.log.with_name("body")
         body.write_bytes(question.body)
-        command = ["wrk", "--latency", "--timeout", f"{ANSWER_SECONDS}s", "-s", str(HERE / "wrk.lua")]
+        command = ["wrk", "--latency", "--timeout", f"{ANSWER_SECONDS}s", "-s", str(ROOT / "tests/load/wrk.lua")]
         command += ["-t1", f"-c{connections}", f"-d{seconds}s", f"http://127.0.0.1:{self.port}{self.path}"]
         variables = {
             "BODY": str(body),

@@ -54,3 +54,25 @@ pub fn set_up(limit: Duration) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sy
         data.insert(Connection { last, watch });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    #[test]
+    fn what_is_written_goes_out_at_once() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let _client = net::TcpStream::connect(address).expect("a connection");
+        let (stream, _) = listener.accept().expect("the same connection");
+        stream.set_nonblocking(true).expect("a socket");
+        rt::System::new().block_on(async {
+            let stream = TcpStream::from_std(stream).expect("a socket");
+            let mut data = Extensions::new();
+            set_up(Duration::from_secs(60))(&stream, &mut data);
+            assert!(data.contains::<Connection>());
+            assert!(stream.nodelay().expect("a socket"));
+        });
+    }
+}

@@ -12,11 +12,21 @@ macro_rules! routes {
         use crate::http::State;
         use $web as web;
 
-        /// `methods` are those it will have routes for.
-        fn resource(state: &State, path: &str, methods: &'static str) -> $resource {
+        /// At `path`, which is counted with all that match `pattern`; `methods` are those it will have
+        /// routes for.
+        fn resource_of(
+            state: &State,
+            pattern: &str,
+            path: &str,
+            methods: &'static str,
+        ) -> $resource {
             web::resource(path)
-                .app_data(state.metrics.route(path, &state.vertex))
+                .app_data(state.metrics.route(pattern, &state.vertex))
                 .default_service(problem::method_not_allowed(methods))
+        }
+
+        fn resource(state: &State, path: &str, methods: &'static str) -> $resource {
+            resource_of(state, path, path, methods)
         }
 
         /// They come first: what they name is Vertex AI's, even if it is another route's too.
@@ -123,14 +133,13 @@ pub mod served {
         if !name.bytes().all(is_plain) {
             return;
         }
-        let route = |pattern: &str| {
-            web::resource(pattern.replace("{model}", name))
-                .app_data(state.metrics.route(pattern, &state.vertex))
-                .default_service(problem::method_not_allowed(POST))
-        };
+        let resource =
+            |pattern: &str| resource_of(state, pattern, &pattern.replace("{model}", name), POST);
         config
-            .service(route("/v2/models/{model}/infer").route(web::post().to(oip::infer)))
-            .service(route("/v1/models/{model}:predict").route(web::post().to(instances::predict)));
+            .service(resource("/v2/models/{model}/infer").route(web::post().to(oip::infer)))
+            .service(
+                resource("/v1/models/{model}:predict").route(web::post().to(instances::predict)),
+            );
     }
 }
 

@@ -142,9 +142,10 @@ pub fn decode(
     limit: usize,
 ) -> Result<(Tensors, Layout), Error> {
     let text = json::text(body, ROWS)?;
-    if let Some(read) = decode_plain(text, signature) {
-        return Ok(read);
-    }
+    decode_plain(text, signature).map_or_else(|| decode_any(text, signature, limit), Ok)
+}
+
+fn decode_any(text: &str, signature: &Signature, limit: usize) -> Result<(Tensors, Layout), Error> {
     let mut reader = Reader::new(signature, limit);
     let read = json::read(text, BodyVisitor(&mut reader));
     reader.finish_json(read)
@@ -271,7 +272,42 @@ fn header_list(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::header_list;
+    use super::*;
+    use crate::protocol::json::plain::Random;
+    use crate::source::Source;
+
+    #[test]
+    fn both_roads_read_the_same_rows() {
+        let model = Source::Embedded.load().expect("the embedded model loads");
+        let signature = model.signature();
+        let (mut random, mut rows, mut lines) = (Random::default(), 0, 0);
+        for _ in 0..20_000 {
+            let mut object = || {
+                let mut member = |feature: &ml_app_model::Feature| {
+                    format!("\"{}\":{}", feature.name, random.integer())
+                };
+                let members: Vec<String> = signature.features.iter().map(&mut member).collect();
+                format!("{{{}}}", members.join(","))
+            };
+            let text = match rows % 3 {
+                0 => object(),
+                _ => format!("[{},{}]", object(), object()),
+            };
+            let text = random.damaged(text);
+            if let Some(read) = decode_plain(&text, signature) {
+                assert_eq!(decode_any(&text, signature, usize::MAX).ok(), Some(read), "{text}");
+                rows += 1;
+            }
+            // A line is read as the only row of a body is.
+            let mut reader = Reader::new(signature, usize::MAX);
+            if text.starts_with('{') && reader.read_plain(&text) {
+                let body = decode_any(&text, signature, usize::MAX).ok();
+                assert_eq!(reader.into_tensors().ok(), body.map(|(inputs, _)| inputs), "{text}");
+                lines += 1;
+            }
+        }
+        assert!(rows > 2_000 && lines > 500, "{rows} {lines}");
+    }
 
     fn list(names: &[&str]) -> String {
         header_list(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())

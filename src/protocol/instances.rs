@@ -47,12 +47,7 @@ impl Protocol for Predict {
         limit: usize,
     ) -> Result<(Tensors, Layout), Error> {
         let text = json::text(body, "an object with `instances` or `inputs`")?;
-        if let Some(read) = decode_plain(text, signature) {
-            return Ok(read);
-        }
-        let mut reader = Reader::new(signature, limit);
-        let read = json::read(text, BodyVisitor(&mut reader));
-        reader.finish_json(read)
+        decode_plain(text, signature).map_or_else(|| decode_any(text, signature, limit), Ok)
     }
 
     fn encode(
@@ -93,8 +88,17 @@ impl Protocol for Predict {
     }
 }
 
+fn decode_any(text: &str, signature: &Signature, limit: usize) -> Result<(Tensors, Layout), Error> {
+    let mut reader = Reader::new(signature, limit);
+    let read = json::read(text, BodyVisitor(&mut reader));
+    reader.finish_json(read)
+}
+
 /// `instances` alone, each a list.
 fn decode_plain(text: &str, signature: &Signature) -> Option<(Tensors, Layout)> {
+    if !plain::has_plain_lists(signature) {
+        return None;
+    }
     plain::rows(text, signature, |scanner, rows| {
         scanner.take(b'{')?;
         scanner.key("instances")?;
@@ -448,5 +452,33 @@ impl<'de> Visitor<'de> for ColumnVisitor<'_, '_> {
             }
             row += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::json::plain::Random;
+    use crate::source::Source;
+
+    #[test]
+    fn both_roads_read_the_same_instances() {
+        let model = Source::Embedded.load().expect("the embedded model loads");
+        let signature = model.signature();
+        let (mut random, mut read) = (Random::default(), 0);
+        for _ in 0..20_000 {
+            let mut list = || {
+                let values: Vec<String> =
+                    signature.features.iter().map(|_| random.integer()).collect();
+                format!("[{}]", values.join(","))
+            };
+            let text = format!("{{\"instances\":[{},{}]}}", list(), list());
+            let text = random.damaged(text);
+            if let Some(plain) = decode_plain(&text, signature) {
+                assert_eq!(decode_any(&text, signature, usize::MAX).ok(), Some(plain), "{text}");
+                read += 1;
+            }
+        }
+        assert!(read > 1_000, "{read}");
     }
 }

@@ -126,6 +126,9 @@ impl Drop for End<'_> {
     }
 }
 
+/// Unoptimised, and beside other tests, clients alone keep two processors busy for longer.
+const SOON: Duration = Duration::from_secs(if cfg!(debug_assertions) { 2 } else { 1 });
+
 #[test]
 fn a_process_that_is_told_to_stop_loses_no_request() {
     let mut servers = [0, 1].map(|_| Some(Server::start(&["--drain-delay", "2"])));
@@ -148,7 +151,7 @@ fn a_process_that_is_told_to_stop_loses_no_request() {
         let stopped = servers[0].take().unwrap();
         let stopping = scope.spawn(move || stopped.stop());
         while ready[0].load(SeqCst) {
-            assert!(told.elapsed() < Duration::from_secs(2), "readiness is still on");
+            assert!(told.elapsed() < SOON, "readiness is still on");
             thread::sleep(Duration::from_millis(10));
         }
         // The delay is over: nothing new is taken.

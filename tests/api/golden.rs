@@ -116,6 +116,19 @@ fn a_pipeline_over_numbers_and_text_answers_with_names() {
     let one = server.post_json(r#"{"length": null, "width": 2.5, "colour": "red"}"#).json();
     assert_eq!(one["prediction"], "rose");
     assert!(one["probabilities"]["rose"].as_f64().unwrap() > 0.5);
+
+    // A line that has text beside its numbers is a row, and one row.
+    let known = 0..golden[0].1.len();
+    let line = |row: usize| {
+        let [length, width, colour] = [0, 1, 2].map(|column: usize| &golden[column].1[row]);
+        let [length, width] = [length, width].map(|text| text.parse::<f64>().unwrap_or(f64::NAN));
+        format!("{}\n", json!({ "length": length, "width": width, "colour": colour }))
+    };
+    let lines =
+        server.post("/predict", "application/x-ndjson", known.map(line).collect::<String>());
+    let label = |line: &str| serde_json::from_str::<Value>(line).unwrap()["prediction"].clone();
+    let labels: Vec<Value> = lines.body.lines().map(label).collect();
+    assert_eq!(labels, golden[3].1);
 }
 
 #[test]

@@ -111,17 +111,36 @@ fn requests_are_counted_by_route_protocol_and_status() {
     assert_eq!(server.post_json("{}").status, 422);
     assert_eq!(server.get("/predict?age=21&new_user=1&total_pages_visited=14").status, 200);
     assert_eq!(server.get("/v2/models/online-sales").status, 200);
+    // The model's own paths are counted with those of any model.
+    let tensor = r#"{"name":"X","shape":[1,3],"datatype":"FP32","data":[21,1,14]}"#;
+    let infer = format!(r#"{{"inputs":[{tensor}]}}"#);
+    let instances = r#"{"instances":[[21,1,14]]}"#;
+    for (path, body, status) in [
+        ("/v2/models/online-sales/infer", &*infer, 200),
+        ("/v2/models/online%2Dsales/infer", &infer, 200),
+        ("/v2/models/other/infer", &infer, 404),
+        ("/v1/models/online-sales:predict", instances, 200),
+        ("/v1/models/other:predict", instances, 404),
+    ] {
+        let answer = server.send("POST", path, &[], body.as_bytes());
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+    }
     assert_eq!(server.get("/no/such/route").status, 404);
     let samples = samples(&server.get("/metrics").body);
     for (route, protocol, status) in [
         ("/predict", "features", 200),
         ("/predict", "features", 422),
         ("/v2/models/{model}", "oip", 200),
+        ("/v2/models/{model}/infer", "oip", 404),
+        ("/v1/models/{model}:predict", "instances", 200),
+        ("/v1/models/{model}:predict", "instances", 404),
         ("", "", 404),
     ] {
         let labels = format!("route=\"{route}\",protocol=\"{protocol}\",status=\"{status}\"");
         assert_eq!(samples[&format!("ml_app_http_requests_total{{{labels}}}")], 1.0, "{labels}");
     }
+    let labels = "route=\"/v2/models/{model}/infer\",protocol=\"oip\",status=\"200\"";
+    assert_eq!(samples[&format!("ml_app_http_requests_total{{{labels}}}")], 2.0);
     let timed = "ml_app_http_request_duration_seconds_count{route=\"/predict\"}";
     assert_eq!(samples[timed], 2.0);
 }

@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -237,10 +238,13 @@ def wrk(server, seconds, connections, rows, path="/predict", threads=1):
     """What wrk measured on bodies of these rows: rate, p50, p99, requests, refused, broken."""
     command = ["wrk", "--latency", "--timeout", "10s", "-s", HERE / "wrk.lua"]
     command += [f"-d{seconds}s", f"-c{connections}", f"-t{threads}", server.url + path]
-    environment = {**os.environ, "BODY": json.dumps(rows)}
-    done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, check=True, timeout=seconds + 30, text=True
-    )
+    with tempfile.NamedTemporaryFile() as body:
+        body.write(as_json(rows))
+        body.flush()
+        environment = {**os.environ, "BODY": body.name, "CONTENT_TYPE": JSON}
+        done = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, check=True, timeout=seconds + 30, text=True
+        )
     return json.loads(done.stdout.splitlines()[-1])
 
 

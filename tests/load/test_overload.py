@@ -99,7 +99,7 @@ def probe(server, latencies):
 
 
 # What else a machine does shows in a ratio: a fault of the server's shows each time.
-@pytest.mark.flaky(reruns=4)
+@pytest.mark.flaky(reruns=2)
 def test_overload(serve, heavy, figure, is_long):
     seconds = 60 if is_long else 12
     # Until the limit is hit requests are answered in their order, and wait as long as the queue is.

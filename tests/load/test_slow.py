@@ -58,7 +58,7 @@ def slowloris(server, beginning, held):
 
 
 # What else a machine does shows in a ratio: a fault of the server's shows each time.
-@pytest.mark.flaky(reruns=4)
+@pytest.mark.flaky(reruns=2)
 def test_slowloris(serve, figure, is_long):
     rounds, seconds = (10, 10) if is_long else (3, 5)
     server = serve()

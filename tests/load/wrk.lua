@@ -1,8 +1,14 @@
--- Posts the variable BODY, and writes what came of it as a line of JSON.
+-- Posts the file BODY as CONTENT_TYPE with the header lines HEADERS, and writes what came of it as a line of
+-- JSON. `refused` are answers that are no success, `broken` those that did not come.
 
 wrk.method = "POST"
-wrk.headers["content-type"] = "application/json"
-wrk.body = os.getenv("BODY")
+wrk.headers["content-type"] = os.getenv("CONTENT_TYPE")
+for name, value in (os.getenv("HEADERS") or ""):gmatch("([^:\n]+): ([^\n]+)") do
+    wrk.headers[name] = value
+end
+local file = assert(io.open(os.getenv("BODY"), "rb"))
+wrk.body = file:read("*a")
+file:close()
 
 function done(summary, latency)
     local errors = summary.errors

@@ -2,7 +2,7 @@
 //! takes what is plain and right. Of anything else it says `None`, and the long road through serde reads
 //! it again from the start, which also tells what is wrong with it.
 
-use ml_app_model::{Data, Rows, Signature, Tensors, Value};
+use ml_app_model::{Data, Feature, Rows, Signature, Tensors, Value};
 
 /// More nested arrays than any tensor has are for the long road, which has its own limit.
 const DEEPEST: usize = 16;
@@ -229,15 +229,12 @@ pub fn elements(text: &str, data: &mut Data) -> Option<()> {
     }
 }
 
-/// What `read` makes of the whole text, where all features are scalars.
+/// What `read` makes of the whole text.
 pub fn rows<T>(
     text: &str,
     signature: &Signature,
     read: impl FnOnce(&mut Scanner<'_>, &mut Rows<'_>) -> Option<T>,
 ) -> Option<(Tensors, T)> {
-    if !signature.features.iter().all(|feature| feature.is_scalar()) {
-        return None;
-    }
     let (mut scanner, mut rows) = (Scanner::new(text), Rows::new(signature));
     let read = read(&mut scanner, &mut rows)?;
     scanner.end()?;
@@ -251,13 +248,71 @@ pub fn object(text: &str, rows: &mut Rows<'_>) -> Option<()> {
     scanner.end()
 }
 
-/// Whether all features are scalars, and called the same in JSON.
+/// Whether all features are scalars.
+pub fn has_plain_lists(signature: &Signature) -> bool {
+    signature.features.iter().all(Feature::is_scalar)
+}
+
+/// Whether they also are called the same in JSON.
 pub fn has_plain_objects(signature: &Signature) -> bool {
-    signature.features.iter().all(|feature| feature.is_scalar() && is_plain(&feature.name))
+    has_plain_lists(signature) && signature.features.iter().all(|feature| is_plain(&feature.name))
 }
 
 fn is_plain(name: &str) -> bool {
     !name.bytes().any(|byte| byte == b'"' || byte == b'\\' || byte < b' ')
+}
+
+/// Texts for tests that compare the two roads.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub struct Random(u64);
+
+#[cfg(test)]
+impl Random {
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) % bound
+    }
+
+    /// A number of any length and form.
+    pub fn number(&mut self) -> String {
+        let large = self.below(1 << 31);
+        match self.below(6) {
+            0 => (large as i64 - (1 << 30)).to_string(),
+            1 => (large as f64 / 1e4).to_string(),
+            2 => format!("{:e}", f64::from_bits(large << 33 | self.below(1 << 31))),
+            3 => format!("{}{large}.{large}{}", self.below(1000), self.below(99)),
+            4 => format!("{}.0", large % 200),
+            _ => (large % 200).to_string(),
+        }
+    }
+
+    /// A number that mostly is an integer, in any form.
+    pub fn integer(&mut self) -> String {
+        let small = self.below(200);
+        match self.below(8) {
+            0 => self.number(),
+            1 => format!("{small}.0"),
+            2 => format!("{small}e1"),
+            3 => format!("-{small}"),
+            _ => small.to_string(),
+        }
+    }
+
+    /// The same text, or, half of the time, with a part put in or a byte taken out.
+    pub fn damaged(&mut self, mut text: String) -> String {
+        const PARTS: [&str; 18] = [
+            "[", "]", "{", "}", ",", ":", "-", ".", "e", "E", "+", "0", "7", " ", "\n", "\"",
+            "null", "[]",
+        ];
+        let at = self.below(text.len() as u64) as usize;
+        match self.below(4) {
+            0 => drop(text.remove(at)),
+            1 => text.insert_str(at, PARTS[self.below(PARTS.len() as u64) as usize]),
+            _ => {}
+        }
+        text
+    }
 }
 
 #[cfg(test)]
@@ -323,41 +378,11 @@ mod tests {
 
     #[test]
     fn whatever_is_read_is_what_serde_reads() {
-        // Texts from the bytes that such texts have, and numbers of all lengths.
-        let mut state = 1_u64;
-        let mut random = |below: u64| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (state >> 33) % below
-        };
-        let parts =
-            ["[", "]", ",", "-", ".", "e", "E", "+", "0", "7", " ", "\n", "null", "\"", "1"];
+        let mut random = Random::default();
         let mut read = 0;
-        for round in 0..40_000 {
-            let mut text = String::from("[");
-            for _ in 0..random(6) + 1 {
-                if round % 2 == 0 {
-                    text.push_str(parts[random(parts.len() as u64) as usize]);
-                    continue;
-                }
-                let number: String = match random(4) {
-                    0 => (random(1 << 31) as i64 - (1 << 30)).to_string(),
-                    1 => (random(1 << 31) as f64 / 1e4).to_string(),
-                    2 => format!("{:e}", f64::from_bits(random(1 << 31) << 33 | random(1 << 31))),
-                    _ => format!(
-                        "{}{}.{}{}",
-                        random(1000),
-                        random(1 << 31),
-                        random(1 << 31),
-                        random(99)
-                    ),
-                };
-                text.push_str(&number);
-                text.push(',');
-            }
-            if text.ends_with(',') {
-                text.pop();
-            }
-            text.push(']');
+        for _ in 0..40_000 {
+            let entries: Vec<String> = (0..=random.below(6)).map(|_| random.number()).collect();
+            let text = random.damaged(format!("[{}]", entries.join(",")));
             for datatype in KINDS {
                 if let Some(data) = short_road(&text, datatype) {
                     assert_eq!(Some(data), long_road(&text, datatype), "{text}");

@@ -5,6 +5,7 @@ use crate::kernel::{self, Built};
 use crate::picked::{grid, pick};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::ops::array::Gather;
 use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,22 @@ pub fn compress(context: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl Compress {
+    /// The axis, and what is kept along it, if both are known before anything is computed.
+    fn kept(
+        &self,
+        model: &TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<Option<(usize, Vec<i64>)>> {
+        let facts = [model.outlet_fact(inputs[0])?, model.outlet_fact(inputs[1])?];
+        let (Some(axis), Some(conditions)) = (self.axis, &facts[1].konst) else { return Ok(None) };
+        let axis = kernel::axis(axis, facts[0].rank())?;
+        let fits = facts[0].shape[axis].to_usize().is_ok_and(|length| conditions.len() <= length);
+        let conditions = conditions.try_as_plain_ram()?;
+        let conditions = (0..).zip(conditions.as_slice::<bool>()?);
+        let kept = conditions.filter(|(_, holds)| **holds).map(|(index, _)| index).collect();
+        Ok(fits.then_some((axis, kept)))
+    }
+
     fn shape(&self, data: &[TDim]) -> TractResult<TVec<TDim>> {
         let count = TDim::from(self.count.clone());
         let Some(axis) = self.axis else { return Ok(tvec!(count)) };
@@ -56,7 +73,13 @@ impl Expansion for Compress {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        model.wire_node(prefix, self.clone(), inputs)
+        match self.kept(model, inputs)? {
+            Some((axis, kept)) => {
+                let kept = model.add_const(format!("{prefix}.kept"), tensor1(&kept))?;
+                model.wire_node(prefix, Gather::new(axis), &[inputs[0], kept])
+            }
+            None => model.wire_node(prefix, self.clone(), inputs),
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Where the condition is known when the model is loaded, the graph takes the operator's place and
 //! the other need not even be valid for the inputs. Else the outputs of both must be of equal types
-//! and ranks; sizes may differ.
+//! and ranks; sizes may differ. Of two ranks the lower is taken, where the other has as many axes of one
+//! more: so `KNNImputer` is exported.
 
 use crate::kernel::Built;
 use crate::subgraph::{self, Runnable, Subgraph};
@@ -139,7 +140,8 @@ impl InferenceOp for If {
             subgraph::integers_out(&mut model)?;
             TractResult::Ok(model)
         });
-        let models = [then_model?, else_model?];
+        let mut models = [then_model?, else_model?];
+        align_ranks(&mut models)?;
         let outputs = (0..self.nboutputs()?)
             .map(|index| {
                 let [first, second] = models.each_ref().map(|model| model.output_fact(index));
@@ -180,6 +182,29 @@ fn common(first: &InferenceFact, second: &InferenceFact) -> InferenceFact {
         fact = fact.with_shape(ShapeFactoid::closed(dims.collect()));
     }
     fact
+}
+
+/// Takes axes of one from the outputs that have more axes than the other branch's.
+fn align_ranks(models: &mut [TypedModel; 2]) -> TractResult<()> {
+    let outputs = models.each_ref().map(|model| model.output_outlets().map(<[OutletId]>::to_vec));
+    let [Ok(mut first), Ok(mut second)] = outputs else { return Ok(()) };
+    for (first, second) in first.iter_mut().zip(&mut second) {
+        let ranks = [models[0].outlet_fact(*first)?.rank(), models[1].outlet_fact(*second)?.rank()];
+        let (model, outlet) = match ranks[0] > ranks[1] {
+            true => (&mut models[0], first),
+            false => (&mut models[1], second),
+        };
+        let ones = model.outlet_fact(*outlet)?.shape.iter().enumerate().rev();
+        let ones: Vec<usize> = ones.filter(|(_, dim)| dim.is_one()).map(|(axis, _)| axis).collect();
+        if ones.len() == ranks[0].abs_diff(ranks[1]) {
+            for axis in ones {
+                let name = format!("{}.rm_{axis}", model.node(outlet.node).name);
+                *outlet = model.wire_node(name, AxisOp::Rm(axis), &[*outlet])?[0];
+            }
+        }
+    }
+    models[0].select_output_outlets(&first)?;
+    models[1].select_output_outlets(&second)
 }
 
 /// The fact for both, with a new symbol for each size in which they differ.

@@ -4,6 +4,7 @@
 //! known in it too. What it gives or is given at run time are tensors of integers, never tract's
 //! dimensions, whose symbols mean nothing outside of the graph they are from.
 
+use crate::fast;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tract_onnx::model::{ParseResult, ParsingContext};
@@ -125,7 +126,7 @@ impl Runnable {
     ///
     /// Where tract cannot plan it.
     pub fn new(model: TypedModel) -> TractResult<Runnable> {
-        let plan = model.clone().into_optimized()?.into_runnable()?;
+        let plan = fast::optimize(model.clone())?.into_runnable()?;
         Ok(Runnable { model: Arc::new(model), plan })
     }
 

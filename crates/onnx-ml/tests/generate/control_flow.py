@@ -45,6 +45,39 @@ case(
         S = ReduceSum <keepdims = 0> (Y, first)
     }""",
 )
+# As skl2onnx exports KNNImputer.
+case(
+    "if_ranks_differ",
+    """(float[N, 3] X) => (float[N, 3] Y) {
+        axes = Constant <value_ints = [0, 1]> ()
+        middle = Constant <value_ints = [1]> ()
+        columns = Constant <value_ints = [-1, 3]> ()
+        zero = Constant <value_float = 0.0> ()
+        sum = ReduceSum <keepdims = 0> (X, axes)
+        positive = Greater (sum, zero)
+        either = If (positive) <
+            then_branch = then () => (float[N, 1, 3] a) { a = Unsqueeze (X, middle) },
+            else_branch = otherwise () => (float[N, 3] b) { b = Neg (X) }
+        >
+        Y = Reshape (either, columns)
+    }""",
+)
+case(
+    "compress_known",
+    """(float[N, 3] X) => (float[N, 2] Y) <bool[3] kept = {1, 0, 1}, float[2] W = {1, 2}> {
+        some = Compress <axis = 1> (X, kept)
+        Y = Mul (some, W)
+    }""",
+)
+case(
+    "pow_integers",
+    """(float[N, 3] X) => (float[N, 3] Y, float[N, 3] Z, float[N, 3] S)
+    <int64 three = {3}, int64[3] each = {0, 1, 2}, int64[1] two = {2}> {
+        Y = Pow (X, three)
+        Z = Pow (X, each)
+        S = Pow (X, two)
+    }""",
+)
 case(
     "if_known",
     """(float[N, K] X) => (float[M] Y) {

@@ -1,5 +1,6 @@
 //! What the support vector machines share: the similarity of rows and support vectors.
 
+use crate::simd::{each, exp, tanh};
 use crate::vectors::Vectors;
 use serde::{Deserialize, Serialize};
 use tract_onnx::pb::NodeProto;
@@ -63,26 +64,22 @@ impl Similarity {
             Similarity::Linear => vectors.dots(rows, similarities),
             Similarity::Poly { gamma, coef0, degree } => {
                 vectors.dots(rows, similarities);
-                for similarity in similarities {
-                    let base = gamma * *similarity + coef0;
-                    *similarity = match degree {
-                        2.0 => base * base,
-                        3.0 => base * base * base,
-                        _ => base.powf(degree),
-                    };
+                let base = move |product| gamma * product + coef0;
+                match degree {
+                    2.0 => each(similarities, move |product| base(product) * base(product)),
+                    3.0 => each(similarities, move |product| {
+                        base(product) * base(product) * base(product)
+                    }),
+                    _ => each(similarities, move |product| base(product).powf(degree)),
                 }
             }
             Similarity::Rbf { gamma } => {
                 vectors.squared_distances(rows, similarities);
-                for similarity in similarities {
-                    *similarity = (-gamma * *similarity).exp();
-                }
+                each(similarities, move |distance| exp(-gamma * distance));
             }
             Similarity::Sigmoid { gamma, coef0 } => {
                 vectors.dots(rows, similarities);
-                for similarity in similarities {
-                    *similarity = (gamma * *similarity + coef0).tanh();
-                }
+                each(similarities, move |product| tanh(gamma * product + coef0));
             }
         }
     }

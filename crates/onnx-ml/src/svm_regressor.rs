@@ -52,9 +52,28 @@ pub fn svm_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
         })?;
         let elements: Vec<f32> = node.get_attr_vec("support_vectors")?;
         let vectors = Vectors::new(found, &elements).context("support_vectors")?;
-        SvmRegressor { similarity, vectors, coefficients, rho, one_class }
+        match similarity {
+            // The sum of products with vectors is the product with their sum.
+            Similarity::Linear => {
+                let sum = weighted_sum(&elements, &coefficients);
+                let vectors = Vectors::new(1, &sum).context("support_vectors")?;
+                SvmRegressor { similarity, vectors, coefficients: vec![1.0], rho, one_class }
+            }
+            _ => SvmRegressor { similarity, vectors, coefficients, rho, one_class },
+        }
     };
     operator(node, 1, kernel)
+}
+
+fn weighted_sum(vectors: &[f32], weights: &[f32]) -> Vec<f32> {
+    let columns = vectors.len() / weights.len();
+    let mut sum = vec![0.0; columns];
+    for (vector, weight) in vectors.chunks_exact(columns).zip(weights) {
+        for (sum, x) in sum.iter_mut().zip(vector) {
+            *sum += f64::from(*weight) * f64::from(*x);
+        }
+    }
+    sum.into_iter().map(|sum| sum as f32).collect()
 }
 
 impl Kernel for SvmRegressor {

@@ -6,7 +6,7 @@
 
 use crate::kernel::Fact;
 use crate::prepared::Weights;
-use crate::simd::{Vectorized, vectorized};
+use crate::simd::{Product, Vectorized, product, vectorized};
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
@@ -77,7 +77,7 @@ impl Vectors {
 
     /// The dot product of each row with each vector, `[rows, count]`.
     pub fn dots(&self, rows: &[f32], products: &mut [f32]) {
-        self.fold(rows, products, |sum, x, y| sum + x * y);
+        self.fold(rows, products, |sum, x, y| sum + x * y, |sum, x, y| x.mul_add(y, sum));
     }
 
     /// As [`Vectors::dots`], of one row that is zero but for some columns.
@@ -105,28 +105,46 @@ impl Vectors {
 
     /// The squared distance of each row from each vector, `[rows, count]`.
     pub fn squared_distances(&self, rows: &[f32], distances: &mut [f32]) {
-        self.fold(rows, distances, |sum, x, y| sum + (x - y) * (x - y));
+        self.fold(
+            rows,
+            distances,
+            |sum, x, y| sum + (x - y) * (x - y),
+            |sum, x, y| (x - y).mul_add(x - y, sum),
+        );
     }
 
-    fn fold(&self, rows: &[f32], out: &mut [f32], step: impl Fn(f32, f32, f32) -> f32 + Copy) {
-        vectorized(Fold { vectors: self, rows, out, step });
+    /// `fused` is `step` where the processor multiplies and adds in one instruction.
+    fn fold(
+        &self,
+        rows: &[f32],
+        out: &mut [f32],
+        step: impl Fn(f32, f32, f32) -> f32 + Copy,
+        fused: impl Fn(f32, f32, f32) -> f32 + Copy,
+    ) {
+        product(Fold { vectors: self, rows, out, step, fused });
     }
 }
 
 /// Each row and vector, folded over the columns.
-struct Fold<'a, F> {
+struct Fold<'a, F, G> {
     vectors: &'a Vectors,
     rows: &'a [f32],
     out: &'a mut [f32],
     step: F,
+    fused: G,
 }
 
-impl<F: Fn(f32, f32, f32) -> f32 + Copy> Vectorized for Fold<'_, F> {
+impl<F, G> Product for Fold<'_, F, G>
+where
+    F: Fn(f32, f32, f32) -> f32 + Copy,
+    G: Fn(f32, f32, f32) -> f32 + Copy,
+{
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
-        let Fold { vectors: Vectors { count, columns, layout }, rows, out, step } = self;
+    fn run<const FMA: bool>(self) {
+        let Fold { vectors: Vectors { count, columns, layout }, rows, out, step, fused } = self;
+        let step = |sum, x, y| if FMA { fused(sum, x, y) } else { step(sum, x, y) };
         match layout {
             Layout::Panels(panels) => {
                 let mut tiles = rows.chunks_exact(TILE * columns);
@@ -169,21 +187,37 @@ fn fold_panels<const N: usize>(
 ) {
     let (columns, count) = (rows.len() / N, out.len() / N);
     let rows: [&[f32]; N] = std::array::from_fn(|row| &rows[row * columns..][..columns]);
-    for (panel, vectors) in panels.chunks_exact(columns).enumerate() {
-        let mut sums = [[0.0; LANES]; N];
-        for (column, lanes) in vectors.iter().enumerate() {
-            for (sums, row) in sums.iter_mut().zip(rows) {
-                for (sum, lane) in sums.iter_mut().zip(lanes) {
-                    *sum = step(*sum, row[column], *lane);
-                }
-            }
-        }
-        let first = panel * LANES;
-        let width = LANES.min(count - first);
+    let whole = panels.chunks_exact(columns).take(count / LANES);
+    for (panel, vectors) in whole.enumerate() {
+        let sums = fold_panel(vectors, rows, &step);
         for (row, sums) in sums.iter().enumerate() {
-            out[row * count + first..][..width].copy_from_slice(&sums[..width]);
+            out[row * count + panel * LANES..][..LANES].copy_from_slice(sums);
         }
     }
+    let first = count / LANES * LANES;
+    if first < count {
+        let sums = fold_panel(&panels[panels.len() - columns..], rows, &step);
+        for (row, sums) in sums.iter().enumerate() {
+            out[row * count..][first..count].copy_from_slice(&sums[..count - first]);
+        }
+    }
+}
+
+#[inline(always)]
+fn fold_panel<const N: usize>(
+    panel: &[[f32; LANES]],
+    rows: [&[f32]; N],
+    step: impl Fn(f32, f32, f32) -> f32,
+) -> [[f32; LANES]; N] {
+    let mut sums = [[0.0; LANES]; N];
+    for (column, lanes) in panel.iter().enumerate() {
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            for (sum, lane) in sums.iter_mut().zip(lanes) {
+                *sum = step(*sum, row[column], *lane);
+            }
+        }
+    }
+    sums
 }
 
 /// Of `N` columns: a loop over them would take longer than they do.
@@ -219,14 +253,28 @@ fn fold_columns(x: &[f32], y: &[f32], step: impl Fn(f32, f32, f32) -> f32) -> f3
 
 /// The dot product, summed in double precision.
 pub fn dot(x: &[f32], y: &[f32]) -> f64 {
-    let (x, x_rest) = x.as_chunks::<LANES>();
-    let (y, y_rest) = y.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for (x, y) in x.iter().zip(y) {
-        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
-            *sum += f64::from(*x) * f64::from(*y);
+    vectorized(Dot { x, y })
+}
+
+struct Dot<'a> {
+    x: &'a [f32],
+    y: &'a [f32],
+}
+
+impl Vectorized for Dot<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let (x, x_rest) = self.x.as_chunks::<LANES>();
+        let (y, y_rest) = self.y.as_chunks::<LANES>();
+        let mut sums = [0.0; LANES];
+        for (x, y) in x.iter().zip(y) {
+            for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
+                *sum += f64::from(*x) * f64::from(*y);
+            }
         }
+        let rest = x_rest.iter().zip(y_rest).map(|(x, y)| f64::from(*x) * f64::from(*y));
+        sums.iter().sum::<f64>() + rest.sum::<f64>()
     }
-    let rest: f64 = x_rest.iter().zip(y_rest).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
-    sums.iter().sum::<f64>() + rest
 }

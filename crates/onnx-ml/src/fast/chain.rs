@@ -56,7 +56,8 @@ pub fn chained(model: &mut TypedModel) -> TractResult<()> {
         }
         let chain: Vec<usize> = chain.into_iter().map(|place| order[place]).collect();
         taken.extend(&chain);
-        if chain.len() > 1 {
+        let slow = function(model, *last) == Some(Function::Cube);
+        if chain.len() > 1 || slow {
             patches.extend(patch(model, &chain)?);
         }
     }
@@ -135,6 +136,10 @@ fn of_one(op: &ElementWiseOp) -> Option<Function> {
         () if op.is::<math::Recip>() => Function::Recip,
         () if op.is::<math::Sqrt>() => Function::Sqrt,
         () if op.is::<math::Square>() => Function::Square,
+        () if let Some(op) = op.downcast_ref::<math::PowConst>() => match op.exponent {
+            3.0 => Function::Cube,
+            _ => return None,
+        },
         () if op.is::<nn::Sigmoid>() => Function::Sigmoid,
         () => return None,
     })

@@ -16,6 +16,7 @@ pub enum Function {
     And,
     Ceil,
     Choose,
+    Cube,
     Div,
     Equal,
     Exp,
@@ -133,6 +134,7 @@ fn apply(step: &Step, before: &[f32], out: &mut [f32], block: usize) {
                 *out = if *a != 0.0 { *b } else { *c };
             }
         }
+        Function::Cube => one(out, a, |a| a * a * a),
         Function::Div => two(out, a, b, |a, b| a / b),
         Function::Equal => two(out, a, b, |a, b| flag(a == b)),
         Function::Exp => one(out, a, exp),

@@ -1,7 +1,7 @@
 //! The functions a recurrent operator's attribute `activations` may name, with their `alpha` and
 //! `beta`: those that have such are given the attributes' next ones, else ONNX's defaults.
 
-use crate::simd::{Vectorized, exp, vectorized};
+use crate::simd::{each, exp, tanh};
 use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Clone, Copy)]
@@ -49,43 +49,25 @@ impl Activation {
     /// In place.
     pub fn apply(self, elements: &mut [f32]) {
         match self {
-            Activation::Affine(alpha, beta) => each(elements, |x| alpha * x + beta),
+            Activation::Affine(alpha, beta) => each(elements, move |x| alpha * x + beta),
             Activation::Elu(alpha) => {
-                each(elements, |x| if x < 0.0 { alpha * x.exp_m1() } else { x });
+                each(elements, move |x| if x < 0.0 { alpha * x.exp_m1() } else { x });
             }
             Activation::HardSigmoid(alpha, beta) => {
-                each(elements, |x| (alpha * x + beta).clamp(0.0, 1.0));
+                each(elements, move |x| (alpha * x + beta).clamp(0.0, 1.0));
             }
-            Activation::LeakyRelu(alpha) => each(elements, |x| if x < 0.0 { alpha * x } else { x }),
-            Activation::Relu => each(elements, |x| x.max(0.0)),
-            Activation::ScaledTanh(alpha, beta) => each(elements, |x| alpha * (beta * x).tanh()),
+            Activation::LeakyRelu(alpha) => {
+                each(elements, move |x| if x < 0.0 { alpha * x } else { x })
+            }
+            Activation::Relu => each(elements, move |x| x.max(0.0)),
+            Activation::ScaledTanh(alpha, beta) => each(elements, move |x| alpha * tanh(beta * x)),
             Activation::Sigmoid => each(elements, sigmoid),
-            Activation::Softplus => each(elements, |x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
-            Activation::Softsign => each(elements, |x| x / (1.0 + x.abs())),
+            Activation::Softplus => each(elements, move |x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
+            Activation::Softsign => each(elements, move |x| x / (1.0 + x.abs())),
             Activation::Tanh => each(elements, tanh),
             Activation::ThresholdedRelu(alpha) => {
-                each(elements, |x| if x > alpha { x } else { 0.0 });
+                each(elements, move |x| if x > alpha { x } else { 0.0 });
             }
-        }
-    }
-}
-
-fn each(elements: &mut [f32], function: impl Fn(f32) -> f32) {
-    vectorized(Each { elements, function });
-}
-
-struct Each<'a, F> {
-    elements: &'a mut [f32],
-    function: F,
-}
-
-impl<F: Fn(f32) -> f32> Vectorized for Each<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for element in self.elements {
-            *element = (self.function)(*element);
         }
     }
 }
@@ -93,9 +75,4 @@ impl<F: Fn(f32) -> f32> Vectorized for Each<'_, F> {
 #[inline(always)]
 fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
-}
-
-#[inline(always)]
-fn tanh(x: f32) -> f32 {
-    1.0 - 2.0 / (1.0 + exp(2.0 * x))
 }

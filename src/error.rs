@@ -37,7 +37,7 @@ pub enum Error {
     #[error("{0}; try again in a second")]
     Busy(Busy),
     #[error(transparent)]
-    Model(#[from] RunError),
+    Model(RunError),
     /// A fault of ours: what it is, for the log.
     #[error("{0}")]
     Internal(String),
@@ -54,6 +54,17 @@ pub enum Busy {
     Queue { seconds: u64 },
     #[error("the prediction did not end within {seconds} seconds of the request")]
     Deadline { seconds: u64 },
+}
+
+impl From<RunError> for Error {
+    fn from(error: RunError) -> Error {
+        match error {
+            RunError::Refused { row, mismatch } => {
+                Error::Invalid(Fault::new(mismatch.to_string()).row(row).into())
+            }
+            error => Error::Model(error),
+        }
+    }
 }
 
 impl Error {

@@ -8,7 +8,7 @@
 //! - [`any`]: any of these in JSON; [`framed`] for SageMaker and Vertex AI as Triton serves them.
 //!
 //! What they share: [`reader`] has rows and the faults found in them, where tensors are made of rows;
-//! [`answer`] predictions by the features' protocols; [`json`] what is in JSON.
+//! [`answer`] predictions by the features' protocols; [`json`] what is in JSON; `number` reads most numbers.
 
 pub mod answer;
 pub mod any;
@@ -18,6 +18,7 @@ pub mod framed;
 pub mod headerless;
 pub mod instances;
 pub mod json;
+mod number;
 pub mod oip;
 pub mod reader;
 

@@ -15,7 +15,7 @@ use blocks::{Block, Blocks};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use memchr::{memchr_iter, memrchr};
-use ml_app_model::Model;
+use ml_app_model::{Model, RunError, Tensors};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IsTerminal, Read, Write};
 use std::iter;
@@ -161,8 +161,8 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<ml_app_model::RunError> for Failure {
-    fn from(error: ml_app_model::RunError) -> Failure {
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Failure {
         Failure::Rows(error.into())
     }
 }
@@ -357,6 +357,23 @@ impl Scorer<'_> {
         Ok(all.scored)
     }
 
+    /// `None` where the model refuses a row of the batch, which then is a fault.
+    fn answered(
+        &self,
+        inputs: Tensors,
+        reader: &mut Reader<'_>,
+    ) -> Result<Option<Tensors>, Failure> {
+        let rows = inputs.rows();
+        match self.model.run(inputs) {
+            Ok(outputs) => Ok(Some(outputs)),
+            Err(RunError::Refused { row, mismatch }) => {
+                reader.refuse(rows, row, &mismatch);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn score_records(&self, columns: &Columns, block: &Block) -> Result<Part, Failure> {
         let signature = self.model.signature();
         let mut table = columns.table(&block.bytes, block.line);
@@ -381,7 +398,7 @@ impl Scorer<'_> {
                 break;
             }
             let Some(inputs) = reader.batch()? else { continue };
-            let outputs = self.model.run(inputs)?;
+            let Some(outputs) = self.answered(inputs, &mut reader)? else { continue };
             let answer = Answer::new(signature, &outputs);
             for (row, record) in records[..rows].iter().enumerate() {
                 writer.record(record, &answer, row);
@@ -424,7 +441,7 @@ impl Scorer<'_> {
                 break;
             }
             let Some(inputs) = reader.batch()? else { continue };
-            let outputs = self.model.run(inputs)?;
+            let Some(outputs) = self.answered(inputs, &mut reader)? else { continue };
             let answer = Answer::new(signature, &outputs);
             for (row, line) in lines.iter().enumerate() {
                 answered.clear();

@@ -75,14 +75,25 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// The text of one such column.
-    pub fn cell(&self, out: &mut Vec<u8>, row: usize, column: usize) {
+    /// Whether one such column is numbers: of other text, commas and quotes may be part.
+    pub fn is_numeric(&self, column: usize) -> bool {
+        let (view, element) = self.column(column);
+        (element.is_some() || view.width == 1) && !matches!(view.elements, Elements::String(_))
+    }
+
+    /// An output, and which of the elements of its rows, if not all.
+    fn column(&self, column: usize) -> (&View<'a>, Option<usize>) {
         let (output, element) = match (&self.signature.task, column) {
             (Task::Classification { label, .. }, 0) => (*label, None),
             (Task::Classification { scores, .. }, column) => (*scores, Some(column - 1)),
             (Task::Other, column) => (column, None),
         };
-        let view = &self.outputs[output];
+        (&self.outputs[output], element)
+    }
+
+    /// The text of one such column.
+    pub fn cell(&self, out: &mut Vec<u8>, row: usize, column: usize) {
+        let (view, element) = self.column(column);
         let index = row * view.width + element.unwrap_or(0);
         if element.is_none() && view.width != 1 {
             return view.row(out, row);

@@ -144,8 +144,13 @@ impl<'a> Table<'a> {
             return Ok(false);
         }
         reader.line = self.records.line();
-        reader.start_row();
         let features = &*self.columns.0;
+        if let Record::Line(line) = record
+            && reader.read_cells(line, features)
+        {
+            return Ok(true);
+        }
+        reader.start_row();
         let found = record.columns();
         if found != features.len() {
             let expected = features.len();
@@ -218,4 +223,56 @@ pub fn append(body: &[u8], answer: &Answer<'_>) -> Result<Vec<u8>, Error> {
 
 fn interrupted(error: io::Error) -> Error {
     Error::Interrupted(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::json::plain::Random;
+    use crate::source::Source;
+    use ml_app_model::{Datatype, Kind};
+
+    /// Carriage returns make the csv reader cut the cells, which then are read as text one by one.
+    #[test]
+    fn cells_of_numbers_are_read_as_text_is() {
+        const OTHERS: [&str; 12] =
+            ["", " ", " 7", "7 ", "+7", ".5", "7.", "-0", "nan", "inf", "1e400", "seven"];
+        let model = Source::Embedded.load().expect("the embedded model loads");
+        let kinds = [
+            (Kind::Number, Datatype::Float32),
+            (Kind::Integer, Datatype::Float32),
+            (Kind::Number, Datatype::Float64),
+            (Kind::Integer, Datatype::Int64),
+        ];
+        let (mut random, mut read) = (Random::default(), 0);
+        for turn in 0..20_000 {
+            let (kind, datatype) = kinds[turn % kinds.len()];
+            let mut signature = model.signature().clone();
+            signature.inputs[0].datatype = datatype;
+            for feature in &mut signature.features {
+                (feature.kind, feature.datatype) = (kind, datatype);
+            }
+            let names = signature.features.iter().map(|feature| feature.name.as_str());
+            let mut names: Vec<&str> = names.chain(["note"]).collect();
+            names.rotate_left(random.below(4) as usize);
+            let mut lines = vec![names.join(",")];
+            for _ in 0..=random.below(2) {
+                let mut cell = |_| match random.below(20) {
+                    0 => OTHERS[random.below(12) as usize].to_owned(),
+                    _ => random.integer(),
+                };
+                let cells: Vec<String> = (0..4).map(&mut cell).collect();
+                lines.push(random.damaged(cells.join(",")));
+            }
+            let decoded = |end: &str| {
+                let text = lines.iter().map(|line| format!("{line}{end}")).collect::<String>();
+                let decoded = decode(text.as_bytes(), &signature, usize::MAX);
+                decoded.map(|read| format!("{read:?}")).map_err(|error| error.to_string())
+            };
+            let (short, long) = (decoded("\n"), decoded("\r\n"));
+            assert_eq!(short, long, "{lines:?}");
+            read += usize::from(short.is_ok());
+        }
+        assert!(read > 5_000, "{read}");
+    }
 }

@@ -2,8 +2,10 @@
 
 use crate::error::{Error, Fault, Faults};
 use crate::protocol::json::{self, plain};
+use crate::protocol::number;
+use memchr::memchr;
 use ml_app_model::value::{article, excerpt};
-use ml_app_model::{Feature, Mismatch, Rows, Signature, Tensors, Value};
+use ml_app_model::{Feature, Kind, Mismatch, Rows, Signature, Tensors, Value};
 
 /// Names of which is told which feature was meant: to find out takes time.
 pub const SUGGESTED: usize = 10;
@@ -26,6 +28,8 @@ pub struct Reader<'s> {
     in_row: bool,
     /// Whether rows may be [`plain`] objects.
     is_plain: bool,
+    /// Whether they may be cells of numbers.
+    is_numeric: bool,
     /// Values that the rows of a batch may have, and so how many rows there may be.
     limit: usize,
     most: usize,
@@ -47,6 +51,7 @@ impl<'s> Reader<'s> {
             skipped: 0,
             in_row: false,
             is_plain: plain::has_plain_objects(signature),
+            is_numeric: signature.features.iter().all(is_numeric),
             limit,
         }
     }
@@ -207,6 +212,20 @@ impl<'s> Reader<'s> {
         is_read
     }
 
+    /// Adds a row of the cells of a line, each of the feature given for its column, if the cells are plain
+    /// numbers or empty and there are no faults; whether it was added.
+    pub fn read_cells(&mut self, line: &str, features: &[Option<usize>]) -> bool {
+        if self.has_faults() || !self.is_numeric {
+            return false;
+        }
+        let rows = self.rows.len();
+        let is_read = cells(line.as_bytes(), features, &mut self.rows).is_some();
+        if !is_read {
+            self.rows.truncate(rows);
+        }
+        is_read
+    }
+
     /// The feature called `name`, which is then given.
     pub fn take(&mut self, name: &str) -> Option<usize> {
         let features = &self.rows.signature().features;
@@ -269,10 +288,46 @@ impl<'s> Reader<'s> {
         self.faults.push(Fault { line: self.line, ..fault.row(self.before + row) });
     }
 
+    /// A fault of a row of the last batch, which had so many.
+    pub fn refuse(&mut self, rows: usize, row: usize, mismatch: &Mismatch) {
+        let fault = Fault::new(mismatch.to_string());
+        self.faults.push(fault.row(self.before - rows + row));
+    }
+
     fn placed(&self, fault: Fault) -> Fault {
         let row = self.before + self.rows.len().saturating_sub(1);
         Fault { line: self.line, ..if self.in_row { fault.row(row) } else { fault } }
     }
+}
+
+fn is_numeric(feature: &Feature) -> bool {
+    feature.is_scalar() && matches!(feature.kind, Kind::Number | Kind::Integer)
+}
+
+/// A row of numbers, each of which is what it would be as [`Value::Text`]; an empty cell is missing.
+fn cells(line: &[u8], features: &[Option<usize>], rows: &mut Rows<'_>) -> Option<()> {
+    let row = rows.len();
+    rows.add_row();
+    let mut rest = line;
+    for (column, feature) in features.iter().enumerate() {
+        if column > 0 {
+            rest = rest.strip_prefix(b",")?;
+        }
+        let len = match (feature, rest.first()) {
+            (None, _) => memchr(b',', rest).unwrap_or(rest.len()),
+            (Some(feature), None | Some(b',')) => {
+                rows.set(row, *feature, Value::Missing).ok()?;
+                0
+            }
+            (Some(feature), Some(_)) => {
+                let (number, len) = number::read(rest)?;
+                rows.set(row, *feature, number).ok()?;
+                len
+            }
+        };
+        rest = &rest[len..];
+    }
+    rest.is_empty().then_some(())
 }
 
 /// "unknown feature; did you mean `age`?", or which there are.

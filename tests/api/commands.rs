@@ -189,6 +189,26 @@ fn predict_on_many_threads_is_as_on_one() {
 }
 
 #[test]
+fn predict_tells_the_row_that_a_model_refuses() {
+    let model = case::path("categories", "model.onnx");
+    let mut csv = "city,rooms\n".to_owned() + &"Porto,2\n".repeat(9000) + "Rome,2\n";
+    let predict = |format: &str, rows: &str| {
+        let model = model.to_str().unwrap();
+        ml_app(&["predict", "--model", model, "--format", format, "-"], rows)
+    };
+    let fault = "row 9001: expected one of `Lisbon`, `Porto`, `東京`, but found `Rome`";
+    let refused = predict("csv", &csv);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains(fault), "{}", stderr(&refused));
+    let lines =
+        "{\"city\":\"Porto\",\"rooms\":2}\n".repeat(9000) + "{\"city\":\"Rome\",\"rooms\":2}\n";
+    let refused = predict("ndjson", &lines);
+    assert!(stderr(&refused).contains(fault), "{}", stderr(&refused));
+    csv.truncate(csv.len() - "Rome,2\n".len());
+    assert!(predict("csv", &csv).status.success());
+}
+
+#[test]
 fn predict_tells_every_fault_and_writes_no_half_file() {
     let input = scratch("faults.csv");
     let output = scratch("faults-scored.csv");

@@ -217,3 +217,44 @@ fn a_text_classifier_takes_a_sentence() {
     let one = server.post_json(r#"{"text": "my DOG likes the cat"}"#).json();
     assert_eq!(one["prediction"], "pets");
 }
+
+#[test]
+fn categories_are_examples_and_others_are_told() {
+    let golden: Value = serde_json::from_str(&case::text("categories", "golden.json")).unwrap();
+    let server = case::serve("categories");
+    let answers = server.post_json(golden["instances"].to_string()).json();
+    let rows = golden["instances"].as_array().unwrap().len();
+    assert_eq!(answers.as_array().unwrap().len(), rows);
+    let numbers = |value: &Value| -> Vec<f64> {
+        let labels = value.as_array().unwrap().iter().flat_map(|label| label.as_array().unwrap());
+        labels.map(|number| number.as_f64().unwrap()).collect()
+    };
+    // Two labels, and of each the probabilities of both classes: the graph has the labels first.
+    for (row, answer) in answers.as_array().unwrap().iter().enumerate() {
+        let (prediction, expected) = (&answer["prediction"], &golden["predictions"]);
+        assert_eq!(prediction["label"], expected["label"][row]);
+        let (found, expected) = (&prediction["probabilities"], &expected["probabilities"][row]);
+        assert_near(&numbers(found), &numbers(expected), 1e-6);
+    }
+
+    let document = server.get("/openapi.json").json();
+    let properties = &document["components"]["schemas"]["Row"]["properties"];
+    assert_eq!(properties["city"]["example"], "Lisbon");
+    assert_eq!(properties["rooms"]["example"], 2);
+
+    let told = |answer: crate::server::Answer, status: u16, fault: &str| {
+        assert_eq!(answer.status, status, "{}", answer.body);
+        assert!(answer.body.contains(fault), "{}", answer.body);
+    };
+    let unknown = r#"[{"city":"Porto","rooms":2},{"city":"Rome","rooms":2}]"#;
+    let fault = "row 2: expected one of `Lisbon`, `Porto`, `東京`, but found `Rome`";
+    told(server.post_json(unknown), 422, fault);
+    let csv = "rooms,city\n2,Porto\n7,Porto\n";
+    let fault = "row 2: expected one of `2`, `3`, `4`, but found `7`";
+    told(server.post("/predict", "text/csv", csv), 422, fault);
+    let inputs = r#"{"inputs":[
+        {"name":"city","datatype":"BYTES","shape":[1,1],"data":["Porto"]},
+        {"name":"rooms","datatype":"INT64","shape":[1,1],"data":[5]}]}"#;
+    let fault = "row 1: expected one of `2`, `3`, `4`, but found `5`";
+    told(server.post("/v2/models/categories/infer", "application/json", inputs), 400, fault);
+}

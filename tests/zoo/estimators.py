@@ -9,11 +9,16 @@ from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn import (
     calibration,
     cluster,
+    cross_decomposition,
     decomposition,
     discriminant_analysis,
     ensemble,
+    feature_selection,
     gaussian_process,
     linear_model,
+    mixture,
+    model_selection,
+    multiclass,
     naive_bayes,
     neighbors,
     neural_network,
@@ -24,7 +29,7 @@ from sklearn import (
 from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-from sklearn.impute import SimpleImputer
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.pipeline import make_pipeline, make_union
 
 SEEDED = {"random_state": 0}
@@ -63,12 +68,18 @@ NUMERIC = [
     ("svc_digits", svm.SVC(), "digits", {}),
     ("svc_probability", svm.SVC(probability=True, **SEEDED), "iris", {}),
     ("nu_svc", svm.NuSVC(nu=0.3), "iris", {}),
+    ("svc_sigmoid", svm.SVC(kernel="sigmoid"), "iris", {}),
     ("svr", svm.SVR(), "diabetes", {}),
+    ("svr_linear", make_pipeline(SCALED, svm.SVR(kernel="linear")), "diabetes", {}),
+    ("svr_poly", svm.SVR(kernel="poly"), "diabetes", {}),
+    ("nu_svr", svm.NuSVR(), "diabetes", {}),
     ("one_class_svm", svm.OneClassSVM(), "iris", {"near": CANCELS}),
     ("k_neighbors", neighbors.KNeighborsClassifier(), "iris", {}),
     ("k_neighbors_digits", neighbors.KNeighborsClassifier(), "digits", {}),
     ("k_neighbors_distance", neighbors.KNeighborsClassifier(weights="distance"), "iris", {}),
     ("k_neighbors_regressor", neighbors.KNeighborsRegressor(), "diabetes", {}),
+    ("k_neighbors_manhattan", neighbors.KNeighborsClassifier(metric="manhattan"), "iris", {}),
+    ("local_outlier_factor", neighbors.LocalOutlierFactor(novelty=True), "diabetes", {"near": CANCELS}),
     ("gaussian_nb", naive_bayes.GaussianNB(), "iris", {}),
     ("multinomial_nb", naive_bayes.MultinomialNB(), "iris", {}),
     ("complement_nb", naive_bayes.ComplementNB(), "iris", {}),
@@ -103,6 +114,14 @@ NUMERIC = [
     ("calibrated", calibration.CalibratedClassifierCV(LOGISTIC), "iris", {}),
     ("calibrated_isotonic", calibration.CalibratedClassifierCV(naive_bayes.GaussianNB(), method="isotonic"), "iris", {}),
     ("gaussian_process", gaussian_process.GaussianProcessRegressor(alpha=1.0), "iris", {}),
+    ("gaussian_mixture", mixture.GaussianMixture(3, **SEEDED), "iris", {"near": CANCELS}),
+    ("one_vs_one", multiclass.OneVsOneClassifier(svm.LinearSVC(**SEEDED)), "iris", {}),
+    ("one_vs_rest", multiclass.OneVsRestClassifier(LOGISTIC), "iris", {}),
+    ("grid_search", model_selection.GridSearchCV(LOGISTIC, {"C": [1, 10]}), "iris", {}),
+    ("tuned_threshold", model_selection.TunedThresholdClassifierCV(LOGISTIC), "cancer", {}),
+    ("pls_regression", cross_decomposition.PLSRegression(2), "diabetes", {}),
+    ("ransac", make_pipeline(SCALED, linear_model.RANSACRegressor(**SEEDED)), "diabetes", {"near": CANCELS}),
+    ("tweedie", make_pipeline(SCALED, linear_model.TweedieRegressor(power=1.5)), "diabetes", {}),
     ("mlp", neural_network.MLPClassifier((32,), max_iter=400, **SEEDED), "iris", {}),
     ("mlp_binary", neural_network.MLPClassifier((32,), max_iter=400, **SEEDED), "cancer", {}),
     ("mlp_digits", neural_network.MLPClassifier((64, 32), **SEEDED), "digits", {}),
@@ -121,7 +140,14 @@ NUMERIC = [
     ("k_bins_ordinal", preprocessing.KBinsDiscretizer(4, encode="ordinal"), "iris", {}),
     ("imputer_mean", SimpleImputer(), "iris", {"missing": True}),
     ("imputer_most_frequent", SimpleImputer(strategy="most_frequent"), "iris", {"missing": True}),
+    # Scaled: else float32 does not tell which of two neighbours is nearer.
+    ("imputer_k_neighbors", make_pipeline(SCALED, KNNImputer()), "diabetes", {"missing": True}),
+    ("quantile_transformer", preprocessing.QuantileTransformer(n_quantiles=100, **SEEDED), "diabetes", {"near": CANCELS}),
+    ("variance_threshold", feature_selection.VarianceThreshold(0.3), "iris", {}),
+    ("selected_logistic_regression", make_pipeline(feature_selection.SelectKBest(k=2), LOGISTIC), "iris", {}),
+    ("eliminated_logistic_regression", make_pipeline(feature_selection.RFE(LOGISTIC, n_features_to_select=2), LOGISTIC), "iris", {}),
     ("pca", decomposition.PCA(2), "iris", {}),
+    ("kernel_pca", decomposition.KernelPCA(2, kernel="rbf", **SEEDED), "iris", {"near": CANCELS}),
     ("truncated_svd", decomposition.TruncatedSVD(2, **SEEDED), "iris", {}),
     ("kmeans", cluster.KMeans(3, n_init=3, **SEEDED), "iris", {}),
     ("mini_batch_kmeans", cluster.MiniBatchKMeans(3, n_init=3, **SEEDED), "iris", {}),
@@ -147,6 +173,8 @@ def columns(words, numbers=make_pipeline(SimpleImputer(), SCALED)):
 
 ONE_HOT = preprocessing.OneHotEncoder(**UNKNOWN)
 MIXED = [
+    # Fails on what training has not seen.
+    ("columns_one_hot", make_pipeline(columns(preprocessing.OneHotEncoder(drop="first")), LOGISTIC)),
     ("columns_logistic_regression", make_pipeline(columns(ONE_HOT), LOGISTIC)),
     # An odd number of trees: with an even one, classes tie, and the order of a sum decides.
     ("columns_random_forest", make_pipeline(columns(preprocessing.OrdinalEncoder()), ensemble.RandomForestClassifier(21, **SEEDED))),

@@ -64,6 +64,9 @@ impl fmt::Display for Unsupported {
 /// Why tensors that agree with the signature got no answer. The text is for the log.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RunError {
+    /// A value that the model knows it does not take; its row is counted from 0.
+    #[error("row {row}: {mismatch}")]
+    Refused { row: usize, mismatch: Mismatch },
     #[error("{0}")]
     Failed(String),
     #[error("the runtime panicked: {0}")]

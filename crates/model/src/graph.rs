@@ -4,6 +4,7 @@ use crate::error::{LoadError, Unsupported};
 use crate::limits;
 use crate::metadata::{FEATURES, FeatureMetadata};
 use crate::signature::{Datatype, Feature, Kind, Scores, Task, TensorSpec};
+use onnx_ml::categories::{self, Category};
 use onnx_ml::functions;
 use onnx_ml::label_outputs::LabelOutput;
 use onnx_ml::maps::MapInput;
@@ -176,11 +177,17 @@ pub(crate) fn task(
 /// Columns of each input, named by the metadata, else by the keys of the map that it was, else by
 /// the input, else `x0`, `x1`, ….
 pub(crate) fn features(
+    graph: &GraphProto,
     inputs: &[TensorSpec],
     maps: &[MapInput],
     metadata: Option<Vec<FeatureMetadata>>,
 ) -> Result<Vec<Feature>, LoadError> {
     let wide = inputs.iter().filter(|input| matches!(input.shape[..], [_, Some(2..)])).count();
+    let categories = categories::of_inputs(graph);
+    let category = |feature: &Feature| {
+        let column = (inputs[feature.input].name.as_str(), feature.column);
+        category_example(categories.get(&column)?, feature.datatype)
+    };
     let mut features = vec![];
     for (index, input) in inputs.iter().enumerate() {
         let map = maps.iter().find(|map| map.input == input.name);
@@ -202,7 +209,7 @@ pub(crate) fn features(
             datatype: input.datatype,
             input: index,
             column,
-            typical: scalar_example(input.datatype.kind()),
+            typical: Json::Null,
             shape,
             optional: map.is_some(),
             description: None,
@@ -210,6 +217,9 @@ pub(crate) fn features(
             minimum: None,
             maximum: None,
         }));
+    }
+    for feature in &mut features {
+        feature.typical = category(feature).unwrap_or_else(|| scalar_example(feature.kind));
     }
     if let Some(metadata) = metadata {
         let error = |reason| LoadError::Metadata { key: FEATURES, reason };
@@ -221,7 +231,8 @@ pub(crate) fn features(
             )));
         }
         for (feature, told) in features.iter_mut().zip(metadata) {
-            describe(feature, told).map_err(error)?;
+            let category = category(feature);
+            describe(feature, told, category).map_err(error)?;
         }
     }
     let mut names = HashSet::new();
@@ -234,7 +245,12 @@ pub(crate) fn features(
     }
 }
 
-fn describe(feature: &mut Feature, told: FeatureMetadata) -> Result<(), String> {
+/// `category` is one of the values that the graph knows, if there are some.
+fn describe(
+    feature: &mut Feature,
+    told: FeatureMetadata,
+    category: Option<Json>,
+) -> Result<(), String> {
     let datatype = feature.datatype;
     if let Some(kind) = told.kind {
         let fits = match datatype {
@@ -252,11 +268,13 @@ fn describe(feature: &mut Feature, told: FeatureMetadata) -> Result<(), String> 
         }
         feature.kind = kind;
     }
-    feature.typical = told.example.unwrap_or_else(|| match (feature.kind, told.minimum) {
+    let category = category.filter(|_| feature.kind != Kind::Boolean);
+    let typical = || match (feature.kind, told.minimum) {
         (Kind::Boolean | Kind::String, _) | (_, None) => scalar_example(feature.kind),
         (Kind::Integer, Some(minimum)) => json!(minimum.ceil() as i64),
         (Kind::Number, Some(minimum)) => json!(minimum),
-    });
+    };
+    feature.typical = told.example.or(category).unwrap_or_else(typical);
     feature.name = told.name;
     feature.description = told.description;
     feature.unit = told.unit;
@@ -271,6 +289,18 @@ fn scalar_example(kind: Kind) -> Json {
         Kind::Integer => json!(0),
         Kind::Boolean => json!(false),
         Kind::String => json!("text"),
+    }
+}
+
+fn category_example(category: &Category, datatype: Datatype) -> Option<Json> {
+    match (category, datatype) {
+        (Category::String(text), Datatype::String) => Some(json!(text)),
+        (Category::Integer(integer), datatype) if datatype.is_integer() => Some(json!(integer)),
+        (Category::Integer(integer), datatype) if datatype.is_float() => {
+            Some(json!(*integer as f64))
+        }
+        (Category::Float(number), datatype) if datatype.is_float() => Some(json!(number)),
+        _ => None,
     }
 }
 

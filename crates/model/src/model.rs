@@ -12,7 +12,8 @@ use crate::phases::Phases;
 use crate::rows::Rows;
 use crate::signature::{Signature, TensorSpec};
 use crate::tensors::{Tensor, Tensors};
-use crate::value::{Mismatch, Value};
+use crate::value::{Mismatch, Value, excerpt};
+use onnx_ml::categories::UnknownCategory;
 use onnx_ml::{label_outputs, maps, row_wise, zip_map};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -34,6 +35,9 @@ const CACHED: usize = 512 << 10;
 
 /// A first run that takes longer does so for the model's sake, not because its code is read in.
 const COLD: Duration = Duration::from_millis(2);
+
+/// Of categories, so many are named where none of them is found.
+const NAMED: usize = 10;
 
 /// What a model is, beside its plan.
 #[derive(Debug, Deserialize, Serialize)]
@@ -119,7 +123,7 @@ impl Model {
             Some(labels.find(|labels| labels.output == output.name)?.labels.clone().into())
         };
         let labels = outputs.iter().map(labels_of).collect();
-        let features = graph::features(&inputs, &maps, metadata.features)?;
+        let features = graph::features(graph, &inputs, &maps, metadata.features)?;
         let signature = Signature {
             name: graph::name(graph),
             version: proto.model_version.max(1).to_string(),
@@ -208,8 +212,16 @@ impl Model {
         if inputs.rows() <= self.parts.most {
             return self.run_batch(inputs);
         }
-        let parts = inputs.chunks(self.parts.most).map(|rows| self.run_batch(rows));
-        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        let mut parts = vec![];
+        for rows in inputs.chunks(self.parts.most) {
+            let before = parts.len() * self.parts.most;
+            parts.push(self.run_batch(rows).map_err(|error| match error {
+                RunError::Refused { row, mismatch } => {
+                    RunError::Refused { row: before + row, mismatch }
+                }
+                error => error,
+            })?);
+        }
         Tensors::concat(&parts)
             .ok_or_else(|| RunError::Failed("rows whose outputs differ in shape".into()))
     }
@@ -229,9 +241,8 @@ impl Model {
             }
             Ok(outputs)
         };
-        let outputs = guarded(run)
-            .map_err(RunError::Panicked)?
-            .map_err(|error| RunError::Failed(format!("{error:#}")))?;
+        let outputs =
+            guarded(run).map_err(RunError::Panicked)?.map_err(|error| run_error(&error))?;
         let outputs = outputs
             .into_iter()
             .zip(self.parts.signature.outputs.iter().zip(&self.parts.labels))
@@ -291,16 +302,21 @@ fn typed(proto: &ModelProto, inputs: &[TensorSpec], single: bool) -> TractResult
     model.into_decluttered()
 }
 
-/// Outputs `[1, N]` become `[N]`: so `ArrayFeatureExtractor` gives the labels of some classifiers.
+/// Outputs `[1, N]` become `[N]`, as `ArrayFeatureExtractor` gives the labels of some classifiers; those
+/// `[M, N, …]` become `[N, M, …]`, as forests give the probabilities of several labels, and recurrent
+/// networks their states.
 fn rows_first(model: &mut TypedModel, batch: &TDim) -> TractResult<()> {
     let mut outlets = model.output_outlets()?.to_vec();
     for (index, outlet) in outlets.iter_mut().enumerate() {
-        if let [one, rows] = &*model.outlet_fact(*outlet)?.shape
-            && (one, rows) == (&1.to_dim(), batch)
-        {
-            let name = format!("output_{index}.rows");
-            *outlet = model.wire_node(name, AxisOp::Rm(0), &[*outlet])?[0];
-        }
+        let shape = &model.outlet_fact(*outlet)?.shape;
+        let mut rows = shape.iter().enumerate().filter(|(_, dim)| *dim == batch);
+        let moved = match (rows.next(), rows.next()) {
+            (Some((1, _)), None) if shape.rank() == 2 && shape[0].is_one() => AxisOp::Rm(0),
+            (Some((axis @ 1.., _)), None) => AxisOp::Move(axis, 0),
+            _ => continue,
+        };
+        let name = format!("output_{index}.rows");
+        *outlet = model.wire_node(name, moved, &[*outlet])?[0];
     }
     model.select_output_outlets(&outlets)
 }
@@ -312,6 +328,20 @@ fn reusable(plan: &Arc<TypedRunnableModel>) -> Result<bool, LoadError> {
     let mut nodes = plan.model().nodes().iter();
     let keeps = |node: &TypedNode| node.op_is::<OptMatMul>();
     Ok(state.op_states.iter().all(Option::is_none) && !nodes.any(keeps))
+}
+
+fn run_error(error: &TractError) -> RunError {
+    match error.chain().find_map(|error| error.downcast_ref::<UnknownCategory>()) {
+        Some(UnknownCategory { row, expected, found }) => {
+            let names = expected.iter().take(NAMED).map(|name| format!("`{}`", excerpt(name)));
+            let more = (expected.len() > NAMED).then(|| "…".to_owned());
+            let names = names.chain(more).collect::<Vec<_>>().join(", ");
+            let expected = format!("one of {names}");
+            let mismatch = Mismatch::new(expected, format!("`{}`", excerpt(found)));
+            RunError::Refused { row: *row, mismatch }
+        }
+        None => RunError::Failed(format!("{error:#}")),
+    }
 }
 
 pub(crate) fn plan_error(error: &TractError) -> LoadError {

@@ -252,8 +252,10 @@ impl Signature {
             Elements::Float64(scores) => scores.to_vec(),
             _ => return,
         };
-        let sums_to_one = |row: &[f64]| (row.iter().sum::<f64>() - 1.0).abs() < 1e-3;
-        let are_probabilities = scores.iter().all(|score| (0.0..=1.0).contains(score))
+        // Sums of floats, as a forest's are, may be above.
+        const ROUNDING: f64 = 1e-3;
+        let sums_to_one = |row: &[f64]| (row.iter().sum::<f64>() - 1.0).abs() < ROUNDING;
+        let are_probabilities = scores.iter().all(|score| (0.0..=1.0 + ROUNDING).contains(score))
             && scores.chunks(classes.len().max(1)).all(sums_to_one);
         *meaning = if are_probabilities { Scores::Probabilities } else { Scores::Other };
     }

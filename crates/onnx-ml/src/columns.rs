@@ -4,6 +4,7 @@
 use crate::array_feature_extractor::ArrayFeatureExtractor;
 use crate::kernel::{Fact, Kernel, kernel, replace};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use tract_onnx::tract_core::ops::array::Gather;
 use tract_onnx::tract_hir::internal::*;
 
@@ -40,6 +41,23 @@ impl Columns {
                 }
             }
         }
+    }
+}
+
+impl Columns {
+    /// An element of those that [`Columns::of`] gives.
+    ///
+    /// # Errors
+    ///
+    /// Where the input is neither of text nor of numbers.
+    pub fn text(&self, input: &Tensor, index: usize) -> TractResult<String> {
+        let input = match input.datum_type() {
+            DatumType::String => Cow::Borrowed(input),
+            _ => input.cast_to::<String>()?,
+        };
+        let input = input.try_as_plain_ram()?;
+        let mut texts = self.of(input.as_slice::<String>()?);
+        texts.nth(index).cloned().context("expected an element")
     }
 }
 

@@ -22,6 +22,28 @@ impl Lookup {
         Table::new(&positions).map_or(Lookup::Ints(positions), Lookup::Table)
     }
 
+    /// The list, but for elements that stand there twice.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<(usize, String)> = match self {
+            Lookup::Strings(positions) => {
+                positions.iter().map(|(text, position)| (*position, text.clone())).collect()
+            }
+            Lookup::Ints(positions) => {
+                positions.iter().map(|(key, position)| (*position, key.to_string())).collect()
+            }
+            Lookup::Table(Table { least, positions }) => {
+                let keys = (*least..).zip(positions);
+                keys.filter_map(|(key, position)| Some(((*position)?, key.to_string()))).collect()
+            }
+            Lookup::Floats(positions) => {
+                let name = |bits: &u64| f64::from_bits(*bits).to_string();
+                positions.iter().map(|(bits, position)| (*position, name(bits))).collect()
+            }
+        };
+        names.sort_unstable();
+        names.into_iter().map(|(_, name)| name).collect()
+    }
+
     /// Where each element of `input` in these columns stands. Floats are truncated where the list holds integers.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! [OneHotEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_OneHotEncoder.html): an element
 //! becomes as many as there are categories, one where its category stands and zero elsewhere.
 
+use crate::categories::UnknownCategory;
 use crate::columns::{self, Columns, PerElement};
 use crate::kernel::{Built, Fact, Kernel, operator, tensor};
 use crate::lookup::{Lookup, positions};
@@ -63,8 +64,8 @@ impl Kernel for OneHotEncoder {
 }
 
 impl PerElement for OneHotEncoder {
-    fn of(&self, input: &TValue, columns: &Columns, shape: &[usize]) -> TractResult<Tensor> {
-        let positions = self.categories.positions(input, columns)?;
+    fn of(&self, input: &TValue, columns_of: &Columns, shape: &[usize]) -> TractResult<Tensor> {
+        let positions = self.categories.positions(input, columns_of)?;
         let len = positions.len().checked_mul(self.count).context("expected a smaller input")?;
         let mut encoded = vec![0.0_f32; len];
         let columns = encoded.chunks_exact_mut(self.count);
@@ -72,10 +73,15 @@ impl PerElement for OneHotEncoder {
             match position.and_then(|position| columns.get_mut(position)) {
                 Some(column) => *column = 1.0,
                 None if self.zeros => (),
-                None => bail!(
-                    "element {element}: expected one of {} categories, but found another",
-                    self.count
-                ),
+                None => {
+                    let per_row = positions.len() / shape.first().copied().unwrap_or(1).max(1);
+                    return Err(UnknownCategory {
+                        row: element / per_row.max(1),
+                        expected: self.categories.names(),
+                        found: columns_of.text(input, element)?,
+                    }
+                    .into());
+                }
             }
         }
         let mut shape: TVec<usize> = shape.into();

@@ -30,10 +30,14 @@ impl Writer {
     pub fn record(&mut self, record: &Record<'_>, answer: &Answer<'_>, row: usize) {
         self.cells(record);
         for column in 0..self.names.len() {
-            self.cell.clear();
-            answer.cell(&mut self.cell, row, column);
             self.out.push(b',');
-            quote(&mut self.out, &self.cell);
+            if answer.is_numeric(column) {
+                answer.cell(&mut self.out, row, column);
+            } else {
+                self.cell.clear();
+                answer.cell(&mut self.cell, row, column);
+                quote(&mut self.out, &self.cell);
+            }
         }
         self.out.push(b'\n');
     }

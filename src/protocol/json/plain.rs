@@ -2,6 +2,7 @@
 //! takes what is plain and right. Of anything else it says `None`, and the long road through serde reads
 //! it again from the start, which also tells what is wrong with it.
 
+use crate::protocol::number;
 use ml_app_model::{Data, Feature, Rows, Signature, Tensors, Value};
 
 /// More nested arrays than any tensor has are for the long road, which has its own limit.
@@ -67,84 +68,9 @@ impl<'t> Scanner<'t> {
     #[inline]
     pub fn number(&mut self) -> Option<Value<'static>> {
         self.peek()?;
-        let start = self.at;
-        let is_negative = self.byte() == Some(b'-');
-        self.at += usize::from(is_negative);
-        let first = self.at;
-        let digits = self.digits(0);
-        let count = self.at - first;
-        if count == 0 || (count > 1 && self.text.as_bytes()[first] == b'0') {
-            return None;
-        }
-        match self.byte() {
-            Some(b'.' | b'e' | b'E') => self.fraction(start, first, digits, is_negative),
-            // More might not fit; and what is negative and zero is a float.
-            _ if count > MOST_DIGITS || (is_negative && digits == 0) => None,
-            _ => {
-                let integer = digits as i64;
-                Some(Value::Integer(if is_negative { -integer } else { integer }.into()))
-            }
-        }
-    }
-
-    /// With those before; too many of them are no number any more.
-    #[inline]
-    fn digits(&mut self, before: u64) -> u64 {
-        let mut digits = before;
-        while let Some(byte @ b'0'..=b'9') = self.byte() {
-            digits = digits.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
-            self.at += 1;
-        }
-        digits
-    }
-
-    /// The rest of a number that is no integer.
-    #[inline]
-    fn fraction(
-        &mut self,
-        start: usize,
-        first: usize,
-        mut digits: u64,
-        is_negative: bool,
-    ) -> Option<Value<'static>> {
-        let (mut count, mut power) = (self.at - first, 0);
-        if self.byte() == Some(b'.') {
-            self.at += 1;
-            let point = self.at;
-            digits = self.digits(digits);
-            let places = self.at - point;
-            if places == 0 {
-                return None;
-            }
-            count += places;
-            power = -(places as i64);
-        }
-        if let Some(b'e' | b'E') = self.byte() {
-            self.at += 1;
-            let sign = self.byte().filter(|byte| matches!(byte, b'+' | b'-'));
-            self.at += usize::from(sign.is_some());
-            let begin = self.at;
-            let exponent = self.digits(0) as i64;
-            match self.at - begin {
-                // No exponent of a double has more.
-                1..=3 => power += if sign == Some(b'-') { -exponent } else { exponent },
-                0 => return None,
-                _ => count = usize::MAX,
-            }
-        }
-        // Both are exact as doubles then, so that the one rounding is right (Clinger, "How to read
-        // floating point numbers accurately", PLDI 1990).
-        let is_exact = count <= MOST_DIGITS && digits <= 1 << f64::MANTISSA_DIGITS;
-        let number = match usize::try_from(power.abs()) {
-            Ok(places) if is_exact && places < POWERS.len() => {
-                let digits = if is_negative { -(digits as f64) } else { digits as f64 };
-                if power < 0 { digits / POWERS[places] } else { digits * POWERS[places] }
-            }
-            _ => {
-                self.text[start..self.at].parse().ok().filter(|number: &f64| number.is_finite())?
-            }
-        };
-        Some(Value::Number(number))
+        let (number, len) = number::read(&self.text.as_bytes()[self.at..])?;
+        self.at += len;
+        Some(number)
     }
 
     /// Rows as lists of all features, which are scalars.
@@ -193,15 +119,6 @@ impl<'t> Scanner<'t> {
         }
     }
 }
-
-/// Of decimal digits, as many as a `u64` and an `i64` have in any case.
-const MOST_DIGITS: usize = 18;
-
-/// Of ten, those that are doubles.
-const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-];
 
 /// The elements of a tensor, nested or flat.
 pub fn elements(text: &str, data: &mut Data) -> Option<()> {

@@ -1,0 +1,93 @@
+//! Decimal numbers, read by hand.
+
+use ml_app_model::Value;
+
+/// Of decimal digits, as many as a `u64` and an `i64` have in any case.
+const MOST_DIGITS: usize = 18;
+
+/// Of ten, those that are doubles.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+];
+
+/// The number that `text` begins with, as JSON writes numbers ([RFC
+/// 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)), and how many bytes it takes. `None` where
+/// there is none, and for an integer of more than 18 digits and for `-0`, which are not only integers.
+#[inline]
+pub fn read(text: &[u8]) -> Option<(Value<'static>, usize)> {
+    let is_negative = text.first() == Some(&b'-');
+    let first = usize::from(is_negative);
+    let (digits, end) = digits(text, first, 0);
+    let count = end - first;
+    if count == 0 || (count > 1 && text[first] == b'0') {
+        return None;
+    }
+    match text.get(end) {
+        Some(b'.' | b'e' | b'E') => fraction(text, first, end, digits),
+        _ if count > MOST_DIGITS || (is_negative && digits == 0) => None,
+        _ => {
+            let integer = digits as i64;
+            Some((Value::Integer(if is_negative { -integer } else { integer }.into()), end))
+        }
+    }
+}
+
+/// The digits from `at` on, after those `before`, and where they end; too many are no number any more.
+#[inline]
+fn digits(text: &[u8], mut at: usize, before: u64) -> (u64, usize) {
+    let mut digits = before;
+    while let Some(byte @ b'0'..=b'9') = text.get(at) {
+        digits = digits.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
+        at += 1;
+    }
+    (digits, at)
+}
+
+/// A number that is no integer, whose digits before `at` are read, from `first` on.
+#[inline]
+fn fraction(
+    text: &[u8],
+    first: usize,
+    mut at: usize,
+    mut whole: u64,
+) -> Option<(Value<'static>, usize)> {
+    let (mut count, mut power) = (at - first, 0);
+    if text.get(at) == Some(&b'.') {
+        let point = at + 1;
+        (whole, at) = digits(text, point, whole);
+        let places = at - point;
+        if places == 0 {
+            return None;
+        }
+        count += places;
+        power = -(places as i64);
+    }
+    if let Some(b'e' | b'E') = text.get(at) {
+        let sign = text.get(at + 1).filter(|byte| matches!(byte, b'+' | b'-'));
+        let begin = at + 1 + usize::from(sign.is_some());
+        let exponent;
+        (exponent, at) = digits(text, begin, 0);
+        let exponent = exponent as i64;
+        match at - begin {
+            // No exponent of a double has more.
+            1..=3 => power += if sign == Some(&b'-') { -exponent } else { exponent },
+            0 => return None,
+            _ => count = usize::MAX,
+        }
+    }
+    // Both are exact as doubles then, so that the one rounding is right (Clinger, "How to read
+    // floating point numbers accurately", PLDI 1990).
+    let is_exact = count <= MOST_DIGITS && whole <= 1 << f64::MANTISSA_DIGITS;
+    let number = match usize::try_from(power.abs()) {
+        Ok(places) if is_exact && places < POWERS.len() => {
+            let digits = if first == 1 { -(whole as f64) } else { whole as f64 };
+            if power < 0 { digits / POWERS[places] } else { digits * POWERS[places] }
+        }
+        _ => {
+            let text = std::str::from_utf8(&text[..at]).ok()?;
+            text.parse().ok().filter(|number: &f64| number.is_finite())?
+        }
+    };
+    Some((Value::Number(number), at))
+}

@@ -196,7 +196,7 @@ pub fn tanh(x: f32) -> f32 {
     const SMALL: f32 = 0.625;
     let square = x * x;
     let mut series = -5.704_988_7e-3;
-    for coefficient in [2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328_2e-1] {
+    for coefficient in [2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
         series = series * square + coefficient;
     }
     let large = 1.0 - 2.0 / (exp(2.0 * x) + 1.0);

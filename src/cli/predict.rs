@@ -400,8 +400,9 @@ impl Scorer<'_> {
             let Some(inputs) = reader.batch()? else { continue };
             let Some(outputs) = self.answered(inputs, &mut reader)? else { continue };
             let answer = Answer::new(signature, &outputs);
+            let cells = answer.cells();
             for (row, record) in records[..rows].iter().enumerate() {
-                writer.record(record, &answer, row);
+                writer.record(record, &answer, &cells, row);
             }
         }
         let output = writer.out;

@@ -75,10 +75,20 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Whether one such column is numbers: of other text, commas and quotes may be part.
-    pub fn is_numeric(&self, column: usize) -> bool {
-        let (view, element) = self.column(column);
-        (element.is_some() || view.width == 1) && !matches!(view.elements, Elements::String(_))
+    /// The cells of such columns.
+    pub fn cells(&self) -> Vec<Cells<'a>> {
+        let columns = 0..Answer::columns(self.signature).len();
+        let cells = columns.map(|column| {
+            let (view, element) = self.column(column);
+            let (width, index) = (view.width, element.unwrap_or(0));
+            let is_one = element.is_some() || width == 1;
+            match view.elements {
+                Elements::Float32(elements) if is_one => Cells::Float32(elements, width, index),
+                Elements::Int64(elements) if is_one => Cells::Int64(elements, width, index),
+                _ => Cells::Other,
+            }
+        });
+        cells.collect()
     }
 
     /// An output, and which of the elements of its rows, if not all.
@@ -99,9 +109,7 @@ impl<'a> Answer<'a> {
             return view.row(out, row);
         }
         match view.elements {
-            Elements::Float32(elements) if !elements[index].is_finite() => {
-                text(out, elements[index])
-            }
+            Elements::Float32(elements) => float(out, elements[index]),
             Elements::Float16(elements) if !elements[index].is_finite() => {
                 text(out, elements[index].to_f32())
             }
@@ -140,11 +148,28 @@ impl<'a> Answer<'a> {
     }
 }
 
+/// The cells of a column, row by row: an element of each row, so many elements apart.
+#[derive(Debug, Clone, Copy)]
+pub enum Cells<'a> {
+    Float32(&'a [f32], usize, usize),
+    Int64(&'a [i64], usize, usize),
+    /// What may have commas and quotes in it, and what is rare.
+    Other,
+}
+
 #[inline]
 fn element_or_row(out: &mut Vec<u8>, view: &View<'_>, row: usize, column: Option<usize>) {
     match column {
         Some(column) => view.element(out, row * view.width + column),
         None => view.row(out, row),
+    }
+}
+
+/// As in CSV.
+pub fn float(out: &mut Vec<u8>, number: f32) {
+    match number.is_finite() {
+        true => json::scalar(out, &number),
+        false => text(out, number),
     }
 }
 

@@ -213,9 +213,9 @@ pub fn append(body: &[u8], answer: &Answer<'_>) -> Result<Vec<u8>, Error> {
     if records.read(&mut record).map_err(interrupted)? {
         writer.header(&record);
     }
-    let mut row = 0;
+    let (mut row, cells) = (0, answer.cells());
     while records.read(&mut record).map_err(interrupted)? {
-        writer.record(&record, answer, row);
+        writer.record(&record, answer, &cells, row);
         row += 1;
     }
     Ok(writer.out)

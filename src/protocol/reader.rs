@@ -306,28 +306,39 @@ fn is_numeric(feature: &Feature) -> bool {
 
 /// A row of numbers, each of which is what it would be as [`Value::Text`]; an empty cell is missing.
 fn cells(line: &[u8], features: &[Option<usize>], rows: &mut Rows<'_>) -> Option<()> {
+    let mut rest = line;
+    if features.iter().copied().eq((0..rows.signature().features.len()).map(Some)) {
+        rows.add_scalars(|feature| {
+            if feature > 0 {
+                rest = rest.strip_prefix(b",")?;
+            }
+            cell(&mut rest)
+        })?;
+        return rest.is_empty().then_some(());
+    }
     let row = rows.len();
     rows.add_row();
-    let mut rest = line;
     for (column, feature) in features.iter().enumerate() {
         if column > 0 {
             rest = rest.strip_prefix(b",")?;
         }
-        let len = match (feature, rest.first()) {
-            (None, _) => memchr(b',', rest).unwrap_or(rest.len()),
-            (Some(feature), None | Some(b',')) => {
-                rows.set(row, *feature, Value::Missing).ok()?;
-                0
-            }
-            (Some(feature), Some(_)) => {
-                let (number, len) = number::read(rest)?;
-                rows.set(row, *feature, number).ok()?;
-                len
-            }
-        };
-        rest = &rest[len..];
+        match feature {
+            Some(feature) => rows.set(row, *feature, cell(&mut rest)?).ok()?,
+            None => rest = &rest[memchr(b',', rest).unwrap_or(rest.len())..],
+        }
     }
     rest.is_empty().then_some(())
+}
+
+/// The cell that `rest` begins with, which is taken from there.
+#[inline]
+fn cell(rest: &mut &[u8]) -> Option<Value<'static>> {
+    if matches!(rest.first(), None | Some(b',')) {
+        return Some(Value::Missing);
+    }
+    let (number, len) = number::read(rest)?;
+    *rest = &rest[len..];
+    Some(number)
 }
 
 /// "unknown feature; did you mean `age`?", or which there are.

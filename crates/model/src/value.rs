@@ -114,7 +114,7 @@ pub(crate) fn store(
     store_any(data, index, kind, value)
 }
 
-/// A number that its feature takes as it is: most values are one.
+/// A value that its feature takes as it is: most are numbers.
 #[inline]
 pub(crate) fn plain(kind: Kind, value: Value<'_>) -> Option<f32> {
     match (kind, value) {
@@ -127,6 +127,7 @@ pub(crate) fn plain(kind: Kind, value: Value<'_>) -> Option<f32> {
         (Kind::Integer, Value::Number(number)) if number.trunc() == number => {
             (number.abs() <= EXACT).then_some(number as f32)
         }
+        (Kind::Number | Kind::Integer | Kind::Boolean, Value::Missing) => Some(f32::NAN),
         _ => None,
     }
 }

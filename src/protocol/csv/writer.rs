@@ -1,5 +1,6 @@
 use super::records::Record;
-use crate::protocol::answer::Answer;
+use crate::protocol::answer::{self, Answer, Cells};
+use crate::protocol::json;
 use ml_app_model::Signature;
 
 /// Writes records, each with its answer.
@@ -26,17 +27,29 @@ impl Writer {
         self.out.push(b'\n');
     }
 
-    /// `row` is that of `answer`.
-    pub fn record(&mut self, record: &Record<'_>, answer: &Answer<'_>, row: usize) {
+    /// `row` is that of `answer`, whose cells are [`Answer::cells`].
+    pub fn record(
+        &mut self,
+        record: &Record<'_>,
+        answer: &Answer<'_>,
+        cells: &[Cells<'_>],
+        row: usize,
+    ) {
         self.cells(record);
-        for column in 0..self.names.len() {
+        for (column, cells) in cells.iter().enumerate() {
             self.out.push(b',');
-            if answer.is_numeric(column) {
-                answer.cell(&mut self.out, row, column);
-            } else {
-                self.cell.clear();
-                answer.cell(&mut self.cell, row, column);
-                quote(&mut self.out, &self.cell);
+            match *cells {
+                Cells::Float32(elements, width, index) => {
+                    answer::float(&mut self.out, elements[row * width + index]);
+                }
+                Cells::Int64(elements, width, index) => {
+                    json::scalar(&mut self.out, &elements[row * width + index]);
+                }
+                Cells::Other => {
+                    self.cell.clear();
+                    answer.cell(&mut self.cell, row, column);
+                    quote(&mut self.out, &self.cell);
+                }
             }
         }
         self.out.push(b'\n');

@@ -10,6 +10,7 @@
 //! constants.
 
 use crate::kernel::{Built, Fact, Kernel, elements, kernel_op, tensor};
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -58,7 +59,7 @@ fn checked(node: &NodeProto, indexing: Indexing, operator: impl Expansion) -> Bu
 }
 
 /// What an index counts along, of the data `[d0, d1, …]`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 enum Indexing {
     /// The axis; of indices of any shape.
     Axis(i64),
@@ -170,7 +171,8 @@ impl Expansion for Checked {
             _ => {
                 let wanted = [inputs[1], inputs[0]];
                 let wanted = if sizes.is_some() { &wanted[..1] } else { &wanted };
-                let kernel = Positions { indexing: self.indexing, sizes };
+                let kernel =
+                    Positions { indexing: self.indexing, sizes: sizes.map(TVec::into_vec) };
                 model.wire_node(name, kernel_op(kernel), wanted)?[0]
             }
         };
@@ -181,11 +183,11 @@ impl Expansion for Checked {
 }
 
 /// From indices, and the data without `sizes`: the indices, counted from the start.
-#[derive(Debug)]
-struct Positions {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Positions {
     indexing: Indexing,
     /// As [`Indexing::sizes`], where they are known and all else is checked.
-    sizes: Option<TVec<usize>>,
+    sizes: Option<Vec<usize>>,
 }
 
 impl Kernel for Positions {
@@ -200,7 +202,7 @@ impl Kernel for Positions {
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let sizes = match &self.sizes {
-            Some(sizes) => sizes.clone(),
+            Some(sizes) => sizes.as_slice().into(),
             None => self.indexing.sizes(inputs[1].shape(), inputs[0].shape())?,
         };
         Ok(vec![from_start(&inputs[0], &sizes)?])

@@ -87,6 +87,9 @@ fn content(node: &TypedNode) -> Option<Content> {
     }
     match fast::slow(node.op.as_ref()) {
         Some(slow) => Operator::of(slow).map(Content::Fast),
+        None if let Some(operator) = Operator::unoptimised(node.op.as_ref()) => {
+            Some(Content::Fast(operator))
+        }
         None => Operator::of(node.op.as_ref()).map(Content::Operator),
     }
 }

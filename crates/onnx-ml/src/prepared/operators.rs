@@ -15,6 +15,7 @@ use crate::fast::deconv::Interleaved;
 use crate::fast::dense::Dense;
 use crate::feature_vectorizer::FeatureVectorizer;
 use crate::imputer::Imputer;
+use crate::indices::Positions;
 use crate::kernel;
 use crate::label_encoder::LabelEncoder;
 use crate::linear_classifier::LinearClassifier;
@@ -31,9 +32,11 @@ use crate::tree_ensemble_classifier::TreeEnsembleClassifier;
 use crate::tree_ensemble_regressor::TreeEnsembleRegressor;
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::axes::AxesMapping;
 use tract_onnx::tract_core::ops::array::{Gather, MultiBroadcastTo, Slice, Topk, TypedConcat};
-use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
+use tract_onnx::tract_core::ops::binary::{BinMiniOp, OptBinByScalar, OptBinUnicast, TypedBinOp};
 use tract_onnx::tract_core::ops::cast::Cast;
+use tract_onnx::tract_core::ops::change_axes::{InOut, IntoShape};
 use tract_onnx::tract_core::ops::cnn::{MaxPool, OptMaxPool, PoolSpec};
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::logic::{self, Iff};
@@ -84,6 +87,7 @@ kernels! {
     OneHotEncoder(OneHotEncoder),
     OneHotEncoderOfColumns(OfColumns<OneHotEncoder>),
     Own(Own),
+    Positions(Positions),
     Scaler(Scaler),
     StringNormalizer(StringNormalizer),
     SvmClassifier(SvmClassifier),
@@ -117,7 +121,10 @@ pub enum Operator {
     ElementWise(usize),
     Gather(usize),
     Iff,
+    /// Of so many axes, and those of the result.
+    IntoShape(usize, #[serde(with = "sizes")] TVec<usize>),
     MaxPool(Box<Window>),
+    Power(f32),
     /// A place in [`REDUCERS`].
     Reduce(#[serde(with = "sizes")] TVec<usize>, usize),
     Slice(usize, String, String),
@@ -152,6 +159,9 @@ impl Operator {
             return Some(Operator::Concat(op.axis));
         }
         if let Some(op) = op.downcast_ref::<ElementWiseOp>() {
+            if let (Some(power), None) = (op.0.downcast_ref::<math::PowConst>(), op.1) {
+                return Some(Operator::Power(power.exponent));
+            }
             return Some(Operator::ElementWise(element_wise().iter().position(|it| it == op)?));
         }
         if let Some(op) = op.downcast_ref::<Gather>() {
@@ -159,6 +169,11 @@ impl Operator {
         }
         if op.is::<Iff>() {
             return Some(Operator::Iff);
+        }
+        if let Some(op) = op.downcast_ref::<IntoShape>() {
+            let plain = *op.strides == *Tensor::natural_strides(&op.dims);
+            let rank = op.mapping.rank(InOut::In(0));
+            return plain.then(|| Operator::IntoShape(rank, op.dims.clone()));
         }
         if let Some(op) = op.downcast_ref::<MaxPool>() {
             let plain = op.with_index_outputs.is_none();
@@ -186,6 +201,13 @@ impl Operator {
         None
     }
 
+    /// The operator in whose place tract puts `op` in optimised models, where it is slower than ours.
+    pub fn unoptimised(op: &dyn TypedOp) -> Option<Operator> {
+        let by_scalar = op.downcast_ref::<OptBinByScalar>().map(|op| &op.binop);
+        let binop = by_scalar.or(op.downcast_ref::<OptBinUnicast>().map(|op| &op.binop))?;
+        Some(Operator::Binary(binary().iter().position(|it| it == binop)?, None))
+    }
+
     /// # Errors
     ///
     /// Where it is not by [`Operator::of`] of the same build.
@@ -210,9 +232,16 @@ impl Operator {
             Operator::ElementWise(place) => Box::new(at(element_wise(), place)?),
             Operator::Gather(axis) => Box::new(Gather { axis, output_type: None }),
             Operator::Iff => Box::new(Iff),
+            Operator::IntoShape(rank, dims) => Box::new(IntoShape {
+                mapping: AxesMapping::disconnected_for_ranks(&[rank], &[dims.len()])?,
+                len: dims.iter().product(),
+                strides: Tensor::natural_strides(&dims),
+                dims,
+            }),
             Operator::MaxPool(window) => {
                 Box::new(MaxPool { pool_spec: window.0, with_index_outputs: None })
             }
+            Operator::Power(exponent) => Box::new(math::pow_const(exponent)),
             Operator::Reduce(axes, place) => {
                 Box::new(Reduce { axes, reducer: at(REDUCERS, place)? })
             }
@@ -274,7 +303,7 @@ fn binary() -> [Box<dyn BinMiniOp>; 16] {
     ]
 }
 
-fn element_wise() -> [ElementWiseOp; 18] {
+fn element_wise() -> [ElementWiseOp; 19] {
     [
         math::abs(),
         math::neg(),
@@ -292,6 +321,7 @@ fn element_wise() -> [ElementWiseOp; 18] {
         math::tanh(),
         math::erf(),
         nn::sigmoid(),
+        nn::silu::silu(),
         nn::hard_swish(),
         logic::not(),
     ]

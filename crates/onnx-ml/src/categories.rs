@@ -2,11 +2,12 @@
 //! reads ([ai.onnx.ml](https://onnx.ai/onnx/operators/index_ai_onnx_ml.html)) has categories, and a
 //! `OneHotEncoder` whose `zeros` is 0, as scikit-learn's is by default, fails on all others.
 
+use crate::maps::attribute;
 use std::collections::HashMap;
 use std::fmt;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension;
-use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, ValueInfoProto, type_proto};
+use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
 
 /// A value that a `OneHotEncoder` does not know, and does not take for zeros.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,89 +39,109 @@ pub enum Category {
 /// A column of an input, by the input's name.
 type Column<'g> = (&'g str, usize);
 
+/// More columns than these, of all values together, are not followed: a few nodes could make any number.
+const MOST: usize = 1 << 20;
+
 /// The first category of each column that has some. Columns are followed through what selects, joins and
 /// casts them, not into inner graphs.
 pub fn of_inputs(graph: &GraphProto) -> HashMap<Column<'_>, Category> {
-    let inputs = graph.input.iter().map(|input| (input.name.as_str(), own_columns(input)));
-    let mut columns: HashMap<&str, Vec<Column<'_>>> = inputs.collect();
+    let constants = constants(graph);
+    let mut columns: HashMap<&str, Vec<Column<'_>>> = HashMap::new();
+    let mut left = MOST;
+    let mut follow = |found: &mut dyn Iterator<Item = _>| {
+        let found: Vec<Column<'_>> = found.take(left + 1).collect();
+        match left.checked_sub(found.len()) {
+            Some(rest) => {
+                left = rest;
+                found
+            }
+            None => vec![],
+        }
+    };
+    for input in &graph.input {
+        let count = width(input).unwrap_or(0);
+        let own = follow(&mut (0..count).map(|column| (input.name.as_str(), column)));
+        columns.insert(&input.name, own);
+    }
     let mut found = HashMap::new();
     for node in &graph.node {
         if let (Some(category), Some(read)) = (first_category(node), node.input.first()) {
-            for column in columns.get(read.as_str()).into_iter().flatten() {
-                found.entry(*column).or_insert_with(|| category.clone());
+            for column in follow(&mut columns.get(read.as_str()).into_iter().flatten().copied()) {
+                found.entry(column).or_insert_with(|| category.clone());
             }
         }
         if let [output] = node.output.as_slice() {
-            columns.insert(output, passed_on(graph, node, &columns));
+            let passed = follow(&mut *passed_on(node, &columns, &constants));
+            columns.insert(output, passed);
         }
     }
     found
 }
 
-fn own_columns(input: &ValueInfoProto) -> Vec<Column<'_>> {
-    let tensor = match input.r#type.as_ref().and_then(|tensor| tensor.value.as_ref()) {
-        Some(type_proto::Value::TensorType(tensor)) => tensor,
-        None => return vec![],
-    };
-    let count = match tensor.shape.as_ref().map(|shape| shape.dim.as_slice()) {
-        Some([_]) => 1,
-        Some([_, columns]) => match columns.value {
-            Some(dimension::Value::DimValue(count)) => usize::try_from(count).unwrap_or(0),
-            _ => 0,
+/// How many columns an input has, if that is known.
+fn width(input: &ValueInfoProto) -> Option<usize> {
+    let type_proto::Value::TensorType(tensor) = input.r#type.as_ref()?.value.as_ref()?;
+    match tensor.shape.as_ref()?.dim.as_slice() {
+        [_] => Some(1),
+        [_, columns] => match columns.value {
+            Some(dimension::Value::DimValue(count)) => usize::try_from(count).ok(),
+            _ => None,
         },
-        _ => 0,
-    };
-    (0..count).map(|column| (input.name.as_str(), column)).collect()
+        _ => None,
+    }
 }
 
 /// The columns that a node's output has from inputs, as far as they are known from the first on.
-fn passed_on<'g>(
-    graph: &GraphProto,
-    node: &NodeProto,
-    columns: &HashMap<&str, Vec<Column<'g>>>,
-) -> Vec<Column<'g>> {
+fn passed_on<'c, 'g>(
+    node: &'c NodeProto,
+    columns: &'c HashMap<&str, Vec<Column<'g>>>,
+    constants: &'c HashMap<&str, &TensorProto>,
+) -> Box<dyn Iterator<Item = Column<'g>> + 'c> {
     let of = |index: usize| {
         let input = node.input.get(index);
         input.and_then(|name| columns.get(name.as_str())).map_or(&[][..], Vec::as_slice)
     };
     let axis = attribute(node, "axis").map_or(0, |axis| axis.i);
     match node.op_type.as_str() {
-        "Cast" | "Identity" | "Imputer" => of(0).to_vec(),
-        "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" if of(0).len() == 1 => of(0).to_vec(),
-        // As an imputer of text is exported: where it is missing, another, else as it is.
-        "Where" if of(1).is_empty() => of(2).to_vec(),
-        "Where" => of(1).to_vec(),
-        "ArrayFeatureExtractor" => picked(of(0), graph, node),
-        "Gather" if matches!(axis, 1 | -1) => picked(of(0), graph, node),
-        "Concat" if matches!(axis, 1 | -1) => {
-            let parts = (0..node.input.len()).map(of).take_while(|part| !part.is_empty());
-            parts.flatten().copied().collect()
+        "Cast" | "Identity" | "Imputer" => Box::new(of(0).iter().copied()),
+        "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" if of(0).len() == 1 => {
+            Box::new(of(0).iter().copied())
         }
-        _ => vec![],
+        // As an imputer of text is exported: where it is missing, another, else as it is.
+        "Where" if of(1).is_empty() => Box::new(of(2).iter().copied()),
+        "Where" => Box::new(of(1).iter().copied()),
+        "Gather" if !matches!(axis, 1 | -1) => Box::new(std::iter::empty()),
+        "ArrayFeatureExtractor" | "Gather" => {
+            let of = of(0);
+            let indices = node.input.get(1).and_then(|name| constants.get(name.as_str()));
+            let indices = indices.map(|indices| integers(indices)).unwrap_or_default();
+            let column = |index: i64| of.get(usize::try_from(index).ok()?).copied();
+            Box::new(indices.into_iter().map_while(column))
+        }
+        "Concat" if matches!(axis, 1 | -1) => {
+            let part = |name: &String| columns.get(name.as_str()).filter(|part| !part.is_empty());
+            Box::new(node.input.iter().map_while(part).flatten().copied())
+        }
+        _ => Box::new(std::iter::empty()),
     }
 }
 
-/// The columns at the constant indices that are the second input.
-fn picked<'g>(columns: &[Column<'g>], graph: &GraphProto, node: &NodeProto) -> Vec<Column<'g>> {
-    let indices = node.input.get(1).map(|name| integers(graph, name)).unwrap_or_default();
-    let column = |index: &i64| columns.get(usize::try_from(*index).ok()?).copied();
-    indices.iter().map_while(column).collect()
+/// Tensors by their names.
+fn constants(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
+    let nodes = graph.node.iter().filter(|node| node.op_type == "Constant").filter_map(|node| {
+        Some((node.output.first()?.as_str(), attribute(node, "value")?.t.as_ref()?))
+    });
+    let own = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor));
+    nodes.chain(own).collect()
 }
 
-fn integers(graph: &GraphProto, name: &str) -> Vec<i64> {
-    let constants = graph.node.iter().filter(|node| node.op_type == "Constant");
-    let constants = constants.filter(|node| node.output.iter().any(|output| output == name));
-    let constants = constants.filter_map(|node| attribute(node, "value")?.t.as_ref());
-    let mut tensors =
-        graph.initializer.iter().filter(|tensor| tensor.name == name).chain(constants);
-    match tensors.next() {
-        Some(tensor) if tensor.data_type != DataType::Int64 as i32 => vec![],
-        Some(tensor) if tensor.raw_data.is_empty() => tensor.int64_data.clone(),
-        Some(tensor) => {
-            let (integers, _) = tensor.raw_data.as_chunks();
-            integers.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
-        }
-        None => vec![],
+fn integers(tensor: &TensorProto) -> Vec<i64> {
+    if tensor.data_type != DataType::Int64 as i32 {
+        return vec![];
+    }
+    match tensor.raw_data.as_chunks() {
+        ([], _) => tensor.int64_data.clone(),
+        (integers, _) => integers.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
     }
 }
 
@@ -140,15 +161,11 @@ fn first_category(node: &NodeProto) -> Option<Category> {
     categories.next()
 }
 
-fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
-    node.attribute.iter().find(|attribute| attribute.name == name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use tract_onnx::pb::tensor_shape_proto::Dimension;
-    use tract_onnx::pb::{TensorProto, TensorShapeProto, TypeProto};
+    use tract_onnx::pb::{AttributeProto, TensorShapeProto, TypeProto};
 
     fn input(name: &str, columns: i64) -> ValueInfoProto {
         let dim = |len| Dimension {
@@ -227,5 +244,21 @@ mod tests {
             ..GraphProto::default()
         };
         assert_eq!(of_inputs(&graph), HashMap::new());
+    }
+
+    #[test]
+    fn columns_beyond_measure_are_not_followed() {
+        let names: Vec<String> = (0..64).map(|index| format!("x{index}")).collect();
+        let double = |pair: &[String]| node("Concat", &[&pair[0], &pair[0]], &pair[1], axis(1));
+        let mut graph = GraphProto {
+            input: vec![input("x0", 1), input("wide", i64::MAX)],
+            node: names.windows(2).map(double).collect(),
+            ..GraphProto::default()
+        };
+        graph.node.push(one_hot("x63", &["a"]));
+        graph.node.push(one_hot("wide", &["b"]));
+        graph.node.push(one_hot("x0", &["c"]));
+        let expected = HashMap::from([(("x0", 0), Category::String("c".into()))]);
+        assert_eq!(of_inputs(&graph), expected);
     }
 }

@@ -99,7 +99,7 @@ fn vocabulary(node: &NodeProto) -> Option<Vec<String>> {
     (!keys.is_empty()).then_some(keys)
 }
 
-fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
+pub(crate) fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
     node.attribute.iter().find(|attribute| attribute.name == name)
 }
 

@@ -4,7 +4,7 @@ use crate::error::{Error, Fault, Faults};
 use crate::protocol::json::{self, plain};
 use crate::protocol::number;
 use memchr::memchr;
-use ml_app_model::value::{article, excerpt};
+use ml_app_model::value::{article, excerpt, listed};
 use ml_app_model::{Feature, Kind, Mismatch, Rows, Signature, Tensors, Value};
 
 /// Names of which is told which feature was meant: to find out takes time.
@@ -351,14 +351,6 @@ fn unknown(name: &str, signature: &Signature, suggest: bool) -> String {
             format!("unknown feature; the model takes {known}")
         }
     }
-}
-
-/// "`x`, `y`", and that there are more where they are many.
-pub fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
-    const NAMED: usize = 10;
-    let more = (names.len() > NAMED).then(|| "…".to_owned());
-    let named = names.take(NAMED).map(|name| format!("`{name}`"));
-    named.chain(more).collect::<Vec<_>>().join(", ")
 }
 
 /// "an integer", "an array of 2 × 2 numbers".

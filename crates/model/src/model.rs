@@ -12,7 +12,7 @@ use crate::phases::Phases;
 use crate::rows::Rows;
 use crate::signature::{Signature, TensorSpec};
 use crate::tensors::{Tensor, Tensors};
-use crate::value::{Mismatch, Value, excerpt};
+use crate::value::{Mismatch, Value, excerpt, listed};
 use onnx_ml::categories::UnknownCategory;
 use onnx_ml::{label_outputs, maps, row_wise, zip_map};
 use serde::{Deserialize, Serialize};
@@ -35,9 +35,6 @@ const CACHED: usize = 512 << 10;
 
 /// A first run that takes longer does so for the model's sake, not because its code is read in.
 const COLD: Duration = Duration::from_millis(2);
-
-/// Of categories, so many are named where none of them is found.
-const NAMED: usize = 10;
 
 /// What a model is, beside its plan.
 #[derive(Debug, Deserialize, Serialize)]
@@ -333,10 +330,7 @@ fn reusable(plan: &Arc<TypedRunnableModel>) -> Result<bool, LoadError> {
 fn run_error(error: &TractError) -> RunError {
     match error.chain().find_map(|error| error.downcast_ref::<UnknownCategory>()) {
         Some(UnknownCategory { row, expected, found }) => {
-            let names = expected.iter().take(NAMED).map(|name| format!("`{}`", excerpt(name)));
-            let more = (expected.len() > NAMED).then(|| "…".to_owned());
-            let names = names.chain(more).collect::<Vec<_>>().join(", ");
-            let expected = format!("one of {names}");
+            let expected = format!("one of {}", listed(expected.iter().map(|name| excerpt(name))));
             let mismatch = Mismatch::new(expected, format!("`{}`", excerpt(found)));
             RunError::Refused { row: *row, mismatch }
         }

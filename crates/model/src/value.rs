@@ -38,6 +38,14 @@ impl fmt::Display for Mismatch {
     }
 }
 
+/// "`x`, `y`", and that there are more where they are many.
+pub fn listed(names: impl ExactSizeIterator<Item = impl fmt::Display>) -> String {
+    const NAMED: usize = 10;
+    let more = (names.len() > NAMED).then(|| "…".to_owned());
+    let named = names.take(NAMED).map(|name| format!("`{name}`"));
+    named.chain(more).collect::<Vec<_>>().join(", ")
+}
+
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

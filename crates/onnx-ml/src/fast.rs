@@ -18,6 +18,7 @@ mod conv_tiles;
 pub mod deconv;
 pub mod dense;
 mod flat_product;
+pub mod mat_mul;
 mod max_pool;
 mod program;
 pub mod reduce;
@@ -48,6 +49,7 @@ pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
     integers_out(&mut model)?;
     flat_product::flatten(&mut model)?;
     dense::fuse(&mut model)?;
+    mat_mul::fuse(&mut model)?;
     conv_fusion::fuse(&mut model)?;
     deconv::fuse(&mut model)?;
     let mut model = model.into_optimized()?;

@@ -16,13 +16,15 @@ mod rnn;
 mod sequence;
 mod weights;
 
+pub use gru::Gru;
+pub use lstm::Lstm;
+pub use rnn::Rnn;
+
 use crate::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
 use activation::Activation;
 use cell::{Cell, Direction};
-use gru::Gru;
-use lstm::Lstm;
-use rnn::Rnn;
 use sequence::{BLOCK, Sequence};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
@@ -44,7 +46,7 @@ pub fn rnn(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 /// Where an input is among those that are there.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 struct Positions {
     bias: Option<usize>,
     lengths: Option<usize>,
@@ -53,8 +55,8 @@ struct Positions {
     peepholes: Option<usize>,
 }
 
-#[derive(Debug, Clone)]
-struct Recurrent<C> {
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Recurrent<C> {
     cell: C,
     directions: Vec<Direction>,
     batch_first: bool,

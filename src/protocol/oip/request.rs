@@ -3,8 +3,7 @@
 use super::inputs::{self, Input, InputsVisitor, Road};
 use super::{Error, invalid};
 use crate::protocol::json::{self, Object, Seed};
-use crate::protocol::reader::listed;
-use ml_app_model::value::excerpt;
+use ml_app_model::value::{excerpt, listed};
 use ml_app_model::{Datatype, Signature, TensorSpec, Tensors};
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};

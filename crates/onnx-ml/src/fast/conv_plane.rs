@@ -157,11 +157,10 @@ impl Plane {
                 continue;
             }
             let [first, from] = phase.first;
-            let lines = x.chunks_exact(self.input[1]).skip(first).step_by(self.stride[0]);
-            let rows = split.chunks_exact_mut(columns).skip(ys.start).take(ys.len());
-            for (line, row) in lines.zip(rows) {
-                let line = &line[from..];
-                let split = &mut row[xs.clone()];
+            for (row, y) in ys.enumerate() {
+                let line =
+                    &x[(first + row * self.stride[0]) * self.input[1]..][from..self.input[1]];
+                let split = &mut split[y * columns..][xs.clone()];
                 match self.stride[1] {
                     1 => copy(split, &line[..split.len()]),
                     2 => {

@@ -15,8 +15,8 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::internal::*;
 
-const LANES: usize = 16;
-const ROWS: usize = 6;
+pub const LANES: usize = 16;
+pub const ROWS: usize = 6;
 
 /// Rows that go through a panel before the next one.
 const BLOCK: usize = 16 * ROWS;
@@ -30,6 +30,7 @@ const PANELS: usize = 4;
 /// Inputs of a row alone that are worth several sums in one panel.
 const LONG: usize = 256;
 
+/// Lines of columns.
 type Panel = [[f32; LANES]];
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -312,17 +313,9 @@ impl Dense {
         y: &mut [f32],
         scratch: &mut Panel,
     ) {
-        let rows: [&[f32]; N] = std::array::from_fn(|row| &x[row * panel.len()..][..panel.len()]);
-        let mut sums = [[0.0; LANES]; N];
-        for (input, weights) in panel.iter().enumerate() {
-            for (sums, row) in sums.iter_mut().zip(rows) {
-                add_scaled::<FMA>(sums, row[input], weights);
-            }
-        }
-        // The compiler finds the registers' lanes where they are stored as a whole.
-        let Some(stored) = scratch.first_chunk_mut::<N>() else { return };
-        *stored = sums;
-        for (sums, y) in stored.iter().zip(y.chunks_exact_mut(self.outputs)) {
+        let rows = std::array::from_fn(|row| &x[row * panel.len()..][..panel.len()]);
+        sums::<N, FMA>(panel, rows, scratch);
+        for (sums, y) in scratch[..N].iter().zip(y.chunks_exact_mut(self.outputs)) {
             self.store(index, sums, y);
         }
     }
@@ -370,6 +363,25 @@ impl Dense {
             None => y[first..].copy_from_slice(&bounded[..width]),
         }
     }
+}
+
+/// The products of rows, each as long as the panel, with it.
+#[inline(always)]
+pub fn sums<const N: usize, const FMA: bool>(
+    panel: &Panel,
+    rows: [&[f32]; N],
+    scratch: &mut Panel,
+) {
+    let rows = rows.map(|row| &row[..panel.len()]);
+    let mut sums = [[0.0; LANES]; N];
+    for (input, weights) in panel.iter().enumerate() {
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            add_scaled::<FMA>(sums, row[input], weights);
+        }
+    }
+    // The compiler finds the registers' lanes where they are stored as a whole.
+    let Some(stored) = scratch.first_chunk_mut::<N>() else { return };
+    *stored = sums;
 }
 
 #[inline(always)]

@@ -1,5 +1,6 @@
-//! Products with a constant over several axes, as they follow where images are flattened, made
-//! products with a matrix.
+//! Products with a constant as tract leaves them around a batch of one row, whose axis it drops in
+//! one product and takes up in another, and as they follow where images are flattened, made products
+//! of rows with a matrix.
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;
@@ -11,29 +12,104 @@ use tract_onnx::tract_hir::internal::*;
 ///
 /// Where the model is none.
 pub fn flatten(model: &mut TypedModel) -> TractResult<()> {
-    for id in model.eval_order()? {
-        if let Some(patch) = flat(model, id)? {
-            patch.apply(model)?;
+    for rewrite in [same_axes, flat] {
+        for id in model.eval_order()? {
+            let Some(product) = product(model, id)? else { continue };
+            if let Some(patch) = rewrite(model, &product)? {
+                patch.apply(model)?;
+            }
         }
     }
     Ok(())
 }
 
-fn flat(model: &TypedModel, id: usize) -> TractResult<Option<TypedModelPatch>> {
+/// A product with a constant.
+struct Product<'a> {
+    node: &'a TypedNode,
+    op: &'a EinSum,
+    x: OutletId,
+    constant: OutletId,
+    of_x: Vec<char>,
+    of_constant: Vec<char>,
+    of_y: Vec<char>,
+}
+
+fn product(model: &TypedModel, id: usize) -> TractResult<Option<Product<'_>>> {
     let node = model.node(id);
     let Some(op) = node.op_as::<EinSum>() else { return Ok(None) };
     let (&[a, b], None) = (node.inputs.as_slice(), op.q_params) else { return Ok(None) };
     let (inputs, outputs) = op.axes.to_strs();
-    let [of_a, of_b] = inputs.as_slice() else { return Ok(None) };
-    let (x, of_x, constant, of_constant) = match model.outlet_fact(a)?.konst.is_some() {
-        true => (b, of_b, a, of_a),
-        false => (a, of_a, b, of_b),
-    };
-    let (x_fact, constant) = (model.outlet_fact(x)?, &model.outlet_fact(constant)?.konst);
-    let Some(constant) = constant else { return Ok(None) };
-    let axes = |axes: &str| axes.chars().collect::<Vec<_>>();
-    let (of_x, of_constant, of_y) = (axes(of_x), axes(of_constant), axes(&outputs[0]));
-    let rows = of_x.iter().zip(&of_y).take_while(|(x, y)| x == y).count();
+    let axes = |axes: &String| axes.chars().collect::<Vec<_>>();
+    let ([of_a, of_b], [of_y]) = (inputs.as_slice(), outputs.as_slice()) else { return Ok(None) };
+    let [of_a, of_b, of_y] = [of_a, of_b, of_y].map(axes);
+    let constant = |outlet| Ok::<_, TractError>(model.outlet_fact(outlet)?.konst.is_some());
+    Ok(match (constant(a)?, constant(b)?) {
+        (true, _) => {
+            Some(Product { node, op, x: b, constant: a, of_x: of_b, of_constant: of_a, of_y })
+        }
+        (_, true) => {
+            Some(Product { node, op, x: a, constant: b, of_x: of_a, of_constant: of_b, of_y })
+        }
+        _ => None,
+    })
+}
+
+/// Axes of the input that are of length one and in no other tensor go; where rows are multiplied by
+/// a matrix, those that only the output has come, and the rows are in the output's order.
+fn same_axes(model: &TypedModel, product: &Product) -> TractResult<Option<TypedModelPatch>> {
+    let Product { node, op, of_x, of_constant, of_y, .. } = product;
+    let mut axes = of_x.clone();
+    let mut changes = vec![];
+    for (place, axis) in of_x.iter().enumerate().rev() {
+        if !of_y.contains(axis) && !of_constant.contains(axis) {
+            if !model.outlet_fact(product.x)?.shape[place].is_one() {
+                return Ok(None);
+            }
+            axes.remove(place);
+            changes.push(AxisOp::Rm(place));
+        }
+    }
+    let rows = of_y.iter().take_while(|axis| !of_constant.contains(axis)).count();
+    let is_row = |axis: &char| of_y[..rows].contains(axis);
+    let by_row = axes.last().is_some_and(|axis| !is_row(axis));
+    if by_row && axes.iter().all(|axis| is_row(axis) || !of_y.contains(axis)) {
+        for (place, axis) in of_y[..rows].iter().enumerate() {
+            match axes.iter().position(|other| other == axis) {
+                Some(from) if from == place => {}
+                Some(from) => {
+                    axes.remove(from);
+                    axes.insert(place, *axis);
+                    changes.push(AxisOp::Move(from, place));
+                }
+                None => {
+                    axes.insert(place, *axis);
+                    changes.push(AxisOp::Add(place));
+                }
+            }
+        }
+    }
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    let mut patch = TypedModelPatch::default();
+    let mut x = patch.tap_model(model, product.x)?;
+    for (index, change) in changes.into_iter().enumerate() {
+        x = patch.wire_node(format!("{}.axis_{index}", node.name), change, &[x])?[0];
+    }
+    let constant = patch.tap_model(model, product.constant)?;
+    let [of_x, of_constant, of_y] =
+        [&axes, of_constant, of_y].map(|axes| axes.iter().collect::<String>());
+    let axes = format!("{of_x},{of_constant}->{of_y}").parse()?;
+    let y = patch.wire_node(&node.name, EinSum { axes, ..(*op).clone() }, &[x, constant])?;
+    patch.shunt_outside(model, node.id.into(), y[0])?;
+    Ok(Some(patch))
+}
+
+fn flat(model: &TypedModel, product: &Product) -> TractResult<Option<TypedModelPatch>> {
+    let Product { node, op, of_x, of_constant, of_y, .. } = product;
+    let (x_fact, constant) = (model.outlet_fact(product.x)?, model.outlet_fact(product.constant)?);
+    let Some(constant) = &constant.konst else { return Ok(None) };
+    let rows = of_x.iter().zip(of_y).take_while(|(x, y)| x == y).count();
     let (summed, columns) = (&of_x[rows..], &of_y[rows..]);
     let lengths: Option<TVec<usize>> =
         x_fact.shape[rows..].iter().map(|dim| dim.to_usize().ok()).collect();
@@ -42,9 +118,8 @@ fn flat(model: &TypedModel, id: usize) -> TractResult<Option<TypedModelPatch>> {
     };
     let place = |axis: &char| of_constant.iter().position(|other| other == axis);
     let order: Vec<usize> = summed.iter().chain(columns).filter_map(place).collect();
-    let single = |axis: usize| place(&summed[axis]).is_none();
     let fits = order.len() == of_constant.len()
-        && (0..summed.len()).all(|axis| !single(axis) || lengths[axis] == 1)
+        && summed.iter().all(|axis| place(axis).is_some())
         && columns.iter().all(|column| place(column).is_some() && !of_x.contains(column))
         && !of_x[..rows].iter().any(|row| of_constant.contains(row))
         && !summed.iter().any(|axis| of_y.contains(axis));
@@ -65,10 +140,10 @@ fn flat(model: &TypedModel, id: usize) -> TractResult<Option<TypedModelPatch>> {
     let flat = AxisOp::Reshape(rows, from, tvec!(length.to_dim()));
     let name = &node.name;
     let mut patch = TypedModelPatch::default();
-    let x = patch.tap_model(model, x)?;
+    let x = patch.tap_model(model, product.x)?;
     let x = patch.wire_node(format!("{name}.flat"), flat, &[x])?[0];
     let matrix = patch.add_const(format!("{name}.matrix"), matrix)?;
-    let y = patch.wire_node(name, EinSum { axes, ..op.clone() }, &[x, matrix])?;
-    patch.shunt_outside(model, id.into(), y[0])?;
+    let y = patch.wire_node(name, EinSum { axes, ..(*op).clone() }, &[x, matrix])?;
+    patch.shunt_outside(model, node.id.into(), y[0])?;
     Ok(Some(patch))
 }

@@ -9,6 +9,7 @@ use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::logic::{self, Iff};
 use tract_onnx::tract_core::ops::math;
+use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
 use tract_onnx::tract_hir::internal::*;
 
@@ -260,6 +261,86 @@ fn products_with_constants() {
         model.select_output_outlets(&y).expect("the output is there");
         compare_model(model, &[random.tensor(DatumType::F32, &shape)]);
     }
+}
+
+/// As tract writes them where a batch is one row, and where the exporter turned axes; each is computed
+/// by a fast operator.
+#[test]
+fn products_with_other_axes() {
+    let mut random = Random(0x00de_c0de);
+    let cases: [(&str, &[usize], &[usize]); 13] = [
+        ("mk,nk->n", &[1, 9], &[5, 9]),
+        ("k,nk->mn", &[9], &[5, 9]),
+        ("amk,kn->mn", &[1, 7, 9], &[9, 5]),
+        ("mbk,bkn->amn", &[7, 2, 3], &[2, 3, 5]),
+        ("mak,kn->bamn", &[7, 4, 9], &[9, 5]),
+        ("bmak,nak->mbn", &[4, 7, 2, 3], &[5, 2, 3]),
+        ("abck,kn->cban", &[2, 3, 4, 9], &[9, 5]),
+        ("kn,mak->man", &[9, 5], &[7, 1, 9]),
+        ("kml,lkn->mn", &[2, 7, 3], &[3, 2, 5]),
+        ("NIHW,OI->OHW", &[1, 3, 4, 5], &[6, 3]),
+        ("NIHW,OI->NOHW", &[7, 3, 4, 5], &[6, 3]),
+        ("NIHW,I->NOHW", &[7, 3, 4, 5], &[3]),
+        ("IHW,OI->OHW", &[3, 4, 5], &[6, 3]),
+    ];
+    for (equation, first, second) in cases {
+        let mut model = TypedModel::default();
+        let x =
+            random.tensor(DatumType::F32, if equation == "kn,mak->man" { second } else { first });
+        let source = model.add_source("x", f32::fact(x.shape())).expect("a source");
+        let operands = match equation {
+            "kn,mak->man" => {
+                let matrix = random.tensor(DatumType::F32, first);
+                [model.add_const("matrix", matrix).expect("a constant"), source]
+            }
+            _ => {
+                let matrix = random.tensor(DatumType::F32, second);
+                [source, model.add_const("matrix", matrix).expect("a constant")]
+            }
+        };
+        product_of(&mut model, equation, &operands);
+        let optimised = optimize(model.clone()).expect("we optimise");
+        assert!(!optimised.nodes.iter().any(|node| node.op.is::<OptMatMul>()), "{equation}");
+        compare_model(model, &[x]);
+    }
+}
+
+#[test]
+fn products_of_computed_tensors() {
+    let mut random = Random(0x0fed_cba9);
+    let cases: [(&str, &[usize], &[usize]); 12] = [
+        ("mk,kn->mn", &[7, 33], &[33, 19]),
+        ("abmk,abnk->abmn", &[7, 2, 5, 16], &[7, 2, 16, 16]),
+        ("abmk,abkn->mabn", &[7, 2, 5, 16], &[7, 2, 16, 33]),
+        ("mdbk,ncbk->bmn", &[16, 1, 4, 3], &[5, 1, 4, 3]),
+        ("abmk,akcbn->ambn", &[7, 4, 6, 6], &[7, 6, 1, 4, 16]),
+        ("amk,akn->anm", &[7, 5, 3], &[7, 3, 4]),
+        ("mkl,lkn->mn", &[7, 3, 5], &[5, 3, 17]),
+        ("ak,akno->ano", &[7, 3], &[7, 3, 2, 9]),
+        ("amk,akn->amn", &[1, 5, 3], &[4, 3, 2]),
+        ("amk,akn->amn", &[7, 5, 0], &[7, 0, 2]),
+        ("amk,akn->amn", &[7, 0, 3], &[7, 3, 2]),
+        ("mk,kn->nm", &[13, 40], &[40, 16]),
+    ];
+    for (equation, first, second) in cases {
+        let mut model = TypedModel::default();
+        let inputs = [first, second].map(|shape| random.tensor(DatumType::F32, shape));
+        let mut source = |name: &str, input: &Tensor| {
+            model.add_source(name, f32::fact(input.shape())).expect("a source")
+        };
+        let operands = [source("a", &inputs[0]), source("b", &inputs[1])];
+        product_of(&mut model, equation, &operands);
+        let optimised = optimize(model.clone()).expect("we optimise");
+        assert!(!optimised.nodes.iter().any(|node| node.op.is::<OptMatMul>()), "{equation}");
+        compare_model(model, &inputs);
+    }
+}
+
+fn product_of(model: &mut TypedModel, equation: &str, operands: &[OutletId]) {
+    let axes: AxesMapping = equation.parse().expect("an equation");
+    let op = EinSum { axes, operating_dt: f32::datum_type(), q_params: None };
+    let y = model.wire_node("product", op, operands).expect("the inputs fit");
+    model.select_output_outlets(&y).expect("the output is there");
 }
 
 #[test]

@@ -217,6 +217,61 @@ pub mod pool_spec {
     }
 }
 
+/// An image's new size.
+pub mod resize {
+    use super::*;
+    use tract_onnx::tract_core::ops::nn::resize::{
+        CoordTransformer, Interpolator, Nearest, Resize,
+    };
+
+    #[derive(Deserialize, Serialize)]
+    #[serde(remote = "Resize")]
+    struct Resized {
+        #[serde(with = "Coordinates")]
+        coord_transformer: CoordTransformer,
+        #[serde(with = "Interpolation")]
+        interpolator: Interpolator,
+        #[serde(with = "Rounding")]
+        nearest: Nearest,
+        optional_scales_input: Option<usize>,
+        optional_sizes_input: Option<usize>,
+    }
+
+    #[derive(Deserialize, Serialize)]
+    #[serde(remote = "CoordTransformer")]
+    enum Coordinates {
+        HalfPixel,
+        AlignCorners,
+        Asymmetric,
+        PytorchHalfPixel,
+        HalfPixelSymmetric,
+        TfHalfPixelForNn,
+    }
+
+    #[derive(Deserialize, Serialize)]
+    #[serde(remote = "Interpolator")]
+    enum Interpolation {
+        Linear,
+        Nearest,
+        Cubic,
+    }
+
+    #[derive(Deserialize, Serialize)]
+    #[serde(remote = "Nearest")]
+    enum Rounding {
+        Floor,
+        RoundPreferCeil,
+    }
+
+    pub fn serialize<S: Serializer>(value: &Resize, serializer: S) -> Result<S::Ok, S::Error> {
+        Resized::serialize(value, serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Resize, D::Error> {
+        Resized::deserialize(deserializer)
+    }
+}
+
 /// Axes, or lengths of them.
 pub mod sizes {
     use super::*;

@@ -1,7 +1,7 @@
 //! The operators that have a form as bytes: this crate's, and what tract leaves of its own in
 //! optimised models of classical machine learning and in networks of convolutions.
 
-use super::fields::{datum_type, optional_datum_type, pool_spec, sizes};
+use super::fields::{datum_type, optional_datum_type, pool_spec, resize, shared_tensor, sizes};
 use crate::array_feature_extractor::ArrayFeatureExtractor;
 use crate::binarizer::Binarizer;
 use crate::cast::Truncate;
@@ -13,6 +13,7 @@ use crate::fast::chain::Chain;
 use crate::fast::conv::Conv;
 use crate::fast::deconv::Interleaved;
 use crate::fast::dense::Dense;
+use crate::fast::mat_mul::MatMul;
 use crate::feature_vectorizer::FeatureVectorizer;
 use crate::imputer::Imputer;
 use crate::indices::Positions;
@@ -22,6 +23,7 @@ use crate::linear_classifier::LinearClassifier;
 use crate::linear_regressor::LinearRegressor;
 use crate::normalizer::Normalizer;
 use crate::one_hot_encoder::OneHotEncoder;
+use crate::recurrent::{Gru, Lstm, Recurrent, Rnn};
 use crate::scaler::Scaler;
 use crate::string_normalizer::StringNormalizer;
 use crate::svm_classifier::SvmClassifier;
@@ -37,10 +39,11 @@ use tract_onnx::tract_core::ops::array::{Gather, MultiBroadcastTo, Slice, Topk, 
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, OptBinByScalar, OptBinUnicast, TypedBinOp};
 use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::change_axes::{InOut, IntoShape};
-use tract_onnx::tract_core::ops::cnn::{MaxPool, OptMaxPool, PoolSpec};
+use tract_onnx::tract_core::ops::cnn::{MaxPool, OptMaxPool, OptSumPool, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::logic::{self, Iff};
-use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
+use tract_onnx::tract_core::ops::nn::resize::{NearestUpsample, Resize};
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
 use tract_onnx::tract_core::ops::{math, nn};
 use tract_onnx::tract_hir::internal::*;
 
@@ -77,17 +80,21 @@ kernels! {
     Conv(Conv),
     Dense(Dense),
     FeatureVectorizer(FeatureVectorizer),
+    Gru(Recurrent<Gru>),
     Imputer(Imputer),
     Interleaved(Interleaved),
     LabelEncoder(LabelEncoder),
     LabelEncoderOfColumns(OfColumns<LabelEncoder>),
     LinearClassifier(LinearClassifier),
     LinearRegressor(LinearRegressor),
+    Lstm(Recurrent<Lstm>),
+    MatMul(MatMul),
     Normalizer(Normalizer),
     OneHotEncoder(OneHotEncoder),
     OneHotEncoderOfColumns(OfColumns<OneHotEncoder>),
     Own(Own),
     Positions(Positions),
+    Rnn(Recurrent<Rnn>),
     Scaler(Scaler),
     StringNormalizer(StringNormalizer),
     SvmClassifier(SvmClassifier),
@@ -102,6 +109,9 @@ kernels! {
 
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Window(#[serde(with = "pool_spec")] PoolSpec);
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Resized(#[serde(with = "resize")] Resize);
 
 /// An operator's parameters.
 #[derive(Debug, Deserialize, Serialize)]
@@ -123,12 +133,20 @@ pub enum Operator {
     Iff,
     /// Of so many axes, and those of the result.
     IntoShape(usize, #[serde(with = "sizes")] TVec<usize>),
+    LeakyRelu(f32),
     MaxPool(Box<Window>),
+    /// By so much along each axis.
+    NearestUpsample(#[serde(with = "sizes")] TVec<usize>),
     Power(f32),
     /// A place in [`REDUCERS`].
     Reduce(#[serde(with = "sizes")] TVec<usize>, usize),
+    Resize(Resized),
+    /// An axis, and what is added to the mean of the squares.
+    RmsNorm(usize, #[serde(with = "shared_tensor")] Arc<Tensor>),
     Slice(usize, String, String),
     Softmax(#[serde(with = "sizes")] TVec<usize>, bool),
+    /// Whether padding counts, and whether the sum is divided by what counts.
+    SumPool(Box<Window>, bool, bool),
     TopK(usize, bool, String),
 }
 
@@ -162,6 +180,9 @@ impl Operator {
             if let (Some(power), None) = (op.0.downcast_ref::<math::PowConst>(), op.1) {
                 return Some(Operator::Power(power.exponent));
             }
+            if let (Some(leaky), None) = (op.0.downcast_ref::<nn::LeakyRelu>(), op.1) {
+                return Some(Operator::LeakyRelu(leaky.alpha));
+            }
             return Some(Operator::ElementWise(element_wise().iter().position(|it| it == op)?));
         }
         if let Some(op) = op.downcast_ref::<Gather>() {
@@ -187,6 +208,15 @@ impl Operator {
             let reducer = REDUCERS.iter().position(|reducer| *reducer == op.reducer)?;
             return Some(Operator::Reduce(op.axes.clone(), reducer));
         }
+        if let Some(op) = op.downcast_ref::<NearestUpsample>() {
+            return Some(Operator::NearestUpsample(op.scales.clone()));
+        }
+        if let Some(op) = op.downcast_ref::<Resize>() {
+            return Some(Operator::Resize(Resized(op.clone())));
+        }
+        if let Some(op) = op.downcast_ref::<RmsNorm>() {
+            return Some(Operator::RmsNorm(op.axis, op.eps.clone()));
+        }
         if let Some(op) = op.downcast_ref::<Slice>() {
             return Some(Operator::Slice(op.axis, op.start.to_string(), op.end.to_string()));
         }
@@ -194,6 +224,14 @@ impl Operator {
             let logarithmic = op.kind == SoftmaxKind::LogSoftmax;
             let plain = op.quant_output_dt.is_none();
             return plain.then(|| Operator::Softmax(op.axes.clone(), logarithmic));
+        }
+        if let Some(op) = op.downcast_ref::<SumPool>() {
+            let window = Box::new(Window(op.pool_spec.clone()));
+            return Some(Operator::SumPool(window, op.count_include_pad, op.normalize));
+        }
+        if let Some(op) = op.downcast_ref::<OptSumPool>() {
+            let window = Box::new(Window(op.pool_spec.clone()));
+            return Some(Operator::SumPool(window, op.count_include_pad, op.normalize));
         }
         if let Some(op) = op.downcast_ref::<Topk>() {
             return Some(Operator::TopK(op.axis, op.largest, op.fallback_k.to_string()));
@@ -241,10 +279,14 @@ impl Operator {
             Operator::MaxPool(window) => {
                 Box::new(MaxPool { pool_spec: window.0, with_index_outputs: None })
             }
+            Operator::LeakyRelu(alpha) => Box::new(nn::leaky_relu(alpha)),
+            Operator::NearestUpsample(scales) => Box::new(NearestUpsample { scales }),
             Operator::Power(exponent) => Box::new(math::pow_const(exponent)),
             Operator::Reduce(axes, place) => {
                 Box::new(Reduce { axes, reducer: at(REDUCERS, place)? })
             }
+            Operator::Resize(Resized(resize)) => Box::new(resize),
+            Operator::RmsNorm(axis, eps) => Box::new(RmsNorm { axis, eps }),
             Operator::Slice(axis, start, end) => {
                 let (start, end) = (symbols.parse_tdim(start)?, symbols.parse_tdim(end)?);
                 Box::new(Slice { axis, start, end })
@@ -252,6 +294,9 @@ impl Operator {
             Operator::Softmax(axes, logarithmic) => {
                 let kind = if logarithmic { SoftmaxKind::LogSoftmax } else { SoftmaxKind::Softmax };
                 Box::new(Softmax { axes, quant_output_dt: None, kind })
+            }
+            Operator::SumPool(window, count_include_pad, normalize) => {
+                Box::new(SumPool { pool_spec: window.0, count_include_pad, normalize })
             }
             Operator::TopK(axis, largest, k) => {
                 Box::new(Topk { axis, largest, fallback_k: symbols.parse_tdim(k)? })
@@ -303,7 +348,7 @@ fn binary() -> [Box<dyn BinMiniOp>; 16] {
     ]
 }
 
-fn element_wise() -> [ElementWiseOp; 19] {
+fn element_wise() -> [ElementWiseOp; 20] {
     [
         math::abs(),
         math::neg(),
@@ -322,6 +367,7 @@ fn element_wise() -> [ElementWiseOp; 19] {
         math::erf(),
         nn::sigmoid(),
         nn::silu::silu(),
+        nn::gelu_exact::gelu_exact(),
         nn::hard_swish(),
         logic::not(),
     ]

@@ -2,9 +2,10 @@
 //! `beta`: those that have such are given the attributes' next ones, else ONNX's defaults.
 
 use crate::simd::{each, exp, tanh};
+use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub enum Activation {
     Affine(f32, f32),
     Elu(f32),

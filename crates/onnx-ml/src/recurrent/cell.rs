@@ -2,6 +2,7 @@
 
 use super::activation::Activation;
 use super::weights::Weights;
+use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
 /// What differs between the operators.
@@ -59,7 +60,7 @@ impl<'a> Step<'a> {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Direction {
     pub reversed: bool,
     pub activations: Vec<Activation>,

@@ -3,8 +3,9 @@
 
 use super::cell::{Cell, Direction, Step};
 use super::weights::Weights;
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Gru {
     /// The reset gate comes after the hidden gate's recurrent product, not before it.
     pub linear_before_reset: bool,

@@ -3,8 +3,9 @@
 
 use super::cell::{Cell, Direction, Step};
 use super::weights::Weights;
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Lstm {
     /// The forget gate is what the input gate leaves.
     pub input_forget: bool,

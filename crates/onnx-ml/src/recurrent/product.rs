@@ -3,16 +3,18 @@
 //! The matrix lies in panels of [`LANES`] of its rows, column by column, so that the innermost loop
 //! runs over them; a panel is read once for [`TILE`] of the rows it is multiplied with.
 
+use crate::prepared::Weights;
 use crate::simd::{Vectorized, vectorized};
+use serde::{Deserialize, Serialize};
 
 const LANES: usize = 64;
 const TILE: usize = 2;
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Product {
     count: usize,
     columns: usize,
-    panels: Vec<[f32; LANES]>,
+    panels: Weights<[f32; LANES]>,
 }
 
 impl Product {
@@ -25,7 +27,7 @@ impl Product {
                 lanes[row % LANES] = *element;
             }
         }
-        Product { count, columns, panels }
+        Product { count, columns, panels: panels.into() }
     }
 
     pub fn columns(&self) -> usize {

@@ -2,10 +2,11 @@
 
 use super::cell::Cell;
 use super::product::Product;
+use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
 /// Of one direction.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Weights {
     pub input: Product,
     /// As [`Cell::PRODUCTS`].

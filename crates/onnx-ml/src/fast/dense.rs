@@ -313,9 +313,10 @@ impl Dense {
         y: &mut [f32],
         scratch: &mut Panel,
     ) {
-        let rows = std::array::from_fn(|row| &x[row * panel.len()..][..panel.len()]);
-        sums::<N, FMA>(panel, rows, scratch);
-        for (sums, y) in scratch[..N].iter().zip(y.chunks_exact_mut(self.outputs)) {
+        let rows: [&[f32]; N] = std::array::from_fn(|row| &x[row * panel.len()..][..panel.len()]);
+        let Some(stored) = scratch.first_chunk_mut::<N>() else { return };
+        sums::<N, FMA>(panel, rows, stored);
+        for (sums, y) in stored.iter().zip(y.chunks_exact_mut(self.outputs)) {
             self.store(index, sums, y);
         }
     }
@@ -370,9 +371,8 @@ impl Dense {
 pub fn sums<const N: usize, const FMA: bool>(
     panel: &Panel,
     rows: [&[f32]; N],
-    scratch: &mut Panel,
+    stored: &mut [[f32; LANES]; N],
 ) {
-    let rows = rows.map(|row| &row[..panel.len()]);
     let mut sums = [[0.0; LANES]; N];
     for (input, weights) in panel.iter().enumerate() {
         for (sums, row) in sums.iter_mut().zip(rows) {
@@ -380,7 +380,6 @@ pub fn sums<const N: usize, const FMA: bool>(
         }
     }
     // The compiler finds the registers' lanes where they are stored as a whole.
-    let Some(stored) = scratch.first_chunk_mut::<N>() else { return };
     *stored = sums;
 }
 

@@ -209,7 +209,7 @@ impl Product for Work<'_> {
         let gathers = !are_neighbours(&terms_a);
         let mut gathered = vec![0.0; if gathers { rows_a.len() * length } else { 0 }];
         let mut panel = vec![[0.0; LANES]; length];
-        let mut scratch = vec![[0.0; LANES]; ROWS];
+        let mut stored = Box::new([[0.0; LANES]; ROWS]);
         for ((a_first, b_first), y_first) in batches {
             let (a, b, y) = (&a[a_first..], &b[b_first..], &mut y[y_first..]);
             if gathers {
@@ -220,15 +220,15 @@ impl Product for Work<'_> {
             for (index, columns) in columns.chunks(LANES).enumerate() {
                 pack(&mut panel, b, columns, &terms_b);
                 let row = |row: usize| match gathers {
-                    true => &gathered[row * length..][..length],
-                    false => &a[rows_a[row]..][..length],
+                    true => &gathered[row * length..][..panel.len()],
+                    false => &a[rows_a[row]..][..panel.len()],
                 };
                 for first in (0..rows_a.len()).step_by(ROWS) {
                     let count = ROWS.min(rows_a.len() - first);
                     // The last ones may be computed twice.
                     let rows = std::array::from_fn(|place| row(first + place.min(count - 1)));
-                    sums::<ROWS, FMA>(&panel, rows, &mut scratch);
-                    for (sums, row) in scratch.iter().zip(&rows_y[first..][..count]) {
+                    sums::<ROWS, FMA>(&panel, rows, &mut stored);
+                    for (sums, row) in stored.iter().zip(&rows_y[first..][..count]) {
                         let y = &mut y[row + index * LANES..];
                         match (columns.len(), y.first_chunk_mut::<LANES>()) {
                             (LANES, Some(y)) => *y = *sums,

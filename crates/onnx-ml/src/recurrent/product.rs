@@ -4,7 +4,7 @@
 //! runs over them; a panel is read once for [`TILE`] of the rows it is multiplied with.
 
 use crate::prepared::Weights;
-use crate::simd::{Vectorized, vectorized};
+use crate::simd;
 use serde::{Deserialize, Serialize};
 
 const LANES: usize = 64;
@@ -38,7 +38,7 @@ impl Product {
     /// which begins every `stride` elements.
     pub fn add(&self, rows: &[f32], out: &mut [f32], stride: usize) {
         if self.columns > 0 {
-            vectorized(Add { product: self, rows, out, stride });
+            simd::product(Add { product: self, rows, out, stride });
         }
     }
 }
@@ -50,19 +50,19 @@ struct Add<'a> {
     stride: usize,
 }
 
-impl Vectorized for Add<'_> {
+impl simd::Product for Add<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<const FMA: bool>(self) {
         let columns = self.product.columns;
         let tiles = self.rows.chunks(TILE * columns).zip(self.out.chunks_mut(TILE * self.stride));
         for (rows, out) in tiles {
             if rows.len() == TILE * columns {
-                self.product.add_tile::<TILE>(rows, out, self.stride);
+                self.product.add_tile::<TILE, FMA>(rows, out, self.stride);
             } else {
                 for (row, out) in rows.chunks_exact(columns).zip(out.chunks_mut(self.stride)) {
-                    self.product.add_tile::<1>(row, out, self.stride);
+                    self.product.add_tile::<1, FMA>(row, out, self.stride);
                 }
             }
         }
@@ -71,7 +71,12 @@ impl Vectorized for Add<'_> {
 
 impl Product {
     #[inline(always)]
-    fn add_tile<const ROWS: usize>(&self, rows: &[f32], out: &mut [f32], stride: usize) {
+    fn add_tile<const ROWS: usize, const FMA: bool>(
+        &self,
+        rows: &[f32],
+        out: &mut [f32],
+        stride: usize,
+    ) {
         let rows: [&[f32]; ROWS] =
             std::array::from_fn(|row| &rows[row * self.columns..][..self.columns]);
         for (panel, vectors) in self.panels.chunks_exact(self.columns).enumerate() {
@@ -80,7 +85,11 @@ impl Product {
                 for row in 0..ROWS {
                     let x = rows[row][column];
                     for lane in 0..LANES {
-                        sums[row][lane] += x * lanes[lane];
+                        let sum = sums[row][lane];
+                        sums[row][lane] = match FMA {
+                            true => x.mul_add(lanes[lane], sum),
+                            false => sum + x * lanes[lane],
+                        };
                     }
                 }
             }

@@ -26,6 +26,10 @@ pub fn einsum(_: &ParsingContext, node: &NodeProto) -> Built {
         let letters = term.chars().all(|letter| letter.is_ascii_alphabetic() || letter == '*');
         let letters = letters && term.matches('*').count() <= 1;
         node.expect_attr("equation", letters, "letters and ellipses")?;
+        // tract takes the first place of a letter for all of them.
+        let once = term.chars().all(|letter| term.matches(letter).count() == 1);
+        let what = || format!("each letter once in {term}, as there are several inputs");
+        node.expect_attr("equation", once || inputs.len() == 1, what)?;
     }
     let (expected, found) = (inputs.len(), node.input.len());
     node.expect(found == expected, || format!("{expected} inputs, but found {found}"))?;

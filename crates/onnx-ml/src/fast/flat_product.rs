@@ -118,7 +118,9 @@ fn flat(model: &TypedModel, product: &Product) -> TractResult<Option<TypedModelP
     };
     let place = |axis: &char| of_constant.iter().position(|other| other == axis);
     let order: Vec<usize> = summed.iter().chain(columns).filter_map(place).collect();
-    let fits = order.len() == of_constant.len()
+    let each = (0..order.len()).all(|axis| order.contains(&axis));
+    let fits = each
+        && order.len() == of_constant.len()
         && summed.iter().all(|axis| place(axis).is_some())
         && columns.iter().all(|column| place(column).is_some() && !of_x.contains(column))
         && !of_x[..rows].iter().any(|row| of_constant.contains(row))

@@ -12,7 +12,7 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::internal::*;
 
 /// An equation whose output ends with axes of the second input alone.
-#[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct MatMul {
     /// Letters of the axes.
     inputs: [Vec<char>; 2],
@@ -49,19 +49,23 @@ fn mat_mul(model: &TypedModel, id: usize) -> TractResult<Option<MatMul>> {
     let axes = |axes: &String| axes.chars().collect::<Vec<_>>();
     let ([of_a, of_b], [output]) = (inputs.as_slice(), outputs.as_slice()) else { return Ok(None) };
     let (a, b, output) = (axes(of_a), axes(of_b), axes(output));
-    let known = |axis: &char| a.contains(axis) || b.contains(axis);
     let summed = |(axis, dim): (&char, &TDim)| {
         output.contains(axis) || a.contains(axis) && b.contains(axis) || dim.is_one()
     };
-    let plain = output.iter().all(known)
-        && [(&a, facts[0]), (&b, facts[1])]
-            .into_iter()
-            .all(|(axes, fact)| axes.iter().zip(fact.shape.iter()).all(summed));
+    let plain = [(&a, facts[0]), (&b, facts[1])]
+        .into_iter()
+        .all(|(axes, fact)| are_distinct(axes) && axes.iter().zip(fact.shape.iter()).all(summed));
     if !plain {
         return Ok(None);
     }
-    Ok(MatMul::new(a.clone(), b.clone(), output.clone(), false)
-        .or_else(|| MatMul::new(b, a, output, true)))
+    let product = MatMul::new(a.clone(), b.clone(), output.clone(), false)
+        .or_else(|| MatMul::new(b, a, output, true));
+    let inputs = facts.map(|fact| Fact::new(fact.datum_type, fact.shape.iter().cloned()));
+    let same = |product: &MatMul| {
+        let outputs = product.outputs(&inputs);
+        outputs.is_ok_and(|outputs| outputs[0].shape.iter().eq(node.outputs[0].fact.shape.iter()))
+    };
+    Ok(product.filter(same))
 }
 
 impl MatMul {
@@ -77,7 +81,8 @@ impl MatMul {
         if self.swapped { [b, a] } else { [a, b] }
     }
 
-    /// The length of an axis, of those the inputs have for it: one goes with any other.
+    /// The length of an axis, of those the inputs have for it: one goes with any other, unless the axis
+    /// is summed.
     fn length<'a, D: 'a + PartialEq>(
         &self,
         axis: char,
@@ -87,10 +92,11 @@ impl MatMul {
         let place = |axes: &[char]| axes.iter().position(|other| *other == axis);
         let lengths = [0, 1].map(|input| Some(&shapes[input][place(&self.inputs[input])?]));
         match lengths {
-            [Some(a), Some(b)] if a == one => Ok(Some(b)),
             [Some(a), Some(b)] => {
-                ensure!(a == b || b == one, "expected inputs of one length on axis {axis}");
-                Ok(Some(a))
+                let kept = self.output.contains(&axis);
+                let fit = a == b || kept && (a == one || b == one);
+                ensure!(fit, "expected inputs of one length on axis {axis}");
+                Ok(Some(if a == one { b } else { a }))
             }
             [a, b] => Ok(a.or(b)),
         }
@@ -150,6 +156,11 @@ impl Kernel for MatMul {
             }
         })?])
     }
+}
+
+/// Whether no axis is there twice, as where a diagonal is wanted.
+fn are_distinct(axes: &[char]) -> bool {
+    (1..axes.len()).all(|place| !axes[..place].contains(&axes[place]))
 }
 
 /// An axis, and from one place on it to the next in each tensor.
@@ -244,7 +255,7 @@ impl Product for Work<'_> {
 #[inline(always)]
 fn pack(panel: &mut [[f32; LANES]], b: &[f32], columns: &[usize], terms: &[usize]) {
     let first = columns[0];
-    if columns.len() == LANES && columns[LANES - 1] == first + LANES - 1 {
+    if columns.len() == LANES && columns.windows(2).all(|two| two[1] == two[0] + 1) {
         for (line, term) in panel.iter_mut().zip(terms) {
             if let Some(lanes) = b[first + term..].first_chunk::<LANES>() {
                 *line = *lanes;

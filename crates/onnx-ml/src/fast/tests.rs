@@ -308,7 +308,7 @@ fn products_with_other_axes() {
 #[test]
 fn products_of_computed_tensors() {
     let mut random = Random(0x0fed_cba9);
-    let cases: [(&str, &[usize], &[usize]); 12] = [
+    let cases: [(&str, &[usize], &[usize]); 14] = [
         ("mk,kn->mn", &[7, 33], &[33, 19]),
         ("abmk,abnk->abmn", &[7, 2, 5, 16], &[7, 2, 16, 16]),
         ("abmk,abkn->mabn", &[7, 2, 5, 16], &[7, 2, 16, 33]),
@@ -321,6 +321,8 @@ fn products_of_computed_tensors() {
         ("amk,akn->amn", &[7, 5, 0], &[7, 0, 2]),
         ("amk,akn->amn", &[7, 0, 3], &[7, 3, 2]),
         ("mk,kn->nm", &[13, 40], &[40, 16]),
+        ("mk,kon->mno", &[7, 3], &[3, 4, 4]),
+        ("mk,kpon->mopn", &[2, 3], &[3, 2, 2, 5]),
     ];
     for (equation, first, second) in cases {
         let mut model = TypedModel::default();

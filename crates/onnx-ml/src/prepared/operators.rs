@@ -1,5 +1,5 @@
 //! The operators that have a form as bytes: this crate's, and what tract leaves of its own in
-//! optimised models of classical machine learning and in networks of convolutions.
+//! optimised models of classical machine learning and in networks.
 
 use super::fields::{datum_type, optional_datum_type, pool_spec, resize, shared_tensor, sizes};
 use crate::array_feature_extractor::ArrayFeatureExtractor;

@@ -58,6 +58,7 @@ fn equations() {
         ("a*,b->a", "letters"),
         ("ab->a", "1 inputs"),
         ("ab,bc->ad", "letters of the inputs"),
+        ("ij,jkk->ik", "expected each letter once in jkk"),
     ] {
         let inputs = [tensor2(&[[1_f32]]), tensor2(&[[1_f32]])];
         expect_error(answer("Einsum", 1, &inputs, vec![string("equation", equation)]), expected);

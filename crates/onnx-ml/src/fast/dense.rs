@@ -5,13 +5,13 @@
 //! terms cancel, another order gives other digits.
 
 use super::conv_fusion::{constant, followed};
+use super::flat_product::{self, Product as ProductWithConstant};
 use crate::kernel::{Fact, Kernel, kernel_op, written};
 use crate::prepared::Weights;
 use crate::simd::{Product, product};
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::binary::BinMiniOp;
-use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::internal::*;
 
@@ -67,29 +67,23 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
 
 /// The product at a node, what it takes, and the last node of those it is in place of.
 fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, usize)>> {
-    let node = model.node(id);
-    let Some(op) = node.op_as::<EinSum>() else { return Ok(None) };
-    let (&[a, b], None) = (node.inputs.as_slice(), op.q_params) else { return Ok(None) };
-    let (inputs, outputs) = op.axes.to_strs();
-    let [of_a, of_b] = inputs.as_slice() else { return Ok(None) };
-    let (x, of_x, matrix, of_matrix) = match model.outlet_fact(a)?.konst.is_some() {
-        true => (b, of_b, a, of_a),
-        false => (a, of_a, b, of_b),
-    };
+    let Some(found) = flat_product::product(model, id)? else { return Ok(None) };
+    let ProductWithConstant { op, x, constant: matrix, of_x, of_constant: of_matrix, of_y, .. } =
+        found;
     let (x_fact, matrix) = (model.outlet_fact(x)?, model.outlet_fact(matrix)?);
     let Some(matrix) = &matrix.konst else { return Ok(None) };
     let floats = [x_fact.datum_type, matrix.datum_type(), op.operating_dt];
-    let Some((rows, k)) = split_last(of_x).filter(|(rows, k)| !rows.contains(*k)) else {
+    let Some((k, rows)) = of_x.split_last().filter(|(k, rows)| !rows.contains(k)) else {
         return Ok(None);
     };
-    let single = of_matrix.chars().eq([k]);
-    let vector = single && outputs[0] == rows;
-    let n = split_last(&outputs[0]).filter(|(out, n)| *out == rows && !of_x.contains(*n));
+    let single = of_matrix == [*k];
+    let vector = single && of_y == rows;
+    let n = of_y.split_last().filter(|(n, out)| *out == rows && !of_x.contains(n));
     let transposed = match n {
         _ if vector => false,
         Some(_) if single => false,
-        Some((_, n)) if of_matrix.chars().eq([k, n]) => false,
-        Some((_, n)) if of_matrix.chars().eq([n, k]) => true,
+        Some((n, _)) if of_matrix == [*k, *n] => false,
+        Some((n, _)) if of_matrix == [*n, *k] => true,
         _ => return Ok(None),
     };
     let (inputs, outputs) = match *matrix.shape() {
@@ -141,11 +135,6 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
         last = next;
     }
     Ok(Some((dense, x, last)))
-}
-
-fn split_last(axes: &str) -> Option<(&str, char)> {
-    let last = axes.chars().next_back()?;
-    Some((&axes[..axes.len() - last.len_utf8()], last))
 }
 
 /// The node that alone has what `id` gives, and the constant it combines it with.

@@ -23,18 +23,23 @@ pub fn flatten(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// A product with a constant.
-struct Product<'a> {
+/// A product with a constant, and the letters of the axes.
+pub struct Product<'a> {
     node: &'a TypedNode,
-    op: &'a EinSum,
-    x: OutletId,
-    constant: OutletId,
-    of_x: Vec<char>,
-    of_constant: Vec<char>,
-    of_y: Vec<char>,
+    pub op: &'a EinSum,
+    pub x: OutletId,
+    pub constant: OutletId,
+    pub of_x: Vec<char>,
+    pub of_constant: Vec<char>,
+    pub of_y: Vec<char>,
 }
 
-fn product(model: &TypedModel, id: usize) -> TractResult<Option<Product<'_>>> {
+/// The product at a node, if it is one.
+///
+/// # Errors
+///
+/// Where the model is none.
+pub fn product(model: &TypedModel, id: usize) -> TractResult<Option<Product<'_>>> {
     let node = model.node(id);
     let Some(op) = node.op_as::<EinSum>() else { return Ok(None) };
     let (&[a, b], None) = (node.inputs.as_slice(), op.q_params) else { return Ok(None) };

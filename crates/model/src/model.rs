@@ -13,8 +13,7 @@ use crate::rows::Rows;
 use crate::signature::{Signature, TensorSpec};
 use crate::tensors::{Tensor, Tensors};
 use crate::value::{Mismatch, Value, excerpt, listed};
-use onnx_ml::categories::UnknownCategory;
-use onnx_ml::{label_outputs, maps, row_wise, zip_map};
+use onnx_ml::{Expected, RefusedValue, label_outputs, maps, row_wise, zip_map};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::any::Any;
@@ -239,7 +238,7 @@ impl Model {
             Ok(outputs)
         };
         let outputs =
-            guarded(run).map_err(RunError::Panicked)?.map_err(|error| run_error(&error))?;
+            guarded(run).map_err(RunError::Panicked)?.map_err(|error| run_error(&error, rows))?;
         let outputs = outputs
             .into_iter()
             .zip(self.parts.signature.outputs.iter().zip(&self.parts.labels))
@@ -327,10 +326,16 @@ fn reusable(plan: &Arc<TypedRunnableModel>) -> Result<bool, LoadError> {
     Ok(state.op_states.iter().all(Option::is_none) && !nodes.any(keeps))
 }
 
-fn run_error(error: &TractError) -> RunError {
-    match error.chain().find_map(|error| error.downcast_ref::<UnknownCategory>()) {
-        Some(UnknownCategory { row, expected, found }) => {
-            let expected = format!("one of {}", listed(expected.iter().map(|name| excerpt(name))));
+/// Where a value is refused that is not one of the model's rows, no row can be told.
+fn run_error(error: &TractError, rows: usize) -> RunError {
+    match RefusedValue::cause(error).filter(|refused| refused.rows == rows) {
+        Some(RefusedValue { row, expected, found, .. }) => {
+            let expected = match expected {
+                Expected::OneOf(names) => {
+                    format!("one of {}", listed(names.iter().map(|name| excerpt(name))))
+                }
+                expected => expected.to_string(),
+            };
             let mismatch = Mismatch::new(expected, format!("`{}`", excerpt(found)));
             RunError::Refused { row: *row, mismatch }
         }

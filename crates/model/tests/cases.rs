@@ -5,9 +5,9 @@
 mod case;
 
 use case::{compare, data_sets, inputs, tensors};
-use ml_app_model::{Elements, Model, Tensors};
+use ml_app_model::{Elements, Model, Rows, RunError, Tensors, Value};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn labels_of_one_row_have_an_axis_of_rows() {
@@ -22,10 +22,56 @@ fn string_labels_are_strings() {
     }
 }
 
+#[test]
+fn a_value_that_an_operator_does_not_take_is_told() {
+    let refused = |name: &str, values: &[Value<'_>]| {
+        let model = load(&case(name));
+        let mut rows = Rows::new(model.signature());
+        for (row, value) in values.iter().enumerate() {
+            rows.add_row();
+            for (index, feature) in model.signature().features.iter().enumerate() {
+                match feature.is_scalar() {
+                    true => rows.set(row, index, *value).unwrap(),
+                    false => rows.fill(index, *value).unwrap(),
+                }
+            }
+        }
+        match model.run(rows.finish().unwrap()) {
+            Err(error @ RunError::Refused { .. }) => error.to_string(),
+            found => panic!("{found:?}"),
+        }
+    };
+    let (five, nine, below) = (Value::Integer(5), Value::Integer(9), Value::Integer(-10));
+    assert_eq!(
+        refused("network_attention", &[five, five, nine]),
+        "row 2: expected an index from -9 to 8, but found `9`"
+    );
+    assert_eq!(
+        refused("network_attention", &[five, below, nine]),
+        "row 1: expected an index from -9 to 8, but found `-10`"
+    );
+    assert_eq!(
+        refused("network_attention_single", &[nine]),
+        "row 0: expected an index from -9 to 8, but found `9`"
+    );
+    assert_eq!(
+        refused("cast_string_to_float", &[Value::String("1e3"), Value::String("a\nb")]),
+        "row 1: expected a number, but found `a\\nb`"
+    );
+}
+
+fn case(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx-ml/tests/cases").join(name)
+}
+
+fn load(case: &Path) -> Model {
+    Model::load(&fs::read(case.join("model.onnx")).unwrap()).unwrap()
+}
+
 /// The answers to the last data set.
 fn check(name: &str) -> Tensors {
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx-ml/tests/cases").join(name);
-    let model = Model::load(&fs::read(case.join("model.onnx")).unwrap()).unwrap();
+    let case = case(name);
+    let model = load(&case);
     let mut answers = None;
     for data_set in data_sets(&case) {
         let given = tensors(&data_set, "input").unwrap();

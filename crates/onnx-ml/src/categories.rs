@@ -1,32 +1,13 @@
 //! Values that the inputs of a model are compared with: a column that `OneHotEncoder` or `LabelEncoder`
 //! reads ([ai.onnx.ml](https://onnx.ai/onnx/operators/index_ai_onnx_ml.html)) has categories, and a
-//! `OneHotEncoder` whose `zeros` is 0, as scikit-learn's is by default, fails on all others.
+//! `OneHotEncoder` whose `zeros` is 0, as scikit-learn's is by default, fails on all others. Texts that are
+//! cast to numbers are to be numbers.
 
 use crate::maps::attribute;
-use std::collections::HashMap;
-use std::fmt;
+use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
-
-/// A value that a `OneHotEncoder` does not know, and does not take for zeros.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownCategory {
-    /// Row of the operator's input, counted from 0.
-    pub row: usize,
-    /// The categories, in their order.
-    pub expected: Vec<String>,
-    pub found: String,
-}
-
-impl fmt::Display for UnknownCategory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let UnknownCategory { row, expected, found } = self;
-        write!(f, "row {row}: expected one of {expected:?}, but found {found:?}")
-    }
-}
-
-impl std::error::Error for UnknownCategory {}
 
 /// A value that a column can have.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +39,12 @@ pub fn of_inputs(graph: &GraphProto) -> HashMap<Column<'_>, Category> {
             None => vec![],
         }
     };
+    let mut texts = HashSet::new();
     for input in &graph.input {
+        if matches!(tensor_type(input), Some(tensor) if tensor.elem_type == DataType::String as i32)
+        {
+            texts.insert(input.name.as_str());
+        }
         let count = width(input).unwrap_or(0);
         let own = follow(&mut (0..count).map(|column| (input.name.as_str(), column)));
         columns.insert(&input.name, own);
@@ -66,8 +52,11 @@ pub fn of_inputs(graph: &GraphProto) -> HashMap<Column<'_>, Category> {
     let mut found = HashMap::new();
     for node in &graph.node {
         if let (Some(category), Some(read)) = (first_category(node), node.input.first()) {
+            let is_cast = node.op_type == "Cast";
             for column in follow(&mut columns.get(read.as_str()).into_iter().flatten().copied()) {
-                found.entry(column).or_insert_with(|| category.clone());
+                if !is_cast || texts.contains(column.0) {
+                    found.entry(column).or_insert_with(|| category.clone());
+                }
             }
         }
         if let [output] = node.output.as_slice() {
@@ -78,10 +67,14 @@ pub fn of_inputs(graph: &GraphProto) -> HashMap<Column<'_>, Category> {
     found
 }
 
+fn tensor_type(input: &ValueInfoProto) -> Option<&type_proto::Tensor> {
+    let type_proto::Value::TensorType(tensor) = input.r#type.as_ref()?.value.as_ref()?;
+    Some(tensor)
+}
+
 /// How many columns an input has, if that is known.
 fn width(input: &ValueInfoProto) -> Option<usize> {
-    let type_proto::Value::TensorType(tensor) = input.r#type.as_ref()?.value.as_ref()?;
-    match tensor.shape.as_ref()?.dim.as_slice() {
+    match tensor_type(input)?.shape.as_ref()?.dim.as_slice() {
         [_] => Some(1),
         [_, columns] => match columns.value {
             Some(dimension::Value::DimValue(count)) => usize::try_from(count).ok(),
@@ -149,6 +142,10 @@ fn first_category(node: &NodeProto) -> Option<Category> {
     let names = match node.op_type.as_str() {
         "OneHotEncoder" => ["cats_strings", "cats_int64s", ""],
         "LabelEncoder" => ["keys_strings", "keys_int64s", "keys_floats"],
+        "Cast" => {
+            let to = attribute(node, "to")?.i;
+            return (to != DataType::String as i64).then(|| Category::String("0".into()));
+        }
         _ => return None,
     };
     let lists = names.iter().filter_map(|name| attribute(node, name));
@@ -194,6 +191,10 @@ mod tests {
         }
     }
 
+    fn to(to: DataType) -> Vec<AttributeProto> {
+        vec![AttributeProto { name: "to".into(), i: to as i64, ..AttributeProto::default() }]
+    }
+
     fn axis(axis: i64) -> Vec<AttributeProto> {
         vec![AttributeProto { name: "axis".into(), i: axis, ..AttributeProto::default() }]
     }
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn columns_are_followed_to_their_inputs() {
         let graph = GraphProto {
-            input: vec![input("city", 1), input("kinds", 2)],
+            input: vec![input("city", 1), input("kinds", 2), input("size", 1)],
             initializer: vec![index("one", 1), index("two", 2)],
             node: vec![
                 node("Concat", &["city", "kinds"], "all", axis(1)),
@@ -222,10 +223,12 @@ mod tests {
                 one_hot("same", &["round", "square"]),
                 node("Gather", &["all", "one"], "gathered", axis(-1)),
                 one_hot("gathered", &["red"]),
+                node("Cast", &["city"], "text", to(DataType::String)),
+                node("Cast", &["size"], "number", to(DataType::Float)),
             ],
             ..GraphProto::default()
         };
-        let expected = [("kinds", 1, "round"), ("kinds", 0, "red")];
+        let expected = [("kinds", 1, "round"), ("kinds", 0, "red"), ("size", 0, "0")];
         let expected =
             expected.map(|(input, column, text)| ((input, column), Category::String(text.into())));
         assert_eq!(of_inputs(&graph), HashMap::from(expected));

@@ -10,6 +10,7 @@
 //! constants.
 
 use crate::kernel::{Built, Fact, Kernel, elements, kernel_op, tensor};
+use crate::refused::{Expected, RefusedValue};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -216,18 +217,14 @@ fn from_start(indices: &TValue, sizes: &[usize]) -> TractResult<Tensor> {
     let indices = indices.try_as_plain_ram()?;
     let indices = indices.as_slice::<i64>()?;
     let mut positions = Vec::with_capacity(indices.len());
-    for indices in indices.chunks(sizes.len().max(1)) {
-        for (index, size) in indices.iter().zip(sizes) {
-            let size = *size as i64;
-            let position = if *index < 0 { index + size } else { *index };
-            ensure!(
-                (0..size).contains(&position),
-                "expected an index from {} to {}, but found {index}",
-                -size,
-                size - 1
-            );
-            positions.push(position);
+    for (at, (index, size)) in indices.iter().zip(sizes.iter().cycle()).enumerate() {
+        let size = *size as i64;
+        let position = if *index < 0 { index + size } else { *index };
+        if !(0..size).contains(&position) {
+            let expected = Expected::Index { least: -size, most: size - 1 };
+            return Err(RefusedValue::new(shape, at, expected, index.to_string()).into());
         }
+        positions.push(position);
     }
     tensor(shape, positions)
 }

@@ -78,6 +78,7 @@ mod q_linear_mat_mul;
 mod quantize_linear;
 mod recurrent;
 mod reduce;
+mod refused;
 mod regex_full_match;
 mod resize;
 mod reverse_sequence;
@@ -114,6 +115,7 @@ mod windows;
 pub mod zip_map;
 
 pub use fast::optimize;
+pub use refused::{Expected, RefusedValue};
 use tract_onnx::Onnx;
 use tract_onnx::model::OnnxOpRegister;
 

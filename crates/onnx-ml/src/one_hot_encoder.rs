@@ -1,10 +1,10 @@
 //! [OneHotEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_OneHotEncoder.html): an element
 //! becomes as many as there are categories, one where its category stands and zero elsewhere.
 
-use crate::categories::UnknownCategory;
 use crate::columns::{self, Columns, PerElement};
 use crate::kernel::{Built, Fact, Kernel, operator, tensor};
 use crate::lookup::{Lookup, positions};
+use crate::refused::{Expected, RefusedValue};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -74,13 +74,9 @@ impl PerElement for OneHotEncoder {
                 Some(column) => *column = 1.0,
                 None if self.zeros => (),
                 None => {
-                    let per_row = positions.len() / shape.first().copied().unwrap_or(1).max(1);
-                    return Err(UnknownCategory {
-                        row: element / per_row.max(1),
-                        expected: self.categories.names(),
-                        found: columns_of.text(input, element)?,
-                    }
-                    .into());
+                    let expected = Expected::OneOf(self.categories.names());
+                    let found = columns_of.text(input, element)?;
+                    return Err(RefusedValue::new(shape, element, expected, found).into());
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! number where all of it is one, spaces around it aside; an integer is what is before the point.
 
 use crate::kernel::tensor;
+use crate::refused::{Expected, RefusedValue};
 use tract_onnx::tract_hir::internal::*;
 
 /// The cast of one string, or to one.
@@ -70,11 +71,13 @@ fn print<T: ToString>(numbers: &[T], shape: &[usize]) -> TractResult<Tensor> {
 }
 
 fn parse<T: Datum>(input: &TValue, read: impl Fn(&str) -> Option<T>) -> TractResult<Tensor> {
-    let texts = input.try_as_plain_ram()?;
-    let numbers = texts.as_slice::<String>()?.iter().map(|text| {
-        read(text.trim()).with_context(|| format!("expected a number, but found `{text:.60}`"))
+    let (texts, shape) = (input.try_as_plain_ram()?, input.shape());
+    let texts = texts.as_slice::<String>()?.iter().enumerate();
+    let numbers = texts.map(|(index, text)| {
+        let refused = || RefusedValue::new(shape, index, Expected::Number, text);
+        Ok(read(text.trim()).ok_or_else(refused)?)
     });
-    tensor(input.shape(), numbers.collect::<TractResult<Vec<T>>>()?)
+    tensor(shape, numbers.collect::<TractResult<Vec<T>>>()?)
 }
 
 fn float(text: &str) -> Option<f64> {

@@ -13,6 +13,7 @@ pub mod oip;
 pub mod openapi;
 pub mod predict;
 pub mod problem;
+mod router;
 mod routes;
 mod slices;
 
@@ -24,7 +25,7 @@ use crate::logging::{Logging, Request};
 use crate::metrics::{Metrics, Route};
 use actix_cors::Cors;
 use actix_web::body::{BodySize, MessageBody};
-use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse, fn_service};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Condition;
@@ -37,6 +38,7 @@ use ml_app_model::Model;
 use once_cell::sync::OnceCell;
 use paperclip::actix::OpenApiExt;
 use problem::{Plain, Problem, Refused};
+use router::Router;
 use std::future::{Future, ready};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -55,6 +57,7 @@ pub struct State {
     pub metrics: Metrics,
     pub inferences: Inferences,
     pub executor: Executor,
+    router: Router,
     /// Bytes of bodies that are held.
     pub buffered: Arc<AtomicUsize>,
     document: OnceCell<Bytes>,
@@ -63,9 +66,12 @@ pub struct State {
 
 impl State {
     pub fn new(model: Model, model_sha256: String, config: &Config) -> State {
+        let metrics = Metrics::new(model_sha256, model.signature(), config.threads);
+        let router = routes::served::router(&metrics, &config.vertex, &model.signature().name);
         State {
-            metrics: Metrics::new(model_sha256, model.signature(), config.threads),
+            metrics,
             model,
+            router,
             limits: config.limits,
             access: config.access.clone(),
             cors: config.cors.clone(),
@@ -100,9 +106,8 @@ pub fn document(state: &web::Data<State>) -> Bytes {
     let made = || {
         let mut document = String::new();
         let described = App::new().wrap_api_with_spec(openapi::info(state.model.signature()));
-        let described = described
-            .configure(|config| routes::described::register_vertex(config, state))
-            .configure(|config| routes::described::register(config, state));
+        let described =
+            described.configure(|config| routes::described::describe(config, &state.vertex));
         drop(described.with_raw_json_spec_v3(|api, operations| {
             document = openapi::document(operations, state);
             api
@@ -114,13 +119,10 @@ pub fn document(state: &web::Data<State>) -> Bytes {
 
 /// The service for one worker.
 pub fn app(state: web::Data<State>) -> App<impl Factory> {
-    let shared = state.clone();
+    let (shared, routed) = (state.clone(), state.clone());
     App::new()
         .app_data(state.clone())
-        .configure(|config| routes::served::register_vertex(config, &state))
-        .configure(|config| routes::served::register_model(config, &state))
-        .configure(|config| routes::served::register(config, &state))
-        .default_service(actix_web::web::to(problem::not_found))
+        .default_service(fn_service(move |request| routed.router.serve(request)))
         .wrap_fn(move |request, service| answered(request, service, shared.clone()))
         .wrap(Condition::new(state.cors != Origins::None, cors(&state.cors)))
 }
@@ -196,7 +198,7 @@ fn note<B: MessageBody>(
 ) {
     let (status, latency) = (response.status().as_u16(), began.elapsed());
     let request = response.request();
-    match request.app_data::<Arc<Route>>() {
+    match request.extensions().get::<Arc<Route>>() {
         Some(route) => route.answered(status, latency),
         None => state.metrics.unrouted.answered(status, latency),
     }

@@ -4,7 +4,7 @@ use crate::error::{Error, Fault};
 use crate::http::{IsHead, State, identity};
 use crate::metrics::Route;
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use actix_web::{Handler, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use ml_app_model::RunError;
 use paperclip::v2::schema::Apiv2Errors;
 use serde::Serialize;
@@ -203,8 +203,10 @@ pub async fn not_found(request: HttpRequest, state: web::Data<State>) -> HttpRes
 }
 
 /// Answers methods that a resource has no route for; `allow` lists those it has.
-pub fn method_not_allowed(allow: &'static str) -> actix_web::Route {
-    web::to(move |request: HttpRequest, state: web::Data<State>| async move {
+pub fn method_not_allowed(
+    allow: &'static str,
+) -> impl Handler<(HttpRequest, web::Data<State>), Output = HttpResponse> + Send + Sync {
+    move |request: HttpRequest, state: web::Data<State>| async move {
         let found = match request.extensions().contains::<IsHead>() {
             true => &Method::HEAD,
             false => request.method(),
@@ -214,7 +216,7 @@ pub fn method_not_allowed(allow: &'static str) -> actix_web::Route {
         let mut response = respond(&state, request.path(), problem);
         response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
         response
-    })
+    }
 }
 
 fn is_zero(number: &usize) -> bool {

@@ -6,42 +6,35 @@ const POST: &str = "POST";
 /// The routes, for what is served and for what describes it: paperclip describes each route when it is
 /// registered, which a start need not wait for.
 macro_rules! routes {
-    ($web:path, $resource:path) => {
-        use super::super::{docs, health, instances, monitoring, oip, predict, problem};
+    ($web:path, $config:path, $resource:path) => {
+        use super::super::{docs, health, instances, monitoring, oip, predict};
         use super::{GET, POST};
-        use crate::http::State;
+        use crate::config::VertexRoutes;
+        use $config as Config;
+        use $resource as Resource;
         use $web as web;
 
-        /// At `path`, which is counted with all that match `pattern`; `methods` are those it will have
-        /// routes for.
-        fn resource_of(
-            state: &State,
-            pattern: &str,
-            path: &str,
-            methods: &'static str,
-        ) -> $resource {
-            web::resource(path)
-                .app_data(state.metrics.route(pattern, &state.vertex))
-                .default_service(problem::method_not_allowed(methods))
-        }
-
-        fn resource(state: &State, path: &str, methods: &'static str) -> $resource {
-            resource_of(state, path, path, methods)
-        }
-
         /// They come first: what they name is Vertex AI's, even if it is another route's too.
-        pub fn register_vertex(config: &mut web::ServiceConfig, state: &State) {
-            let resource = |path: &str, methods| resource(state, path, methods);
-            if let Some(path) = &state.vertex.predict {
+        fn register_vertex(
+            config: &mut Config,
+            vertex: &VertexRoutes,
+            resource: impl Fn(&str, &'static str) -> Resource,
+        ) {
+            if let Some(path) = &vertex.predict {
                 config.service(resource(path, POST).route(web::post().to(instances::vertex)));
             }
-            if let Some(path) = &state.vertex.health {
+            if let Some(path) = &vertex.health {
                 config.service(resource(path, GET).route(web::get().to(health::live)));
             }
         }
 
-        pub fn register(config: &mut web::ServiceConfig, state: &State) {
-            let resource = |path: &str, methods| resource(state, path, methods);
+        /// `resource` makes one of a path and the methods that it will have routes for, `none` one of a
+        /// pattern that nothing is found at.
+        fn register(
+            config: &mut Config,
+            resource: impl Fn(&str, &'static str) -> Resource,
+            none: impl Fn(&str) -> Resource,
+        ) {
             config
                 .service(
                     resource("/predict", "GET, HEAD, POST")
@@ -103,10 +96,7 @@ macro_rules! routes {
                             .route(web::post().to(instances::predict)),
                     )
                     // `{model}` would take in TensorFlow Serving's other verbs.
-                    .service(
-                        web::resource(&format!("{model}:{{verb}}"))
-                            .default_service(actix_web::web::to(problem::not_found)),
-                    )
+                    .service(none(&format!("{model}:{{verb}}")))
                     .service(resource(model, GET).route(web::get().to(instances::model)));
             }
             config
@@ -123,26 +113,43 @@ macro_rules! routes {
 }
 
 pub mod served {
-    routes!(actix_web::web, actix_web::Resource);
+    use crate::http::router::Router;
+    use crate::metrics::Metrics;
 
-    /// The model's own paths, before the patterns that they are cases of: actix-web tries one after the
-    /// other, each by a regular expression, which takes more than the prediction itself.
-    pub fn register_model(config: &mut web::ServiceConfig, state: &State) {
-        let name = &state.model.signature().name;
+    routes!(crate::http::router, crate::http::router::Router, crate::http::router::Resource);
+
+    pub fn router(metrics: &Metrics, vertex: &VertexRoutes, model: &str) -> Router {
+        let resource_of = |pattern: &str, path: &str, methods| {
+            Resource::new(path, metrics.route(pattern, vertex), methods)
+        };
+        let resource = |path: &str, methods| resource_of(path, path, methods);
+        let mut router = Router::new();
+        register_vertex(&mut router, vertex, resource);
+        // The model's own paths count as the patterns that they are cases of, but need not be matched.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        if !name.bytes().all(is_plain) {
-            return;
+        if model.bytes().all(is_plain) {
+            let own =
+                |pattern: &str| resource_of(pattern, &pattern.replace("{model}", model), POST);
+            router
+                .service(own("/v2/models/{model}/infer").route(web::post().to(oip::infer)))
+                .service(
+                    own("/v1/models/{model}:predict").route(web::post().to(instances::predict)),
+                );
         }
-        let resource =
-            |pattern: &str| resource_of(state, pattern, &pattern.replace("{model}", name), POST);
-        config
-            .service(resource("/v2/models/{model}/infer").route(web::post().to(oip::infer)))
-            .service(
-                resource("/v1/models/{model}:predict").route(web::post().to(instances::predict)),
-            );
+        register(&mut router, resource, Resource::none);
+        router
     }
 }
 
 pub mod described {
-    routes!(paperclip::actix::web, paperclip::actix::web::Resource);
+    routes!(
+        paperclip::actix::web,
+        paperclip::actix::web::ServiceConfig,
+        paperclip::actix::web::Resource
+    );
+
+    pub fn describe(config: &mut Config, vertex: &VertexRoutes) {
+        register_vertex(config, vertex, |path, _| web::resource(path));
+        register(config, |path, _| web::resource(path), web::resource);
+    }
 }

@@ -42,7 +42,10 @@ impl Args {
             start.end("bind");
             let ready = metrics::summary(&start);
             state.metrics.started(start, sandbox, process);
-            announce(&config, state.model.signature(), sandbox, &ready, address);
+            // Once the server has its threads, as none need wait for it.
+            rt::spawn(async move {
+                announce(&config, state.model.signature(), sandbox, &ready, address);
+            });
             server.await?;
             log::info!("stopped");
             Ok(ExitCode::SUCCESS)

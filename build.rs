@@ -50,11 +50,17 @@ fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
     fs::write(out.join("model.sha256"), digest)?;
     println!("cargo::rustc-check-cfg=cfg(prepared)");
     match model.prepared() {
-        Ok((prepared, weights)) => {
+        Ok(prepared) => {
             println!("cargo::rustc-cfg=prepared");
-            fs::write(out.join("model.prepared"), &prepared)?;
-            fs::write(out.join("model.weights"), &weights)?;
-            Model::read_prepared(&prepared, weights.leak()).map_err(refused)?;
+            fs::write(out.join("model.prepared"), &prepared.model)?;
+            fs::write(out.join("model.weights"), &prepared.weights)?;
+            // Named in the code, so that the binary has these operators and no others.
+            let readers = prepared.readers.iter();
+            let readers: Vec<_> =
+                readers.map(|reader| format!("ml_app_model::forms::{}", reader.name)).collect();
+            fs::write(out.join("model.readers"), format!("[{}]", readers.join(", ")))?;
+            Model::read_prepared(&prepared.model, prepared.weights.leak(), &prepared.readers)
+                .map_err(refused)?;
         }
         Err(error) => {
             println!(

@@ -4,6 +4,8 @@
 mod file;
 
 use anyhow::anyhow;
+#[cfg(prepared)]
+use ml_app_model::forms::Reader;
 use ml_app_model::{LoadError, Model, Report};
 use std::path::Path;
 
@@ -12,6 +14,8 @@ static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.prepare
 #[cfg(prepared)]
 static EMBEDDED_WEIGHTS: &Aligned<[u8]> =
     &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.weights")));
+#[cfg(prepared)]
+static EMBEDDED_READERS: &[Reader] = &include!(concat!(env!("OUT_DIR"), "/model.readers"));
 #[cfg(not(prepared))]
 static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.onnx"));
 
@@ -90,7 +94,9 @@ impl Source {
     pub fn model(&self) -> Result<Model, LoadError> {
         match self {
             #[cfg(prepared)]
-            Source::Embedded => Model::read_prepared(EMBEDDED, &EMBEDDED_WEIGHTS.0),
+            Source::Embedded => {
+                Model::read_prepared(EMBEDDED, &EMBEDDED_WEIGHTS.0, EMBEDDED_READERS)
+            }
             #[cfg(not(prepared))]
             Source::Embedded => Model::load(EMBEDDED),
             #[cfg(feature = "onnx")]

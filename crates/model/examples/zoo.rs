@@ -63,14 +63,14 @@ impl Zoo {
         let start = Instant::now();
         let model = Model::load_beside(&fs::read(&path)?, &path)?;
         let loaded = start.elapsed().as_nanos();
-        let Ok((prepared, weights)) = model.prepared() else {
+        let Ok(prepared) = model.prepared() else {
             self.model = Some(model);
             return Ok(format!("{loaded} -"));
         };
         drop(model);
-        let weights = weights.leak();
+        let weights = prepared.weights.leak();
         let start = Instant::now();
-        self.model = Some(Model::read_prepared(&prepared, weights)?);
+        self.model = Some(Model::read_prepared(&prepared.model, weights, &prepared.readers)?);
         Ok(format!("{loaded} {}", start.elapsed().as_nanos()))
     }
 

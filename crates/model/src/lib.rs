@@ -37,7 +37,9 @@ pub mod value;
 
 pub use error::{LoadError, RunError};
 pub use model::Model;
+pub use onnx_ml::prepared::forms;
 pub use phases::Phases;
+pub use prepared::Prepared;
 pub use report::Report;
 pub use rows::Rows;
 pub use signature::{Datatype, Feature, Kind, Signature, Task, TensorSpec};

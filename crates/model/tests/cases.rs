@@ -94,7 +94,7 @@ fn prepared_models_answer_as_loaded_ones() {
     for case in fs::read_dir(cases).unwrap().map(|case| case.unwrap().path()) {
         let Ok(model) = Model::load(&fs::read(case.join("model.onnx")).unwrap()) else { continue };
         let name = case.file_name().unwrap().to_str().unwrap().to_owned();
-        let (bytes, weights) = match model.prepared() {
+        let written = match model.prepared() {
             Ok(prepared) => prepared,
             Err(error) => {
                 left.push(format!("{name}: {error}"));
@@ -102,7 +102,7 @@ fn prepared_models_answer_as_loaded_ones() {
             }
         };
         prepared += 1;
-        let read = Model::read_prepared(&bytes, weights.leak())
+        let read = Model::read_prepared(&written.model, written.weights.leak(), &written.readers)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(format!("{:?}", model.signature()), format!("{:?}", read.signature()));
         for data_set in data_sets(&case) {

@@ -1,27 +1,30 @@
 //! Optimised models as bytes, to be run without ONNX, analysis and optimisation before.
 //!
 //! [`write()`] and [`read()`] are for one build of this crate: the bytes have no version. The weights
-//! are apart, to be used where they lie: best at an address that is a multiple of 64.
+//! are apart, to be used where they lie: best at an address that is a multiple of 64. So are the readers
+//! of the operators: who names no others has no others' code.
 
 mod fields;
-mod operators;
+pub mod forms;
 mod weights;
 
 pub use fields::{datum_type, none, once, optional_tensor, pool_spec, shared_tensor, tensor_value};
 pub use weights::{Weights, pairs};
 
 use crate::fast;
-use operators::Operator;
+use forms::Reader;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Deserialize, Serialize)]
-struct Prepared {
+struct Prepared<'b> {
     /// In an order in which they can run.
-    nodes: Vec<Node>,
+    #[serde(borrow)]
+    nodes: Vec<Node<'b>>,
     /// Nodes.
     inputs: Vec<usize>,
     /// Nodes, and which of a node's outputs.
@@ -29,14 +32,15 @@ struct Prepared {
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct Node {
+struct Node<'b> {
     name: String,
     inputs: Vec<(usize, usize)>,
-    content: Content,
+    #[serde(borrow)]
+    content: Content<'b>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-enum Content {
+enum Content<'b> {
     Source {
         #[serde(with = "datum_type")]
         datum_type: DatumType,
@@ -44,24 +48,38 @@ enum Content {
         shape: Vec<String>,
     },
     Constant(#[serde(with = "tensor_value")] Tensor),
-    Operator(Operator),
-    /// The same, with a faster way put around it by [`fast`].
-    Fast(Operator),
+    /// The place of its reader, and what that reads.
+    Operator(usize, #[serde(borrow)] Cow<'b, [u8]>),
 }
 
-/// The graph of a model that [`optimize`](crate::optimize) gave, and its weights.
+/// A model as bytes.
+#[derive(Debug)]
+pub struct Written {
+    pub graph: Vec<u8>,
+    pub weights: Vec<u8>,
+    /// What reads its operators.
+    pub readers: Vec<Reader>,
+}
+
+/// A model that [`optimize`](crate::optimize) gave.
 ///
 /// # Errors
 ///
 /// Where an operator of the model is none of those that have a form as bytes.
-pub fn write(model: &TypedModel) -> TractResult<(Vec<u8>, Vec<u8>)> {
+pub fn write(model: &TypedModel) -> TractResult<Written> {
+    let mut readers = vec![];
+    let (graph, weights) = weights::written(|| graph(model, &mut readers));
+    Ok(Written { graph: graph?, weights, readers })
+}
+
+fn graph(model: &TypedModel, readers: &mut Vec<Reader>) -> TractResult<Vec<u8>> {
     let order = model.eval_order()?;
     let mut places = vec![0; model.nodes.len()];
     let mut nodes = Vec::with_capacity(order.len());
     for (place, id) in order.into_iter().enumerate() {
         places[id] = place;
         let node = model.node(id);
-        let content = content(node).with_context(|| {
+        let content = content(node, readers)?.with_context(|| {
             format!("{} of node {} has no form as bytes", node.op.name(), node.name)
         })?;
         let inputs = node.inputs.iter().map(|input| (places[input.node], input.slot)).collect();
@@ -72,36 +90,42 @@ pub fn write(model: &TypedModel) -> TractResult<(Vec<u8>, Vec<u8>)> {
         inputs: model.inputs.iter().map(|input| places[input.node]).collect(),
         outputs: model.outputs.iter().map(|output| (places[output.node], output.slot)).collect(),
     };
-    let (graph, weights) = weights::written(|| postcard::to_allocvec(&prepared));
-    Ok((graph?, weights))
+    Ok(postcard::to_allocvec(&prepared)?)
 }
 
-fn content(node: &TypedNode) -> Option<Content> {
+fn content(node: &TypedNode, readers: &mut Vec<Reader>) -> TractResult<Option<Content<'static>>> {
     if let Some(source) = node.op_as::<TypedSource>() {
         let shape = source.fact.shape.iter().map(|dim| dim.to_string()).collect();
-        return Some(Content::Source { datum_type: source.fact.datum_type, shape });
+        return Ok(Some(Content::Source { datum_type: source.fact.datum_type, shape }));
     }
     if let Some(constant) = node.op_as::<Const>() {
         let tensor = constant.val().as_ref().clone();
-        return tensor_value::is_known(&tensor).then_some(Content::Constant(tensor));
+        return Ok(tensor_value::is_known(&tensor).then_some(Content::Constant(tensor)));
     }
-    match fast::slow(node.op.as_ref()) {
-        Some(slow) => Operator::of(slow).map(Content::Fast),
-        None if let Some(operator) = Operator::unoptimised(node.op.as_ref()) => {
-            Some(Content::Fast(operator))
-        }
-        None => Operator::of(node.op.as_ref()).map(Content::Operator),
-    }
+    let op = node.op.as_ref();
+    let unoptimised = forms::unoptimised(op);
+    let slow = fast::slow(op).or(unoptimised.as_ref().map(|op| op as &dyn TypedOp));
+    let Some((form, bytes)) = forms::of(slow.unwrap_or(op)) else { return Ok(None) };
+    let reader = if slow.is_some() { form.fast } else { form.read };
+    let known = readers.iter().position(|known| known.name == reader.name);
+    let place = known.unwrap_or_else(|| {
+        readers.push(reader);
+        readers.len() - 1
+    });
+    Ok(Some(Content::Operator(place, bytes?.into())))
 }
 
-/// The model that was written.
+/// The model that was [`Written`].
 ///
 /// # Errors
 ///
 /// Where it was not by [`write()`], of this build.
-pub fn read(graph: &[u8], weights: &'static [u8]) -> TractResult<TypedModel> {
-    let Prepared { nodes, inputs, outputs } =
-        weights::read(weights, || postcard::from_bytes(graph))?;
+pub fn read(graph: &[u8], weights: &'static [u8], readers: &[Reader]) -> TractResult<TypedModel> {
+    weights::read(weights, || model(graph, readers))
+}
+
+fn model(graph: &[u8], readers: &[Reader]) -> TractResult<TypedModel> {
+    let Prepared { nodes, inputs, outputs } = postcard::from_bytes(graph)?;
     let mut model = TypedModel::default();
     let mut wires: Vec<TVec<OutletId>> = Vec::with_capacity(nodes.len());
     for Node { name, inputs, content } in nodes {
@@ -117,12 +141,10 @@ pub fn read(graph: &[u8], weights: &'static [u8]) -> TractResult<TypedModel> {
                 tvec!(model.add_source(name, datum_type.fact(shape))?)
             }
             Content::Constant(tensor) => tvec!(model.add_const(name, tensor)?),
-            Content::Operator(operator) => {
-                let op = operator.op(&model.symbols)?;
-                add(&mut model, name, op, &inputs)?
-            }
-            Content::Fast(operator) => {
-                let op = fast::around(operator.op(&model.symbols)?);
+            Content::Operator(place, bytes) => {
+                let reader = readers.get(place).context("expected a reader of each operator")?;
+                let op = (reader.read)(&bytes, &model.symbols)
+                    .with_context(|| format!("{name}: {}", reader.name))?;
                 add(&mut model, name, op, &inputs)?
             }
         };

@@ -1,0 +1,640 @@
+//! The operators that have a form as bytes: this crate's, and what tract leaves of its own in
+//! optimised models of classical machine learning and in networks.
+//!
+//! Each is a constant, whose readers refer to that operator and to no other: a program has the code of
+//! those that it names.
+
+use super::fields::{datum_type, optional_datum_type, pool_spec, resize, shared_tensor, sizes};
+use crate::array_feature_extractor::ArrayFeatureExtractor;
+use crate::binarizer::Binarizer;
+use crate::cast::Truncate;
+use crate::category_mapper::CategoryMapper;
+use crate::cdist::CDist;
+use crate::columns::OfColumns;
+use crate::expand::Own;
+use crate::fast;
+use crate::fast::chain::Chain;
+use crate::fast::conv::Conv;
+use crate::fast::deconv::Interleaved;
+use crate::fast::dense::Dense;
+use crate::fast::mat_mul::MatMul;
+use crate::feature_vectorizer::FeatureVectorizer;
+use crate::imputer::Imputer;
+use crate::indices::Positions;
+use crate::kernel::{self, Kernel};
+use crate::label_encoder::LabelEncoder;
+use crate::linear_classifier::LinearClassifier;
+use crate::linear_regressor::LinearRegressor;
+use crate::normalizer::Normalizer;
+use crate::one_hot_encoder::OneHotEncoder;
+use crate::recurrent::{Gru, Lstm, Recurrent, Rnn};
+use crate::scaler::Scaler;
+use crate::string_normalizer::StringNormalizer;
+use crate::svm_classifier::SvmClassifier;
+use crate::svm_regressor::SvmRegressor;
+use crate::tf_idf_vectorizer::{Classifier, Product, TfIdfVectorizer};
+use crate::tree_ensemble::TreeEnsemble;
+use crate::tree_ensemble_classifier::TreeEnsembleClassifier;
+use crate::tree_ensemble_regressor::TreeEnsembleRegressor;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::axes::AxesMapping;
+use tract_onnx::tract_core::ops::array::{Gather, MultiBroadcastTo, Slice, Topk, TypedConcat};
+use tract_onnx::tract_core::ops::binary::{BinMiniOp, OptBinByScalar, OptBinUnicast, TypedBinOp};
+use tract_onnx::tract_core::ops::cast::Cast;
+use tract_onnx::tract_core::ops::change_axes::{InOut, IntoShape};
+use tract_onnx::tract_core::ops::cnn::{MaxPool, OptMaxPool, OptSumPool, PoolSpec, SumPool};
+use tract_onnx::tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
+use tract_onnx::tract_core::ops::logic::{self, Iff};
+use tract_onnx::tract_core::ops::nn::resize::{NearestUpsample, Resize};
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
+use tract_onnx::tract_core::ops::{math, nn};
+use tract_onnx::tract_hir::internal::*;
+
+/// An operator's form.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
+    pub read: Reader,
+    /// The same, with a faster way put around it by [`fast`].
+    pub fast: Reader,
+    write: fn(&dyn TypedOp) -> Option<postcard::Result<Vec<u8>>>,
+}
+
+/// What makes an operator of its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader {
+    /// Of a field of a constant of this module, as `REDUCE.fast`.
+    pub name: &'static str,
+    pub(super) read: Read,
+}
+
+type Read = fn(&[u8], &SymbolScope) -> TractResult<Box<dyn TypedOp>>;
+
+/// The form of an operator, and its bytes; `None` for those that have none.
+pub(super) fn of(op: &dyn TypedOp) -> Option<(Form, postcard::Result<Vec<u8>>)> {
+    ALL.iter().find_map(|form| Some((*form, (form.write)(op)?)))
+}
+
+macro_rules! forms {
+    ($($constant:ident: $parameters:ty),+ $(,)?) => {
+        $(pub const $constant: Form = Form {
+            read: Reader {
+                name: concat!(stringify!($constant), ".read"),
+                read: read::<$parameters>,
+            },
+            fast: Reader {
+                name: concat!(stringify!($constant), ".fast"),
+                read: read_fast::<$parameters>,
+            },
+            write: write::<$parameters>,
+        };)+
+
+        static ALL: &[Form] = &[$($constant),+];
+    };
+}
+
+forms! {
+    ARRAY_FEATURE_EXTRACTOR: Whole<ArrayFeatureExtractor>,
+    BINARIZER: Whole<Binarizer>,
+    BAG_CLASSIFIER: Whole<Classifier>,
+    BAG_PRODUCT: Whole<Product>,
+    C_DIST: Whole<CDist>,
+    CATEGORY_MAPPER: Whole<CategoryMapper>,
+    CHAIN: Whole<Chain>,
+    CONV: Whole<Conv>,
+    DENSE: Whole<Dense>,
+    FEATURE_VECTORIZER: Whole<FeatureVectorizer>,
+    GRU: Whole<Recurrent<Gru>>,
+    IMPUTER: Whole<Imputer>,
+    INTERLEAVED: Whole<Interleaved>,
+    LABEL_ENCODER: Whole<LabelEncoder>,
+    LABEL_ENCODER_OF_COLUMNS: Whole<OfColumns<LabelEncoder>>,
+    LINEAR_CLASSIFIER: Whole<LinearClassifier>,
+    LINEAR_REGRESSOR: Whole<LinearRegressor>,
+    LSTM: Whole<Recurrent<Lstm>>,
+    MAT_MUL: Whole<MatMul>,
+    NORMALIZER: Whole<Normalizer>,
+    ONE_HOT_ENCODER: Whole<OneHotEncoder>,
+    ONE_HOT_ENCODER_OF_COLUMNS: Whole<OfColumns<OneHotEncoder>>,
+    OWN: Whole<Own>,
+    POSITIONS: Whole<Positions>,
+    RNN: Whole<Recurrent<Rnn>>,
+    SCALER: Whole<Scaler>,
+    STRING_NORMALIZER: Whole<StringNormalizer>,
+    SVM_CLASSIFIER: Whole<SvmClassifier>,
+    SVM_REGRESSOR: Whole<SvmRegressor>,
+    TF_IDF_VECTORIZER: Whole<TfIdfVectorizer>,
+    TREE_ENSEMBLE_DOUBLE: Whole<TreeEnsemble<f64>>,
+    TREE_ENSEMBLE_SINGLE: Whole<TreeEnsemble<f32>>,
+    TREE_ENSEMBLE_CLASSIFIER: Whole<TreeEnsembleClassifier>,
+    TREE_ENSEMBLE_REGRESSOR: Whole<TreeEnsembleRegressor>,
+    TRUNCATE: Whole<Truncate>,
+    AXIS: Axis,
+    ADD: binary::Add,
+    SUB: binary::Sub,
+    MUL: binary::Mul,
+    DIV: binary::Div,
+    REM: binary::Rem,
+    POW: binary::Pow,
+    MIN: binary::Min,
+    MAX: binary::Max,
+    AND: binary::And,
+    OR: binary::Or,
+    EQUAL: binary::Equal,
+    NOT_EQUAL: binary::NotEqual,
+    LESS: binary::Less,
+    GREATER: binary::Greater,
+    LESS_OR_EQUAL: binary::LessOrEqual,
+    GREATER_OR_EQUAL: binary::GreaterOrEqual,
+    BROADCAST: Broadcast,
+    CAST: To,
+    CONCAT: Along,
+    ABS: element_wise::Abs,
+    NEG: element_wise::Neg,
+    SIGN: element_wise::Sign,
+    EXP: element_wise::Exp,
+    LN: element_wise::Ln,
+    SQUARE: element_wise::Square,
+    SQRT: element_wise::Sqrt,
+    RSQRT: element_wise::Rsqrt,
+    RECIP: element_wise::Recip,
+    CEIL: element_wise::Ceil,
+    FLOOR: element_wise::Floor,
+    ROUND: element_wise::Round,
+    ROUND_HALF_TO_EVEN: element_wise::RoundHalfToEven,
+    TANH: element_wise::Tanh,
+    ERF: element_wise::Erf,
+    SIGMOID: element_wise::Sigmoid,
+    SILU: element_wise::Silu,
+    GELU_EXACT: element_wise::GeluExact,
+    HARD_SWISH: element_wise::HardSwish,
+    NOT: element_wise::Not,
+    GATHER: Gathered,
+    IFF: Chosen,
+    INTO_SHAPE: Shaped,
+    LEAKY_RELU: Leaky,
+    MAX_POOL: MaxWindow,
+    NEAREST_UPSAMPLE: Upsampled,
+    POWER: Power,
+    REDUCE: Reduced,
+    RESIZE: Resized,
+    RMS_NORM: Normed,
+    SLICE: Part,
+    SOFTMAX: Soft,
+    SUM_POOL: SumWindow,
+    TOP_K: Best,
+}
+
+/// An operator's parameters.
+trait Parameters: DeserializeOwned + Serialize {
+    /// `None` for another operator, and for one with parameters that have no form.
+    fn of(op: &dyn TypedOp) -> Option<Self>;
+
+    /// # Errors
+    ///
+    /// Where they are not by [`Parameters::of`] of the same build.
+    fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>>;
+}
+
+fn write<P: Parameters>(op: &dyn TypedOp) -> Option<postcard::Result<Vec<u8>>> {
+    P::of(op).map(|parameters| postcard::to_allocvec(&parameters))
+}
+
+fn read<P: Parameters>(bytes: &[u8], symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    postcard::from_bytes::<P>(bytes)?.op(symbols)
+}
+
+fn read_fast<P: Parameters>(bytes: &[u8], symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    Ok(fast::around(read::<P>(bytes, symbols)?))
+}
+
+/// A kernel of this crate, and which of its outputs there are.
+#[derive(Deserialize, Serialize)]
+struct Whole<K>(Arc<K>, Vec<usize>);
+
+impl<K: Kernel + DeserializeOwned + Serialize> Parameters for Whole<K> {
+    fn of(op: &dyn TypedOp) -> Option<Whole<K>> {
+        kernel::parts::<K>(op).map(|(kernel, outputs)| Whole(kernel, outputs.to_vec()))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(kernel::whole(self.0, &self.1))
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+enum Axis {
+    Add(usize),
+    Rm(usize),
+    Move(usize, usize),
+    /// Dimensions as `TDim` writes itself.
+    Reshape(usize, Vec<String>, Vec<String>),
+}
+
+impl Parameters for Axis {
+    fn of(op: &dyn TypedOp) -> Option<Axis> {
+        Some(match op.downcast_ref::<AxisOp>()? {
+            AxisOp::Add(axis) => Axis::Add(*axis),
+            AxisOp::Rm(axis) => Axis::Rm(*axis),
+            AxisOp::Move(from, to) => Axis::Move(*from, *to),
+            AxisOp::Reshape(axis, from, to) => Axis::Reshape(*axis, texts(from), texts(to)),
+        })
+    }
+
+    fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(Box::new(match self {
+            Axis::Add(axis) => AxisOp::Add(axis),
+            Axis::Rm(axis) => AxisOp::Rm(axis),
+            Axis::Move(from, to) => AxisOp::Move(from, to),
+            Axis::Reshape(axis, from, to) => {
+                AxisOp::Reshape(axis, dims(&from, symbols)?, dims(&to, symbols)?)
+            }
+        }))
+    }
+}
+
+/// Of two tensors; with the type of the output, where it is not the inputs'.
+mod binary {
+    use super::*;
+
+    macro_rules! binary {
+        ($($name:ident = $op:expr),+ $(,)?) => {$(
+            #[derive(Deserialize, Serialize)]
+            pub struct $name(#[serde(with = "optional_datum_type")] Option<DatumType>);
+
+            impl Parameters for $name {
+                fn of(op: &dyn TypedOp) -> Option<$name> {
+                    let op = op.downcast_ref::<TypedBinOp>()?;
+                    let own: Box<dyn BinMiniOp> = $op;
+                    (op.0 == own).then_some($name(op.1))
+                }
+
+                fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+                    Ok(Box::new(TypedBinOp($op, self.0)))
+                }
+            }
+        )+};
+    }
+
+    binary! {
+        Add = Box::new(math::Add),
+        Sub = Box::new(math::Sub),
+        Mul = Box::new(math::Mul),
+        Div = Box::new(math::Div),
+        Rem = Box::new(math::Rem),
+        Pow = Box::new(math::Pow),
+        Min = Box::new(math::Min),
+        Max = Box::new(math::Max),
+        And = Box::new(logic::And),
+        Or = Box::new(logic::Or),
+        Equal = logic::comp_eq(),
+        NotEqual = logic::comp_ne(),
+        Less = logic::comp_lt(),
+        Greater = logic::comp_gt(),
+        LessOrEqual = logic::comp_lte(),
+        GreaterOrEqual = logic::comp_gte(),
+    }
+}
+
+/// Of each element, without parameters.
+mod element_wise {
+    use super::*;
+
+    macro_rules! element_wise {
+        ($($name:ident = $op:expr),+ $(,)?) => {$(
+            #[derive(Deserialize, Serialize)]
+            pub struct $name;
+
+            impl Parameters for $name {
+                fn of(op: &dyn TypedOp) -> Option<$name> {
+                    (*op.downcast_ref::<ElementWiseOp>()? == $op).then_some($name)
+                }
+
+                fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+                    Ok(Box::new($op))
+                }
+            }
+        )+};
+    }
+
+    element_wise! {
+        Abs = math::abs(),
+        Neg = math::neg(),
+        Sign = math::sign(),
+        Exp = math::exp(),
+        Ln = math::ln(),
+        Square = math::square(),
+        Sqrt = math::sqrt(),
+        Rsqrt = math::rsqrt(),
+        Recip = math::recip(),
+        Ceil = math::ceil(),
+        Floor = math::floor(),
+        Round = math::round(),
+        RoundHalfToEven = math::round_half_to_even(),
+        Tanh = math::tanh(),
+        Erf = math::erf(),
+        Sigmoid = nn::sigmoid(),
+        Silu = nn::silu::silu(),
+        GeluExact = nn::gelu_exact::gelu_exact(),
+        HardSwish = nn::hard_swish(),
+        Not = logic::not(),
+    }
+}
+
+/// An operator of each element that has a parameter.
+fn of_elements<O: ElementWiseMiniOp>(op: &dyn TypedOp) -> Option<&O> {
+    let op = op.downcast_ref::<ElementWiseOp>()?;
+    op.1.is_none().then(|| op.0.downcast_ref())?
+}
+
+#[derive(Deserialize, Serialize)]
+struct Broadcast(Vec<String>);
+
+impl Parameters for Broadcast {
+    fn of(op: &dyn TypedOp) -> Option<Broadcast> {
+        let op = op.downcast_ref::<MultiBroadcastTo>()?;
+        Some(Broadcast(texts(op.shape.iter())))
+    }
+
+    fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(Box::new(MultiBroadcastTo { shape: dims(&self.0, symbols)?.into_iter().collect() }))
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct To(#[serde(with = "datum_type")] DatumType);
+
+impl Parameters for To {
+    fn of(op: &dyn TypedOp) -> Option<To> {
+        Some(To(op.downcast_ref::<Cast>()?.to))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(Box::new(Cast { to: self.0 }))
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct Along(usize);
+
+impl Parameters for Along {
+    fn of(op: &dyn TypedOp) -> Option<Along> {
+        Some(Along(op.downcast_ref::<TypedConcat>()?.axis))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(Box::new(TypedConcat { axis: self.0 }))
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct Gathered(usize);
+
+impl Parameters for Gathered {
+    fn of(op: &dyn TypedOp) -> Option<Gathered> {
+        let op = op.downcast_ref::<Gather>()?;
+        op.output_type.is_none().then_some(Gathered(op.axis))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(Box::new(Gather { axis: self.0, output_type: None }))
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct Chosen;
+
+impl Parameters for Chosen {
+    fn of(op: &dyn TypedOp) -> Option<Chosen> {
+        op.is::<Iff>().then_some(Chosen)
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(Box::new(Iff))
+    }
+}
+
+/// Of so many axes, and those of the result.
+#[derive(Deserialize, Serialize)]
+struct Shaped(usize, #[serde(with = "sizes")] TVec<usize>);
+
+impl Parameters for Shaped {
+    fn of(op: &dyn TypedOp) -> Option<Shaped> {
+        let op = op.downcast_ref::<IntoShape>()?;
+        let plain = *op.strides == *Tensor::natural_strides(&op.dims);
+        plain.then(|| Shaped(op.mapping.rank(InOut::In(0)), op.dims.clone()))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        let Shaped(rank, dims) = self;
+        Ok(Box::new(IntoShape {
+            mapping: AxesMapping::disconnected_for_ranks(&[rank], &[dims.len()])?,
+            len: dims.iter().product(),
+            strides: Tensor::natural_strides(&dims),
+            dims,
+        }))
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct Leaky(f32);
+
+impl Parameters for Leaky {
+    fn of(op: &dyn TypedOp) -> Option<Leaky> {
+        of_elements::<nn::LeakyRelu>(op).map(|op| Leaky(op.alpha))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(Box::new(nn::leaky_relu(self.0)))
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct MaxWindow(#[serde(with = "pool_spec")] PoolSpec);
+
+impl Parameters for MaxWindow {
+    fn of(op: &dyn TypedOp) -> Option<MaxWindow> {
+        let (window, indices) = match (op.downcast_ref::<MaxPool>(), op.downcast_ref()) {
+            (Some(op), _) => (&op.pool_spec, op.with_index_outputs),
+            (None, Some(OptMaxPool { pool_spec, with_index_outputs, .. })) => {
+                (pool_spec, *with_index_outputs)
+            }
+            (None, None) => return None,
+        };
+        indices.is_none().then(|| MaxWindow(window.clone()))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(Box::new(MaxPool { pool_spec: self.0, with_index_outputs: None }))
+    }
+}
+
+/// By so much along each axis.
+#[derive(Deserialize, Serialize)]
+struct Upsampled(#[serde(with = "sizes")] TVec<usize>);
+
+impl Parameters for Upsampled {
+    fn of(op: &dyn TypedOp) -> Option<Upsampled> {
+        Some(Upsampled(op.downcast_ref::<NearestUpsample>()?.scales.clone()))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(Box::new(NearestUpsample { scales: self.0 }))
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct Power(f32);
+
+impl Parameters for Power {
+    fn of(op: &dyn TypedOp) -> Option<Power> {
+        of_elements::<math::PowConst>(op).map(|op| Power(op.exponent))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(Box::new(math::pow_const(self.0)))
+    }
+}
+
+/// Axes, and a place in [`REDUCERS`].
+#[derive(Deserialize, Serialize)]
+struct Reduced(#[serde(with = "sizes")] TVec<usize>, usize);
+
+impl Parameters for Reduced {
+    fn of(op: &dyn TypedOp) -> Option<Reduced> {
+        let op = op.downcast_ref::<Reduce>()?;
+        let reducer = REDUCERS.iter().position(|reducer| *reducer == op.reducer)?;
+        Some(Reduced(op.axes.clone(), reducer))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        let reducer = REDUCERS.get(self.1).context("expected the place of a reducer")?;
+        Ok(Box::new(Reduce { axes: self.0, reducer: *reducer }))
+    }
+}
+
+const REDUCERS: [Reducer; 11] = [
+    Reducer::ArgMax(false),
+    Reducer::ArgMax(true),
+    Reducer::ArgMin(false),
+    Reducer::ArgMin(true),
+    Reducer::Max,
+    Reducer::Min,
+    Reducer::Prod,
+    Reducer::Sum,
+    Reducer::MeanOfSquares,
+    Reducer::All,
+    Reducer::Any,
+];
+
+#[derive(Deserialize, Serialize)]
+struct Resized(#[serde(with = "resize")] Resize);
+
+impl Parameters for Resized {
+    fn of(op: &dyn TypedOp) -> Option<Resized> {
+        Some(Resized(op.downcast_ref::<Resize>()?.clone()))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(Box::new(self.0))
+    }
+}
+
+/// An axis, and what is added to the mean of the squares.
+#[derive(Deserialize, Serialize)]
+struct Normed(usize, #[serde(with = "shared_tensor")] Arc<Tensor>);
+
+impl Parameters for Normed {
+    fn of(op: &dyn TypedOp) -> Option<Normed> {
+        let op = op.downcast_ref::<RmsNorm>()?;
+        Some(Normed(op.axis, op.eps.clone()))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(Box::new(RmsNorm { axis: self.0, eps: self.1 }))
+    }
+}
+
+/// Of an axis, from where and to where.
+#[derive(Deserialize, Serialize)]
+struct Part(usize, String, String);
+
+impl Parameters for Part {
+    fn of(op: &dyn TypedOp) -> Option<Part> {
+        let op = op.downcast_ref::<Slice>()?;
+        Some(Part(op.axis, op.start.to_string(), op.end.to_string()))
+    }
+
+    fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        let (start, end) = (symbols.parse_tdim(self.1)?, symbols.parse_tdim(self.2)?);
+        Ok(Box::new(Slice { axis: self.0, start, end }))
+    }
+}
+
+/// Whether it is the logarithm.
+#[derive(Deserialize, Serialize)]
+struct Soft(#[serde(with = "sizes")] TVec<usize>, bool);
+
+impl Parameters for Soft {
+    fn of(op: &dyn TypedOp) -> Option<Soft> {
+        let op = op.downcast_ref::<Softmax>()?;
+        let logarithmic = op.kind == SoftmaxKind::LogSoftmax;
+        op.quant_output_dt.is_none().then(|| Soft(op.axes.clone(), logarithmic))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        let kind = if self.1 { SoftmaxKind::LogSoftmax } else { SoftmaxKind::Softmax };
+        Ok(Box::new(Softmax { axes: self.0, quant_output_dt: None, kind }))
+    }
+}
+
+/// Whether padding counts, and whether the sum is divided by what counts.
+#[derive(Deserialize, Serialize)]
+struct SumWindow(#[serde(with = "pool_spec")] PoolSpec, bool, bool);
+
+impl Parameters for SumWindow {
+    fn of(op: &dyn TypedOp) -> Option<SumWindow> {
+        Some(match (op.downcast_ref::<SumPool>(), op.downcast_ref::<OptSumPool>()) {
+            (Some(op), _) => SumWindow(op.pool_spec.clone(), op.count_include_pad, op.normalize),
+            (_, Some(op)) => SumWindow(op.pool_spec.clone(), op.count_include_pad, op.normalize),
+            (None, None) => return None,
+        })
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        let SumWindow(pool_spec, count_include_pad, normalize) = self;
+        Ok(Box::new(SumPool { pool_spec, count_include_pad, normalize }))
+    }
+}
+
+/// The largest or the smallest, of an axis.
+#[derive(Deserialize, Serialize)]
+struct Best(usize, bool, String);
+
+impl Parameters for Best {
+    fn of(op: &dyn TypedOp) -> Option<Best> {
+        let op = op.downcast_ref::<Topk>()?;
+        Some(Best(op.axis, op.largest, op.fallback_k.to_string()))
+    }
+
+    fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        let fallback_k = symbols.parse_tdim(self.2)?;
+        Ok(Box::new(Topk { axis: self.0, largest: self.1, fallback_k }))
+    }
+}
+
+/// The operator in whose place tract puts `op` in optimised models, where it is slower than ours.
+pub(super) fn unoptimised(op: &dyn TypedOp) -> Option<TypedBinOp> {
+    let by_scalar = op.downcast_ref::<OptBinByScalar>().map(|op| &op.binop);
+    let binop = by_scalar.or(op.downcast_ref::<OptBinUnicast>().map(|op| &op.binop))?;
+    Some(TypedBinOp(binop.clone(), None))
+}
+
+fn texts<'a>(dims: impl IntoIterator<Item = &'a TDim>) -> Vec<String> {
+    dims.into_iter().map(TDim::to_string).collect()
+}
+
+fn dims(texts: &[String], symbols: &SymbolScope) -> TractResult<TVec<TDim>> {
+    texts.iter().map(|text| symbols.parse_tdim(text)).collect()
+}

@@ -1,5 +1,5 @@
 //! The app: its routes, and what they share. The server, the tests and the benches all use
-//! [`app`]; the OpenAPI document is made from the routes it registers.
+//! [`app`]; the OpenAPI document is made from the same list of routes.
 
 pub mod connection;
 pub mod docs;
@@ -101,7 +101,7 @@ struct IsHead;
 /// Of a response: how many rows it answers.
 pub struct Rows(pub usize);
 
-/// The OpenAPI document, made when it is first asked for: of the routes that an [`app`] registers.
+/// The OpenAPI document, made when it is first asked for: of the routes that there are.
 pub fn document(state: &web::Data<State>) -> Bytes {
     let made = || {
         let mut document = String::new();

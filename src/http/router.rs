@@ -1,8 +1,8 @@
 //! Which handler answers a request: one table for all threads that answer.
 //!
 //! actix-web's own router makes a regular expression of every pattern in every such thread before it
-//! accepts a connection, and tries all routes in turn for each request. Here paths are compared as they
-//! are, and patterns are compiled when a path is first asked for that is none of those.
+//! accepts a connection, and tries all routes in turn for each request. Here paths are compared, and
+//! patterns are compiled when a path is first asked for that is none of those.
 
 use crate::http::problem;
 use crate::metrics::Route;

@@ -126,16 +126,10 @@ pub mod served {
         let mut router = Router::new();
         register_vertex(&mut router, vertex, resource);
         // The model's own paths count as the patterns that they are cases of, but need not be matched.
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        if model.bytes().all(is_plain) {
-            let own =
-                |pattern: &str| resource_of(pattern, &pattern.replace("{model}", model), POST);
-            router
-                .service(own("/v2/models/{model}/infer").route(web::post().to(oip::infer)))
-                .service(
-                    own("/v1/models/{model}:predict").route(web::post().to(instances::predict)),
-                );
-        }
+        let own = |pattern: &str| resource_of(pattern, &pattern.replace("{model}", model), POST);
+        router
+            .service(own("/v2/models/{model}/infer").route(web::post().to(oip::infer)))
+            .service(own("/v1/models/{model}:predict").route(web::post().to(instances::predict)));
         register(&mut router, resource, Resource::none);
         router
     }

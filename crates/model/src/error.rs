@@ -65,7 +65,7 @@ impl fmt::Display for Unsupported {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RunError {
     /// A value that the model knows it does not take; its row is counted from 0.
-    #[error("row {row}: {mismatch}")]
+    #[error("row {}: {mismatch}", row + 1)]
     Refused { row: usize, mismatch: Mismatch },
     #[error("{0}")]
     Failed(String),

@@ -295,6 +295,7 @@ fn scalar_example(kind: Kind) -> Json {
 fn category_example(category: &Category, datatype: Datatype) -> Option<Json> {
     match (category, datatype) {
         (Category::String(text), Datatype::String) => Some(json!(text)),
+        (Category::Integer(integer), Datatype::String) => Some(json!(integer.to_string())),
         (Category::Integer(integer), datatype) if datatype.is_integer() => Some(json!(integer)),
         (Category::Integer(integer), datatype) if datatype.is_float() => {
             Some(json!(*integer as f64))

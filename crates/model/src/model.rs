@@ -13,12 +13,13 @@ use crate::rows::Rows;
 use crate::signature::{Signature, TensorSpec};
 use crate::tensors::{Tensor, Tensors};
 use crate::value::{Mismatch, Value, excerpt, listed};
-use onnx_ml::{Expected, RefusedValue, label_outputs, maps, row_wise, zip_map};
+use onnx_ml::{Expected, RefusedValue, label_outputs, maps, may_refuse, row_wise, zip_map};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -53,6 +54,8 @@ pub struct Model {
     plan: Arc<TypedRunnableModel>,
     /// Whether what has run once can run again.
     reusable: bool,
+    /// Whether a run may fail for one value.
+    refuses: bool,
     latency: Duration,
     phases: Phases,
 }
@@ -149,8 +152,8 @@ impl Model {
         plan: Arc<TypedRunnableModel>,
         phases: Phases,
     ) -> Result<Model, LoadError> {
-        let reusable = reusable(&plan)?;
-        Ok(Model { parts, plan, reusable, latency: Duration::ZERO, phases })
+        let (reusable, refuses) = (reusable(&plan)?, may_refuse(plan.model()));
+        Ok(Model { parts, plan, reusable, refuses, latency: Duration::ZERO, phases })
     }
     /// Answers a first row, and the golden ones.
     pub(crate) fn warm_up(&mut self) -> Result<(), LoadError> {
@@ -224,9 +227,27 @@ impl Model {
 
     fn run_batch(&self, inputs: Tensors) -> Result<Tensors, RunError> {
         let rows = inputs.rows();
+        let inputs = inputs.into_tensors().into_iter();
+        let inputs: TVec<TValue> = inputs.map(|tensor| tensor.into_tract().into()).collect();
+        let kept = self.refuses.then(|| inputs.clone());
+        let outputs = self.evaluate(inputs).map_err(|error| {
+            let refusal = kept.filter(|_| mismatch(&error).is_some());
+            let refusal = refusal.and_then(|inputs| self.refusal(&inputs, rows));
+            refusal.unwrap_or_else(|| match error.downcast::<Panicked>() {
+                Ok(Panicked(text)) => RunError::Panicked(text),
+                Err(error) => RunError::Failed(format!("{error:#}")),
+            })
+        })?;
+        let outputs = outputs
+            .into_iter()
+            .zip(self.parts.signature.outputs.iter().zip(&self.parts.labels))
+            .map(|(value, (spec, labels))| from_tract(value, spec, labels.as_ref(), rows))
+            .collect::<Result<_, _>>()?;
+        Ok(Tensors::new(rows, outputs))
+    }
+
+    fn evaluate(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let run = || -> TractResult<TVec<TValue>> {
-            let inputs = inputs.into_tensors().into_iter();
-            let inputs: TVec<TValue> = inputs.map(|tensor| tensor.into_tract().into()).collect();
             let mut state = match STATE.take() {
                 Some(state) if Arc::ptr_eq(state.plan(), &self.plan) => state,
                 _ => self.plan.spawn()?,
@@ -237,14 +258,24 @@ impl Model {
             }
             Ok(outputs)
         };
-        let outputs =
-            guarded(run).map_err(RunError::Panicked)?.map_err(|error| run_error(&error, rows))?;
-        let outputs = outputs
-            .into_iter()
-            .zip(self.parts.signature.outputs.iter().zip(&self.parts.labels))
-            .map(|(value, (spec, labels))| from_tract(value, spec, labels.as_ref(), rows))
-            .collect::<Result<_, _>>()?;
-        Ok(Tensors::new(rows, outputs))
+        guarded(run).unwrap_or_else(|panic| Err(Panicked(panic).into()))
+    }
+
+    /// The first row that is refused when it is asked alone: what an operator was given may have its
+    /// rows elsewhere. None, where it is the rows together that are refused.
+    fn refusal(&self, inputs: &[TValue], rows: usize) -> Option<RunError> {
+        let refused = |rows: &Range<usize>| {
+            let part = |input: &TValue| input.slice(0, rows.start, rows.end).map(TValue::from);
+            let parts = inputs.iter().map(part).collect::<TractResult<_>>();
+            mismatch(&parts.and_then(|parts| self.evaluate(parts)).err()?)
+        };
+        let mut range = 0..rows;
+        while range.len() > 1 {
+            let middle = range.start + range.len() / 2;
+            let first = range.start..middle;
+            range = if refused(&first).is_some() { first } else { middle..range.end };
+        }
+        refused(&range).map(|mismatch| RunError::Refused { row: range.start, mismatch })
     }
 
     /// Rows of the features' examples.
@@ -326,22 +357,21 @@ fn reusable(plan: &Arc<TypedRunnableModel>) -> Result<bool, LoadError> {
     Ok(state.op_states.iter().all(Option::is_none) && !nodes.any(keeps))
 }
 
-/// Where a value is refused that is not one of the model's rows, no row can be told.
-fn run_error(error: &TractError, rows: usize) -> RunError {
-    match RefusedValue::cause(error).filter(|refused| refused.rows == rows) {
-        Some(RefusedValue { row, expected, found, .. }) => {
-            let expected = match expected {
-                Expected::OneOf(names) => {
-                    format!("one of {}", listed(names.iter().map(|name| excerpt(name))))
-                }
-                expected => expected.to_string(),
-            };
-            let mismatch = Mismatch::new(expected, format!("`{}`", excerpt(found)));
-            RunError::Refused { row: *row, mismatch }
+/// What an operator expected and found, if it is that for which a run failed.
+fn mismatch(error: &TractError) -> Option<Mismatch> {
+    let RefusedValue { expected, found } = RefusedValue::cause(error)?;
+    let expected = match expected {
+        Expected::OneOf(names) => {
+            format!("one of {}", listed(names.iter().map(|name| excerpt(name))))
         }
-        None => RunError::Failed(format!("{error:#}")),
-    }
+        expected => expected.to_string(),
+    };
+    Some(Mismatch::new(expected, format!("`{}`", excerpt(found))))
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the runtime panicked: {0}")]
+struct Panicked(String);
 
 pub(crate) fn plan_error(error: &TractError) -> LoadError {
     LoadError::Plan(format!("{error:#}"))

@@ -49,22 +49,31 @@ pub fn of_inputs(graph: &GraphProto) -> HashMap<Column<'_>, Category> {
         let own = follow(&mut (0..count).map(|column| (input.name.as_str(), column)));
         columns.insert(&input.name, own);
     }
-    let mut found = HashMap::new();
+    let (mut found, mut numbers) = (HashMap::new(), vec![]);
     for node in &graph.node {
         if let (Some(category), Some(read)) = (first_category(node), node.input.first()) {
-            let is_cast = node.op_type == "Cast";
             for column in follow(&mut columns.get(read.as_str()).into_iter().flatten().copied()) {
-                if !is_cast || texts.contains(column.0) {
-                    found.entry(column).or_insert_with(|| category.clone());
-                }
+                found.entry(column).or_insert_with(|| category.clone());
             }
+        }
+        if let (true, Some(read)) = (casts_to_numbers(node), node.input.first()) {
+            let read = columns.get(read.as_str()).into_iter().flatten().copied();
+            numbers.extend(follow(&mut read.filter(|column| texts.contains(column.0))));
         }
         if let [output] = node.output.as_slice() {
             let passed = follow(&mut *passed_on(node, &columns, &constants));
             columns.insert(output, passed);
         }
     }
+    for column in numbers {
+        found.entry(column).or_insert_with(|| Category::String("0".into()));
+    }
     found
+}
+
+fn casts_to_numbers(node: &NodeProto) -> bool {
+    let to = attribute(node, "to").map(|to| to.i);
+    node.op_type == "Cast" && to != Some(DataType::String as i64)
 }
 
 fn tensor_type(input: &ValueInfoProto) -> Option<&type_proto::Tensor> {
@@ -142,10 +151,6 @@ fn first_category(node: &NodeProto) -> Option<Category> {
     let names = match node.op_type.as_str() {
         "OneHotEncoder" => ["cats_strings", "cats_int64s", ""],
         "LabelEncoder" => ["keys_strings", "keys_int64s", "keys_floats"],
-        "Cast" => {
-            let to = attribute(node, "to")?.i;
-            return (to != DataType::String as i64).then(|| Category::String("0".into()));
-        }
         _ => return None,
     };
     let lists = names.iter().filter_map(|name| attribute(node, name));
@@ -214,7 +219,7 @@ mod tests {
     #[test]
     fn columns_are_followed_to_their_inputs() {
         let graph = GraphProto {
-            input: vec![input("city", 1), input("kinds", 2), input("size", 1)],
+            input: vec![input("city", 1), input("kinds", 2), input("size", 1), input("floor", 1)],
             initializer: vec![index("one", 1), index("two", 2)],
             node: vec![
                 node("Concat", &["city", "kinds"], "all", axis(1)),
@@ -225,10 +230,13 @@ mod tests {
                 one_hot("gathered", &["red"]),
                 node("Cast", &["city"], "text", to(DataType::String)),
                 node("Cast", &["size"], "number", to(DataType::Float)),
+                node("Cast", &["floor"], "integer", to(DataType::Int64)),
+                one_hot("integer", &["3"]),
             ],
             ..GraphProto::default()
         };
-        let expected = [("kinds", 1, "round"), ("kinds", 0, "red"), ("size", 0, "0")];
+        let expected =
+            [("kinds", 1, "round"), ("kinds", 0, "red"), ("size", 0, "0"), ("floor", 0, "3")];
         let expected =
             expected.map(|(input, column, text)| ((input, column), Category::String(text.into())));
         assert_eq!(of_inputs(&graph), HashMap::from(expected));

@@ -217,12 +217,12 @@ fn from_start(indices: &TValue, sizes: &[usize]) -> TractResult<Tensor> {
     let indices = indices.try_as_plain_ram()?;
     let indices = indices.as_slice::<i64>()?;
     let mut positions = Vec::with_capacity(indices.len());
-    for (at, (index, size)) in indices.iter().zip(sizes.iter().cycle()).enumerate() {
+    for (index, size) in indices.iter().zip(sizes.iter().cycle()) {
         let size = *size as i64;
         let position = if *index < 0 { index + size } else { *index };
         if !(0..size).contains(&position) {
             let expected = Expected::Index { least: -size, most: size - 1 };
-            return Err(RefusedValue::new(shape, at, expected, index.to_string()).into());
+            return Err(RefusedValue { expected, found: index.to_string() }.into());
         }
         positions.push(position);
     }

@@ -115,7 +115,7 @@ mod windows;
 pub mod zip_map;
 
 pub use fast::optimize;
-pub use refused::{Expected, RefusedValue};
+pub use refused::{Expected, RefusedValue, may_refuse};
 use tract_onnx::Onnx;
 use tract_onnx::model::OnnxOpRegister;
 

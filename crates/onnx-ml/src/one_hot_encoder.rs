@@ -76,7 +76,7 @@ impl PerElement for OneHotEncoder {
                 None => {
                     let expected = Expected::OneOf(self.categories.names());
                     let found = columns_of.text(input, element)?;
-                    return Err(RefusedValue::new(shape, element, expected, found).into());
+                    return Err(RefusedValue { expected, found }.into());
                 }
             }
         }

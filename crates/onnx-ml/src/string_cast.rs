@@ -29,15 +29,19 @@ impl EvalOp for StringCast {
         let shape = input.shape();
         let output = match (input.datum_type(), self.to) {
             (DatumType::String, DatumType::String) => return Ok(tvec!(input)),
-            (DatumType::String, DatumType::F64) => parse(&input, float)?,
-            (DatumType::String, DatumType::F32) => parse(&input, |text| Some(float(text)? as f32))?,
+            (DatumType::String, DatumType::F64) => parse(&input, &Expected::Number, float)?,
+            (DatumType::String, DatumType::F32) => {
+                parse(&input, &Expected::Number, |text| Some(float(text)? as f32))?
+            }
             (DatumType::String, DatumType::Bool) => {
-                parse(&input, |text| Some(float(text)? != 0.0))?
+                parse(&input, &Expected::Number, |text| Some(float(text)? != 0.0))?
             }
             (DatumType::String, to) if to.is_float() => {
-                parse(&input, float)?.cast_to_dt(to)?.into_owned()
+                parse(&input, &Expected::Number, float)?.cast_to_dt(to)?.into_owned()
             }
-            (DatumType::String, to) => parse(&input, integer)?.cast_to_dt(to)?.into_owned(),
+            (DatumType::String, to) => {
+                parse(&input, &Expected::Integer, integer)?.cast_to_dt(to)?.into_owned()
+            }
             (DatumType::Bool, _) => {
                 let flags = input.cast_to::<u8>()?;
                 print(flags.try_as_plain_ram()?.as_slice::<u8>()?, shape)?
@@ -70,14 +74,17 @@ fn print<T: ToString>(numbers: &[T], shape: &[usize]) -> TractResult<Tensor> {
     tensor(shape, numbers.iter().map(T::to_string).collect())
 }
 
-fn parse<T: Datum>(input: &TValue, read: impl Fn(&str) -> Option<T>) -> TractResult<Tensor> {
-    let (texts, shape) = (input.try_as_plain_ram()?, input.shape());
-    let texts = texts.as_slice::<String>()?.iter().enumerate();
-    let numbers = texts.map(|(index, text)| {
-        let refused = || RefusedValue::new(shape, index, Expected::Number, text);
+fn parse<T: Datum>(
+    input: &TValue,
+    expected: &Expected,
+    read: impl Fn(&str) -> Option<T>,
+) -> TractResult<Tensor> {
+    let texts = input.try_as_plain_ram()?;
+    let numbers = texts.as_slice::<String>()?.iter().map(|text| {
+        let refused = || RefusedValue { expected: expected.clone(), found: text.clone() };
         Ok(read(text.trim()).ok_or_else(refused)?)
     });
-    tensor(shape, numbers.collect::<TractResult<Vec<T>>>()?)
+    tensor(input.shape(), numbers.collect::<TractResult<Vec<T>>>()?)
 }
 
 fn float(text: &str) -> Option<f64> {

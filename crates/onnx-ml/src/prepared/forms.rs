@@ -1,8 +1,8 @@
 //! The operators that have a form as bytes: this crate's, and what tract leaves of its own in
 //! optimised models of classical machine learning and in networks.
 //!
-//! Each is a constant, whose readers refer to that operator and to no other: a program has the code of
-//! those that it names.
+//! Each is a constant, whose reader refers to that operator and to no other: a program has the code of
+//! those that it names, and of all faster ways if it names one reader that puts one around.
 
 use super::fields::{datum_type, optional_datum_type, pool_spec, resize, shared_tensor, sizes};
 use crate::array_feature_extractor::ArrayFeatureExtractor;
@@ -29,6 +29,7 @@ use crate::normalizer::Normalizer;
 use crate::one_hot_encoder::OneHotEncoder;
 use crate::recurrent::{Gru, Lstm, Recurrent, Rnn};
 use crate::scaler::Scaler;
+use crate::string_cast::StringCast;
 use crate::string_normalizer::StringNormalizer;
 use crate::svm_classifier::SvmClassifier;
 use crate::svm_regressor::SvmRegressor;
@@ -56,7 +57,7 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Clone, Copy)]
 pub struct Form {
     pub read: Reader,
-    /// The same, with a faster way put around it by [`fast`].
+    /// The same, with this crate's faster way put around it.
     pub fast: Reader,
     write: fn(&dyn TypedOp) -> Option<postcard::Result<Vec<u8>>>,
 }
@@ -121,6 +122,7 @@ forms! {
     POSITIONS: Whole<Positions>,
     RNN: Whole<Recurrent<Rnn>>,
     SCALER: Whole<Scaler>,
+    STRING_CAST: TextCast,
     STRING_NORMALIZER: Whole<StringNormalizer>,
     SVM_CLASSIFIER: Whole<SvmClassifier>,
     SVM_REGRESSOR: Whole<SvmRegressor>,
@@ -372,6 +374,19 @@ impl Parameters for To {
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(Cast { to: self.0 }))
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct TextCast(#[serde(with = "datum_type")] DatumType);
+
+impl Parameters for TextCast {
+    fn of(op: &dyn TypedOp) -> Option<TextCast> {
+        Some(TextCast(op.downcast_ref::<StringCast>()?.to))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(Box::new(StringCast { to: self.0 }))
     }
 }
 

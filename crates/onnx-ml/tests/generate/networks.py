@@ -135,3 +135,15 @@ for name, gates in ("LSTM", 4), ("GRU", 3), ("RNN", 1):
         B=floats(2, gates * 12),
         W1=floats(12, 2),
     )
+# An index has its row on the second axis.
+case(
+    "words",
+    """(int64[BATCH, 3] X) => (float[BATCH, 4] Y) {
+        words = Transpose <perm = [1, 0]> (X)
+        each = Gather (table, words)
+        Y = ReduceSum <keepdims = 0> (each, first)
+    }""",
+    lambda rows: RANDOM.integers(0, 9, (rows, 3)),
+    table=floats(9, 4),
+    first=np.array([0]),
+)

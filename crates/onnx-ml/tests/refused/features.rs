@@ -140,7 +140,7 @@ fn one_hot_encoders() {
         ("but found both", vec![ints("cats_int64s", &[1])]),
         ("expected numbers", vec![strings("cats_strings", &[]), ints("cats_int64s", &[1])]),
         (
-            "row 1: expected one of [\"a\", \"c\"], but found \"b\"",
+            "expected one of [\"a\", \"c\"], but found `b`",
             vec![strings("cats_strings", &["a", "c"])],
         ),
     ];

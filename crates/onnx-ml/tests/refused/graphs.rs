@@ -66,7 +66,7 @@ fn table(shape: &[usize]) -> Tensor {
 fn an_index_out_of_range_is_told() {
     for index in [-4, 3, i64::MAX, i64::MIN] {
         let told = |operator: &str, inputs: &str, tensors: Vec<Tensor>| {
-            let reason = format!("expected an index from -3 to 2, but found \"{index}\"");
+            let reason = format!("expected an index from -3 to 2, but found `{index}`");
             told(&reason, node(operator, inputs, "y", vec![]), tensors);
         };
         told("Gather", "a,b", vec![table(&[3, 2]), tensor1(&[0, index])]);

@@ -13,9 +13,9 @@ use crate::logging;
 use crate::source::Source;
 use clap::{Parser, Subcommand};
 use ml_app_model::Phases;
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::{env, io};
 
 /// A setting or an argument is wrong (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
@@ -23,7 +23,7 @@ const USAGE: u8 = 64;
 /// A trained model, compiled into one binary that answers HTTP.
 ///
 /// Without a command it serves the embedded model on port 5000; the Swagger page is at /apidocs.
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
@@ -71,6 +71,15 @@ impl ModelArg {
 }
 
 impl Cli {
+    /// The command line of this process, which ends where it is wrong. Without arguments, as in a
+    /// container, a start is not kept waiting by their grammar.
+    pub fn read() -> Cli {
+        match env::args_os().len() {
+            0 | 1 => Cli::default(),
+            _ => Cli::parse(),
+        }
+    }
+
     /// Does what the command line says; `start` began with the process.
     pub fn run(self, start: Phases) -> ExitCode {
         // A server logs as its settings say.
@@ -101,7 +110,7 @@ impl Cli {
 
 /// Settings, or every mistake in them on standard error.
 fn settings(flags: &Flags) -> Result<crate::config::Config, ExitCode> {
-    crate::config::Config::load(flags, |name| std::env::var(name).ok()).map_err(|mistakes| {
+    crate::config::Config::load(flags, |name| env::var(name).ok()).map_err(|mistakes| {
         for mistake in mistakes {
             eprintln!("error: {mistake}");
         }

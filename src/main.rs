@@ -1,6 +1,5 @@
 //! `ml-app`: see [`ml_app::cli`] for the commands.
 
-use clap::Parser;
 use ml_app::cli::Cli;
 use ml_app_model::Phases;
 use musl_mem as _;
@@ -13,5 +12,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let start = Phases::begin();
-    Cli::parse().run(start)
+    Cli::read().run(start)
 }

@@ -11,7 +11,7 @@ use ml_app_model::{Phases, Signature};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     model: ModelArg,

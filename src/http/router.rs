@@ -60,8 +60,9 @@ impl Router {
         if let found @ Some(_) = self.paths.iter().find(|resource| resource.path == path) {
             return found;
         }
-        let compiled = || self.patterns.iter().map(|resource| resource.path.as_str());
-        let compiled = self.compiled.get_or_init(|| compiled().map(ResourceDef::new).collect());
+        let compiled = self.compiled.get_or_init(|| {
+            self.patterns.iter().map(|resource| ResourceDef::new(resource.path.as_str())).collect()
+        });
         let mut patterns = compiled.iter().zip(&self.patterns);
         patterns
             .find_map(|(pattern, resource)| pattern.capture_match_info(request).then_some(resource))

@@ -6,6 +6,7 @@
 
 mod fields;
 pub mod forms;
+mod tracts;
 mod weights;
 
 pub use fields::{datum_type, none, once, optional_tensor, pool_spec, shared_tensor, tensor_value};
@@ -103,7 +104,7 @@ fn content(node: &TypedNode, readers: &mut Vec<Reader>) -> TractResult<Option<Co
         return Ok(tensor_value::is_known(&tensor).then_some(Content::Constant(tensor)));
     }
     let op = node.op.as_ref();
-    let unoptimised = forms::unoptimised(op);
+    let unoptimised = tracts::unoptimised(op);
     let slow = fast::slow(op).or(unoptimised.as_ref().map(|op| op as &dyn TypedOp));
     let Some((form, bytes)) = forms::of(slow.unwrap_or(op)) else { return Ok(None) };
     let reader = if slow.is_some() { form.fast } else { form.read };

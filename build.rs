@@ -1,5 +1,6 @@
 //! Takes the model that `MODEL` names (default `model.onnx`), refuses one that could not be
-//! served, and prepares what the binary embeds: the model, the list of crates and the assets of the Swagger page.
+//! served, and prepares what the binary embeds: the model, the list of crates and the assets of the Swagger
+//! page. Tells the linker which functions a start runs.
 
 #[path = "build/dependencies.rs"]
 mod dependencies;
@@ -17,6 +18,7 @@ const ASSETS: [&str; 2] = ["swagger-ui-bundle.js", "swagger-ui.css"];
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=MODEL");
+    order_functions();
     let prepared = out_dir().and_then(|out| {
         embed_model(&out)?;
         embed_dependencies(&out)?;
@@ -31,6 +33,15 @@ fn main() {
 
 fn out_dir() -> Result<PathBuf, Box<dyn Error>> {
     Ok(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?.into())
+}
+
+/// What a start runs lies together in the static binary.
+fn order_functions() {
+    println!("cargo::rerun-if-changed=build/order.ld");
+    if env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|env| env == "musl") {
+        let root = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+        println!("cargo::rustc-link-arg-bins=-T{root}/build/order.ld");
+    }
 }
 
 fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {

@@ -3,13 +3,20 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{fs, thread};
 
-/// Bytes that the process's control group may take, if there is a limit: of version 2, or 1, which has
-/// a number beyond any memory for none.
+/// The files that limit the memory of the process's control group, of version 2 and of version 1.
+pub const MEMORY_LIMITS: [&str; 2] =
+    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+
+/// Bytes that it may take now, if there is a limit.
 pub fn memory_limit() -> Option<usize> {
+    let text = MEMORY_LIMITS.iter().find_map(|file| fs::read_to_string(file).ok());
+    text.and_then(|text| limit(&text))
+}
+
+/// Bytes, from the text of one of [`MEMORY_LIMITS`]: version 1 has a number beyond any memory for none.
+pub fn limit(text: &str) -> Option<usize> {
     const BEYOND: usize = 1 << 60;
-    let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    let limit = files.iter().find_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok());
-    limit.filter(|limit| *limit < BEYOND)
+    text.trim().parse().ok().filter(|limit| *limit < BEYOND)
 }
 
 /// The quota of the control group, of version 2 or 1, or the processors that there are, rounded up.

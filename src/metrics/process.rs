@@ -14,7 +14,7 @@ pub struct Process {
     descriptors: Option<Mutex<Dir>>,
     cpu: Option<File>,
     memory: Option<File>,
-    memory_limit: Option<usize>,
+    memory_limit: Option<File>,
 }
 
 /// Name, what it is, and value.
@@ -33,7 +33,7 @@ impl Process {
                 "/sys/fs/cgroup/memory.current",
                 "/sys/fs/cgroup/memory/memory.usage_in_bytes",
             ]),
-            memory_limit: machine::memory_limit(),
+            memory_limit: first(machine::MEMORY_LIMITS),
         }
     }
 
@@ -58,12 +58,13 @@ impl Process {
             samples.push(("process_open_fds", "Files and connections that are open.", open as f64));
         }
         let current = self.memory.as_ref().and_then(|file| text(file)?.trim().parse().ok());
+        let limit = self.memory_limit.as_ref().and_then(|file| machine::limit(&text(file)?));
         let group = [
             ("ml_app_cgroup_memory_bytes", "Memory that the control group holds.", current),
             (
                 "ml_app_cgroup_memory_limit_bytes",
                 "Memory that it may hold.",
-                self.memory_limit.map(|limit| limit as f64),
+                limit.map(|limit| limit as f64),
             ),
         ];
         samples

@@ -14,6 +14,7 @@ pub mod answer;
 pub mod any;
 pub mod csv;
 pub mod features;
+mod float;
 pub mod framed;
 pub mod headerless;
 pub mod instances;

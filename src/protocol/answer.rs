@@ -168,7 +168,7 @@ fn element_or_row(out: &mut Vec<u8>, view: &View<'_>, row: usize, column: Option
 /// As in CSV.
 pub fn float(out: &mut Vec<u8>, number: f32) {
     match number.is_finite() {
-        true => json::scalar(out, &number),
+        true => json::float(out, number),
         false => text(out, number),
     }
 }

@@ -43,7 +43,7 @@ impl Writer {
                     answer::float(&mut self.out, elements[row * width + index]);
                 }
                 Cells::Int64(elements, width, index) => {
-                    json::scalar(&mut self.out, &elements[row * width + index]);
+                    json::integer(&mut self.out, elements[row * width + index]);
                 }
                 Cells::Other => {
                     self.cell.clear();

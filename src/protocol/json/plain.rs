@@ -39,6 +39,15 @@ impl<'t> Scanner<'t> {
 
     #[inline]
     pub fn take(&mut self, expected: u8) -> Option<()> {
+        match self.byte()? == expected {
+            true => self.at += 1,
+            false => self.take_after_space(expected)?,
+        }
+        Some(())
+    }
+
+    #[inline(never)]
+    fn take_after_space(&mut self, expected: u8) -> Option<()> {
         (self.next()? == expected).then_some(())
     }
 
@@ -67,6 +76,17 @@ impl<'t> Scanner<'t> {
     /// A number, as serde_json would have it.
     #[inline]
     pub fn number(&mut self) -> Option<Value<'static>> {
+        match number::short_integer(self.text.as_bytes().get(self.at..)?) {
+            Some((integer, len)) => {
+                self.at += len;
+                Some(Value::Integer(integer.into()))
+            }
+            None => self.any_number(),
+        }
+    }
+
+    #[inline(never)]
+    fn any_number(&mut self) -> Option<Value<'static>> {
         self.peek()?;
         let (number, len) = number::read(&self.text.as_bytes()[self.at..])?;
         self.at += len;

@@ -22,19 +22,21 @@ pub fn read(text: &[u8]) -> Option<(Value<'static>, usize)> {
     }
 }
 
-/// The same for an integer of up to seven digits, which are read at once: `None` is anything else, and what
-/// has less than eight bytes to the end of the text.
+/// The same for an integer of up to seven digits, which are read at once: `None` is anything else.
 #[inline]
 pub fn short_integer(text: &[u8]) -> Option<(u32, usize)> {
     const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
     const MORE_THAN_NINE: u64 = u64::from_ne_bytes([0x80 - 10; 8]);
     const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
-    let bytes = text.first_chunk::<8>()?;
-    let digits = u64::from_le_bytes(*bytes) ^ ZEROS;
+    let word = match text.first_chunk() {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => few_bytes(text),
+    };
+    let digits = word ^ ZEROS;
     let others = (digits.wrapping_add(MORE_THAN_NINE) | digits) & HIGH_BITS;
     let len = others.trailing_zeros() as usize / 8;
-    let follows = bytes.get(len)?;
-    if len == 0 || matches!(follows, b'.' | b'e' | b'E') || (len > 1 && bytes[0] == b'0') {
+    let follows = word.checked_shr(8 * len as u32)? as u8;
+    if len == 0 || matches!(follows, b'.' | b'e' | b'E') || (len > 1 && word as u8 == b'0') {
         return None;
     }
     // Zeros before them make it eight; then pairs, and pairs of pairs, are put together.
@@ -42,6 +44,16 @@ pub fn short_integer(text: &[u8]) -> Option<(u32, usize)> {
     let pairs = (digits * 10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs * 100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
     Some(((fours as u32) * 10_000 + (fours >> 32) as u32, len))
+}
+
+/// Less than eight, and zeros after them.
+#[inline]
+fn few_bytes(text: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        let after = u64::from(u32::from_le_bytes(*last)) << (8 * (text.len() - 4));
+        return u64::from(u32::from_le_bytes(*first)) | after;
+    }
+    text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 #[inline(never)]
@@ -120,4 +132,35 @@ fn fraction(
         }
     };
     Some((Value::Number(number), at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_at_the_end_of_a_text_are_read_as_before_another() {
+        let numbers = ["0", "7", "10", "999", "1234", "56789", "123456", "7654321", "12345678"];
+        for number in numbers {
+            let integer = number.parse().expect("an integer");
+            for after in ["", ",", "]", ",5", "], [1, 2, 3]"] {
+                let text = format!("{number}{after}");
+                let read = read(text.as_bytes());
+                assert_eq!(read, Some((Value::Integer(integer), number.len())), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_integer_is_read_otherwise() {
+        for (text, number) in [("1.5", 1.5), ("1234.5", 1234.5), ("1e3,", 1000.0), ("12E1", 120.0)]
+        {
+            assert_eq!(short_integer(text.as_bytes()), None, "{text}");
+            let read = read(text.as_bytes());
+            assert_eq!(read.map(|(read, _)| read), Some(Value::Number(number)), "{text}");
+        }
+        for text in ["", "a", "01", "00000001", ",1", "-", "é"] {
+            assert_eq!(read(text.as_bytes()), None, "{text}");
+        }
+    }
 }

@@ -333,6 +333,17 @@ fn cells(line: &[u8], features: &[Option<usize>], rows: &mut Rows<'_>) -> Option
 /// The cell that `rest` begins with, which is taken from there.
 #[inline]
 fn cell(rest: &mut &[u8]) -> Option<Value<'static>> {
+    match number::short_integer(rest) {
+        Some((integer, len)) => {
+            *rest = rest.get(len..)?;
+            Some(Value::Integer(integer.into()))
+        }
+        None => other_cell(rest),
+    }
+}
+
+#[inline(never)]
+fn other_cell(rest: &mut &[u8]) -> Option<Value<'static>> {
     if matches!(rest.first(), None | Some(b',')) {
         return Some(Value::Missing);
     }

@@ -20,6 +20,7 @@ cargo rustc --release --target "$target" --no-default-features --bin ml-app -- -
 scratch=$(mktemp --directory)
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$scratch"' EXIT
+touch "$scratch/stderr"
 # The emulator has none of the system calls that the sandbox is made with.
 PORT=0 ML_APP_HOST=127.0.0.1 ML_APP_SANDBOX=off "$emulator" -d nochain,exec -D "$scratch/log" \
     "target/$target/release/ml-app" 2>"$scratch/stderr" &

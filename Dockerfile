@@ -60,7 +60,7 @@ ARG MODEL=model.onnx
 # Cargo goes by the time of a file, and the code is older than the build of what stood in for it.
 RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
     && find crates/inventory -exec touch -d @0 {} + \
-    && cargo rustc --release --locked --no-default-features --bin ml-app -- -C lto=fat \
+    && cargo rustc --release --locked --no-default-features --bin ml-app -- -C lto=thin \
     && cp target/*-unknown-linux-musl/release/ml-app /ml-app
 
 FROM scratch

@@ -15,7 +15,7 @@ command -v "$emulator" >/dev/null || missing+=(qemu-user-static)
 command -v curl >/dev/null || missing+=(curl)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 
-cargo rustc --release --target "$target" --no-default-features --bin ml-app -- -C lto=fat -C strip=none
+cargo rustc --release --target "$target" --no-default-features --bin ml-app -- -C lto=thin -C strip=none
 
 scratch=$(mktemp --directory)
 server=

@@ -5,8 +5,8 @@
 //! only binds and answers, and actix-web alone, built as ml-app is.
 //!
 //! ```sh
-//! cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --bin ml-app -- -C lto=fat
-//! cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --example bare -- -C lto=fat
+//! cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --bin ml-app -- -C lto=thin
+//! cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --example bare -- -C lto=thin
 //! cargo bench --bench cold_start
 //! ```
 //!
@@ -26,8 +26,8 @@ use std::process::{Command, ExitCode};
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
 const BUILD: &str = concat!(
-    "  cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --bin ml-app -- -C lto=fat\n",
-    "  cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --example bare -- -C lto=fat",
+    "  cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --bin ml-app -- -C lto=thin\n",
+    "  cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --example bare -- -C lto=thin",
 );
 
 /// Times the cold start of ml-app beside programs that do less.

@@ -40,6 +40,6 @@ need_target "$target"
 features=(--no-default-features)
 case " $* " in *" --model"*) features=() ;; esac
 for program in --bin=ml-app --example=ceiling; do
-    cargo rustc --release --target "$target" ${features[@]+"${features[@]}"} "$program" -- -C lto=fat
+    cargo rustc --release --target "$target" ${features[@]+"${features[@]}"} "$program" -- -C lto=thin
 done
 exec "$python" -B benches/load/compare.py --built "target/$target/release" "$@"

@@ -128,7 +128,7 @@ step "Static binary"
 target=$(uname -m)-unknown-linux-musl
 if [ -z "${ML_APP_BINARY:-}" ]; then
     need_target "$target"
-    cargo rustc --release --target "$target" --no-default-features --bin ml-app -- -C lto=fat
+    cargo rustc --release --target "$target" --no-default-features --bin ml-app -- -C lto=thin
     ML_APP_BINARY=target/$target/release/ml-app
 fi
 mkdir "$scratch/image" "$scratch/root"

@@ -25,7 +25,7 @@ build() {
     # The flags are for where a panic is: in the crates of the registry, and in code that build scripts write.
     env --chdir "$1/src" CARGO_HOME="$2" \
         "$flags=--remap-path-prefix=$2/registry/src=/cargo --remap-path-prefix=$1/src=/src" \
-        cargo rustc --quiet --release --locked --no-default-features --bin ml-app --target "$target" -- -C lto=fat
+        cargo rustc --quiet --release --locked --no-default-features --bin ml-app --target "$target" -- -C lto=thin
     cp "$1/src/target/$target/release/ml-app" "$1/"
     rm -rf "$1/src"
     echo "$(sha256sum "$1/ml-app"), $(stat --format %s "$1/ml-app") bytes, $((SECONDS - begin)) s"

@@ -30,7 +30,7 @@ fi
 target=$(uname -m)-unknown-linux-musl
 if [ -z "${ML_APP_BINARY:-}" ]; then
     need_target "$target"
-    cargo rustc --release --target "$target" --no-default-features --bin ml-app -- -C lto=fat
+    cargo rustc --release --target "$target" --no-default-features --bin ml-app -- -C lto=thin
     ML_APP_BINARY=target/$target/release/ml-app
 fi
 "$ML_APP_BINARY" sbom >"$scratch/sbom.json"

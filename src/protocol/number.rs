@@ -11,18 +11,7 @@ const POWERS: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// The number that `text` begins with, as JSON writes numbers ([RFC
-/// 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)), and how many bytes it takes. `None` where
-/// there is none, and for an integer of more than 18 digits and for `-0`, which are not only integers.
-#[inline]
-pub fn read(text: &[u8]) -> Option<(Value<'static>, usize)> {
-    match short_integer(text) {
-        Some((integer, len)) => Some((Value::Integer(integer.into()), len)),
-        None => any(text),
-    }
-}
-
-/// The same for an integer of up to seven digits, which are read at once: `None` is anything else.
+/// As [`read`] an integer of up to seven digits, all at once: `None` is anything else.
 #[inline]
 pub fn short_integer(text: &[u8]) -> Option<(u32, usize)> {
     const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
@@ -56,8 +45,10 @@ fn few_bytes(text: &[u8]) -> u64 {
     text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
-#[inline(never)]
-fn any(text: &[u8]) -> Option<(Value<'static>, usize)> {
+/// The number that `text` begins with, as JSON writes numbers ([RFC
+/// 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)), and how many bytes it takes. `None` where
+/// there is none, and for an integer of more than 18 digits and for `-0`, which are not only integers.
+pub fn read(text: &[u8]) -> Option<(Value<'static>, usize)> {
     let is_negative = text.first() == Some(&b'-');
     let first = usize::from(is_negative);
     let (digits, end) = digits(text, first, 0);
@@ -145,8 +136,11 @@ mod tests {
             let integer = number.parse().expect("an integer");
             for after in ["", ",", "]", ",5", "], [1, 2, 3]"] {
                 let text = format!("{number}{after}");
-                let read = read(text.as_bytes());
-                assert_eq!(read, Some((Value::Integer(integer), number.len())), "{text}");
+                let expected = Some((Value::Integer(integer), number.len()));
+                assert_eq!(read(text.as_bytes()), expected, "{text}");
+                let short = short_integer(text.as_bytes());
+                let short = short.map(|(integer, len)| (Value::Integer(integer.into()), len));
+                assert_eq!(short, expected.filter(|_| number.len() < 8), "{text}");
             }
         }
     }
@@ -160,6 +154,7 @@ mod tests {
             assert_eq!(read.map(|(read, _)| read), Some(Value::Number(number)), "{text}");
         }
         for text in ["", "a", "01", "00000001", ",1", "-", "é"] {
+            assert_eq!(short_integer(text.as_bytes()), None, "{text}");
             assert_eq!(read(text.as_bytes()), None, "{text}");
         }
     }

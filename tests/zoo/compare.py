@@ -3,13 +3,15 @@
     compare.py FOLDER PROGRAM [--only REGEX] [--families NAMES] [--markdown]
 
 PROGRAM is the example `zoo` of crates/model. Each model is loaded, checked against ONNX Runtime's
-answers, and timed: one thread, both in a process that lives on, with the same inputs, in turns. A
-round's time is its median run, a model's time its best round; numbers bind their inputs and outputs
-once, so that ONNX Runtime's Python costs little. Exit code 1 where a model does not load or agree.
+answers, and timed: one thread, both in a process that lives on, with the same inputs, in turns, on
+the same processor, as another may be slower. A round's time is its median run, a model's time its
+best round; numbers bind their inputs and outputs once, so that ONNX Runtime's Python costs little.
+Exit code 1 where a model does not load or agree.
 """
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -60,6 +62,8 @@ def main() -> int:
         for name, entry in index.items()
         if re.search(arguments.only, name) and (not families or entry["family"] in families)
     }
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     program = Program(arguments.program)
     results = []
     for name, entry in chosen.items():

@@ -43,9 +43,9 @@ if ! locale -a 2>/dev/null | grep -qi '^en_US.utf-\?8$'; then
 fi
 export LC_ALL=en_US.UTF-8 PYTHONDONTWRITEBYTECODE=1
 
-# What is shipped: the static binary.
+# As what is shipped: static, and with the same flags.
 target=$(uname -m)-unknown-linux-musl
-cargo build --release --target "$target" --workspace --example zoo
+cargo rustc --release --target "$target" --package ml-app-model --example zoo -- -C lto=thin
 [ -n "$keep" ] && [ -e $zoo/index.json ] ||
     "$python" tests/zoo/generate.py $zoo ${generate[@]+"${generate[@]}"} >&2
 "$python" tests/zoo/compare.py $zoo "target/$target/release/examples/zoo" ${compare[@]+"${compare[@]}"}

@@ -1,5 +1,9 @@
-//! Values are found by their type, in both of the forms that tract asks in.
+//! What is submitted to `crates/inventory` is found by its type, in both of the forms that tract asks
+//! in, and it is the `inventory` that tract has: Cargo would take the registry's again without a word.
 #![allow(unsafe_code, reason = "a constructor is a function in a section of the linker's")]
+
+use tract_onnx::prelude::tract_linalg::{mmm_routines, mmm_tiers, routines};
+use tract_onnx::tract_core::{knobs, runtime, transform};
 
 struct Named {
     name: &'static str,
@@ -66,4 +70,14 @@ inventory::submit!(Unasked(|| unreachable!()));
 fn a_collection_that_nobody_asks_for_is_empty() {
     assert_eq!(inventory::iter::<Unasked>().count(), 0);
     assert!(inventory::is_asked("tract-linalg") && !inventory::is_asked("tract-data"));
+}
+
+#[test]
+fn tract_has_its_kernels_and_nothing_else() {
+    assert_ne!(routines::declared().count(), 0);
+    assert_ne!(mmm_routines::declared().count(), 0);
+    assert_ne!(mmm_tiers::declared().count(), 0);
+    assert_eq!(runtime::runtimes().count(), 0);
+    assert_eq!(knobs::all().len(), 0);
+    assert!(transform::get_transform("f32_to_f16").is_ok_and(|found| found.is_none()));
 }

@@ -1,6 +1,6 @@
 """Compares what this project serves with ONNX Runtime, over a folder that generate.py wrote.
 
-    compare.py FOLDER PROGRAM [--only REGEX] [--families NAMES] [--markdown]
+    compare.py FOLDER PROGRAM [--only REGEX] [--families NAMES] [--seconds S] [--markdown]
 
 PROGRAM is the example `zoo` of crates/model. Each model is loaded, checked against ONNX Runtime's
 answers, and timed: one thread, both in a process that lives on, with the same inputs, in turns, on

@@ -11,6 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
 . tests/packages.sh
 . tests/image/engine.sh
+. tests/image/answer.sh
 . tests/image/standin.sh
 
 arm64=
@@ -23,7 +24,9 @@ esac
 
 step "Tools"
 missing=()
+command -v curl >/dev/null || missing+=(curl ca-certificates)
 [ -x /usr/sbin/debootstrap ] || missing+=(debootstrap)
+command -v python3 >/dev/null || missing+=(python3)
 command -v qemu-aarch64-static >/dev/null || missing+=(qemu-user-static)
 command -v file >/dev/null || missing+=(file)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
@@ -96,3 +99,15 @@ chmod 755 "$scratch/ml-app"
 file --brief "$scratch/ml-app"
 qemu-aarch64-static "$scratch/ml-app" inspect | grep -F "$(sha256sum model.onnx | cut -d ' ' -f 1)" ||
     fail "the binary for arm64 does not hold model.onnx"
+
+port=$(python3 -c 'import socket
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    print(free.getsockname()[1])')
+timeout 120 qemu-aarch64-static "$scratch/ml-app" --host 127.0.0.1 --port "$port" &
+served=$!
+readme_prediction
+same_answer "$answer" "$(curl --silent --show-error --fail --max-time 60 --retry 30 --retry-delay 1 \
+    --retry-connrefused "http://127.0.0.1:$port$question")"
+kill -TERM "$served"
+wait "$served" || fail "the binary for arm64 ends with $? after SIGTERM"

@@ -8,6 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
 . tests/packages.sh
 . tests/image/engine.sh
+. tests/image/answer.sh
 
 # Starts of each image that are timed.
 RUNS=25
@@ -52,25 +53,6 @@ since, now = (float(time.replace(",", ".")) for time in times)
 if now - since > float(limit):
     sys.exit(f"error: {what}: expected at most {limit} s, but found {now - since:.2f} s")
 print(f"ok: {what}: {now - since:.2f} s")
-PY
-}
-
-# same_answer EXPECTED FOUND: the same JSON, floats to 1e-5.
-same_answer() {
-    python3 - "$1" "$2" <<'PY'
-import json, math, sys
-
-def same(a, b):
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, float) and isinstance(b, float):
-        return math.isclose(a, b, abs_tol=1e-5)
-    return type(a) is type(b) and a == b
-
-expected, found = sys.argv[1:]
-if not same(json.loads(expected), json.loads(found)):
-    sys.exit(f"error: expected the answer {expected}, but found {found}")
-print(f"ok: {found}")
 PY
 }
 
@@ -202,11 +184,7 @@ share=$(probe spin 1)
 ok "processor: $share % where 50 % are allowed"
 
 step "Container"
-question=$(sed -n "s|^\$ curl 'localhost:5000\(/predict[^']*\)'\$|\1|p" README.md | head -n 1)
-answer=$(grep -A 1 -F "\$ curl 'localhost:5000$question'" README.md | sed -n 2p)
-if [ -z "$question" ] || [ -z "$answer" ]; then
-    fail "README.md shows no prediction by curl"
-fi
+readme_prediction
 run_image served
 same_answer "$answer" "$(get "$question")"
 resident=$(sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\) kB$/\1/p' "/proc/$PID/status")

@@ -1,5 +1,13 @@
 # shellcheck shell=bash
-# Sourced by the scripts beside it: a prediction whose answer is known.
+# Sourced by the scripts beside it: where to serve, and a prediction whose answer is known.
+
+# free_port: one of this machine that nobody listens on.
+free_port() {
+    python3 -c 'import socket
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    print(free.getsockname()[1])'
+}
 
 # readme_prediction: sets `question` to the path that README.md asks by curl, `answer` to what it shows.
 readme_prediction() {

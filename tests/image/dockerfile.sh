@@ -100,10 +100,7 @@ file --brief "$scratch/ml-app"
 qemu-aarch64-static "$scratch/ml-app" inspect | grep -F "$(sha256sum model.onnx | cut -d ' ' -f 1)" ||
     fail "the binary for arm64 does not hold model.onnx"
 
-port=$(python3 -c 'import socket
-with socket.socket() as free:
-    free.bind(("127.0.0.1", 0))
-    print(free.getsockname()[1])')
+port=$(free_port)
 timeout 120 qemu-aarch64-static "$scratch/ml-app" --host 127.0.0.1 --port "$port" &
 served=$!
 readme_prediction

@@ -253,10 +253,7 @@ is "exit code of another model" 1 "$code"
 says message "cannot read the model other.onnx: this ml-app has one model and reads no other" "$refused"
 
 step "Cost"
-port=$(python3 -c 'import socket
-with socket.socket() as free:
-    free.bind(("127.0.0.1", 0))
-    print(free.getsockname()[1])')
+port=$(free_port)
 starts=$(as_root python3 -B tests/image/start.py "$RUNS" "$port" "$question" "$IMAGE" "$PROBE" -- \
     "${ENGINE[@]}" podman -- \
     "${LIMITS[@]}" "${ULIMITS[@]}" --network "$NETWORK" --publish "127.0.0.1:$port:5000")

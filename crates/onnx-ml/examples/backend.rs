@@ -173,7 +173,7 @@ fn run(case: &Path, given: usize) -> TractResult<()> {
         let found = plan.run(inputs.into_iter().map(TValue::from).collect())?;
         let expected = tensors(&data, "output")?;
         let (count, expected_count) = (found.len(), expected.len());
-        ensure!(count == expected_count, "expected {expected_count} outputs, but found {count}");
+        ensure!(count == expected_count, "expected {expected_count} outputs, found {count}");
         for (found, expected) in found.iter().zip(&expected) {
             compare(found, expected, tolerance)?;
         }

@@ -26,13 +26,13 @@ impl Kernel for AffineGrid {
             inputs[1].value.as_ref().context("expected a constant size")?.cast_to::<TDim>()?;
         let size = size.try_as_plain_ram()?.as_slice::<TDim>()?.to_vec();
         let [batch, _, pixels @ ..] = &*size else {
-            bail!("expected a size of a batch of images, but found {size:?}");
+            bail!("expected a size of a batch of images, found {size:?}");
         };
         let axes = pixels.len();
-        ensure!(matches!(axes, 2 | 3), "expected images of 2 or 3 dimensions, but found {axes}");
+        ensure!(matches!(axes, 2 | 3), "expected images of 2 or 3 dimensions, found {axes}");
         let expected = [batch.clone(), axes.to_dim(), (axes + 1).to_dim()];
         let found = &inputs[0].shape;
-        ensure!(found[..] == expected, "expected maps of shape {expected:?}, but found {found:?}");
+        ensure!(found[..] == expected, "expected maps of shape {expected:?}, found {found:?}");
         let shape = [batch].into_iter().chain(pixels).cloned().chain([axes.to_dim()]);
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape)))
     }

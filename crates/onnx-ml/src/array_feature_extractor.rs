@@ -21,7 +21,7 @@ impl Kernel for ArrayFeatureExtractor {
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let (data, indices) = (&inputs[0], &inputs[1]);
         let integers = indices.datum_type.is_integer() || indices.datum_type.is_tdim();
-        ensure!(integers, "expected integers as indices, but found {:?}", indices.datum_type);
+        ensure!(integers, "expected integers as indices, found {:?}", indices.datum_type);
         let shape = extracted(&data.shape, indices.shape.iter().product(), 1.to_dim())?;
         Ok(tvec!(Fact::new(data.datum_type, shape)))
     }
@@ -33,7 +33,7 @@ impl Kernel for ArrayFeatureExtractor {
         let indices = indices.as_slice::<i64>()?;
         let outside = indices.iter().find(|index| !(0..columns as i64).contains(*index));
         if let Some(index) = outside {
-            bail!("expected indices from 0 and below {columns}, but found {index}");
+            bail!("expected indices from 0 and below {columns}, found {index}");
         }
         let datum_type = inputs[0].datum_type();
         Ok(vec![dispatch_datum!(extract(datum_type)(&inputs[0], indices, columns))?])
@@ -42,7 +42,7 @@ impl Kernel for ArrayFeatureExtractor {
 
 fn extracted<D: Clone>(shape: &[D], indices: D, one: D) -> TractResult<TVec<D>> {
     match shape {
-        [] => bail!("expected a vector or more, but found a scalar"),
+        [] => bail!("expected a vector or more, found a scalar"),
         [_] => Ok(tvec!(one, indices)),
         [rest @ .., _] => Ok(rest.iter().cloned().chain([indices]).collect()),
     }

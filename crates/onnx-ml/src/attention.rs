@@ -35,11 +35,11 @@ pub fn attention(context: &ParsingContext, node: &NodeProto) -> Built {
     let past = match (inputs[4], inputs[5]) {
         (Some(key), Some(value)) => Some([key, value]),
         (None, None) => None,
-        _ => bail!("expected past keys and past values, but found only one of them"),
+        _ => bail!("expected past keys and past values, found only one of them"),
     };
     ensure!(
         past.is_none() || inputs[6].is_none(),
-        "expected either a past or lengths of an external cache, but found both"
+        "expected either a past or lengths of an external cache, found both"
     );
     let wanted = optional_outputs(node).take(4).enumerate();
     let wanted: Vec<usize> = wanted.filter_map(|(index, output)| output.map(|_| index)).collect();
@@ -48,7 +48,7 @@ pub fn attention(context: &ParsingContext, node: &NodeProto) -> Built {
         1 => Shown::Capped,
         2 => Shown::Biased,
         3 => Shown::Weights,
-        found => bail!("expected 0 to 3 as qk_matmul_output_mode, but found {found}"),
+        found => bail!("expected 0 to 3 as qk_matmul_output_mode, found {found}"),
     };
     let bound = |name: &str| -> TractResult<Option<i64>> {
         Ok(node.get_attr_opt(name)?.filter(|size: &i64| *size >= 0))
@@ -142,7 +142,7 @@ impl Expansion for Attention {
         }
         for outlet in [queries, keys, values] {
             let shape = &wiring.fact(outlet)?.shape;
-            ensure!(shape.rank() == 4, "expected four dimensions, but found {shape:?}");
+            ensure!(shape.rank() == 4, "expected four dimensions, found {shape:?}");
         }
         if let Some([past_keys, past_values]) = self.past {
             let concat = TypedConcat { axis: 2 };
@@ -156,7 +156,7 @@ impl Expansion for Attention {
         let (query_heads, heads) = (query_heads?, heads?);
         ensure!(
             heads > 0 && query_heads.is_multiple_of(heads),
-            "expected a multiple of {heads} heads of queries, but found {query_heads}"
+            "expected a multiple of {heads} heads of queries, found {query_heads}"
         );
         let f32 = f32::datum_type();
         let split = AxisOp::Reshape(
@@ -233,7 +233,7 @@ impl Wiring<'_> {
     fn split_heads(&mut self, name: &str, outlet: OutletId, heads: usize) -> TractResult<OutletId> {
         let width = self.fact(outlet)?.shape[2].to_usize()?;
         let whole = width.is_multiple_of(heads);
-        ensure!(whole, "expected a width of {heads} equal heads, but found {width}");
+        ensure!(whole, "expected a width of {heads} equal heads, found {width}");
         let to = tvec![heads.to_dim(), (width / heads).to_dim()];
         let reshape = AxisOp::Reshape(2, tvec![width.to_dim()], to);
         let split = self.node(&format!("{name}.split"), reshape, &[outlet])?;

@@ -51,7 +51,7 @@ impl Kernel for AttentionWeights {
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let [batch, heads, queries, keys] = *inputs[0].shape() else {
-            bail!("expected four dimensions, but found shape {:?}", inputs[0].shape());
+            bail!("expected four dimensions, found shape {:?}", inputs[0].shape());
         };
         let mask = self.mask.map(|mask| Mask::new(&inputs[mask], [batch, heads, queries, keys]));
         let mask = mask.transpose()?;
@@ -63,7 +63,7 @@ impl Kernel for AttentionWeights {
             None => None,
         };
         let fits = lengths.as_ref().is_none_or(|lengths| lengths.len() == batch);
-        ensure!(fits, "expected {batch} lengths, but found {lengths:?}");
+        ensure!(fits, "expected {batch} lengths, found {lengths:?}");
         let past = self.past.map_or(0, |past| inputs[past].shape()[2]) as i64;
 
         let mut weights = inputs[0].clone().into_tensor();
@@ -178,10 +178,7 @@ impl Mask {
         let mut strides = [0; 3];
         for axis in (0..3).rev() {
             let fits = lengths[axis] == 1 || lengths[axis] == shape[axis];
-            ensure!(
-                fits && keys <= shape[3],
-                "expected a mask for {shape:?}, but found {lengths:?}"
-            );
+            ensure!(fits && keys <= shape[3], "expected a mask for {shape:?}, found {lengths:?}");
             strides[axis] = if lengths[axis] == 1 { 0 } else { stride };
             stride *= lengths[axis];
         }

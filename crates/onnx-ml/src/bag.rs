@@ -33,11 +33,11 @@ impl Bag {
         let is_text = found == String::datum_type();
         let fits =
             is_text == self.ngrams.is_text() && (is_text || found.is_integer() || found.is_tdim());
-        ensure!(fits, "expected words as in the pool, but found {found:?}");
+        ensure!(fits, "expected words as in the pool, found {found:?}");
         match (&self.tokenizer, input.shape.as_slice()) {
             (Some(_), [rows]) | (None, [rows, _]) => Ok(Some(rows.clone())),
             (None, [_]) => Ok(None),
-            (_, shape) => bail!("expected a vector or a matrix, but found shape {shape:?}"),
+            (_, shape) => bail!("expected a vector or a matrix, found shape {shape:?}"),
         }
     }
 

@@ -32,7 +32,7 @@ impl Kernel for BatchNormalization {
         let channels = inputs[0].shape.get(1).context("expected a dimension of channels")?;
         for fact in &inputs[1..] {
             let fits = fact.shape[..] == [channels.clone()];
-            ensure!(fits, "expected {channels} elements, but found shape {:?}", fact.shape);
+            ensure!(fits, "expected {channels} elements, found shape {:?}", fact.shape);
         }
         let fact =
             |like: usize, shape: &Fact| Fact::new(inputs[like].datum_type, shape.shape.clone());
@@ -50,7 +50,7 @@ impl Kernel for BatchNormalization {
             inputs[1..].iter().map(elements::<f64>).collect::<TractResult<Vec<_>>>()?;
         let parameters = slices::<f64>(&parameters)?;
         let [scale, bias, mean, variance] = parameters[..] else {
-            bail!("expected four parameters, but found {}", parameters.len());
+            bail!("expected four parameters, found {}", parameters.len());
         };
         let count = (shape[0] * inner) as f64;
         let (mut means, mut variances) = (vec![], vec![]);

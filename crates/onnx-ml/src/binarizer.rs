@@ -26,7 +26,7 @@ impl Kernel for Binarizer {
             DatumType::TDim => DatumType::I64,
             found => found,
         };
-        ensure!(inputs[0].is_number(), "expected numbers, but found {datum_type:?}");
+        ensure!(inputs[0].is_number(), "expected numbers, found {datum_type:?}");
         Ok(tvec!(Fact::new(datum_type, inputs[0].shape.iter().cloned())))
     }
 
@@ -53,7 +53,7 @@ fn binarize<T: Datum + Copy + From<bool>>(
     let elements = elements.as_slice::<T>()?;
     let (binary, nan) = vectorized(Binary { elements, above, is_nan: &is_nan });
     if nan && let Some(element) = elements.iter().position(|x| is_nan(*x)) {
-        bail!("element {element}: expected a number, but found NaN");
+        bail!("element {element}: expected a number, found NaN");
     }
     tensor(input.shape(), binary)
 }

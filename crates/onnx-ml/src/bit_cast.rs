@@ -21,7 +21,7 @@ impl Kernel for BitCast {
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let (from, to) = (inputs[0].datum_type, self.to);
         let fits = from.size_of() == to.size_of() && from.is_copy() && to.is_copy();
-        ensure!(fits, "expected a type of the width of {to:?}, but found {from:?}");
+        ensure!(fits, "expected a type of the width of {to:?}, found {from:?}");
         Ok(tvec!(Fact::new(to, inputs[0].shape.iter().cloned())))
     }
 
@@ -46,7 +46,7 @@ impl Kernel for BitCast {
             F16 => bits.read(f16::from_ne_bytes),
             F32 => bits.read(f32::from_ne_bytes),
             F64 => bits.read(f64::from_ne_bytes),
-            to => bail!("expected a number as type, but found {to:?}"),
+            to => bail!("expected a number as type, found {to:?}"),
         }?])
     }
 }

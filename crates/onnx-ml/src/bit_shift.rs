@@ -17,7 +17,7 @@ pub fn bit_shift(_: &ParsingContext, node: &NodeProto) -> Built {
     let left = match node.get_attr("direction")? {
         "LEFT" => true,
         "RIGHT" => false,
-        found => bail!("expected LEFT or RIGHT as direction, but found {found}"),
+        found => bail!("expected LEFT or RIGHT as direction, found {found}"),
     };
     operator(node, 2, BitShift { left })
 }
@@ -27,7 +27,7 @@ impl Kernel for BitShift {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let datum_type = inputs[0].datum_type;
-        ensure!(datum_type.is_integer(), "expected integers, but found {datum_type:?}");
+        ensure!(datum_type.is_integer(), "expected integers, found {datum_type:?}");
         let shape = multi_broadcast(&[&inputs[0].shape, &inputs[1].shape])?;
         Ok(tvec!(Fact::new(datum_type, shape)))
     }

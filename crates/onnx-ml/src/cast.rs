@@ -117,7 +117,7 @@ impl Kernel for Truncate {
             DatumType::U16 => tensor(shape, each(floats, |x| int32(x) as u16)),
             DatumType::U32 => tensor(shape, each(floats, |x| int64(x) as u32)),
             DatumType::U64 => tensor(shape, each(floats, uint64)),
-            other => bail!("expected a type of integers, but found {other:?}"),
+            other => bail!("expected a type of integers, found {other:?}"),
         }?])
     }
 }

@@ -16,7 +16,7 @@ pub fn category_mapper(_: &ParsingContext, node: &NodeProto) -> Built {
     let ints: Vec<i64> = node.get_attr_vec("cats_int64s")?;
     let strings: Vec<String> = node.get_attr_vec("cats_strings")?;
     node.expect_attr("cats_strings", strings.len() == ints.len(), || {
-        format!("{} elements as in cats_int64s, but found {}", ints.len(), strings.len())
+        format!("{} elements as in cats_int64s, found {}", ints.len(), strings.len())
     })?;
     let default_string: Option<String> = node.get_attr_opt("default_string")?;
     let default_string = default_string.unwrap_or_else(|| "_Unused".to_owned());

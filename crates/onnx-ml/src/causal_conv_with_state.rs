@@ -18,7 +18,7 @@ pub fn causal_conv_with_state(_: &ParsingContext, node: &NodeProto) -> Built {
     let silu = match node.get_attr_opt("activation")?.unwrap_or("none") {
         "silu" | "swish" => true,
         "none" => false,
-        found => bail!("expected silu, swish or none as activation, but found {found}"),
+        found => bail!("expected silu, swish or none as activation, found {found}"),
     };
     let positions: Vec<Option<usize>> = optional_inputs(node).take(4).collect();
     node.expect(positions[..2].iter().all(Option::is_some), "an input and weights")?;
@@ -31,17 +31,17 @@ impl Kernel for CausalConvWithState {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let [batch, channels, _] = inputs[0].shape.as_slice() else {
-            bail!("expected three dimensions, but found {:?}", inputs[0].shape);
+            bail!("expected three dimensions, found {:?}", inputs[0].shape);
         };
-        let size = inputs[1].shape.last().context("expected weights, but found a scalar")?;
-        ensure!(size.to_usize()? > 0, "expected a weight or more, but found none");
+        let size = inputs[1].shape.last().context("expected weights, found a scalar")?;
+        ensure!(size.to_usize()? > 0, "expected a weight or more, found none");
         let state = [batch.clone(), channels.clone(), size.clone() - 1];
         let mut expected = vec![(1, vec![channels.clone(), 1.to_dim(), size.clone()])];
         expected.extend(self.bias.map(|bias| (bias, vec![channels.clone()])));
         expected.extend(self.past.map(|past| (past, state.to_vec())));
         for (index, shape) in expected {
             let found = &inputs[index].shape;
-            ensure!(found[..] == shape, "expected shape {shape:?}, but found {found:?}");
+            ensure!(found[..] == shape, "expected shape {shape:?}, found {found:?}");
         }
         let datum_type = inputs[0].datum_type;
         Ok(tvec!(
@@ -55,7 +55,7 @@ impl Kernel for CausalConvWithState {
         let floats = slices::<f32>(&floats)?;
         let (batch, channels, length) = match inputs[0].shape() {
             [batch, channels, length] => (*batch, *channels, *length),
-            shape => bail!("expected three dimensions, but found {shape:?}"),
+            shape => bail!("expected three dimensions, found {shape:?}"),
         };
         let size = inputs[1].shape()[2];
         let before = size - 1;

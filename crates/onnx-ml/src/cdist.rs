@@ -36,7 +36,7 @@ pub fn cdist(_: &ParsingContext, node: &NodeProto) -> Built {
         "euclidean" => Metric::Euclidean,
         "sqeuclidean" => Metric::SquaredEuclidean,
         found => {
-            let expected = format!("expected euclidean or sqeuclidean, but found {found}");
+            let expected = format!("expected euclidean or sqeuclidean, found {found}");
             return node.bail_attr("metric", &expected);
         }
     };
@@ -50,15 +50,15 @@ impl Kernel for CDist {
         let [rows, vectors] = inputs else { bail!("expected rows and vectors") };
         let ([n, columns], [m, vector_columns]) = (rows.shape.as_slice(), vectors.shape.as_slice())
         else {
-            bail!("expected matrices, but found {:?} and {:?}", rows.shape, vectors.shape);
+            bail!("expected matrices, found {:?} and {:?}", rows.shape, vectors.shape);
         };
         ensure!(
             columns == vector_columns,
-            "expected vectors of {columns} columns, but found {vector_columns}"
+            "expected vectors of {columns} columns, found {vector_columns}"
         );
         let datum_type = rows.datum_type;
         let floats = datum_type.is_float() && datum_type == vectors.datum_type;
-        ensure!(floats, "expected floats, but found {datum_type:?} and {:?}", vectors.datum_type);
+        ensure!(floats, "expected floats, found {datum_type:?} and {:?}", vectors.datum_type);
         Ok(tvec!(Fact::new(datum_type, [n.clone(), m.clone()])))
     }
 

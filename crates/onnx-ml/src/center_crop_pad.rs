@@ -25,7 +25,7 @@ impl CenterCropPad {
         };
         let axes: Vec<usize> = axes?;
         let (expected, found) = (axes.len(), lengths.len());
-        ensure!(expected == found, "expected {expected} lengths, but found {found}");
+        ensure!(expected == found, "expected {expected} lengths, found {found}");
         let mut shape: TVec<D> = data.iter().cloned().collect();
         for (axis, length) in axes.into_iter().zip(lengths) {
             shape[axis] = length.clone();

@@ -26,15 +26,11 @@ impl Kernel for Col2Im {
         let size: usize = block.iter().product();
         let blocks: usize = Windows::new(&self.node, block)?.counts(&image)?.iter().product();
         let [batch, rows, columns] = inputs[0].shape.as_slice() else {
-            bail!("expected three dimensions, but found {:?}", inputs[0].shape);
+            bail!("expected three dimensions, found {:?}", inputs[0].shape);
         };
         let rows = rows.to_usize()?;
         let fits = size > 0 && rows.is_multiple_of(size) && *columns == blocks.to_dim();
-        ensure!(
-            fits,
-            "expected {blocks} blocks of {size} elements, but found {:?}",
-            inputs[0].shape
-        );
+        ensure!(fits, "expected {blocks} blocks of {size} elements, found {:?}", inputs[0].shape);
         let shape = [batch.clone(), (rows / size).to_dim()].into_iter();
         let shape = shape.chain(image.iter().map(|length| length.to_dim()));
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape)))

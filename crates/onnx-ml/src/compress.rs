@@ -107,7 +107,7 @@ impl EvalOp for Compress {
         let axis = self.axis.map(|axis| kernel::axis(axis, from.len())).transpose()?;
         let length = axis.map_or(inputs[0].len(), |axis| from[axis]);
         let found = conditions.len();
-        ensure!(found <= length, "expected at most {length} conditions, but found {found}");
+        ensure!(found <= length, "expected at most {length} conditions, found {found}");
         let picked = match axis {
             None => pick(&inputs[0], &[kept.len()], &kept, None)?,
             Some(axis) => {

@@ -14,7 +14,7 @@ pub fn constant_of_shape(context: &ParsingContext, node: &NodeProto) -> Built {
         None => tensor0(0f32),
     };
     let found = value.len();
-    node.expect_attr("value", found == 1, || format!("one element, but found {found}"))?;
+    node.expect_attr("value", found == 1, || format!("one element, found {found}"))?;
     let value = value.into_shape(&[])?.into_arc_tensor();
     Ok((expand(Expanded(Box::new(ConstantOfShape::new(value)))), vec![]))
 }

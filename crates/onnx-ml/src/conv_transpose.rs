@@ -33,8 +33,7 @@ impl ConvTranspose {
     fn numbers(&self, name: &str, axes: usize, default: i64) -> TractResult<Vec<i64>> {
         let numbers = self.node.get_attr_opt_vec(name)?.unwrap_or_else(|| vec![default; axes]);
         let found = numbers.len();
-        self.node
-            .expect_attr(name, found == axes, || format!("{axes} elements, but found {found}"))?;
+        self.node.expect_attr(name, found == axes, || format!("{axes} elements, found {found}"))?;
         Ok(numbers)
     }
 
@@ -46,10 +45,7 @@ impl ConvTranspose {
                 // Of all dimensions, in some exports.
                 let skipped = lengths.len().saturating_sub(axes);
                 let found = lengths.len();
-                ensure!(
-                    found == axes || skipped == 2,
-                    "expected {axes} lengths, but found {found}"
-                );
+                ensure!(found == axes || skipped == 2, "expected {axes} lengths, found {found}");
                 lengths[skipped..].iter().map(|length| length.to_dim()).collect()
             }
             None => {
@@ -113,7 +109,7 @@ impl Expansion for ConvTranspose {
         solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
         solver.equals(&inputs[0].rank, &inputs[1].rank)?;
         solver.given_2(&inputs[0].shape, &inputs[1].shape, move |solver, input, weights| {
-            ensure!(input.len() > 2, "expected a batch of channels, but found {input:?}");
+            ensure!(input.len() > 2, "expected a batch of channels, found {input:?}");
             let mut shape = tvec![input[0].clone(), weights[1].clone() * self.groups];
             shape.extend(self.lengths(&input[2..], &weights[2..])?);
             solver.equals(&outputs[0].shape, shape)

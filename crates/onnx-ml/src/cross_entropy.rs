@@ -77,10 +77,10 @@ impl Loss {
             "none" => Reduction::None,
             "sum" => Reduction::Sum,
             "mean" => Reduction::Mean,
-            found => bail!("expected none, sum or mean as reduction, but found {found}"),
+            found => bail!("expected none, sum or mean as reduction, found {found}"),
         };
         let found = node.input.iter().filter(|name| !name.is_empty()).count();
-        node.expect(matches!(found, 2 | 3), || format!("2 or 3 inputs, but found {found}"))?;
+        node.expect(matches!(found, 2 | 3), || format!("2 or 3 inputs, found {found}"))?;
         let ignored = node.get_attr_opt("ignore_index")?;
         Ok(Loss { ignored, reduction, weighted: found == 3 })
     }
@@ -88,15 +88,15 @@ impl Loss {
     fn fact(&self, inputs: &[Fact]) -> TractResult<Fact> {
         let (scores, labels) = (&inputs[0], &inputs[1]);
         let [batch, classes, inner @ ..] = scores.shape.as_slice() else {
-            bail!("expected scores of two dimensions or more, but found {:?}", scores.shape);
+            bail!("expected scores of two dimensions or more, found {:?}", scores.shape);
         };
         let shape: TVec<TDim> = [batch].into_iter().chain(inner).cloned().collect();
         let fits = labels.shape == shape;
-        ensure!(fits, "expected labels of shape {shape:?}, but found {:?}", labels.shape);
+        ensure!(fits, "expected labels of shape {shape:?}, found {:?}", labels.shape);
         if self.weighted {
             let found = &inputs[2].shape;
             let fits = found.as_slice() == [classes.clone()];
-            ensure!(fits, "expected {classes} weights, but found shape {found:?}");
+            ensure!(fits, "expected {classes} weights, found shape {found:?}");
         }
         let shape = if self.reduction == Reduction::None { shape } else { tvec!() };
         Ok(Fact::new(scores.datum_type, shape))
@@ -120,7 +120,7 @@ impl Loss {
             }
             let class = usize::try_from(*label).ok().filter(|class| *class < classes);
             let class = class.with_context(|| {
-                format!("expected labels from 0 and below {classes}, but found {label}")
+                format!("expected labels from 0 and below {classes}, found {label}")
             })?;
             let (row, column) = (position / inner, position % inner);
             total += weights[class];

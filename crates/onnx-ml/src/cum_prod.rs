@@ -22,14 +22,14 @@ impl Kernel for CumProd {
     const NAME: &'static str = "CumProd";
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        ensure!(inputs[0].is_number(), "expected numbers, but found {:?}", inputs[0].datum_type);
+        ensure!(inputs[0].is_number(), "expected numbers, found {:?}", inputs[0].datum_type);
         Ok(tvec!(Fact::new(inputs[0].datum_type, inputs[0].shape.iter().cloned())))
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let found = elements::<i64>(&inputs[1])?;
         let [found] = *found.try_as_plain_ram()?.as_slice()? else {
-            bail!("expected one axis, but found shape {:?}", inputs[1].shape());
+            bail!("expected one axis, found shape {:?}", inputs[1].shape());
         };
         let axis = axis(found, inputs[0].rank())?;
         let datum_type = inputs[0].datum_type();

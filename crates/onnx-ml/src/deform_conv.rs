@@ -36,18 +36,18 @@ impl Kernel for DeformConv {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let [batch, channels, image @ ..] = inputs[0].shape.as_slice() else {
-            bail!("expected images, but found shape {:?}", inputs[0].shape);
+            bail!("expected images, found shape {:?}", inputs[0].shape);
         };
         let weights = inputs[1].shape.iter().map(|length| Ok(length.to_usize()?));
         let weights = weights.collect::<TractResult<Vec<usize>>>()?;
         let [filters, depth, height, width] = weights[..] else {
-            bail!("expected weights of four dimensions, but found {weights:?}");
+            bail!("expected weights of four dimensions, found {weights:?}");
         };
         let channels = channels.to_usize()?;
         let fits = channels == depth * self.groups
             && filters.is_multiple_of(self.groups)
             && channels.is_multiple_of(self.offset_groups);
-        ensure!(fits, "expected groups of {channels} channels, but found weights {weights:?}");
+        ensure!(fits, "expected groups of {channels} channels, found weights {weights:?}");
         let counts = Windows::new(&self.node, vec![height, width])?.counts(image)?;
         let offsets = self.offset_groups * height * width;
         let with = |channels: usize| {
@@ -58,7 +58,7 @@ impl Kernel for DeformConv {
         expected.extend(self.mask.map(|mask| (mask, with(offsets))));
         for (index, shape) in expected {
             let found = &inputs[index].shape;
-            ensure!(found[..] == shape, "expected shape {shape:?}, but found {found:?}");
+            ensure!(found[..] == shape, "expected shape {shape:?}, found {found:?}");
         }
         Ok(tvec!(Fact::new(inputs[0].datum_type, with(filters))))
     }

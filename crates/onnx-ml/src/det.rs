@@ -21,14 +21,14 @@ impl Kernel for Det {
             [batch @ .., rows, columns] if rows == columns => {
                 Ok(tvec!(Fact::new(inputs[0].datum_type, batch.iter().cloned())))
             }
-            shape => bail!("expected square matrices, but found shape {shape:?}"),
+            shape => bail!("expected square matrices, found shape {shape:?}"),
         }
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let (batch, size) = match inputs[0].shape() {
             [batch @ .., size, _] => (batch, *size),
-            shape => bail!("expected matrices, but found shape {shape:?}"),
+            shape => bail!("expected matrices, found shape {shape:?}"),
         };
         let mut matrices = elements::<f64>(&inputs[0])?.into_owned();
         let mut matrices = matrices.try_as_plain_ram_mut()?;

@@ -32,7 +32,7 @@ pub fn einsum(_: &ParsingContext, node: &NodeProto) -> Built {
         node.expect_attr("equation", once || inputs.len() == 1, what)?;
     }
     let (expected, found) = (inputs.len(), node.input.len());
-    node.expect(found == expected, || format!("{expected} inputs, but found {found}"))?;
+    node.expect(found == expected, || format!("{expected} inputs, found {found}"))?;
     Ok((expand(Einsum { inputs, output }), vec![]))
 }
 
@@ -44,7 +44,7 @@ impl Einsum {
         for (term, rank) in self.inputs.iter().zip(ranks) {
             let letters = term.chars().filter(|letter| *letter != '*').count();
             let fits = if term.contains('*') { letters <= *rank } else { letters == *rank };
-            ensure!(fits, "expected an input like {term}, but found {rank} dimensions");
+            ensure!(fits, "expected an input like {term}, found {rank} dimensions");
             implied.push(rank - letters);
         }
         let longest = implied.iter().copied().max().unwrap_or_default();
@@ -70,7 +70,7 @@ impl Einsum {
         };
         for letter in output.chars() {
             let found = letters.contains(letter) && output.matches(letter).count() == 1;
-            ensure!(found, "expected an output of letters of the inputs, but found {output}");
+            ensure!(found, "expected an output of letters of the inputs, found {output}");
         }
         AxesMapping::from_strs(&inputs, &[output])
     }

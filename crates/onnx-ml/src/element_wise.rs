@@ -16,7 +16,7 @@ pub fn element_wise(_: &ParsingContext, node: &NodeProto) -> Built {
         "Sigmoid" => sigmoid(),
         "HardSwish" => hard_swish(),
         "LeakyRelu" => leaky_relu(node.get_attr_opt("alpha")?.unwrap_or(0.01)),
-        other => bail!("expected an element-wise operator, but found {other}"),
+        other => bail!("expected an element-wise operator, found {other}"),
     };
     Ok((expand(InSingle(operator)), vec![]))
 }

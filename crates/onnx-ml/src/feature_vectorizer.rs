@@ -22,15 +22,15 @@ pub fn feature_vectorizer(_: &ParsingContext, node: &NodeProto) -> Built {
     const NAME: &str = "inputdimensions";
     let widths: Vec<usize> = node.get_attr_vec(NAME)?;
     let inputs = node.input.iter().filter(|name| !name.is_empty()).count();
-    node.expect(inputs > 0, "at least one input, but found none")?;
+    node.expect(inputs > 0, "at least one input, found none")?;
     node.expect_attr(NAME, widths.len() == inputs, || {
-        format!("one for each of {inputs} inputs, but found {}", widths.len())
+        format!("one for each of {inputs} inputs, found {}", widths.len())
     })?;
     let columns = widths.iter().try_fold(0, |sum: usize, width| sum.checked_add(*width));
     let columns = columns.filter(|columns| *columns <= MOST_COLUMNS);
     match columns {
         Some(columns) => variadic(node, FeatureVectorizer { widths, columns }),
-        None => node.bail_attr(NAME, &format!("expected at most {MOST_COLUMNS}, but found more")),
+        None => node.bail_attr(NAME, &format!("expected at most {MOST_COLUMNS}, found more")),
     }
 }
 
@@ -39,8 +39,8 @@ impl Kernel for FeatureVectorizer {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         for input in inputs {
-            ensure!(input.is_number(), "expected numbers, but found {:?}", input.datum_type);
-            ensure!(!input.shape.is_empty(), "expected vectors or matrices, but found a scalar");
+            ensure!(input.is_number(), "expected numbers, found {:?}", input.datum_type);
+            ensure!(!input.shape.is_empty(), "expected vectors or matrices, found a scalar");
         }
         let rows = match inputs[0].shape.as_slice() {
             [_] => 1.to_dim(),
@@ -55,7 +55,7 @@ impl Kernel for FeatureVectorizer {
         let mut start = 0;
         for (input, width) in inputs.iter().zip(&self.widths) {
             let (found, columns) = table(input);
-            ensure!(found == rows, "expected {rows} rows in each input, but found {found}");
+            ensure!(found == rows, "expected {rows} rows in each input, found {found}");
             let elements = elements::<f32>(input)?;
             let elements = elements.try_as_plain_ram()?;
             let elements = elements.as_slice::<f32>()?.chunks_exact(columns.max(1));

@@ -21,7 +21,7 @@ impl Flatten {
         let rank = i64::try_from(rank)?;
         let axis = if self.axis < 0 { self.axis.saturating_add(rank) } else { self.axis };
         let within = usize::try_from(axis).ok().filter(|_| axis <= rank);
-        within.with_context(|| format!("expected an axis of {rank}, but found {}", self.axis))
+        within.with_context(|| format!("expected an axis of {rank}, found {}", self.axis))
     }
 }
 

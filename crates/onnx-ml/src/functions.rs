@@ -41,18 +41,18 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "function `{}`: ", self.function)?;
         match &self.fault {
-            Fault::Depth => write!(f, "expected calls at most {DEEPEST} deep, but found more"),
+            Fault::Depth => write!(f, "expected calls at most {DEEPEST} deep, found more"),
             Fault::Size => write!(
                 f,
-                "expected at most {} MiB when put in its calls' place, but found more",
+                "expected at most {} MiB when put in its calls' place, found more",
                 MOST >> 20
             ),
-            Fault::Arguments => f.write_str(
-                "expected a call with as many inputs and outputs as it has, but found more",
-            ),
+            Fault::Arguments => {
+                f.write_str("expected a call with as many inputs and outputs as it has, found more")
+            }
             Fault::Default(name) => write!(
                 f,
-                "expected each call to give the attribute `{name}`, as default values are not read, but found one without"
+                "expected each call to give the attribute `{name}`, as default values are not read, found one without"
             ),
         }
     }

@@ -35,7 +35,7 @@ pub fn fused_mat_mul(_: &ParsingContext, node: &NodeProto) -> Built {
     let flag = |name: &str| TractResult::Ok(node.get_attr_opt::<i64>(name)?.unwrap_or(0) != 0);
     for name in ["transBatchA", "transBatchB"] {
         let set = flag(name)?;
-        node.expect_attr(name, !set, || "0, but found another value".to_owned())?;
+        node.expect_attr(name, !set, || "0, found another value".to_owned())?;
     }
     let product =
         MatMulInference::default().with_a_trans(flag("transA")?).with_b_trans(flag("transB")?);
@@ -76,7 +76,7 @@ fn activation(node: &NodeProto, parameters: &[f32]) -> TractResult<Activation> {
         "Sigmoid" => Ok(Activation::Sigmoid),
         "Tanh" => Ok(Activation::Tanh),
         found => {
-            node.bail_attr("activation", &format!("expected one that is known, but found {found}"))
+            node.bail_attr("activation", &format!("expected one that is known, found {found}"))
         }
     }
 }

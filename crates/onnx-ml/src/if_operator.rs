@@ -16,17 +16,15 @@ pub fn if_operator(context: &ParsingContext, node: &NodeProto) -> Built {
     let parse = |name: &str| {
         let graph = Subgraph::parse(context, node.get_attr(name)?)?;
         let found = graph.inputs() - graph.outer.len();
-        node.expect_attr(name, found == 0, || {
-            format!("a graph without inputs, but found {found}")
-        })?;
+        node.expect_attr(name, found == 0, || format!("a graph without inputs, found {found}"))?;
         let (expected, found) = (node.output.len(), graph.outputs());
         node.expect_attr(name, expected == found, || {
-            format!("a graph of {expected} outputs, but found {found}")
+            format!("a graph of {expected} outputs, found {found}")
         })?;
         TractResult::Ok(graph)
     };
     let graphs = [parse("then_branch")?, parse("else_branch")?];
-    node.expect(node.input.len() == 1, || format!("1 input, but found {}", node.input.len()))?;
+    node.expect(node.input.len() == 1, || format!("1 input, found {}", node.input.len()))?;
     let mut outer: Vec<String> = graphs.iter().flat_map(|graph| graph.outer.clone()).collect();
     outer.sort();
     outer.dedup();
@@ -72,7 +70,7 @@ impl If {
 fn is_true(condition: &Tensor) -> TractResult<bool> {
     let (found, shape) = (condition.datum_type(), condition.shape());
     let single = found == bool::datum_type() && condition.len() == 1;
-    ensure!(single, "expected one boolean as the condition, but found {found:?} {shape:?}");
+    ensure!(single, "expected one boolean as the condition, found {found:?} {shape:?}");
     condition.cast_to_scalar::<bool>()
 }
 
@@ -210,9 +208,9 @@ fn align_ranks(models: &mut [TypedModel; 2]) -> TractResult<()> {
 /// The fact for both, with a new symbol for each size in which they differ.
 fn merged(first: &TypedFact, second: &TypedFact, target: &TypedModel) -> TractResult<TypedFact> {
     let types = [first.datum_type, second.datum_type];
-    ensure!(types[0] == types[1], "expected branches of one type, but found {types:?}");
+    ensure!(types[0] == types[1], "expected branches of one type, found {types:?}");
     let ranks = [first.rank(), second.rank()];
-    ensure!(ranks[0] == ranks[1], "expected branches of one rank, but found {ranks:?}");
+    ensure!(ranks[0] == ranks[1], "expected branches of one rank, found {ranks:?}");
     let dims = first.shape.iter().zip(second.shape.iter()).map(|(first, second)| {
         if first == second { first.clone() } else { target.symbols.new_with_prefix("if").into() }
     });

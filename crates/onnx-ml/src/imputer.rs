@@ -29,7 +29,7 @@ pub fn imputer(_: &ParsingContext, node: &NodeProto) -> Built {
         (none, _) => {
             let found = if none { "none" } else { "both" };
             return node.bail(&format!(
-                "expected imputed_value_floats or imputed_value_int64s, but found {found}"
+                "expected imputed_value_floats or imputed_value_int64s, found {found}"
             ));
         }
     };
@@ -55,16 +55,16 @@ impl Kernel for Imputer {
             (Imputer::Ints { .. }, DatumType::I64 | DatumType::TDim) => DatumType::I64,
             (Imputer::Ints { imputed, .. }, DatumType::I32) => {
                 let wide = imputed.iter().find(|value| i32::try_from(**value).is_err());
-                ensure!(wide.is_none(), "expected 32 bit integers to impute, but found {wide:?}");
+                ensure!(wide.is_none(), "expected 32 bit integers to impute, found {wide:?}");
                 DatumType::I32
             }
-            (Imputer::Floats { .. }, found) => bail!("expected floats, but found {found:?}"),
-            (Imputer::Ints { .. }, found) => bail!("expected integers, but found {found:?}"),
+            (Imputer::Floats { .. }, found) => bail!("expected floats, found {found:?}"),
+            (Imputer::Ints { .. }, found) => bail!("expected integers, found {found:?}"),
         };
         if self.len() > 1 {
             let (_, columns) = input.matrix()?;
             let fits = columns == self.len().to_dim();
-            ensure!(fits, "expected {columns} values to impute, but found {}", self.len());
+            ensure!(fits, "expected {columns} values to impute, found {}", self.len());
         }
         Ok(tvec!(Fact::new(datum_type, input.shape.iter().cloned())))
     }

@@ -55,7 +55,7 @@ fn reduction(node: &NodeProto) -> TractResult<ScatterReduction> {
 fn checked(node: &NodeProto, indexing: Indexing, operator: impl Expansion) -> Built {
     let expected = if node.op_type.starts_with("Scatter") { 3 } else { 2 };
     let found = node.input.iter().filter(|name| !name.is_empty()).count();
-    node.expect(found == expected, || format!("{expected} inputs, but found {found}"))?;
+    node.expect(found == expected, || format!("{expected} inputs, found {found}"))?;
     Ok((expand(Checked { indexing, operator: Box::new(operator) }), vec![]))
 }
 
@@ -77,7 +77,7 @@ impl Indexing {
         match self {
             Indexing::Axis(axis) => Ok(tvec!(data[resolved(axis, rank)?].clone())),
             Indexing::Elements(axis) => {
-                ensure!(rank == wanted, "expected indices of rank {rank}, but found {wanted}");
+                ensure!(rank == wanted, "expected indices of rank {rank}, found {wanted}");
                 let axis = resolved(axis, rank)?;
                 let others = (0..rank).filter(|index| *index != axis);
                 for (index, found) in others.map(|index| (&data[index], &indices[index])) {
@@ -85,7 +85,7 @@ impl Indexing {
                         ensure!(
                             found <= most,
                             "expected indices of shape {data:?} at most but for the axis {axis}, \
-                             but found {indices:?}"
+                             found {indices:?}"
                         );
                     }
                 }
@@ -93,18 +93,18 @@ impl Indexing {
             }
             Indexing::Tuples { batch } => {
                 let Some((last, rest)) = indices.split_last() else {
-                    bail!("expected indices of rank 1 or more, but found a scalar");
+                    bail!("expected indices of rank 1 or more, found a scalar");
                 };
                 let last = last.to_usize()?;
                 let fits = batch <= rest.len() && batch + last <= rank;
                 ensure!(
                     fits,
-                    "expected at most {rank} coordinates after {batch} batch axes, but found \
+                    "expected at most {rank} coordinates after {batch} batch axes, found \
                      indices of shape {indices:?}"
                 );
                 for (data, indices) in data.iter().zip(&rest[..batch]) {
                     if let (Ok(data), Ok(indices)) = (data.to_usize(), indices.to_usize()) {
-                        ensure!(data == indices, "expected batches of {data}, but found {indices}");
+                        ensure!(data == indices, "expected batches of {data}, found {indices}");
                     }
                 }
                 Ok(data[batch..][..last].into())
@@ -118,7 +118,7 @@ fn resolved(axis: i64, rank: usize) -> TractResult<usize> {
     usize::try_from(positive)
         .ok()
         .filter(|axis| *axis < rank)
-        .with_context(|| format!("expected an axis of {rank}, but found {axis}"))
+        .with_context(|| format!("expected an axis of {rank}, found {axis}"))
 }
 
 /// An operator on data, indices and perhaps updates.
@@ -197,7 +197,7 @@ impl Kernel for Positions {
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let indices = &inputs[0];
         let integers = indices.datum_type.is_integer() || indices.datum_type.is_tdim();
-        ensure!(integers, "expected integers as indices, but found {:?}", indices.datum_type);
+        ensure!(integers, "expected integers as indices, found {:?}", indices.datum_type);
         Ok(tvec!(Fact::new(i64::datum_type(), indices.shape.iter().cloned())))
     }
 

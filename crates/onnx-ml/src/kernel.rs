@@ -91,7 +91,7 @@ impl Fact {
         match self.shape.as_slice() {
             [columns] => Ok((1.to_dim(), columns.clone())),
             [rows, columns] => Ok((rows.clone(), columns.clone())),
-            shape => bail!("expected a vector or a matrix, but found shape {shape:?}"),
+            shape => bail!("expected a vector or a matrix, found shape {shape:?}"),
         }
     }
 
@@ -112,7 +112,7 @@ pub type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 pub fn operator<K: Kernel>(node: &NodeProto, inputs: usize, kernel: K) -> Built {
     // tract leaves out inputs without a name.
     let found = node.input.iter().filter(|name| !name.is_empty()).count();
-    node.expect(found == inputs, || format!("{inputs} inputs, but found {found}"))?;
+    node.expect(found == inputs, || format!("{inputs} inputs, found {found}"))?;
     variadic(node, kernel)
 }
 
@@ -123,7 +123,7 @@ pub fn operator<K: Kernel>(node: &NodeProto, inputs: usize, kernel: K) -> Built 
 /// Where the node has more outputs than the operator.
 pub fn variadic<K: Kernel>(node: &NodeProto, kernel: K) -> Built {
     let found = node.output.len();
-    node.expect(found <= K::OUTPUTS, || format!("{} outputs, but found {found}", K::OUTPUTS))?;
+    node.expect(found <= K::OUTPUTS, || format!("{} outputs, found {found}", K::OUTPUTS))?;
     // tract leaves out outputs without a name.
     let outputs = (0..found).filter(|index| !node.output[*index].is_empty()).collect();
     Ok((expand(KernelOp { kernel: Arc::new(kernel), outputs }), vec![]))
@@ -425,7 +425,7 @@ pub fn bounded(shape: &[TDim]) -> TractResult<()> {
         _ => None,
     });
     let fits = elements.is_some_and(|elements| elements <= MOST_ELEMENTS);
-    ensure!(fits, "expected a shape of at most {MOST_ELEMENTS} elements, but found {shape:?}");
+    ensure!(fits, "expected a shape of at most {MOST_ELEMENTS} elements, found {shape:?}");
     Ok(())
 }
 
@@ -437,5 +437,5 @@ pub fn bounded(shape: &[TDim]) -> TractResult<()> {
 pub fn axis(found: i64, rank: usize) -> TractResult<usize> {
     let from = if found < 0 { rank as i64 } else { 0 };
     let axis = usize::try_from(found + from).ok().filter(|axis| *axis < rank);
-    axis.with_context(|| format!("expected an axis of {rank}, but found {found}"))
+    axis.with_context(|| format!("expected an axis of {rank}, found {found}"))
 }

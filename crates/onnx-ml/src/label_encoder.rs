@@ -44,7 +44,7 @@ fn mapping(context: &ParsingContext, node: &NodeProto, nan_is_a_key: bool) -> Tr
     let keys = list(context, node, "keys")?;
     let to = list(context, node, "values")?;
     node.expect(keys.len() == to.len(), || {
-        format!("as many values as keys, {}, but found {}", keys.len(), to.len())
+        format!("as many values as keys, {}, found {}", keys.len(), to.len())
     })?;
     let from = keys.datum_type();
     let keys = match from {
@@ -77,14 +77,14 @@ fn list(context: &ParsingContext, node: &NodeProto, kind: &str) -> TractResult<T
     let name = format!("{kind}_tensor");
     if let Some(tensor) = attribute_tensor(context, node, &name)? {
         let found = tensor.rank();
-        node.expect_attr(&name, found == 1, || format!("rank 1, but found {found}"))?;
+        node.expect_attr(&name, found == 1, || format!("rank 1, found {found}"))?;
         lists.push(tensor);
     }
     lists.retain(|list| list.len() > 0);
     let found = lists.len();
     match lists.pop() {
         Some(list) if found == 1 => Ok(list),
-        _ => node.bail(&format!("expected one list of {kind}_*, but found {found}")),
+        _ => node.bail(&format!("expected one list of {kind}_*, found {found}")),
     }
 }
 
@@ -96,9 +96,9 @@ fn default(
     const NAME: &str = "default_tensor";
     if let Some(default) = attribute_tensor(context, node, NAME)? {
         let (len, found) = (default.len(), default.datum_type());
-        node.expect_attr(NAME, len == 1, || format!("one element, but found {len}"))?;
+        node.expect_attr(NAME, len == 1, || format!("one element, found {len}"))?;
         node.expect_attr(NAME, found == datum_type, || {
-            format!("{datum_type:?} as the values, but found {found:?}")
+            format!("{datum_type:?} as the values, found {found:?}")
         })?;
         return Ok(default);
     }
@@ -136,7 +136,7 @@ fn attribute_tensor(
         Err(_) => false,
     };
     node.expect_attr(name, known, || {
-        format!("numbers or strings, but found data type {}", proto.data_type)
+        format!("numbers or strings, found data type {}", proto.data_type)
     })?;
     context.load_tensor(proto).map(Some)
 }

@@ -26,7 +26,7 @@ impl Labels {
             (true, false) => Ok(Labels::String(texts)),
             (none, _) => {
                 let found = if none { "none" } else { "both" };
-                node.bail(&format!("expected labels in {ints} or in {strings}, but found {found}"))
+                node.bail(&format!("expected labels in {ints} or in {strings}, found {found}"))
             }
         }
     }
@@ -60,7 +60,7 @@ impl Labels {
 
 fn select<T: Datum>(labels: &[T], classes: &[usize]) -> TractResult<Tensor> {
     let last = classes.iter().copied().max().unwrap_or(0);
-    ensure!(last < labels.len(), "expected a class below {}, but found {last}", labels.len());
+    ensure!(last < labels.len(), "expected a class below {}, found {last}", labels.len());
     let selected = classes.iter().map(|class| labels[*class].clone()).collect();
     tensor(&[classes.len()], selected)
 }

@@ -22,7 +22,7 @@ pub fn linear_attention(_: &ParsingContext, node: &NodeProto) -> Built {
     let (query_heads, heads) = (node.get_attr("q_num_heads")?, node.get_attr("kv_num_heads")?);
     let groups = heads > 0 && query_heads >= heads && query_heads % heads == 0;
     node.expect(groups, || {
-        format!("q_num_heads to be a multiple of kv_num_heads, but found {query_heads} and {heads}")
+        format!("q_num_heads to be a multiple of kv_num_heads, found {query_heads} and {heads}")
     })?;
     let rule = node.get_attr_opt("update_rule")?.unwrap_or("gated_delta");
     let (gated, delta) = match rule {
@@ -30,7 +30,7 @@ pub fn linear_attention(_: &ParsingContext, node: &NodeProto) -> Built {
         "gated" => (true, false),
         "delta" => (false, true),
         "gated_delta" => (true, true),
-        rule => bail!("expected linear, gated, delta or gated_delta, but found {rule}"),
+        rule => bail!("expected linear, gated, delta or gated_delta, found {rule}"),
     };
     let positions: Vec<Option<usize>> = optional_inputs(node).take(6).collect();
     node.expect(positions[..3].iter().all(Option::is_some), "a query, a key and a value")?;
@@ -55,29 +55,29 @@ impl Kernel for LinearAttention {
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let shape = |index: usize| match inputs[index].shape.as_slice() {
             [batch, steps, width] => Ok((batch.clone(), steps.clone(), width.to_usize()?)),
-            shape => bail!("expected three dimensions, but found {shape:?}"),
+            shape => bail!("expected three dimensions, found {shape:?}"),
         };
         let (batch, steps, width) = shape(0)?;
         let (_, key_steps, keys) = shape(1)?;
         let (_, value_steps, values) = shape(2)?;
         let (key, value) = (keys / self.heads, values / self.heads);
-        ensure!(key > 0 && value > 0, "expected keys and values, but found none");
+        ensure!(key > 0 && value > 0, "expected keys and values, found none");
         let fits = width == key * self.query_heads
             && keys == key * self.heads
             && values == value * self.heads
             && [&key_steps, &value_steps] == [&steps, &steps];
-        ensure!(fits, "expected heads of equal size, but found {width}, {keys} and {values}");
+        ensure!(fits, "expected heads of equal size, found {width}, {keys} and {values}");
         let state = [batch.clone(), self.heads.to_dim(), key.to_dim(), value.to_dim()];
         for (index, widths) in [(self.decay, [keys, self.heads]), (self.beta, [self.heads, 1])] {
             let Some(index) = index else { continue };
             let (_, found_steps, found) = shape(index)?;
             let fits = widths.contains(&found) && found_steps == steps;
-            ensure!(fits, "expected {widths:?} columns a step, but found {found}");
+            ensure!(fits, "expected {widths:?} columns a step, found {found}");
         }
         let mut datum_type = inputs[0].datum_type;
         if let Some(past) = self.past {
             let found = &inputs[past].shape;
-            ensure!(found[..] == state, "expected a state of shape {state:?}, but found {found:?}");
+            ensure!(found[..] == state, "expected a state of shape {state:?}, found {found:?}");
             datum_type = inputs[past].datum_type;
         }
         let output = [batch, steps, (self.query_heads * value).to_dim()];

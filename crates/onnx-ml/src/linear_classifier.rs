@@ -27,7 +27,7 @@ pub fn linear_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
     let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
     let intercepts: Vec<f32> = node.get_attr_opt_vec("intercepts")?.unwrap_or_default();
     let post_transform = PostTransform::parse(node)?;
-    node.expect(classes >= 2, || format!("labels of at least 2 classes, but found {classes}"))?;
+    node.expect(classes >= 2, || format!("labels of at least 2 classes, found {classes}"))?;
 
     let mut alternatives = match intercepts.len() {
         0 if classes == 2 && coefficients.len().is_multiple_of(2) => {
@@ -37,14 +37,14 @@ pub fn linear_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
         0 => {
             let found = coefficients.len();
             node.expect_attr("coefficients", found >= classes, || {
-                format!("at least one for each of {classes} classes, but found {found}")
+                format!("at least one for each of {classes} classes, found {found}")
             })?;
             vec![Linear::new(&coefficients, vec![0.0; classes])?]
         }
         found => {
             let fits = found == classes || (found, classes) == (1, 2);
             node.expect_attr("intercepts", fits, || {
-                format!("{classes} elements, one for each label, but found {found}")
+                format!("{classes} elements, one for each label, found {found}")
             })?;
             vec![Linear::new(&coefficients, intercepts)?]
         }
@@ -52,7 +52,7 @@ pub fn linear_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
     if post_transform == PostTransform::Probit {
         alternatives.retain(|linear| linear.targets() > 1);
         let expected = "other than PROBIT for two classes with one row of coefficients, where ONNX \
-                    Runtime does not define the second score, but found PROBIT";
+                    Runtime does not define the second score, found PROBIT";
         node.expect_attr("post_transform", !alternatives.is_empty(), expected)?;
     }
     operator(node, 1, LinearClassifier { labels, alternatives, post_transform })

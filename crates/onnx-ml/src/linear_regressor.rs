@@ -24,7 +24,7 @@ pub fn linear_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
         let found = node.get_attr_opt::<i64>("targets")?.unwrap_or(1);
         return node.bail_attr(
             "targets",
-            &format!("expected 1 to {most}, the number of coefficients, but found {found}"),
+            &format!("expected 1 to {most}, the number of coefficients, found {found}"),
         );
     };
     let mut intercepts: Vec<f32> = node.get_attr_opt_vec("intercepts")?.unwrap_or_default();
@@ -33,7 +33,7 @@ pub fn linear_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
     }
     let found = intercepts.len();
     node.expect_attr("intercepts", found == targets, || {
-        format!("{targets} elements, but found {found}")
+        format!("{targets} elements, found {found}")
     })?;
     let linear = Linear::new(&coefficients, intercepts)?;
     operator(node, 1, LinearRegressor { linear, post_transform: PostTransform::parse(node)? })

@@ -25,11 +25,11 @@ pub fn loop_operator(context: &ParsingContext, node: &NodeProto) -> Built {
     node.expect(present, || "an initial value for all that is carried".to_owned())?;
     let (expected, found) = (2 + carried, body.inputs() - body.outer.len());
     node.expect_attr("body", found == expected, || {
-        format!("a graph of {expected} inputs, but found {found}")
+        format!("a graph of {expected} inputs, found {found}")
     })?;
     let (expected, found) = (1 + node.output.len(), body.outputs());
     node.expect_attr("body", found == expected && found > carried, || {
-        format!("a graph of {expected} outputs, but found {found}")
+        format!("a graph of {expected} outputs, found {found}")
     })?;
     let slots = optional_outputs(node).take(node.output.len()).collect();
     let outer = body.outer.clone();
@@ -235,9 +235,9 @@ impl Loop {
             for (index, changing) in changing.iter_mut().enumerate() {
                 let (fact, output) = (&mut facts[2 + index], body.output_fact(1 + index)?);
                 let (before, after) = (fact.datum_type, output.datum_type);
-                ensure!(before == after, "expected to carry {before:?}, but found {after:?}");
+                ensure!(before == after, "expected to carry {before:?}, found {after:?}");
                 let (rank, found) = (fact.rank(), output.rank());
-                ensure!(rank == found, "expected to carry rank {rank}, but found {found}");
+                ensure!(rank == found, "expected to carry rank {rank}, found {found}");
                 for (axis, changing) in changing.iter_mut().enumerate() {
                     if !*changing && fact.shape[axis] != output.shape[axis] {
                         *changing = true;

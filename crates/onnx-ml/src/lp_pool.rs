@@ -23,7 +23,7 @@ impl Kernel for LpPool {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let [batch, channels, lengths @ ..] = inputs[0].shape.as_slice() else {
-            bail!("expected a batch of channels, but found shape {:?}", inputs[0].shape);
+            bail!("expected a batch of channels, found shape {:?}", inputs[0].shape);
         };
         let counts = self.windows.counts(lengths)?;
         let shape = [batch, channels].into_iter().cloned().chain(counts);
@@ -64,7 +64,7 @@ impl Kernel for GlobalLpPool {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let [batch, channels, lengths @ ..] = inputs[0].shape.as_slice() else {
-            bail!("expected a batch of channels, but found shape {:?}", inputs[0].shape);
+            bail!("expected a batch of channels, found shape {:?}", inputs[0].shape);
         };
         let shape = [batch, channels].into_iter().cloned();
         let shape = shape.chain(lengths.iter().map(|_| 1.to_dim()));

@@ -71,7 +71,7 @@ impl Mappings {
         let found = if found.is_tdim() { DatumType::I64 } else { found };
         self.0.iter().find(|mapping| mapping.from == found).with_context(|| {
             let from: Vec<_> = self.0.iter().map(|mapping| mapping.from).collect();
-            format!("expected one of {from:?}, but found {found:?}")
+            format!("expected one of {from:?}, found {found:?}")
         })
     }
 }
@@ -84,7 +84,7 @@ fn select<T: Datum>(
 ) -> TractResult<Tensor> {
     let (values, default) = (values.try_as_plain_ram()?, default.try_as_plain_ram()?);
     let values = values.as_slice::<T>()?;
-    let default = default.as_slice::<T>()?.first().context("expected a default, but found none")?;
+    let default = default.as_slice::<T>()?.first().context("expected a default, found none")?;
     let value = |position: usize| values.get(position);
     let selected =
         positions.iter().map(|position| position.and_then(value).unwrap_or(default).clone());

@@ -32,7 +32,7 @@ impl Kernel for MaxUnpool {
         let (values, places) = (&inputs[0], &inputs[1]);
         ensure!(values.shape == places.shape, "expected as many places as values");
         let (axes, rank) = (self.kernel.len(), values.shape.len());
-        ensure!(rank == axes + 2, "expected {} dimensions, but found {rank}", axes + 2);
+        ensure!(rank == axes + 2, "expected {} dimensions, found {rank}", axes + 2);
         let mut shape = values.shape.clone();
         if let Some(wanted) = inputs.get(2) {
             let wanted = wanted.value.as_ref().context("expected a constant shape")?;

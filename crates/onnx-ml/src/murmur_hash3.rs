@@ -60,7 +60,7 @@ impl Kernel for MurmurHash3 {
             DatumType::F64 => {
                 elements.as_slice::<f64>()?.iter().map(|x| hash(&x.to_le_bytes())).collect()
             }
-            found => bail!("expected texts or numbers, but found {found:?}"),
+            found => bail!("expected texts or numbers, found {found:?}"),
         };
         Ok(vec![match self.positive {
             true => tensor(input.shape(), hashes)?,

@@ -54,7 +54,7 @@ impl Ngrams {
             "IDF" => Mode::Idf,
             "TFIDF" => Mode::TfIdf,
             found => {
-                node.bail_attr("mode", &format!("expected TF, IDF or TFIDF, but found {found}"))?
+                node.bail_attr("mode", &format!("expected TF, IDF or TFIDF, found {found}"))?
             }
         };
         let counts: Vec<i64> = node.get_attr_vec("ngram_counts")?;
@@ -64,15 +64,13 @@ impl Ngrams {
         let lengths = length(shortest)..=length(longest);
         let fits = *lengths.start() > 0 && !lengths.is_empty() && *lengths.end() <= counts.len();
         node.expect(fits, || {
-            format!("lengths from 1 to {}, but found {shortest} to {longest}", counts.len())
+            format!("lengths from 1 to {}, found {shortest} to {longest}", counts.len())
         })?;
         let skips: i64 = node.get_attr("max_skip_count")?;
         let within = usize::try_from(skips).ok().filter(|skips| *skips <= MAX_SKIPS);
         let Some(skips) = within else {
-            return node.bail_attr(
-                "max_skip_count",
-                &format!("expected 0 to {MAX_SKIPS}, but found {skips}"),
-            );
+            return node
+                .bail_attr("max_skip_count", &format!("expected 0 to {MAX_SKIPS}, found {skips}"));
         };
         let (words, pool) = pool(node)?;
         let mut ngrams = Ngrams {
@@ -156,13 +154,13 @@ impl Ngrams {
         let columns: Vec<i64> = node.get_attr_vec("ngram_indexes")?;
         let weights: Vec<f32> = node.get_attr_opt_vec("weights")?.unwrap_or_default();
         node.expect_attr("weights", weights.is_empty() || weights.len() == columns.len(), || {
-            format!("none or {}, but found {}", columns.len(), weights.len())
+            format!("none or {}, found {}", columns.len(), weights.len())
         })?;
         let mut columns = columns.iter().zip(weights.iter().copied().chain(std::iter::repeat(1.0)));
         let bounds = bounds(node, counts, pool.len())?;
         for (length, items) in (1..).zip(bounds.windows(2).map(|pair| &pool[pair[0]..pair[1]])) {
             node.expect_attr("ngram_counts", items.len().is_multiple_of(length), || {
-                format!("n-grams of {length} words, but found {} words", items.len())
+                format!("n-grams of {length} words, found {} words", items.len())
             })?;
             for ngram in items.chunks_exact(length) {
                 let (column, weight) =
@@ -174,12 +172,12 @@ impl Ngrams {
                 self.columns = self.columns.max(column as usize + 1);
                 let node = self.insert(ngram)?;
                 let free = self.counted[node as usize].replace((column, weight)).is_none();
-                ensure!(free, "expected each n-gram once, but found one twice");
+                ensure!(free, "expected each n-gram once, found one twice");
             }
         }
         let rest = columns.count();
         node.expect_attr("ngram_indexes", rest == 0, || {
-            format!("as many as n-grams, but found {rest} more")
+            format!("as many as n-grams, found {rest} more")
         })?;
         node.expect_attr("ngram_indexes", self.columns > 0, || "at least one".to_owned())
     }
@@ -221,7 +219,7 @@ fn pool(node: &NodeProto) -> TractResult<(Words, Vec<u32>)> {
         return Ok((Words::Texts(words), pool));
     }
     let numbers: Vec<i64> = node.get_attr_opt_vec("pool_int64s")?.unwrap_or_default();
-    node.expect(!numbers.is_empty(), || "a pool, but found none".to_owned())?;
+    node.expect(!numbers.is_empty(), || "a pool, found none".to_owned())?;
     let (words, pool) = numbered(numbers)?;
     Ok((Words::Numbers(words), pool))
 }
@@ -247,7 +245,7 @@ fn bounds(node: &NodeProto, counts: &[i64], pool: usize) -> TractResult<Vec<usiz
         Some(bounds) => Ok(bounds),
         None => node.bail_attr(
             "ngram_counts",
-            &format!("expected ascending numbers up to {pool}, but found {counts:?}"),
+            &format!("expected ascending numbers up to {pool}, found {counts:?}"),
         ),
     }
 }

@@ -23,7 +23,7 @@ pub fn normalizer(_: &ParsingContext, node: &NodeProto) -> Built {
         "L1" => Normalizer::L1,
         "L2" => Normalizer::L2,
         found => {
-            let message = format!("expected MAX, L1 or L2, but found {found}");
+            let message = format!("expected MAX, L1 or L2, found {found}");
             return node.bail_attr("norm", &message);
         }
     };
@@ -54,7 +54,7 @@ impl Kernel for Normalizer {
     const NAME: &'static str = "Normalizer";
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        ensure!(inputs[0].is_number(), "expected numbers, but found {:?}", inputs[0].datum_type);
+        ensure!(inputs[0].is_number(), "expected numbers, found {:?}", inputs[0].datum_type);
         inputs[0].matrix()?;
         Ok(tvec!(Fact::new(f32::datum_type(), inputs[0].shape.iter().cloned())))
     }

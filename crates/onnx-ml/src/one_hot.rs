@@ -25,7 +25,7 @@ impl OneHot {
         usize::try_from(axis)
             .ok()
             .filter(|axis| *axis <= rank)
-            .with_context(|| format!("expected an axis of {axes}, but found {}", self.axis))
+            .with_context(|| format!("expected an axis of {axes}, found {}", self.axis))
     }
 }
 
@@ -36,7 +36,7 @@ impl Kernel for OneHot {
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let [indices, depth, values] = inputs else { bail!("expected 3 inputs") };
         for input in [indices, depth] {
-            ensure!(input.is_number(), "expected numbers, but found {:?}", input.datum_type);
+            ensure!(input.is_number(), "expected numbers, found {:?}", input.datum_type);
         }
         let depth = depth.value.as_ref().context("expected a constant depth")?;
         let depth = self::depth(&depth.clone().into_tvalue())?;
@@ -56,7 +56,7 @@ impl OneHot {
         let depth = depth(&inputs[1])?;
         let values = inputs[2].try_as_plain_ram()?;
         let [off, on] = values.as_slice::<T>()? else {
-            bail!("expected a value for off and one for on, but found {}", inputs[2].len());
+            bail!("expected a value for off and one for on, found {}", inputs[2].len());
         };
         let axis = self.axis(inputs[0].rank())?;
         let inner: usize = inputs[0].shape()[axis..].iter().product();
@@ -83,6 +83,6 @@ fn depth(value: &TValue) -> TractResult<usize> {
     let depth = depth.try_as_plain_ram()?;
     match depth.as_slice::<i64>()? {
         [depth] if *depth >= 0 => Ok(usize::try_from(*depth)?),
-        depth => bail!("expected a depth of 0 or more, but found {depth:?}"),
+        depth => bail!("expected a depth of 0 or more, found {depth:?}"),
     }
 }

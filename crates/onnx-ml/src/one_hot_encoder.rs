@@ -29,7 +29,7 @@ pub fn one_hot_encoder(_: &ParsingContext, node: &NodeProto) -> Built {
         (true, false) => Lookup::Strings(positions(strings).collect()),
         (none, _) => {
             let found = if none { "none" } else { "both" };
-            return node.bail(&format!("expected cats_int64s or cats_strings, but found {found}"));
+            return node.bail(&format!("expected cats_int64s or cats_strings, found {found}"));
         }
     };
     operator(node, 1, OneHotEncoder { categories, count, zeros: zeros != 0 })
@@ -42,9 +42,9 @@ impl Kernel for OneHotEncoder {
         let found = inputs[0].datum_type;
         match self.categories {
             Lookup::Strings(_) => {
-                ensure!(found == DatumType::String, "expected strings, but found {found:?}");
+                ensure!(found == DatumType::String, "expected strings, found {found:?}");
             }
-            _ => ensure!(inputs[0].is_number(), "expected numbers, but found {found:?}"),
+            _ => ensure!(inputs[0].is_number(), "expected numbers, found {found:?}"),
         }
         let count = [self.count.to_dim()];
         Ok(tvec!(Fact::new(f32::datum_type(), inputs[0].shape.iter().cloned().chain(count))))

@@ -30,7 +30,7 @@ pub fn pad(context: &ParsingContext, node: &NodeProto) -> Built {
         "reflect" => Mode::Filled(PadMode::Reflect),
         "edge" => Mode::Filled(PadMode::Edge),
         "wrap" => Mode::Wrap,
-        found => bail!("expected constant, reflect, edge or wrap as mode, but found {found}"),
+        found => bail!("expected constant, reflect, edge or wrap as mode, found {found}"),
     };
     if context.onnx_operator_set_version < 11 {
         let pads = Some(node.get_attr_vec("pads")?);
@@ -66,10 +66,10 @@ impl Pad {
         let most = i64::from(i32::MAX);
         ensure!(
             pads.iter().all(|pad| (-most..=most).contains(pad)),
-            "expected fewer, but found {pads:?}"
+            "expected fewer, found {pads:?}"
         );
         let (expected, found) = (2 * axes.len(), pads.len());
-        ensure!(expected == found, "expected {expected} pads, but found {found}");
+        ensure!(expected == found, "expected {expected} pads, found {found}");
         let mut sides = vec![(0, 0); rank];
         let (before, after) = pads.split_at(axes.len());
         for (axis, pads) in axes.into_iter().zip(before.iter().zip(after)) {
@@ -141,7 +141,7 @@ impl Expansion for Pad {
             (Mode::Wrap, _) => return wrap(prefix, model, wire, &fill),
             (Mode::Filled(PadMode::Constant(_)), Some(constant)) => {
                 let value = constants[constant].as_ref().context("expected a constant value")?;
-                ensure!(value.len() == 1, "expected one value, but found {:?}", value.shape());
+                ensure!(value.len() == 1, "expected one value, found {:?}", value.shape());
                 PadMode::Constant(value.nth(0)?.into_arc_tensor())
             }
             (Mode::Filled(mode), _) => mode.clone(),
@@ -150,10 +150,7 @@ impl Expansion for Pad {
             for ((before, after), length) in fill.iter().zip(&*model.outlet_fact(wire)?.shape) {
                 let longest = *before.max(after) as i64;
                 let fits = longest == 0 || length.as_i64().is_none_or(|length| longest < length);
-                ensure!(
-                    fits,
-                    "expected more than {longest} elements to reflect, but found {length}"
-                );
+                ensure!(fits, "expected more than {longest} elements to reflect, found {length}");
             }
         }
         let lengths = model.outlet_fact(wire)?.shape.iter().zip(&fill);
@@ -188,7 +185,7 @@ fn wrap(
         let shape = &model.outlet_fact(wire)?.shape;
         let length = shape[axis].to_usize().context("expected a known length to repeat")?;
         kernel::bounded(&[(length + before + after).to_dim()])?;
-        ensure!(length > 0, "expected elements to repeat, but found none");
+        ensure!(length > 0, "expected elements to repeat, found none");
         let mut part = |name: &str, from: usize, to: usize| {
             let name = format!("{prefix}.{name}.{axis}");
             TractResult::Ok(model.wire_node(name, Slice::new(axis, from, to), &[wire])?[0])

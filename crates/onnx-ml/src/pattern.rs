@@ -95,15 +95,15 @@ impl Whole {
 
 fn checked(pattern: &str) -> TractResult<&str> {
     let found = pattern.len();
-    ensure!(found <= LONGEST, "expected a pattern of {LONGEST} bytes or less, but found {found}");
+    ensure!(found <= LONGEST, "expected a pattern of {LONGEST} bytes or less, found {found}");
     Ok(pattern)
 }
 
 fn build(config: Config, pattern: &str, translated: &str) -> TractResult<Regex> {
     let built = Regex::builder().configure(config).build(translated);
     built.map_err(|error| match error.syntax_error() {
-        Some(fault) => format_err!("expected a regular expression, but found `{pattern}`: {fault}"),
-        None => format_err!("expected a regular expression, but found `{pattern}`: {error}"),
+        Some(fault) => format_err!("expected a regular expression, found `{pattern}`: {fault}"),
+        None => format_err!("expected a regular expression, found `{pattern}`: {error}"),
     })
 }
 

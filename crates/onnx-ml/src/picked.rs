@@ -29,7 +29,7 @@ fn pick_as<T: Datum>(
         Some(filling) => {
             let filling = filling.cast_to::<T>()?;
             let filling = filling.try_as_plain_ram()?.as_slice::<T>()?.first().cloned();
-            filling.context("expected an element to fill up with, but found none")?
+            filling.context("expected an element to fill up with, found none")?
         }
         None => T::default(),
     };

@@ -33,9 +33,7 @@ impl PostTransform {
             "PROBIT" => Ok(PostTransform::Probit),
             found => node.bail_attr(
                 "post_transform",
-                &format!(
-                    "expected NONE, SOFTMAX, LOGISTIC, SOFTMAX_ZERO or PROBIT, but found {found}"
-                ),
+                &format!("expected NONE, SOFTMAX, LOGISTIC, SOFTMAX_ZERO or PROBIT, found {found}"),
             ),
         }
     }

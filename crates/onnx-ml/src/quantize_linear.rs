@@ -18,7 +18,7 @@ pub fn dequantize_linear(context: &ParsingContext, node: &NodeProto) -> Built {
 
 fn linear(context: &ParsingContext, node: &NodeProto, direction: Direction) -> Built {
     let found = node.input.iter().filter(|name| !name.is_empty()).count();
-    node.expect(matches!(found, 2 | 3), || format!("2 or 3 inputs, but found {found}"))?;
+    node.expect(matches!(found, 2 | 3), || format!("2 or 3 inputs, found {found}"))?;
     let block = node.get_attr_opt("block_size")?.unwrap_or(0);
     let output = match node.get_attr_opt::<i64>("output_dtype")? {
         Some(0) | None => None,
@@ -142,7 +142,7 @@ impl Kernel for Quantize {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let integer = self.output.is_integer() && self.output.size_of() <= 4;
-        ensure!(integer, "expected integers of at most 32 bits, but found {:?}", self.output);
+        ensure!(integer, "expected integers of at most 32 bits, found {:?}", self.output);
         self.layout.check(inputs)?;
         Ok(tvec!(Fact::new(self.output, inputs[0].shape.iter().cloned())))
     }
@@ -168,7 +168,7 @@ impl Kernel for Dequantize {
     const NAME: &'static str = "DequantizeLinear";
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        ensure!(self.output.is_float(), "expected floats, but found {:?}", self.output);
+        ensure!(self.output.is_float(), "expected floats, found {:?}", self.output);
         self.layout.check(inputs)?;
         Ok(tvec!(Fact::new(self.output, inputs[0].shape.iter().cloned())))
     }
@@ -199,10 +199,10 @@ impl Layout {
         } else {
             scales[..] == [shape[kernel::axis(self.axis, shape.len())?].clone()]
         };
-        ensure!(fits, "expected scales for shape {shape:?}, but found {scales:?}");
+        ensure!(fits, "expected scales for shape {shape:?}, found {scales:?}");
         if let Some(zero) = inputs.get(2) {
             let same = zero.shape.iter().product::<TDim>() == scales.iter().product::<TDim>();
-            ensure!(same, "expected as many zero points as scales, but found {:?}", zero.shape);
+            ensure!(same, "expected as many zero points as scales, found {:?}", zero.shape);
         }
         Ok(())
     }

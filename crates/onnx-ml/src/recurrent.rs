@@ -100,18 +100,18 @@ fn directions(node: &NodeProto, defaults: &[&str]) -> TractResult<Vec<Direction>
         "bidirectional" => &[false, true],
         other => node.bail_attr(
             "direction",
-            &format!("expected forward, reverse or bidirectional, but found {other}"),
+            &format!("expected forward, reverse or bidirectional, found {other}"),
         )?,
     };
     let names: Vec<&str> =
         node.get_attr_opt_vec("activations")?.unwrap_or_else(|| defaults.repeat(reversed.len()));
     let expected = reversed.len() * defaults.len();
     node.expect_attr("activations", names.len() == expected, || {
-        format!("{expected} activations, but found {}", names.len())
+        format!("{expected} activations, found {}", names.len())
     })?;
     let clip: Option<f32> = node.get_attr_opt("clip")?.filter(|clip| *clip != 0.0);
     let positive = clip.is_none_or(|clip| clip > 0.0);
-    node.expect_attr("clip", positive, || format!("a positive number, but found {clip:?}"))?;
+    node.expect_attr("clip", positive, || format!("a positive number, found {clip:?}"))?;
     let mut alphas = node.get_attr_opt_vec("activation_alpha")?.unwrap_or_default().into_iter();
     let mut betas = node.get_attr_opt_vec("activation_beta")?.unwrap_or_default().into_iter();
     names
@@ -133,17 +133,17 @@ impl<C: Cell> Kernel for Recurrent<C> {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let datum_type = inputs[0].datum_type;
-        ensure!(datum_type.is_float(), "expected floats, but found {datum_type:?}");
+        ensure!(datum_type.is_float(), "expected floats, found {datum_type:?}");
         let [time, batch, columns] = &*inputs[0].shape else {
-            bail!("expected X of rank 3, but found shape {:?}", inputs[0].shape);
+            bail!("expected X of rank 3, found shape {:?}", inputs[0].shape);
         };
         let (time, batch) = if self.batch_first { (batch, time) } else { (time, batch) };
         let hidden = match inputs[2].shape.last().map(TDim::to_usize) {
             Some(Ok(hidden)) if hidden > 0 => hidden,
-            _ => bail!("expected R with a known size, but found shape {:?}", inputs[2].shape),
+            _ => bail!("expected R with a known size, found shape {:?}", inputs[2].shape),
         };
         let named = self.hidden_size.is_none_or(|size| size == hidden);
-        ensure!(named, "expected R for {:?} units, but found {hidden}", self.hidden_size);
+        ensure!(named, "expected R for {:?} units, found {hidden}", self.hidden_size);
         self.check(inputs, columns, hidden)?;
         let directions = self.directions.len().to_dim();
         let (time, batch, hidden) = (time.clone(), batch.clone(), hidden.to_dim());
@@ -201,11 +201,11 @@ impl<C: Cell> Recurrent<C> {
             let Some(index) = index else { return Ok(()) };
             let fact = &inputs[index];
             let number = fact.datum_type.is_float();
-            ensure!(number, "expected {name} of floats, but found {:?}", fact.datum_type);
+            ensure!(number, "expected {name} of floats, found {:?}", fact.datum_type);
             let same =
                 |(a, b): (&TDim, &TDim)| a == b || a.to_usize().is_err() || b.to_usize().is_err();
             let fits = fact.shape.len() == shape.len() && fact.shape.iter().zip(shape).all(same);
-            ensure!(fits, "expected {name} of shape {shape:?}, but found {:?}", fact.shape);
+            ensure!(fits, "expected {name} of shape {shape:?}, found {:?}", fact.shape);
             Ok(())
         };
         let dims = |dims: &[usize]| dims.iter().map(|dim| dim.to_dim()).collect::<TVec<TDim>>();
@@ -231,7 +231,7 @@ impl<C: Cell> Recurrent<C> {
         let x = by_step(&inputs[0], self.batch_first)?;
         let [time, batch, columns] = *x.shape() else { bail!("expected X of rank 3") };
         let expected = weights.first().map_or(0, |weights| weights.input.columns());
-        ensure!(columns == expected, "expected X of {expected} columns, but found {columns}");
+        ensure!(columns == expected, "expected X of {expected} columns, found {columns}");
         let x = x.try_as_plain_ram()?;
         let x = x.as_slice::<f32>()?;
         let hidden_size = inputs[2].shape()[2];
@@ -297,12 +297,12 @@ impl<C: Cell> Recurrent<C> {
         let lengths = lengths.try_as_plain_ram()?;
         let lengths = lengths.as_slice::<i64>()?;
         let found = lengths.len();
-        ensure!(found == batch, "expected {batch} lengths of sequences, but found {found}");
+        ensure!(found == batch, "expected {batch} lengths of sequences, found {found}");
         let lengths = lengths
             .iter()
             .map(|length| {
                 usize::try_from(*length).ok().filter(|length| *length <= time).with_context(|| {
-                    format!("expected lengths of sequences from 0 to {time}, but found {length}")
+                    format!("expected lengths of sequences from 0 to {time}, found {length}")
                 })
             })
             .collect::<TractResult<Vec<usize>>>()?;
@@ -320,12 +320,12 @@ impl<C: Cell> Recurrent<C> {
         let expected = [self.directions.len(), batch, hidden_size];
         let Some(index) = position else { return Ok(vec![0.0; expected.iter().product()]) };
         let rank = inputs[index].rank();
-        ensure!(rank == 3, "expected an initial state of rank 3, but found {rank}");
+        ensure!(rank == 3, "expected an initial state of rank 3, found {rank}");
         let state = by_step(&inputs[index], self.batch_first)?;
         let found = state.shape();
         ensure!(
             found == expected,
-            "expected an initial state for [directions, batch, units] {expected:?}, but found \
+            "expected an initial state for [directions, batch, units] {expected:?}, found \
              {found:?}"
         );
         Ok(state.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())

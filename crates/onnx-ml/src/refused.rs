@@ -49,7 +49,7 @@ pub fn may_refuse(model: &TypedModel) -> bool {
 
 impl fmt::Display for RefusedValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {}, but found `{:.60}`", self.expected, self.found)
+        write!(f, "expected {}, found `{:.60}`", self.expected, self.found)
     }
 }
 

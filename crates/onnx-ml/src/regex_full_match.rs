@@ -20,7 +20,7 @@ impl Kernel for RegexFullMatch {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let found = inputs[0].datum_type;
-        ensure!(found == String::datum_type(), "expected strings, but found {found:?}");
+        ensure!(found == String::datum_type(), "expected strings, found {found:?}");
         Ok(tvec!(Fact::new(bool::datum_type(), inputs[0].shape.iter().cloned())))
     }
 

@@ -18,7 +18,7 @@ pub fn resize(context: &ParsingContext, node: &NodeProto) -> Built {
 
 pub fn upsample(context: &ParsingContext, node: &NodeProto) -> Built {
     let version = context.onnx_operator_set_version;
-    ensure!(version >= 9, "expected opset 9 or later, but found {version}");
+    ensure!(version >= 9, "expected opset 9 or later, found {version}");
     at_or_before(context, node)
 }
 

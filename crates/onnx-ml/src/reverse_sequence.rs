@@ -19,7 +19,7 @@ pub fn reverse_sequence(_: &ParsingContext, node: &NodeProto) -> Built {
     let batch_first = match (batch, time) {
         (0, 1) => true,
         (1, 0) => false,
-        _ => bail!("expected 0 and 1 as axes of batch and time, but found {batch} and {time}"),
+        _ => bail!("expected 0 and 1 as axes of batch and time, found {batch} and {time}"),
     };
     operator(node, 2, ReverseSequence { batch_first })
 }
@@ -29,10 +29,10 @@ impl Kernel for ReverseSequence {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let shape = &inputs[0].shape;
-        ensure!(shape.len() >= 2, "expected two dimensions or more, but found {shape:?}");
+        ensure!(shape.len() >= 2, "expected two dimensions or more, found {shape:?}");
         let batch = &shape[usize::from(!self.batch_first)];
         let fits = inputs[1].shape.as_slice() == [batch.clone()];
-        ensure!(fits, "expected {batch} lengths, but found shape {:?}", inputs[1].shape);
+        ensure!(fits, "expected {batch} lengths, found shape {:?}", inputs[1].shape);
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape.iter().cloned())))
     }
 
@@ -47,7 +47,7 @@ impl Kernel for ReverseSequence {
             .iter()
             .map(|length| {
                 let found = usize::try_from(*length).ok().filter(|length| *length <= steps);
-                found.with_context(|| format!("expected at most {steps} steps, but found {length}"))
+                found.with_context(|| format!("expected at most {steps} steps, found {length}"))
             })
             .collect::<TractResult<Vec<usize>>>()?;
         let mut sources = Vec::with_capacity(inputs[0].len());

@@ -25,14 +25,14 @@ pub fn roi_align(context: &ParsingContext, node: &NodeProto) -> Built {
     let largest = match node.get_attr_opt("mode")?.unwrap_or("avg") {
         "avg" => false,
         "max" => true,
-        found => bail!("expected avg or max as mode, but found {found}"),
+        found => bail!("expected avg or max as mode, found {found}"),
     };
     let default =
         if context.onnx_operator_set_version < 16 { "output_half_pixel" } else { "half_pixel" };
     let shift = match node.get_attr_opt("coordinate_transformation_mode")?.unwrap_or(default) {
         "half_pixel" => 0.5,
         "output_half_pixel" => 0.0,
-        found => bail!("expected half_pixel or output_half_pixel, but found {found}"),
+        found => bail!("expected half_pixel or output_half_pixel, found {found}"),
     };
     let kernel = RoiAlign {
         height: node.get_attr_opt("output_height")?.unwrap_or(1),
@@ -52,10 +52,10 @@ impl Kernel for RoiAlign {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let [_, channels, _, _] = inputs[0].shape.as_slice() else {
-            bail!("expected four dimensions, but found {:?}", inputs[0].shape);
+            bail!("expected four dimensions, found {:?}", inputs[0].shape);
         };
         let [regions, _] = inputs[1].shape.as_slice() else {
-            bail!("expected regions as rows, but found shape {:?}", inputs[1].shape);
+            bail!("expected regions as rows, found shape {:?}", inputs[1].shape);
         };
         let fits = inputs[1].shape[1] == 4.to_dim() && inputs[2].shape[..] == [regions.clone()];
         ensure!(fits, "expected an image for each region of four numbers");
@@ -69,7 +69,7 @@ impl Kernel for RoiAlign {
         let places = elements::<i64>(&inputs[2])?;
         let places = places.try_as_plain_ram()?;
         let [batch, channels, height, width] = *inputs[0].shape() else {
-            bail!("expected four dimensions, but found shape {:?}", inputs[0].shape());
+            bail!("expected four dimensions, found shape {:?}", inputs[0].shape());
         };
         let pixels = height * width;
         let mut output = vec![];

@@ -25,11 +25,11 @@ impl Kernel for Scaler {
     const NAME: &'static str = "Scaler";
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        ensure!(inputs[0].is_number(), "expected numbers, but found {:?}", inputs[0].datum_type);
+        ensure!(inputs[0].is_number(), "expected numbers, found {:?}", inputs[0].datum_type);
         let (_, columns) = inputs[0].matrix()?;
         for (name, list) in [("offset", &self.offset), ("scale", &self.scale)] {
             let fits = list.len() == 1 || columns == list.len().to_dim();
-            ensure!(fits, "expected {columns} elements in {name}, but found {}", list.len());
+            ensure!(fits, "expected {columns} elements in {name}, found {}", list.len());
         }
         Ok(tvec!(Fact::new(f32::datum_type(), inputs[0].shape.iter().cloned())))
     }

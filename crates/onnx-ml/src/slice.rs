@@ -117,7 +117,7 @@ fn resolved_axes(axes: &Tensor, rank: usize) -> TractResult<Vec<usize>> {
         usize::try_from(positive)
             .ok()
             .filter(|axis| *axis < rank)
-            .with_context(|| format!("expected an axis of {rank}, but found {axis}"))
+            .with_context(|| format!("expected an axis of {rank}, found {axis}"))
     });
     each.collect()
 }
@@ -157,7 +157,7 @@ impl Kernel for Window {
         let steps = self.steps.map_or_else(|| Ok(vec![1; starts.len()]), list)?;
         let counts = [starts.len(), ends.len(), axes.len(), steps.len()];
         let equal = counts.iter().all(|count| *count == axes.len() && *count <= inputs[0].rank());
-        ensure!(equal, "expected as many bounds as axes, but found {counts:?}");
+        ensure!(equal, "expected as many bounds as axes, found {counts:?}");
         let mut slices: TVec<tract_ndarray::Slice> =
             inputs[0].shape().iter().map(|_| tract_ndarray::Slice::from(..)).collect();
         for (index, axis) in axes.into_iter().enumerate() {

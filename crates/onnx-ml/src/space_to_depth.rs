@@ -18,7 +18,7 @@ pub fn space_to_depth(_: &ParsingContext, node: &NodeProto) -> Built {
     let channels_first = match node.get_attr_opt("mode")?.unwrap_or("DCR") {
         "DCR" => false,
         "CRD" => true,
-        found => bail!("expected DCR or CRD as mode, but found {found}"),
+        found => bail!("expected DCR or CRD as mode, found {found}"),
     };
     Ok((expand(SpaceToDepth { size, channels_first }), vec![]))
 }
@@ -55,7 +55,7 @@ impl Expansion for SpaceToDepth {
         let size = self.size.to_dim();
         for length in &shape[2..] {
             let whole = length.as_i64().is_none_or(|length| length % self.size as i64 == 0);
-            ensure!(whole, "expected a multiple of {size} pixels, but found {length}");
+            ensure!(whole, "expected a multiple of {size} pixels, found {length}");
         }
         let (height, width) = (shape[2].clone() / self.size, shape[3].clone() / self.size);
         let blocks = tvec![height, size.clone(), width, size.clone()];

@@ -20,7 +20,7 @@ impl Kernel for StringConcat {
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         for input in inputs {
             let found = input.datum_type;
-            ensure!(found == String::datum_type(), "expected strings, but found {found:?}");
+            ensure!(found == String::datum_type(), "expected strings, found {found:?}");
         }
         let shape = multi_broadcast(&[&inputs[0].shape, &inputs[1].shape])?;
         Ok(tvec!(Fact::new(String::datum_type(), shape)))

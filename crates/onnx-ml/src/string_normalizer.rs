@@ -43,7 +43,7 @@ pub fn string_normalizer(context: &ParsingContext, node: &NodeProto) -> Built {
         "LOWER" => Case::Lower,
         "UPPER" => Case::Upper,
         found => {
-            node.bail_attr(ACTION, &format!("expected NONE, LOWER or UPPER, but found {found}"))?
+            node.bail_attr(ACTION, &format!("expected NONE, LOWER or UPPER, found {found}"))?
         }
     };
     let words: Vec<String> = node.get_attr_opt_vec("stopwords")?.unwrap_or_default();
@@ -61,12 +61,12 @@ impl Kernel for StringNormalizer {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let found = inputs[0].datum_type;
-        ensure!(found == String::datum_type(), "expected strings, but found {found:?}");
+        ensure!(found == String::datum_type(), "expected strings, found {found:?}");
         let mut shape = inputs[0].shape.clone();
         if let Some(stopwords) = &self.stopwords {
             ensure!(
                 matches!(shape.len(), 1 | 2),
-                "expected shape [C] or [1, C] where there are stopwords, but found {shape:?}"
+                "expected shape [C] or [1, C] where there are stopwords, found {shape:?}"
             );
             if let Some(last) = shape.last_mut() {
                 *last = stopwords.left.clone().into();
@@ -85,7 +85,7 @@ impl Kernel for StringNormalizer {
         let shape = inputs[0].shape();
         ensure!(
             shape.len() == 1 || shape[0] == 1,
-            "expected shape [1, C] where there are stopwords, but found {shape:?}"
+            "expected shape [1, C] where there are stopwords, found {shape:?}"
         );
         let left = texts.iter().filter(|text| !stopwords.contain(text));
         let mut left: Vec<String> = left.map(|text| self.case.apply(text)).collect();

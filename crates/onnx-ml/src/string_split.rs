@@ -41,7 +41,7 @@ impl Kernel for StringSplit {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let found = inputs[0].datum_type;
-        ensure!(found == String::datum_type(), "expected strings, but found {found:?}");
+        ensure!(found == String::datum_type(), "expected strings, found {found:?}");
         let shape = inputs[0].shape.iter().cloned();
         Ok(tvec!(
             Fact::new(found, shape.clone().chain([self.width.clone().into()])),

@@ -30,7 +30,7 @@ impl Subgraph {
         let values: HashSet<&String> = inputs.chain(constants).chain(nodes).collect();
         for output in &graph.output {
             let known = values.contains(&output.name);
-            ensure!(known, "expected a node whose output is `{}`, but found none", output.name);
+            ensure!(known, "expected a node whose output is `{}`, found none", output.name);
         }
         let ParseResult { model, unresolved_inputs, .. } = context.parse_graph(graph)?;
         Ok(Subgraph { model, outer: unresolved_inputs })

@@ -42,7 +42,7 @@ impl Similarity {
                 let found = parameters.len();
                 return node.bail_attr(
                     "kernel_params",
-                    &format!("expected gamma, coef0 and degree, but found {found} elements"),
+                    &format!("expected gamma, coef0 and degree, found {found} elements"),
                 );
             }
         };
@@ -53,7 +53,7 @@ impl Similarity {
             "SIGMOID" => Ok(Similarity::Sigmoid { gamma, coef0 }),
             found => node.bail_attr(
                 "kernel_type",
-                &format!("expected LINEAR, POLY, RBF or SIGMOID, but found {found}"),
+                &format!("expected LINEAR, POLY, RBF or SIGMOID, found {found}"),
             ),
         }
     }

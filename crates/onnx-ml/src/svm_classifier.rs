@@ -58,7 +58,7 @@ struct Pairs {
 pub fn svm_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
     let labels = Labels::parse(node, "classlabels_ints", "classlabels_strings")?;
     let classes = labels.len();
-    node.expect(classes >= 2, || format!("labels of at least 2 classes, but found {classes}"))?;
+    node.expect(classes >= 2, || format!("labels of at least 2 classes, found {classes}"))?;
     let post_transform = PostTransform::parse(node)?;
     let similarity = Similarity::parse(node)?;
     let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
@@ -66,12 +66,12 @@ pub fn svm_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
     let prob_a: Vec<f32> = node.get_attr_opt_vec("prob_a")?.unwrap_or_default();
     let prob_b: Vec<f32> = node.get_attr_opt_vec("prob_b")?.unwrap_or_default();
     let (a, b) = (prob_a.len(), prob_b.len());
-    node.expect_attr("prob_b", a == b, || format!("{a} elements as in prob_a, but found {b}"))?;
+    node.expect_attr("prob_b", a == b, || format!("{a} elements as in prob_a, found {b}"))?;
 
     let ranges = ranges(node)?;
     let count = ranges.last().map_or(0, |range| range.end);
     let (mode, vectors) = if count == 0 {
-        node.expect_attr("rho", !rho.is_empty(), "at least 1 element, but found none")?;
+        node.expect_attr("rho", !rho.is_empty(), "at least 1 element, found none")?;
         let vectors = Vectors::new(classes, &coefficients).context("coefficients")?;
         let linear = Linear {
             rho: rho[0],
@@ -82,7 +82,7 @@ pub fn svm_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
     } else {
         let found = ranges.len();
         node.expect_attr("vectors_per_class", found == classes, || {
-            format!("{classes} elements, one for each label, but found {found}")
+            format!("{classes} elements, one for each label, found {found}")
         })?;
         let elements: Vec<f32> = node.get_attr_vec("support_vectors")?;
         let vectors = Vectors::new(count, &elements).context("support_vectors")?;
@@ -105,7 +105,7 @@ pub fn svm_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
             return node.bail_attr(
                 "post_transform",
                 "expected other than PROBIT for the decision value of two classes, where ONNX \
-                 Runtime does not define the second score, but found PROBIT",
+                 Runtime does not define the second score, found PROBIT",
             );
         }
         let probabilities = (a > 0).then(|| prob_a.into_iter().zip(prob_b).collect());
@@ -127,7 +127,7 @@ fn ranges(node: &NodeProto) -> TractResult<Vec<Range<usize>>> {
             let Some(sum) = sum else {
                 return node.bail_attr(
                     "vectors_per_class",
-                    &format!("expected numbers of support vectors, but found {found}"),
+                    &format!("expected numbers of support vectors, found {found}"),
                 );
             };
             end = sum;

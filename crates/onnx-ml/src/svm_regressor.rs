@@ -30,12 +30,10 @@ pub fn svm_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
     let supports: i64 = node.get_attr_opt("n_supports")?.unwrap_or(0);
     let one_class = node.get_attr_opt("one_class")?.unwrap_or(0i64) != 0;
     let similarity = Similarity::parse(node)?;
-    node.expect_attr("n_supports", supports >= 0, || {
-        format!("none or more, but found {supports}")
-    })?;
+    node.expect_attr("n_supports", supports >= 0, || format!("none or more, found {supports}"))?;
     let &[rho] = &*rho else {
         let found = rho.len();
-        return node.bail_attr("rho", &format!("expected 1 element, but found {found}"));
+        return node.bail_attr("rho", &format!("expected 1 element, found {found}"));
     };
     let kernel = if supports == 0 {
         SvmRegressor {
@@ -48,7 +46,7 @@ pub fn svm_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
     } else {
         let found = coefficients.len();
         node.expect_attr("coefficients", supports as usize == found, || {
-            format!("{supports}, one for each support vector, but found {found}")
+            format!("{supports}, one for each support vector, found {found}")
         })?;
         let elements: Vec<f32> = node.get_attr_vec("support_vectors")?;
         let vectors = Vectors::new(found, &elements).context("support_vectors")?;

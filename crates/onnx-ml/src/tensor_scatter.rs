@@ -17,10 +17,10 @@ pub fn tensor_scatter(_: &ParsingContext, node: &NodeProto) -> Built {
     let circular = match node.get_attr_opt("mode")?.unwrap_or("linear") {
         "linear" => false,
         "circular" => true,
-        found => bail!("expected linear or circular as mode, but found {found}"),
+        found => bail!("expected linear or circular as mode, found {found}"),
     };
     let found = node.input.iter().filter(|name| !name.is_empty()).count();
-    node.expect(matches!(found, 2 | 3), || format!("2 or 3 inputs, but found {found}"))?;
+    node.expect(matches!(found, 2 | 3), || format!("2 or 3 inputs, found {found}"))?;
     variadic(node, TensorScatter { axis: node.get_attr_opt("axis")?.unwrap_or(-2), circular })
 }
 
@@ -34,10 +34,10 @@ impl Kernel for TensorScatter {
         let mut fitting = cache.shape.clone();
         fitting[axis] = update.shape.get(axis).context("expected as many dimensions")?.clone();
         let fits = update.shape == fitting && update.datum_type == cache.datum_type;
-        ensure!(fits, "expected an update like {cache:?}, but found {update:?}");
+        ensure!(fits, "expected an update like {cache:?}, found {update:?}");
         if let Some(indices) = inputs.get(2) {
             let fits = indices.shape[..] == cache.shape[..1];
-            ensure!(fits, "expected an index a row, but found shape {:?}", indices.shape);
+            ensure!(fits, "expected an index a row, found shape {:?}", indices.shape);
         }
         Ok(tvec!(Fact::new(cache.datum_type, cache.shape.iter().cloned())))
     }
@@ -50,7 +50,7 @@ impl Kernel for TensorScatter {
         };
         let axis = axis(self.axis, shape.len())?;
         let (length, steps) = (shape[axis], inputs[1].shape()[axis]);
-        ensure!(length > 0 || steps == 0, "expected a cache of a step or more, but found none");
+        ensure!(length > 0 || steps == 0, "expected a cache of a step or more, found none");
         let outer: usize = shape[1..axis].iter().product();
         let inner: usize = shape[axis + 1..].iter().product();
         let cached = inputs[0].len();
@@ -58,7 +58,7 @@ impl Kernel for TensorScatter {
         for (row, index) in indices.into_iter().enumerate() {
             let fits = |start: &usize| self.circular || start.checked_add(steps) <= Some(length);
             let start = usize::try_from(index).ok().filter(fits).with_context(|| {
-                format!("expected {steps} steps to fit in {length}, but found them from {index} on")
+                format!("expected {steps} steps to fit in {length}, found them from {index} on")
             })?;
             for line in row * outer..(row + 1) * outer {
                 for step in 0..steps {

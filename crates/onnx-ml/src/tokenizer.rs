@@ -60,7 +60,7 @@ impl Kernel for Tokens {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let found = inputs[0].datum_type;
-        ensure!(found == String::datum_type(), "expected strings, but found {found:?}");
+        ensure!(found == String::datum_type(), "expected strings, found {found:?}");
         let shape = inputs[0].shape.iter().cloned();
         Ok(tvec!(Fact::new(found, shape.chain([self.width.clone().into()]))))
     }
@@ -90,8 +90,7 @@ impl Tokenizer {
         let shortest: i64 = node.get_attr("mincharnum")?;
         let least = usize::try_from(shortest).ok().filter(|shortest| *shortest > 0);
         let Some(shortest) = least else {
-            return node
-                .bail_attr("mincharnum", &format!("expected 1 or more, but found {shortest}"));
+            return node.bail_attr("mincharnum", &format!("expected 1 or more, found {shortest}"));
         };
         let separators: Vec<&str> =
             node.get_attr_opt_tvec("separators")?.unwrap_or_default().to_vec();
@@ -99,12 +98,12 @@ impl Tokenizer {
             [] => {
                 let expression: &str = node.get_attr_opt("tokenexp")?.unwrap_or_default();
                 let told = !expression.is_empty();
-                node.expect(told, || "separators or a tokenexp, but found none".to_owned())?;
+                node.expect(told, || "separators or a tokenexp, found none".to_owned())?;
                 Split::Expression(Pattern::new(expression)?)
             }
             [""] => {
                 node.expect_attr("mincharnum", shortest == 1, || {
-                    format!("1 for tokens of one character, but found {shortest}")
+                    format!("1 for tokens of one character, found {shortest}")
                 })?;
                 Split::Characters
             }
@@ -189,7 +188,7 @@ pub fn table(
     let starts = || std::iter::once(0).chain(ends.iter().copied());
     let width = ends.iter().zip(starts()).map(|(end, start)| end - start).max().unwrap_or(0);
     let size = width.saturating_mul(ends.len());
-    ensure!(size <= MAX_ELEMENTS, "expected {MAX_ELEMENTS} elements or less, but found {size}");
+    ensure!(size <= MAX_ELEMENTS, "expected {MAX_ELEMENTS} elements or less, found {size}");
     let mut elements = Vec::with_capacity(size);
     for (end, start) in ends.iter().zip(starts()) {
         elements.extend(strings[start..*end].iter().map(|string| (*string).to_owned()));

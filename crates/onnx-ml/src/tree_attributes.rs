@@ -124,7 +124,7 @@ fn describe<T: Number>(
     };
     let tree_ids = integers("nodes_treeids")?;
     let expect_len = |name: &str, len: usize, expected: usize| {
-        node.expect_attr(name, len == expected, || format!("{expected} entries, but found {len}"))
+        node.expect_attr(name, len == expected, || format!("{expected} entries, found {len}"))
     };
     let count = tree_ids.len();
     node.expect_attr("nodes_treeids", count > 0, "at least one node")?;
@@ -159,7 +159,7 @@ fn describe<T: Number>(
             Child::Leaf(_) => leaf_count += 1,
         }
         let first = children.insert((*tree, *number), kind).is_none();
-        ensure!(first, "expected one node {number} in tree {tree}, but found two");
+        ensure!(first, "expected one node {number} in tree {tree}, found two");
         kinds.push(kind);
     }
     let find = |tree: i64, number: i64| {
@@ -175,7 +175,7 @@ fn describe<T: Number>(
         let Some(mode) = mode(name)? else { continue };
         let tree = tree_ids[index];
         let feature = usize::try_from(features[index]).ok().with_context(|| {
-            format!("expected a feature of 0 or more, but found {}", features[index])
+            format!("expected a feature of 0 or more, found {}", features[index])
         })?;
         for number in [yes[index], no[index]] {
             is_child.insert((tree, number), ());
@@ -194,7 +194,7 @@ fn describe<T: Number>(
     for ((tree, number), kind) in tree_ids.iter().zip(&node_ids).zip(&kinds) {
         if !is_child.contains_key(&(*tree, *number)) {
             let first = rooted.insert(*tree, ()).is_none();
-            ensure!(first, "expected one root in tree {tree}, but found two");
+            ensure!(first, "expected one root in tree {tree}, found two");
             roots.push(*kind);
         }
     }
@@ -232,6 +232,6 @@ fn mode(name: &str) -> TractResult<Option<Mode>> {
         "BRANCH_GT" => Mode::Gt,
         "BRANCH_EQ" => Mode::Eq,
         "BRANCH_NEQ" => Mode::Neq,
-        _ => bail!("expected a mode such as BRANCH_LEQ or LEAF, but found `{name}`"),
+        _ => bail!("expected a mode such as BRANCH_LEQ or LEAF, found `{name}`"),
     }))
 }

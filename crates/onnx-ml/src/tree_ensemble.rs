@@ -42,7 +42,7 @@ pub fn tree_ensemble(context: &ParsingContext, node: &NodeProto) -> Built {
     match splits.datum_type() {
         DatumType::F64 => build::<f64>(context, node, &splits),
         DatumType::F32 | DatumType::F16 => build::<f32>(context, node, &splits),
-        found => node.bail_attr("nodes_splits", &format!("expected floats, but found {found:?}")),
+        found => node.bail_attr("nodes_splits", &format!("expected floats, found {found:?}")),
     }
 }
 
@@ -53,7 +53,7 @@ fn build<T: Number>(context: &ParsingContext, node: &NodeProto, splits: &Tensor)
         1 => Aggregate::Sum,
         2 => Aggregate::Min,
         3 => Aggregate::Max,
-        found => bail!("expected an aggregate_function from 0 to 3, but found {found}"),
+        found => bail!("expected an aggregate_function from 0 to 3, found {found}"),
     };
     let post_transform = match choice("post_transform", 0)? {
         0 => PostTransform::None,
@@ -61,7 +61,7 @@ fn build<T: Number>(context: &ParsingContext, node: &NodeProto, splits: &Tensor)
         2 => PostTransform::Logistic,
         3 => PostTransform::SoftmaxZero,
         4 => PostTransform::Probit,
-        found => bail!("expected a post_transform from 0 to 4, but found {found}"),
+        found => bail!("expected a post_transform from 0 to 4, found {found}"),
     };
     let targets = node.get_attr_opt("n_targets")?.unwrap_or(1);
     let leaves = leaves(context, node, targets)?;
@@ -81,7 +81,7 @@ impl<T: Number> Kernel for TreeEnsemble<T> {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let found = inputs[0].datum_type;
-        ensure!(found.is_float(), "expected floats, but found {found:?}");
+        ensure!(found.is_float(), "expected floats, found {found:?}");
         let (rows, columns) = inputs[0].matrix()?;
         if let Ok(columns) = columns.to_usize() {
             self.expect_columns(columns)?;
@@ -102,11 +102,7 @@ impl<T: Number> Kernel for TreeEnsemble<T> {
 
 impl<T: Number> TreeEnsemble<T> {
     fn expect_columns(&self, found: usize) -> TractResult<()> {
-        ensure!(
-            found >= self.columns,
-            "expected {} columns or more, but found {found}",
-            self.columns
-        );
+        ensure!(found >= self.columns, "expected {} columns or more, found {found}", self.columns);
         Ok(())
     }
 
@@ -193,11 +189,11 @@ fn leaves<T: Number>(
     let weights = numbers::<T>(&attribute(context, node, "leaf_weights")?)?;
     let ids: Vec<usize> = node.get_attr_vec("leaf_targetids")?;
     node.expect_attr("leaf_targetids", ids.len() == weights.len(), || {
-        format!("{} as there are leaf_weights, but found {}", weights.len(), ids.len())
+        format!("{} as there are leaf_weights, found {}", weights.len(), ids.len())
     })?;
     let out_of_range = ids.iter().find(|id| **id >= targets);
     node.expect_attr("leaf_targetids", out_of_range.is_none(), || {
-        format!("targets below {targets}, but found {out_of_range:?}")
+        format!("targets below {targets}, found {out_of_range:?}")
     })?;
     Ok(ids.into_iter().zip(weights).map(|leaf| vec![leaf]).collect())
 }
@@ -213,7 +209,7 @@ fn branches<T: Number>(
     let thresholds = numbers::<T>(splits)?;
     let count = thresholds.len();
     let expect_len = |name: &str, found: usize| {
-        node.expect_attr(name, found == count, || format!("{count} entries, but found {found}"))
+        node.expect_attr(name, found == count, || format!("{count} entries, found {found}"))
     };
     let list = |name: &str| -> TractResult<Vec<usize>> {
         let list: Vec<usize> = node.get_attr_vec(name)?;
@@ -238,7 +234,7 @@ fn branches<T: Number>(
     let child = |index: usize, leaf: usize| match leaf {
         0 => Ok(Child::Branch(index)),
         _ if index < leaves => Ok(Child::Leaf(index)),
-        _ => bail!("expected a leaf below {leaves}, but found {index}"),
+        _ => bail!("expected a leaf below {leaves}, found {index}"),
     };
     let mut sets = vec![];
     let mut branches = Vec::with_capacity(count);
@@ -256,9 +252,7 @@ fn branches<T: Number>(
                 sets.push((index, Set::new(feature, members)));
                 Mode::Eq
             }
-            found => {
-                node.bail_attr("nodes_modes", &format!("expected 0 to 6, but found {found}"))?
-            }
+            found => node.bail_attr("nodes_modes", &format!("expected 0 to 6, found {found}"))?,
         };
         branches.push(Branch {
             feature,

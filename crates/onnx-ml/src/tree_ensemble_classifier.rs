@@ -34,7 +34,7 @@ pub fn tree_ensemble_classifier(context: &ParsingContext, node: &NodeProto) -> B
     let base_values = numbers::<f64>(context, node, "base_values")?;
     let found = base_values.len();
     let fits = found == 0 || found == classes || (found == 1 && classes == 2);
-    node.expect_attr("base_values", fits, || format!("none or {classes}, but found {found}"))?;
+    node.expect_attr("base_values", fits, || format!("none or {classes}, found {found}"))?;
     let ids: Vec<i64> = node.get_attr_opt_vec("class_ids")?.unwrap_or_default();
     let weights = numbers::<f64>(context, node, "class_weights")?;
     operator(
@@ -57,7 +57,7 @@ impl Kernel for TreeEnsembleClassifier {
     const OUTPUTS: usize = 2;
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        ensure!(inputs[0].is_number(), "expected numbers, but found {:?}", inputs[0].datum_type);
+        ensure!(inputs[0].is_number(), "expected numbers, found {:?}", inputs[0].datum_type);
         let (rows, columns) = inputs[0].matrix()?;
         if let Ok(columns) = columns.to_usize() {
             self.ensemble.expect_columns(columns)?;

@@ -25,7 +25,7 @@ pub fn tree_ensemble_regressor(context: &ParsingContext, node: &NodeProto) -> Bu
     let base_values = numbers::<f64>(context, node, "base_values")?;
     let found = base_values.len();
     node.expect_attr("base_values", found == 0 || found == targets, || {
-        format!("none or {targets}, but found {found}")
+        format!("none or {targets}, found {found}")
     })?;
     let aggregate = Aggregate::parse(node.get_attr_opt("aggregate_function")?.unwrap_or("SUM"))?;
     let post_transform = PostTransform::parse(node)?;
@@ -40,7 +40,7 @@ impl Kernel for TreeEnsembleRegressor {
     const NAME: &'static str = "TreeEnsembleRegressor";
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        ensure!(inputs[0].is_number(), "expected numbers, but found {:?}", inputs[0].datum_type);
+        ensure!(inputs[0].is_number(), "expected numbers, found {:?}", inputs[0].datum_type);
         let (rows, columns) = inputs[0].matrix()?;
         if let Ok(columns) = columns.to_usize() {
             self.ensemble.expect_columns(columns)?;

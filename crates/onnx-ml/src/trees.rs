@@ -84,7 +84,7 @@ impl Aggregate {
             "AVERAGE" => Aggregate::Average,
             "MIN" => Aggregate::Min,
             "MAX" => Aggregate::Max,
-            _ => bail!("expected SUM, AVERAGE, MIN or MAX, but found `{name}`"),
+            _ => bail!("expected SUM, AVERAGE, MIN or MAX, found `{name}`"),
         })
     }
 }
@@ -117,10 +117,10 @@ impl<T: Number> Forest<T> {
         let Description { branches, leaves, roots, targets } = description;
         ensure!(
             (1..=MAX_TARGETS).contains(&targets),
-            "expected 1 to {MAX_TARGETS} targets, but found {targets}"
+            "expected 1 to {MAX_TARGETS} targets, found {targets}"
         );
         for (target, _) in leaves.iter().flatten() {
-            ensure!(*target < targets, "expected a target below {targets}, but found {target}");
+            ensure!(*target < targets, "expected a target below {targets}, found {target}");
         }
         let (nodes, sources) = Nodes::new(&branches, leaves.len(), &roots)?;
         let counts = nodes.trees().iter().map(|tree| tree.leaf_count as usize);
@@ -142,7 +142,7 @@ impl<T: Number> Forest<T> {
     pub fn expect_columns(&self, columns: usize) -> TractResult<()> {
         ensure!(
             columns >= self.columns,
-            "expected {} columns or more, but found {columns}",
+            "expected {} columns or more, found {columns}",
             self.columns
         );
         Ok(())

@@ -39,7 +39,7 @@ impl Vectors {
     pub fn new(count: usize, elements: &[f32]) -> TractResult<Vectors> {
         let found = elements.len();
         let whole = count > 0 && found > 0 && found.is_multiple_of(count);
-        ensure!(whole, "expected {count} vectors of equal length, but found {found} elements");
+        ensure!(whole, "expected {count} vectors of equal length, found {found} elements");
         let columns = found / count;
         if count < MANY {
             return Ok(Vectors { count, columns, layout: Layout::Rows(elements.to_vec().into()) });
@@ -68,10 +68,10 @@ impl Vectors {
     ///
     /// Where it is no matrix of numbers with a column for each of a vector's.
     pub fn rows(&self, input: &Fact) -> TractResult<TDim> {
-        ensure!(input.is_number(), "expected numbers, but found {:?}", input.datum_type);
+        ensure!(input.is_number(), "expected numbers, found {:?}", input.datum_type);
         let (rows, columns) = input.matrix()?;
         let fits = columns == self.columns.to_dim();
-        ensure!(fits, "expected {} columns, but found {columns}", self.columns);
+        ensure!(fits, "expected {} columns, found {columns}", self.columns);
         Ok(rows)
     }
 

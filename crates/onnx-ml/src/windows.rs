@@ -25,10 +25,10 @@ pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
     for name in ["kernel_shape", "strides", "dilations"] {
         let found = list(name)?;
         let fits = found.iter().all(|length| (1..=LONGEST as i64).contains(length));
-        node.expect_attr(name, fits, || format!("1 to {LONGEST}, but found {found:?}"))?;
+        node.expect_attr(name, fits, || format!("1 to {LONGEST}, found {found:?}"))?;
     }
     let fits = pads.iter().all(|pad| (0..=LONGEST as i64).contains(pad));
-    node.expect_attr("pads", fits, || format!("0 to {LONGEST}, but found {pads:?}"))?;
+    node.expect_attr("pads", fits, || format!("0 to {LONGEST}, found {pads:?}"))?;
     let axes = kernel.len().max(pads.len() / 2);
     let around = (0..axes).map(|axis| {
         let [kernel, before, after] = [
@@ -40,7 +40,7 @@ pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
     });
     let around = around.fold(1, i64::saturating_mul);
     node.expect(around <= MOST_AROUND, || {
-        format!("a kernel with its padding of at most {MOST_AROUND} elements, but found {around}")
+        format!("a kernel with its padding of at most {MOST_AROUND} elements, found {around}")
     })
 }
 
@@ -81,7 +81,7 @@ impl Windows {
             let list = node.get_attr_opt_vec(name)?.unwrap_or_else(|| vec![default; length]);
             let found = list.len();
             node.expect_attr(name, found == length, || {
-                format!("{length} elements, but found {found}")
+                format!("{length} elements, found {found}")
             })?;
             Ok(list)
         };
@@ -90,7 +90,7 @@ impl Windows {
             "VALID" => Padding::Explicit(vec![0; 2 * axes]),
             "SAME_UPPER" => Padding::SameUpper,
             "SAME_LOWER" => Padding::SameLower,
-            found => bail!("expected NOTSET, VALID, SAME_UPPER or SAME_LOWER, but found {found}"),
+            found => bail!("expected NOTSET, VALID, SAME_UPPER or SAME_LOWER, found {found}"),
         };
         let windows = Windows {
             strides: list("strides", axes, 1)?,
@@ -101,10 +101,10 @@ impl Windows {
         };
         let mut lengths = windows.kernel.iter().chain(&windows.strides).chain(&windows.dilations);
         let fits = lengths.all(|length| (1..=LONGEST).contains(length));
-        ensure!(fits, "expected lengths from 1 to {LONGEST}, but found {windows:?}");
+        ensure!(fits, "expected lengths from 1 to {LONGEST}, found {windows:?}");
         if let Padding::Explicit(pads) = &windows.padding {
             let fits = pads.iter().all(|pad| *pad <= LONGEST);
-            ensure!(fits, "expected at most {LONGEST} elements of padding, but found {pads:?}");
+            ensure!(fits, "expected at most {LONGEST} elements of padding, found {pads:?}");
         }
         Ok(windows)
     }
@@ -116,17 +116,13 @@ impl Windows {
     /// Where there are not as many as the kernel has, or one is too short.
     pub fn counts<D: DimLike>(&self, lengths: &[D]) -> TractResult<TVec<D>> {
         let (expected, found) = (self.kernel.len(), lengths.len());
-        ensure!(expected == found, "expected {expected} spatial dimensions, but found {found}");
+        ensure!(expected == found, "expected {expected} spatial dimensions, found {found}");
         let counts = (0..found).map(|axis| self.count(axis, &lengths[axis]));
         let counts = counts.collect::<TractResult<TVec<D>>>()?;
         let known = counts.iter().filter_map(|count| count.as_usize());
         let taps = known.chain(self.kernel.iter().copied());
         let fits = taps.fold(1, usize::saturating_mul) <= MOST_TAPS;
-        ensure!(
-            fits,
-            "expected fewer or smaller windows, but found {counts:?} of {:?}",
-            self.kernel
-        );
+        ensure!(fits, "expected fewer or smaller windows, found {counts:?} of {:?}", self.kernel);
         Ok(counts)
     }
 
@@ -140,7 +136,7 @@ impl Windows {
         let extent = self.extent(axis);
         if let Some(found) = room.as_i64() {
             let fits = found >= extent as i64;
-            ensure!(fits, "expected {extent} elements or more, but found {found}");
+            ensure!(fits, "expected {extent} elements or more, found {found}");
         }
         let room = room - extent;
         if !self.ceil {

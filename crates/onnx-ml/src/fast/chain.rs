@@ -223,7 +223,7 @@ impl Kernel for Chain {
         let shape = inputs[0].shape();
         let mut elements = Vec::with_capacity(inputs.len());
         for input in inputs {
-            ensure!(input.shape() == shape, "expected {shape:?}, but found {:?}", input.shape());
+            ensure!(input.shape() == shape, "expected {shape:?}, found {:?}", input.shape());
             let plain = input.try_as_plain_ram()?;
             elements.push(match input.datum_type() {
                 DatumType::Bool => Elements::Bool(plain.as_slice()?),

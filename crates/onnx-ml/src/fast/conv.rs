@@ -137,7 +137,7 @@ impl Kernel for Conv {
         let shape = self.pool.output_shape(inputs[0].shape())?.shape;
         let x = inputs[0].try_as_plain_ram()?;
         let x = x.as_slice::<f32>()?;
-        ensure!(!x.is_empty() || shape.contains(&0), "expected an input, but found none");
+        ensure!(!x.is_empty() || shape.contains(&0), "expected an input, found none");
         let added = inputs.get(1).map(|added| added.try_as_plain_ram()).transpose()?;
         let added = added.as_ref().map(|added| added.as_slice::<f32>()).transpose()?;
         let first = self.pool.data_format.h_axis();

@@ -176,7 +176,7 @@ impl Kernel for Interleaved {
         let axes = inputs[0].shape()[self.first_axis..].iter().rev();
         let mut lengths = axes.zip(self.strides.iter().zip(&self.cut).rev());
         let fits = lengths.all(|(length, (stride, cut))| length * stride >= *cut);
-        ensure!(fits, "expected a longer input, but found {:?}", inputs[0].shape());
+        ensure!(fits, "expected a longer input, found {:?}", inputs[0].shape());
         let shape = self.shape(inputs[0].shape());
         let two = |shape: &[usize]| match shape[self.first_axis..] {
             [columns] => [1, columns],

@@ -151,12 +151,8 @@ impl Kernel for Dense {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let mut shape = inputs[0].shape.clone();
-        let last = shape.last_mut().context("expected a matrix, but found a scalar")?;
-        ensure!(
-            *last == self.inputs.to_dim(),
-            "expected {} columns, but found {last}",
-            self.inputs
-        );
+        let last = shape.last_mut().context("expected a matrix, found a scalar")?;
+        ensure!(*last == self.inputs.to_dim(), "expected {} columns, found {last}", self.inputs);
         *last = self.outputs.to_dim();
         if self.vector {
             shape.pop();

@@ -63,7 +63,7 @@ impl EvalOp for Iterated {
         while goes_on && trips.is_none_or(|trips| iteration < trips) {
             ensure!(
                 iteration < MOST_ITERATIONS,
-                "expected an end within {MOST_ITERATIONS} iterations, but found none"
+                "expected an end within {MOST_ITERATIONS} iterations, found none"
             );
             let mut own =
                 tvec!(self.counted(0, tensor0(iteration as i64))?, self.counted(1, tensor0(true))?);
@@ -82,7 +82,7 @@ impl EvalOp for Iterated {
             let bytes = bytes + carried.iter().map(|value| size(value)).sum::<usize>();
             ensure!(
                 bytes <= MOST_BYTES,
-                "expected values of at most {MOST_BYTES} bytes, but found {bytes}"
+                "expected values of at most {MOST_BYTES} bytes, found {bytes}"
             );
             iteration += 1;
         }
@@ -115,7 +115,7 @@ impl Iterated {
 
 fn scalar<T: Datum + Copy>(value: &TValue) -> TractResult<T> {
     let found = elements::<T>(value)?;
-    ensure!(found.len() == 1, "expected a scalar, but found shape {:?}", value.shape());
+    ensure!(found.len() == 1, "expected a scalar, found shape {:?}", value.shape());
     Ok(found.try_as_plain_ram()?.as_slice::<T>()?[0])
 }
 

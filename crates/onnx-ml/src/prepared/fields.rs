@@ -64,7 +64,7 @@ pub mod tensor_value {
             DatumType::I64 => Elements::I64(view.as_slice()?.to_vec().into()),
             DatumType::String => Elements::String(view.as_slice()?.to_vec()),
             DatumType::U8 => Elements::U8(view.as_slice()?.to_vec().into()),
-            other => bail!("expected one of the usual types, but found {other:?}"),
+            other => bail!("expected one of the usual types, found {other:?}"),
         })
     }
 

@@ -43,7 +43,7 @@ impl Activation {
             "softsign" => Activation::Softsign,
             "tanh" => Activation::Tanh,
             "thresholdedrelu" => Activation::ThresholdedRelu(alpha(1.0)),
-            _ => bail!("expected an activation of ONNX, but found {name}"),
+            _ => bail!("expected an activation of ONNX, found {name}"),
         })
     }
 

@@ -86,7 +86,7 @@ impl Weights {
 /// The elements of one direction.
 fn part(tensor: &Tensor, direction: usize, directions: usize, len: usize) -> TractResult<Vec<f32>> {
     let (expected, found) = (directions * len, tensor.len());
-    ensure!(expected == found, "expected {expected} weights, but found {found}");
+    ensure!(expected == found, "expected {expected} weights, found {found}");
     let elements = tensor.try_as_plain_ram()?;
     Ok(elements.as_slice::<f32>()?[direction * len..][..len].to_vec())
 }

@@ -157,9 +157,9 @@ fn what_is_no_tree_is_refused() {
         1,
         "one way to each node",
     );
-    refused(vec![branch([B(7), L(0)])], 1, vec![B(0)], 1, "a node below 1, but found 7");
-    refused(vec![branch([L(3), L(0)])], 1, vec![B(0)], 1, "a leaf below 1, but found 3");
+    refused(vec![branch([B(7), L(0)])], 1, vec![B(0)], 1, "a node below 1, found 7");
+    refused(vec![branch([L(3), L(0)])], 1, vec![B(0)], 1, "a leaf below 1, found 3");
     refused(vec![branch([L(0), L(0)])], 1, vec![L(0)], 1, "a way from a root to branch 0");
-    refused(vec![], 1, vec![L(0)], 0, "targets, but found 0");
-    refused(vec![], 1, vec![L(0)], usize::MAX, "targets, but found 18446744073709551615");
+    refused(vec![], 1, vec![L(0)], 0, "targets, found 0");
+    refused(vec![], 1, vec![L(0)], usize::MAX, "targets, found 18446744073709551615");
 }

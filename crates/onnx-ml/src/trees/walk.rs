@@ -84,7 +84,7 @@ impl<T: Number> Nodes<T> {
     ) -> TractResult<(Nodes<T>, Vec<usize>)> {
         let capacity = 2 * branches.len() + roots.len();
         // A place and a number are 32 bits, flags and all.
-        ensure!(capacity < FEATURE as usize, "expected fewer nodes, but found {capacity}");
+        ensure!(capacity < FEATURE as usize, "expected fewer nodes, found {capacity}");
         let mut nodes = Nodes {
             nodes: Vec::with_capacity(capacity),
             leaves: Vec::with_capacity(capacity).into(),
@@ -97,7 +97,7 @@ impl<T: Number> Nodes<T> {
             nodes.lay_out(*root, branches, leaf_count, &mut reached, &mut sources)?;
         }
         if let Some(branch) = reached.iter().position(|reached| !reached) {
-            bail!("expected a way from a root to branch {branch}, but found none");
+            bail!("expected a way from a root to branch {branch}, found none");
         }
         let any = |flag| nodes.nodes.iter().any(|node| node.feature & flag != 0);
         nodes.kind = match (any(EQUAL), any(MISSING)) {
@@ -124,10 +124,7 @@ impl<T: Number> Nodes<T> {
             let place = index as usize;
             match child {
                 Child::Leaf(leaf) => {
-                    ensure!(
-                        leaf < leaf_count,
-                        "expected a leaf below {leaf_count}, but found {leaf}"
-                    );
+                    ensure!(leaf < leaf_count, "expected a leaf below {leaf_count}, found {leaf}");
                     self.leaves.to_mut()[place] = tree.leaf_count;
                     tree.leaf_count += 1;
                     tree.depth = tree.depth.max(depth);
@@ -135,11 +132,11 @@ impl<T: Number> Nodes<T> {
                 }
                 Child::Branch(branch) => {
                     let source = branches.get(branch).with_context(|| {
-                        format!("expected a node below {}, but found {branch}", branches.len())
+                        format!("expected a node below {}, found {branch}", branches.len())
                     })?;
                     ensure!(
                         !std::mem::replace(&mut reached[branch], true),
-                        "expected one way to each node, but found two to branch {branch}"
+                        "expected one way to each node, found two to branch {branch}"
                     );
                     let left = self.reserve(2);
                     let (node, swapped) = Node::new(source, left)?;
@@ -272,7 +269,7 @@ impl<T: Number> Node<T> {
         // A NaN threshold makes a comparison false. Where the children have changed places, and
         // for the negated comparison, which then holds, that is the other way.
         let never = branch.threshold.nan() && branch.mode != Mode::Neq;
-        ensure!(!(swapped && never), "expected a threshold to compare with, but found NaN");
+        ensure!(!(swapped && never), "expected a threshold to compare with, found NaN");
         let missing_true = match branch.mode {
             // NaN differs from every threshold.
             Mode::Neq => false,
@@ -280,7 +277,7 @@ impl<T: Number> Node<T> {
         };
         let feature = u32::try_from(branch.feature).ok().filter(|feature| *feature <= FEATURE);
         let feature = feature.with_context(|| {
-            format!("expected a feature of {FEATURE} or less, but found {}", branch.feature)
+            format!("expected a feature of {FEATURE} or less, found {}", branch.feature)
         })?;
         let missing = if missing_true { MISSING } else { 0 };
         Ok((Node { threshold, feature: feature | flags | missing, left }, swapped))

@@ -32,7 +32,7 @@ pub fn tensors(folder: &Path, kind: &str) -> TractResult<Vec<Tensor>> {
 pub fn compare(found: &Tensor, expected: &Tensor, tolerance: Tolerance) -> TractResult<()> {
     ensure!(
         found.shape() == expected.shape(),
-        "expected shape {:?}, but found {:?}",
+        "expected shape {:?}, found {:?}",
         expected.shape(),
         found.shape()
     );
@@ -43,13 +43,13 @@ pub fn compare(found: &Tensor, expected: &Tensor, tolerance: Tolerance) -> Tract
     };
     ensure!(
         found.datum_type() == expected.datum_type(),
-        "expected {:?}, but found {:?}",
+        "expected {:?}, found {:?}",
         expected.datum_type(),
         found.datum_type()
     );
     if expected.datum_type() == String::datum_type() {
         let (found, expected) = (strings(&found)?, strings(expected)?);
-        ensure!(found == expected, "expected {expected:?}, but found {found:?}");
+        ensure!(found == expected, "expected {expected:?}, found {found:?}");
         return Ok(());
     }
     let (found, expected) = (numbers(&found)?, numbers(expected)?);
@@ -58,7 +58,7 @@ pub fn compare(found: &Tensor, expected: &Tensor, tolerance: Tolerance) -> Tract
         let allowed = tolerance.absolute + tolerance.relative * expected.abs();
         if !same && (found - expected).abs().partial_cmp(&allowed).is_none_or(|order| order.is_gt())
         {
-            bail!("element {index}: expected {expected}, but found {found}");
+            bail!("element {index}: expected {expected}, found {found}");
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ fn same(found: &[f32], expected: impl Iterator<Item = f32>) {
     for (found, expected) in found.iter().zip(expected) {
         let near = (found - expected).abs() <= 1e-5 * expected.abs().max(1.0);
         let equal = *found == expected || found.is_nan() && expected.is_nan();
-        assert!(near || equal, "expected {expected}, but found {found}");
+        assert!(near || equal, "expected {expected}, found {found}");
     }
 }
 

@@ -56,7 +56,7 @@ impl Machine {
 
 fn near(found: f32, expected: f64, tolerance: f64) {
     let off = (f64::from(found) - expected).abs();
-    assert!(off <= tolerance * expected.abs().max(1.0), "expected {expected}, but found {found}");
+    assert!(off <= tolerance * expected.abs().max(1.0), "expected {expected}, found {found}");
 }
 
 #[test]

@@ -105,14 +105,11 @@ pub fn texts() -> Tensor {
 fn imputers() {
     let base = [floats("imputed_value_floats", &[1.0, 2.0])];
     let cases = [
-        ("but found none", vec![floats("imputed_value_floats", &[])]),
-        ("but found both", vec![ints("imputed_value_int64s", &[1])]),
+        ("found none", vec![floats("imputed_value_floats", &[])]),
+        ("found both", vec![ints("imputed_value_int64s", &[1])]),
+        ("expected 2 values to impute, found 3", vec![floats("imputed_value_floats", &[1.0; 3])]),
         (
-            "expected 2 values to impute, but found 3",
-            vec![floats("imputed_value_floats", &[1.0; 3])],
-        ),
-        (
-            "expected integers, but found F32",
+            "expected integers, found F32",
             vec![floats("imputed_value_floats", &[]), ints("imputed_value_int64s", &[1])],
         ),
     ];
@@ -136,13 +133,10 @@ fn imputers_of_other_types() {
 fn one_hot_encoders() {
     let base = [strings("cats_strings", &["a", "b"]), int("zeros", 0)];
     let cases = [
-        ("but found none", vec![strings("cats_strings", &[])]),
-        ("but found both", vec![ints("cats_int64s", &[1])]),
+        ("found none", vec![strings("cats_strings", &[])]),
+        ("found both", vec![ints("cats_int64s", &[1])]),
         ("expected numbers", vec![strings("cats_strings", &[]), ints("cats_int64s", &[1])]),
-        (
-            "expected one of [\"a\", \"c\"], but found `b`",
-            vec![strings("cats_strings", &["a", "c"])],
-        ),
+        ("expected one of [\"a\", \"c\"], found `b`", vec![strings("cats_strings", &["a", "c"])]),
     ];
     refused("OneHotEncoder", 1, &[texts()], &base, &cases);
     expect_error(answer("OneHotEncoder", 1, &[numbers()], base.to_vec()), "expected strings");
@@ -171,26 +165,26 @@ fn label_encoders() {
     let none = ints("values_int64s", &[]);
     let values = |tensor| vec![none.clone(), attribute_tensor("values_tensor", tensor)];
     let cases = [
-        ("expected one list of keys_*, but found 0", vec![strings("keys_strings", &[])]),
-        ("expected one list of values_*, but found 0", vec![none.clone()]),
-        ("expected one list of keys_*, but found 2", vec![ints("keys_int64s", &[1])]),
-        ("as many values as keys, 2, but found 3", vec![ints("values_int64s", &[1, 2, 3])]),
+        ("expected one list of keys_*, found 0", vec![strings("keys_strings", &[])]),
+        ("expected one list of values_*, found 0", vec![none.clone()]),
+        ("expected one list of keys_*, found 2", vec![ints("keys_int64s", &[1])]),
+        ("as many values as keys, 2, found 3", vec![ints("values_int64s", &[1, 2, 3])]),
         (
-            "expected one of [I64], but found String",
+            "expected one of [I64], found String",
             vec![strings("keys_strings", &[]), ints("keys_int64s", &[1, 2])],
         ),
-        ("but found data type 8", values(raw)),
-        ("but found data type 9", values(bools)),
-        ("but found data type 999", values(unknown)),
-        ("expected rank 1, but found 2", values(longs(&[1, 2], &[1, 2]))),
+        ("found data type 8", values(raw)),
+        ("found data type 9", values(bools)),
+        ("found data type 999", values(unknown)),
+        ("expected rank 1, found 2", values(longs(&[1, 2], &[1, 2]))),
         ("", values(longs(&[1 << 62], &[1, 2]))),
         ("", values(longs(&[-2], &[1, 2]))),
         (
-            "expected one element, but found 2",
+            "expected one element, found 2",
             vec![attribute_tensor("default_tensor", longs(&[2], &[1, 2]))],
         ),
         (
-            "expected F32 as the values, but found I64",
+            "expected F32 as the values, found I64",
             vec![
                 none.clone(),
                 floats("values_floats", &[1.0, 2.0]),
@@ -202,7 +196,7 @@ fn label_encoders() {
     let classes = [strings("classes_strings", &["b", "a"])];
     let cases = [("classes_strings", vec![ints("classes_strings", &[1])])];
     refused("LabelEncoder", 1, &[texts()], &classes, &cases);
-    expect_error(answer("LabelEncoder", 1, &[numbers()], classes.to_vec()), "but found F32");
+    expect_error(answer("LabelEncoder", 1, &[numbers()], classes.to_vec()), "found F32");
     expect_error(answer("LabelEncoder", 1, &[texts()], vec![]), "classes_strings");
 }
 
@@ -210,19 +204,19 @@ fn label_encoders() {
 fn category_mappers() {
     let base = [strings("cats_strings", &["a", "b"]), ints("cats_int64s", &[1, 2])];
     let cases = [
-        ("expected 1 elements as in cats_int64s, but found 2", vec![ints("cats_int64s", &[1])]),
+        ("expected 1 elements as in cats_int64s, found 2", vec![ints("cats_int64s", &[1])]),
         ("cats_strings", vec![ints("cats_strings", &[1])]),
     ];
     refused("CategoryMapper", 1, &[texts()], &base, &cases);
-    expect_error(answer("CategoryMapper", 1, &[numbers()], base.to_vec()), "but found F32");
+    expect_error(answer("CategoryMapper", 1, &[numbers()], base.to_vec()), "found F32");
     expect_error(answer("CategoryMapper", 1, &[texts()], base[..1].to_vec()), "cats_int64s");
 }
 
 #[test]
 fn normalizers() {
     let cases = [
-        ("expected MAX, L1 or L2, but found L3", vec![string("norm", "L3")]),
-        ("but found l1", vec![string("norm", "l1")]),
+        ("expected MAX, L1 or L2, found L3", vec![string("norm", "L3")]),
+        ("found l1", vec![string("norm", "l1")]),
     ];
     refused("Normalizer", 1, &[numbers()], &[], &cases);
     expect_error(answer("Normalizer", 1, &[texts()], vec![]), "expected numbers");
@@ -234,7 +228,7 @@ fn normalizers() {
 
 #[test]
 fn binarizers() {
-    let found = "element 3: expected a number, but found NaN";
+    let found = "element 3: expected a number, found NaN";
     expect_error(answer("Binarizer", 1, &[numbers()], vec![]), found);
     expect_error(answer("Binarizer", 1, &[texts()], vec![]), "expected numbers");
     let found = answer("Binarizer", 1, &[tensor1(&[-1_i32, 0, 1])], vec![]).unwrap();
@@ -248,15 +242,15 @@ fn array_feature_extractors() {
     let indices = |indices: &[i64]| [numbers(), tensor1(indices)];
     answer("ArrayFeatureExtractor", 1, &indices(&[0, 1]), vec![]).unwrap();
     for index in [2, -1, i64::MIN, i64::MAX] {
-        let expected = format!("expected indices from 0 and below 2, but found {index}");
+        let expected = format!("expected indices from 0 and below 2, found {index}");
         expect_error(answer("ArrayFeatureExtractor", 1, &indices(&[0, index]), vec![]), &expected);
     }
     let scalar = [tensor0(1.0_f32), tensor1(&[0_i64])];
-    expect_error(answer("ArrayFeatureExtractor", 1, &scalar, vec![]), "but found a scalar");
+    expect_error(answer("ArrayFeatureExtractor", 1, &scalar, vec![]), "found a scalar");
     let floats = [numbers(), tensor1(&[0.0_f32])];
     expect_error(answer("ArrayFeatureExtractor", 1, &floats, vec![]), "expected integers");
     let empty = [Tensor::zero::<f32>(&[2, 0]).unwrap(), tensor1(&[0_i64])];
-    expect_error(answer("ArrayFeatureExtractor", 1, &empty, vec![]), "below 0, but found 0");
+    expect_error(answer("ArrayFeatureExtractor", 1, &empty, vec![]), "below 0, found 0");
 }
 
 #[test]
@@ -264,17 +258,17 @@ fn feature_vectorizers() {
     let inputs = [numbers(), numbers()];
     let base = [ints("inputdimensions", &[2, 2])];
     let cases = [
-        ("one for each of 2 inputs, but found 1", vec![ints("inputdimensions", &[2])]),
-        ("one for each of 2 inputs, but found 0", vec![ints("inputdimensions", &[])]),
+        ("one for each of 2 inputs, found 1", vec![ints("inputdimensions", &[2])]),
+        ("one for each of 2 inputs, found 0", vec![ints("inputdimensions", &[])]),
         ("non-negative", vec![ints("inputdimensions", &[2, -1])]),
-        ("but found more", vec![ints("inputdimensions", &[i64::MAX, i64::MAX])]),
-        ("but found more", vec![ints("inputdimensions", &[1 << 40, 2])]),
+        ("found more", vec![ints("inputdimensions", &[i64::MAX, i64::MAX])]),
+        ("found more", vec![ints("inputdimensions", &[1 << 40, 2])]),
         ("inputdimensions", vec![floats("inputdimensions", &[2.0, 2.0])]),
     ];
     refused("FeatureVectorizer", 1, &inputs, &base, &cases);
     expect_error(answer("FeatureVectorizer", 1, &[], vec![ints("inputdimensions", &[])]), "input");
     let rows = [numbers(), tensor2(&[[1.0_f32, 2.0]])];
-    let expected = "expected 2 rows in each input, but found 1";
+    let expected = "expected 2 rows in each input, found 1";
     expect_error(answer("FeatureVectorizer", 1, &rows, base.to_vec()), expected);
     let none = vec![ints("inputdimensions", &[0, 0])];
     let found = answer("FeatureVectorizer", 1, &inputs, none).unwrap();

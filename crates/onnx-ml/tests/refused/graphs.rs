@@ -55,7 +55,7 @@ fn answer(node: NodeProto, inputs: Vec<Tensor>) -> String {
 
 fn told(reason: &str, node: NodeProto, inputs: Vec<Tensor>) {
     let found = answer(node, inputs);
-    assert!(found.contains(reason), "expected `{reason}`, but found `{found}`");
+    assert!(found.contains(reason), "expected `{reason}`, found `{found}`");
 }
 
 fn table(shape: &[usize]) -> Tensor {
@@ -66,7 +66,7 @@ fn table(shape: &[usize]) -> Tensor {
 fn an_index_out_of_range_is_told() {
     for index in [-4, 3, i64::MAX, i64::MIN] {
         let told = |operator: &str, inputs: &str, tensors: Vec<Tensor>| {
-            let reason = format!("expected an index from -3 to 2, but found `{index}`");
+            let reason = format!("expected an index from -3 to 2, found `{index}`");
             told(&reason, node(operator, inputs, "y", vec![]), tensors);
         };
         told("Gather", "a,b", vec![table(&[3, 2]), tensor1(&[0, index])]);
@@ -90,12 +90,12 @@ fn shapes_of_indices_and_updates_that_do_not_fit_are_told() {
     told("found a scalar", node("GatherND", "a,b", "y", vec![]), scalar);
     let batches = vec![table(&[3, 2]), Tensor::zero::<i64>(&[2, 1]).unwrap()];
     let batched = node("GatherND", "a,b", "y", vec![int("batch_dims", 1)]);
-    told("expected batches of 3, but found 2", batched, batches);
+    told("expected batches of 3, found 2", batched, batches);
     let large = vec![table(&[2, 1]), Tensor::zero::<i64>(&[3, 1]).unwrap()];
     let along = node("GatherElements", "a,b", "y", vec![int("axis", 1)]);
     told("at most but for the axis 1", along, large);
     let axis = node("Gather", "a,b", "y", vec![int("axis", 2)]);
-    told("expected an axis of 2, but found 2", axis, vec![table(&[3, 2]), tensor1(&[0i64])]);
+    told("expected an axis of 2, found 2", axis, vec![table(&[3, 2]), tensor1(&[0i64])]);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn graphs_of_other_outputs_are_told() {
     let attributes = vec![branch("then_branch", "z"), branch("else_branch", "other")];
     told("expected a node whose output is `z`", node("If", "a", "y", attributes), inputs());
     let attributes = vec![branch("then_branch", "z"), branch("else_branch", "z")];
-    told("1 input, but found 2", node("If", "a,b", "y", attributes), inputs());
+    told("1 input, found 2", node("If", "a,b", "y", attributes), inputs());
 }
 
 #[test]
@@ -147,9 +147,9 @@ fn recurrent_operators_that_do_not_fit_are_told() {
     told("expected R with a known size", lstm(vec![]), inputs(&[5, 1, 3], &[1, 0, 3], &[1, 0, 0]));
     told("expected R for", lstm(vec![int("hidden_size", 3)]), fitting());
     told("expected W", lstm(vec![string("direction", "bidirectional")]), fitting());
-    told("but found sideways", lstm(vec![string("direction", "sideways")]), fitting());
+    told("found sideways", lstm(vec![string("direction", "sideways")]), fitting());
     let mut lengths = fitting();
     lengths.push(tensor1(&[6i32]));
     let with_lengths = node("LSTM", "a,b,c,,d", "y", vec![]);
-    told("expected lengths of sequences from 0 to 5, but found 6", with_lengths, lengths);
+    told("expected lengths of sequences from 0 to 5, found 6", with_lengths, lengths);
 }

@@ -14,7 +14,7 @@ fn refused(operator: &str, base: &[AttributeProto], cases: &[(&str, Vec<Attribut
         assert!(error.contains(expected), "expected `{expected}` in: {error}");
     }
     let error = format!("{:#}", load(operator, 3, base.to_vec()).unwrap_err());
-    assert!(error.contains("expected 2 columns, but found 3"), "{error}");
+    assert!(error.contains("expected 2 columns, found 3"), "{error}");
 }
 
 #[test]
@@ -26,25 +26,19 @@ fn linear_classifiers() {
     ];
     let cases = [
         ("expected labels in", vec![ints("classlabels_ints", &[])]),
-        ("but found both", vec![strings("classlabels_strings", &["a", "b", "c"])]),
-        ("at least 2 classes, but found 1", vec![ints("classlabels_ints", &[7])]),
+        ("found both", vec![strings("classlabels_strings", &["a", "b", "c"])]),
+        ("at least 2 classes, found 1", vec![ints("classlabels_ints", &[7])]),
+        ("expected 3 elements, one for each label, found 2", vec![floats("intercepts", &[0.0; 2])]),
         (
-            "expected 3 elements, one for each label, but found 2",
-            vec![floats("intercepts", &[0.0; 2])],
-        ),
-        (
-            "expected 3 vectors of equal length, but found 7 elements",
+            "expected 3 vectors of equal length, found 7 elements",
             vec![floats("coefficients", &[0.0; 7])],
         ),
-        (
-            "expected 3 vectors of equal length, but found 0 elements",
-            vec![floats("coefficients", &[])],
-        ),
+        ("expected 3 vectors of equal length, found 0 elements", vec![floats("coefficients", &[])]),
         (
             "at least one for each of 3",
             vec![floats("coefficients", &[0.0]), floats("intercepts", &[])],
         ),
-        ("but found TANH", vec![string("post_transform", "TANH")]),
+        ("found TANH", vec![string("post_transform", "TANH")]),
         (
             "other than PROBIT",
             vec![
@@ -75,10 +69,10 @@ fn linear_regressors() {
     let base = [floats("coefficients", &[0.0; 4]), int("targets", 2)];
     let cases = [
         ("expected 1 to 4", vec![int("targets", 0)]),
-        ("but found -3", vec![int("targets", -3)]),
-        ("but found 9223372036854775807", vec![int("targets", i64::MAX)]),
+        ("found -3", vec![int("targets", -3)]),
+        ("found 9223372036854775807", vec![int("targets", i64::MAX)]),
         ("expected 3 vectors", vec![int("targets", 3)]),
-        ("expected 2 elements, but found 1", vec![floats("intercepts", &[0.0])]),
+        ("expected 2 elements, found 1", vec![floats("intercepts", &[0.0])]),
     ];
     refused("LinearRegressor", &base, &cases);
 }
@@ -97,31 +91,28 @@ fn support_vector_classifiers() {
         string("kernel_type", "RBF"),
     ];
     let cases = [
-        ("at least 2 classes, but found 1", vec![ints("classlabels_ints", &[7])]),
-        ("but found none", vec![ints("classlabels_ints", &[])]),
-        ("but found -1", vec![ints("vectors_per_class", &[1, -1, 4])]),
-        ("but found 9223372036854775807", vec![ints("vectors_per_class", &[i64::MAX; 3])]),
+        ("at least 2 classes, found 1", vec![ints("classlabels_ints", &[7])]),
+        ("found none", vec![ints("classlabels_ints", &[])]),
+        ("found -1", vec![ints("vectors_per_class", &[1, -1, 4])]),
+        ("found 9223372036854775807", vec![ints("vectors_per_class", &[i64::MAX; 3])]),
         (
             "expected 9223372036854775807 vectors of equal length",
             vec![ints("vectors_per_class", &[0, 0, i64::MAX])],
         ),
-        ("one for each label, but found 2", vec![ints("vectors_per_class", &[2, 2])]),
-        (
-            "expected 4 vectors of equal length, but found 7",
-            vec![floats("support_vectors", &[0.0; 7])],
-        ),
-        ("expected 4 vectors of equal length, but found 0", vec![floats("support_vectors", &[])]),
+        ("one for each label, found 2", vec![ints("vectors_per_class", &[2, 2])]),
+        ("expected 4 vectors of equal length, found 7", vec![floats("support_vectors", &[0.0; 7])]),
+        ("expected 4 vectors of equal length, found 0", vec![floats("support_vectors", &[])]),
         ("expected 8 elements for 3 classes", vec![floats("coefficients", &[0.0; 7])]),
         ("expected 3 elements for 3 classes", vec![floats("rho", &[0.0; 2])]),
         (
             "expected 3 elements for 3 classes",
             vec![floats("prob_a", &[0.0]), floats("prob_b", &[0.0])],
         ),
-        ("expected 3 elements as in prob_a, but found 1", vec![floats("prob_b", &[0.0])]),
-        ("but found 2 elements", vec![floats("kernel_params", &[0.5, 0.0])]),
-        ("but found COSINE", vec![string("kernel_type", "COSINE")]),
-        ("but found TANH", vec![string("post_transform", "TANH")]),
-        ("expected 3 vectors of equal length, but found 8", vec![ints("vectors_per_class", &[])]),
+        ("expected 3 elements as in prob_a, found 1", vec![floats("prob_b", &[0.0])]),
+        ("found 2 elements", vec![floats("kernel_params", &[0.5, 0.0])]),
+        ("found COSINE", vec![string("kernel_type", "COSINE")]),
+        ("found TANH", vec![string("post_transform", "TANH")]),
+        ("expected 3 vectors of equal length, found 8", vec![ints("vectors_per_class", &[])]),
         ("at least 1 element", vec![ints("vectors_per_class", &[]), floats("rho", &[])]),
     ];
     refused("SVMClassifier", &base, &cases);
@@ -136,14 +127,11 @@ fn support_vector_regressors() {
         floats("rho", &[0.0]),
     ];
     let cases = [
-        ("but found -1", vec![int("n_supports", -1)]),
-        ("but found 2", vec![int("n_supports", i64::MAX)]),
-        ("one for each support vector, but found 3", vec![floats("coefficients", &[0.0; 3])]),
-        (
-            "expected 2 vectors of equal length, but found 3",
-            vec![floats("support_vectors", &[0.0; 3])],
-        ),
-        ("expected 1 element, but found 0", vec![floats("rho", &[])]),
+        ("found -1", vec![int("n_supports", -1)]),
+        ("found 2", vec![int("n_supports", i64::MAX)]),
+        ("one for each support vector, found 3", vec![floats("coefficients", &[0.0; 3])]),
+        ("expected 2 vectors of equal length, found 3", vec![floats("support_vectors", &[0.0; 3])]),
+        ("expected 1 element, found 0", vec![floats("rho", &[])]),
         (
             "expected 1 vectors of equal length",
             vec![int("n_supports", 0), floats("coefficients", &[])],

@@ -17,9 +17,9 @@ fn windows() {
         ("expected lengths from 1", vec![ints("strides", &[1, 0])]),
         ("expected lengths from 1", vec![ints("kernel_shape", &[1 << 40, 1 << 40])]),
         ("padding", vec![ints("pads", &[0, 0, 0, 1 << 40])]),
-        ("2 elements, but found 3", vec![ints("strides", &[1, 1, 1])]),
-        ("expected 5 elements or more, but found 4", vec![ints("kernel_shape", &[5, 1])]),
-        ("expected 1 spatial dimensions, but found 2", vec![ints("kernel_shape", &[2])]),
+        ("2 elements, found 3", vec![ints("strides", &[1, 1, 1])]),
+        ("expected 5 elements or more, found 4", vec![ints("kernel_shape", &[5, 1])]),
+        ("expected 1 spatial dimensions, found 2", vec![ints("kernel_shape", &[2])]),
         (
             "expected fewer or smaller windows",
             vec![ints("kernel_shape", &[1 << 20, 1 << 20]), string("auto_pad", "SAME_UPPER")],
@@ -32,10 +32,10 @@ fn windows() {
 fn indices() {
     let labels = [tensor2(&[[0.5_f32, 0.5]]), tensor1(&[2_i64])];
     let found = answer("NegativeLogLikelihoodLoss", 1, &labels, vec![]);
-    expect_error(found, "expected labels from 0 and below 2, but found 2");
+    expect_error(found, "expected labels from 0 and below 2, found 2");
     let lengths = [tensor2(&[[1_f32], [2.0]]), tensor1(&[3_i64])];
     let found = answer("ReverseSequence", 1, &lengths, vec![]);
-    expect_error(found, "expected at most 2 steps, but found 3");
+    expect_error(found, "expected at most 2 steps, found 3");
     let axes = [tensor1(&[1_f32]), tensor0(i64::MIN)];
     expect_error(answer("CumProd", 1, &axes, vec![]), "expected an axis of 1");
     let regions = [image(), tensor2(&[[0_f32, 0.0, 1.0, f32::NAN]]), tensor1(&[-1_i64])];

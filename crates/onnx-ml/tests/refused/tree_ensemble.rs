@@ -40,23 +40,23 @@ fn tree() -> Vec<AttributeProto> {
 fn trees_that_are_none() {
     let input = tensor2(&[[1.0_f32, 2.0], [3.0, f32::NAN]]);
     let cases = [
-        ("2 entries, but found 1", vec![ints("nodes_featureids", &[1])]),
-        ("2 entries, but found 3", vec![ints("nodes_falseleafs", &[1, 1, 1])]),
-        ("2 entries, but found 1", vec![modes(&[0])]),
-        ("2 entries, but found 1", vec![ints("nodes_missing_value_tracks_true", &[1])]),
-        ("columns or more, but found 2", vec![ints("nodes_featureids", &[7, 0])]),
-        ("expected 0 to 6, but found 7", vec![modes(&[0, 7])]),
+        ("2 entries, found 1", vec![ints("nodes_featureids", &[1])]),
+        ("2 entries, found 3", vec![ints("nodes_falseleafs", &[1, 1, 1])]),
+        ("2 entries, found 1", vec![modes(&[0])]),
+        ("2 entries, found 1", vec![ints("nodes_missing_value_tracks_true", &[1])]),
+        ("columns or more, found 2", vec![ints("nodes_featureids", &[7, 0])]),
+        ("expected 0 to 6, found 7", vec![modes(&[0, 7])]),
         ("expected a set for each branch", vec![modes(&[6, 6]), floats("membership_values", &[])]),
-        ("expected a leaf below 3, but found 3", vec![ints("nodes_falsenodeids", &[0, 3])]),
-        ("expected a node below 2, but found 5", vec![ints("nodes_truenodeids", &[5, 1])]),
+        ("expected a leaf below 3, found 3", vec![ints("nodes_falsenodeids", &[0, 3])]),
+        ("expected a node below 2, found 5", vec![ints("nodes_truenodeids", &[5, 1])]),
         ("branch 0", vec![ints("nodes_truenodeids", &[0, 1])]),
-        ("expected a node below 2, but found 2", vec![ints("tree_roots", &[2])]),
+        ("expected a node below 2, found 2", vec![ints("tree_roots", &[2])]),
         ("to branch 0", vec![ints("tree_roots", &[1])]),
-        ("3 as there are leaf_weights, but found 2", vec![ints("leaf_targetids", &[0, 0])]),
-        ("targets below 1, but found Some(1)", vec![ints("leaf_targetids", &[0, 1, 0])]),
-        ("targets, but found", vec![int("n_targets", 1 << 40)]),
-        ("an aggregate_function from 0 to 3, but found 4", vec![int("aggregate_function", 4)]),
-        ("a post_transform from 0 to 4, but found -1", vec![int("post_transform", -1)]),
+        ("3 as there are leaf_weights, found 2", vec![ints("leaf_targetids", &[0, 0])]),
+        ("targets below 1, found Some(1)", vec![ints("leaf_targetids", &[0, 1, 0])]),
+        ("targets, found", vec![int("n_targets", 1 << 40)]),
+        ("an aggregate_function from 0 to 3, found 4", vec![int("aggregate_function", 4)]),
+        ("a post_transform from 0 to 4, found -1", vec![int("post_transform", -1)]),
     ];
     refused("TreeEnsemble", 5, &[input], &tree(), &cases);
 }

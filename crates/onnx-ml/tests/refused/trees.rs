@@ -41,23 +41,23 @@ fn trees_that_are_none() {
     load(operator, 2, base.clone()).unwrap();
     for (expected, change) in [
         ("at least one node", ints("nodes_treeids", &[])),
-        ("3 entries, but found 2", ints("nodes_nodeids", &[0, 1])),
-        ("3 entries, but found 4", floats("nodes_values", &[0.0; 4])),
-        ("3 entries, but found 1", ints("nodes_missing_value_tracks_true", &[1])),
-        ("expected one node 1 in tree 0, but found two", ints("nodes_nodeids", &[0, 1, 1])),
+        ("3 entries, found 2", ints("nodes_nodeids", &[0, 1])),
+        ("3 entries, found 4", floats("nodes_values", &[0.0; 4])),
+        ("3 entries, found 1", ints("nodes_missing_value_tracks_true", &[1])),
+        ("expected one node 1 in tree 0, found two", ints("nodes_nodeids", &[0, 1, 1])),
         ("expected a node 9 in tree 0", ints("nodes_truenodeids", &[9, 0, 0])),
         ("expected a node -1 in tree 0", ints("nodes_falsenodeids", &[-1, 0, 0])),
         ("expected a way from a root to branch 0", ints("nodes_truenodeids", &[0, 0, 0])),
-        ("but found `LEQ`", strings("nodes_modes", &["LEQ", "LEAF", "LEAF"])),
+        ("found `LEQ`", strings("nodes_modes", &["LEQ", "LEAF", "LEAF"])),
         ("expected a feature of 0 or more", ints("nodes_featureids", &[-1, 0, 0])),
-        ("columns or more, but found 2", ints("nodes_featureids", &[7, 0, 0])),
+        ("columns or more, found 2", ints("nodes_featureids", &[7, 0, 0])),
         ("expected one root in tree 0", strings("nodes_modes", &["LEAF", "LEAF", "LEAF"])),
-        ("2 entries, but found 3", ints("target_ids", &[0, 0, 0])),
+        ("2 entries, found 3", ints("target_ids", &[0, 0, 0])),
         ("expected ids in target_ids from 0 to 0", ints("target_ids", &[0, 1])),
         ("expected ids in target_ids from 0 to 0", ints("target_ids", &[0, -1])),
         ("expected a node 5 in tree 0", ints("target_nodeids", &[1, 5])),
-        ("none or 1, but found 2", floats("base_values", &[0.0, 1.0])),
-        ("SUM, AVERAGE, MIN or MAX, but found `MEAN`", string("aggregate_function", "MEAN")),
+        ("none or 1, found 2", floats("base_values", &[0.0, 1.0])),
+        ("SUM, AVERAGE, MIN or MAX, found `MEAN`", string("aggregate_function", "MEAN")),
     ] {
         refused(operator, &base, expected, change);
     }
@@ -73,8 +73,8 @@ fn classes_that_are_none() {
         ("expected labels", ints("classlabels_int64s", &[])),
         ("expected labels", strings("classlabels_strings", &["a", "b", "c"])),
         ("expected ids in class_ids from 0 to 2", ints("class_ids", &[0, 3])),
-        ("none or 3, but found 2", floats("base_values", &[0.0, 1.0])),
-        ("but found SIGMOID", string("post_transform", "SIGMOID")),
+        ("none or 3, found 2", floats("base_values", &[0.0, 1.0])),
+        ("found SIGMOID", string("post_transform", "SIGMOID")),
     ] {
         refused(operator, &base, expected, change);
     }

@@ -71,7 +71,7 @@ fn predict_scores_csv() {
     assert!(lines[1].starts_with("1,21,1,14,1,0.033"), "{text}");
     assert!(lines[2].starts_with("2,45,0,5,0,0.964"), "{text}");
     assert!(stderr(&output).contains("2 rows scored"));
-    assert!(stderr(&output).contains("columns that are no feature: id"));
+    assert!(stderr(&output).contains("ignored columns, which are not features: id"));
 }
 
 #[test]
@@ -154,9 +154,9 @@ fn a_fault_of_a_part_is_told_with_its_place_in_the_whole() {
     let errors = stderr(&part("1/2"));
     assert!(errors.contains("line 902, feature `new_user`: expected an integer"), "{errors}");
     let pipe = ml_app(&["predict", "-", "--shard", "0/2"], CSV);
-    assert!(stderr(&pipe).contains("expected a file to take a part of, but found -"));
+    assert!(stderr(&pipe).contains("--shard: expected a regular file, found -"));
     let wrong = part("2/2");
-    assert!(stderr(&wrong).contains("expected two numbers such as 0/4"), "{}", stderr(&wrong));
+    assert!(stderr(&wrong).contains("expected INDEX/COUNT"), "{}", stderr(&wrong));
     assert_eq!(wrong.status.code(), Some(2));
 }
 
@@ -244,7 +244,7 @@ fn predict_takes_over_what_a_killed_process_left_but_not_what_another_writes() {
     let args = ["predict", input.to_str().unwrap(), "-o", output.to_str().unwrap()];
     let refused = ml_app(&args, "");
     assert_eq!(refused.status.code(), Some(1));
-    assert!(stderr(&refused).contains("another process writes"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("another process is writing"), "{}", stderr(&refused));
     drop(left);
     let done = ml_app(&args, "");
     assert!(done.status.success(), "{}", stderr(&done));

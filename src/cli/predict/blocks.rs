@@ -1,64 +1,74 @@
+//! Cuts a stream into blocks of whole records, so that threads can work on them independently.
+
 use std::io::{self, Read};
 
-/// Bytes of a block, unless a record takes more.
+/// Size of a block in bytes, unless a single record is longer.
 const BLOCK: usize = 256 * 1024;
 
-/// Bytes that a record may take.
-const LONGEST: usize = 256 * 1024 * 1024;
+/// Maximum size of a record in bytes. A quote that is never closed must not make the process read the
+/// rest of a file into memory.
+const MAX_RECORD: usize = 256 * 1024 * 1024;
 
 /// Whole records of a source.
 #[derive(Debug, Default)]
 pub struct Block {
     pub bytes: Vec<u8>,
-    /// Where it begins: byte of the source, counted from 0, and line, counted from 1.
+    /// Position of the block's first byte in the source, from 0.
     pub offset: u64,
+    /// Line of the block's first byte, from 1.
     pub line: u64,
 }
 
-/// A source in [`Block`]s. `cut` finds the last end of a record: how many bytes are before it, and how
-/// many lines end in them.
+/// Returns the length of the leading whole records, and the number of lines that end in them. Returns
+/// `None` if the bytes hold no whole record.
+pub type Cut = fn(&[u8]) -> Option<(usize, u64)>;
+
+/// Iterator over a source in [`Block`]s.
 #[derive(Debug)]
 pub struct Blocks<R> {
     source: R,
-    cut: fn(&[u8]) -> Option<(usize, u64)>,
-    /// What is read and not handed out.
-    rest: Vec<u8>,
+    cut: Cut,
+    /// Bytes that have been read and are in no block yet.
+    buffer: Vec<u8>,
+    /// Position and line of the buffer's first byte.
     offset: u64,
     line: u64,
     ended: bool,
 }
 
 impl<R: Read> Blocks<R> {
-    pub fn new(source: R, cut: fn(&[u8]) -> Option<(usize, u64)>) -> Blocks<R> {
-        Blocks { source, cut, rest: vec![], offset: 0, line: 1, ended: false }
+    pub fn new(source: R, cut: Cut) -> Blocks<R> {
+        Blocks { source, cut, buffer: vec![], offset: 0, line: 1, ended: false }
     }
 
     fn read(&mut self) -> io::Result<Option<Block>> {
         let mut wanted = BLOCK;
         while !self.ended {
-            let missing = wanted.saturating_sub(self.rest.len()) as u64;
-            let read = self.source.by_ref().take(missing).read_to_end(&mut self.rest)?;
+            let missing = wanted.saturating_sub(self.buffer.len()) as u64;
+            let read = self.source.by_ref().take(missing).read_to_end(&mut self.buffer)?;
             self.ended = (read as u64) < missing;
             if self.ended {
                 break;
             }
-            if let Some((len, lines)) = (self.cut)(&self.rest) {
-                let rest = self.rest.split_off(len);
-                return Ok(Some(self.block(rest, lines)));
+            if let Some((len, lines)) = (self.cut)(&self.buffer) {
+                let rest = self.buffer.split_off(len);
+                return Ok(Some(self.take_block(rest, lines)));
             }
-            if wanted >= LONGEST {
+            if wanted >= MAX_RECORD {
                 let line = self.line;
-                let detail = format!("line {line}: expected a row of at most {LONGEST} bytes");
+                let detail = format!(
+                    "line {line}: expected a row of at most {MAX_RECORD} bytes, found more"
+                );
                 return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
             }
             wanted *= 2;
         }
-        Ok((!self.rest.is_empty()).then(|| self.block(vec![], 0)))
+        Ok((!self.buffer.is_empty()).then(|| self.take_block(vec![], 0)))
     }
 
-    /// What is there but for `rest`.
-    fn block(&mut self, rest: Vec<u8>, lines: u64) -> Block {
-        let bytes = std::mem::replace(&mut self.rest, rest);
+    /// Returns the buffer, in which `lines` lines end, as a block; `rest` is the new buffer.
+    fn take_block(&mut self, rest: Vec<u8>, lines: u64) -> Block {
+        let bytes = std::mem::replace(&mut self.buffer, rest);
         let block = Block { offset: self.offset, line: self.line, bytes };
         self.offset += block.bytes.len() as u64;
         self.line += lines;
@@ -80,7 +90,7 @@ mod tests {
     use crate::protocol::csv::watch::whole_records;
 
     #[test]
-    fn blocks_are_the_source_cut_between_records() {
+    fn blocks_are_cut_between_records() {
         let rows: String = (0..100_000).map(|row| format!("{row},\"a\nb\"\n")).collect();
         let blocks: Vec<Block> = Blocks::new(rows.as_bytes(), whole_records)
             .collect::<io::Result<_>>()
@@ -97,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_may_be_longer_than_a_block() {
+    fn a_record_can_be_longer_than_a_block() {
         let rows = format!("\"{}\"\n1\n", "\n".repeat(3 * BLOCK));
         let blocks: Vec<_> = Blocks::new(rows.as_bytes(), whole_records).collect();
         assert_eq!(blocks.len(), 1);

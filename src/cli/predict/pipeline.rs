@@ -1,44 +1,49 @@
+//! A parallel map that keeps the order of its input.
+
 use std::collections::VecDeque;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Works on `parts` on so many threads, and hands the results on in the parts' order. There are never
-/// more than two parts for each thread.
+/// Calls `work` for each item on `threads` threads, and `consume` for each result on the calling thread,
+/// in the order of the items. At most two items per thread are in flight, which bounds the memory.
 ///
 /// # Errors
 ///
-/// The first of a part that cannot be had, of its work, or of what is done with the result. What comes
-/// before it is handed on.
+/// Returns the first error, in the order of the items, of an item, of `work` or of `consume`. The results
+/// before it have been consumed.
 pub fn run<T: Send, R: Send, E: Send>(
     threads: usize,
-    parts: impl Iterator<Item = Result<T, E>>,
+    items: impl Iterator<Item = Result<T, E>>,
     work: impl Fn(T) -> Result<R, E> + Sync,
-    mut hand_on: impl FnMut(R) -> Result<(), E>,
+    mut consume: impl FnMut(R) -> Result<(), E>,
 ) -> Result<(), E> {
+    // Each job carries the channel for its result. The receivers wait in `results` in the order of the
+    // items, so it does not matter in which order the threads finish.
     let (jobs, waiting) = sync_channel::<(T, SyncSender<Result<R, E>>)>(threads);
     let waiting = Mutex::new(waiting);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                while let Ok((part, result)) = next() {
-                    // Nobody waits for it where a part before has failed.
-                    let _ = result.send(work(part));
+                while let Ok((item, result)) = next() {
+                    // The receiver is gone if an earlier item has failed.
+                    let _ = result.send(work(item));
                 }
             });
         }
+        // Moved into the closure: dropping it ends the threads when the closure returns.
         let jobs = jobs;
         let mut results = VecDeque::new();
-        let mut parts = parts.fuse();
+        let mut items = items.fuse();
         let mut ended = Ok(());
         loop {
             while ended.is_ok() && results.len() < 2 * threads {
                 let (sender, receiver) = sync_channel(1);
-                match parts.next() {
-                    Some(Ok(part)) => {
-                        // The threads end only after this.
-                        let _ = jobs.send((part, sender));
+                match items.next() {
+                    Some(Ok(item)) => {
+                        // Cannot fail: `waiting` outlives the scope.
+                        let _ = jobs.send((item, sender));
                         results.push_back(receiver);
                     }
                     Some(Err(error)) => ended = Err(error),
@@ -46,9 +51,9 @@ pub fn run<T: Send, R: Send, E: Send>(
                 }
             }
             let Some(result) = results.pop_front() else { return ended };
-            // A thread that has panicked ends the scope with that.
+            // No result: the thread has panicked, and the scope panics when it ends.
             let Ok(result) = result.recv() else { return ended };
-            hand_on(result?)?;
+            consume(result?)?;
         }
     })
 }
@@ -59,10 +64,11 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn results_come_in_the_order_of_the_parts() {
-        let work = |part: u64| {
-            thread::sleep(Duration::from_micros(part * 7919 % 500));
-            Ok::<u64, ()>(part * part)
+    fn results_keep_the_order_of_the_items() {
+        let work = |item: u64| {
+            // Later items often finish first.
+            thread::sleep(Duration::from_micros(item * 7919 % 500));
+            Ok::<u64, ()>(item * item)
         };
         let mut found = vec![];
         let done = run(4, (0..100).map(Ok), work, |square| {
@@ -70,20 +76,20 @@ mod tests {
             Ok(())
         });
         assert_eq!(done, Ok(()));
-        assert_eq!(found, (0..100).map(|part| part * part).collect::<Vec<_>>());
+        assert_eq!(found, (0..100).map(|item| item * item).collect::<Vec<_>>());
     }
 
     #[test]
-    fn what_comes_before_an_error_is_handed_on() {
-        let parts = || (0..100).map(|part| if part == 70 { Err("read") } else { Ok(part) });
+    fn results_before_an_error_are_consumed() {
+        let items = || (0..100).map(|item| if item == 70 { Err("read") } else { Ok(item) });
         let mut count = 0;
-        let done = run(3, parts(), Ok, |_| {
+        let done = run(3, items(), Ok, |_| {
             count += 1;
             Ok(())
         });
         assert_eq!((done, count), (Err("read"), 70));
-        let work = |part| if part == 50 { Err("work") } else { Ok(part) };
-        assert_eq!(run(3, parts(), work, |_| Ok(())), Err("work"));
-        assert_eq!(run(3, parts(), Ok, |_| Err("hand on")), Err("hand on"));
+        let work = |item| if item == 50 { Err("work") } else { Ok(item) };
+        assert_eq!(run(3, items(), work, |_| Ok(())), Err("work"));
+        assert_eq!(run(3, items(), Ok, |_| Err("consume")), Err("consume"));
     }
 }

@@ -1,0 +1,68 @@
+//! The output file: complete under its name, or not there at all.
+
+use super::scorer::Failure;
+use anyhow::anyhow;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Writes to `PATH.partial`, and renames that file to `path` once `write` has succeeded. The target of
+/// a symbolic link is replaced, not the link. A pipe or a device is written to directly.
+pub fn write_atomically<T>(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let failure = |error: io::Error| {
+        Failure::Output(anyhow!(error).context(format!("cannot write {}", path.display())))
+    };
+    let existing = fs::metadata(path).ok();
+    if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
+        let mut file = OpenOptions::new().write(true).open(path).map_err(failure)?;
+        return write(&mut file);
+    }
+    let target =
+        if existing.is_some() { fs::canonicalize(path).map_err(failure)? } else { path.into() };
+    let mut partial = target.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let mut file = lock(&partial).map_err(failure)?;
+    let written = write(&mut file).and_then(|done| {
+        let permissions =
+            existing.map_or(Ok(()), |existing| file.set_permissions(existing.permissions()));
+        let renamed =
+            permissions.and_then(|()| file.sync_all()).and_then(|()| fs::rename(&partial, &target));
+        renamed.map_err(failure).map(|()| done)
+    });
+    if written.is_err() {
+        // The error at hand matters more than an error from cleaning up.
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
+/// Opens and locks an empty file. A file that a killed process left behind is reused: its lock ended
+/// with the process.
+fn lock(path: &Path) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                let detail = format!("another process is writing {}", path.display());
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, detail));
+            }
+            // Some file systems have no locks; there the file is used without.
+            Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => {
+                return Err(error);
+            }
+            _ => {}
+        }
+        // Between `open` and `try_lock` the previous owner may have renamed the file to its final name.
+        // Then the path names another file or none, and this file must not be truncated.
+        let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|own| id(own) == id(now))) {
+            file.set_len(0)?;
+            return Ok(file);
+        }
+    }
+}

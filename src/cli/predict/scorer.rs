@@ -1,0 +1,156 @@
+//! Scores the blocks of a file and merges the results in the order of the input.
+
+mod csv;
+mod ndjson;
+
+use super::blocks::Block;
+use super::input::FileFormat;
+use super::pipeline;
+use crate::error::{Error, Fault, Faults};
+use crate::protocol::reader::Reader;
+use ml_app_model::{Model, RunError, Tensors};
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Rows per run of the model: enough to amortize the cost of a run, few enough to stay in the CPU's
+/// cache.
+const BATCH: usize = 4096;
+
+pub struct Scorer<'a> {
+    pub model: &'a Model,
+    /// Byte range of the input; the rows that start inside it are scored.
+    pub range: Range<u64>,
+    pub threads: usize,
+}
+
+/// Summary of a scored file.
+pub struct Scored {
+    pub rows: usize,
+    /// Columns of the CSV that are not features.
+    pub ignored_columns: Vec<String>,
+}
+
+/// Reason why a file was not scored.
+pub enum Failure {
+    Rows(Error),
+    Io(io::Error),
+    Output(anyhow::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Rows(error)
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Failure {
+        Failure::Rows(error.into())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Io(error)
+    }
+}
+
+/// Result of one block.
+#[derive(Default)]
+struct ScoredBlock {
+    /// Rows in the block, with the rows before [`Scorer::range`]. Errors are numbered by it.
+    rows: usize,
+    scored: usize,
+    faults: Faults,
+    output: Vec<u8>,
+}
+
+impl ScoredBlock {
+    fn new(reader: Reader<'_>, output: Vec<u8>) -> ScoredBlock {
+        ScoredBlock {
+            rows: reader.number(),
+            scored: reader.scored(),
+            faults: reader.into_faults(),
+            output,
+        }
+    }
+}
+
+impl Scorer<'_> {
+    /// Scores `input` and writes each row with its prediction to `output`.
+    ///
+    /// The input is read from its beginning even if [`Scorer::range`] starts later: only then is it known
+    /// whether a line end is inside quotes.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a row is invalid, with every invalid row up to a limit; if there are no rows;
+    /// or if the input or the output fails.
+    pub fn score(
+        &self,
+        format: FileFormat,
+        input: impl Read,
+        output: impl Write,
+    ) -> Result<Scored, Failure> {
+        match format {
+            FileFormat::Csv => self.score_csv(input, output),
+            FileFormat::Ndjson => self.score_ndjson(input, output),
+        }
+    }
+
+    /// Scores the blocks, writes their outputs in order, and returns the number of rows. A shard may
+    /// have none.
+    fn score_blocks(
+        &self,
+        blocks: impl Iterator<Item = io::Result<Block>>,
+        mut output: impl Write,
+        score: impl Fn(Block) -> Result<ScoredBlock, Failure> + Sync,
+    ) -> Result<usize, Failure> {
+        let mut all = ScoredBlock::default();
+        // Reading stops at the end of the range, and after so many errors that no more are counted.
+        let exhausted = AtomicBool::new(false);
+        let is_needed = |block: &io::Result<Block>| {
+            let is_past = block.as_ref().is_ok_and(|block| block.offset >= self.range.end);
+            !is_past && !exhausted.load(Relaxed)
+        };
+        let blocks = blocks.take_while(is_needed).map(|block| block.map_err(Failure::from));
+        pipeline::run(self.threads, blocks, score, |block| {
+            all.faults.extend(block.faults, all.rows);
+            all.rows += block.rows;
+            all.scored += block.scored;
+            if all.faults.is_empty() {
+                output.write_all(&block.output)?;
+            }
+            exhausted.store(all.faults.is_exhausted(), Relaxed);
+            Ok(())
+        })?;
+        if !all.faults.is_empty() {
+            return Err(Failure::Rows(all.faults.into()));
+        }
+        let is_whole_file = self.range == (0..u64::MAX);
+        if all.scored == 0 && is_whole_file {
+            let fault = Fault::new("expected at least one row, found none");
+            return Err(Failure::Rows(Error::Invalid(fault.into())));
+        }
+        output.flush()?;
+        Ok(all.scored)
+    }
+
+    /// Runs the model on a batch. Returns `None` if the model rejects a row; `reader` then has the error.
+    fn run_model(
+        &self,
+        inputs: Tensors,
+        reader: &mut Reader<'_>,
+    ) -> Result<Option<Tensors>, Failure> {
+        let rows = inputs.rows();
+        match self.model.run(inputs) {
+            Ok(outputs) => Ok(Some(outputs)),
+            Err(RunError::Refused { row, mismatch }) => {
+                reader.refuse(rows, row, &mismatch);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,5 +1,6 @@
-//! [AffineGrid](https://onnx.ai/onnx/operators/onnx__AffineGrid.html): where each pixel of an image
-//! of some size lies after an affine map, in coordinates from -1 to 1.
+//! [AffineGrid](https://onnx.ai/onnx/operators/onnx__AffineGrid.html): the sampling grid of an
+//! affine transformation. For each pixel of an image of the requested size it gives the transformed
+//! coordinates, in the range -1 to 1.
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use tract_onnx::model::ParsingContext;
@@ -48,12 +49,13 @@ impl Kernel for AffineGrid {
         let mut grid = vec![];
         for map in maps.as_slice::<f64>()?.chunks_exact(axes * (axes + 1)) {
             for pixel in tract_ndarray::indices(&*lengths) {
-                // The last axis is x, a map's first column.
+                // Indices of a pixel end with x, while the first column of an affine matrix belongs
+                // to x.
                 let steps = pixel.slice().iter().zip(&lengths).rev();
-                let place: Vec<f64> =
-                    steps.map(|(step, length)| self.place(*step, *length)).collect();
+                let coordinates: Vec<f64> =
+                    steps.map(|(step, length)| self.coordinate(*step, *length)).collect();
                 grid.extend(map.chunks_exact(axes + 1).map(|row| {
-                    let product: f64 = row.iter().zip(&place).map(|(a, b)| a * b).sum();
+                    let product: f64 = row.iter().zip(&coordinates).map(|(a, b)| a * b).sum();
                     product + row[axes]
                 }));
             }
@@ -65,7 +67,7 @@ impl Kernel for AffineGrid {
 }
 
 impl AffineGrid {
-    fn place(&self, step: usize, length: usize) -> f64 {
+    fn coordinate(&self, step: usize, length: usize) -> f64 {
         match (self.align_corners, length) {
             (true, 1) => -1.0,
             (true, length) => 2.0 * step as f64 / (length - 1) as f64 - 1.0,

@@ -1,6 +1,6 @@
 //! [ArrayFeatureExtractor](https://onnx.ai/onnx/operators/onnx_aionnxml_ArrayFeatureExtractor.html):
-//! the elements at some indices of the last axis. A vector gives a matrix of one row, as in ONNX
-//! Runtime.
+//! selects elements of the last axis by index. The result for a vector is a matrix with one row, as
+//! in ONNX Runtime.
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ fn extracted<D: Clone>(shape: &[D], indices: D, one: D) -> TractResult<TVec<D>> 
     }
 }
 
-/// `indices` are from 0 and below `columns`, the last dimension of `data`.
+/// Selects columns. Each index is in `0..columns`, where `columns` is the last dimension of `data`.
 fn extract<T: Datum>(data: &TValue, indices: &[i64], columns: usize) -> TractResult<Tensor> {
     let shape = extracted(data.shape(), indices.len(), 1)?;
     let data = data.try_as_plain_ram()?;

@@ -1,8 +1,9 @@
 //! [Attention](https://onnx.ai/onnx/operators/onnx__Attention.html): softmax(scale · Q·Kᵀ + bias)·V
-//! for heads of queries, of which several may share a head of keys and values.
+//! for several heads. A head of keys and values may serve several heads of queries.
 //!
-//! The products are tract's. What tract leaves out of the operator lies between them, in
-//! [`weights`](crate::attention_weights); where a node wants none of it, tract's operator stays.
+//! tract computes the matrix products. The parts of the operator that tract lacks are computed
+//! between the products, by [`weights`](crate::attention_weights). A node that uses none of these
+//! parts gets tract's own operator.
 
 use crate::attention_weights::{AttentionWeights, Shown};
 use crate::kernel::{self, Built};
@@ -16,16 +17,17 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Clone)]
 struct Attention {
-    /// tract's operator, for nodes that want nothing else.
+    /// tract's operator, for a node that needs nothing else.
     plain: Option<Box<dyn Expansion>>,
-    /// Of queries and of keys, where heads lie side by side in a dimension.
+    /// Number of query heads and of key heads, if the heads are stored side by side in the last
+    /// dimension.
     heads: Option<[usize; 2]>,
     weights: AttentionWeights,
     scale: Option<f32>,
     mask: Option<usize>,
     past: Option<[usize; 2]>,
     lengths: Option<usize>,
-    /// Which of the operator's four outputs the node has.
+    /// Indices of the outputs that the node has, of the operator's four.
     wanted: Vec<usize>,
 }
 
@@ -229,7 +231,7 @@ impl Wiring<'_> {
         self.node(name, EinSum::new(axes.parse()?, f32::datum_type()), &inputs)
     }
 
-    /// `[N, S, H * D]` as `[N, H, S, D]`.
+    /// Reshapes `[N, S, H * D]` to `[N, H, S, D]`.
     fn split_heads(&mut self, name: &str, outlet: OutletId, heads: usize) -> TractResult<OutletId> {
         let width = self.fact(outlet)?.shape[2].to_usize()?;
         let whole = width.is_multiple_of(heads);

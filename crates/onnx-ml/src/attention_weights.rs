@@ -1,30 +1,32 @@
-//! The weights of values in [Attention](https://onnx.ai/onnx/operators/onnx__Attention.html), from
-//! the products of queries and keys `[N, H, S, T]`: capped, biased by masks, and their softmax.
+//! Weights of the values in [Attention](https://onnx.ai/onnx/operators/onnx__Attention.html): takes
+//! the products of queries and keys `[N, H, S, T]`, applies the soft cap and the masks, and
+//! computes the softmax over the keys.
 //!
-//! A query that may see no key has no weights, so its output is zero and not NaN.
+//! A query that may attend to no key gets weights of zero, so its output is zero and not NaN.
 
 use crate::kernel::{Fact, Kernel, elements, tensor};
 use crate::simd::{Vectorized, exp, vectorized};
 use tract_onnx::tract_hir::internal::*;
 
-/// Sums and largest elements are of so many at once.
+/// Number of elements that sums and maxima process at once, one per SIMD lane.
 const LANES: usize = 16;
 
 #[derive(Debug, Clone)]
 pub struct AttentionWeights {
     pub scale: f32,
-    /// None where it is 0.
+    /// Soft cap of the products; 0 disables it.
     pub softcap: f32,
     pub causal: bool,
-    /// How many keys before and after its own position a query sees.
+    /// Number of keys before the query's own position that the query attends to; `None` is
+    /// unlimited.
     pub left: Option<i64>,
     pub right: Option<i64>,
-    /// Inputs: what to add, or which keys to see; the keys before the present ones; how many keys
-    /// of an external cache count.
+    /// Indices of the optional inputs: the mask (a bias or booleans), the keys of earlier calls,
+    /// and the number of valid keys in an external cache.
     pub mask: Option<usize>,
     pub past: Option<usize>,
     pub lengths: Option<usize>,
-    /// What the second output is, if there is one.
+    /// Stage of the computation that the second output returns, if the node has that output.
     pub shown: Option<Shown>,
 }
 
@@ -89,7 +91,8 @@ impl Kernel for AttentionWeights {
 }
 
 impl AttentionWeights {
-    /// Sets the bias of a query at `position` to zero for the keys that it sees.
+    /// Sets the bias of a query at `position` to 0 for the keys it attends to and to −∞ for all
+    /// others.
     fn see(&self, bias: &mut [f32], position: i64, length: Option<i64>) {
         for (key, bias) in (0..).zip(bias) {
             let seen = (!self.causal || key <= position)
@@ -150,12 +153,12 @@ impl Vectorized for Softmax<'_> {
     }
 }
 
-/// What to add to the products, by query and key.
+/// Bias to add to the products, per query and key.
 struct Mask {
     values: Vec<f32>,
-    /// From one item of the batch, head and query to the next.
+    /// Strides between batch items, heads and queries; 0 for an axis that is broadcast.
     strides: [usize; 3],
-    /// How many keys it knows; it hides the rest.
+    /// Number of keys that the mask covers; keys beyond it are hidden.
     keys: usize,
 }
 

@@ -1,7 +1,7 @@
-//! Bags of words: rows that are zero but for the columns of the n-grams that occur in them.
+//! Bags of words: rows that are zero except in the columns of the n-grams that occur in them.
 //!
-//! Such a row is long as the vocabulary, and next to empty. What follows a TfIdfVectorizer, up to
-//! the weights of a linear model, is therefore done on the few columns that are not.
+//! Such a row is as long as the vocabulary and almost empty. The operators after a TfIdfVectorizer,
+//! up to the weights of a linear model, therefore process only the columns that are not zero.
 
 use crate::kernel::{Fact, elements};
 use crate::ngrams::Ngrams;
@@ -12,22 +12,25 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::*;
 
-/// How a row becomes a bag.
+/// Steps that turn a row of text or words into a bag of words.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Bag {
-    /// Where rows are texts; else they are words.
+    /// Tokenizer for rows of text; `None` if each row already holds words.
     pub tokenizer: Option<Arc<Tokenizer>>,
     pub ngrams: Arc<Ngrams>,
-    /// For each column what it is multiplied by.
+    /// Factor of each column, such as the inverse document frequency.
     #[serde(with = "optional_tensor")]
     pub factors: Option<Arc<Tensor>>,
     pub normalizer: Option<Normalizer>,
 }
 
 impl Bag {
+    /// Returns the number of rows that `input` holds, or `None` for a vector, which is a single
+    /// row.
+    ///
     /// # Errors
     ///
-    /// Where there are no such rows.
+    /// Returns an error if the input's type or shape does not fit.
     pub fn rows(&self, input: &Fact) -> TractResult<Option<TDim>> {
         let found = input.datum_type;
         let is_text = found == String::datum_type();
@@ -41,13 +44,14 @@ impl Bag {
         }
     }
 
-    /// Calls `done` with the columns of each row that are not zero, ascending, and their values.
+    /// Calls `done` for each row with the columns that are not zero, in ascending order, and their
+    /// values.
     ///
     /// # Errors
     ///
-    /// Where the input is none of those that [`Bag::rows`] takes.
+    /// Returns an error if [`Bag::rows`] rejects the input.
     pub fn for_each(&self, input: &TValue, done: impl FnMut(&[u32], &[f32])) -> TractResult<()> {
-        let mut pen = Pen::new(self, done)?;
+        let mut writer = RowWriter::new(self, done)?;
         let mut words = vec![];
         if let Some(tokenizer) = &self.tokenizer {
             let texts = input.try_as_plain_ram()?;
@@ -57,7 +61,7 @@ impl Bag {
                 words.clear();
                 tokenizer.tokenize(text, &mut tokens);
                 words.extend(tokens.iter().map(|token| self.ngrams.word(token)));
-                pen.write(&words);
+                writer.write(&words);
             }
             return Ok(());
         }
@@ -73,22 +77,23 @@ impl Bag {
             [rows, width] => (*rows, *width),
             _ => (1, words.len()),
         };
-        (0..rows).for_each(|row| pen.write(&words[row * width..][..width]));
+        (0..rows).for_each(|row| writer.write(&words[row * width..][..width]));
         Ok(())
     }
 
-    /// The rows with all their columns.
+    /// Returns the rows with all their columns.
     ///
     /// # Errors
     ///
-    /// As [`Bag::for_each`].
+    /// Returns an error if [`Bag::for_each`] does.
     pub fn dense(&self, input: &TValue) -> TractResult<Tensor> {
         let columns = self.ngrams.columns();
         let shape: TVec<usize> = match (&self.tokenizer, input.shape()) {
             (None, [_]) => tvec!(columns),
             (_, shape) => tvec!(shape[0], columns),
         };
-        // At once where the runtime wants it: with a large vocabulary a copy takes long.
+        // Allocate the result directly as a tensor: with a large vocabulary, copying it would be
+        // slow.
         let mut dense = Tensor::zero::<f32>(&shape)?;
         let mut plain = dense.try_as_plain_ram_mut()?;
         let mut rows = plain.as_slice_mut::<f32>()?.chunks_exact_mut(columns);
@@ -102,26 +107,26 @@ impl Bag {
     }
 }
 
-/// Writes one row after the other, in the same memory.
-struct Pen<'b, F> {
+/// Writes rows one after the other and reuses its buffers.
+struct RowWriter<'b, F> {
     bag: &'b Bag,
     factors: Option<&'b [f32]>,
-    /// Column and weight of each n-gram found.
+    /// Column and weight of each n-gram in the row.
     found: Vec<(u32, f32)>,
     columns: Vec<u32>,
     values: Vec<f32>,
     done: F,
 }
 
-impl<'b, F: FnMut(&[u32], &[f32])> Pen<'b, F> {
-    fn new(bag: &'b Bag, done: F) -> TractResult<Pen<'b, F>> {
+impl<'b, F: FnMut(&[u32], &[f32])> RowWriter<'b, F> {
+    fn new(bag: &'b Bag, done: F) -> TractResult<RowWriter<'b, F>> {
         let factors = bag.factors.as_ref();
         let factors = factors.map(|factors| factors.try_as_plain_ram()?.as_slice()).transpose()?;
-        Ok(Pen { bag, factors, found: vec![], columns: vec![], values: vec![], done })
+        Ok(RowWriter { bag, factors, found: vec![], columns: vec![], values: vec![], done })
     }
 
     fn write(&mut self, words: &[u32]) {
-        let Pen { bag, factors, found, columns, values, done } = self;
+        let RowWriter { bag, factors, found, columns, values, done } = self;
         found.clear();
         bag.ngrams.for_each(words, |column, weight| found.push((column, weight)));
         found.sort_by_key(|(column, _)| *column);
@@ -134,7 +139,7 @@ impl<'b, F: FnMut(&[u32], &[f32])> Pen<'b, F> {
             values.push(bag.ngrams.value(same) * factor);
         }
         if let Some(normalizer) = bag.normalizer {
-            // The maximum of a row counts the columns that are zero.
+            // The maximum of a row includes its zero columns, so one zero stands for all of them.
             let is_full = columns.len() == bag.ngrams.columns();
             values.extend((!is_full).then_some(0.0));
             normalizer.normalize(values);

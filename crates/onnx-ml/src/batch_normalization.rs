@@ -1,5 +1,5 @@
-//! [BatchNormalization](https://onnx.ai/onnx/operators/onnx__BatchNormalization.html): tract's, and
-//! the training mode, where mean and variance are the batch's.
+//! [BatchNormalization](https://onnx.ai/onnx/operators/onnx__BatchNormalization.html): adds the
+//! training mode, which computes mean and variance from the batch, to tract's operator.
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator, slices, tensor};
 use crate::tracts;

@@ -1,5 +1,5 @@
-//! [Binarizer](https://onnx.ai/onnx/operators/onnx_aionnxml_Binarizer.html): one above a
-//! threshold, else zero. NaN is an error, as in ONNX Runtime.
+//! [Binarizer](https://onnx.ai/onnx/operators/onnx_aionnxml_Binarizer.html): 1 for elements above a
+//! threshold, else 0. NaN is an error, as in ONNX Runtime.
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use crate::simd::{Vectorized, vectorized};
@@ -65,7 +65,7 @@ struct Binary<'a, T, A, N> {
 }
 
 impl<T: Copy + From<bool>, A: Fn(T) -> bool, N: Fn(T) -> bool> Vectorized for Binary<'_, T, A, N> {
-    /// And whether some element is NaN.
+    /// The result, and `true` if any element is NaN.
     type Output = (Vec<T>, bool);
 
     #[inline(always)]

@@ -1,5 +1,5 @@
-//! [BitCast](https://onnx.ai/onnx/operators/onnx__BitCast.html): the same bits, read as another type
-//! of the same width.
+//! [BitCast](https://onnx.ai/onnx/operators/onnx__BitCast.html): reinterprets the bits of each
+//! element as another type of the same width.
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use tract_onnx::model::ParsingContext;

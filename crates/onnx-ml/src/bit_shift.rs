@@ -1,5 +1,5 @@
-//! [BitShift](https://onnx.ai/onnx/operators/onnx__BitShift.html): all bits moved to one side. Where
-//! they are moved by their number or more, or by less than none, they are all gone.
+//! [BitShift](https://onnx.ai/onnx/operators/onnx__BitShift.html): shifts bits to the left or
+//! right. The result is 0 if the shift is negative or at least the type's width.
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator};
 use tract_onnx::model::ParsingContext;
@@ -53,7 +53,7 @@ impl Kernel for BitShift {
     }
 }
 
-/// The lowest bits of each element.
+/// Keeps the lowest bits of each element, as many as `datum_type` has.
 fn narrowed(tensor: Tensor, datum_type: DatumType) -> TractResult<Tensor> {
     let wide = tensor.to_plain_array_view::<i64>()?;
     use DatumType::*;

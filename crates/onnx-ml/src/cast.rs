@@ -1,9 +1,10 @@
 //! [Cast](https://onnx.ai/onnx/operators/onnx__Cast.html) and
 //! [CastLike](https://onnx.ai/onnx/operators/onnx__CastLike.html).
 //!
-//! tract counts sizes in a type of its own, in which a symbol stands for a size that is not known:
-//! what a model computes of shapes stays in it where `int64` is asked for. All else becomes a real
-//! integer, of the same value as in ONNX Runtime on x86-64 for a float out of range.
+//! tract has a type of its own for dimensions (`TDim`), in which a symbol stands for an unknown
+//! size. A cast of a dimension to `int64` keeps that type, so that shape arithmetic stays symbolic.
+//! Every other cast gives a real integer. A float out of range gives the same integer as ONNX
+//! Runtime does on x86-64.
 
 use crate::kernel::{Built, Fact, Kernel, kernel_op, tensor};
 use crate::prepared::datum_type;
@@ -26,11 +27,11 @@ pub fn cast_like(_: &ParsingContext, _: &NodeProto) -> Built {
 
 #[derive(Debug, Clone)]
 struct Cast {
-    /// The type of the second input, if none.
+    /// Target type; `None` means the type of the second input.
     to: Option<DatumType>,
 }
 
-/// The type that a cast gives.
+/// Returns the type that tract uses for the result of a cast from `from` to `to`.
 fn output(from: DatumType, to: DatumType) -> DatumType {
     let integer = to == i64::datum_type() || to.is_tdim();
     match (from.is_tdim(), integer) {
@@ -84,7 +85,7 @@ impl Expansion for Cast {
     }
 }
 
-/// Floats to integers.
+/// Converts floats to integers by truncation.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Truncate {
     #[serde(with = "datum_type")]
@@ -126,14 +127,15 @@ fn each<T>(floats: &[f64], integer: impl Fn(f64) -> T) -> Vec<T> {
     floats.iter().map(|float| integer(*float)).collect()
 }
 
-/// The least where there is none.
+/// Truncates to an `i32`; returns `i32::MIN` if the value is out of range, as x86-64's `cvttsd2si`
+/// does.
 fn int32(float: f64) -> i32 {
     let whole = float.trunc();
     let within = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&whole);
     if within { whole as i32 } else { i32::MIN }
 }
 
-/// The least where there is none.
+/// Truncates to an `i64`; returns `i64::MIN` if the value is out of range.
 #[inline(always)]
 fn int64(float: f64) -> i64 {
     let bound = -(i64::MIN as f64);

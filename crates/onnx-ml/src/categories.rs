@@ -1,7 +1,7 @@
-//! Values that the inputs of a model are compared with: a column that `OneHotEncoder` or `LabelEncoder`
-//! reads ([ai.onnx.ml](https://onnx.ai/onnx/operators/index_ai_onnx_ml.html)) has categories, and a
-//! `OneHotEncoder` whose `zeros` is 0, as scikit-learn's is by default, fails on all others. Texts that are
-//! cast to numbers are to be numbers.
+//! Example categories for the inputs of a model. A column that `OneHotEncoder` or `LabelEncoder`
+//! ([ai.onnx.ml](https://onnx.ai/onnx/operators/index_ai_onnx_ml.html)) reads has a fixed set of
+//! categories. A `OneHotEncoder` whose `zeros` is 0, which is scikit-learn's default, fails on any
+//! other value. A text column that is cast to a number must hold text that is a number.
 
 use crate::maps::attribute;
 use std::collections::{HashMap, HashSet};
@@ -9,7 +9,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
 
-/// A value that a column can have.
+/// Value that a column accepts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Category {
     Integer(i64),
@@ -17,23 +17,24 @@ pub enum Category {
     String(String),
 }
 
-/// A column of an input, by the input's name.
+/// Column of an input: the input's name and the column's index.
 type Column<'g> = (&'g str, usize);
 
-/// More columns than these, of all values together, are not followed: a few nodes could make any number.
-const MOST: usize = 1 << 20;
+/// Maximum number of columns to follow, summed over all values of the graph. A few nodes could
+/// otherwise create any number of columns.
+const MAX_COLUMNS: usize = 1 << 20;
 
-/// The first category of each column that has some. Columns are followed through what selects, joins and
-/// casts them, not into inner graphs.
+/// Returns the first known category of each input column. Columns are followed through operators
+/// that select, concatenate and cast them, but not into subgraphs.
 pub fn of_inputs(graph: &GraphProto) -> HashMap<Column<'_>, Category> {
     let constants = constants(graph);
     let mut columns: HashMap<&str, Vec<Column<'_>>> = HashMap::new();
-    let mut left = MOST;
+    let mut budget = MAX_COLUMNS;
     let mut follow = |found: &mut dyn Iterator<Item = _>| {
-        let found: Vec<Column<'_>> = found.take(left + 1).collect();
-        match left.checked_sub(found.len()) {
+        let found: Vec<Column<'_>> = found.take(budget + 1).collect();
+        match budget.checked_sub(found.len()) {
             Some(rest) => {
-                left = rest;
+                budget = rest;
                 found
             }
             None => vec![],
@@ -81,7 +82,7 @@ fn tensor_type(input: &ValueInfoProto) -> Option<&type_proto::Tensor> {
     Some(tensor)
 }
 
-/// How many columns an input has, if that is known.
+/// Returns the number of columns of an input, if it is known.
 fn width(input: &ValueInfoProto) -> Option<usize> {
     match tensor_type(input)?.shape.as_ref()?.dim.as_slice() {
         [_] => Some(1),
@@ -93,7 +94,8 @@ fn width(input: &ValueInfoProto) -> Option<usize> {
     }
 }
 
-/// The columns that a node's output has from inputs, as far as they are known from the first on.
+/// Returns the input columns that make up the columns of a node's output, up to the first unknown
+/// one.
 fn passed_on<'c, 'g>(
     node: &'c NodeProto,
     columns: &'c HashMap<&str, Vec<Column<'g>>>,
@@ -109,7 +111,7 @@ fn passed_on<'c, 'g>(
         "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" if of(0).len() == 1 => {
             Box::new(of(0).iter().copied())
         }
-        // As an imputer of text is exported: where it is missing, another, else as it is.
+        // Text imputers are exported as Where(is missing, fill value, original).
         "Where" if of(1).is_empty() => Box::new(of(2).iter().copied()),
         "Where" => Box::new(of(1).iter().copied()),
         "Gather" if !matches!(axis, 1 | -1) => Box::new(std::iter::empty()),
@@ -128,7 +130,7 @@ fn passed_on<'c, 'g>(
     }
 }
 
-/// Tensors by their names.
+/// Returns the constant tensors of a graph by name.
 fn constants(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
     let nodes = graph.node.iter().filter(|node| node.op_type == "Constant").filter_map(|node| {
         Some((node.output.first()?.as_str(), attribute(node, "value")?.t.as_ref()?))

@@ -1,5 +1,5 @@
-//! [CategoryMapper](https://onnx.ai/onnx/operators/onnx_aionnxml_CategoryMapper.html): strings to
-//! integers or integers to strings, as the type of the input says.
+//! [CategoryMapper](https://onnx.ai/onnx/operators/onnx_aionnxml_CategoryMapper.html): maps strings
+//! to integers or integers to strings, depending on the type of the input.
 
 use crate::columns::Columns;
 use crate::kernel::{Built, Fact, Kernel, operator};

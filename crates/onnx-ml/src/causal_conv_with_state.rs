@@ -1,6 +1,6 @@
-//! [CausalConvWithState](https://onnx.ai/onnx/operators/onnx__CausalConvWithState.html): each
-//! channel of `[N, C, L]` convolved with its own `k` weights, over what came before; the last
-//! `k - 1` elements are handed on as the next call's past.
+//! [CausalConvWithState](https://onnx.ai/onnx/operators/onnx__CausalConvWithState.html): convolves
+//! each channel of `[N, C, L]` with its own kernel of `k` weights over the current and earlier
+//! elements. The last `k - 1` elements are returned as the state of the next call.
 
 use crate::kernel::{Built, Fact, Kernel, elements, slices, tensor, variadic};
 use tract_onnx::model::{ParsingContext, optional_inputs};

@@ -1,9 +1,10 @@
-//! Distances of each row from each of some vectors, which nearest neighbours start with.
+//! Pairwise distances between rows and a set of vectors, the first step of nearest neighbors.
 //!
-//! `com.microsoft.CDist`
-//! ([ONNX Runtime](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftcdist))
-//! gives them as `[rows, vectors]`. Without that operator skl2onnx writes a `Scan` over the vectors,
-//! whose body takes one of them from all rows; [`scan`] knows such a body.
+//! `com.microsoft.CDist` ([ONNX
+//! Runtime](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftcdist))
+//! returns them as `[rows, vectors]`. Without that operator, skl2onnx exports a `Scan` over the
+//! vectors whose body computes the distances of all rows to one vector. [`scan`] recognizes such a
+//! body.
 
 use crate::kernel::{Built, Fact, Kernel, elements, kernel_op, operator, tensor};
 use crate::simd::{Vectorized, vectorized};
@@ -15,11 +16,13 @@ use tract_onnx::tract_core::ops::change_axes::AxisOp;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_num_traits::Float;
 
-/// Rows that are compared with a vector at once.
+/// Number of rows that are compared with a vector at once, one per lane. The rows of a block are
+/// transposed to `[columns][LANES]`, so that the compiler vectorizes over rows.
 const LANES: usize = 64;
 
-/// So few rows are compared one by one, along the columns.
-const FEW: usize = 8;
+/// Below this number of rows, transposing does not pay: rows are compared one by one, vectorized
+/// along the columns.
+const MIN_TRANSPOSED_ROWS: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 enum Metric {
@@ -120,7 +123,7 @@ impl<T: Float, S: Fn(T, T) -> T> Vectorized for Distances<'_, T, S> {
         let count = vectors.len() / columns;
         let mut transposed = vec![[T::zero(); LANES]; columns];
         for (rows, out) in rows.chunks(LANES * columns).zip(out.chunks_mut(LANES * count)) {
-            if rows.len() < FEW * columns {
+            if rows.len() < MIN_TRANSPOSED_ROWS * columns {
                 for (row, out) in rows.chunks_exact(columns).zip(out.chunks_exact_mut(count)) {
                     for (vector, out) in vectors.chunks_exact(columns).zip(out) {
                         *out = distance(row, vector, &step);
@@ -160,7 +163,7 @@ fn distance<T: Float>(x: &[T], y: &[T], step: impl Fn(T, T) -> T) -> T {
     x_rest.iter().zip(y_rest).fold(sum, |sum, (x, y)| sum + step(*x, *y))
 }
 
-/// tract's `Scan`, or what computes the same distances in one go.
+/// Builds a pairwise distance if the body computes one, else tract's `Scan`.
 pub fn scan(context: &ParsingContext, node: &NodeProto) -> Built {
     match body(node).and_then(metric) {
         Some(metric) => Ok((expand(ScannedDistances(metric)), vec![])),
@@ -176,7 +179,7 @@ fn tract_scan() -> TractResult<Builder> {
         .context("expected tract to have the operator Scan")
 }
 
-/// The body of a node with a state, a scan input and nothing unusual.
+/// Returns the body of a `Scan` with one state, one scanned input and default attributes.
 fn body(node: &NodeProto) -> Option<&GraphProto> {
     let plain = node.attribute.iter().all(|attribute| match attribute.name.as_str() {
         "body" => true,
@@ -187,7 +190,8 @@ fn body(node: &NodeProto) -> Option<&GraphProto> {
     body.and_then(|body| body.g.as_ref()).filter(|_| plain && node.input.len() == 2)
 }
 
-/// The distance from the state's rows to the scanned vector, where that is what the body gives.
+/// Returns the metric, if the body computes the distance from the state's rows to the scanned
+/// vector.
 fn metric(body: &GraphProto) -> Option<Metric> {
     let [state, scanned] = body.input.as_slice() else { return None };
     let [next_state, distance] = body.output.as_slice() else { return None };
@@ -225,7 +229,7 @@ fn metric(body: &GraphProto) -> Option<Metric> {
     }
 }
 
-/// Whether a reduction is along axis 1 and drops it.
+/// Returns `true` if a reduction runs along axis 1 and drops that axis.
 fn along_columns(node: &NodeProto, graph: &GraphProto) -> bool {
     let attribute = |name| node.attribute.iter().find(|attribute| attribute.name == name);
     let dropped = attribute("keepdims").is_some_and(|keepdims| keepdims.i == 0);
@@ -240,7 +244,7 @@ fn along_columns(node: &NodeProto, graph: &GraphProto) -> bool {
     dropped && axes == Some(true)
 }
 
-/// The outputs of the `Scan`: the rows, and the distances as `[vectors, rows]`.
+/// The two outputs of the `Scan`: the rows, and the distances as `[vectors, rows]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ScannedDistances(Metric);
 

@@ -1,5 +1,5 @@
 //! [Celu](https://onnx.ai/onnx/operators/onnx__Celu.html): `max(0, x) + min(0, alpha * (exp(x /
-//! alpha) - 1))`. tract's leaves out the first `alpha`.
+//! alpha) - 1))`. tract's operator omits the first `alpha`.
 
 use crate::kernel::Built;
 use tract_onnx::model::ParsingContext;

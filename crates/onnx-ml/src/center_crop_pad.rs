@@ -1,5 +1,5 @@
-//! [CenterCropPad](https://onnx.ai/onnx/operators/onnx__CenterCropPad.html): each axis cut or filled
-//! up with zeros on both sides to the length asked for.
+//! [CenterCropPad](https://onnx.ai/onnx/operators/onnx__CenterCropPad.html): crops each axis, or
+//! pads it with zeros, equally on both sides to the requested length.
 
 use crate::kernel::{Built, Fact, Kernel, axis, elements, operator};
 use crate::picked::{grid, pick};
@@ -17,7 +17,7 @@ pub fn center_crop_pad(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl CenterCropPad {
-    /// The shape with the lengths asked for in place of the data's.
+    /// Returns the data's shape with the requested lengths in place of its own.
     fn shape<D: Clone>(&self, data: &[D], lengths: &[D]) -> TractResult<TVec<D>> {
         let axes = match &self.axes {
             Some(axes) => axes.iter().map(|found| axis(*found, data.len())).collect(),
@@ -57,7 +57,8 @@ impl Kernel for CenterCropPad {
     }
 }
 
-/// The positions on an axis that an output's axis of another length shows.
+/// Returns, for each position of an output axis, the position of the input axis that it copies, or
+/// `None` for padding.
 fn centered((from, to): (&usize, &usize)) -> Vec<Option<usize>> {
     let (cut, filled) = (from.saturating_sub(*to) / 2, to.saturating_sub(*from) / 2);
     (0..*to)

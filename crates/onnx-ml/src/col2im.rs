@@ -1,5 +1,5 @@
-//! [Col2Im](https://onnx.ai/onnx/operators/onnx__Col2Im.html): blocks of an image, one a column,
-//! added up where they lie in it.
+//! [Col2Im](https://onnx.ai/onnx/operators/onnx__Col2Im.html): adds blocks, stored as columns, into
+//! an image at their original positions.
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use crate::windows::Windows;

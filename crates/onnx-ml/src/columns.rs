@@ -1,5 +1,5 @@
-//! Operators on categories that read some columns of a table, with the operator before them that
-//! would take the columns out: texts are looked up where they are, and no copy is made of them.
+//! Category operators fused with the operator that selects their columns from a table. They look
+//! texts up in the table itself, so that no text is copied.
 
 use crate::array_feature_extractor::ArrayFeatureExtractor;
 use crate::kernel::{Fact, Kernel, kernel, replace};
@@ -8,21 +8,21 @@ use std::borrow::Cow;
 use tract_onnx::tract_core::ops::array::Gather;
 use tract_onnx::tract_hir::internal::*;
 
-/// An operator that asks each element of its only input for something.
+/// An operator that maps each element of its only input independently.
 pub trait PerElement: Kernel {
-    /// The output for the elements of `columns`, whose shape is `shape`.
+    /// Returns the output for the elements that `columns` selects, with shape `shape`.
     ///
     /// # Errors
     ///
-    /// As [`Kernel::eval`].
+    /// Returns an error if [`Kernel::eval`] would.
     fn of(&self, input: &TValue, columns: &Columns, shape: &[usize]) -> TractResult<Tensor>;
 }
 
-/// Which elements of an input are meant.
+/// Selection of elements of an input.
 #[derive(Debug, Deserialize, Serialize)]
 pub enum Columns {
     All,
-    /// These of each row of so many.
+    /// The given columns of each row of `width` elements.
     Some {
         width: usize,
         columns: Vec<usize>,
@@ -45,11 +45,11 @@ impl Columns {
 }
 
 impl Columns {
-    /// An element of those that [`Columns::of`] gives.
+    /// Returns the `index`-th selected element as text.
     ///
     /// # Errors
     ///
-    /// Where the input is neither of text nor of numbers.
+    /// Returns an error if the input holds neither text nor numbers.
     pub fn text(&self, input: &Tensor, index: usize) -> TractResult<String> {
         let input = match input.datum_type() {
             DatumType::String => Cow::Borrowed(input),
@@ -61,11 +61,12 @@ impl Columns {
     }
 }
 
-/// [`Kernel::fuse`] of an operator on text with the one that takes the columns out.
+/// Fuses an operator on text with the operator before it that selects columns; see
+/// [`Kernel::fuse`].
 ///
 /// # Errors
 ///
-/// Where the model is none.
+/// Returns an error if the model is invalid.
 pub fn fuse<K: PerElement>(
     operator: &Arc<K>,
     model: &TypedModel,
@@ -87,7 +88,7 @@ pub fn fuse<K: PerElement>(
         .map(|column| usize::try_from(*column).ok().filter(|column| *column < width))
         .collect();
     let Some(columns) = columns else { return Ok(None) };
-    // The indices of Gather may be a scalar, and so give one axis less.
+    // A Gather with a scalar index gives a tensor with one axis less.
     let rank = source.outputs[0].fact.rank();
     let columns = Columns::Some { width, columns };
     replace::<K, _>(
@@ -103,7 +104,7 @@ pub fn fuse<K: PerElement>(
 pub struct OfColumns<K> {
     operator: Arc<K>,
     columns: Columns,
-    /// Of the columns taken out.
+    /// Rank of the selected columns.
     rank: usize,
 }
 

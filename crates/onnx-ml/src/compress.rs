@@ -1,5 +1,6 @@
-//! [Compress](https://onnx.ai/onnx/operators/onnx__Compress.html): the slices along an axis, or the
-//! elements, for which a condition holds; what is beyond the conditions is left out.
+//! [Compress](https://onnx.ai/onnx/operators/onnx__Compress.html): keeps the slices along an axis,
+//! or the elements of the flattened tensor, whose condition is true. Elements beyond the last
+//! condition are dropped.
 
 use crate::kernel::{self, Built};
 use crate::picked::{grid, pick};
@@ -20,7 +21,7 @@ pub fn compress(context: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl Compress {
-    /// The axis, and what is kept along it, if both are known before anything is computed.
+    /// Returns the axis and the positions kept along it, if both are known before the model runs.
     fn kept(
         &self,
         model: &TypedModel,

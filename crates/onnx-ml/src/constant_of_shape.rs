@@ -1,5 +1,5 @@
-//! [ConstantOfShape](https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html): tract's, whose
-//! value is of another type where none is given.
+//! [ConstantOfShape](https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html): tract's operator
+//! with the type of the default value corrected.
 
 use crate::expand::Expanded;
 use crate::kernel::Built;

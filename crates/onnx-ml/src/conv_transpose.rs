@@ -1,5 +1,5 @@
-//! [ConvTranspose](https://onnx.ai/onnx/operators/onnx__ConvTranspose.html): tract's, with the padding
-//! that follows from an output's shape or from `auto_pad`.
+//! [ConvTranspose](https://onnx.ai/onnx/operators/onnx__ConvTranspose.html): tract's operator, with
+//! padding derived from `output_shape` or `auto_pad`.
 
 use crate::kernel::Built;
 use crate::tracts;
@@ -12,9 +12,9 @@ use tract_onnx::tract_hir::internal::*;
 struct ConvTranspose {
     node: NodeProto,
     groups: usize,
-    /// The spatial dimensions asked for; else those of the input times the strides.
+    /// Requested spatial dimensions; `None` means the input's dimensions times the strides.
     output: Option<Vec<i64>>,
-    /// Whether what cannot be halved of the padding comes at the end.
+    /// Puts the extra element of odd padding at the end (`SAME_UPPER`) and not at the start.
     upper: bool,
 }
 
@@ -37,12 +37,12 @@ impl ConvTranspose {
         Ok(numbers)
     }
 
-    /// The output's spatial dimensions for those of an input and a kernel.
+    /// Returns the spatial dimensions of the output for those of an input and a kernel.
     fn lengths(&self, input: &[TDim], kernel: &[TDim]) -> TractResult<Vec<TDim>> {
         let axes = input.len();
         Ok(match &self.output {
             Some(lengths) => {
-                // Of all dimensions, in some exports.
+                // Some exporters include the batch and channel dimensions.
                 let skipped = lengths.len().saturating_sub(axes);
                 let found = lengths.len();
                 ensure!(found == axes || skipped == 2, "expected {axes} lengths, found {found}");
@@ -51,7 +51,8 @@ impl ConvTranspose {
             None => {
                 let strides = self.numbers("strides", axes, 1)?;
                 let added = self.numbers("output_padding", axes, 0)?;
-                // A kernel shorter than its steps leaves the end out, as in ONNX Runtime.
+                // If the kernel is shorter than its stride, the remaining elements are dropped, as
+                // in ONNX Runtime.
                 let lengths = (0..axes).map(|axis| {
                     let last = self.extent(axis, kernel)? + added[axis];
                     let lacking = (strides[axis] - last).max(0);
@@ -62,13 +63,13 @@ impl ConvTranspose {
         })
     }
 
-    /// From a kernel's first element to its last.
+    /// Returns the extent of the dilated kernel along an axis.
     fn extent(&self, axis: usize, kernel: &[TDim]) -> TractResult<i64> {
         let dilation = self.numbers("dilations", kernel.len(), 1)?[axis];
         Ok((kernel[axis].to_i64()? - 1) * dilation + 1)
     }
 
-    /// The node with its padding told.
+    /// Returns the node with explicit padding.
     fn padded(&self, input: &[TDim], kernel: &[TDim]) -> TractResult<NodeProto> {
         let axes = input.len();
         let strides = self.numbers("strides", axes, 1)?;

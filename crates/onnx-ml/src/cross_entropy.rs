@@ -1,8 +1,9 @@
 //! [NegativeLogLikelihoodLoss](https://onnx.ai/onnx/operators/onnx__NegativeLogLikelihoodLoss.html)
-//! and [SoftmaxCrossEntropyLoss](https://onnx.ai/onnx/operators/onnx__SoftmaxCrossEntropyLoss.html),
-//! which takes scores in place of their log probabilities: how unlikely the labels were.
+//! and
+//! [SoftmaxCrossEntropyLoss](https://onnx.ai/onnx/operators/onnx__SoftmaxCrossEntropyLoss.html).
+//! The latter takes scores and applies a log softmax first.
 //!
-//! Scores are `[N, C, D…]`, labels `[N, D…]`; a weight per class is optional.
+//! Scores are `[N, C, D…]` and labels are `[N, D…]`. A weight per class is optional.
 
 use crate::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
 use tract_onnx::model::ParsingContext;
@@ -135,7 +136,7 @@ impl Loss {
     }
 }
 
-/// In place, over the middle axis of `[rows, classes, inner]`.
+/// Computes the log softmax in place over the middle axis of `[rows, classes, inner]`.
 fn log_softmax(scores: &mut [f64], classes: usize, inner: usize) {
     for row in scores.chunks_exact_mut((classes * inner).max(1)) {
         for column in 0..inner {

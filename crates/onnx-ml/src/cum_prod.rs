@@ -1,5 +1,4 @@
-//! [CumProd](https://onnx.ai/onnx/operators/onnx__CumProd.html): the product of all elements up to
-//! each, along an axis.
+//! [CumProd](https://onnx.ai/onnx/operators/onnx__CumProd.html): cumulative product along an axis.
 
 use crate::kernel::{Built, Fact, Kernel, axis, elements, operator, tensor};
 use std::ops::Mul;

@@ -1,5 +1,5 @@
-//! [DeformConv](https://onnx.ai/onnx/operators/onnx__DeformConv.html): a convolution over images
-//! whose kernel's elements are each shifted by an offset of their own, to between pixels too.
+//! [DeformConv](https://onnx.ai/onnx/operators/onnx__DeformConv.html): a convolution whose kernel
+//! elements are each displaced by their own offset. Pixels between grid points are interpolated.
 
 use crate::kernel::{Built, Fact, Kernel, elements, slices, tensor, variadic};
 use crate::windows::Windows;
@@ -119,7 +119,7 @@ struct Sampling {
 }
 
 impl Sampling {
-    /// A channel's samples, `[kernel, places]`.
+    /// Writes the samples of one channel as `[kernel, output pixels]`.
     fn sample(
         &self,
         channel: &[f32],
@@ -143,7 +143,7 @@ impl Sampling {
     }
 }
 
-/// The image at a place between pixels; it is zero outside.
+/// Interpolates the image bilinearly at `(y, x)`; the image is zero outside its bounds.
 fn bilinear(pixels: &[f32], [height, width]: [usize; 2], y: f32, x: f32) -> f32 {
     let at = |row: f32, column: f32| {
         let inside = (0.0..height as f32).contains(&row) && (0.0..width as f32).contains(&column);

@@ -1,5 +1,5 @@
-//! [Det](https://onnx.ai/onnx/operators/onnx__Det.html): the determinants of square matrices, by
-//! elimination with pivots.
+//! [Det](https://onnx.ai/onnx/operators/onnx__Det.html): determinants of square matrices by
+//! Gaussian elimination with pivoting.
 
 use crate::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use tract_onnx::model::ParsingContext;
@@ -33,7 +33,7 @@ impl Kernel for Det {
         let mut matrices = elements::<f64>(&inputs[0])?.into_owned();
         let mut matrices = matrices.try_as_plain_ram_mut()?;
         let determinants = match size {
-            // Of a matrix without elements it is 1.
+            // The determinant of an empty matrix is 1.
             0 => vec![1.0; batch.iter().product()],
             _ => matrices
                 .as_slice_mut::<f64>()?
@@ -45,7 +45,7 @@ impl Kernel for Det {
     }
 }
 
-/// Of a square matrix of one element or more, which is spent.
+/// Returns the determinant of a non-empty square matrix. The matrix is overwritten.
 fn determinant(matrix: &mut [f64]) -> f64 {
     let size = matrix.len().isqrt();
     let mut product = 1.0;

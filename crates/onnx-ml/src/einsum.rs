@@ -1,5 +1,5 @@
-//! [Einsum](https://onnx.ai/onnx/operators/onnx__Einsum.html): tract's, with an ellipsis in some
-//! inputs only, and without a stated output.
+//! [Einsum](https://onnx.ai/onnx/operators/onnx__Einsum.html): tract's operator, with support for
+//! an ellipsis in only some inputs and for an implicit output.
 
 use crate::kernel::Built;
 use tract_onnx::model::ParsingContext;
@@ -26,7 +26,7 @@ pub fn einsum(_: &ParsingContext, node: &NodeProto) -> Built {
         let letters = term.chars().all(|letter| letter.is_ascii_alphabetic() || letter == '*');
         let letters = letters && term.matches('*').count() <= 1;
         node.expect_attr("equation", letters, "letters and ellipses")?;
-        // tract takes the first place of a letter for all of them.
+        // tract uses the first position of a letter for all its occurrences in a term.
         let once = term.chars().all(|letter| term.matches(letter).count() == 1);
         let what = || format!("each letter once in {term}, as there are several inputs");
         node.expect_attr("equation", once || inputs.len() == 1, what)?;
@@ -37,7 +37,7 @@ pub fn einsum(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl Einsum {
-    /// The axes of inputs of these ranks.
+    /// Returns the axes mapping for inputs of the given ranks.
     fn axes(&self, ranks: &[usize]) -> TractResult<AxesMapping> {
         let used = |letter: &char| self.inputs.iter().any(|term| term.contains(*letter));
         let mut implied = vec![];
@@ -51,7 +51,7 @@ impl Einsum {
         let spare = ('a'..='z').chain('A'..='Z').filter(|letter| !used(letter));
         let spare: Vec<char> = spare.take(longest).collect();
         ensure!(spare.len() == longest, "expected fewer dimensions than letters");
-        // Implied axes are aligned at the last one.
+        // The axes of an ellipsis are aligned at the last one, as in broadcasting.
         let expand = |term: &str, count: usize| {
             term.replacen('*', &spare[longest - count..].iter().collect::<String>(), 1)
         };

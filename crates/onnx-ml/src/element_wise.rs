@@ -1,7 +1,8 @@
-//! Element-wise operators that tract computes in single precision only: for doubles,
+//! Element-wise operators for doubles that tract computes only in single precision:
 //! [Sigmoid](https://onnx.ai/onnx/operators/onnx__Sigmoid.html),
 //! [HardSwish](https://onnx.ai/onnx/operators/onnx__HardSwish.html) and
-//! [LeakyRelu](https://onnx.ai/onnx/operators/onnx__LeakyRelu.html) give doubles of that precision.
+//! [LeakyRelu](https://onnx.ai/onnx/operators/onnx__LeakyRelu.html). The results have type double
+//! but single precision.
 
 use crate::kernel::Built;
 use tract_onnx::model::ParsingContext;

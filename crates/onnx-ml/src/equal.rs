@@ -1,4 +1,4 @@
-//! [Equal](https://onnx.ai/onnx/operators/onnx__Equal.html): tract's, which lacks booleans.
+//! [Equal](https://onnx.ai/onnx/operators/onnx__Equal.html): adds booleans to tract's operator.
 
 use crate::kernel::Built;
 use tract_onnx::model::ParsingContext;

@@ -1,6 +1,7 @@
 //! [Expand](https://onnx.ai/onnx/operators/onnx__Expand.html) and
-//! [Tile](https://onnx.ai/onnx/operators/onnx__Tile.html): tract's, whose result is a tensor of its
-//! own: else tract takes the operator out before a product, which does not broadcast.
+//! [Tile](https://onnx.ai/onnx/operators/onnx__Tile.html): tract's operators, followed by a copy
+//! that materializes the result. Otherwise tract removes the operator before a matrix product,
+//! which does not broadcast.
 
 use crate::kernel::{Built, Fact, Kernel, wire};
 use crate::tracts;
@@ -14,7 +15,7 @@ pub fn expanded(context: &ParsingContext, node: &NodeProto) -> Built {
     Ok((expand(Expanded(expansion)), vec![]))
 }
 
-/// Broadcasts, to a tensor of its own.
+/// Broadcasts into a tensor of its own.
 #[derive(Debug, Clone)]
 pub struct Expanded(pub Box<dyn Expansion>);
 

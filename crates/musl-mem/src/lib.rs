@@ -1,15 +1,20 @@
-//! `memcpy`, `memmove`, `memset`, `memcmp` and `bcmp` for x86-64, in place of musl's.
+//! Replaces musl's `memcpy`, `memmove`, `memset`, `memcmp` and `bcmp` on x86-64.
 //!
-//! musl copies by `rep movsq` whatever the length, which costs some thirty cycles before the first
-//! byte, and compares byte by byte. Most copies of a server are of a few bytes. Here, up to 128
-//! bytes go through registers, as two halves that overlap where the length is no power of two; more
-//! go in steps of 64 bytes, and what is long by the processor's own string instructions
-//! ([Intel's optimisation manual][manual], 3.7.6).
+//! musl's `memcpy` uses `rep movsq` for every length. That instruction takes about thirty cycles to
+//! start, and most copies of a server are a few bytes long. musl's `memcmp` compares one byte at a time.
+//! Both are on the path of every request: routing, parsing and writing compare and copy short strings.
 //!
-//! To link it is to use it: `use musl_mem as _;`. On other targets there is nothing in it.
+//! Here, up to 128 bytes are loaded into registers as a first and a last part, which overlap unless the
+//! length is a power of two, and then stored: no loop and no branch per byte. Longer copies go in steps
+//! of 64 bytes, and copies of 2 KiB or more use `rep movsb`, which processors implement in microcode
+//! ([Intel's optimization manual][manual], 3.7.6).
+//!
+//! A crate uses these functions by linking this crate: `use musl_mem as _;`. The linker prefers their
+//! symbols to those in musl's archive. On other targets the crate is empty.
 //!
 //! [manual]: https://www.intel.com/content/www/us/en/developer/articles/technical/intel64-and-ia32-architectures-optimization.html
-// Loops must not become calls of the very functions they are in.
+// Without this, the compiler recognizes the loops below as `memcpy` or `memset` and calls these
+// functions from themselves.
 #![no_builtins]
 #![no_std]
 #![cfg_attr(
@@ -20,50 +25,57 @@
 #[cfg(all(target_arch = "x86_64", any(test, target_env = "musl")))]
 mod x86_64;
 
+/// The C library's symbols, each with the signature and the contract of the C standard.
 #[cfg(all(target_arch = "x86_64", target_env = "musl"))]
 mod exports {
     use crate::x86_64;
 
     /// # Safety
     ///
-    /// As C has it.
+    /// `from` must be readable and `to` writable for `len` bytes, and the two must not overlap.
     #[unsafe(no_mangle)]
     pub unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
+        // SAFETY: the caller's contract is that of `copy`.
         unsafe { x86_64::copy(to, from, len) };
         to
     }
 
     /// # Safety
     ///
-    /// As C has it.
+    /// `from` must be readable and `to` writable for `len` bytes. They may overlap.
     #[unsafe(no_mangle)]
     pub unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
+        // SAFETY: the caller's contract is that of `copy_overlapping`.
         unsafe { x86_64::copy_overlapping(to, from, len) };
         to
     }
 
     /// # Safety
     ///
-    /// As C has it.
+    /// `to` must be writable for `len` bytes.
     #[unsafe(no_mangle)]
     pub unsafe extern "C" fn memset(to: *mut u8, byte: i32, len: usize) -> *mut u8 {
+        // SAFETY: the caller's contract is that of `fill`. C converts `byte` to `unsigned char`.
         unsafe { x86_64::fill(to, byte as u8, len) };
         to
     }
 
     /// # Safety
     ///
-    /// As C has it.
+    /// `a` and `b` must be readable for `len` bytes.
     #[unsafe(no_mangle)]
     pub unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
+        // SAFETY: the caller's contract is that of `compare`.
         unsafe { x86_64::compare(a, b, len) }
     }
 
     /// # Safety
     ///
-    /// As C has it.
+    /// `a` and `b` must be readable for `len` bytes.
     #[unsafe(no_mangle)]
     pub unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
+        // SAFETY: the caller's contract is that of `compare`. `bcmp` only has to distinguish zero from
+        // other results, which `compare` does.
         unsafe { x86_64::compare(a, b, len) }
     }
 }

@@ -1,68 +1,100 @@
-//! The functions, under names that no linker takes for others.
+//! The implementations, under names that the linker does not take for the C library's.
+//!
+//! Memory that is copied may be uninitialized (padding, for example), so the copies load and store
+//! [`MaybeUninit`] values.
 
 use core::arch::asm;
 use core::arch::x86_64::{
     __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8, _mm_storeu_si128,
 };
+use core::mem::MaybeUninit;
 
-/// From so many bytes on the string instructions are faster.
+/// Length in bytes from which the string instructions are faster than loops of 16-byte registers.
 const LONG: usize = 2048;
 
+/// Size of a [`Block`] in bytes.
 const STEP: usize = 64;
 
-/// So many bytes as four registers.
-type Block = [__m128i; 4];
+/// 64 bytes in four registers.
+type Block = [MaybeUninit<__m128i>; 4];
 
+/// # Safety
+///
+/// `from` must be readable for `size_of::<T>()` bytes. It may be unaligned and uninitialized.
 #[inline(always)]
-unsafe fn load<T>(from: *const u8) -> T {
-    unsafe { from.cast::<T>().read_unaligned() }
+unsafe fn load<T>(from: *const u8) -> MaybeUninit<T> {
+    // SAFETY: the caller guarantees that the bytes can be read, the read needs no alignment, and any
+    // bytes are a valid `MaybeUninit`.
+    unsafe { from.cast::<MaybeUninit<T>>().read_unaligned() }
 }
 
+/// # Safety
+///
+/// `to` must be writable for `size_of::<T>()` bytes. It may be unaligned.
 #[inline(always)]
 unsafe fn store<T>(to: *mut u8, value: T) {
+    // SAFETY: the caller guarantees that the bytes can be written, and the write needs no alignment.
     unsafe { to.cast::<T>().write_unaligned(value) }
 }
 
+/// # Safety
+///
+/// `from` must be readable for [`STEP`] bytes.
 #[inline(always)]
 unsafe fn load_block(from: *const u8) -> Block {
-    unsafe {
-        [
-            _mm_loadu_si128(from.cast()),
-            _mm_loadu_si128(from.add(16).cast()),
-            _mm_loadu_si128(from.add(32).cast()),
-            _mm_loadu_si128(from.add(48).cast()),
-        ]
-    }
+    // SAFETY: the four loads are of 16 bytes each, at 0, 16, 32 and 48: within the 64 that the caller
+    // guarantees.
+    unsafe { [load(from), load(from.add(16)), load(from.add(32)), load(from.add(48))] }
 }
 
+/// # Safety
+///
+/// `to` must be writable for [`STEP`] bytes.
 #[inline(always)]
 unsafe fn store_block(to: *mut u8, [a, b, c, d]: Block) {
+    // SAFETY: the four stores are of 16 bytes each, at 0, 16, 32 and 48: within the 64 that the caller
+    // guarantees.
     unsafe {
-        _mm_storeu_si128(to.cast(), a);
-        _mm_storeu_si128(to.add(16).cast(), b);
-        _mm_storeu_si128(to.add(32).cast(), c);
-        _mm_storeu_si128(to.add(48).cast(), d);
+        store(to, a);
+        store(to.add(16), b);
+        store(to.add(32), c);
+        store(to.add(48), d);
     }
 }
 
-/// The first and the last `size_of::<T>()` bytes, all read before any is written.
+/// Copies the first and the last `size_of::<T>()` bytes. Both are read before either is written.
+///
+/// # Safety
+///
+/// `from` must be readable and `to` writable for `len` bytes, and `len` must be at least
+/// `size_of::<T>()`. The two may overlap.
 #[inline(always)]
 unsafe fn copy_ends<T>(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: with `len >= size_of::<T>()`, `last` does not underflow, and both accesses of
+    // `size_of::<T>()` bytes, at 0 and at `last`, end at or before `len`.
     unsafe {
         let last = len - size_of::<T>();
-        let (head, tail): (T, T) = (load(from), load(from.add(last)));
+        let (head, tail) = (load::<T>(from), load::<T>(from.add(last)));
         store(to, head);
         store(to.add(last), tail);
     }
 }
 
-/// At most 128 bytes, which may overlap.
+/// Copies at most 128 bytes, all of which are read before any is written.
+///
+/// # Safety
+///
+/// `from` must be readable and `to` writable for `len` bytes, and `len` must be at most 128. The two
+/// may overlap.
 #[inline(always)]
 unsafe fn copy_short(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: the caller guarantees `len` bytes. Each arm of `copy_ends` is for lengths from one to two
+    // times the size of its type, so that two accesses cover all bytes. In the last arm `len` is
+    // 65..=128, so the two blocks, at 0 and at `len - 64`, are within `len` and cover it.
     unsafe {
         match len {
             0 => {}
-            1 => store::<u8>(to, load(from)),
+            1 => store(to, load::<u8>(from)),
             2..4 => copy_ends::<u16>(to, from, len),
             4..8 => copy_ends::<u32>(to, from, len),
             8..16 => copy_ends::<u64>(to, from, len),
@@ -78,40 +110,64 @@ unsafe fn copy_short(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
-/// More than 128 bytes, first to last; they may overlap if `to` comes first.
+/// Copies blocks in ascending order.
+///
+/// # Safety
+///
+/// `from` must be readable and `to` writable for `len` bytes, and `len` must be at least [`STEP`]. The
+/// two may overlap if `to` is below `from`.
 #[inline(always)]
 unsafe fn copy_forwards(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: `len >= STEP`, so `last` does not underflow. Each access is of `STEP` bytes at an offset of
+    // at most `last`, so it ends at or before `len`. If the two overlap with `to` below `from`, a store
+    // at `offset` changes only bytes of `from` before `offset + STEP`, which have been loaded; the tail,
+    // which may overlap the last full block, is loaded before the first store.
     unsafe {
         let last = len - STEP;
         let tail = load_block(from.add(last));
-        let mut place = 0;
-        while place < last {
-            store_block(to.add(place), load_block(from.add(place)));
-            place += STEP;
+        let mut offset = 0;
+        while offset < last {
+            store_block(to.add(offset), load_block(from.add(offset)));
+            offset += STEP;
         }
         store_block(to.add(last), tail);
     }
 }
 
-/// More than 128 bytes, last to first; they may overlap if `from` comes first.
+/// Copies blocks in descending order.
+///
+/// # Safety
+///
+/// `from` must be readable and `to` writable for `len` bytes, and `len` must be at least [`STEP`]. The
+/// two may overlap if `from` is below `to`.
 #[inline(always)]
 unsafe fn copy_backwards(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: `offset` is at least `STEP` before each subtraction and at most `len`, so each access of
+    // `STEP` bytes is within `len`, as are those at 0. If the two overlap with `from` below `to`, a store
+    // at `offset` changes only bytes of `from` from `offset` on, which have been loaded; the head, which
+    // may overlap the block after it, is loaded before the first store.
     unsafe {
         let head = load_block(from);
-        let mut place = len;
-        while place > STEP {
-            place -= STEP;
-            store_block(to.add(place), load_block(from.add(place)));
+        let mut offset = len;
+        while offset > STEP {
+            offset -= STEP;
+            store_block(to.add(offset), load_block(from.add(offset)));
         }
         store_block(to, head);
     }
 }
 
+/// Copies `len` bytes, as `memcpy`.
+///
 /// # Safety
 ///
-/// `from` can be read and `to` written, and they do not overlap.
+/// `from` must be readable and `to` writable for `len` bytes, and the two must not overlap.
 #[inline(always)]
 pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: the caller's guarantees are those that the functions need, and each is called only with
+    // the lengths that it is for. `rep movsb` copies `rcx` bytes from `rsi` to `rdi` in ascending order:
+    // the ABI has the direction flag clear. It changes these registers, which are declared as outputs,
+    // and no flags, and does not use the stack.
     unsafe {
         match len {
             0..=128 => copy_short(to, from, len),
@@ -127,11 +183,17 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
+/// Copies `len` bytes that may overlap, as `memmove`.
+///
 /// # Safety
 ///
-/// `from` can be read and `to` written.
+/// `from` must be readable and `to` writable for `len` bytes.
 #[inline(always)]
 pub unsafe fn copy_overlapping(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: the caller guarantees `len` bytes, more than 128 after the first branch. `ahead < len` if
+    // and only if `to` is inside `from`'s bytes, and `behind < len` if and only if `from` is inside
+    // `to`'s. If neither is, the two do not overlap. If only `behind < len`, `to` is below `from`, as
+    // `copy_forwards` needs it. Otherwise `from` is at or below `to`, as `copy_backwards` needs it.
     unsafe {
         if len <= 128 {
             return copy_short(to, from, len);
@@ -148,11 +210,18 @@ pub unsafe fn copy_overlapping(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
+/// Sets `len` bytes to `byte`, as `memset`.
+///
 /// # Safety
 ///
-/// `to` can be written.
+/// `to` must be writable for `len` bytes.
 #[inline(always)]
 pub unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
+    // SAFETY: the caller guarantees `len` bytes. Each arm stores `size` bytes at 0 and at `len - size`
+    // with `len >= size`, so both stores are within `len`; with `len <= 2 * size` they cover it. In the
+    // loop, `offset` is below `last = len - 16`, so each 16-byte store ends before `len`. `rep stosb`
+    // sets `rcx` bytes from `rdi` on to `al` in ascending order: the ABI has the direction flag clear.
+    // It changes `rcx` and `rdi`, which are declared as outputs, and no flags, and does not use the stack.
     unsafe {
         let bytes = u64::from(byte) * 0x0101_0101_0101_0101;
         let ends = |size: usize| (to, to.add(len - size));
@@ -177,10 +246,10 @@ pub unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
             16..LONG => {
                 let sixteen = _mm_set1_epi8(byte as i8);
                 let last = len - 16;
-                let mut place = 0;
-                while place < last {
-                    _mm_storeu_si128(to.add(place).cast(), sixteen);
-                    place += 16;
+                let mut offset = 0;
+                while offset < last {
+                    _mm_storeu_si128(to.add(offset).cast(), sixteen);
+                    offset += 16;
                 }
                 _mm_storeu_si128(to.add(last).cast(), sixteen);
             }
@@ -195,59 +264,75 @@ pub unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
     }
 }
 
-/// Below, at or above zero, as the first byte that differs is in `a`.
+/// Returns a number below, equal to or above zero if `a` is less than, equal to or greater than `b` in
+/// lexicographic order of unsigned bytes, as `memcmp`.
 ///
 /// # Safety
 ///
-/// Both can be read.
+/// `a` and `b` must be readable and initialized for `len` bytes.
 #[inline(always)]
 pub unsafe fn compare(a: *const u8, b: *const u8, len: usize) -> i32 {
+    // SAFETY: the caller guarantees `len` initialized bytes. The loop reads 16 bytes at `offset` only if
+    // `offset + 16 <= len`, and the single bytes that it reads are among these 16. After it,
+    // `rest = len - offset` is below 16. With `rest >= 8`, eight bytes at `offset` and at `len - 8` are
+    // within `len`, and so are four bytes at `offset` and at `len - 4` with `rest >= 4`. The last loop
+    // reads single bytes below `len`.
     unsafe {
-        let mut place = 0;
-        while place + 16 <= len {
+        let mut offset = 0;
+        while offset + 16 <= len {
             let equal = _mm_cmpeq_epi8(
-                _mm_loadu_si128(a.add(place).cast()),
-                _mm_loadu_si128(b.add(place).cast()),
+                _mm_loadu_si128(a.add(offset).cast()),
+                _mm_loadu_si128(b.add(offset).cast()),
             );
+            // One bit for each byte that differs; the lowest is that of the first byte.
             let differ = !_mm_movemask_epi8(equal) & 0xffff;
             if differ != 0 {
-                let place = place + differ.trailing_zeros() as usize;
-                return i32::from(*a.add(place)) - i32::from(*b.add(place));
+                let offset = offset + differ.trailing_zeros() as usize;
+                return i32::from(*a.add(offset)) - i32::from(*b.add(offset));
             }
-            place += 16;
+            offset += 16;
         }
-        let rest = len - place;
+        let rest = len - offset;
         if rest >= 8 {
-            let order = order(a.add(place), b.add(place));
+            // The first eight bytes of the rest, then the last eight, which may overlap them.
+            let order = compare_eight(a.add(offset), b.add(offset));
             return match order {
-                0 => self::order(a.add(len - 8), b.add(len - 8)),
+                0 => compare_eight(a.add(len - 8), b.add(len - 8)),
                 order => order,
             };
         }
         if rest >= 4 {
-            // In memory's order, the first byte is the highest.
-            let number = |bytes: *const u8, last: *const u8| {
-                u64::from(load::<u32>(bytes).to_be()) << 32 | u64::from(load::<u32>(last).to_be())
+            // The first and the last four bytes of the rest, which may overlap, as one number in
+            // big-endian order: the first byte is the most significant.
+            let number = |first: *const u8, last: *const u8| {
+                let (first, last) = (load::<u32>(first), load::<u32>(last));
+                u64::from(first.assume_init().to_be()) << 32 | u64::from(last.assume_init().to_be())
             };
-            let a = number(a.add(place), a.add(len - 4));
-            let b = number(b.add(place), b.add(len - 4));
+            let a = number(a.add(offset), a.add(len - 4));
+            let b = number(b.add(offset), b.add(len - 4));
             return i32::from(a > b) - i32::from(a < b);
         }
-        while place < len {
-            let difference = i32::from(*a.add(place)) - i32::from(*b.add(place));
+        while offset < len {
+            let difference = i32::from(*a.add(offset)) - i32::from(*b.add(offset));
             if difference != 0 {
                 return difference;
             }
-            place += 1;
+            offset += 1;
         }
         0
     }
 }
 
-/// Of eight bytes.
+/// Compares eight bytes, as [`compare`].
+///
+/// # Safety
+///
+/// `a` and `b` must be readable and initialized for eight bytes.
 #[inline(always)]
-unsafe fn order(a: *const u8, b: *const u8) -> i32 {
-    let (a, b): (u64, u64) = unsafe { (load(a), load(b)) };
+unsafe fn compare_eight(a: *const u8, b: *const u8) -> i32 {
+    // SAFETY: the caller guarantees eight initialized bytes each.
+    let (a, b) = unsafe { (load::<u64>(a).assume_init(), load::<u64>(b).assume_init()) };
+    // In big-endian order, the first byte is the most significant.
     let (a, b) = (a.to_be(), b.to_be());
     i32::from(a > b) - i32::from(a < b)
 }
@@ -266,15 +351,16 @@ mod tests {
     }
 
     fn bytes(len: usize) -> Vec<u8> {
-        (0..len).map(|place| (place * 131 % 251) as u8).collect()
+        (0..len).map(|offset| (offset * 131 % 251) as u8).collect()
     }
 
     #[test]
-    fn copies_are_whole_and_no_more() {
+    fn copies_every_byte_and_no_other() {
         for len in lengths() {
             for (skew, aside) in [(0, 0), (1, 7), (15, 3), (31, 64)] {
                 let from = bytes(len + 100);
                 let mut to = std::vec![0xee; len + 200];
+                // SAFETY: `to` has 200 bytes more than `len`, `from` 100, and the offsets are at most 64.
                 unsafe { copy(to.as_mut_ptr().add(aside), from.as_ptr().add(skew), len) };
                 assert!(to[..aside].iter().all(|byte| *byte == 0xee), "{len}");
                 assert_eq!(to[aside..aside + len], from[skew..skew + len], "{len}");
@@ -284,17 +370,18 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_copies_keep_what_was_there() {
+    fn copies_overlapping_memory() {
         for len in lengths() {
             for shift in (0..=70).chain([127, 128, 129, 200, 3000]) {
                 for (from, to) in [(0, shift), (shift, 0)] {
                     let before = bytes(len + shift + 10);
                     let mut found = before.clone();
                     let start = found.as_mut_ptr();
+                    // SAFETY: `found` has `len + shift + 10` bytes, and the offsets are at most `shift`.
                     unsafe { copy_overlapping(start.add(to), start.add(from), len) };
                     let mut expected = before.clone();
-                    for (place, byte) in before[from..from + len].iter().enumerate() {
-                        expected[to + place] = *byte;
+                    for (offset, byte) in before[from..from + len].iter().enumerate() {
+                        expected[to + offset] = *byte;
                     }
                     assert!(found == expected, "{len} bytes from {from} to {to}");
                 }
@@ -303,10 +390,11 @@ mod tests {
     }
 
     #[test]
-    fn fills_are_whole_and_no_more() {
+    fn fills_every_byte_and_no_other() {
         for len in lengths() {
             for (aside, byte) in [(0, 0xab), (1, 0), (17, 0xff)] {
                 let mut to = std::vec![0xee; len + 100];
+                // SAFETY: `to` has 100 bytes more than `len`, and the offset is at most 17.
                 unsafe { fill(to.as_mut_ptr().add(aside), byte, len) };
                 assert!(to[..aside].iter().all(|found| *found == 0xee), "{len}");
                 assert!(to[aside..aside + len].iter().all(|found| *found == byte), "{len}");
@@ -316,22 +404,29 @@ mod tests {
     }
 
     #[test]
-    fn comparisons_are_of_the_first_byte_that_differs() {
+    fn compares_by_the_first_byte_that_differs() {
         for len in lengths() {
             let a = bytes(len + 1);
-            assert_eq!(unsafe { compare(a.as_ptr(), a.clone().as_ptr(), len) }, 0, "{len}");
-            for place in (0..len).filter(|place| len < 200 || place % 97 == 0 || place + 40 > len) {
-                for (byte, beyond) in [(a[place].wrapping_add(1), 0), (a[place] ^ 0x80, 255)] {
+            let same = a.clone();
+            // SAFETY: both have `len + 1` bytes.
+            let found = unsafe { compare(a.as_ptr(), same.as_ptr(), len) };
+            assert_eq!(found, 0, "{len}");
+            for offset in
+                (0..len).filter(|offset| len < 200 || offset % 97 == 0 || offset + 40 > len)
+            {
+                for (byte, beyond) in [(a[offset].wrapping_add(1), 0), (a[offset] ^ 0x80, 255)] {
                     let mut b = a.clone();
-                    b[place] = byte;
-                    if place + 1 < len {
-                        b[place + 1] = beyond;
+                    b[offset] = byte;
+                    if offset + 1 < len {
+                        b[offset + 1] = beyond;
                     }
+                    // SAFETY: both have `len + 1` bytes.
                     let found = unsafe { compare(a.as_ptr(), b.as_ptr(), len) };
                     let expected = a[..len].iter().cmp(&b[..len]);
-                    assert_eq!(found.cmp(&0), expected, "{len} {place}");
+                    assert_eq!(found.cmp(&0), expected, "{len} {offset}");
+                    // SAFETY: both have `len + 1` bytes.
                     let found = unsafe { compare(b.as_ptr(), a.as_ptr(), len) };
-                    assert_eq!(found.cmp(&0), expected.reverse(), "{len} {place}");
+                    assert_eq!(found.cmp(&0), expected.reverse(), "{len} {offset}");
                 }
             }
         }

@@ -1,19 +1,25 @@
-//! Loops compiled several times, for the instruction sets that processors have, and the best one
-//! chosen at run time.
+//! Compiles numeric loops for several instruction sets and runs the best that the processor has.
 //!
-//! The build's own target is what every x86-64 has, with four floats in a register; most machines
-//! have eight or sixteen.
+//! The build targets the baseline of x86-64, which has 128-bit registers (four floats). Most
+//! processors have AVX2 (eight floats) or AVX-512 (sixteen). Work that implements [`Vectorized`] or
+//! [`Product`] is compiled once for each of the three, and the choice is made at run time. Other
+//! architectures compile it once.
 
 #![cfg_attr(
     target_arch = "x86_64",
     expect(
         unsafe_code,
-        reason = "a function for an instruction set is safe once that is detected"
+        reason = "a call of a function compiled for an instruction set is unsafe until that set is detected"
     )
 )]
 
-/// Work whose loops the compiler can vectorise. [`Vectorized::run`] must be `#[inline(always)]`, and
-/// so must be what it calls.
+#[cfg(target_arch = "x86_64")]
+use std::sync::LazyLock;
+
+/// Work whose loops the compiler can vectorize.
+///
+/// [`Vectorized::run`] and everything that it calls must be `#[inline(always)]`: a function that is
+/// not inlined is compiled for the baseline only.
 pub trait Vectorized {
     type Output;
 
@@ -23,53 +29,92 @@ pub trait Vectorized {
 /// Runs `work` with the widest registers of this processor.
 pub fn vectorized<W: Vectorized>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
-    if is_wide() {
-        // SAFETY: the processor has what the function is compiled for.
-        return unsafe { avx512(work) };
-    } else if is_avx2() {
-        // SAFETY: as above.
-        return unsafe { avx2(work) };
+    if let Some(set) = Avx512::detected() {
+        return set.run(work);
+    } else if let Some(set) = Avx2::detected() {
+        return set.run(work);
     }
     work.run()
 }
 
+/// Declares a token type for a set of processor features.
+///
+/// A token exists only if the processor has every feature of the list, and the token's `run`
+/// compiles work with exactly these features: both come from the one list, so they cannot differ.
+/// The list must also name every feature that the compiler takes others to imply (`avx512f` implies
+/// `avx2`, `fma` and `f16c`, for example), because a hypervisor can hide any feature by itself.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,bmi1,bmi2")]
-fn avx512<W: Vectorized>(work: W) -> W::Output {
-    work.run()
+macro_rules! instruction_set {
+    ($(#[$doc:meta])* $name:ident: $($feature:tt),+ $(,)?) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        struct $name(());
+
+        impl $name {
+            #[cfg(test)]
+            const FEATURES: &[&str] = &[$($feature),+];
+
+            /// Returns the token if this processor has all features.
+            #[inline]
+            fn detected() -> Option<Self> {
+                static TOKEN: LazyLock<Option<$name>> = LazyLock::new(|| $name::detect(&[]));
+                *TOKEN
+            }
+
+            /// As [`Self::detected`], for a processor without the features in `hidden`.
+            fn detect(hidden: &[&str]) -> Option<Self> {
+                let complete =
+                    $(!hidden.contains(&$feature) && is_x86_feature_detected!($feature))&&+;
+                complete.then_some($name(()))
+            }
+
+            #[inline(always)]
+            fn run<W: Vectorized>(self, work: W) -> W::Output {
+                $(#[target_feature(enable = $feature)])+
+                fn compiled<W: Vectorized>(work: W) -> W::Output {
+                    work.run()
+                }
+                // SAFETY: `compiled` requires a processor with the features in its attributes.
+                // `self` is a token, which only `detect` makes, and only after it has found each
+                // feature of the list that these attributes are expanded from. A processor does not
+                // lose a feature while a process runs.
+                unsafe { compiled(work) }
+            }
+        }
+    };
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,bmi1,bmi2")]
-fn avx2<W: Vectorized>(work: W) -> W::Output {
-    work.run()
+instruction_set! {
+    /// AVX-512 as all server processors with it have it: 32 registers of 16 floats.
+    Avx512:
+        "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl",
+        "sse3", "ssse3", "sse4.1", "sse4.2", "avx", "avx2", "fma", "f16c", "bmi1", "bmi2"
 }
 
-/// Whether registers hold sixteen floats, and there are 32 of them.
+#[cfg(target_arch = "x86_64")]
+instruction_set! {
+    /// AVX2 with fused multiply-add: 16 registers of 8 floats.
+    Avx2: "sse3", "ssse3", "sse4.1", "sse4.2", "avx", "avx2", "fma", "bmi1", "bmi2"
+}
+
+/// Returns whether the processor has AVX-512: 32 registers of 16 floats.
 pub fn is_wide() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512cd")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("fma");
+    return Avx512::detected().is_some();
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
 
-#[cfg(target_arch = "x86_64")]
-fn is_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
-}
-
-/// Work that multiplies and adds. As [`Vectorized`], and told whether the processor does both in one
-/// instruction: `f32::mul_add` is slow where it does not.
+/// [`Vectorized`] work that multiplies and adds.
+///
+/// `FMA` is whether the processor does both in one instruction: without it, `f32::mul_add` is a slow
+/// function call.
 pub trait Product {
     type Output;
 
-    /// Whether it is for wide registers, or for others: not compiled for what it is not for. See
-    /// [`is_wide`].
+    /// Restricts the work to processors where [`is_wide`] has this value. It is not compiled for
+    /// the others, so the caller must select it by [`is_wide`].
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "compiled once"))]
     const WIDE: Option<bool> = None;
 
@@ -79,17 +124,20 @@ pub trait Product {
 /// Runs `work` with the widest registers of this processor.
 pub fn product<W: Product>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
-    if W::WIDE != Some(false) && is_wide() {
-        // SAFETY: the processor has what the function is compiled for.
-        return unsafe { avx512(Fused(work)) };
-    } else if W::WIDE != Some(true) && is_avx2() {
-        // SAFETY: as above.
-        return unsafe { avx2(Fused(work)) };
+    if W::WIDE != Some(false)
+        && let Some(set) = Avx512::detected()
+    {
+        return set.run(Fused(work));
+    } else if W::WIDE != Some(true)
+        && let Some(set) = Avx2::detected()
+    {
+        return set.run(Fused(work));
     }
-    // Not every x86-64 does both in one instruction.
+    // The baseline of x86-64 has no fused multiply-add; that of 64-bit ARM has.
     work.run::<{ !cfg!(target_arch = "x86_64") }>()
 }
 
+/// Turns a [`Product`] into [`Vectorized`] work for processors with fused multiply-add.
 #[cfg(target_arch = "x86_64")]
 struct Fused<W>(W);
 
@@ -103,7 +151,7 @@ impl<W: Product> Vectorized for Fused<W> {
     }
 }
 
-/// Copies between slices of one length, which is short: a call would take longer.
+/// Copies between short slices of the same length, without the cost of a call of `memcpy`.
 #[inline(always)]
 pub fn copy(to: &mut [f32], from: &[f32]) {
     let copied =
@@ -113,7 +161,8 @@ pub fn copy(to: &mut [f32], from: &[f32]) {
     }
 }
 
-/// In blocks, of which the last two overlap; `false` where not even one fits.
+/// Copies in blocks of `N`. The last block is aligned with the end, so it may overlap the block before
+/// it. Returns `false` if the slices are shorter than a block.
 #[inline(always)]
 fn copy_blocks<const N: usize>(to: &mut [f32], from: &[f32]) -> bool {
     let (blocks, _) = to.as_chunks_mut::<N>();
@@ -125,7 +174,9 @@ fn copy_blocks<const N: usize>(to: &mut [f32], from: &[f32]) -> bool {
     true
 }
 
-/// Combines each element with a value of its column; `values` are one for each column, or one.
+/// Combines each element of the rows in `x` (row-major) with the value of its column.
+///
+/// `values` has one value for each column, or a single value for all.
 pub fn columnwise<T: Copy, V: Copy, U>(
     x: &[T],
     values: &[V],
@@ -147,9 +198,10 @@ impl<T: Copy, V: Copy, U, F: Fn(T, V) -> U> Vectorized for Columnwise<'_, T, V, 
     fn run(self) -> Vec<U> {
         let Columnwise { x, values, combine } = self;
         let mut combined = Vec::with_capacity(x.len());
-        // Short rows are taken together: a loop that short would not be worth entering.
-        let times = SHORTEST.div_ceil(values.len().max(1));
-        let rows = (x.len() / values.len().max(1)).clamp(1, times);
+        // Short rows are combined several at a time, with `values` repeated as often: a loop over a
+        // few columns would spend more on its start and its remainder than on its elements.
+        let most = SHORTEST.div_ceil(values.len().max(1));
+        let rows = (x.len() / values.len().max(1)).clamp(1, most);
         let values = values.repeat(rows);
         for x in x.chunks(values.len().max(1)) {
             combined.extend(x.iter().zip(&values).map(|(x, value)| combine(*x, *value)));
@@ -158,17 +210,17 @@ impl<T: Copy, V: Copy, U, F: Fn(T, V) -> U> Vectorized for Columnwise<'_, T, V, 
     }
 }
 
-/// A row is repeated until it is so long.
+/// Minimum number of elements in an inner loop of [`columnwise`], if there are as many.
 const SHORTEST: usize = 128;
 
-/// `e^x` to within 2 units in the last place, without a branch; what is below the smallest normal
-/// number is zero.
+/// Returns `e^x` within 2 units in the last place, without branches. Results below the smallest normal
+/// number are zero.
 ///
-/// With `x = k ln 2 + r`, `|r| <= ln 2 / 2`, it is `2^k` times the Taylor series of `e^r`, whose
-/// eighth term is below half a unit.
+/// Range reduction: `x = k ln 2 + r` with an integer `k` and `|r| <= ln 2 / 2`, so that `e^x` is
+/// `2^k e^r`. `e^r` is its Taylor series up to `r^7`; the next term is below half a unit.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    /// Beyond these the result is infinite, or no normal number.
+    /// Limits of `x` outside of which the result is infinite or below the smallest normal number.
     const HIGHEST: f32 = 88.722_84;
     const LOWEST: f32 = -87.336_54;
     let inside = if x > HIGHEST { HIGHEST } else { x };
@@ -180,17 +232,19 @@ pub fn exp(x: f32) -> f32 {
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         series = series * r + coefficient;
     }
-    // In two halves, as 2^128 is no float.
+    // 2^k as a product of two factors: k can be 128, and 2^128 is not a finite `f32`.
     let half = (k * 0.5 + ROUND) - ROUND;
     let result = series * power_of_two(half) * power_of_two(k - half);
     let result = if x > HIGHEST { f32::INFINITY } else { result };
     if x < LOWEST { 0.0 } else { result }
 }
 
-/// The hyperbolic tangent to within 3 units in the last place, without a branch.
+/// Returns the hyperbolic tangent within 3 units in the last place, without branches.
 ///
-/// Where `|x|` is small it is `x + x³ · p(x²)`, `p` the polynomial of Cephes' `tanhf`; else
-/// `1 - 2 / (e^2x + 1)`.
+/// If `|x|` is small, it is `x + x³ · p(x²)`, where `p` is the polynomial of [Cephes]' `tanhf`.
+/// Otherwise it is `1 - 2 / (e^2x + 1)`.
+///
+/// [Cephes]: https://www.netlib.org/cephes/
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
     const SMALL: f32 = 0.625;
@@ -203,9 +257,11 @@ pub fn tanh(x: f32) -> f32 {
     if x.abs() < SMALL { x + x * square * series } else { large }
 }
 
-/// As [`exp`], of doubles, with the series' fourteenth term below half a unit.
+/// Returns `e^x` within 2 units in the last place. The algorithm is that of [`exp`], with the series up
+/// to `r^13`.
 #[inline(always)]
 pub fn exp_double(x: f64) -> f64 {
+    /// ln 2 = `HIGH` + `LOW`. The lowest bits of `HIGH` are zero, so that `k * HIGH` is exact.
     const HIGH: f64 = 0.693_147_180_369_123_8;
     const LOW: f64 = 1.908_214_929_270_587_7e-10;
     const HIGHEST: f64 = 709.782_712_893_384;
@@ -224,7 +280,7 @@ pub fn exp_double(x: f64) -> f64 {
     if x < LOWEST { 0.0 } else { result }
 }
 
-/// Of 13, 12, … 0.
+/// `1 / n!` for n = 13, 12, … 0.
 const INVERSE_FACTORIALS: [f64; 14] = {
     let mut inverses = [1.0; 14];
     let (mut number, mut factorial) = (1, 1.0);
@@ -257,16 +313,17 @@ impl<F: Fn(f32) -> f32> Vectorized for Each<'_, F> {
     }
 }
 
-/// The natural logarithm to within 2 units in the last place, without a branch.
+/// Returns the natural logarithm within 2 units in the last place, without branches.
 ///
-/// With `x = 2^k m`, `1/√2 <= m < √2`, it is `k ln 2 + 2 artanh((m - 1) / (m + 1))`, whose series'
-/// sixth term is below half a unit.
+/// With `x = 2^k m` and `1/√2 <= m < √2`, it is `k ln 2 + 2 artanh(s)` with `s = (m - 1) / (m + 1)`.
+/// `2 artanh(s)` is its series `2s + 2s³/3 + 2s⁵/5 + …` up to `s⁹`; the next term is below half a unit.
 #[inline(always)]
 pub fn ln(x: f32) -> f32 {
-    // 2^23, which makes the smallest numbers normal ones.
+    // 2^23: scales subnormal numbers to normal ones.
     const LARGE: f32 = 8_388_608.0;
     let tiny = x < f32::MIN_POSITIVE;
     let bits = (if tiny { x * LARGE } else { x }).to_bits();
+    // Relative to 1/√2, the exponent field is `k`, and what remains of `x` without it is `m`.
     let above = bits.wrapping_sub(std::f32::consts::FRAC_1_SQRT_2.to_bits());
     let exponent = above as i32 >> 23;
     let k = exponent as f32 - if tiny { 23.0 } else { 0.0 };
@@ -277,7 +334,7 @@ pub fn ln(x: f32) -> f32 {
     for coefficient in [2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0] {
         series = series * square + coefficient;
     }
-    // 2s + s³ · series; 2s is (m - 1) - (m - 1) s, of which the first term is exact.
+    // 2s + s³ · series, where 2s = f - f s and f = m - 1 is exact.
     let f = m - 1.0;
     let rest = s * (square * series - f) + k * LN_2_LOW;
     let result = k * LN_2_HIGH + (f + rest);
@@ -286,21 +343,28 @@ pub fn ln(x: f32) -> f32 {
     if x < f32::INFINITY { result } else { x }
 }
 
-/// ln 2, and what a float of it lacks.
+/// ln 2 = `LN_2_HIGH` + `LN_2_LOW`. The lowest bits of `LN_2_HIGH` are zero, so that its products with
+/// small integers are exact.
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
-/// Adding this rounds to an integer, which the lowest bits of the sum then hold.
+/// 1.5 · 2^23. Added to a small number, it rounds the number to an integer: the sum's unit in the last
+/// place is 1, and its lowest bits are the integer in two's complement. Subtracting it again gives the
+/// rounded number.
 const ROUND: f32 = 12_582_912.0;
 
+/// 1.5 · 2^52, the same for doubles.
 const ROUND_DOUBLE: f64 = 6_755_399_441_055_744.0;
 
+/// Returns `2^k` for an integer `k` in the range of a double's exponent, by writing the biased
+/// exponent.
 #[inline(always)]
 fn power_of_two_double(k: f64) -> f64 {
     let bits = (k + ROUND_DOUBLE).to_bits().wrapping_sub(ROUND_DOUBLE.to_bits());
     f64::from_bits(bits.wrapping_add(1023) << 52)
 }
 
+/// Returns `2^k` for an integer `k` in the range of a float's exponent.
 #[inline(always)]
 fn power_of_two(k: f32) -> f32 {
     let bits = (k + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
@@ -310,6 +374,45 @@ fn power_of_two(k: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn a_hidden_feature_disables_its_instruction_set() {
+        for feature in Avx512::FEATURES {
+            assert!(Avx512::detect(&[feature]).is_none(), "{feature}");
+        }
+        for feature in Avx2::FEATURES {
+            assert!(Avx2::detect(&[feature]).is_none(), "{feature}");
+        }
+        assert!(Avx2::FEATURES.iter().all(|feature| Avx512::FEATURES.contains(feature)));
+        assert_eq!(Avx512::detect(&[]).is_some(), is_wide());
+    }
+
+    /// Exponentials: without [`f32::mul_add`], all instruction sets round alike.
+    #[derive(Clone)]
+    struct Exponentials(Vec<f32>);
+
+    impl Vectorized for Exponentials {
+        type Output = Vec<u32>;
+
+        #[inline(always)]
+        fn run(self) -> Vec<u32> {
+            self.0.iter().map(|x| exp(*x).to_bits()).collect()
+        }
+    }
+
+    #[test]
+    fn results_do_not_depend_on_the_instruction_set() {
+        let work = Exponentials((0..1000).map(|x| x as f32 * 0.1 - 50.0).collect());
+        let baseline = work.clone().run();
+        assert_eq!(vectorized(work.clone()), baseline);
+        #[cfg(target_arch = "x86_64")]
+        {
+            let wide = Avx512::detected().map(|set| set.run(work.clone()));
+            let narrow = Avx2::detected().map(|set| set.run(work));
+            assert!(wide.into_iter().chain(narrow).all(|result| result == baseline));
+        }
+    }
 
     #[test]
     fn exp_is_exact_to_two_units() {

@@ -1,6 +1,6 @@
 //! What can go wrong with a request, by who must act. Knows no HTTP.
 
-use ml_app_model::{Mismatch, RunError};
+use ml_app_model::RunError;
 use std::fmt;
 
 #[derive(Debug, thiserror::Error)]
@@ -11,28 +11,26 @@ pub enum Error {
     /// The format is right, the values are not what the model takes.
     #[error("{0}")]
     Invalid(Faults),
-    #[error("expected content type {expected}, but found {found}")]
+    #[error("content type: expected {expected}, found {found}")]
     UnsupportedFormat { expected: String, found: String },
-    #[error("expected content encoding {expected}, but found {found}")]
+    #[error("content encoding: expected {expected}, found {found}")]
     UnsupportedCoding { expected: &'static str, found: String },
-    #[error("expected a client that accepts one of {offered}, but it accepts {wanted}")]
+    #[error("accept header: expected one of {offered}, found {wanted}")]
     NotAcceptable { offered: String, wanted: String },
-    #[error("expected a body of at most {limit} bytes, but found more")]
+    #[error("expected a body of at most {limit} bytes, found more")]
     TooLarge { limit: usize },
-    #[error("expected rows of at most {limit} values in all, but found more")]
+    #[error("expected rows of at most {limit} values in total, found more")]
     TooManyValues { limit: usize },
-    #[error("expected at most {limit} rows, but found {found}")]
+    #[error("expected at most {limit} rows, found {found}")]
     TooManyRows { limit: usize, found: usize },
-    #[error("expected a head of at most {limit} bytes, but found {found}")]
+    #[error("expected request headers of at most {limit} bytes, found {found}")]
     HeaderTooLarge { limit: usize, found: usize },
     /// The client went away, or its connection broke, before the body was whole.
     #[error("the body ended early: {0}")]
     Interrupted(String),
-    #[error("expected the whole body within {seconds} seconds")]
+    #[error("expected the whole body within {seconds} s")]
     TooSlow { seconds: u64 },
-    #[error(
-        "expected an API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`, but found {found}"
-    )]
+    #[error("expected an API key (`Authorization: Bearer KEY` or `X-API-Key: KEY`), found {found}")]
     Unauthorized { found: &'static str },
     #[error("{0}; try again in a second")]
     Busy(Busy),
@@ -46,13 +44,15 @@ pub enum Error {
 /// What there is no place or no time for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Busy {
-    #[error("{limit} predictions wait or run already, which is the most at once")]
+    #[error("the server is at capacity: {limit} predictions are already waiting or running")]
     InFlight { limit: usize },
-    #[error("bodies take {limit} bytes already, which is the most at once")]
+    #[error(
+        "the server is at capacity: request bodies already take all of the {limit} bytes for them"
+    )]
     Buffered { limit: usize },
-    #[error("no thread was free within {seconds} seconds")]
+    #[error("no inference thread became free within {seconds} s")]
     Queue { seconds: u64 },
-    #[error("the prediction did not end within {seconds} seconds of the request")]
+    #[error("the prediction did not complete within {seconds} s of the request")]
     Deadline { seconds: u64 },
 }
 
@@ -105,6 +105,9 @@ pub struct Fault {
     pub detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature: Option<String>,
+    /// Whether `detail` names the feature, so that the place need not repeat it.
+    #[serde(skip)]
+    pub(crate) detail_names_feature: bool,
     /// Counted from 1, without a header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<usize>,
@@ -121,8 +124,23 @@ impl Fault {
         Fault { detail: detail.into(), ..Fault::default() }
     }
 
-    pub fn of(feature: &str, mismatch: &Mismatch) -> Fault {
-        Fault::new(mismatch.to_string()).feature(feature)
+    pub fn of(feature: &str, detail: impl fmt::Display) -> Fault {
+        Fault::new(detail.to_string()).feature(feature)
+    }
+
+    /// "missing feature `age`".
+    pub fn missing(what: &str, feature: &str) -> Fault {
+        Fault::naming(format!("missing {what} `{feature}`"), feature)
+    }
+
+    /// "duplicate feature `age`".
+    pub fn duplicate(what: &str, feature: &str) -> Fault {
+        Fault::naming(format!("duplicate {what} `{feature}`"), feature)
+    }
+
+    /// An error of a feature whose name is in `detail`.
+    pub fn naming(detail: impl Into<String>, feature: &str) -> Fault {
+        Fault { detail_names_feature: true, ..Fault::new(detail).feature(feature) }
     }
 
     pub fn feature(self, feature: &str) -> Fault {
@@ -154,8 +172,8 @@ impl fmt::Display for Fault {
         if let Some(column) = self.column {
             place.push(format!("column {column}"));
         }
-        if let Some(feature) = &self.feature {
-            place.push(format!("feature `{feature}`"));
+        if let (Some(feature), false) = (&self.feature, self.detail_names_feature) {
+            place.push(format!("`{feature}`"));
         }
         if place.is_empty() {
             return f.write_str(&self.detail);
@@ -230,12 +248,12 @@ impl From<Faults> for Error {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(first) = self.listed.first() else { return f.write_str("no faults") };
+        let Some(first) = self.listed.first() else { return f.write_str("no errors") };
         write!(f, "{first}")?;
         match self.len() - 1 {
             0 => Ok(()),
-            1 => f.write_str(" (and 1 more fault)"),
-            more => write!(f, " (and {more} more faults)"),
+            1 => f.write_str(" (and 1 more error)"),
+            more => write!(f, " (and {more} more errors)"),
         }
     }
 }

@@ -22,7 +22,7 @@ pub fn check(request: &ServiceRequest, state: &State) -> Result<(), Error> {
     match key(request.headers()) {
         None => Err(Error::Unauthorized { found: "none" }),
         Some(key) if access.admits(key) => Ok(()),
-        Some(_) => Err(Error::Unauthorized { found: "one that is not known" }),
+        Some(_) => Err(Error::Unauthorized { found: "an unknown key" }),
     }
 }
 

@@ -83,8 +83,7 @@ impl Coding {
         let beyond = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         source.by_ref().take(beyond).read_to_end(&mut inflated).map_err(|error| {
             let name = self.name().unwrap_or("identity");
-            let detail =
-                format!("expected a body in the coding {name}, but found a fault: {error}");
+            let detail = format!("invalid {name} body: {error}");
             Error::Malformed(Fault::new(detail).into())
         })?;
         match inflated.len() > limit {

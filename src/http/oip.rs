@@ -147,7 +147,7 @@ pub fn check_path(request: &HttpRequest, state: &State) -> Result<(), Plain> {
         let Some(found) = request.match_info().get(key) else { continue };
         if found != expected.as_str() {
             let found = ml_app_model::value::excerpt(found);
-            let detail = format!("expected the {key} `{expected}`, but found `{found}`");
+            let detail = format!("unknown {key} `{found}` (this server has `{expected}`)");
             return Err(Plain::new(StatusCode::NOT_FOUND, detail));
         }
     }

@@ -429,7 +429,7 @@ async fn read_file(
     let found = Coding::of_body(request.headers())?;
     if found != Coding::Identity {
         return Err(Error::UnsupportedCoding {
-            expected: "none of a form",
+            expected: "none for a form",
             found: found.name().unwrap_or_default().to_owned(),
         });
     }
@@ -445,7 +445,7 @@ async fn read_file(
         let mut part = part.map_err(|error| multipart_error(content_type, limit, error))?;
         let is_file = part.name() == Some(FILE);
         if is_file && file.is_some() {
-            let fault = Fault::new("expected one part named `file`, but found a second");
+            let fault = Fault::new("expected one part named `file`, found a second");
             return Err(Error::Malformed(fault.into()));
         }
         let mut bytes = BytesMut::new();
@@ -461,7 +461,7 @@ async fn read_file(
         }
     }
     file.map(BytesMut::freeze).ok_or_else(|| {
-        let fault = Fault::new("expected a part named `file` that holds a CSV, but found none");
+        let fault = Fault::new("expected a part named `file` that holds a CSV, found none");
         Error::Malformed(fault.into())
     })
 }
@@ -482,7 +482,7 @@ fn multipart_error(content_type: &str, limit: usize, error: MultipartError) -> E
             unsupported_form(content_type)
         }
         error => {
-            let detail = format!("expected a multipart form, but found a fault: {error}");
+            let detail = format!("invalid multipart form: {error}");
             Error::Malformed(Fault::new(detail).into())
         }
     }

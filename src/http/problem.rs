@@ -198,7 +198,7 @@ pub fn respond(state: &State, path: &str, problem: Problem) -> HttpResponse {
 
 pub async fn not_found(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let path: String = request.path().chars().take(100).collect();
-    let detail = format!("expected one of the routes that /apidocs lists, but found {path}");
+    let detail = format!("unknown route {path} (see /apidocs for the routes)");
     respond(&state, request.path(), Problem::new(StatusCode::NOT_FOUND, detail))
 }
 
@@ -211,7 +211,7 @@ pub fn method_not_allowed(
             true => &Method::HEAD,
             false => request.method(),
         };
-        let detail = format!("expected one of {allow}, but found {found}");
+        let detail = format!("method: expected {allow}, found {found}");
         let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail);
         let mut response = respond(&state, request.path(), problem);
         response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));

@@ -9,7 +9,7 @@ mod writer;
 use crate::error::{Error, Fault, Faults};
 use crate::protocol::answer::Answer;
 use crate::protocol::features;
-use crate::protocol::reader::{Reader, SUGGESTED, expected};
+use crate::protocol::reader::{Reader, SUGGESTED};
 use ml_app_model::value::excerpt;
 use ml_app_model::{Feature, Mismatch, Signature, Tensors};
 pub use records::Record;
@@ -61,7 +61,7 @@ impl<'a> Table<'a> {
         }
         let line = records.line().unwrap_or(1);
         if !is_there {
-            let detail = "expected a header row that names the columns, but found an empty body";
+            let detail = "expected a header row that names the columns, found an empty body";
             return Err(Error::Malformed(Fault::new(detail).into()));
         }
         let mut faults = Faults::default();
@@ -74,8 +74,7 @@ impl<'a> Table<'a> {
             match feature {
                 None => ignored.push(name.into_owned()),
                 Some(feature) if std::mem::replace(&mut given[feature], true) => {
-                    let detail = "expected one column of this name, but found a second";
-                    faults.push(Fault::new(detail).feature(&name).line(line));
+                    faults.push(Fault::duplicate("column", &name).line(line));
                 }
                 Some(_) => {}
             }
@@ -85,15 +84,12 @@ impl<'a> Table<'a> {
         let nearest: Vec<_> = ignored.iter().take(SUGGESTED).map(nearest).collect();
         let missing = |(feature, given): &(&Feature, bool)| !feature.optional && !given;
         for (feature, _) in signature.features.iter().zip(given).filter(missing) {
-            let found = match nearest.iter().position(|near| *near == Some(&feature.name)) {
-                Some(near) => format!("`{}`", excerpt(&ignored[near])),
-                None => "no such column".to_owned(),
-            };
-            let detail = format!(
-                "expected a column of this name, each {}, but found {found}",
-                expected(feature)
-            );
-            faults.push(Fault::new(detail).feature(&feature.name).line(line));
+            let mut fault = Fault::missing("column", &feature.name).line(line);
+            if let Some(near) = nearest.iter().position(|near| *near == Some(&feature.name)) {
+                fault.detail +=
+                    &format!(" (found `{}`, which is similar)", excerpt(&ignored[near]));
+            }
+            faults.push(fault);
         }
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
@@ -154,8 +150,7 @@ impl<'a> Table<'a> {
         let found = record.columns();
         if found != features.len() {
             let expected = features.len();
-            let detail =
-                format!("expected {expected} columns, as in the header, but found {found}");
+            let detail = format!("expected {expected} columns, as in the header, found {found}");
             reader.push_fault(Fault::new(detail));
             return Ok(true);
         }

@@ -15,7 +15,7 @@ use ml_app_model::value::article;
 use ml_app_model::{Kind, Mismatch, Signature, Tensors, Value};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use rows::{BodyVisitor, RowVisitor};
-pub use rows::{CellSeed, ElementVisitor};
+pub use rows::{CellSeed, ElementVisitor, in_feature};
 use serde::de::DeserializeSeed;
 
 /// The shape of a JSON question, and so of its answer.
@@ -173,7 +173,7 @@ pub fn decode_lines(body: &[u8], signature: &Signature, limit: usize) -> Result<
     let mut reader = Reader::new(signature, limit);
     let body = json::without_mark(body);
     if body.trim_ascii().is_empty() {
-        let detail = format!("expected {ROWS}, but found an empty body");
+        let detail = format!("expected {ROWS}, found an empty body");
         return Err(Error::Malformed(Fault::new(detail).into()));
     }
     for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
@@ -241,7 +241,7 @@ pub fn read_text(reader: &mut Reader<'_>, feature: usize, text: &str) {
         .deserialize(&mut source)
         .and_then(|()| source.end());
     if read.is_err() {
-        let mismatch = Mismatch::new("an array as JSON", Value::Text(text).to_string());
+        let mismatch = Mismatch::new("a JSON array", Value::Text(text).to_string());
         reader.fault(feature, &mismatch);
     }
 }

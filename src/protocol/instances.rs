@@ -12,7 +12,7 @@
 //! [vertex]: https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements#prediction
 
 use crate::error::{Error, Fault};
-use crate::protocol::features::{CellSeed, ElementVisitor};
+use crate::protocol::features::{CellSeed, ElementVisitor, in_feature};
 use crate::protocol::json::{self, Keys, Seed, View, plain};
 use crate::protocol::reader::{Reader, expected};
 use crate::protocol::{Encoded, Protocol};
@@ -165,7 +165,7 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
             };
             if layout.replace(read).is_some() {
                 return Err(A::Error::custom(
-                    "expected `instances` or `inputs` once, but found a second",
+                    "expected only one of `instances` and `inputs`, found two",
                 ));
             }
             match read {
@@ -173,8 +173,7 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
                 Layout::Columns => map.next_value_seed(Seed(InputsVisitor(&mut *reader)))?,
             }
         }
-        layout
-            .ok_or_else(|| A::Error::custom("expected `instances` or `inputs`, but found neither"))
+        layout.ok_or_else(|| A::Error::custom("expected `instances` or `inputs`, found neither"))
     }
 }
 
@@ -242,8 +241,7 @@ impl<'de> Visitor<'de> for InstanceVisitor<'_, '_> {
             [feature] if !feature.is_scalar() => {
                 let read = ElementVisitor::whole(&mut reader.rows, row, 0).visit_seq(values)?;
                 if let Err(mismatch) = read {
-                    let found = format!("a fault in it: {mismatch}");
-                    reader.fault_at(row, 0, &Mismatch::new(expected(reader.spec(0)), found));
+                    reader.fault_at(row, 0, in_feature(reader.spec(0), &mismatch));
                 }
                 Ok(())
             }
@@ -391,7 +389,7 @@ impl<'de> Visitor<'de> for InputsVisitor<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, rows: A) -> Result<(), A::Error> {
         let inputs = self.0.signature().inputs.len();
         if inputs != 1 {
-            let detail = format!("expected an object of {inputs} inputs, but found an array");
+            let detail = format!("expected an object of {inputs} inputs, found an array");
             return Err(A::Error::custom(detail));
         }
         InstancesVisitor(self.0).visit_seq(rows)
@@ -418,8 +416,7 @@ impl<'de> Visitor<'de> for InputsVisitor<'_, '_> {
             }
         }
         for feature in reader.missing() {
-            let mismatch = Mismatch::new("a column", "none of this name");
-            reader.fault(feature, &mismatch);
+            reader.push_fault(Fault::missing("feature", &reader.spec(feature).name));
         }
         Ok(())
     }

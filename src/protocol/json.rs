@@ -25,10 +25,10 @@ pub fn text<'a>(body: &'a [u8], expected: &str) -> Result<&'a str, Error> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let valid = &body[..error.valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-        malformed(Fault::new("expected UTF-8, but found other bytes").line(line))
+        malformed(Fault::new("expected UTF-8, found other bytes").line(line))
     })?;
     match text.trim().is_empty() {
-        true => Err(malformed(Fault::new(format!("expected {expected}, but found an empty body")))),
+        true => Err(malformed(Fault::new(format!("expected {expected}, found an empty body")))),
         false => Ok(text),
     }
 }
@@ -137,10 +137,10 @@ pub fn fault(error: &serde_json::Error) -> Fault {
     let detail = match mistyped {
         Some((found, expected)) => {
             let (expected, found) = (in_words(expected), in_words(found));
-            format!("expected {expected}, but found {}", cut(found))
+            format!("expected {expected}, found {}", cut(found))
         }
         None if error.classify() == Category::Data => text.to_owned(),
-        None => format!("expected JSON, but found a fault: {text}"),
+        None => format!("invalid JSON: {text}"),
     };
     match error.column() {
         // Of the document as a whole.
@@ -154,7 +154,7 @@ fn in_words(text: &str) -> &str {
     match text {
         "map" | "a map" => "an object",
         "sequence" => "an array",
-        "usize" => "a number of at least 0",
+        "usize" => "an integer of at least 0",
         text => text,
     }
 }

@@ -45,7 +45,7 @@ impl Infer {
             Some((_, Ok(length))) => Ok(Infer::Mixed(length)),
             Some((found, Err(_))) => {
                 let found = ml_app_model::value::excerpt(found);
-                Err(malformed(format!("{name}: expected a number of bytes, but found {found}")))
+                Err(malformed(format!("{name}: expected a number of bytes, found `{found}`")))
             }
         }
     }
@@ -66,7 +66,7 @@ impl Protocol for Infer {
             Infer::Mixed(length) => match body.split_at_checked(length) {
                 Some((head, tensors)) => request::decode(head, tensors, signature),
                 None => Err(malformed(format!(
-                    "expected JSON of at most the {} bytes of the body, but found a length of {length}",
+                    "expected JSON of at most {} bytes, the size of the body, found a length of {length}",
                     body.len()
                 ))),
             },

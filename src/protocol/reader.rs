@@ -6,6 +6,7 @@ use crate::protocol::number;
 use memchr::memchr;
 use ml_app_model::value::{article, excerpt, listed};
 use ml_app_model::{Feature, Kind, Mismatch, Rows, Signature, Tensors, Value};
+use std::fmt;
 
 /// Names of which is told which feature was meant: to find out takes time.
 pub const SUGGESTED: usize = 10;
@@ -134,7 +135,7 @@ impl<'s> Reader<'s> {
         }
         match self.before + self.rows.len() {
             0 => {
-                let fault = Fault::new("expected at least one row, but found none");
+                let fault = Fault::new("expected at least one row, found none");
                 Err(Error::Invalid(fault.into()))
             }
             rows => Ok(rows),
@@ -236,12 +237,12 @@ impl<'s> Reader<'s> {
                 true => String::new(),
                 false => unknown(name, self.rows.signature(), self.faults.len() < SUGGESTED),
             };
-            self.push_fault(Fault::new(detail).feature(&excerpt(name)));
+            self.push_fault(Fault::naming(detail, &excerpt(name)));
             return None;
         };
         self.next = feature + 1;
         if std::mem::replace(&mut self.given[feature], true) {
-            self.fault(feature, &Mismatch::new("one value", "a second"));
+            self.push_fault(Fault::duplicate("feature", &self.spec(feature).name));
             return None;
         }
         Some(feature)
@@ -250,8 +251,7 @@ impl<'s> Reader<'s> {
     /// Ends a row: a feature that was not given is a fault, unless it is optional.
     pub fn end_row(&mut self) {
         for feature in self.missing() {
-            let expected = expected(self.spec(feature));
-            self.fault(feature, &Mismatch::new(expected, "no such feature"));
+            self.push_fault(Fault::missing("feature", &self.spec(feature).name));
         }
     }
 
@@ -273,13 +273,13 @@ impl<'s> Reader<'s> {
     }
 
     /// A fault of a feature in the current row.
-    pub fn fault(&mut self, feature: usize, mismatch: &Mismatch) {
-        self.push_fault(Fault::of(&self.spec(feature).name, mismatch));
+    pub fn fault(&mut self, feature: usize, detail: impl fmt::Display) {
+        self.push_fault(Fault::of(&self.spec(feature).name, detail));
     }
 
     /// `row` is counted from the first since the last batch.
-    pub fn fault_at(&mut self, row: usize, feature: usize, mismatch: &Mismatch) {
-        let fault = Fault::of(&self.spec(feature).name, mismatch).row(self.before + row);
+    pub fn fault_at(&mut self, row: usize, feature: usize, detail: impl fmt::Display) {
+        let fault = Fault::of(&self.spec(feature).name, detail).row(self.before + row);
         self.faults.push(Fault { line: self.line, ..fault });
     }
 
@@ -352,14 +352,15 @@ fn other_cell(rest: &mut &[u8]) -> Option<Value<'static>> {
     Some(number)
 }
 
-/// "unknown feature; did you mean `age`?", or which there are.
+/// "unknown feature `aeg` (did you mean `age`?)", or the features that the model takes.
 fn unknown(name: &str, signature: &Signature, suggest: bool) -> String {
     let near = if suggest { signature.nearest_feature(name) } else { None };
+    let name = excerpt(name);
     match near {
-        Some(near) => format!("unknown feature; did you mean `{near}`?"),
+        Some(near) => format!("unknown feature `{name}` (did you mean `{near}`?)"),
         None => {
             let known = listed(signature.features.iter().map(|feature| &*feature.name));
-            format!("unknown feature; the model takes {known}")
+            format!("unknown feature `{name}` (the model takes {known})")
         }
     }
 }

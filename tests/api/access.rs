@@ -31,7 +31,7 @@ fn predictions_want_a_key_and_probes_none() {
     assert_eq!(refused.header("content-type"), "application/problem+json");
     assert_eq!(
         refused.json()["detail"],
-        "expected an API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`, but found none"
+        "expected an API key (`Authorization: Bearer KEY` or `X-API-Key: KEY`), found none"
     );
     let refused = server.post(INFER, "application/json", "{}");
     assert_eq!(refused.status, 401);

@@ -247,14 +247,14 @@ fn categories_are_examples_and_others_are_told() {
         assert!(answer.body.contains(fault), "{}", answer.body);
     };
     let unknown = r#"[{"city":"Porto","rooms":2},{"city":"Rome","rooms":2}]"#;
-    let fault = "row 2: expected one of `Lisbon`, `Porto`, `東京`, but found `Rome`";
+    let fault = "row 2: expected one of `Lisbon`, `Porto`, `東京`, found `Rome`";
     told(server.post_json(unknown), 422, fault);
     let csv = "rooms,city\n2,Porto\n7,Porto\n";
-    let fault = "row 2: expected one of `2`, `3`, `4`, but found `7`";
+    let fault = "row 2: expected one of `2`, `3`, `4`, found `7`";
     told(server.post("/predict", "text/csv", csv), 422, fault);
     let inputs = r#"{"inputs":[
         {"name":"city","datatype":"BYTES","shape":[1,1],"data":["Porto"]},
         {"name":"rooms","datatype":"INT64","shape":[1,1],"data":[5]}]}"#;
-    let fault = "row 1: expected one of `2`, `3`, `4`, but found `5`";
+    let fault = "row 1: expected one of `2`, `3`, `4`, found `5`";
     told(server.post("/v2/models/categories/infer", "application/json", inputs), 400, fault);
 }

@@ -86,27 +86,27 @@ fn a_difference_is_told_with_its_place() {
         (
             "label",
             json!({ "prediction": "rose" }),
-            "golden row 2, output `prediction`: expected \"rose\", but found \"iris\"",
+            "golden row 2, output `prediction`: expected \"rose\", found \"iris\"",
         ),
         (
             "score",
             json!({ "prediction": "iris", "probabilities": { "iris": 0.9252, "rose": 0 } }),
-            "golden row 2, output `probabilities.iris`: expected 0.9252, but found 0.925",
+            "golden row 2, output `probabilities.iris`: expected 0.9252, found 0.925",
         ),
         (
             "class",
             json!({ "probabilities": { "daisy": 0.1 } }),
-            "golden row 2, output `probabilities.daisy`: expected 0.1, but found no such output",
+            "golden row 2, output `probabilities.daisy`: expected 0.1, found no such output",
         ),
         (
             "output",
             json!({ "scores": { "iris": 0.925 } }),
-            "golden row 2, output `scores`: expected {\"iris\":0.925}, but found no such output",
+            "golden row 2, output `scores`: expected {\"iris\":0.925}, found no such output",
         ),
         (
             "kind",
             json!({ "prediction": 1 }),
-            "golden row 2, output `prediction`: expected 1, but found \"iris\"",
+            "golden row 2, output `prediction`: expected 1, found \"iris\"",
         ),
     ] {
         let model = with_golden("pipeline", name, &json!([iris, flower(&outputs)]));
@@ -129,7 +129,7 @@ fn golden_floats_beyond_one_are_compared_relatively() {
     };
     check(&with_golden("diabetes", "near", &row(json!(281.14))), 0);
     for (name, expected, told) in
-        [("far", json!(281.2), "expected 281.2, but found 281.1"), ("none", json!(null), "null")]
+        [("far", json!(281.2), "expected 281.2, found 281.1"), ("none", json!(null), "null")]
     {
         let text = check(&with_golden("diabetes", name, &row(expected)), 1);
         assert!(text.contains("golden row 1, output `prediction`: "), "{text}");
@@ -159,17 +159,17 @@ fn golden_rows_that_are_none_of_the_model_are_told() {
         (
             "missing",
             json!([{ "inputs": { "length": 1, "width": 2 }, "outputs": outputs }]),
-            "row 1, `colour`: expected a value, but found no such feature",
+            "row 1, `colour`: expected a value, found no such feature",
         ),
         (
             "value",
             json!([{ "inputs": { "length": 1, "width": [2], "colour": "red" }, "outputs": outputs }]),
-            "row 1, `width`: expected a number, but found [2]",
+            "row 1, `width`: expected a number, found [2]",
         ),
         (
             "null",
             json!([{ "inputs": { "length": 1, "width": 2, "colour": null }, "outputs": outputs }]),
-            "row 1, `colour`: expected a string, but found nothing",
+            "row 1, `colour`: expected a string, found nothing",
         ),
         ("nothing", json!([flower(&json!({}))]), "row 1, `outputs`: expected at least one"),
     ] {

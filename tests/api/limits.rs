@@ -14,12 +14,12 @@ fn rows_are_bounded() {
     assert_eq!(server.post_json(format!("[{ROW},{ROW}]")).status, 200);
     let refused = server.post_json(format!("[{ROW},{ROW},{ROW}]"));
     assert_eq!(refused.status, 413);
-    assert_eq!(refused.json()["detail"], "expected at most 2 rows, but found 3");
+    assert_eq!(refused.json()["detail"], "expected at most 2 rows, found 3");
     let tensors =
         r#"{"inputs":[{"name":"X","shape":[3,3],"datatype":"FP32","data":[1,1,1,1,1,1,1,1,1]}]}"#;
     let refused = server.post("/v2/models/online-sales/infer", "application/json", tensors);
     assert_eq!(refused.status, 413);
-    assert_eq!(refused.json()["error"], "expected at most 2 rows, but found 3");
+    assert_eq!(refused.json()["error"], "expected at most 2 rows, found 3");
     let metrics = server.get("/metrics").body;
     assert!(metrics.contains("ml_app_rejected_total{reason=\"rows\"} 2\n"), "{metrics}");
 }
@@ -36,7 +36,7 @@ fn heads_are_bounded() {
             refused.json()["detail"]
                 .as_str()
                 .unwrap()
-                .starts_with("expected a head of at most 1024 bytes, but found 1")
+                .starts_with("expected request headers of at most 1024 bytes, found 1")
         );
     }
 }
@@ -48,7 +48,7 @@ fn bodies_are_bounded_all_together() {
     assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
     assert_eq!(
         refused.json()["detail"],
-        "bodies take 10 bytes already, which is the most at once; try again in a second"
+        "the server is at capacity: request bodies already take all of the 10 bytes for them; try again in a second"
     );
     // What was refused is not held.
     assert_eq!(server.post_json("[]").status, 422);

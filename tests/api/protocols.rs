@@ -231,7 +231,7 @@ fn what_is_left_out_takes_no_memory_without_bound() {
     for (server, path, content_type, body) in past {
         let answer = server.post(path, content_type, &body);
         assert_eq!(answer.status, 413, "{path} {content_type}: {}", answer.body);
-        let expected = "expected rows of at most 65536 values in all, but found more";
+        let expected = "expected rows of at most 65536 values in total, found more";
         assert!(answer.body.contains(expected), "{}", answer.body);
     }
 }

@@ -76,7 +76,7 @@ impl Server {
             if log.len() >= lines {
                 return log;
             }
-            assert!(Instant::now() < deadline, "expected {lines} lines, but found {log:?}");
+            assert!(Instant::now() < deadline, "expected {lines} lines, found {log:?}");
             thread::sleep(Duration::from_millis(10));
         }
     }

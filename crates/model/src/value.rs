@@ -34,7 +34,7 @@ impl Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {}, but found {}", self.expected, self.found)
+        write!(f, "expected {}, found {}", self.expected, self.found)
     }
 }
 
@@ -347,46 +347,31 @@ mod tests {
                 Kind::Number,
                 Datatype::Float32,
                 Value::String("abc"),
-                "expected a number, but found \"abc\"",
+                "expected a number, found \"abc\"",
             ),
             (
                 Kind::Number,
                 Datatype::Float32,
                 Value::Number(1e39),
-                "expected a value in the range of float, but found 1e39",
+                "expected a value in the range of float, found 1e39",
             ),
             (
                 Kind::Number,
                 Datatype::Float64,
                 Value::Text("1e400"),
-                "expected a number, but found `1e400`",
+                "expected a number, found `1e400`",
             ),
-            (
-                Kind::Number,
-                Datatype::Float64,
-                Value::Bool(true),
-                "expected a number, but found true",
-            ),
-            (
-                Kind::Integer,
-                Datatype::Int64,
-                Value::Number(2.5),
-                "expected an integer, but found 2.5",
-            ),
-            (
-                Kind::Integer,
-                Datatype::Int64,
-                Value::Missing,
-                "expected an integer, but found nothing",
-            ),
+            (Kind::Number, Datatype::Float64, Value::Bool(true), "expected a number, found true"),
+            (Kind::Integer, Datatype::Int64, Value::Number(2.5), "expected an integer, found 2.5"),
+            (Kind::Integer, Datatype::Int64, Value::Missing, "expected an integer, found nothing"),
             (
                 Kind::Integer,
                 Datatype::Uint8,
                 Value::Integer(256),
-                "expected a value in the range of uint8, but found 256",
+                "expected a value in the range of uint8, found 256",
             ),
-            (Kind::Boolean, Datatype::Bool, Value::Integer(1), "expected a boolean, but found 1"),
-            (Kind::String, Datatype::String, Value::Integer(1), "expected a string, but found 1"),
+            (Kind::Boolean, Datatype::Bool, Value::Integer(1), "expected a boolean, found 1"),
+            (Kind::String, Datatype::String, Value::Integer(1), "expected a string, found 1"),
         ];
         for (kind, datatype, value, message) in cases {
             assert_eq!(read(kind, datatype, value), Err(message.to_owned()));

@@ -158,23 +158,24 @@ fn responses(
     let mut responses = content(description, body);
     for status in refusals {
         let (description, detail) = match status {
-            400 => (
-                "The body is malformed, or is not what the model takes.",
-                "expected `inputs`, but found none",
-            ),
-            404 => ("There is no such model or version.", "expected the model `a`, but found `b`"),
-            408 => ("The body did not come in time.", "expected the whole body within 60 seconds"),
+            400 => {
+                ("The body is malformed, or is not what the model takes.", "missing key `inputs`")
+            }
+            404 => {
+                ("There is no such model or version.", "unknown model `b` (this server has `a`)")
+            }
+            408 => ("The body did not come in time.", "expected the whole body within 60 s"),
             413 => (
                 "The body is larger than this server takes.",
-                "expected a body of at most 1024 bytes, but found more",
+                "expected a body of at most 1024 bytes, found more",
             ),
             503 => (
                 schema::BUSY,
-                "256 predictions wait or run already, which is the most at once; try again in a second",
+                "the server is at capacity: 256 predictions are already waiting or running; try again in a second",
             ),
             _ => (
                 "The body is in a format that cannot be read.",
-                "expected content type application/json",
+                "content type: expected application/json, found text/plain",
             ),
         };
         responses[status.to_string()] = refusal(description, detail);

@@ -148,12 +148,12 @@ impl<R: Read> Watch<R> {
             (_, State::FieldStart) => {
                 self.commas += 1;
                 if self.commas == COLUMNS {
-                    self.fault(&format!("expected at most {COLUMNS} columns, but found more"));
+                    self.fault(&format!("expected at most {COLUMNS} columns, found more"));
                 }
             }
             (_, State::Quoted) => self.opened = (self.line, self.column),
             (State::Quote, State::Unquoted) => {
-                self.fault("expected a comma or the end of the line after a closing quote");
+                self.fault("expected a comma or the end of the line after a closing quote, found other text");
             }
             _ => {}
         }
@@ -187,7 +187,9 @@ impl<R: Read> Read for Watch<R> {
         if len == 0 && !buffer.is_empty() && self.state == State::Quoted {
             self.state = State::FieldStart;
             (self.line, self.column) = self.opened;
-            self.fault("expected a closing quote for the one opened here, but found the end");
+            self.fault(
+                "expected a closing quote for the quote opened here, found the end of the file",
+            );
         }
         Ok(len)
     }
@@ -234,12 +236,14 @@ mod tests {
         assert_eq!(
             watch("a,b\n1,\"x\n2,2\n").1,
             [
-                "line 2, column 3: expected a closing quote for the one opened here, but found the end"
+                "line 2, column 3: expected a closing quote for the quote opened here, found the end of the file"
             ]
         );
         assert_eq!(
             watch("a,b\n\"1\"2,x\n").1,
-            ["line 2, column 4: expected a comma or the end of the line after a closing quote"]
+            [
+                "line 2, column 4: expected a comma or the end of the line after a closing quote, found other text"
+            ]
         );
     }
 }

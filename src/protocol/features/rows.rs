@@ -118,8 +118,7 @@ fn read_columns(
         }
     }
     for feature in reader.missing() {
-        let mismatch = Mismatch::new("an array of values", "no such feature");
-        reader.faults.push(Fault::of(&reader.spec(feature).name, &mismatch));
+        reader.faults.push(Fault::missing("feature", &reader.spec(feature).name));
     }
     Ok(())
 }
@@ -205,14 +204,19 @@ impl<'de> DeserializeSeed<'de> for CellSeed<'_, '_> {
         let rows = &mut reader.rows;
         let read = deserializer.deserialize_any(ElementVisitor::whole(rows, row, feature))?;
         if let Err(mismatch) = read {
-            let mismatch = match spec.is_scalar() {
-                true => mismatch,
-                false => Mismatch::new(expected(spec), format!("a fault in it: {mismatch}")),
-            };
-            reader.fault_at(row, feature, &mismatch);
+            reader.fault_at(row, feature, in_feature(spec, &mismatch));
         }
         Ok(())
     }
+}
+
+/// "expected an integer, found 2.5", or "invalid array of 2 × 2 numbers: expected 2 entries, found 1".
+pub fn in_feature(feature: &Feature, mismatch: &Mismatch) -> String {
+    if feature.is_scalar() {
+        return mismatch.to_string();
+    }
+    let array = expected(feature);
+    format!("invalid {}: {mismatch}", array.trim_start_matches("an "))
 }
 
 /// A scalar, or an array below `axis` axes of its feature.

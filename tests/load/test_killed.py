@@ -1,13 +1,13 @@
-"""`ml-app predict FILE --output SCORED`, killed: the file is whole, or is not there."""
+"""`ml-app predict FILE --output SCORED` is killed: the output file is either complete or absent."""
 
 import fcntl
 import os
 import random
 import subprocess
-import time
 
 import pytest
 
+import harness
 from harness import BINARY
 
 ROWS = 400_000
@@ -21,61 +21,66 @@ def big(tmp_path_factory):
     return path
 
 
+def kill_during(command, part, scored):
+    """Starts a run that reads standard input, sends it `part` of a file, and kills it.
+
+    The input is not closed, so the run cannot complete before it is killed, however slow this process is. The
+    write returns when the run has read all of `part` except for what fits into the pipe.
+    """
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        process.stdin.write(part)
+        process.stdin.flush()
+        assert harness.becomes(scored.with_name("scored.csv.partial").exists), "no output is begun"
+        process.kill()
+        assert process.wait() == -9, "the run ended before it was killed"
+
+
 def test_predict_is_killed(big, tmp_path, figure, is_long):
-    """Each time in a folder of its own, at a moment of its own."""
+    """Kills runs at random points of the input, each in its own folder."""
     times = 50 if is_long else 8
-    start = time.monotonic()
     subprocess.run(
         [BINARY, "predict", big, "--output", tmp_path / "whole.csv"], check=True, capture_output=True
     )
-    whole, took = (tmp_path / "whole.csv").read_bytes(), time.monotonic() - start
+    whole, content = (tmp_path / "whole.csv").read_bytes(), big.read_bytes()
     assert whole.count(b"\n") == ROWS + 1
-    moments, cut, torn, wrong, left = random.Random(0), 0, 0, 0, []
-    for number in range(times):
+    points = [1, *(random.Random(0).random() for _ in range(times - 1))]
+    torn, wrong, left = 0, 0, []
+    for number, point in enumerate(points):
         folder = tmp_path / str(number)
         folder.mkdir()
         scored = folder / "scored.csv"
-        command = [BINARY, "predict", big, "--output", scored]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        time.sleep(took * moments.uniform(0.05, 0.9))
-        process.kill()
-        if process.wait() == -9:
-            cut += 1
-            torn += scored.exists() and scored.read_bytes() != whole
-        subprocess.run(command, check=True, capture_output=True)
+        part = content[: int(point * len(content))]
+        kill_during([BINARY, "predict", "-", "--output", scored], part, scored)
+        torn += scored.exists()
+        subprocess.run([BINARY, "predict", big, "--output", scored], check=True, capture_output=True)
         wrong += scored.read_bytes() != whole
         left += [name for name in os.listdir(folder) if name != "scored.csv"]
-    assert cut > times / 2, "it was not killed in time"
-    figure(f"{cut} kills of predict: a file that is not whole", torn, "0", torn == 0)
+    figure(f"{times} kills of predict: incomplete output files", torn, "0", torn == 0)
     figure("  run again: other than 400,000 rows scored", wrong, "0", wrong == 0)
     figure("  temporary files left by both", f"{len(left)} {left[:1] or ''}".strip(), "0", not left)
 
 
 def test_predict_is_killed_in_a_container(big, tmp_path, figure):
-    """Where each run is process 1, as in a container, and the folder outlasts it."""
+    """Kills a run that is process 1, as in a container, in a folder that outlasts it."""
     scored = tmp_path / "scored.csv"
-    alone = [
+    as_process_1 = [
         "unshare",
         "--pid",
         "--fork",
         "--kill-child",
         *([] if os.getuid() == 0 else ["--user", "--map-root-user"]),
     ]
-    command = [*alone, BINARY, "predict", big, "--output", scored]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not os.listdir(tmp_path):
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
-    assert not scored.exists(), "it was not killed in time"
-    # What unshare started ends a moment after it, and has the lock of its file until then.
+    kill_during([*as_process_1, BINARY, "predict", "-", "--output", scored], big.read_bytes(), scored)
+    # The child of `unshare` ends a moment later, and keeps the lock of its file until then.
     for name in os.listdir(tmp_path):
         with open(tmp_path / name, "rb") as left:
             fcntl.flock(left, fcntl.LOCK_EX)
+    assert not scored.exists()
+    command = [*as_process_1, BINARY, "predict", big, "--output", scored]
     again = subprocess.run(command, check=False, capture_output=True, text=True)
     rows = scored.read_bytes().count(b"\n") - 1 if scored.exists() else 0
     figure(
-        "run again where it is always process 1",
+        "run again as process 1",
         f"exit code {again.returncode}, {rows:,} rows",
         f"0, {ROWS:,}",
         again.returncode == 0 and rows == ROWS,

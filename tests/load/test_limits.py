@@ -64,7 +64,7 @@ def rejections(server, count):
     before = server.metric("ml_app_rejected_total")
     yield
     rejected = lambda: server.metric("ml_app_rejected_total") - before
-    assert harness.becomes(lambda: rejected() >= count, 2) and rejected() == count, (
+    assert harness.becomes(lambda: rejected() >= count) and rejected() == count, (
         f"ml_app_rejected_total: expected {count} more, but found {rejected():.0f}"
     )
 
@@ -150,115 +150,123 @@ def test_max_header_by_default(serve, limit):
     limit("--max-header by default", server.predict(x="x" * (size - 500)), server.predict(x="x" * size), 431)
 
 
-def slowly(server, first, rest, seconds):
-    """The answer to a request whose rest comes later, and when it came."""
+def cut_short(server, part):
+    """Sends part of a request. Returns the response, and the seconds until it came.
+
+    The time is taken before the server's own clock starts, so it is never the shorter one.
+    """
+    start = time.monotonic()
     with server.connect() as connection:
-        start = time.monotonic()
-        connection.send(first)
-        time.sleep(seconds)
-        if rest:
-            connection.send(rest)
-        answer = connection.answer()
+        connection.send(part)
+        response = connection.answer()
         took = time.monotonic() - start
-        assert rest or connection.ends(2), "the connection goes on"
-        return answer, took
+        assert connection.ends(), "the connection stays open"
+        return response, took
 
 
-# It goes by fractions of a second.
-@pytest.mark.flaky(reruns=2)
+def in_two_parts(server, first, rest):
+    """Sends a request with a pause in it. Returns the response."""
+    with server.connect() as connection:
+        connection.send(first)
+        time.sleep(0.6)
+        connection.send(rest)
+        return connection.answer()
+
+
 def test_header_timeout(serve, figure):
-    """Before there is a head there is no route, and so no protocol whose error it could be."""
-    server = serve("--header-timeout", "1")
+    """A request without complete headers has no route, so there is no protocol for the error."""
     raw = harness.request("POST", "/predict", harness.as_json(ROW))
-    below, _ = slowly(server, raw[:40], raw[40:], 0.6)
-    above, took = slowly(server, raw[:40], b"", 0)
+    below = in_two_parts(serve("--header-timeout", "600"), raw[:40], raw[40:])
+    above, took = cut_short(serve("--header-timeout", "1"), raw[:40])
     found = f"{below.status}, {above.status} after {took:.1f} s"
-    is_met = below.status == 200 and above.status == 408 and 0.4 <= took <= 2
-    figure("--header-timeout 1: below, above", found, "200, 408 after 1 s", is_met)
+    # The server's clock counts half seconds.
+    is_met = below.status == 200 and above.status == 408 and took >= 0.4
+    figure("--header-timeout 600, 1: below, above", found, "200, 408 after 1 s at least", is_met)
 
 
 @pytest.mark.parametrize("route", ["json", "v2", "v1", "form"])
 def test_request_timeout_of_a_body(serve, limit, route):
-    server = serve("--request-timeout", "1")
     path, content_type, body = question(route, 1)
     raw = harness.request("POST", path, body, content_type=content_type)
-    below, _ = slowly(server, raw[:-5], raw[-5:], 0.6)
+    below = in_two_parts(serve("--request-timeout", "600"), raw[:-5], raw[-5:])
+    server = serve("--request-timeout", "1")
     with rejections(server, 1):
-        above, took = slowly(server, raw[:-5], b"", 0)
-    limit(f"--request-timeout 1, body ({route})", below, above, 408, path)
-    assert 0.9 <= took <= 2, took
+        above, took = cut_short(server, raw[:-5])
+    limit(f"--request-timeout 600, 1, body ({route})", below, above, 408, path)
+    assert took >= 0.9, took
 
 
 def rows_for(server, seconds):
-    """So many rows of the heavy model that they take about that long."""
-    took = []
+    """Returns rows of the heavy model that take this much processor time, whatever else the machine does."""
+    rows = [HEAVY_ROW] * 10
+    assert server.predict(rows).status == 200
+    before = server.processor_seconds()
     for _ in range(3):
-        start = time.monotonic()
-        assert server.predict([HEAVY_ROW] * 10).status == 200
-        took.append(time.monotonic() - start)
-    return [HEAVY_ROW] * max(1, round(10 * seconds / min(took)))
+        assert server.predict(rows).status == 200
+    return [HEAVY_ROW] * max(1, round(30 * seconds / (server.processor_seconds() - before)))
 
 
 def begin(server, rows):
-    """A connection on which rows were asked for."""
+    """Sends a request for a prediction. Returns the connection."""
     connection = server.connect()
     connection.send(harness.request("POST", "/predict", harness.as_json(rows)))
     return connection
 
 
-# It goes by fractions of a second.
-@pytest.mark.flaky(reruns=2)
+def becomes_in_flight(server, count):
+    assert harness.becomes(lambda: server.metric("ml_app_inferences_in_flight") == count), (
+        f"expected {count} requests in flight"
+    )
+
+
 def test_request_timeout_of_a_run(serve, limit, heavy):
+    patient = serve("--request-timeout", "600", "--inference-threads", "1", model=heavy)
+    below = patient.predict(rows_for(patient, 0.3))
     server = serve("--request-timeout", "1", "--inference-threads", "1", model=heavy)
-    below = server.predict(rows_for(server, 0.3))
+    rows = rows_for(patient, 5)
     with rejections(server, 1):
         start = time.monotonic()
-        above = server.predict(rows_for(server, 2.5))
+        above = server.predict(rows)
         took = time.monotonic() - start
-    limit("--request-timeout 1, run", below, above, 503)
-    assert 0.9 <= took <= 2, took
+    limit("--request-timeout 600, 1, run", below, above, 503)
+    assert took >= 0.9, took
 
 
-# It goes by fractions of a second.
-@pytest.mark.flaky(reruns=2)
 def test_queue_timeout(serve, limit, heavy):
-    """One waits for another: half a second, then for longer than it may."""
+    """A request waits for another one: for less time than it may, then for more."""
+    patient = serve("--queue-timeout", "600", "--inference-threads", "1", model=heavy)
+    rows = rows_for(patient, 5)
+    with begin(patient, [HEAVY_ROW] * 5) as before:
+        below = patient.predict(HEAVY_ROW)
+        assert before.answer().status == 200
     server = serve("--queue-timeout", "1", "--inference-threads", "1", model=heavy)
-    with begin(server, rows_for(server, 0.5)):
-        time.sleep(0.1)
-        below = server.predict(HEAVY_ROW)
-    assert harness.becomes(lambda: server.metric("ml_app_inferences_in_flight") == 0, 5)
-    with rejections(server, 1), begin(server, rows_for(server, 3)) as before:
-        time.sleep(0.1)
+    with rejections(server, 1), begin(server, rows) as before:
+        becomes_in_flight(server, 1)
         start = time.monotonic()
         above = server.predict(HEAVY_ROW)
         took = time.monotonic() - start
-        assert before.answer().status == 200, "the one that runs is done"
-    limit("--queue-timeout 1", below, above, 503)
-    assert 0.9 <= took <= 2, took
+        assert before.answer().status == 200, "the request that is executed is completed"
+    limit("--queue-timeout 600, 1", below, above, 503)
+    assert took >= 0.9, took
 
 
-# It goes by fractions of a second.
-@pytest.mark.flaky(reruns=2)
 def test_max_in_flight(serve, limit, heavy):
     server = serve("--max-in-flight", "2", "--inference-threads", "1", model=heavy)
-    rows = rows_for(server, 0.5)
-    with begin(server, rows) as first, begin(server, rows) as second:
+    rows = rows_for(server, 3)
+    with begin(server, [HEAVY_ROW]) as first, begin(server, [HEAVY_ROW]) as second:
         below = [connection.answer() for connection in (first, second)]
-    assert all(answer.status == 200 for answer in below), below
-    with begin(server, rows) as first, begin(server, rows):
-        assert harness.becomes(lambda: server.metric("ml_app_inferences_in_flight") == 2, 0.4), (
-            "they are not there"
-        )
-        before = server.metric("ml_app_rejected_total", reason="in_flight")
-        start = time.monotonic()
-        above = server.predict(HEAVY_ROW)
-        took = time.monotonic() - start
-        # From here on who has waited long is refused as well.
-        assert server.metric("ml_app_rejected_total", reason="in_flight") > before
-        assert first.answer().status == 200
+    assert all(response.status == 200 for response in below), below
+    becomes_in_flight(server, 0)
+    with begin(server, rows) as first:
+        becomes_in_flight(server, 1)
+        with begin(server, [HEAVY_ROW]):
+            becomes_in_flight(server, 2)
+            before = server.metric("ml_app_rejected_total", reason="in_flight")
+            above = server.predict(HEAVY_ROW)
+            # This reason shows that it did not wait until a timeout.
+            assert server.metric("ml_app_rejected_total", reason="in_flight") > before
+            assert first.answer().status == 200
     limit("--max-in-flight 2", below[1], above, 503)
-    assert took <= 0.25, f"not at once: {took}"
 
 
 def test_max_in_flight_of_tiny_ones(serve, figure):
@@ -269,8 +277,15 @@ def test_max_in_flight_of_tiny_ones(serve, figure):
         "--max-in-flight 1, one client",
         f"{done['refused']} of {done['requests']:,} refused",
         "0",
-        done["refused"] == 0 and done["requests"] > 100,
+        done["refused"] == 0 and done["requests"] > 10,
     )
+
+
+def until(status, send):
+    """Sends requests until a response has this status. Returns the last response."""
+    responses = []
+    harness.becomes(lambda: responses.append(send()) or responses[-1].status == status)
+    return responses[-1]
 
 
 def test_max_buffered(serve, limit):
@@ -283,10 +298,10 @@ def test_max_buffered(serve, limit):
         connections = [stack.enter_context(server.connect()) for _ in range(3)]
         for connection in connections:
             connection.send(held)
-        time.sleep(0.3)
-        below = server.send("POST", "/predict", body[: part - 1000])
+        # Once the server has read the three bodies, a fourth one exceeds the limit.
         with rejections(server, 1):
-            above = server.send("POST", "/predict", harness.as_json(ROW).ljust(part + 1000))
+            above = until(503, lambda: server.send("POST", "/predict", body.ljust(part + 1000)))
+        below = server.send("POST", "/predict", body[: part - 1000])
         for connection in connections:
             connection.send(b" ")
         assert all(connection.answer().status == 200 for connection in connections)
@@ -315,7 +330,7 @@ def test_max_connections(serve, figure):
         connections[0].close()
         # A buffered reader is of no use after a timeout.
         further.file = further.socket.makefile("rb")
-        further.socket.settimeout(10)
+        further.socket.settimeout(harness.PATIENCE)
         after = further.answer().status if found == "waits" else None
     figure(
         f"--max-connections {count}: below, above, one less",
@@ -326,24 +341,26 @@ def test_max_connections(serve, figure):
 
 
 def test_keep_alive(serve, figure):
-    server = serve("--keep-alive", "2")
+    """A connection is kept between requests, and closed when it has been idle for long enough."""
     raw = harness.request("POST", "/predict", harness.as_json(ROW))
-    with server.connect() as connection:
-        found = []
+    found = []
+    with serve("--keep-alive", "600").connect() as connection:
         for _ in range(3):
-            time.sleep(1.2 if found else 0)
+            time.sleep(0.6 if found else 0)
             connection.send(raw)
             found.append(connection.answer().status)
+    with serve("--keep-alive", "2").connect() as connection:
         start = time.monotonic()
-        ended = connection.ends(4)
+        connection.send(raw)
+        assert connection.answer().status == 200
+        closed = connection.ends()
         took = time.monotonic() - start
-    # Its clock goes by half seconds.
-    is_met = found == [200] * 3 and ended and 1.4 <= took <= 3
     figure(
-        "--keep-alive 2: below, above",
-        f"{found}, {'ended' if ended else 'open'} after {took:.1f} s",
-        "3 times 200, ended after 2 s",
-        is_met,
+        "--keep-alive 600, 2: below, above",
+        f"{found}, {'closed' if closed else 'open'} after {took:.1f} s",
+        "3 times 200, closed after 2 s at least",
+        # The server's clock counts half seconds.
+        found == [200] * 3 and closed and took >= 1.4,
     )
 
 
@@ -406,7 +423,7 @@ def test_a_limit_that_cannot_be_read(serve):
     """Every mistake is told, and the exit code is 64."""
     flags = [word for name in SETTINGS for word in (f"--{name}", "many")]
     done = subprocess.run(
-        [harness.BINARY, "serve", *flags], capture_output=True, text=True, timeout=10, check=False
+        [harness.BINARY, "serve", *flags], capture_output=True, text=True, timeout=harness.PATIENCE, check=False
     )
     assert done.returncode == 64, done
     missing = [name for name in SETTINGS if f"--{name}: expected" not in done.stderr]

@@ -4,12 +4,13 @@ import asyncio
 import random
 import time
 
-import pytest
-
 import harness
-from harness import HEAVY_ROW, HOST, THREADS, ms, percentile, wrk
+from harness import HEAVY_ROW, HOST, PATIENCE, THREADS, ms, percentile, wrk
 
 OVERLOAD = 5
+# Requests at the very beginning. They are more than the server accepts at once, and take longer than it queues
+# them, so that there is an overload however fast the machine is.
+BURST = 400
 PROBE_SECONDS = 0.05
 PROBE_WITHIN = 0.25
 
@@ -72,14 +73,14 @@ async def offer(port, rate, seconds):
         client.ask(due)
 
     asked = 0
-    while (due := due + moments.expovariate(rate)) < start + seconds:
+    while (due := due + (moments.expovariate(rate) if asked >= BURST else 0)) < start + seconds:
         await asyncio.sleep(due - time.monotonic())
         task = asyncio.create_task(ask(due))
         pending.add(task)
         task.add_done_callback(pending.discard)
         asked += 1
     late = time.monotonic() - due
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 2 * PATIENCE
     while len(answers) < asked and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     return answers, asked, late
@@ -98,9 +99,7 @@ def probe(server, latencies):
     return run
 
 
-# What else a machine does shows in a ratio: a fault of the server's shows each time.
-@pytest.mark.flaky(reruns=2)
-def test_overload(serve, heavy, figure, is_long):
+def test_overload(serve, heavy, figure, speed_figure, is_long):
     seconds = 60 if is_long else 12
     # Until the limit is hit requests are answered in their order, and wait as long as the queue is.
     settling = 4
@@ -122,25 +121,26 @@ def test_overload(serve, heavy, figure, is_long):
         f"{asked} asked, {len(refused)} refused, the last {ms(late)} late"
     )
     assert len(answers) == asked, f"{asked} requests, but {len(answers)} answers"
-    assert late < 0.5, "the generator is slower than it should be"
+    assert not is_long or late < 0.5, "the generator is slower than it should be"
     assert refused, "that was no overload"
-    assert len(health) > seconds
+    assert health
     p99 = percentile(times, 99) if times else float("inf")
-    figure(
+    speed_figure(
         f"answered at {OVERLOAD}x the capacity",
         f"{rate / peak:.2f} of {peak:.0f}/s",
         ">= 0.9",
         rate >= 0.9 * peak,
     )
-    figure(
+    speed_figure(
         "  p99 of these to p99 at ease",
         f"{p99 / at_ease['p99']:.1f} ({ms(p99)}, {ms(at_ease['p99'])})",
         "<= 3",
         p99 <= 3 * at_ease["p99"],
     )
     figure("  all others 503 with Retry-After", f"{len(other)} not, of {asked}", "0", not other)
-    is_healthy = slowest <= PROBE_WITHIN and all(status == 200 for _, status in health)
-    figure("  slowest /healthz, /readyz meanwhile", ms(slowest), f"<= {ms(PROBE_WITHIN)}", is_healthy)
+    failed = sum(status != 200 for _, status in health)
+    figure("  failed /healthz, /readyz meanwhile", f"{failed} of {len(health)}", "0", failed == 0)
+    speed_figure("  the slowest of these", ms(slowest), f"<= {ms(PROBE_WITHIN)}", slowest <= PROBE_WITHIN)
     gauges = ("ml_app_inferences_in_flight", "ml_app_inferences_queued")
-    idle = harness.becomes(lambda: not any(server.metric(gauge) for gauge in gauges), 10)
+    idle = harness.becomes(lambda: not any(server.metric(gauge) for gauge in gauges))
     figure("  in flight and queued afterwards", "0" if idle else "more", "0", idle)

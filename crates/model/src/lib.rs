@@ -37,7 +37,7 @@ pub mod value;
 
 pub use error::{LoadError, RunError};
 pub use model::Model;
-pub use onnx_ml::prepared::forms;
+pub use onnx_ml::prepared::operators as forms;
 pub use phases::Phases;
 pub use prepared::Prepared;
 pub use report::Report;

@@ -4,7 +4,7 @@
 use crate::error::LoadError;
 use crate::model::{Model, Parts, plan_error};
 use crate::phases::Phases;
-use onnx_ml::prepared::forms::Reader;
+use onnx_ml::prepared::operators::Reader;
 use tract_onnx::prelude::*;
 
 /// A [`Model`] as bytes.

@@ -4,16 +4,13 @@
 //! are apart, to be used where they lie: best at an address that is a multiple of 64. So are the readers
 //! of the operators: who names no others has no others' code.
 
-mod fields;
-pub mod forms;
-mod tracts;
-mod weights;
+pub mod operators;
+mod tract_operators;
 
-pub use fields::{datum_type, none, once, optional_tensor, pool_spec, shared_tensor, tensor_value};
-pub use weights::{Weights, pairs};
-
-use crate::fast;
-use forms::Reader;
+use crate::encoding::fields::{datum_type, tensor_value};
+use crate::encoding::weights;
+use crate::passes::fast;
+use operators::Reader;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use tract_onnx::prelude::*;
@@ -104,9 +101,9 @@ fn content(node: &TypedNode, readers: &mut Vec<Reader>) -> TractResult<Option<Co
         return Ok(tensor_value::is_known(&tensor).then_some(Content::Constant(tensor)));
     }
     let op = node.op.as_ref();
-    let unoptimised = tracts::unoptimised(op);
+    let unoptimised = tract_operators::unoptimised(op);
     let slow = fast::slow(op).or(unoptimised.as_ref().map(|op| op as &dyn TypedOp));
-    let Some((form, bytes)) = forms::of(slow.unwrap_or(op)) else { return Ok(None) };
+    let Some((form, bytes)) = operators::of(slow.unwrap_or(op)) else { return Ok(None) };
     let reader = if slow.is_some() { form.fast } else { form.read };
     let known = readers.iter().position(|known| known.name == reader.name);
     let place = known.unwrap_or_else(|| {

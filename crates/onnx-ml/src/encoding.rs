@@ -1,0 +1,4 @@
+//! How fields and weights are serialized as bytes.
+
+pub(crate) mod fields;
+pub(crate) mod weights;

@@ -1,0 +1,8 @@
+//! Dense computations on slices of numbers, which know nothing of ONNX.
+
+pub(crate) mod broadcast;
+pub(crate) mod conv_plane;
+pub(crate) mod conv_tiles;
+pub(crate) mod element_wise_chain;
+pub(crate) mod simd;
+pub(crate) mod trees;

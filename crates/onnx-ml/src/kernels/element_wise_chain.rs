@@ -1,0 +1,180 @@
+//! What a chain of element-wise operators computes, some elements at a time.
+
+use crate::kernels::simd::{Vectorized, exp, ln};
+use crate::ops::ml::post_transform::logistic;
+use serde::{Deserialize, Serialize};
+
+/// So many elements go through all steps before the next ones: few enough for the registers of a
+/// long program to stay in the first-level cache.
+const BLOCK: usize = 64;
+
+/// Of numbers; booleans are one or zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Function {
+    Abs,
+    Add,
+    And,
+    Ceil,
+    Choose,
+    Cube,
+    Div,
+    Equal,
+    Exp,
+    Floor,
+    Greater,
+    GreaterOrEqual,
+    Identity,
+    Less,
+    LessOrEqual,
+    Ln,
+    Max,
+    Min,
+    Mul,
+    Neg,
+    Not,
+    NotEqual,
+    NotZero,
+    Or,
+    Recip,
+    Sigmoid,
+    Sqrt,
+    Square,
+    Sub,
+}
+
+/// A function of registers before its own.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Step {
+    pub function: Function,
+    pub operands: [usize; 3],
+}
+
+/// Steps on registers: the first ones are of the inputs, then the constants', then one of each
+/// step. The last one is the result.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Program {
+    pub constants: Vec<f32>,
+    pub steps: Vec<Step>,
+}
+
+/// The elements of an input.
+#[derive(Debug, Clone, Copy)]
+pub enum Elements<'a> {
+    Bool(&'a [bool]),
+    F32(&'a [f32]),
+    I64(&'a [i64]),
+}
+
+/// The program's result for each element; `inputs` are equally long.
+pub struct Run<'a> {
+    pub program: &'a Program,
+    pub inputs: &'a [Elements<'a>],
+    pub len: usize,
+}
+
+impl Vectorized for Run<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<f32> {
+        let Run { program: Program { constants, steps }, inputs, len } = self;
+        let block = BLOCK.min(len);
+        let variables = inputs.len() + constants.len();
+        let mut registers = vec![0.0; (variables + steps.len()) * block];
+        let mut result = Vec::with_capacity(len);
+        for (constant, register) in
+            constants.iter().zip(registers.chunks_exact_mut(block.max(1)).skip(inputs.len()))
+        {
+            register.fill(*constant);
+        }
+        while result.len() < len {
+            let first = result.len();
+            let width = block.min(len - first);
+            for (input, register) in inputs.iter().zip(registers.chunks_exact_mut(block)) {
+                load(*input, first, &mut register[..width]);
+            }
+            for (index, step) in steps.iter().enumerate() {
+                let (before, after) = registers.split_at_mut((variables + index) * block);
+                apply(step, before, &mut after[..width], block);
+            }
+            let last = registers.len() - block;
+            result.extend_from_slice(&registers[last..][..width]);
+        }
+        result
+    }
+}
+
+#[inline(always)]
+fn load(input: Elements, first: usize, register: &mut [f32]) {
+    match input {
+        Elements::F32(x) => register.copy_from_slice(&x[first..][..register.len()]),
+        Elements::Bool(x) => {
+            for (register, x) in register.iter_mut().zip(&x[first..]) {
+                *register = flag(*x);
+            }
+        }
+        Elements::I64(x) => {
+            for (register, x) in register.iter_mut().zip(&x[first..]) {
+                *register = *x as f32;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn apply(step: &Step, before: &[f32], out: &mut [f32], block: usize) {
+    let [a, b, c] = step.operands.map(|operand| &before[operand * block..][..out.len()]);
+    match step.function {
+        Function::Abs => one(out, a, f32::abs),
+        Function::Add => two(out, a, b, |a, b| a + b),
+        Function::And | Function::Mul => two(out, a, b, |a, b| a * b),
+        Function::Ceil => one(out, a, f32::ceil),
+        Function::Choose => {
+            for (out, (a, (b, c))) in out.iter_mut().zip(a.iter().zip(b.iter().zip(c))) {
+                *out = if *a != 0.0 { *b } else { *c };
+            }
+        }
+        Function::Cube => one(out, a, |a| a * a * a),
+        Function::Div => two(out, a, b, |a, b| a / b),
+        Function::Equal => two(out, a, b, |a, b| flag(a == b)),
+        Function::Exp => one(out, a, exp),
+        Function::Floor => one(out, a, f32::floor),
+        Function::Greater => two(out, a, b, |a, b| flag(a > b)),
+        Function::GreaterOrEqual => two(out, a, b, |a, b| flag(a >= b)),
+        Function::Identity => out.copy_from_slice(a),
+        Function::Less => two(out, a, b, |a, b| flag(a < b)),
+        Function::LessOrEqual => two(out, a, b, |a, b| flag(a <= b)),
+        Function::Ln => one(out, a, ln),
+        Function::Max => two(out, a, b, |a, b| if a > b || a.is_nan() { a } else { b }),
+        Function::Min => two(out, a, b, |a, b| if a < b || a.is_nan() { a } else { b }),
+        Function::Neg => one(out, a, |a| -a),
+        Function::Not => one(out, a, |a| 1.0 - a),
+        Function::NotEqual => two(out, a, b, |a, b| flag(a != b)),
+        Function::NotZero => one(out, a, |a| flag(a != 0.0)),
+        Function::Or => two(out, a, b, |a, b| if a > b { a } else { b }),
+        Function::Recip => one(out, a, f32::recip),
+        Function::Sigmoid => one(out, a, logistic),
+        Function::Sqrt => one(out, a, f32::sqrt),
+        Function::Square => one(out, a, |a| a * a),
+        Function::Sub => two(out, a, b, |a, b| a - b),
+    }
+}
+
+#[inline(always)]
+fn one(out: &mut [f32], a: &[f32], function: impl Fn(f32) -> f32) {
+    for (out, a) in out.iter_mut().zip(a) {
+        *out = function(*a);
+    }
+}
+
+#[inline(always)]
+fn two(out: &mut [f32], a: &[f32], b: &[f32], function: impl Fn(f32, f32) -> f32) {
+    for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
+        *out = function(*a, *b);
+    }
+}
+
+#[inline(always)]
+fn flag(holds: bool) -> f32 {
+    f32::from(u8::from(holds))
+}

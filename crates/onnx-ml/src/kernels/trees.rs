@@ -1,0 +1,218 @@
+//! Ensembles of decision trees: checked, laid out for the cache, and asked many rows at a time.
+//!
+//! Small trees are asked as bits, larger ones by a walk; either gives the leaf that a row arrives
+//! at.
+
+mod leaves;
+mod number;
+mod quick_scorer;
+mod traversal;
+
+use leaves::Leaves;
+pub use number::Number;
+use quick_scorer::{Bits, GROUPS};
+use serde::{Deserialize, Serialize};
+use tract_onnx::tract_hir::internal::*;
+use traversal::Nodes;
+
+/// Rows that go through a tree before the next one: few enough to stay in the first-level cache.
+const BLOCK: usize = GROUPS * quick_scorer::LANES;
+
+/// Trees whose leaves are found before their weights are added: few enough that the numbers of the
+/// leaves stay in the second-level cache.
+const CHUNK: usize = 256;
+
+/// More targets would let a small model ask for any amount of memory.
+pub const MAX_TARGETS: usize = 1 << 20;
+
+/// How a branch compares a feature with its threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Leq,
+    Lt,
+    Gte,
+    Gt,
+    Eq,
+    Neq,
+}
+
+/// An inner node, as a model describes it.
+#[derive(Debug, Clone)]
+pub struct Branch<T> {
+    pub feature: usize,
+    pub mode: Mode,
+    pub threshold: T,
+    /// Whether NaN takes the way of a comparison that holds.
+    pub missing_true: bool,
+    /// Where to go if the comparison holds, and if it does not.
+    pub children: [Child; 2],
+}
+
+/// Index of a branch or of a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Child {
+    Branch(usize),
+    Leaf(usize),
+}
+
+/// An ensemble, as a model describes it.
+#[derive(Debug)]
+pub struct Description<T> {
+    pub branches: Vec<Branch<T>>,
+    /// Target and weight, as many as a leaf has.
+    pub leaves: Vec<Vec<(usize, T)>>,
+    pub roots: Vec<Child>,
+    pub targets: usize,
+}
+
+/// How the trees' weights for a target become its score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Aggregate {
+    Sum,
+    Average,
+    Min,
+    Max,
+}
+
+impl Aggregate {
+    /// # Errors
+    ///
+    /// Where `name` is none of `aggregate_function`'s values.
+    pub fn parse(name: &str) -> TractResult<Aggregate> {
+        Ok(match name {
+            "SUM" => Aggregate::Sum,
+            "AVERAGE" => Aggregate::Average,
+            "MIN" => Aggregate::Min,
+            "MAX" => Aggregate::Max,
+            _ => bail!("expected SUM, AVERAGE, MIN or MAX, found `{name}`"),
+        })
+    }
+}
+
+/// A checked ensemble.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(bound(serialize = "T: Number + Serialize", deserialize = "T: Number + Deserialize<'de>"))]
+pub struct Forest<T: Number> {
+    nodes: Nodes<T>,
+    bits: Bits<T>,
+    leaves: Leaves<T>,
+    targets: usize,
+    /// Columns that a row must have.
+    columns: usize,
+}
+
+/// A score per row and target, and whether any leaf gave one.
+#[derive(Debug)]
+pub struct Scores<T> {
+    pub scores: Vec<T>,
+    pub given: Vec<bool>,
+}
+
+impl<T: Number> Forest<T> {
+    /// # Errors
+    ///
+    /// Where a node leads nowhere, or is reached twice, as in a circle, or not at all; where a
+    /// leaf's target is out of range; where the ensemble is too large.
+    pub fn new(description: Description<T>) -> TractResult<Forest<T>> {
+        let Description { branches, leaves, roots, targets } = description;
+        ensure!(
+            (1..=MAX_TARGETS).contains(&targets),
+            "expected 1 to {MAX_TARGETS} targets, found {targets}"
+        );
+        for (target, _) in leaves.iter().flatten() {
+            ensure!(*target < targets, "expected a target below {targets}, found {target}");
+        }
+        let (nodes, sources) = Nodes::new(&branches, leaves.len(), &roots)?;
+        let counts = nodes.trees().iter().map(|tree| tree.leaf_count as usize);
+        let leaves = Leaves::new(targets, &leaves, &sources, counts);
+        Ok(Forest::assembled(nodes, leaves, targets))
+    }
+
+    fn assembled(nodes: Nodes<T>, leaves: Leaves<T>, targets: usize) -> Forest<T> {
+        Forest { bits: Bits::new(&nodes), columns: nodes.columns(), nodes, leaves, targets }
+    }
+
+    /// # Errors
+    ///
+    /// Where rows of so many columns lack one that is compared.
+    pub fn expect_columns(&self, columns: usize) -> TractResult<()> {
+        ensure!(
+            columns >= self.columns,
+            "expected {} columns or more, found {columns}",
+            self.columns
+        );
+        Ok(())
+    }
+
+    /// The scores of the rows of `x`, which have `columns` columns each.
+    ///
+    /// # Errors
+    ///
+    /// As [`Forest::expect_columns`].
+    pub fn scores(
+        &self,
+        x: &[T],
+        columns: usize,
+        rows: usize,
+        aggregate: Aggregate,
+    ) -> TractResult<Scores<T>> {
+        self.expect_columns(columns)?;
+        let mut scores = self.leaves.start(rows, aggregate);
+        if rows == 1 {
+            self.score_row(x, aggregate, &mut scores);
+        } else {
+            self.score_rows(x, columns, aggregate, &mut scores);
+        }
+        if aggregate == Aggregate::Average {
+            let trees = T::from_f64(self.nodes.trees().len() as f64);
+            for score in &mut scores.scores {
+                *score = *score / trees;
+            }
+        }
+        Ok(scores)
+    }
+
+    fn score_row(&self, x: &[T], aggregate: Aggregate, scores: &mut Scores<T>) {
+        let Scores { scores, given } = scores;
+        self.nodes.leaves_of_row(x, |tree, leaf| {
+            self.leaves.add(tree, &[leaf], aggregate, scores, given);
+        });
+    }
+
+    fn score_rows(&self, x: &[T], columns: usize, aggregate: Aggregate, scores: &mut Scores<T>) {
+        let trees = self.nodes.trees().len();
+        let mut transposed: [Vec<_>; GROUPS] = Default::default();
+        let mut leaves = vec![[[0; quick_scorer::LANES]; GROUPS]; trees.min(CHUNK)];
+        let blocks = scores
+            .scores
+            .chunks_mut(BLOCK * self.targets)
+            .zip(scores.given.chunks_mut(BLOCK * self.targets));
+        for (block, (scores, given)) in blocks.enumerate() {
+            let rows = scores.len() / self.targets;
+            let x = &x[block * BLOCK * columns..][..rows * columns];
+            let groups = &mut transposed[..rows.div_ceil(quick_scorer::LANES)];
+            self.bits.transpose(x, columns, rows, groups);
+            for first in (0..trees).step_by(CHUNK) {
+                let chunk = first..trees.min(first + CHUNK);
+                self.bits.leaves(chunk.clone(), groups, &mut leaves);
+                for (tree, leaves) in chunk.zip(&mut leaves) {
+                    let leaves = &mut leaves.as_flattened_mut()[..rows];
+                    if !self.bits.has(tree) {
+                        self.nodes.leaves_of_tree(tree, x, columns, leaves);
+                    }
+                    self.leaves.add(tree, leaves, aggregate, scores, given);
+                }
+            }
+        }
+    }
+}
+
+impl Forest<f32> {
+    /// The same ensemble with doubles, for features that are doubles.
+    pub fn widened(&self) -> Forest<f64> {
+        Forest::assembled(self.nodes.widened(), self.leaves.widened(), self.targets)
+    }
+}
+
+#[cfg(test)]
+mod tests;

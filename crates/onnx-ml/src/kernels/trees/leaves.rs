@@ -1,0 +1,227 @@
+//! What the leaves of trees weigh, and how the weights become scores.
+
+use super::{Aggregate, Number, Scores};
+use crate::encoding::weights::{Weights, pairs};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// The weights of the leaves, which are numbered tree by tree.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(bound = "T: Number")]
+pub struct Leaves<T: Number> {
+    targets: usize,
+    /// Of each tree, the number of its first leaf.
+    firsts: Vec<usize>,
+    /// Of each leaf, its weights.
+    #[serde(with = "pairs")]
+    ranges: Vec<Range<usize>>,
+    /// Target and weight.
+    #[serde(with = "pairs")]
+    weights: Vec<(u32, T)>,
+    even: Option<Even<T>>,
+}
+
+/// The weights of trees of which each one's leaves all weigh on the same targets.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(bound = "T: Number")]
+struct Even<T: Number> {
+    trees: Vec<EvenTree>,
+    targets: Vec<u32>,
+    weights: Weights<T>,
+    /// The targets some tree weighs on.
+    given: Vec<bool>,
+}
+
+impl<T: Number> pairs::Pair for (u32, T) {
+    type First = u32;
+    type Second = T;
+
+    fn split(&self) -> (u32, T) {
+        *self
+    }
+
+    fn join(target: u32, weight: T) -> (u32, T) {
+        (target, weight)
+    }
+}
+
+impl pairs::Pair for Range<usize> {
+    type First = usize;
+    type Second = usize;
+
+    fn split(&self) -> (usize, usize) {
+        (self.start, self.end)
+    }
+
+    fn join(start: usize, end: usize) -> Range<usize> {
+        start..end
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct EvenTree {
+    targets: Range<usize>,
+    /// Of its first leaf; those of the others follow.
+    weights: usize,
+}
+
+impl<T: Number> Leaves<T> {
+    /// `sources` tells which of `leaves` each leaf of the trees is; `counts` how many each tree has.
+    pub fn new(
+        targets: usize,
+        leaves: &[Vec<(usize, T)>],
+        sources: &[usize],
+        counts: impl Iterator<Item = usize>,
+    ) -> Leaves<T> {
+        let mut weights = vec![];
+        let ranges: Vec<Range<usize>> = leaves
+            .iter()
+            .map(|leaf| {
+                let start = weights.len();
+                weights.extend(leaf.iter().map(|(target, weight)| (*target as u32, *weight)));
+                start..weights.len()
+            })
+            .collect();
+        let ranges = sources.iter().map(|leaf| ranges[*leaf].clone()).collect();
+        let mut first = 0;
+        let firsts = counts
+            .map(|count| {
+                first += count;
+                first - count
+            })
+            .collect();
+        let mut leaves = Leaves { targets, firsts, ranges, weights, even: None };
+        leaves.even = leaves.even();
+        leaves
+    }
+
+    fn even(&self) -> Option<Even<T>> {
+        let mut even = Even {
+            trees: Vec::with_capacity(self.firsts.len()),
+            targets: vec![],
+            weights: vec![].into(),
+            given: vec![false; self.targets],
+        };
+        let mut weights = vec![];
+        let ends = self.firsts.iter().skip(1).copied().chain([self.ranges.len()]);
+        for (first, end) in self.firsts.iter().zip(ends) {
+            let leaves = self.ranges[*first..end].iter().map(|range| &self.weights[range.clone()]);
+            let start = even.targets.len();
+            even.targets.extend(leaves.clone().next()?.iter().map(|(target, _)| *target));
+            let tree = EvenTree { targets: start..even.targets.len(), weights: weights.len() };
+            let targets = &even.targets[tree.targets.clone()];
+            let same = |leaf: &[(u32, T)]| leaf.iter().map(|(target, _)| target).eq(targets);
+            // A leaf that is several trees' has its weights once only above.
+            if !leaves.clone().all(same) || weights.len() > 2 * self.weights.len() {
+                return None;
+            }
+            weights.extend(leaves.flatten().map(|(_, weight)| *weight));
+            targets.iter().for_each(|target| even.given[*target as usize] = true);
+            even.trees.push(tree);
+        }
+        even.weights = weights.into();
+        Some(even)
+    }
+
+    /// No score yet, for so many rows; where sums are even, what will be given is known.
+    pub fn start(&self, rows: usize, aggregate: Aggregate) -> Scores<T> {
+        let len = rows * self.targets;
+        let given = match self.even_sums(aggregate) {
+            Some(even) => even.given.repeat(rows),
+            None => vec![false; len],
+        };
+        Scores { scores: vec![T::default(); len], given }
+    }
+
+    fn even_sums(&self, aggregate: Aggregate) -> Option<&Even<T>> {
+        let sums = matches!(aggregate, Aggregate::Sum | Aggregate::Average);
+        self.even.as_ref().filter(|_| sums)
+    }
+
+    /// Adds what the leaves weigh at which the rows arrive in a tree: `scores` and `given` are
+    /// those of these rows.
+    pub fn add(
+        &self,
+        tree: usize,
+        leaves: &[u32],
+        aggregate: Aggregate,
+        scores: &mut [T],
+        given: &mut [bool],
+    ) {
+        if let Some(even) = self.even_sums(aggregate) {
+            even.add(tree, leaves, self.targets, scores);
+            return;
+        }
+        let first = self.firsts[tree];
+        let rows = scores.chunks_exact_mut(self.targets).zip(given.chunks_exact_mut(self.targets));
+        for (leaf, (scores, given)) in leaves.iter().zip(rows) {
+            for (target, weight) in &self.weights[self.ranges[first + *leaf as usize].clone()] {
+                let target = *target as usize;
+                let (score, given) = (&mut scores[target], &mut given[target]);
+                match aggregate {
+                    Aggregate::Sum | Aggregate::Average => *score += *weight,
+                    Aggregate::Min if !*given || *weight < *score => *score = *weight,
+                    Aggregate::Max if !*given || *weight > *score => *score = *weight,
+                    Aggregate::Min | Aggregate::Max => {}
+                }
+                *given = true;
+            }
+        }
+    }
+}
+
+impl<T: Number> Even<T> {
+    fn add(&self, tree: usize, leaves: &[u32], width: usize, scores: &mut [T]) {
+        let tree = &self.trees[tree];
+        let weights = &self.weights[tree.weights..];
+        match self.targets[tree.targets.clone()] {
+            [_] if width == 1 => {
+                for (leaf, score) in leaves.iter().zip(scores) {
+                    *score += weights[*leaf as usize];
+                }
+            }
+            [target] => {
+                for (leaf, scores) in leaves.iter().zip(scores.chunks_exact_mut(width)) {
+                    scores[target as usize] += weights[*leaf as usize];
+                }
+            }
+            // All of a few classes: a loop over them would take longer than they do.
+            [0, 1] if width == 2 => add_all::<T, 2>(weights, leaves, scores),
+            [0, 1, 2] if width == 3 => add_all::<T, 3>(weights, leaves, scores),
+            [0, 1, 2, 3] if width == 4 => add_all::<T, 4>(weights, leaves, scores),
+            ref targets => {
+                let count = targets.len();
+                for (leaf, scores) in leaves.iter().zip(scores.chunks_exact_mut(width)) {
+                    let weights = &weights[*leaf as usize * count..][..count];
+                    for (target, weight) in targets.iter().zip(weights) {
+                        scores[*target as usize] += *weight;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn add_all<T: Number, const N: usize>(weights: &[T], leaves: &[u32], scores: &mut [T]) {
+    let (weights, _) = weights.as_chunks::<N>();
+    for (leaf, scores) in leaves.iter().zip(scores.as_chunks_mut::<N>().0) {
+        for (score, weight) in scores.iter_mut().zip(&weights[*leaf as usize]) {
+            *score += *weight;
+        }
+    }
+}
+
+impl Leaves<f32> {
+    /// The same weights as doubles.
+    pub fn widened(&self) -> Leaves<f64> {
+        let mut leaves = Leaves {
+            targets: self.targets,
+            firsts: self.firsts.clone(),
+            ranges: self.ranges.clone(),
+            weights: self.weights.iter().map(|(target, w)| (*target, f64::from(*w))).collect(),
+            even: None,
+        };
+        leaves.even = leaves.even();
+        leaves
+    }
+}

@@ -1,0 +1,5 @@
+//! What the operators have in common: their interface, tract's own operators, and invalid values.
+
+pub(crate) mod invalid_value;
+pub(crate) mod kernel;
+pub(crate) mod tract_operators;

@@ -1,0 +1,285 @@
+//! [If](https://onnx.ai/onnx/operators/onnx__If.html): one of two graphs.
+//!
+//! Where the condition is known when the model is loaded, the graph takes the operator's place and
+//! the other need not even be valid for the inputs. Else the outputs of both must be of equal types
+//! and ranks; sizes may differ. Of two ranks the lower is taken, where the other has as many axes of one
+//! more: so `KNNImputer` is exported.
+
+use crate::operator::kernel::Built;
+use crate::ops::control::subgraph::{self, Runnable, Subgraph};
+use std::collections::HashMap;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+pub fn if_operator(context: &ParsingContext, node: &NodeProto) -> Built {
+    let parse = |name: &str| {
+        let graph = Subgraph::parse(context, node.get_attr(name)?)?;
+        let found = graph.inputs() - graph.outer.len();
+        node.expect_attr(name, found == 0, || format!("a graph without inputs, found {found}"))?;
+        let (expected, found) = (node.output.len(), graph.outputs());
+        node.expect_attr(name, expected == found, || {
+            format!("a graph of {expected} outputs, found {found}")
+        })?;
+        TractResult::Ok(graph)
+    };
+    let graphs = [parse("then_branch")?, parse("else_branch")?];
+    node.expect(node.input.len() == 1, || format!("1 input, found {}", node.input.len()))?;
+    let mut outer: Vec<String> = graphs.iter().flat_map(|graph| graph.outer.clone()).collect();
+    outer.sort();
+    outer.dedup();
+    let branches = graphs.map(|graph| {
+        let position = |name| 1 + outer.partition_point(|outer| outer < name);
+        Branch { inputs: graph.outer.iter().map(position).collect(), graph }
+    });
+    Ok((Box::new(If(branches)), outer))
+}
+
+#[derive(Debug, Clone)]
+struct Branch {
+    graph: Subgraph,
+    /// Which of the operator's inputs the graph's are.
+    inputs: Vec<usize>,
+}
+
+impl Branch {
+    fn pick<T: Clone>(&self, inputs: &[T]) -> TVec<T> {
+        self.inputs.iter().map(|input| inputs[*input].clone()).collect()
+    }
+}
+
+/// The graph for `true`, and for `false`.
+#[derive(Debug, Clone)]
+struct If([Branch; 2]);
+
+impl PartialEq for If {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+impl Eq for If {}
+
+impl If {
+    fn chosen(&self, condition: &Tensor) -> TractResult<&Branch> {
+        let [then_branch, else_branch] = &self.0;
+        Ok(if is_true(condition)? { then_branch } else { else_branch })
+    }
+}
+
+fn is_true(condition: &Tensor) -> TractResult<bool> {
+    let (found, shape) = (condition.datum_type(), condition.shape());
+    let single = found == bool::datum_type() && condition.len() == 1;
+    ensure!(single, "expected one boolean as the condition, found {found:?} {shape:?}");
+    condition.cast_to_scalar::<bool>()
+}
+
+impl Op for If {
+    fn name(&self) -> StaticName {
+        "If".into()
+    }
+
+    not_a_typed_op!();
+}
+
+impl EvalOp for If {
+    not_out_of_plan!();
+}
+
+impl InferenceOp for If {
+    fn infer_facts(
+        &mut self,
+        inputs: TVec<&InferenceFact>,
+        outputs: TVec<&InferenceFact>,
+        observed: TVec<&InferenceFact>,
+    ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
+        let inputs: TVec<InferenceFact> = inputs.into_iter().cloned().collect();
+        let mut outputs: TVec<InferenceFact> = outputs.into_iter().cloned().collect();
+        if let Some(condition) = inputs[0].value.concretize() {
+            let branch = self.chosen(&condition)?;
+            let found = branch.graph.infer(&branch.pick(&inputs))?;
+            for (output, found) in outputs.iter_mut().zip(found) {
+                output.unify_with(&found)?;
+            }
+        } else {
+            let infer = |branch: &Branch| branch.graph.infer(&branch.pick(&inputs));
+            // An error may be in the branch that is not to be taken.
+            let [Ok(first), Ok(second)] = self.0.each_ref().map(infer) else {
+                return Ok((inputs, outputs, observed.into_iter().cloned().collect()));
+            };
+            for (output, (first, second)) in outputs.iter_mut().zip(first.iter().zip(&second)) {
+                output.unify_with(&common(first, second))?;
+            }
+        }
+        Ok((inputs, outputs, observed.into_iter().cloned().collect()))
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        Ok(self.0[0].graph.outputs())
+    }
+
+    fn to_typed(
+        &self,
+        _: &InferenceModel,
+        node: &InferenceNode,
+        target: &mut TypedModel,
+        mapping: &HashMap<OutletId, OutletId>,
+    ) -> TractResult<TVec<OutletId>> {
+        let inputs: TVec<OutletId> = node.inputs.iter().map(|input| mapping[input]).collect();
+        let facts = inputs.iter().map(|input| target.outlet_fact(*input).cloned());
+        let facts = facts.collect::<TractResult<TVec<TypedFact>>>()?;
+        if let Some(condition) = &facts[0].konst {
+            let branch = self.chosen(condition)?;
+            let model = branch.graph.typed(&branch.pick(&facts))?;
+            return subgraph::inline(&model, &node.name, target, &branch.pick(&inputs));
+        }
+        let [then_model, else_model] = self.0.each_ref().map(|branch| {
+            let mut model = branch.graph.typed(&branch.pick(&facts))?;
+            subgraph::integers_out(&mut model)?;
+            TractResult::Ok(model)
+        });
+        let mut models = [then_model?, else_model?];
+        align_ranks(&mut models)?;
+        let outputs = (0..self.nboutputs()?)
+            .map(|index| {
+                let [first, second] = models.each_ref().map(|model| model.output_fact(index));
+                merged(first?, second?, target).with_context(|| format!("output {index}"))
+            })
+            .collect::<TractResult<_>>()?;
+        let [then_model, else_model] = models.map(Runnable::new);
+        let branches = Branches {
+            branches: [then_model?, else_model?],
+            inputs: self.0.each_ref().map(|branch| branch.inputs.clone()),
+            outputs,
+        };
+        target.wire_node(&node.name, branches, &inputs)
+    }
+
+    as_op!();
+}
+
+/// What both facts say.
+fn common(first: &InferenceFact, second: &InferenceFact) -> InferenceFact {
+    let mut fact = InferenceFact::default();
+    let integers = [first, second].map(|fact| match fact.datum_type.concretize() {
+        Some(datum_type) if datum_type.is_tdim() => Some(i64::datum_type()),
+        datum_type => datum_type,
+    });
+    if let [Some(first), Some(second)] = integers
+        && first == second
+    {
+        fact = fact.with_datum_type(first);
+    }
+    let ranks = [first, second].map(|fact| fact.shape.rank().concretize());
+    if let [Some(first_rank), Some(second_rank)] = ranks
+        && first_rank == second_rank
+    {
+        let dims = first.shape.dims().zip(second.shape.dims()).map(|(first, second)| {
+            if first == second { first.clone() } else { GenericFactoid::Any }
+        });
+        fact = fact.with_shape(ShapeFactoid::closed(dims.collect()));
+    }
+    fact
+}
+
+/// Takes axes of one from the outputs that have more axes than the other branch's.
+fn align_ranks(models: &mut [TypedModel; 2]) -> TractResult<()> {
+    let outputs = models.each_ref().map(|model| model.output_outlets().map(<[OutletId]>::to_vec));
+    let [Ok(mut first), Ok(mut second)] = outputs else { return Ok(()) };
+    for (first, second) in first.iter_mut().zip(&mut second) {
+        let ranks = [models[0].outlet_fact(*first)?.rank(), models[1].outlet_fact(*second)?.rank()];
+        let (model, outlet) = match ranks[0] > ranks[1] {
+            true => (&mut models[0], first),
+            false => (&mut models[1], second),
+        };
+        let ones = model.outlet_fact(*outlet)?.shape.iter().enumerate().rev();
+        let ones: Vec<usize> = ones.filter(|(_, dim)| dim.is_one()).map(|(axis, _)| axis).collect();
+        if ones.len() == ranks[0].abs_diff(ranks[1]) {
+            for axis in ones {
+                let name = format!("{}.rm_{axis}", model.node(outlet.node).name);
+                *outlet = model.wire_node(name, AxisOp::Rm(axis), &[*outlet])?[0];
+            }
+        }
+    }
+    models[0].select_output_outlets(&first)?;
+    models[1].select_output_outlets(&second)
+}
+
+/// The fact for both, with a new symbol for each size in which they differ.
+fn merged(first: &TypedFact, second: &TypedFact, target: &TypedModel) -> TractResult<TypedFact> {
+    let types = [first.datum_type, second.datum_type];
+    ensure!(types[0] == types[1], "expected branches of one type, found {types:?}");
+    let ranks = [first.rank(), second.rank()];
+    ensure!(ranks[0] == ranks[1], "expected branches of one rank, found {ranks:?}");
+    let dims = first.shape.iter().zip(second.shape.iter()).map(|(first, second)| {
+        if first == second { first.clone() } else { target.symbols.new_with_prefix("if").into() }
+    });
+    Ok(types[0].fact(dims.collect::<TVec<TDim>>()))
+}
+
+/// [`If`] with a condition that is computed.
+#[derive(Debug, Clone)]
+struct Branches {
+    branches: [Runnable; 2],
+    inputs: [Vec<usize>; 2],
+    outputs: TVec<TypedFact>,
+}
+
+impl PartialEq for Branches {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+impl Eq for Branches {}
+
+impl Op for Branches {
+    fn name(&self) -> StaticName {
+        "If".into()
+    }
+
+    fn mints_runtime_symbols(&self) -> bool {
+        true
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Branches {
+    not_out_of_plan!();
+
+    fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let inputs = subgraph::resolved(context, inputs)?;
+        let branch = usize::from(!is_true(&inputs[0])?);
+        let own = self.inputs[branch].iter().map(|input| inputs[*input].clone()).collect();
+        self.branches[branch].plan.run(own)
+    }
+}
+
+impl TypedOp for Branches {
+    fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(self.outputs.clone())
+    }
+
+    fn set_symbols(
+        &self,
+        _: &TypedModel,
+        node: &TypedNode,
+        target: &mut TypedModel,
+        mapping: &HashMap<OutletId, OutletId>,
+        values: &HashMap<Symbol, TDim>,
+    ) -> TractResult<TVec<OutletId>> {
+        let inputs: TVec<OutletId> = node.inputs.iter().map(|input| mapping[input]).collect();
+        let [then_branch, else_branch] =
+            self.branches.each_ref().map(|branch| branch.with_symbols(values));
+        let outputs = self.outputs.iter().map(|fact| subgraph::substituted(fact, values));
+        let branches = Branches {
+            branches: [then_branch?, else_branch?],
+            inputs: self.inputs.clone(),
+            outputs: outputs.collect::<TractResult<_>>()?,
+        };
+        target.wire_node(&node.name, branches, &inputs)
+    }
+
+    as_op!();
+}

@@ -1,0 +1,158 @@
+//! A loop whose body is known to the last type, ready to run.
+
+use crate::operator::kernel::elements;
+use crate::ops::control::subgraph::{self, Runnable};
+use std::collections::HashMap;
+use tract_onnx::tract_hir::internal::*;
+
+pub const MOST_ITERATIONS: u64 = 1 << 17;
+
+/// Of what is carried, and of what is gathered over the iterations.
+pub const MOST_BYTES: usize = 1 << 30;
+
+#[derive(Debug, Clone)]
+pub struct Iterated {
+    pub body: Runnable,
+    pub trips: Option<usize>,
+    pub condition: Option<usize>,
+    pub first: usize,
+    pub carried: usize,
+    pub slots: Vec<Option<usize>>,
+    pub outputs: TVec<TypedFact>,
+}
+
+impl PartialEq for Iterated {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+impl Eq for Iterated {}
+
+impl Op for Iterated {
+    fn name(&self) -> StaticName {
+        "Loop".into()
+    }
+
+    fn mints_runtime_symbols(&self) -> bool {
+        true
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Iterated {
+    not_out_of_plan!();
+
+    fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let inputs = subgraph::resolved(context, inputs)?;
+        let trips = match self.trips {
+            Some(index) => Some(scalar::<i64>(&inputs[index])?.max(0) as u64),
+            None => None,
+        };
+        let mut goes_on = match self.condition {
+            Some(index) => scalar::<bool>(&inputs[index])?,
+            None => true,
+        };
+        let (carried, outer) = inputs[self.first..].split_at(self.carried);
+        let mut carried: TVec<TValue> = carried.into();
+        let mut gathered: Vec<Vec<Tensor>> = vec![vec![]; self.slots.len() - self.carried];
+        let mut bytes = 0;
+        let mut state = self.body.plan.spawn()?;
+        let mut iteration = 0;
+        while goes_on && trips.is_none_or(|trips| iteration < trips) {
+            ensure!(
+                iteration < MOST_ITERATIONS,
+                "expected an end within {MOST_ITERATIONS} iterations, found none"
+            );
+            let mut own =
+                tvec!(self.counted(0, tensor0(iteration as i64))?, self.counted(1, tensor0(true))?);
+            own.extend(carried);
+            own.extend(outer.iter().cloned());
+            let mut outputs = state.run(own).with_context(|| format!("iteration {iteration}"))?;
+            let each = outputs.drain(1 + self.carried..);
+            for (gathered, value) in gathered.iter_mut().zip(each) {
+                let mut value = value.into_tensor();
+                value.insert_axis(0)?;
+                bytes += size(&value);
+                gathered.push(value);
+            }
+            goes_on = scalar::<bool>(&outputs[0])?;
+            carried = outputs.drain(1..).collect();
+            let bytes = bytes + carried.iter().map(|value| size(value)).sum::<usize>();
+            ensure!(
+                bytes <= MOST_BYTES,
+                "expected values of at most {MOST_BYTES} bytes, found {bytes}"
+            );
+            iteration += 1;
+        }
+        let gathered = gathered.iter().enumerate().map(|(index, each)| {
+            let slot = self.slots[self.carried + index];
+            match slot {
+                Some(slot) if each.is_empty() => {
+                    Ok(empty(&self.outputs[slot], context)?.into_tvalue())
+                }
+                _ if each.is_empty() => Ok(tensor0(0i64).into_tvalue()),
+                _ => Ok(Tensor::stack_tensors(0, each)?.into_tvalue()),
+            }
+        });
+        let gathered = gathered.collect::<TractResult<TVec<TValue>>>()?;
+        let outputs = carried.into_iter().chain(gathered);
+        let wanted = outputs.zip(&self.slots).filter(|(_, slot)| slot.is_some());
+        Ok(wanted.map(|(output, _)| output).collect())
+    }
+}
+
+impl Iterated {
+    /// The value of one of the body's first inputs.
+    fn counted(&self, input: usize, mut value: Tensor) -> TractResult<TValue> {
+        if self.body.model.input_fact(input)?.rank() == 1 {
+            value.insert_axis(0)?;
+        }
+        Ok(value.into_tvalue())
+    }
+}
+
+fn scalar<T: Datum + Copy>(value: &TValue) -> TractResult<T> {
+    let found = elements::<T>(value)?;
+    ensure!(found.len() == 1, "expected a scalar, found shape {:?}", value.shape());
+    Ok(found.try_as_plain_ram()?.as_slice::<T>()?[0])
+}
+
+fn size(tensor: &Tensor) -> usize {
+    tensor.len() * tensor.datum_type().size_of()
+}
+
+/// What is gathered in no iteration.
+fn empty(fact: &TypedFact, context: &EvalContext) -> TractResult<Tensor> {
+    let dims =
+        fact.shape.iter().skip(1).map(|dim| dim.eval(context.symbols).to_usize().unwrap_or(0));
+    let shape: TVec<usize> = std::iter::once(0).chain(dims).collect();
+    Tensor::zero_dt(fact.datum_type, &shape)
+}
+
+impl TypedOp for Iterated {
+    fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(self.outputs.clone())
+    }
+
+    fn set_symbols(
+        &self,
+        _: &TypedModel,
+        node: &TypedNode,
+        target: &mut TypedModel,
+        mapping: &HashMap<OutletId, OutletId>,
+        values: &HashMap<Symbol, TDim>,
+    ) -> TractResult<TVec<OutletId>> {
+        let inputs: TVec<OutletId> = node.inputs.iter().map(|input| mapping[input]).collect();
+        let outputs = self.outputs.iter().map(|fact| subgraph::substituted(fact, values));
+        let iterated = Iterated {
+            body: self.body.with_symbols(values)?,
+            outputs: outputs.collect::<TractResult<_>>()?,
+            ..self.clone()
+        };
+        target.wire_node(&node.name, iterated, &inputs)
+    }
+
+    as_op!();
+}

@@ -1,0 +1,159 @@
+//! Graphs that are attributes of a node, and may use the values of the graph around them.
+//!
+//! A graph gets those values as inputs after its own; values known when the model is loaded are
+//! known in it too. What it gives or is given at run time are tensors of integers, never tract's
+//! dimensions, whose symbols mean nothing outside of the graph they are from.
+
+use crate::passes;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use tract_onnx::model::{ParseResult, ParsingContext};
+use tract_onnx::pb::GraphProto;
+use tract_onnx::tract_core::ops::cast::cast;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug, Clone)]
+pub struct Subgraph {
+    model: InferenceModel,
+    /// The names of the outer values that are its last inputs.
+    pub outer: Vec<String>,
+}
+
+impl Subgraph {
+    /// # Errors
+    ///
+    /// Where tract cannot parse the graph, or an output is none of its own values.
+    pub fn parse(context: &ParsingContext, graph: &GraphProto) -> TractResult<Subgraph> {
+        let inputs = graph.input.iter().map(|input| &input.name);
+        let constants = graph.initializer.iter().map(|tensor| &tensor.name);
+        let nodes = graph.node.iter().flat_map(|node| &node.output);
+        let values: HashSet<&String> = inputs.chain(constants).chain(nodes).collect();
+        for output in &graph.output {
+            let known = values.contains(&output.name);
+            ensure!(known, "expected a node whose output is `{}`, found none", output.name);
+        }
+        let ParseResult { model, unresolved_inputs, .. } = context.parse_graph(graph)?;
+        Ok(Subgraph { model, outer: unresolved_inputs })
+    }
+
+    pub fn inputs(&self) -> usize {
+        self.model.inputs.len()
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.model.outputs.len()
+    }
+
+    /// The rank that the graph declares for an input.
+    pub fn declared_rank(&self, input: usize) -> TractResult<Option<usize>> {
+        Ok(self.model.input_fact(input)?.shape.rank().concretize().map(|rank| rank as usize))
+    }
+
+    /// What is known of the outputs, for inputs that so much is known of.
+    ///
+    /// # Errors
+    ///
+    /// Where its operators do not take such inputs.
+    pub fn infer(&self, inputs: &[InferenceFact]) -> TractResult<TVec<InferenceFact>> {
+        let mut model = self.model.clone();
+        for (index, fact) in inputs.iter().enumerate() {
+            model.set_input_fact(index, fact.clone())?;
+        }
+        model.analyse(false)?;
+        (0..self.outputs()).map(|index| Ok(model.output_fact(index)?.clone())).collect()
+    }
+
+    /// # Errors
+    ///
+    /// Where its operators do not take such inputs.
+    pub fn typed(&self, inputs: &[TypedFact]) -> TractResult<TypedModel> {
+        let mut model = self.model.clone();
+        for (index, fact) in inputs.iter().enumerate() {
+            model.set_input_fact(index, fact.into())?;
+        }
+        model.into_typed()?.into_decluttered()
+    }
+}
+
+/// Adds the nodes of `model` to `target`, with names that begin with `prefix`.
+///
+/// # Errors
+///
+/// Where a node does not take the inputs given.
+pub fn inline(
+    model: &TypedModel,
+    prefix: &str,
+    target: &mut TypedModel,
+    inputs: &[OutletId],
+) -> TractResult<TVec<OutletId>> {
+    let mut outlets: HashMap<OutletId, OutletId> =
+        model.input_outlets()?.iter().copied().zip(inputs.iter().copied()).collect();
+    for id in model.eval_order()? {
+        let node = model.node(id);
+        if TypedModel::is_source(&node.op) {
+            continue;
+        }
+        let inputs: TVec<OutletId> = node.inputs.iter().map(|input| outlets[input]).collect();
+        let wired = target.wire_node(format!("{prefix}.{}", node.name), &node.op, &inputs)?;
+        outlets.extend(
+            wired.into_iter().enumerate().map(|(slot, out)| (OutletId::new(id, slot), out)),
+        );
+    }
+    Ok(model.output_outlets()?.iter().map(|output| outlets[output]).collect())
+}
+
+/// Has those outputs that are dimensions be integers.
+pub fn integers_out(model: &mut TypedModel) -> TractResult<()> {
+    let mut outputs: TVec<OutletId> = model.output_outlets()?.into();
+    for (index, output) in outputs.iter_mut().enumerate() {
+        if model.outlet_fact(*output)?.datum_type.is_tdim() {
+            let name = model.unique_name(format!("output-{index}.integers"));
+            *output = model.wire_node(name, cast(i64::datum_type()), &[*output])?[0];
+        }
+    }
+    model.select_output_outlets(&outputs)
+}
+
+/// A model that is run by an operator of another.
+#[derive(Debug, Clone)]
+pub struct Runnable {
+    pub model: Arc<TypedModel>,
+    pub plan: Arc<TypedRunnableModel>,
+}
+
+impl Runnable {
+    /// # Errors
+    ///
+    /// Where tract cannot plan it.
+    pub fn new(model: TypedModel) -> TractResult<Runnable> {
+        let plan = passes::optimize(model.clone())?.into_runnable()?;
+        Ok(Runnable { model: Arc::new(model), plan })
+    }
+
+    /// # Errors
+    ///
+    /// Where tract cannot plan it with these values of symbols.
+    pub fn with_symbols(&self, values: &HashMap<Symbol, TDim>) -> TractResult<Runnable> {
+        Runnable::new(self.model.set_symbols(values)?)
+    }
+}
+
+/// The values, dimensions with the values that their symbols have in this run.
+pub fn resolved(context: &EvalContext, values: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    let each = values.into_iter().map(|value| {
+        if !value.datum_type().is_tdim() {
+            return Ok(value);
+        }
+        let dims = value.try_as_plain_ram()?;
+        let dims = dims.as_slice::<TDim>()?.iter().map(|dim| dim.eval(context.symbols)).collect();
+        let dims = tract_ndarray::ArrayD::from_shape_vec(value.shape(), dims)?;
+        Ok(dims.into_tensor().into_tvalue())
+    });
+    each.collect()
+}
+
+/// The fact with these values of symbols.
+pub fn substituted(fact: &TypedFact, values: &HashMap<Symbol, TDim>) -> TractResult<TypedFact> {
+    let shape = fact.shape.iter().map(|dim| dim.substitute_all(values));
+    Ok(fact.datum_type.fact(shape.collect::<TractResult<TVec<TDim>>>()?))
+}

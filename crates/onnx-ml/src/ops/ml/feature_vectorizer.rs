@@ -1,0 +1,79 @@
+//! [FeatureVectorizer](https://onnx.ai/onnx/operators/onnx_aionnxml_FeatureVectorizer.html): the
+//! columns of all inputs side by side, each input cut or filled with zeros to a given width.
+
+use crate::operator::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
+use serde::{Deserialize, Serialize};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+/// Far above any model's; a model must not make one row take all memory.
+const MOST_COLUMNS: usize = 1 << 20;
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct FeatureVectorizer {
+    /// For each input, at least one.
+    widths: Vec<usize>,
+    /// The sum of them.
+    columns: usize,
+}
+
+pub fn feature_vectorizer(_: &ParsingContext, node: &NodeProto) -> Built {
+    const NAME: &str = "inputdimensions";
+    let widths: Vec<usize> = node.get_attr_vec(NAME)?;
+    let inputs = node.input.iter().filter(|name| !name.is_empty()).count();
+    node.expect(inputs > 0, "at least one input, found none")?;
+    node.expect_attr(NAME, widths.len() == inputs, || {
+        format!("one for each of {inputs} inputs, found {}", widths.len())
+    })?;
+    let columns = widths.iter().try_fold(0, |sum: usize, width| sum.checked_add(*width));
+    let columns = columns.filter(|columns| *columns <= MOST_COLUMNS);
+    match columns {
+        Some(columns) => variadic(node, FeatureVectorizer { widths, columns }),
+        None => node.bail_attr(NAME, &format!("expected at most {MOST_COLUMNS}, found more")),
+    }
+}
+
+impl Kernel for FeatureVectorizer {
+    const NAME: &'static str = "FeatureVectorizer";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        for input in inputs {
+            ensure!(input.is_number(), "expected numbers, found {:?}", input.datum_type);
+            ensure!(!input.shape.is_empty(), "expected vectors or matrices, found a scalar");
+        }
+        let rows = match inputs[0].shape.as_slice() {
+            [_] => 1.to_dim(),
+            shape => shape[0].clone(),
+        };
+        Ok(tvec!(Fact::new(f32::datum_type(), [rows, self.columns.to_dim()])))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let (rows, _) = table(&inputs[0]);
+        let mut vectors = vec![0.0_f32; rows * self.columns];
+        let mut start = 0;
+        for (input, width) in inputs.iter().zip(&self.widths) {
+            let (found, columns) = table(input);
+            ensure!(found == rows, "expected {rows} rows in each input, found {found}");
+            let elements = elements::<f32>(input)?;
+            let elements = elements.try_as_plain_ram()?;
+            let elements = elements.as_slice::<f32>()?.chunks_exact(columns.max(1));
+            let copied = columns.min(*width);
+            for (row, vector) in elements.zip(vectors.chunks_exact_mut(self.columns.max(1))) {
+                vector[start..start + copied].copy_from_slice(&row[..copied]);
+            }
+            start += width;
+        }
+        Ok(vec![tensor(&[rows, self.columns], vectors)?])
+    }
+}
+
+/// Rows and columns, with all axes but the first in the columns.
+fn table(input: &TValue) -> (usize, usize) {
+    match input.shape() {
+        [columns] => (1, *columns),
+        [rows, rest @ ..] => (*rows, rest.iter().product()),
+        [] => (1, 1),
+    }
+}

@@ -1,0 +1,66 @@
+//! The labels of a classifier's classes: integers or strings, as `classlabels_*` lists them.
+
+use crate::operator::kernel::tensor;
+use serde::{Deserialize, Serialize};
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+/// A label for each class, at least one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Labels {
+    Int64(Vec<i64>),
+    String(Vec<String>),
+}
+
+impl Labels {
+    /// The labels in the one of these two attributes of `node` that is given and not empty.
+    ///
+    /// # Errors
+    ///
+    /// Where both or none of them have labels.
+    pub fn parse(node: &NodeProto, ints: &str, strings: &str) -> TractResult<Labels> {
+        let integers: Vec<i64> = node.get_attr_opt_vec(ints)?.unwrap_or_default();
+        let texts: Vec<String> = node.get_attr_opt_vec(strings)?.unwrap_or_default();
+        match (integers.is_empty(), texts.is_empty()) {
+            (false, true) => Ok(Labels::Int64(integers)),
+            (true, false) => Ok(Labels::String(texts)),
+            (none, _) => {
+                let found = if none { "none" } else { "both" };
+                node.bail(&format!("expected labels in {ints} or in {strings}, found {found}"))
+            }
+        }
+    }
+
+    pub fn datum_type(&self) -> DatumType {
+        match self {
+            Labels::Int64(_) => i64::datum_type(),
+            Labels::String(_) => String::datum_type(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Labels::Int64(labels) => labels.len(),
+            Labels::String(labels) => labels.len(),
+        }
+    }
+
+    /// The labels of these classes, `[N]`.
+    ///
+    /// # Errors
+    ///
+    /// Where a class has no label.
+    pub fn tensor(&self, classes: &[usize]) -> TractResult<Tensor> {
+        match self {
+            Labels::Int64(labels) => select(labels, classes),
+            Labels::String(labels) => select(labels, classes),
+        }
+    }
+}
+
+fn select<T: Datum>(labels: &[T], classes: &[usize]) -> TractResult<Tensor> {
+    let last = classes.iter().copied().max().unwrap_or(0);
+    ensure!(last < labels.len(), "expected a class below {}, found {last}", labels.len());
+    let selected = classes.iter().map(|class| labels[*class].clone()).collect();
+    tensor(&[classes.len()], selected)
+}

@@ -1,0 +1,140 @@
+//! The attribute `post_transform` of classifiers and regressors, with the formulas of ONNX
+//! Runtime, which the specification leaves open.
+
+use crate::kernels::simd::{Vectorized, columnwise, exp, vectorized};
+use crate::passes::fast::softmax::softmax;
+use serde::{Deserialize, Serialize};
+use std::f32::consts::SQRT_2;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+/// What becomes of the scores of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+pub enum PostTransform {
+    None,
+    Softmax,
+    Logistic,
+    SoftmaxZero,
+    Probit,
+}
+
+impl PostTransform {
+    /// The attribute of `node`, by default none.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no transform.
+    pub fn parse(node: &NodeProto) -> TractResult<PostTransform> {
+        match node.get_attr_opt("post_transform")?.unwrap_or("NONE") {
+            "NONE" => Ok(PostTransform::None),
+            "SOFTMAX" => Ok(PostTransform::Softmax),
+            "LOGISTIC" => Ok(PostTransform::Logistic),
+            "SOFTMAX_ZERO" => Ok(PostTransform::SoftmaxZero),
+            "PROBIT" => Ok(PostTransform::Probit),
+            found => node.bail_attr(
+                "post_transform",
+                &format!("expected NONE, SOFTMAX, LOGISTIC, SOFTMAX_ZERO or PROBIT, found {found}"),
+            ),
+        }
+    }
+
+    /// Transforms scores in rows of `width`. To a single score only PROBIT does something.
+    pub fn apply(&self, scores: &mut [f32], width: usize) {
+        match self {
+            PostTransform::Softmax | PostTransform::Logistic | PostTransform::SoftmaxZero
+                if width == 1 => {}
+            PostTransform::None => {}
+            PostTransform::Softmax => softmax(scores, width),
+            PostTransform::Logistic => vectorized(Logistic(scores)),
+            PostTransform::SoftmaxZero => scores.chunks_exact_mut(width).for_each(softmax_zero),
+            PostTransform::Probit => scores.iter_mut().for_each(|score| *score = probit(*score)),
+        }
+    }
+
+    /// The scores of two classes that have one: as probabilities, where only LOGISTIC does
+    /// something.
+    pub fn pair(&self, score: f32) -> [f32; 2] {
+        match self {
+            PostTransform::Logistic => logistic_pair(score),
+            _ => [1.0 - score, score],
+        }
+    }
+
+    /// As [`PostTransform::pair`], for each score.
+    pub fn pairs(&self, scores: &[f32]) -> Vec<f32> {
+        let pairs: Vec<[f32; 2]> = match self {
+            PostTransform::Logistic => columnwise(scores, &[()], |score, ()| logistic_pair(score)),
+            _ => scores.iter().map(|score| [1.0 - score, *score]).collect(),
+        };
+        pairs.into_flattened()
+    }
+}
+
+struct Logistic<'a>(&'a mut [f32]);
+
+impl Vectorized for Logistic<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.0.iter_mut().for_each(|score| *score = logistic(*score));
+    }
+}
+
+/// The class of the highest score, the first of equal ones.
+pub fn winner(scores: &[f32]) -> usize {
+    let mut winner = 0;
+    for (class, score) in scores.iter().enumerate() {
+        if *score > scores[winner] {
+            winner = class;
+        }
+    }
+    winner
+}
+
+/// `1 / (1 + exp(-x))`, without overflow.
+#[inline(always)]
+pub fn logistic(x: f32) -> f32 {
+    let [_, positive] = logistic_pair(x);
+    positive
+}
+
+/// [`logistic`] of `-x` and of `x`.
+#[inline(always)]
+pub fn logistic_pair(x: f32) -> [f32; 2] {
+    let greater = 1.0 / (1.0 + exp(-x.abs()));
+    let less = 1.0 - greater;
+    if x < 0.0 { [greater, less] } else { [less, greater] }
+}
+
+fn maximum(row: &[f32]) -> f32 {
+    row.iter().fold(f32::MIN, |maximum, &score| if score > maximum { score } else { maximum })
+}
+
+/// Softmax of the scores that are not zero, where a class without a vote has no share.
+fn softmax_zero(row: &mut [f32]) {
+    let maximum = maximum(row);
+    let zero = (-maximum).exp();
+    let mut sum = 0.0;
+    for score in row.iter_mut() {
+        if score.abs() > 1e-7 {
+            *score = (*score - maximum).exp();
+            sum += *score;
+        } else {
+            *score *= zero;
+        }
+    }
+    row.iter_mut().for_each(|score| *score /= sum);
+}
+
+/// The quantile of the normal distribution, by Winitzki's approximation of the inverse of erf.
+fn probit(p: f32) -> f32 {
+    const A: f32 = 0.147;
+    #[expect(clippy::approx_constant, reason = "the one of ONNX Runtime")]
+    const PI: f32 = 3.14159;
+    let x = 2.0 * p - 1.0;
+    let log = ((1.0 - x) * (1.0 + x)).ln();
+    let v = 2.0 / (PI * A) + 0.5 * log;
+    let root = ((v * v - 1.0 / A * log).sqrt() - v).sqrt();
+    SQRT_2 * if x < 0.0 { -root } else { root }
+}

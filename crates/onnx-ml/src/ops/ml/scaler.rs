@@ -1,0 +1,49 @@
+//! [Scaler](https://onnx.ai/onnx/operators/onnx_aionnxml_Scaler.html): `(x - offset) * scale`,
+//! with one offset and scale for all columns or one for each.
+
+use crate::kernels::simd::columnwise;
+use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use serde::{Deserialize, Serialize};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Scaler {
+    offset: Vec<f32>,
+    scale: Vec<f32>,
+}
+
+pub fn scaler(_: &ParsingContext, node: &NodeProto) -> Built {
+    let offset: Vec<f32> = node.get_attr_opt_vec("offset")?.unwrap_or_else(|| vec![0.0]);
+    let scale: Vec<f32> = node.get_attr_opt_vec("scale")?.unwrap_or_else(|| vec![1.0]);
+    node.expect_attr("scale", !offset.is_empty() && !scale.is_empty(), "at least one element")?;
+    operator(node, 1, Scaler { offset, scale })
+}
+
+impl Kernel for Scaler {
+    const NAME: &'static str = "Scaler";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        ensure!(inputs[0].is_number(), "expected numbers, found {:?}", inputs[0].datum_type);
+        let (_, columns) = inputs[0].matrix()?;
+        for (name, list) in [("offset", &self.offset), ("scale", &self.scale)] {
+            let fits = list.len() == 1 || columns == list.len().to_dim();
+            ensure!(fits, "expected {columns} elements in {name}, found {}", list.len());
+        }
+        Ok(tvec!(Fact::new(f32::datum_type(), inputs[0].shape.iter().cloned())))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let input = elements::<f32>(&inputs[0])?;
+        let input = input.try_as_plain_ram()?;
+        let (offsets, scales) = (self.offset.len(), self.scale.len());
+        let parameters: Vec<(f32, f32)> = (0..offsets.max(scales))
+            .map(|column| (self.offset[column % offsets], self.scale[column % scales]))
+            .collect();
+        let scaled = columnwise(input.as_slice::<f32>()?, &parameters, |x, (offset, scale)| {
+            (x - offset) * scale
+        });
+        Ok(vec![tensor(inputs[0].shape(), scaled)?])
+    }
+}

@@ -1,0 +1,89 @@
+//! What the support vector machines share: the similarity of rows and support vectors.
+
+use crate::kernels::simd::{each, exp, tanh};
+use crate::ops::ml::vectors::Vectors;
+use serde::{Deserialize, Serialize};
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+/// The attributes `kernel_type` and `kernel_params`: how similar two vectors are.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+pub enum Similarity {
+    Linear,
+    /// `(gamma * x.y + coef0) ^ degree`
+    Poly {
+        gamma: f32,
+        coef0: f32,
+        degree: f32,
+    },
+    /// `exp(-gamma * |x - y|^2)`
+    Rbf {
+        gamma: f32,
+    },
+    /// `tanh(gamma * x.y + coef0)`
+    Sigmoid {
+        gamma: f32,
+        coef0: f32,
+    },
+}
+
+impl Similarity {
+    /// The attributes of `node`, by default linear, with parameters of 0.
+    ///
+    /// # Errors
+    ///
+    /// Where they are no kernel.
+    pub fn parse(node: &NodeProto) -> TractResult<Similarity> {
+        let parameters: Vec<f32> = node.get_attr_opt_vec("kernel_params")?.unwrap_or_default();
+        let [gamma, coef0, degree] = match *parameters {
+            [] => [0.0; 3],
+            [gamma, coef0, degree] => [gamma, coef0, degree],
+            _ => {
+                let found = parameters.len();
+                return node.bail_attr(
+                    "kernel_params",
+                    &format!("expected gamma, coef0 and degree, found {found} elements"),
+                );
+            }
+        };
+        match node.get_attr_opt("kernel_type")?.unwrap_or("LINEAR") {
+            "LINEAR" => Ok(Similarity::Linear),
+            "POLY" => Ok(Similarity::Poly { gamma, coef0, degree }),
+            "RBF" => Ok(Similarity::Rbf { gamma }),
+            "SIGMOID" => Ok(Similarity::Sigmoid { gamma, coef0 }),
+            found => node.bail_attr(
+                "kernel_type",
+                &format!("expected LINEAR, POLY, RBF or SIGMOID, found {found}"),
+            ),
+        }
+    }
+
+    /// Of each row with each vector, `[rows, vectors]`.
+    pub fn of(&self, rows: &[f32], vectors: &Vectors, similarities: &mut [f32]) {
+        match *self {
+            Similarity::Linear => vectors.dots(rows, similarities),
+            Similarity::Poly { gamma, coef0, degree } => {
+                vectors.dots(rows, similarities);
+                let base = move |product| gamma * product + coef0;
+                match degree {
+                    2.0 => each(similarities, move |product| base(product) * base(product)),
+                    3.0 => each(similarities, move |product| {
+                        base(product) * base(product) * base(product)
+                    }),
+                    _ => each(similarities, move |product| base(product).powf(degree)),
+                }
+            }
+            Similarity::Rbf { gamma } => {
+                vectors.squared_distances(rows, similarities);
+                each(similarities, move |distance| exp(-gamma * distance));
+            }
+            Similarity::Sigmoid { gamma, coef0 } => {
+                vectors.dots(rows, similarities);
+                each(similarities, move |product| tanh(gamma * product + coef0));
+            }
+        }
+    }
+}
+
+/// So many rows are compared with the support vectors at a time.
+pub const BLOCK: usize = 16;

@@ -1,0 +1,337 @@
+//! [SVMClassifier](https://onnx.ai/onnx/operators/onnx_aionnxml_SVMClassifier.html): each two
+//! classes have a decision value, the sum of the similarities with the support vectors of both,
+//! and a vote; the class with most votes gives the label. Without support vectors each class has a
+//! linear function.
+//!
+//! The scores are the decision values, of two classes `-value` and `value`; with `prob_a` and
+//! `prob_b` they are probabilities, coupled as in Wu, Lin and Weng, [Probability Estimates for
+//! Multi-class Classification by Pairwise
+//! Coupling](https://www.csie.ntu.edu.tw/~cjlin/papers/svmprob/svmprob.pdf).
+
+use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
+use crate::ops::ml::labels::Labels;
+use crate::ops::ml::post_transform::{PostTransform, logistic, winner};
+use crate::ops::ml::svm::{BLOCK, Similarity};
+use crate::ops::ml::vectors::{Vectors, dot};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct SvmClassifier {
+    labels: Labels,
+    post_transform: PostTransform,
+    mode: Mode,
+    /// The support vectors, or of each class the coefficients.
+    vectors: Vectors,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+enum Mode {
+    Linear(Linear),
+    Pairs(Pairs),
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Linear {
+    rho: f32,
+    probabilities: bool,
+    all_positive: bool,
+}
+
+/// Pairs of classes `i < j`, in the order (0, 1), (0, 2), .. (1, 2), ..
+#[derive(Debug, Deserialize, Serialize)]
+struct Pairs {
+    similarity: Similarity,
+    /// Where each class has its support vectors.
+    classes: Vec<Range<usize>>,
+    /// `[classes - 1, vectors]`: for a vector of class i, row j - 1 is against class j > i, and
+    /// row j against class j < i.
+    coefficients: Vec<f32>,
+    rho: Vec<f32>,
+    /// Slope and intercept for each pair.
+    probabilities: Option<Vec<(f32, f32)>>,
+}
+
+pub fn svm_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
+    let labels = Labels::parse(node, "classlabels_ints", "classlabels_strings")?;
+    let classes = labels.len();
+    node.expect(classes >= 2, || format!("labels of at least 2 classes, found {classes}"))?;
+    let post_transform = PostTransform::parse(node)?;
+    let similarity = Similarity::parse(node)?;
+    let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
+    let rho: Vec<f32> = node.get_attr_vec("rho")?;
+    let prob_a: Vec<f32> = node.get_attr_opt_vec("prob_a")?.unwrap_or_default();
+    let prob_b: Vec<f32> = node.get_attr_opt_vec("prob_b")?.unwrap_or_default();
+    let (a, b) = (prob_a.len(), prob_b.len());
+    node.expect_attr("prob_b", a == b, || format!("{a} elements as in prob_a, found {b}"))?;
+
+    let ranges = ranges(node)?;
+    let count = ranges.last().map_or(0, |range| range.end);
+    let (mode, vectors) = if count == 0 {
+        node.expect_attr("rho", !rho.is_empty(), "at least 1 element, found none")?;
+        let vectors = Vectors::new(classes, &coefficients).context("coefficients")?;
+        let linear = Linear {
+            rho: rho[0],
+            probabilities: a > 0,
+            all_positive: coefficients.iter().all(|coefficient| *coefficient >= 0.0),
+        };
+        (Mode::Linear(linear), vectors)
+    } else {
+        let found = ranges.len();
+        node.expect_attr("vectors_per_class", found == classes, || {
+            format!("{classes} elements, one for each label, found {found}")
+        })?;
+        let elements: Vec<f32> = node.get_attr_vec("support_vectors")?;
+        let vectors = Vectors::new(count, &elements).context("support_vectors")?;
+        let pairs = classes.checked_mul(classes - 1).map(|twice| twice / 2);
+        let expected = [
+            ("coefficients", coefficients.len(), count.checked_mul(classes - 1)),
+            ("rho", rho.len(), pairs),
+            ("prob_a", a, if a == 0 { Some(0) } else { pairs }),
+        ];
+        for (name, found, expected) in expected {
+            node.expect_attr(name, expected == Some(found), || {
+                let expected = expected.map_or("fewer".to_owned(), |count| count.to_string());
+                format!(
+                    "{expected} elements for {classes} classes with {count} support vectors, but \
+                     found {found}"
+                )
+            })?;
+        }
+        if classes == 2 && a == 0 && post_transform == PostTransform::Probit {
+            return node.bail_attr(
+                "post_transform",
+                "expected other than PROBIT for the decision value of two classes, where ONNX \
+                 Runtime does not define the second score, found PROBIT",
+            );
+        }
+        let probabilities = (a > 0).then(|| prob_a.into_iter().zip(prob_b).collect());
+        let pairs = Pairs { similarity, classes: ranges, coefficients, rho, probabilities };
+        (Mode::Pairs(pairs), vectors)
+    };
+    operator(node, 1, SvmClassifier { labels, post_transform, mode, vectors })
+}
+
+/// Where each class of `vectors_per_class` has its support vectors.
+fn ranges(node: &NodeProto) -> TractResult<Vec<Range<usize>>> {
+    let counts: Vec<i64> = node.get_attr_opt_vec("vectors_per_class")?.unwrap_or_default();
+    let mut end = 0usize;
+    counts
+        .into_iter()
+        .map(|found| {
+            let start = end;
+            let sum = usize::try_from(found).ok().and_then(|count| end.checked_add(count));
+            let Some(sum) = sum else {
+                return node.bail_attr(
+                    "vectors_per_class",
+                    &format!("expected numbers of support vectors, found {found}"),
+                );
+            };
+            end = sum;
+            Ok(start..end)
+        })
+        .collect()
+}
+
+impl SvmClassifier {
+    fn scores(&self) -> usize {
+        match &self.mode {
+            Mode::Pairs(pairs) if pairs.probabilities.is_none() => pairs.rho.len().max(2),
+            _ => self.labels.len(),
+        }
+    }
+}
+
+impl Kernel for SvmClassifier {
+    const NAME: &'static str = "SVMClassifier";
+    const OUTPUTS: usize = 2;
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let rows = self.vectors.rows(&inputs[0])?;
+        let labels = Fact::new(self.labels.datum_type(), [rows.clone()]);
+        Ok(tvec!(labels, Fact::new(f32::datum_type(), [rows, self.scores().to_dim()])))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let (rows, _) = matrix(&inputs[0]);
+        let input = elements::<f32>(&inputs[0])?;
+        let input = input.try_as_plain_ram()?;
+        let input = input.as_slice::<f32>()?;
+        let mut scores = vec![0.0; rows * self.scores()];
+        let winners = match &self.mode {
+            Mode::Linear(linear) => self.linear(linear, input, &mut scores),
+            Mode::Pairs(pairs) => self.pairs(pairs, input, &mut scores),
+        };
+        let labels = self.labels.tensor(&winners)?;
+        Ok(vec![labels, tensor(&[rows, self.scores()], scores)?])
+    }
+}
+
+impl SvmClassifier {
+    fn linear(&self, linear: &Linear, input: &[f32], scores: &mut [f32]) -> Vec<usize> {
+        self.vectors.dots(input, scores);
+        scores
+            .chunks_exact_mut(self.vectors.count())
+            .map(|scores| {
+                scores.iter_mut().for_each(|score| *score += linear.rho);
+                let mut class = winner(scores);
+                // ONNX Runtime decides between two classes by the higher score's size.
+                let high =
+                    if linear.all_positive { scores[class] >= 0.5 } else { scores[class] > 0.0 };
+                if scores.len() == 2 && !linear.probabilities && high {
+                    class = 1;
+                }
+                self.post_transform.apply(scores, scores.len());
+                class
+            })
+            .collect()
+    }
+
+    fn pairs(&self, pairs: &Pairs, input: &[f32], scores: &mut [f32]) -> Vec<usize> {
+        let count = self.vectors.count();
+        let columns = self.vectors.columns();
+        let mut similarities = vec![0.0; BLOCK.min(input.len() / columns) * count];
+        let mut scratch = Scratch::new(pairs);
+        let mut winners = Vec::with_capacity(input.len() / columns);
+        let blocks = scores.chunks_mut(BLOCK * self.scores());
+        for (rows, scores) in input.chunks(BLOCK * columns).zip(blocks) {
+            let similarities = &mut similarities[..rows.len() / columns * count];
+            pairs.similarity.of(rows, &self.vectors, similarities);
+            let scores = scores.chunks_exact_mut(self.scores());
+            for (similarities, scores) in similarities.chunks_exact(count).zip(scores) {
+                winners.push(pairs.decide(similarities, &mut scratch));
+                match (&pairs.probabilities, &*scratch.values) {
+                    (Some(probabilities), _) => {
+                        scratch.couple(probabilities, scores);
+                        self.post_transform.apply(scores, scores.len());
+                    }
+                    (None, &[value]) => scores.copy_from_slice(&self.pair(value)),
+                    (None, values) => {
+                        scores.copy_from_slice(values);
+                        self.post_transform.apply(scores, scores.len());
+                    }
+                }
+            }
+        }
+        winners
+    }
+
+    fn pair(&self, value: f32) -> [f32; 2] {
+        match self.post_transform {
+            PostTransform::None => [-value, value],
+            transform => transform.pair(value),
+        }
+    }
+}
+
+/// What a row needs room for.
+struct Scratch {
+    /// `[classes - 1, classes]`: the sums over a class's vectors with a row of coefficients.
+    sums: Vec<f64>,
+    votes: Vec<usize>,
+    /// The decision values of the pairs.
+    values: Vec<f32>,
+    /// `[classes, classes]`: how likely class i is, where it is i or j.
+    pairwise: Vec<f32>,
+    /// `[classes, classes]` and `[classes]`: the paper's Q, and its product with the scores.
+    q: Vec<f32>,
+    qp: Vec<f32>,
+}
+
+impl Scratch {
+    fn new(pairs: &Pairs) -> Scratch {
+        let classes = pairs.classes.len();
+        let coupled = if pairs.probabilities.is_some() { classes } else { 0 };
+        Scratch {
+            sums: vec![0.0; (classes - 1) * classes],
+            votes: vec![0; classes],
+            values: vec![0.0; pairs.rho.len()],
+            pairwise: vec![0.0; coupled * coupled],
+            q: vec![0.0; coupled * coupled],
+            qp: vec![0.0; coupled],
+        }
+    }
+}
+
+impl Pairs {
+    /// Leaves the decision values in `scratch`, and gives the class with most votes.
+    fn decide(&self, similarities: &[f32], scratch: &mut Scratch) -> usize {
+        let classes = self.classes.len();
+        let rows = self.coefficients.chunks_exact(similarities.len());
+        for (row, sums) in rows.zip(scratch.sums.chunks_exact_mut(classes)) {
+            for (range, sum) in self.classes.iter().zip(sums) {
+                *sum = dot(&row[range.clone()], &similarities[range.clone()]);
+            }
+        }
+        scratch.votes.fill(0);
+        let mut pairs = scratch.values.iter_mut().zip(&self.rho);
+        for i in 0..classes {
+            for j in i + 1..classes {
+                let Some((value, rho)) = pairs.next() else { break };
+                let sums = scratch.sums[(j - 1) * classes + i] + scratch.sums[i * classes + j];
+                let sum = sums + f64::from(*rho);
+                *value = sum as f32;
+                scratch.votes[if sum > 0.0 { i } else { j }] += 1;
+            }
+        }
+        let mut winner = 0;
+        for (class, votes) in scratch.votes.iter().enumerate() {
+            if *votes > scratch.votes[winner] {
+                winner = class;
+            }
+        }
+        winner
+    }
+}
+
+impl Scratch {
+    /// The probabilities of the classes, from the decision values: algorithm 2 of the paper, in
+    /// single precision and with the bounds of ONNX Runtime.
+    fn couple(&mut self, sigmoids: &[(f32, f32)], p: &mut [f32]) {
+        let classes = p.len();
+        let mut pairs = self.values.iter().zip(sigmoids);
+        for i in 0..classes {
+            for j in i + 1..classes {
+                let Some((value, (slope, intercept))) = pairs.next() else { break };
+                let probability = 1.0 - logistic(value * slope + intercept);
+                let bounded = probability.clamp(1e-7, 1.0 - 1e-7);
+                self.pairwise[i * classes + j] = bounded;
+                self.pairwise[j * classes + i] = 1.0 - bounded;
+            }
+        }
+        let (r, q, qp) = (&self.pairwise, &mut self.q, &mut self.qp);
+        for i in 0..classes {
+            q[i * classes + i] = 0.0;
+            for j in (0..classes).filter(|j| *j != i) {
+                let (ij, ji) = (r[i * classes + j], r[j * classes + i]);
+                q[i * classes + i] += ji * ji;
+                q[i * classes + j] = -ji * ij;
+            }
+        }
+        p.fill(1.0 / classes as f32);
+        let tolerance = 0.005 / classes as f32;
+        for _ in 0..100 {
+            let mut pqp = 0.0;
+            for (i, row) in q.chunks_exact(classes).enumerate() {
+                qp[i] = row.iter().zip(&*p).fold(0.0, |sum, (q, p)| sum + q * p);
+                pqp += p[i] * qp[i];
+            }
+            if qp.iter().fold(0.0f32, |error, qp| error.max((qp - pqp).abs())) < tolerance {
+                break;
+            }
+            for (i, row) in q.chunks_exact(classes).enumerate() {
+                let step = (pqp - qp[i]) / row[i];
+                p[i] += step;
+                let scale = 1.0 + step;
+                pqp = (pqp + step * (step * row[i] + 2.0 * qp[i])) / scale / scale;
+                for ((qp, p), q) in qp.iter_mut().zip(p.iter_mut()).zip(row) {
+                    *qp = (*qp + step * q) / scale;
+                    *p /= scale;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! [SVMRegressor](https://onnx.ai/onnx/operators/onnx_aionnxml_SVMRegressor.html): a weighted sum
+//! of the similarities with the support vectors, or without these a linear function; of an anomaly
+//! detector (`one_class`) the sign.
+//!
+//! As in ONNX Runtime `post_transform` does nothing.
+
+use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
+use crate::ops::ml::post_transform::PostTransform;
+use crate::ops::ml::svm::{BLOCK, Similarity};
+use crate::ops::ml::vectors::{Vectors, dot};
+use serde::{Deserialize, Serialize};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct SvmRegressor {
+    similarity: Similarity,
+    vectors: Vectors,
+    /// One for each vector.
+    coefficients: Vec<f32>,
+    rho: f32,
+    one_class: bool,
+}
+
+pub fn svm_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
+    PostTransform::parse(node)?;
+    let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
+    let rho: Vec<f32> = node.get_attr_vec("rho")?;
+    let supports: i64 = node.get_attr_opt("n_supports")?.unwrap_or(0);
+    let one_class = node.get_attr_opt("one_class")?.unwrap_or(0i64) != 0;
+    let similarity = Similarity::parse(node)?;
+    node.expect_attr("n_supports", supports >= 0, || format!("none or more, found {supports}"))?;
+    let &[rho] = &*rho else {
+        let found = rho.len();
+        return node.bail_attr("rho", &format!("expected 1 element, found {found}"));
+    };
+    let kernel = if supports == 0 {
+        SvmRegressor {
+            similarity: Similarity::Linear,
+            vectors: Vectors::new(1, &coefficients).context("coefficients")?,
+            coefficients: vec![1.0],
+            rho,
+            one_class,
+        }
+    } else {
+        let found = coefficients.len();
+        node.expect_attr("coefficients", supports as usize == found, || {
+            format!("{supports}, one for each support vector, found {found}")
+        })?;
+        let elements: Vec<f32> = node.get_attr_vec("support_vectors")?;
+        let vectors = Vectors::new(found, &elements).context("support_vectors")?;
+        match similarity {
+            // The sum of products with vectors is the product with their sum.
+            Similarity::Linear => {
+                let sum = weighted_sum(&elements, &coefficients);
+                let vectors = Vectors::new(1, &sum).context("support_vectors")?;
+                SvmRegressor { similarity, vectors, coefficients: vec![1.0], rho, one_class }
+            }
+            _ => SvmRegressor { similarity, vectors, coefficients, rho, one_class },
+        }
+    };
+    operator(node, 1, kernel)
+}
+
+fn weighted_sum(vectors: &[f32], weights: &[f32]) -> Vec<f32> {
+    let columns = vectors.len() / weights.len();
+    let mut sum = vec![0.0; columns];
+    for (vector, weight) in vectors.chunks_exact(columns).zip(weights) {
+        for (sum, x) in sum.iter_mut().zip(vector) {
+            *sum += f64::from(*weight) * f64::from(*x);
+        }
+    }
+    sum.into_iter().map(|sum| sum as f32).collect()
+}
+
+impl Kernel for SvmRegressor {
+    const NAME: &'static str = "SVMRegressor";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let rows = self.vectors.rows(&inputs[0])?;
+        Ok(tvec!(Fact::new(f32::datum_type(), [rows, 1.to_dim()])))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let (rows, columns) = matrix(&inputs[0]);
+        let input = elements::<f32>(&inputs[0])?;
+        let input = input.try_as_plain_ram()?;
+        let count = self.vectors.count();
+        let mut scratch = vec![0.0; rows.min(BLOCK) * count];
+        let mut values = Vec::with_capacity(rows);
+        for block in input.as_slice::<f32>()?.chunks(BLOCK * columns) {
+            let similarities = &mut scratch[..block.len() / columns * count];
+            self.similarity.of(block, &self.vectors, similarities);
+            values.extend(similarities.chunks_exact(count).map(|similarities| {
+                let value = (dot(similarities, &self.coefficients) + f64::from(self.rho)) as f32;
+                match self.one_class {
+                    true if value > 0.0 => 1.0,
+                    true => -1.0,
+                    false => value,
+                }
+            }));
+        }
+        Ok(vec![tensor(&[rows, 1], values)?])
+    }
+}

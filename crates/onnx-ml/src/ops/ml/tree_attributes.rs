@@ -1,0 +1,237 @@
+//! The attributes that TreeEnsembleClassifier and TreeEnsembleRegressor share: nodes named by tree
+//! and number, and weights at the leaves, as single or (from version 3 on) double precision.
+
+use crate::encoding::fields::once;
+use crate::kernels::trees::{Aggregate, Branch, Child, Description, Forest, Mode, Number, Scores};
+use crate::operator::kernel::elements;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::{NodeProto, TensorProto};
+use tract_onnx::tract_hir::internal::*;
+
+/// The trees of a node, in the precision of its attributes.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Ensemble {
+    single: Option<Forest<f32>>,
+    /// Made when features are doubles, where the attributes are not.
+    #[serde(with = "once")]
+    double: OnceLock<Forest<f64>>,
+}
+
+/// Scores in the precision in which they were computed.
+#[derive(Debug)]
+pub enum Computed {
+    Single(Scores<f32>),
+    Double(Scores<f64>),
+}
+
+impl Ensemble {
+    /// The trees of `node`, whose leaves' weights are in the attributes `class_*` or `target_*`:
+    /// `prefix` is one of these two, `ids` the full name of the list of targets.
+    ///
+    /// # Errors
+    ///
+    /// Where lists disagree in length, nodes are missing, or the trees are none.
+    pub fn parse(
+        context: &ParsingContext,
+        node: &NodeProto,
+        prefix: &str,
+        targets: usize,
+    ) -> TractResult<Ensemble> {
+        let double = ["nodes_values_as_tensor", &format!("{prefix}_weights_as_tensor")]
+            .iter()
+            .map(|name| node.get_attr_opt::<&TensorProto>(name))
+            .collect::<TractResult<Vec<_>>>()?
+            .iter()
+            .any(Option::is_some);
+        if double {
+            let forest = Forest::new(describe::<f64>(context, node, prefix, targets)?)?;
+            return Ok(Ensemble { single: None, double: OnceLock::from(forest) });
+        }
+        let forest = Forest::new(describe::<f32>(context, node, prefix, targets)?)?;
+        Ok(Ensemble { single: Some(forest), double: OnceLock::new() })
+    }
+
+    /// # Errors
+    ///
+    /// Where rows of so many columns lack one that is compared.
+    pub fn expect_columns(&self, columns: usize) -> TractResult<()> {
+        match &self.single {
+            Some(forest) => forest.expect_columns(columns),
+            None => self.double().expect_columns(columns),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// As [`Ensemble::expect_columns`].
+    pub fn scores(
+        &self,
+        input: &TValue,
+        (rows, columns): (usize, usize),
+        aggregate: Aggregate,
+    ) -> TractResult<Computed> {
+        match &self.single {
+            Some(forest) if input.datum_type() != f64::datum_type() => {
+                let x = elements::<f32>(input)?;
+                let x = x.try_as_plain_ram()?;
+                forest.scores(x.as_slice()?, columns, rows, aggregate).map(Computed::Single)
+            }
+            _ => {
+                let x = elements::<f64>(input)?;
+                let x = x.try_as_plain_ram()?;
+                self.double().scores(x.as_slice()?, columns, rows, aggregate).map(Computed::Double)
+            }
+        }
+    }
+
+    fn double(&self) -> &Forest<f64> {
+        self.double.get_or_init(|| match &self.single {
+            Some(single) => single.widened(),
+            None => unreachable!("an ensemble is single or double"),
+        })
+    }
+}
+
+/// A list of numbers, from the tensor attribute if there is one.
+///
+/// # Errors
+///
+/// Where the attribute has another type.
+pub fn numbers<T: Number>(
+    context: &ParsingContext,
+    node: &NodeProto,
+    name: &str,
+) -> TractResult<Vec<T>> {
+    let tensor = match node.get_attr_opt::<&TensorProto>(&format!("{name}_as_tensor"))? {
+        Some(proto) => context.load_tensor(proto)?,
+        None => tensor1(&node.get_attr_opt_vec::<f32>(name)?.unwrap_or_default()),
+    };
+    let tensor = tensor.cast_to::<T>()?;
+    Ok(tensor.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
+}
+
+fn describe<T: Number>(
+    context: &ParsingContext,
+    node: &NodeProto,
+    prefix: &str,
+    targets: usize,
+) -> TractResult<Description<T>> {
+    let integers = |name: &str| -> TractResult<Vec<i64>> {
+        Ok(node.get_attr_opt_vec(name)?.unwrap_or_default())
+    };
+    let tree_ids = integers("nodes_treeids")?;
+    let expect_len = |name: &str, len: usize, expected: usize| {
+        node.expect_attr(name, len == expected, || format!("{expected} entries, found {len}"))
+    };
+    let count = tree_ids.len();
+    node.expect_attr("nodes_treeids", count > 0, "at least one node")?;
+    let node_ids = integers("nodes_nodeids")?;
+    expect_len("nodes_nodeids", node_ids.len(), count)?;
+    let features = integers("nodes_featureids")?;
+    expect_len("nodes_featureids", features.len(), count)?;
+    let values = numbers::<T>(context, node, "nodes_values")?;
+    expect_len("nodes_values", values.len(), count)?;
+    let modes: Vec<&str> = node.get_attr_opt_tvec("nodes_modes")?.unwrap_or_default().to_vec();
+    expect_len("nodes_modes", modes.len(), count)?;
+    let yes = integers("nodes_truenodeids")?;
+    expect_len("nodes_truenodeids", yes.len(), count)?;
+    let no = integers("nodes_falsenodeids")?;
+    expect_len("nodes_falsenodeids", no.len(), count)?;
+    let missing = integers("nodes_missing_value_tracks_true")?;
+    if !missing.is_empty() {
+        expect_len("nodes_missing_value_tracks_true", missing.len(), count)?;
+    }
+
+    // What each node is: branches and leaves are counted apart.
+    let mut children = HashMap::with_capacity(count);
+    let mut kinds = Vec::with_capacity(count);
+    let (mut branch_count, mut leaf_count) = (0, 0);
+    for ((name, tree), number) in modes.iter().zip(&tree_ids).zip(&node_ids) {
+        let kind = match mode(name)? {
+            Some(_) => Child::Branch(branch_count),
+            None => Child::Leaf(leaf_count),
+        };
+        match kind {
+            Child::Branch(_) => branch_count += 1,
+            Child::Leaf(_) => leaf_count += 1,
+        }
+        let first = children.insert((*tree, *number), kind).is_none();
+        ensure!(first, "expected one node {number} in tree {tree}, found two");
+        kinds.push(kind);
+    }
+    let find = |tree: i64, number: i64| {
+        children
+            .get(&(tree, number))
+            .copied()
+            .with_context(|| format!("expected a node {number} in tree {tree}, but there is none"))
+    };
+
+    let mut branches = Vec::with_capacity(branch_count);
+    let mut is_child = HashMap::with_capacity(count);
+    for (index, name) in modes.iter().enumerate() {
+        let Some(mode) = mode(name)? else { continue };
+        let tree = tree_ids[index];
+        let feature = usize::try_from(features[index]).ok().with_context(|| {
+            format!("expected a feature of 0 or more, found {}", features[index])
+        })?;
+        for number in [yes[index], no[index]] {
+            is_child.insert((tree, number), ());
+        }
+        branches.push(Branch {
+            feature,
+            mode,
+            threshold: values[index],
+            missing_true: missing.get(index).is_some_and(|tracks| *tracks != 0),
+            children: [find(tree, yes[index])?, find(tree, no[index])?],
+        });
+    }
+
+    let mut roots = vec![];
+    let mut rooted = HashMap::new();
+    for ((tree, number), kind) in tree_ids.iter().zip(&node_ids).zip(&kinds) {
+        if !is_child.contains_key(&(*tree, *number)) {
+            let first = rooted.insert(*tree, ()).is_none();
+            ensure!(first, "expected one root in tree {tree}, found two");
+            roots.push(*kind);
+        }
+    }
+
+    let mut leaves = vec![vec![]; leaf_count];
+    let leaf_trees = integers(&format!("{prefix}_treeids"))?;
+    let leaf_nodes = integers(&format!("{prefix}_nodeids"))?;
+    expect_len(&format!("{prefix}_nodeids"), leaf_nodes.len(), leaf_trees.len())?;
+    let leaf_targets = integers(&format!("{prefix}_ids"))?;
+    expect_len(&format!("{prefix}_ids"), leaf_targets.len(), leaf_trees.len())?;
+    let weights = numbers::<T>(context, node, &format!("{prefix}_weights"))?;
+    expect_len(&format!("{prefix}_weights"), weights.len(), leaf_trees.len())?;
+    for (((tree, number), target), weight) in
+        leaf_trees.iter().zip(&leaf_nodes).zip(&leaf_targets).zip(&weights)
+    {
+        let target = usize::try_from(*target).ok().filter(|target| *target < targets);
+        let target = target.with_context(|| {
+            format!("expected ids in {prefix}_ids from 0 to {}", targets.saturating_sub(1))
+        })?;
+        // ONNX Runtime ignores weights of inner nodes.
+        if let Child::Leaf(leaf) = find(*tree, *number)? {
+            leaves[leaf].push((target, *weight));
+        }
+    }
+    Ok(Description { branches, leaves, roots, targets })
+}
+
+/// `None` for a leaf.
+fn mode(name: &str) -> TractResult<Option<Mode>> {
+    Ok(Some(match name {
+        "LEAF" => return Ok(None),
+        "BRANCH_LEQ" => Mode::Leq,
+        "BRANCH_LT" => Mode::Lt,
+        "BRANCH_GTE" => Mode::Gte,
+        "BRANCH_GT" => Mode::Gt,
+        "BRANCH_EQ" => Mode::Eq,
+        "BRANCH_NEQ" => Mode::Neq,
+        _ => bail!("expected a mode such as BRANCH_LEQ or LEAF, found `{name}`"),
+    }))
+}

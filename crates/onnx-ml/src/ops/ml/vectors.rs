@@ -1,0 +1,280 @@
+//! The rows of an input against the vectors of a model: dot products and squared distances.
+//!
+//! Many vectors lie in panels of [`LANES`], column by column, so that the innermost loop runs over
+//! vectors whatever the number of columns, and a panel is read once for [`TILE`] rows. Of a few
+//! vectors most lanes would be empty: there it runs over columns.
+
+use crate::encoding::weights::Weights;
+use crate::kernels::simd::{Product, Vectorized, product, vectorized};
+use crate::operator::kernel::Fact;
+use serde::{Deserialize, Serialize};
+use tract_onnx::tract_hir::internal::*;
+
+const LANES: usize = 8;
+const TILE: usize = 4;
+
+/// From so many vectors on, they lie in panels.
+const MANY: usize = 4;
+
+/// Vectors of equally many columns.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Vectors {
+    count: usize,
+    columns: usize,
+    layout: Layout,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+enum Layout {
+    Rows(Weights<f32>),
+    Panels(Weights<[f32; LANES]>),
+}
+
+impl Vectors {
+    /// The rows of the row-major matrix `[count, columns]`, at least one of each.
+    ///
+    /// # Errors
+    ///
+    /// Where `elements` are no such matrix.
+    pub fn new(count: usize, elements: &[f32]) -> TractResult<Vectors> {
+        let found = elements.len();
+        let whole = count > 0 && found > 0 && found.is_multiple_of(count);
+        ensure!(whole, "expected {count} vectors of equal length, found {found} elements");
+        let columns = found / count;
+        if count < MANY {
+            return Ok(Vectors { count, columns, layout: Layout::Rows(elements.to_vec().into()) });
+        }
+        let mut panels = vec![[0.0; LANES]; count.div_ceil(LANES) * columns];
+        for (vector, elements) in elements.chunks_exact(columns).enumerate() {
+            let panel = &mut panels[vector / LANES * columns..][..columns];
+            for (lanes, element) in panel.iter_mut().zip(elements) {
+                lanes[vector % LANES] = *element;
+            }
+        }
+        Ok(Vectors { count, columns, layout: Layout::Panels(panels.into()) })
+    }
+
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The number of rows of an input.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no matrix of numbers with a column for each of a vector's.
+    pub fn rows(&self, input: &Fact) -> TractResult<TDim> {
+        ensure!(input.is_number(), "expected numbers, found {:?}", input.datum_type);
+        let (rows, columns) = input.matrix()?;
+        let fits = columns == self.columns.to_dim();
+        ensure!(fits, "expected {} columns, found {columns}", self.columns);
+        Ok(rows)
+    }
+
+    /// The dot product of each row with each vector, `[rows, count]`.
+    pub fn dots(&self, rows: &[f32], products: &mut [f32]) {
+        self.fold(rows, products, |sum, x, y| sum + x * y, |sum, x, y| x.mul_add(y, sum));
+    }
+
+    /// As [`Vectors::dots`], of one row that is zero but for some columns.
+    pub fn sparse_dots(&self, columns: &[u32], values: &[f32], products: &mut [f32]) {
+        for (column, value) in columns.iter().zip(values) {
+            let column = *column as usize;
+            match &self.layout {
+                Layout::Rows(vectors) => {
+                    let elements = vectors.iter().skip(column).step_by(self.columns);
+                    for (product, element) in products.iter_mut().zip(elements) {
+                        *product += value * element;
+                    }
+                }
+                Layout::Panels(panels) => {
+                    let lanes = panels.iter().skip(column).step_by(self.columns);
+                    for (products, lanes) in products.chunks_mut(LANES).zip(lanes) {
+                        for (product, lane) in products.iter_mut().zip(lanes) {
+                            *product += value * lane;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The squared distance of each row from each vector, `[rows, count]`.
+    pub fn squared_distances(&self, rows: &[f32], distances: &mut [f32]) {
+        self.fold(
+            rows,
+            distances,
+            |sum, x, y| sum + (x - y) * (x - y),
+            |sum, x, y| (x - y).mul_add(x - y, sum),
+        );
+    }
+
+    /// `fused` is `step` where the processor multiplies and adds in one instruction.
+    fn fold(
+        &self,
+        rows: &[f32],
+        out: &mut [f32],
+        step: impl Fn(f32, f32, f32) -> f32 + Copy,
+        fused: impl Fn(f32, f32, f32) -> f32 + Copy,
+    ) {
+        product(Fold { vectors: self, rows, out, step, fused });
+    }
+}
+
+/// Each row and vector, folded over the columns.
+struct Fold<'a, F, G> {
+    vectors: &'a Vectors,
+    rows: &'a [f32],
+    out: &'a mut [f32],
+    step: F,
+    fused: G,
+}
+
+impl<F, G> Product for Fold<'_, F, G>
+where
+    F: Fn(f32, f32, f32) -> f32 + Copy,
+    G: Fn(f32, f32, f32) -> f32 + Copy,
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Fold { vectors: Vectors { count, columns, layout }, rows, out, step, fused } = self;
+        let step = |sum, x, y| if FMA { fused(sum, x, y) } else { step(sum, x, y) };
+        match layout {
+            Layout::Panels(panels) => {
+                let mut tiles = rows.chunks_exact(TILE * columns);
+                let mut outs = out.chunks_exact_mut(TILE * count);
+                for (rows, out) in tiles.by_ref().zip(outs.by_ref()) {
+                    fold_panels::<TILE>(panels, rows, out, step);
+                }
+                let rows = tiles.remainder().chunks_exact(*columns);
+                for (row, out) in rows.zip(outs.into_remainder().chunks_exact_mut(*count)) {
+                    fold_panels::<1>(panels, row, out, step);
+                }
+            }
+            Layout::Rows(vectors) => match columns {
+                1 => fold_few::<1>(vectors, rows, out, step),
+                2 => fold_few::<2>(vectors, rows, out, step),
+                3 => fold_few::<3>(vectors, rows, out, step),
+                4 => fold_few::<4>(vectors, rows, out, step),
+                5 => fold_few::<5>(vectors, rows, out, step),
+                6 => fold_few::<6>(vectors, rows, out, step),
+                7 => fold_few::<7>(vectors, rows, out, step),
+                _ => {
+                    let rows = rows.chunks_exact(*columns);
+                    for (row, out) in rows.zip(out.chunks_exact_mut(*count)) {
+                        for (vector, out) in vectors.chunks_exact(*columns).zip(out) {
+                            *out = fold_columns(row, vector, step);
+                        }
+                    }
+                }
+            },
+        }
+    }
+}
+
+#[inline(always)]
+fn fold_panels<const N: usize>(
+    panels: &[[f32; LANES]],
+    rows: &[f32],
+    out: &mut [f32],
+    step: impl Fn(f32, f32, f32) -> f32,
+) {
+    let (columns, count) = (rows.len() / N, out.len() / N);
+    let rows: [&[f32]; N] = std::array::from_fn(|row| &rows[row * columns..][..columns]);
+    let whole = panels.chunks_exact(columns).take(count / LANES);
+    for (panel, vectors) in whole.enumerate() {
+        let sums = fold_panel(vectors, rows, &step);
+        for (row, sums) in sums.iter().enumerate() {
+            out[row * count + panel * LANES..][..LANES].copy_from_slice(sums);
+        }
+    }
+    let first = count / LANES * LANES;
+    if first < count {
+        let sums = fold_panel(&panels[panels.len() - columns..], rows, &step);
+        for (row, sums) in sums.iter().enumerate() {
+            out[row * count..][first..count].copy_from_slice(&sums[..count - first]);
+        }
+    }
+}
+
+#[inline(always)]
+fn fold_panel<const N: usize>(
+    panel: &[[f32; LANES]],
+    rows: [&[f32]; N],
+    step: impl Fn(f32, f32, f32) -> f32,
+) -> [[f32; LANES]; N] {
+    let mut sums = [[0.0; LANES]; N];
+    for (column, lanes) in panel.iter().enumerate() {
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            for (sum, lane) in sums.iter_mut().zip(lanes) {
+                *sum = step(*sum, row[column], *lane);
+            }
+        }
+    }
+    sums
+}
+
+/// Of `N` columns: a loop over them would take longer than they do.
+#[inline(always)]
+fn fold_few<const N: usize>(
+    vectors: &[f32],
+    rows: &[f32],
+    out: &mut [f32],
+    step: impl Fn(f32, f32, f32) -> f32,
+) {
+    let (vectors, _) = vectors.as_chunks::<N>();
+    let rows = rows.as_chunks::<N>().0.iter();
+    for (row, out) in rows.zip(out.chunks_exact_mut(vectors.len().max(1))) {
+        for (vector, out) in vectors.iter().zip(out) {
+            *out = row.iter().zip(vector).fold(0.0, |sum, (x, y)| step(sum, *x, *y));
+        }
+    }
+}
+
+#[inline(always)]
+fn fold_columns(x: &[f32], y: &[f32], step: impl Fn(f32, f32, f32) -> f32) -> f32 {
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    let (y, y_rest) = y.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for (x, y) in x.iter().zip(y) {
+        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
+            *sum = step(*sum, *x, *y);
+        }
+    }
+    let rest = x_rest.iter().zip(y_rest).fold(0.0, |sum, (x, y)| step(sum, *x, *y));
+    sums.iter().sum::<f32>() + rest
+}
+
+/// The dot product, summed in double precision.
+pub fn dot(x: &[f32], y: &[f32]) -> f64 {
+    vectorized(Dot { x, y })
+}
+
+struct Dot<'a> {
+    x: &'a [f32],
+    y: &'a [f32],
+}
+
+impl Vectorized for Dot<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let (x, x_rest) = self.x.as_chunks::<LANES>();
+        let (y, y_rest) = self.y.as_chunks::<LANES>();
+        let mut sums = [0.0; LANES];
+        for (x, y) in x.iter().zip(y) {
+            for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
+                *sum += f64::from(*x) * f64::from(*y);
+            }
+        }
+        let rest = x_rest.iter().zip(y_rest).map(|(x, y)| f64::from(*x) * f64::from(*y));
+        sums.iter().sum::<f64>() + rest.sum::<f64>()
+    }
+}

@@ -1,0 +1,91 @@
+//! [CausalConvWithState](https://onnx.ai/onnx/operators/onnx__CausalConvWithState.html): convolves
+//! each channel of `[N, C, L]` with its own kernel of `k` weights over the current and earlier
+//! elements. The last `k - 1` elements are returned as the state of the next call.
+
+use crate::operator::kernel::{Built, Fact, Kernel, elements, slices, tensor, variadic};
+use tract_onnx::model::{ParsingContext, optional_inputs};
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug)]
+struct CausalConvWithState {
+    silu: bool,
+    bias: Option<usize>,
+    past: Option<usize>,
+}
+
+pub fn causal_conv_with_state(_: &ParsingContext, node: &NodeProto) -> Built {
+    let silu = match node.get_attr_opt("activation")?.unwrap_or("none") {
+        "silu" | "swish" => true,
+        "none" => false,
+        found => bail!("expected silu, swish or none as activation, found {found}"),
+    };
+    let positions: Vec<Option<usize>> = optional_inputs(node).take(4).collect();
+    node.expect(positions[..2].iter().all(Option::is_some), "an input and weights")?;
+    variadic(node, CausalConvWithState { silu, bias: positions[2], past: positions[3] })
+}
+
+impl Kernel for CausalConvWithState {
+    const NAME: &'static str = "CausalConvWithState";
+    const OUTPUTS: usize = 2;
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let [batch, channels, _] = inputs[0].shape.as_slice() else {
+            bail!("expected three dimensions, found {:?}", inputs[0].shape);
+        };
+        let size = inputs[1].shape.last().context("expected weights, found a scalar")?;
+        ensure!(size.to_usize()? > 0, "expected a weight or more, found none");
+        let state = [batch.clone(), channels.clone(), size.clone() - 1];
+        let mut expected = vec![(1, vec![channels.clone(), 1.to_dim(), size.clone()])];
+        expected.extend(self.bias.map(|bias| (bias, vec![channels.clone()])));
+        expected.extend(self.past.map(|past| (past, state.to_vec())));
+        for (index, shape) in expected {
+            let found = &inputs[index].shape;
+            ensure!(found[..] == shape, "expected shape {shape:?}, found {found:?}");
+        }
+        let datum_type = inputs[0].datum_type;
+        Ok(tvec!(
+            Fact::new(datum_type, inputs[0].shape.iter().cloned()),
+            Fact::new(datum_type, state)
+        ))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let floats = inputs.iter().map(elements::<f32>).collect::<TractResult<Vec<_>>>()?;
+        let floats = slices::<f32>(&floats)?;
+        let (batch, channels, length) = match inputs[0].shape() {
+            [batch, channels, length] => (*batch, *channels, *length),
+            shape => bail!("expected three dimensions, found {shape:?}"),
+        };
+        let size = inputs[1].shape()[2];
+        let before = size - 1;
+        let mut output = Vec::with_capacity(batch * channels * length);
+        let mut state = Vec::with_capacity(batch * channels * before);
+        let mut line = vec![0.0; before + length];
+        for row in 0..batch * channels {
+            let channel = row % channels;
+            match self.past {
+                Some(past) => {
+                    line[..before].copy_from_slice(&floats[past][row * before..][..before])
+                }
+                None => line[..before].fill(0.0),
+            }
+            line[before..].copy_from_slice(&floats[0][row * length..][..length]);
+            let weights = &floats[1][channel * size..][..size];
+            let bias = self.bias.map_or(0.0, |bias| floats[bias][channel]);
+            output.extend(line.windows(size).map(|window| {
+                let products = window.iter().zip(weights).map(|(x, weight)| x * weight);
+                let sum = products.sum::<f32>() + bias;
+                if self.silu { sum / (1.0 + (-sum).exp()) } else { sum }
+            }));
+            state.extend_from_slice(&line[length..]);
+        }
+        let datum_type = inputs[0].datum_type();
+        let output = tensor(inputs[0].shape(), output)?;
+        let state = tensor(&[batch, channels, before], state)?;
+        Ok(vec![
+            output.cast_to_dt(datum_type)?.into_owned(),
+            state.cast_to_dt(datum_type)?.into_owned(),
+        ])
+    }
+}

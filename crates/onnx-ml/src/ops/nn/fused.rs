@@ -1,0 +1,133 @@
+//! What ONNX Runtime's optimiser makes of a product and what follows it:
+//! [FusedConv, FusedGemm and FusedMatMul](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md)
+//! of `com.microsoft`. They become the operators that they are made of.
+
+use crate::operator::kernel::Built;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::ops::{math, nn};
+use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::ops::activations::{Clip, HardSigmoid, LeakyRelu};
+use tract_onnx::tract_hir::ops::binary::wire_rank_broadcast;
+use tract_onnx::tract_hir::ops::matmul::MatMulInference;
+
+pub fn fused_conv(context: &ParsingContext, node: &NodeProto) -> Built {
+    let parameters = node.get_attr_opt_vec::<f32>("activation_params")?.unwrap_or_default();
+    let mut conv = node.clone();
+    let sum = conv.input.get(3).is_some_and(|name| !name.is_empty());
+    conv.input.truncate(3);
+    conv.input.retain(|name| !name.is_empty());
+    let operator = part(context, "Conv", &conv)?;
+    let activation = activation(node, &parameters)?;
+    Ok((expand(Fused { operator, inputs: conv.input.len(), sum, activation }), vec![]))
+}
+
+pub fn fused_gemm(context: &ParsingContext, node: &NodeProto) -> Built {
+    let parameter = |name: &str| node.get_attr_opt::<f32>(name);
+    let parameters = [parameter("activation_alpha")?, parameter("activation_beta")?];
+    let parameters: Vec<f32> = parameters.into_iter().flatten().collect();
+    let operator = part(context, "Gemm", node)?;
+    let activation = activation(node, &parameters)?;
+    Ok((expand(Fused { operator, inputs: node.input.len(), sum: false, activation }), vec![]))
+}
+
+pub fn fused_mat_mul(_: &ParsingContext, node: &NodeProto) -> Built {
+    let flag = |name: &str| TractResult::Ok(node.get_attr_opt::<i64>(name)?.unwrap_or(0) != 0);
+    for name in ["transBatchA", "transBatchB"] {
+        let set = flag(name)?;
+        node.expect_attr(name, !set, || "0, found another value".to_owned())?;
+    }
+    let product =
+        MatMulInference::default().with_a_trans(flag("transA")?).with_b_trans(flag("transB")?);
+    let operator = Box::new(product);
+    let activation = Activation::Scale(node.get_attr_opt("alpha")?.unwrap_or(1.0));
+    Ok((expand(Fused { operator, inputs: 2, sum: false, activation }), vec![]))
+}
+
+/// tract's or our own operator for the attributes of a node.
+fn part(context: &ParsingContext, name: &str, node: &NodeProto) -> TractResult<Box<dyn Expansion>> {
+    let operators = &context.framework.op_register.0;
+    let build = operators.get(name).with_context(|| format!("expected {name} to be known"))?;
+    let (operator, _) = build(context, node)?;
+    let expansion = operator.as_op().downcast_ref::<Box<dyn Expansion>>();
+    Ok(expansion.with_context(|| format!("expected to expand {name}"))?.clone())
+}
+
+#[derive(Debug, Clone)]
+enum Activation {
+    Sigmoid,
+    Tanh,
+    Scale(f32),
+    Other(Box<dyn Expansion>),
+}
+
+fn activation(node: &NodeProto, parameters: &[f32]) -> TractResult<Activation> {
+    let parameter = |index: usize, default| parameters.get(index).copied().unwrap_or(default);
+    let other = |operator: Box<dyn Expansion>| Ok(Activation::Other(operator));
+    match node.get_attr_opt::<&str>("activation")?.unwrap_or_default() {
+        "" => Ok(Activation::Scale(1.0)),
+        "Clip" => {
+            let bounds = (parameter(0, f32::MIN), parameter(1, f32::MAX));
+            other(Box::new(Clip::new(Some(bounds.0), Some(bounds.1))))
+        }
+        "HardSigmoid" => other(Box::new(HardSigmoid(parameter(0, 0.2), parameter(1, 0.5)))),
+        "LeakyRelu" => other(Box::new(LeakyRelu(parameter(0, 0.01)))),
+        "Relu" => other(Box::new(Clip::new(Some(0.0), None))),
+        "Sigmoid" => Ok(Activation::Sigmoid),
+        "Tanh" => Ok(Activation::Tanh),
+        found => {
+            node.bail_attr("activation", &format!("expected one that is known, found {found}"))
+        }
+    }
+}
+
+/// An operator of some inputs; what it gives, added to a last input, goes through a function.
+#[derive(Debug, Clone)]
+struct Fused {
+    operator: Box<dyn Expansion>,
+    inputs: usize,
+    sum: bool,
+    activation: Activation,
+}
+
+impl Expansion for Fused {
+    fn name(&self) -> StaticName {
+        format!("Fused{}", self.operator.name()).into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, self.inputs + usize::from(self.sum))?;
+        self.operator.rules(solver, &inputs[..self.inputs], outputs)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let (own, sum) = inputs.split_at(self.inputs);
+        let mut wires = self.operator.wire(&format!("{prefix}.product"), model, own)?;
+        if let [sum] = sum {
+            wires = model.wire_node(format!("{prefix}.sum"), math::add(), &[wires[0], *sum])?;
+        }
+        match &self.activation {
+            Activation::Sigmoid => model.wire_node(prefix, nn::sigmoid(), &wires),
+            Activation::Tanh => model.wire_node(prefix, math::tanh(), &wires),
+            Activation::Scale(1.0) => Ok(wires),
+            Activation::Scale(factor) => {
+                let datum_type = model.outlet_fact(wires[0])?.datum_type;
+                let factor = tensor0(*factor).cast_to_dt(datum_type)?.into_owned();
+                let factor = model.add_const(format!("{prefix}.factor"), factor)?;
+                let wires = wire_rank_broadcast(prefix, model, &[wires[0], factor])?;
+                model.wire_node(prefix, math::mul(), &wires)
+            }
+            Activation::Other(operator) => operator.wire(prefix, model, &wires),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! [LinearAttention](https://onnx.ai/onnx/operators/onnx__LinearAttention.html): a state per head,
+//! `[d_k, d_v]`, that decays and takes up a key and a value with each step, read out by the query.
+
+use crate::operator::kernel::{Built, Fact, Kernel, elements, slices, tensor, variadic};
+use tract_onnx::model::{ParsingContext, optional_inputs};
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug)]
+struct LinearAttention {
+    query_heads: usize,
+    heads: usize,
+    scale: Option<f32>,
+    /// Whether what the state already gives for a key is taken off its value.
+    delta: bool,
+    past: Option<usize>,
+    decay: Option<usize>,
+    beta: Option<usize>,
+}
+
+pub fn linear_attention(_: &ParsingContext, node: &NodeProto) -> Built {
+    let (query_heads, heads) = (node.get_attr("q_num_heads")?, node.get_attr("kv_num_heads")?);
+    let groups = heads > 0 && query_heads >= heads && query_heads % heads == 0;
+    node.expect(groups, || {
+        format!("q_num_heads to be a multiple of kv_num_heads, found {query_heads} and {heads}")
+    })?;
+    let rule = node.get_attr_opt("update_rule")?.unwrap_or("gated_delta");
+    let (gated, delta) = match rule {
+        "linear" => (false, false),
+        "gated" => (true, false),
+        "delta" => (false, true),
+        "gated_delta" => (true, true),
+        rule => bail!("expected linear, gated, delta or gated_delta, found {rule}"),
+    };
+    let positions: Vec<Option<usize>> = optional_inputs(node).take(6).collect();
+    node.expect(positions[..3].iter().all(Option::is_some), "a query, a key and a value")?;
+    node.expect(!gated || positions[4].is_some(), || format!("a decay for {rule}"))?;
+    node.expect(!delta || positions[5].is_some(), || format!("a beta for {rule}"))?;
+    let kernel = LinearAttention {
+        query_heads,
+        heads,
+        scale: node.get_attr_opt("scale")?.filter(|scale| *scale != 0.0),
+        delta,
+        past: positions[3],
+        decay: positions[4].filter(|_| gated),
+        beta: positions[5].filter(|_| delta),
+    };
+    variadic(node, kernel)
+}
+
+impl Kernel for LinearAttention {
+    const NAME: &'static str = "LinearAttention";
+    const OUTPUTS: usize = 2;
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let shape = |index: usize| match inputs[index].shape.as_slice() {
+            [batch, steps, width] => Ok((batch.clone(), steps.clone(), width.to_usize()?)),
+            shape => bail!("expected three dimensions, found {shape:?}"),
+        };
+        let (batch, steps, width) = shape(0)?;
+        let (_, key_steps, keys) = shape(1)?;
+        let (_, value_steps, values) = shape(2)?;
+        let (key, value) = (keys / self.heads, values / self.heads);
+        ensure!(key > 0 && value > 0, "expected keys and values, found none");
+        let fits = width == key * self.query_heads
+            && keys == key * self.heads
+            && values == value * self.heads
+            && [&key_steps, &value_steps] == [&steps, &steps];
+        ensure!(fits, "expected heads of equal size, found {width}, {keys} and {values}");
+        let state = [batch.clone(), self.heads.to_dim(), key.to_dim(), value.to_dim()];
+        for (index, widths) in [(self.decay, [keys, self.heads]), (self.beta, [self.heads, 1])] {
+            let Some(index) = index else { continue };
+            let (_, found_steps, found) = shape(index)?;
+            let fits = widths.contains(&found) && found_steps == steps;
+            ensure!(fits, "expected {widths:?} columns a step, found {found}");
+        }
+        let mut datum_type = inputs[0].datum_type;
+        if let Some(past) = self.past {
+            let found = &inputs[past].shape;
+            ensure!(found[..] == state, "expected a state of shape {state:?}, found {found:?}");
+            datum_type = inputs[past].datum_type;
+        }
+        let output = [batch, steps, (self.query_heads * value).to_dim()];
+        Ok(tvec!(Fact::new(inputs[0].datum_type, output), Fact::new(datum_type, state)))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let floats = inputs.iter().map(elements::<f32>).collect::<TractResult<Vec<_>>>()?;
+        let floats = slices::<f32>(&floats)?;
+        let width = |index: usize| inputs[index].shape()[2];
+        let (batch, steps) = (inputs[0].shape()[0], inputs[0].shape()[1]);
+        let (key, value) = (width(1) / self.heads, width(2) / self.heads);
+        let scale = self.scale.unwrap_or_else(|| 1.0 / (key as f32).sqrt());
+        let group = self.query_heads / self.heads;
+        let mut states = match self.past {
+            Some(past) => floats[past].to_vec(),
+            None => vec![0.0; batch * self.heads * key * value],
+        };
+        let mut output = vec![0.0; batch * steps * self.query_heads * value];
+        for (index, elements) in states.chunks_exact_mut((key * value).max(1)).enumerate() {
+            let (row, head) = (index / self.heads, index % self.heads);
+            let mut state = State { elements, value };
+            for step in row * steps..(row + 1) * steps {
+                // What a head has of an input; one column for all heads is one for each.
+                let of_head = |input: usize| {
+                    let (line, heads) = (&floats[input][step * width(input)..], self.heads);
+                    match width(input) {
+                        1 => &line[..1],
+                        width => &line[head * (width / heads)..][..width / heads],
+                    }
+                };
+                if let Some(decay) = self.decay {
+                    state.decay(of_head(decay));
+                }
+                let beta = self.beta.map_or(1.0, |beta| of_head(beta)[0]);
+                state.take_up(of_head(1), of_head(2), beta, self.delta);
+                for query_head in head * group..(head + 1) * group {
+                    let place = step * self.query_heads + query_head;
+                    let queries = &floats[0][place * key..][..key];
+                    state.read(queries, scale, &mut output[place * value..][..value]);
+                }
+            }
+        }
+        let datum_type = inputs[0].datum_type();
+        let output = tensor(&[batch, steps, self.query_heads * value], output)?;
+        let states = tensor(&[batch, self.heads, key, value], states)?;
+        let state_type = self.past.map_or(datum_type, |past| inputs[past].datum_type());
+        Ok(vec![
+            output.cast_to_dt(datum_type)?.into_owned(),
+            states.cast_to_dt(state_type)?.into_owned(),
+        ])
+    }
+}
+
+/// A head's `[d_k, d_v]`.
+struct State<'a> {
+    elements: &'a mut [f32],
+    value: usize,
+}
+
+impl State<'_> {
+    /// One logarithm for each row, or one for all.
+    fn decay(&mut self, logarithms: &[f32]) {
+        let rows = self.elements.chunks_exact_mut(self.value);
+        for (row, logarithm) in rows.zip(logarithms.iter().cycle()) {
+            let factor = logarithm.exp();
+            row.iter_mut().for_each(|element| *element *= factor);
+        }
+    }
+
+    fn take_up(&mut self, keys: &[f32], values: &[f32], beta: f32, delta: bool) {
+        let mut values = values.to_vec();
+        if delta {
+            for (row, key) in self.elements.chunks_exact(self.value).zip(keys) {
+                values.iter_mut().zip(row).for_each(|(value, known)| *value -= key * known);
+            }
+        }
+        for (row, key) in self.elements.chunks_exact_mut(self.value).zip(keys) {
+            let key = beta * key;
+            row.iter_mut().zip(&values).for_each(|(element, value)| *element += key * value);
+        }
+    }
+
+    fn read(&self, queries: &[f32], scale: f32, output: &mut [f32]) {
+        for (row, query) in self.elements.chunks_exact(self.value).zip(queries) {
+            let query = query * scale;
+            output.iter_mut().zip(row).for_each(|(sum, element)| *sum += query * element);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! [RoiAlign](https://onnx.ai/onnx/operators/onnx__RoiAlign.html): regions of images, each brought to
+//! one size: a bin is the average, or the largest, of samples between pixels.
+
+use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+/// Samples along an axis of a bin; a region larger than any image has as few.
+const MOST_SAMPLES: f32 = 1024.0;
+
+#[derive(Debug)]
+struct RoiAlign {
+    height: usize,
+    width: usize,
+    scale: f32,
+    /// Samples along an axis of a bin; 0 for as many as it has pixels.
+    samples: usize,
+    largest: bool,
+    /// How far a pixel's middle is from its corner.
+    shift: f32,
+}
+
+pub fn roi_align(context: &ParsingContext, node: &NodeProto) -> Built {
+    let largest = match node.get_attr_opt("mode")?.unwrap_or("avg") {
+        "avg" => false,
+        "max" => true,
+        found => bail!("expected avg or max as mode, found {found}"),
+    };
+    let default =
+        if context.onnx_operator_set_version < 16 { "output_half_pixel" } else { "half_pixel" };
+    let shift = match node.get_attr_opt("coordinate_transformation_mode")?.unwrap_or(default) {
+        "half_pixel" => 0.5,
+        "output_half_pixel" => 0.0,
+        found => bail!("expected half_pixel or output_half_pixel, found {found}"),
+    };
+    let kernel = RoiAlign {
+        height: node.get_attr_opt("output_height")?.unwrap_or(1),
+        width: node.get_attr_opt("output_width")?.unwrap_or(1),
+        scale: node.get_attr_opt("spatial_scale")?.unwrap_or(1.0),
+        samples: node.get_attr_opt("sampling_ratio")?.unwrap_or(0),
+        largest,
+        shift,
+    };
+    let bins = kernel.height > 0 && kernel.width > 0;
+    node.expect(bins && kernel.samples <= MOST_SAMPLES as usize, "bins, and at most 1024 samples")?;
+    operator(node, 3, kernel)
+}
+
+impl Kernel for RoiAlign {
+    const NAME: &'static str = "RoiAlign";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let [_, channels, _, _] = inputs[0].shape.as_slice() else {
+            bail!("expected four dimensions, found {:?}", inputs[0].shape);
+        };
+        let [regions, _] = inputs[1].shape.as_slice() else {
+            bail!("expected regions as rows, found shape {:?}", inputs[1].shape);
+        };
+        let fits = inputs[1].shape[1] == 4.to_dim() && inputs[2].shape[..] == [regions.clone()];
+        ensure!(fits, "expected an image for each region of four numbers");
+        let shape = [regions.clone(), channels.clone(), self.height.to_dim(), self.width.to_dim()];
+        Ok(tvec!(Fact::new(inputs[0].datum_type, shape)))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let (images, regions) = (elements::<f32>(&inputs[0])?, elements::<f32>(&inputs[1])?);
+        let (images, regions) = (images.try_as_plain_ram()?, regions.try_as_plain_ram()?);
+        let places = elements::<i64>(&inputs[2])?;
+        let places = places.try_as_plain_ram()?;
+        let [batch, channels, height, width] = *inputs[0].shape() else {
+            bail!("expected four dimensions, found shape {:?}", inputs[0].shape());
+        };
+        let pixels = height * width;
+        let mut output = vec![];
+        let regions = regions.as_slice::<f32>()?.chunks_exact(4);
+        for (region, place) in regions.zip(places.as_slice::<i64>()?) {
+            let image = usize::try_from(*place).ok().filter(|image| *image < batch);
+            let image =
+                image.with_context(|| format!("expected one of {batch} images, found {place}"))?;
+            let image =
+                &images.as_slice::<f32>()?[image * channels * pixels..][..channels * pixels];
+            let rows = self.along(region[1], region[3], self.height, height);
+            let columns = self.along(region[0], region[2], self.width, width);
+            for channel in image.chunks_exact(pixels.max(1)) {
+                for row in &rows {
+                    output
+                        .extend(columns.iter().map(|column| self.bin(channel, width, row, column)));
+                }
+            }
+        }
+        let shape = [inputs[1].shape()[0], channels, self.height, self.width];
+        Ok(vec![tensor(&shape, output)?.cast_to_dt(inputs[0].datum_type())?.into_owned()])
+    }
+}
+
+/// Two pixels next to each other on an axis and their weights; none outside of the image.
+type Sample = Option<[(usize, f32); 2]>;
+
+impl RoiAlign {
+    /// The samples of each bin along an axis.
+    fn along(&self, from: f32, to: f32, bins: usize, length: usize) -> Vec<Vec<Sample>> {
+        let (from, to) = (from * self.scale - self.shift, to * self.scale - self.shift);
+        // Without the shift, a region has a pixel at least.
+        let size = if self.shift == 0.0 { (to - from).max(1.0) } else { to - from };
+        let bin = size / bins as f32;
+        let samples = match self.samples {
+            0 => bin.ceil().clamp(0.0, MOST_SAMPLES) as usize,
+            samples => samples,
+        };
+        (0..bins)
+            .map(|index| {
+                let place = |sample: usize| {
+                    from + bin * (index as f32 + (sample as f32 + 0.5) / samples as f32)
+                };
+                (0..samples).map(|sample| pixels(place(sample), length)).collect()
+            })
+            .collect()
+    }
+
+    fn bin(&self, channel: &[f32], width: usize, rows: &[Sample], columns: &[Sample]) -> f32 {
+        let count = rows.len() * columns.len();
+        let parts = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
+        let parts = parts.map(|(row, column)| match (row, column) {
+            (Some(rows), Some(columns)) => {
+                let mut parts = [0.0; 4];
+                for (part, (row, down)) in parts.chunks_exact_mut(2).zip(rows) {
+                    for (part, (column, right)) in part.iter_mut().zip(columns) {
+                        *part = down * right * channel[row * width + column];
+                    }
+                }
+                parts
+            }
+            _ => [0.0; 4],
+        });
+        if self.largest {
+            // As in ONNX Runtime: the largest weighted pixel, not the largest sample.
+            return parts.flatten().reduce(f32::max).unwrap_or(0.0);
+        }
+        parts.map(|parts| parts.iter().sum::<f32>()).sum::<f32>() / count.max(1) as f32
+    }
+}
+
+fn pixels(place: f32, length: usize) -> Sample {
+    if !(-1.0..=length as f32).contains(&place) || length == 0 {
+        return None;
+    }
+    let place = place.max(0.0);
+    let low = (place as usize).min(length - 1);
+    let high = (low + 1).min(length - 1);
+    let part = if low == high { 0.0 } else { place - low as f32 };
+    Some([(low, 1.0 - part), (high, part)])
+}

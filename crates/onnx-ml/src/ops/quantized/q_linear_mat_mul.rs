@@ -1,0 +1,56 @@
+//! [QLinearMatMul](https://onnx.ai/onnx/operators/onnx__QLinearMatMul.html): tract's, with scales of
+//! half precision too.
+
+use crate::operator::kernel::Built;
+use crate::operator::tract_operators;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::ops::cast::cast;
+use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::ops::matmul::compute_shapes;
+
+const SCALES: [usize; 3] = [1, 4, 6];
+
+#[derive(Debug, Clone)]
+struct QLinearMatMul(Box<dyn Expansion>);
+
+pub fn q_linear_mat_mul(context: &ParsingContext, node: &NodeProto) -> Built {
+    Ok((expand(QLinearMatMul(tract_operators::expansion("QLinearMatMul", context, node)?)), vec![]))
+}
+
+impl Expansion for QLinearMatMul {
+    fn name(&self) -> StaticName {
+        "QLinearMatMul".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 8)?;
+        check_output_arity(outputs, 1)?;
+        solver.equals(&inputs[0].datum_type, &inputs[2].datum_type)?;
+        solver.equals(&inputs[3].datum_type, &inputs[5].datum_type)?;
+        solver.equals(&outputs[0].datum_type, &inputs[7].datum_type)?;
+        solver.given_2(&inputs[0].shape, &inputs[3].shape, move |solver, a, b| {
+            let (_, _, _, shape) = compute_shapes(a, b, false, false, false)?;
+            solver.equals(&outputs[0].shape, shape)
+        })
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let mut single: TVec<OutletId> = inputs.into();
+        for scale in SCALES {
+            let name = format!("{prefix}.scale.{scale}");
+            single[scale] = model.wire_node(name, cast(f32::datum_type()), &[inputs[scale]])?[0];
+        }
+        self.0.wire(prefix, model, &single)
+    }
+}

@@ -1,0 +1,148 @@
+//! [Cast](https://onnx.ai/onnx/operators/onnx__Cast.html) and
+//! [CastLike](https://onnx.ai/onnx/operators/onnx__CastLike.html).
+//!
+//! tract has a type of its own for dimensions (`TDim`), in which a symbol stands for an unknown
+//! size. A cast of a dimension to `int64` keeps that type, so that shape arithmetic stays symbolic.
+//! Every other cast gives a real integer. A float out of range gives the same integer as ONNX
+//! Runtime does on x86-64.
+
+use crate::encoding::fields::datum_type;
+use crate::kernels::simd::columnwise;
+use crate::operator::kernel::{Built, Fact, Kernel, kernel_op, tensor};
+use crate::ops::text::string_cast::StringCast;
+use serde::{Deserialize, Serialize};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::ops::cast::cast as tract_cast;
+use tract_onnx::tract_hir::internal::*;
+
+pub fn cast(_: &ParsingContext, node: &NodeProto) -> Built {
+    let to: DatumType = node.get_attr("to")?;
+    Ok((expand(Cast { to: Some(to) }), vec![]))
+}
+
+pub fn cast_like(_: &ParsingContext, _: &NodeProto) -> Built {
+    Ok((expand(Cast { to: None }), vec![]))
+}
+
+#[derive(Debug, Clone)]
+struct Cast {
+    /// Target type; `None` means the type of the second input.
+    to: Option<DatumType>,
+}
+
+/// Returns the type that tract uses for the result of a cast from `from` to `to`.
+fn output(from: DatumType, to: DatumType) -> DatumType {
+    let integer = to == i64::datum_type() || to.is_tdim();
+    match (from.is_tdim(), integer) {
+        (true, true) => from,
+        (false, true) => i64::datum_type(),
+        (_, false) => to,
+    }
+}
+
+impl Expansion for Cast {
+    fn name(&self) -> StaticName {
+        "Cast".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, if self.to.is_some() { 1 } else { 2 })?;
+        check_output_arity(outputs, 1)?;
+        solver.equals(&inputs[0].shape, &outputs[0].shape)?;
+        solver.given(&inputs[0].datum_type, move |solver, from| match self.to {
+            Some(to) => solver.equals(&outputs[0].datum_type, output(from, to)),
+            None => solver.given(&inputs[1].datum_type, move |solver, to| {
+                solver.equals(&outputs[0].datum_type, output(from, to))
+            }),
+        })
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let from = model.outlet_fact(inputs[0])?.datum_type;
+        let to = match self.to {
+            Some(to) => to,
+            None => model.outlet_fact(inputs[1])?.datum_type,
+        };
+        let to = output(from, to);
+        if [from, to].contains(&DatumType::String) {
+            return model.wire_node(prefix, StringCast { to }, &inputs[..1]);
+        }
+        if from.is_float() && to.is_integer() {
+            return model.wire_node(prefix, kernel_op(Truncate { to }), &inputs[..1]);
+        }
+        model.wire_node(prefix, tract_cast(to), &inputs[..1])
+    }
+}
+
+/// Converts floats to integers by truncation.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Truncate {
+    #[serde(with = "datum_type")]
+    to: DatumType,
+}
+
+impl Kernel for Truncate {
+    const NAME: &'static str = "Cast";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        Ok(tvec!(Fact::new(self.to, inputs[0].shape.iter().cloned())))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        if let (DatumType::F32, DatumType::I64) = (inputs[0].datum_type(), self.to) {
+            let floats = inputs[0].try_as_plain_ram()?;
+            let integers = columnwise(floats.as_slice::<f32>()?, &[()], |x, ()| int64(x.into()));
+            return Ok(vec![tensor(inputs[0].shape(), integers)?]);
+        }
+        let floats = inputs[0].cast_to::<f64>()?;
+        let floats = floats.try_as_plain_ram()?;
+        let floats = floats.as_slice::<f64>()?;
+        let shape = inputs[0].shape();
+        Ok(vec![match self.to {
+            DatumType::I8 => tensor(shape, each(floats, |x| int32(x) as i8)),
+            DatumType::I16 => tensor(shape, each(floats, |x| int32(x) as i16)),
+            DatumType::I32 => tensor(shape, each(floats, int32)),
+            DatumType::I64 => tensor(shape, each(floats, int64)),
+            DatumType::U8 => tensor(shape, each(floats, |x| int32(x) as u8)),
+            DatumType::U16 => tensor(shape, each(floats, |x| int32(x) as u16)),
+            DatumType::U32 => tensor(shape, each(floats, |x| int64(x) as u32)),
+            DatumType::U64 => tensor(shape, each(floats, uint64)),
+            other => bail!("expected a type of integers, found {other:?}"),
+        }?])
+    }
+}
+
+fn each<T>(floats: &[f64], integer: impl Fn(f64) -> T) -> Vec<T> {
+    floats.iter().map(|float| integer(*float)).collect()
+}
+
+/// Truncates to an `i32`; returns `i32::MIN` if the value is out of range, as x86-64's `cvttsd2si`
+/// does.
+fn int32(float: f64) -> i32 {
+    let whole = float.trunc();
+    let within = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&whole);
+    if within { whole as i32 } else { i32::MIN }
+}
+
+/// Truncates to an `i64`; returns `i64::MIN` if the value is out of range.
+#[inline(always)]
+fn int64(float: f64) -> i64 {
+    let bound = -(i64::MIN as f64);
+    if (-bound..bound).contains(&float) { float as i64 } else { i64::MIN }
+}
+
+fn uint64(float: f64) -> u64 {
+    let bound = -(i64::MIN as f64);
+    if float >= bound { int64(float - bound) as u64 ^ (1 << 63) } else { int64(float) as u64 }
+}

@@ -1,0 +1,126 @@
+//! [Einsum](https://onnx.ai/onnx/operators/onnx__Einsum.html): tract's operator, with support for
+//! an ellipsis in only some inputs and for an implicit output.
+
+use crate::operator::kernel::Built;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug, Clone)]
+struct Einsum {
+    inputs: Vec<String>,
+    output: Option<String>,
+}
+
+pub fn einsum(_: &ParsingContext, node: &NodeProto) -> Built {
+    let equation: String = node.get_attr("equation")?;
+    node.expect_attr("equation", !equation.contains('*'), "letters and ellipses")?;
+    let equation = equation.replace(' ', "").replace("...", "*");
+    let (inputs, output) = match equation.split_once("->") {
+        Some((inputs, output)) => (inputs, Some(output.to_owned())),
+        None => (&*equation, None),
+    };
+    let inputs: Vec<String> = inputs.split(',').map(str::to_owned).collect();
+    for term in inputs.iter().chain(&output) {
+        let letters = term.chars().all(|letter| letter.is_ascii_alphabetic() || letter == '*');
+        let letters = letters && term.matches('*').count() <= 1;
+        node.expect_attr("equation", letters, "letters and ellipses")?;
+        // tract uses the first position of a letter for all its occurrences in a term.
+        let once = term.chars().all(|letter| term.matches(letter).count() == 1);
+        let what = || format!("each letter once in {term}, as there are several inputs");
+        node.expect_attr("equation", once || inputs.len() == 1, what)?;
+    }
+    let (expected, found) = (inputs.len(), node.input.len());
+    node.expect(found == expected, || format!("{expected} inputs, found {found}"))?;
+    Ok((expand(Einsum { inputs, output }), vec![]))
+}
+
+impl Einsum {
+    /// Returns the axes mapping for inputs of the given ranks.
+    fn axes(&self, ranks: &[usize]) -> TractResult<AxesMapping> {
+        let used = |letter: &char| self.inputs.iter().any(|term| term.contains(*letter));
+        let mut implied = vec![];
+        for (term, rank) in self.inputs.iter().zip(ranks) {
+            let letters = term.chars().filter(|letter| *letter != '*').count();
+            let fits = if term.contains('*') { letters <= *rank } else { letters == *rank };
+            ensure!(fits, "expected an input like {term}, found {rank} dimensions");
+            implied.push(rank - letters);
+        }
+        let longest = implied.iter().copied().max().unwrap_or_default();
+        let spare = ('a'..='z').chain('A'..='Z').filter(|letter| !used(letter));
+        let spare: Vec<char> = spare.take(longest).collect();
+        ensure!(spare.len() == longest, "expected fewer dimensions than letters");
+        // The axes of an ellipsis are aligned at the last one, as in broadcasting.
+        let expand = |term: &str, count: usize| {
+            term.replacen('*', &spare[longest - count..].iter().collect::<String>(), 1)
+        };
+        let inputs = self.inputs.iter().zip(&implied).map(|(term, count)| expand(term, *count));
+        let inputs: Vec<String> = inputs.collect();
+        let letters = inputs.concat();
+        let output = match &self.output {
+            Some(output) => expand(output, longest),
+            None => {
+                let once = |letter: &char| letters.matches(*letter).count() == 1;
+                let single = letters.chars().filter(|letter| !spare.contains(letter));
+                let mut single: Vec<char> = single.filter(once).collect();
+                single.sort_unstable();
+                spare.iter().chain(&single).collect()
+            }
+        };
+        for letter in output.chars() {
+            let found = letters.contains(letter) && output.matches(letter).count() == 1;
+            ensure!(found, "expected an output of letters of the inputs, found {output}");
+        }
+        AxesMapping::from_strs(&inputs, &[output])
+    }
+}
+
+impl Expansion for Einsum {
+    fn name(&self) -> StaticName {
+        "Einsum".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, self.inputs.len())?;
+        check_output_arity(outputs, 1)?;
+        for input in inputs {
+            solver.equals(&input.datum_type, &outputs[0].datum_type)?;
+        }
+        let ranks: Vec<_> = inputs.iter().map(|input| &input.rank).collect();
+        solver.given_all(ranks, move |solver, ranks| {
+            let ranks: Vec<usize> = ranks.into_iter().map(|rank| rank as usize).collect();
+            let axes = self.axes(&ranks)?;
+            solver.equals(&outputs[0].rank, axes.rank(InOut::Out(0)) as i64)?;
+            for axis in axes.iter_all_axes() {
+                let places = axis.inputs.iter().zip(inputs);
+                let mut lengths: Vec<_> = places
+                    .flat_map(|(places, input)| {
+                        places.iter().map(|place| input.shape[*place].bex())
+                    })
+                    .collect();
+                lengths.extend(axis.outputs[0].iter().map(|place| outputs[0].shape[*place].bex()));
+                solver.equals_all(lengths)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let facts = inputs.iter().map(|input| model.outlet_fact(*input));
+        let facts = facts.collect::<TractResult<Vec<_>>>()?;
+        let axes = self.axes(&facts.iter().map(|fact| fact.rank()).collect::<Vec<_>>())?;
+        let datum_type = facts[0].datum_type;
+        model.wire_node(prefix, EinSum::new(axes, datum_type), inputs)
+    }
+}

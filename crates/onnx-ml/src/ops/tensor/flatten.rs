@@ -1,0 +1,74 @@
+//! [Flatten](https://onnx.ai/onnx/operators/onnx__Flatten.html), also of matrices of which neither
+//! dimension is known, as those of tokens are.
+
+use crate::operator::kernel::Built;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::ops::array;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Flatten {
+    axis: i64,
+}
+
+pub fn flatten(_: &ParsingContext, node: &NodeProto) -> Built {
+    Ok((expand(Flatten { axis: node.get_attr_opt("axis")?.unwrap_or(1) }), vec![]))
+}
+
+impl Flatten {
+    fn axis(&self, rank: usize) -> TractResult<usize> {
+        let rank = i64::try_from(rank)?;
+        let axis = if self.axis < 0 { self.axis.saturating_add(rank) } else { self.axis };
+        let within = usize::try_from(axis).ok().filter(|_| axis <= rank);
+        within.with_context(|| format!("expected an axis of {rank}, found {}", self.axis))
+    }
+}
+
+impl Expansion for Flatten {
+    fn name(&self) -> StaticName {
+        "Flatten".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 1)?;
+        check_output_arity(outputs, 1)?;
+        solver.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
+        solver.equals(&outputs[0].rank, 2)?;
+        solver.given(&inputs[0].shape, move |solver, shape| {
+            let (before, after) = shape.split_at(self.axis(shape.len())?);
+            solver.equals(&outputs[0].shape[0], before.iter().product::<TDim>())?;
+            solver.equals(&outputs[0].shape[1], after.iter().product::<TDim>())
+        })
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let shape = model.outlet_fact(inputs[0])?.shape.to_tvec();
+        let axis = self.axis(shape.len())?;
+        let one = 1.to_dim();
+        let (before, after) = shape.split_at(axis);
+        let longer = |dims: &[TDim]| dims.iter().filter(|dim| **dim != one).count();
+        let counts = [longer(before), longer(after)];
+        if counts.iter().any(|count| *count > 1) {
+            return array::Flatten::new(i64::try_from(axis)?).wire(prefix, model, inputs);
+        }
+        // Nothing moves, which needs no knowledge of dimensions.
+        let removed = (0..shape.len()).rev().filter(|axis| shape[*axis] == one).map(AxisOp::Rm);
+        let added = (0..2).filter(|side| counts[*side] == 0).map(AxisOp::Add);
+        let mut wire: TVec<OutletId> = inputs.into();
+        for (index, op) in removed.chain(added).enumerate() {
+            wire = model.wire_node(format!("{prefix}.{index}"), op, &wire)?;
+        }
+        Ok(wire)
+    }
+}

@@ -1,0 +1,46 @@
+//! [MatMul](https://onnx.ai/onnx/operators/onnx__MatMul.html): tract's, which lacks the product of
+//! two vectors.
+
+use crate::operator::kernel::Built;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::ops::matmul::MatMulInference;
+
+#[derive(Debug, Clone)]
+struct MatMul(MatMulInference);
+
+pub fn mat_mul(_: &ParsingContext, _: &NodeProto) -> Built {
+    Ok((expand(MatMul(MatMulInference::default())), vec![]))
+}
+
+impl Expansion for MatMul {
+    fn name(&self) -> StaticName {
+        self.0.name()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        self.0.rules(solver, inputs, outputs)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let datum_type = model.outlet_fact(inputs[0])?.datum_type;
+        for input in inputs {
+            if model.outlet_fact(*input)?.rank() != 1 {
+                return self.0.wire(prefix, model, inputs);
+            }
+        }
+        model.wire_node(prefix, EinSum::new("k,k->".parse()?, datum_type), inputs)
+    }
+}

@@ -1,0 +1,119 @@
+//! What tract's reductions lack: [ReduceMax](https://onnx.ai/onnx/operators/onnx__ReduceMax.html) and
+//! ReduceMin of booleans, and a
+//! [ReduceLogSumExp](https://onnx.ai/onnx/operators/onnx__ReduceLogSumExp.html) that is finite where
+//! the exponentials are not.
+
+use crate::operator::kernel::Built;
+use crate::operator::tract_operators;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::ops::cast::cast;
+use tract_onnx::tract_core::ops::math::{add, max, min, sub};
+use tract_onnx::tract_hir::internal::*;
+
+pub fn reduce_extreme(context: &ParsingContext, node: &NodeProto) -> Built {
+    Ok((expand(Extreme(tract_operators::expansion(&node.op_type, context, node)?)), vec![]))
+}
+
+pub fn reduce_log_sum_exp(context: &ParsingContext, node: &NodeProto) -> Built {
+    let mut kept = node.clone();
+    kept.attribute.retain(|attribute| attribute.name != "keepdims");
+    let reduction = LogSumExp {
+        sum: tract_operators::expansion("ReduceLogSumExp", context, node)?,
+        largest: tract_operators::expansion("ReduceMax", context, node)?,
+        largest_kept: tract_operators::expansion("ReduceMax", context, &kept)?,
+    };
+    Ok((expand(reduction), vec![]))
+}
+
+#[derive(Debug, Clone)]
+struct Extreme(Box<dyn Expansion>);
+
+impl Expansion for Extreme {
+    fn name(&self) -> StaticName {
+        self.0.name()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        self.0.rules(solver, inputs, outputs)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        if model.outlet_fact(inputs[0])?.datum_type != bool::datum_type() {
+            return self.0.wire(prefix, model, inputs);
+        }
+        let mut bytes: TVec<OutletId> = inputs.into();
+        let name = format!("{prefix}.bytes");
+        bytes[0] = model.wire_node(name, cast(u8::datum_type()), &inputs[..1])?[0];
+        let reduced = self.0.wire(&format!("{prefix}.reduced"), model, &bytes)?;
+        model.wire_node(prefix, cast(bool::datum_type()), &reduced)
+    }
+}
+
+/// The largest element is taken off first, and added at last.
+#[derive(Debug, Clone)]
+struct LogSumExp {
+    sum: Box<dyn Expansion>,
+    largest: Box<dyn Expansion>,
+    largest_kept: Box<dyn Expansion>,
+}
+
+impl Expansion for LogSumExp {
+    fn name(&self) -> StaticName {
+        "ReduceLogSumExp".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        self.sum.rules(solver, inputs, outputs)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let kept = format!("{prefix}.largest_kept");
+        let kept = finite(&kept, model, &*self.largest_kept, inputs)?;
+        let mut shifted: TVec<OutletId> = inputs.into();
+        let name = format!("{prefix}.shifted");
+        shifted[0] = model.wire_node(name, sub(), &[inputs[0], kept])?[0];
+        let sum = self.sum.wire(&format!("{prefix}.sum"), model, &shifted)?;
+        let largest = finite(&format!("{prefix}.largest"), model, &*self.largest, inputs)?;
+        model.wire_node(prefix, add(), &[sum[0], largest])
+    }
+}
+
+/// The largest elements, with the largest number for infinity.
+fn finite(
+    name: &str,
+    model: &mut TypedModel,
+    largest: &dyn Expansion,
+    inputs: &[OutletId],
+) -> TractResult<OutletId> {
+    let mut wire = largest.wire(name, model, inputs)?[0];
+    let fact = model.outlet_fact(wire)?.clone();
+    let bounds = [fact.datum_type.min_value(), fact.datum_type.max_value()];
+    for (bound, side) in bounds.into_iter().zip([max(), min()]) {
+        let bound = bound.broadcast_into_rank(fact.rank())?;
+        let bound = model.add_const(model.unique_name(format!("{name}.bound")), bound)?;
+        let name = model.unique_name(format!("{name}.finite"));
+        wire = model.wire_node(name, side, &[wire, bound])?[0];
+    }
+    Ok(wire)
+}

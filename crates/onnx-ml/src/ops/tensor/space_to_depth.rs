@@ -1,0 +1,80 @@
+//! [SpaceToDepth](https://onnx.ai/onnx/operators/onnx__SpaceToDepth.html): blocks of pixels as
+//! channels, which come after those of the image (DCR) or before them (CRD).
+
+use crate::operator::kernel::Built;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug, Clone)]
+struct SpaceToDepth {
+    size: usize,
+    channels_first: bool,
+}
+
+pub fn space_to_depth(_: &ParsingContext, node: &NodeProto) -> Built {
+    let size = node.get_attr("blocksize")?;
+    node.expect_attr("blocksize", size > 0, "a size above 0")?;
+    let channels_first = match node.get_attr_opt("mode")?.unwrap_or("DCR") {
+        "DCR" => false,
+        "CRD" => true,
+        found => bail!("expected DCR or CRD as mode, found {found}"),
+    };
+    Ok((expand(SpaceToDepth { size, channels_first }), vec![]))
+}
+
+impl Expansion for SpaceToDepth {
+    fn name(&self) -> StaticName {
+        "SpaceToDepth".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 1)?;
+        check_output_arity(outputs, 1)?;
+        solver.equals(&inputs[0].rank, 4)?;
+        solver.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
+        solver.given(&inputs[0].shape, move |solver, shape| {
+            let channels = shape[1].clone() * self.size * self.size;
+            let (height, width) = (shape[2].clone() / self.size, shape[3].clone() / self.size);
+            solver.equals(&outputs[0].shape, tvec![shape[0].clone(), channels, height, width])
+        })
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let shape = model.outlet_fact(inputs[0])?.shape.to_tvec();
+        let size = self.size.to_dim();
+        for length in &shape[2..] {
+            let whole = length.as_i64().is_none_or(|length| length % self.size as i64 == 0);
+            ensure!(whole, "expected a multiple of {size} pixels, found {length}");
+        }
+        let (height, width) = (shape[2].clone() / self.size, shape[3].clone() / self.size);
+        let blocks = tvec![height, size.clone(), width, size.clone()];
+        let channels = tvec![shape[1].clone() * self.size * self.size];
+        // [N, C, H, S, W, S] from here on.
+        let order = match self.channels_first {
+            false => [AxisOp::Move(3, 1), AxisOp::Move(5, 2)],
+            true => [AxisOp::Move(3, 2), AxisOp::Move(5, 3)],
+        };
+        let parts = match self.channels_first {
+            false => tvec![size.clone(), size, shape[1].clone()],
+            true => tvec![shape[1].clone(), size.clone(), size],
+        };
+        let split = AxisOp::Reshape(2, shape[2..].into(), blocks);
+        let join = AxisOp::Reshape(1, parts, channels);
+        let mut wire: TVec<OutletId> = inputs.into();
+        for (index, op) in [split].into_iter().chain(order).chain([join]).enumerate() {
+            wire = model.wire_node(format!("{prefix}.{index}"), op, &wire)?;
+        }
+        Ok(wire)
+    }
+}

@@ -1,0 +1,93 @@
+//! [Squeeze](https://onnx.ai/onnx/operators/onnx__Squeeze.html): without some axes of length one,
+//! in whatever order they are told and from whichever end counted; else without all of them.
+
+use crate::operator::kernel::{self, Built};
+use tract_onnx::model::{ParsingContext, optional_inputs};
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug, Clone)]
+enum Squeeze {
+    /// Those of the second input.
+    Input,
+    Axes(Vec<i64>),
+    All,
+}
+
+pub fn squeeze(_: &ParsingContext, node: &NodeProto) -> Built {
+    let squeeze = match (optional_inputs(node).nth(1).flatten(), node.get_attr_opt_vec("axes")?) {
+        (Some(_), _) => Squeeze::Input,
+        (None, Some(axes)) => Squeeze::Axes(axes),
+        (None, None) => Squeeze::All,
+    };
+    Ok((expand(squeeze), vec![]))
+}
+
+impl Squeeze {
+    /// The axes to leave out, the last first.
+    fn axes(&self, shape: &[TDim], input: Option<&Tensor>) -> TractResult<Vec<usize>> {
+        let told = match (self, input) {
+            (Squeeze::All, _) => {
+                let single = |axis: &usize| shape[*axis] == 1.to_dim();
+                return Ok((0..shape.len()).rev().filter(single).collect());
+            }
+            (Squeeze::Axes(axes), _) => axes.clone(),
+            (Squeeze::Input, input) => {
+                let axes = input.context("expected constant axes")?.cast_to::<i64>()?;
+                axes.try_as_plain_ram()?.as_slice::<i64>()?.to_vec()
+            }
+        };
+        let axes = told.into_iter().map(|axis| kernel::axis(axis, shape.len()));
+        let mut axes = axes.collect::<TractResult<Vec<usize>>>()?;
+        axes.sort_unstable_by(|a, b| b.cmp(a));
+        axes.dedup();
+        for axis in &axes {
+            let length = shape[*axis].as_i64();
+            ensure!(length.is_none_or(|length| length == 1), "expected length 1 in {shape:?}");
+        }
+        Ok(axes)
+    }
+}
+
+impl Expansion for Squeeze {
+    fn name(&self) -> StaticName {
+        "Squeeze".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_output_arity(outputs, 1)?;
+        solver.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
+        let values: Vec<_> = inputs.iter().skip(1).map(|input| &input.value).collect();
+        solver.given(&inputs[0].shape, move |solver, shape| {
+            solver.given_all(values.clone(), move |solver, values| {
+                let axes = self.axes(&shape, values.first().map(|value| &**value))?;
+                let mut shape = shape.clone();
+                axes.into_iter().for_each(|axis| drop(shape.remove(axis)));
+                solver.equals(&outputs[0].shape, shape)
+            })
+        })
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let axes = match inputs.get(1) {
+            Some(axes) => model.outlet_fact(*axes)?.konst.clone(),
+            None => None,
+        };
+        let shape = model.outlet_fact(inputs[0])?.shape.to_tvec();
+        let mut wire = inputs[0];
+        for axis in self.axes(&shape, axes.as_deref())? {
+            wire = model.wire_node(format!("{prefix}.{axis}"), AxisOp::Rm(axis), &[wire])?[0];
+        }
+        Ok(tvec![wire])
+    }
+}

@@ -1,0 +1,82 @@
+//! [TensorScatter](https://onnx.ai/onnx/operators/onnx__TensorScatter.html): a cache of keys or
+//! values with an update written into its sequence axis, from an index on that each row has.
+
+use crate::operator::kernel::{Built, Fact, Kernel, axis, elements, variadic};
+use crate::ops::tensor::gathered::pick;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug)]
+struct TensorScatter {
+    axis: i64,
+    circular: bool,
+}
+
+pub fn tensor_scatter(_: &ParsingContext, node: &NodeProto) -> Built {
+    let circular = match node.get_attr_opt("mode")?.unwrap_or("linear") {
+        "linear" => false,
+        "circular" => true,
+        found => bail!("expected linear or circular as mode, found {found}"),
+    };
+    let found = node.input.iter().filter(|name| !name.is_empty()).count();
+    node.expect(matches!(found, 2 | 3), || format!("2 or 3 inputs, found {found}"))?;
+    variadic(node, TensorScatter { axis: node.get_attr_opt("axis")?.unwrap_or(-2), circular })
+}
+
+impl Kernel for TensorScatter {
+    const NAME: &'static str = "TensorScatter";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let (cache, update) = (&inputs[0], &inputs[1]);
+        let axis = axis(self.axis, cache.shape.len())?;
+        ensure!(axis > 0, "expected another axis than the batch's");
+        let mut fitting = cache.shape.clone();
+        fitting[axis] = update.shape.get(axis).context("expected as many dimensions")?.clone();
+        let fits = update.shape == fitting && update.datum_type == cache.datum_type;
+        ensure!(fits, "expected an update like {cache:?}, found {update:?}");
+        if let Some(indices) = inputs.get(2) {
+            let fits = indices.shape[..] == cache.shape[..1];
+            ensure!(fits, "expected an index a row, found shape {:?}", indices.shape);
+        }
+        Ok(tvec!(Fact::new(cache.datum_type, cache.shape.iter().cloned())))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let shape = inputs[0].shape();
+        let indices: Vec<i64> = match inputs.get(2) {
+            Some(indices) => elements::<i64>(indices)?.try_as_plain_ram()?.as_slice()?.to_vec(),
+            None => vec![0; shape[0]],
+        };
+        let axis = axis(self.axis, shape.len())?;
+        let (length, steps) = (shape[axis], inputs[1].shape()[axis]);
+        ensure!(length > 0 || steps == 0, "expected a cache of a step or more, found none");
+        let outer: usize = shape[1..axis].iter().product();
+        let inner: usize = shape[axis + 1..].iter().product();
+        let cached = inputs[0].len();
+        let mut sources: Vec<Option<usize>> = (0..cached).map(Some).collect();
+        for (row, index) in indices.into_iter().enumerate() {
+            let fits = |start: &usize| self.circular || start.checked_add(steps) <= Some(length);
+            let start = usize::try_from(index).ok().filter(fits).with_context(|| {
+                format!("expected {steps} steps to fit in {length}, found them from {index} on")
+            })?;
+            for line in row * outer..(row + 1) * outer {
+                for step in 0..steps {
+                    let target = (line * length + (start % length + step) % length) * inner;
+                    let source = cached + (line * steps + step) * inner;
+                    for (target, source) in sources[target..target + inner].iter_mut().zip(source..)
+                    {
+                        *target = Some(source);
+                    }
+                }
+            }
+        }
+        let flat = |index: usize| {
+            let tensor = inputs[index].clone().into_tensor();
+            let length = tensor.len();
+            tensor.into_shape(&[length])
+        };
+        let both = Tensor::stack_tensors(0, &[flat(0)?, flat(1)?])?;
+        Ok(vec![pick(&both, shape, &sources, None)?])
+    }
+}

@@ -1,0 +1,32 @@
+//! [RegexFullMatch](https://onnx.ai/onnx/operators/onnx__RegexFullMatch.html): whether a regular
+//! expression, in RE2's syntax, matches the whole of each text.
+
+use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
+use crate::ops::text::pattern::Whole;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug)]
+struct RegexFullMatch(Whole);
+
+pub fn regex_full_match(_: &ParsingContext, node: &NodeProto) -> Built {
+    let pattern: &str = node.get_attr("pattern")?;
+    operator(node, 1, RegexFullMatch(Whole::new(pattern)?))
+}
+
+impl Kernel for RegexFullMatch {
+    const NAME: &'static str = "RegexFullMatch";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let found = inputs[0].datum_type;
+        ensure!(found == String::datum_type(), "expected strings, found {found:?}");
+        Ok(tvec!(Fact::new(bool::datum_type(), inputs[0].shape.iter().cloned())))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let texts = inputs[0].try_as_plain_ram()?;
+        let matches = texts.as_slice::<String>()?.iter().map(|text| self.0.is_match(text));
+        Ok(vec![tensor(inputs[0].shape(), matches.collect())?])
+    }
+}

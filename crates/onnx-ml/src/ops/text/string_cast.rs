@@ -1,0 +1,124 @@
+//! [Cast](https://onnx.ai/onnx/operators/onnx__Cast.html) from and to strings.
+//!
+//! A float becomes the text that C's `%.8g` makes of it, as in ONNX Runtime. A text becomes a
+//! number where all of it is one, spaces around it aside; an integer is what is before the point.
+
+use crate::operator::invalid_value::{Expected, RefusedValue};
+use crate::operator::kernel::tensor;
+use tract_onnx::tract_hir::internal::*;
+
+/// The cast of one string, or to one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StringCast {
+    pub to: DatumType,
+}
+
+impl Op for StringCast {
+    fn name(&self) -> StaticName {
+        "StringCast".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for StringCast {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let input = args_1!(inputs);
+        let shape = input.shape();
+        let output = match (input.datum_type(), self.to) {
+            (DatumType::String, DatumType::String) => return Ok(tvec!(input)),
+            (DatumType::String, DatumType::F64) => parse(&input, &Expected::Number, float)?,
+            (DatumType::String, DatumType::F32) => {
+                parse(&input, &Expected::Number, |text| Some(float(text)? as f32))?
+            }
+            (DatumType::String, DatumType::Bool) => {
+                parse(&input, &Expected::Number, |text| Some(float(text)? != 0.0))?
+            }
+            (DatumType::String, to) if to.is_float() => {
+                parse(&input, &Expected::Number, float)?.cast_to_dt(to)?.into_owned()
+            }
+            (DatumType::String, to) => {
+                parse(&input, &Expected::Integer, integer)?.cast_to_dt(to)?.into_owned()
+            }
+            (DatumType::Bool, _) => {
+                let flags = input.cast_to::<u8>()?;
+                print(flags.try_as_plain_ram()?.as_slice::<u8>()?, shape)?
+            }
+            (from, _) if from.is_float() => {
+                let numbers = input.cast_to::<f64>()?;
+                let texts =
+                    numbers.try_as_plain_ram()?.as_slice::<f64>()?.iter().map(|x| shortest(*x));
+                tensor(shape, texts.collect())?
+            }
+            (DatumType::U64, _) => print(input.try_as_plain_ram()?.as_slice::<u64>()?, shape)?,
+            _ => {
+                let integers = input.cast_to::<i64>()?;
+                print(integers.try_as_plain_ram()?.as_slice::<i64>()?, shape)?
+            }
+        };
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl TypedOp for StringCast {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(self.to.fact(&*inputs[0].shape)))
+    }
+
+    as_op!();
+}
+
+fn print<T: ToString>(numbers: &[T], shape: &[usize]) -> TractResult<Tensor> {
+    tensor(shape, numbers.iter().map(T::to_string).collect())
+}
+
+fn parse<T: Datum>(
+    input: &TValue,
+    expected: &Expected,
+    read: impl Fn(&str) -> Option<T>,
+) -> TractResult<Tensor> {
+    let texts = input.try_as_plain_ram()?;
+    let numbers = texts.as_slice::<String>()?.iter().map(|text| {
+        let refused = || RefusedValue { expected: expected.clone(), found: text.clone() };
+        Ok(read(text.trim()).ok_or_else(refused)?)
+    });
+    tensor(input.shape(), numbers.collect::<TractResult<Vec<T>>>()?)
+}
+
+fn float(text: &str) -> Option<f64> {
+    text.parse().ok()
+}
+
+fn integer(text: &str) -> Option<i64> {
+    text.parse().ok().or_else(|| {
+        let number = float(text)?.trunc();
+        let in_range = number >= i64::MIN as f64 && number < i64::MAX as f64;
+        in_range.then_some(number as i64)
+    })
+}
+
+/// Eight significant digits, without zeros at the end.
+fn shortest(x: f64) -> String {
+    const DIGITS: i32 = 8;
+    if x.is_nan() {
+        return "NaN".to_owned();
+    }
+    if x.is_infinite() {
+        return if x > 0.0 { "INF" } else { "-INF" }.to_owned();
+    }
+    let scientific = format!("{x:.*e}", DIGITS as usize - 1);
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let without_zeros = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if !(-4..DIGITS).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{}e{sign}{:02}", without_zeros(digits), exponent.abs());
+    }
+    let decimals = usize::try_from(DIGITS - 1 - exponent).unwrap_or(0);
+    without_zeros(&format!("{x:.decimals$}"))
+}

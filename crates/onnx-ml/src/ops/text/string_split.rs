@@ -1,0 +1,86 @@
+//! [StringSplit](https://onnx.ai/onnx/operators/onnx__StringSplit.html): each text's pieces between
+//! delimiters, along a new last axis filled up with empty texts, and how many pieces it has.
+//!
+//! As in ONNX Runtime, runs of spaces delimit where no delimiter is given, and an empty text has
+//! no piece.
+
+use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
+use crate::ops::text::tokenizer::table;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug)]
+struct StringSplit {
+    /// Empty for runs of spaces.
+    delimiter: String,
+    /// How many pieces at most.
+    pieces: usize,
+    /// Pieces of the text that has most.
+    width: Symbol,
+}
+
+pub fn string_split(context: &ParsingContext, node: &NodeProto) -> Built {
+    let splits: Option<i64> = node.get_attr_opt("maxsplit")?;
+    let splits = splits.and_then(|splits| usize::try_from(splits).ok());
+    operator(
+        node,
+        1,
+        StringSplit {
+            delimiter: node.get_attr_opt::<String>("delimiter")?.unwrap_or_default(),
+            pieces: splits.unwrap_or(usize::MAX).saturating_add(1),
+            width: context.template.symbols.new_with_prefix("pieces"),
+        },
+    )
+}
+
+impl Kernel for StringSplit {
+    const NAME: &'static str = "StringSplit";
+
+    const OUTPUTS: usize = 2;
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let found = inputs[0].datum_type;
+        ensure!(found == String::datum_type(), "expected strings, found {found:?}");
+        let shape = inputs[0].shape.iter().cloned();
+        Ok(tvec!(
+            Fact::new(found, shape.clone().chain([self.width.clone().into()])),
+            Fact::new(i64::datum_type(), shape),
+        ))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let texts = inputs[0].try_as_plain_ram()?;
+        let mut pieces = vec![];
+        let mut ends = vec![];
+        let mut counts = vec![];
+        for text in texts.as_slice::<String>()? {
+            let start = pieces.len();
+            self.split(text, &mut pieces);
+            counts.push(i64::try_from(pieces.len() - start)?);
+            ends.push(pieces.len());
+        }
+        let shape = inputs[0].shape();
+        Ok(vec![table(shape, &pieces, &ends, "")?, tensor(shape, counts)?])
+    }
+}
+
+impl StringSplit {
+    fn split<'t>(&self, text: &'t str, pieces: &mut Vec<&'t str>) {
+        if !self.delimiter.is_empty() {
+            if !text.is_empty() {
+                pieces.extend(text.splitn(self.pieces, &self.delimiter));
+            }
+            return;
+        }
+        let mut rest = text.trim_matches(' ');
+        for _ in 1..self.pieces {
+            let Some((piece, after)) = rest.split_once(' ') else { break };
+            pieces.push(piece);
+            rest = after.trim_start_matches(' ');
+        }
+        if !rest.is_empty() {
+            pieces.push(rest);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Changes of a typed model: fusions, and faster variants of tract's operators.
+
+pub(crate) mod chain;
+pub(crate) mod conv;
+mod conv_fusion;
+pub(crate) mod deconv;
+pub(crate) mod dense;
+pub(crate) mod fast;
+mod flat_product;
+pub(crate) mod mat_mul;
+pub mod row_wise;
+
+use crate::ops::control::subgraph::integers_out;
+use tract_onnx::prelude::*;
+
+/// tract's optimised model, with this crate's operators in place of its slow ones; its outputs are
+/// integers where tract has dimensions.
+///
+/// # Errors
+///
+/// Where tract cannot optimise the model.
+pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
+    integers_out(&mut model)?;
+    flat_product::flatten(&mut model)?;
+    dense::fuse(&mut model)?;
+    mat_mul::fuse(&mut model)?;
+    conv_fusion::fuse(&mut model)?;
+    deconv::fuse(&mut model)?;
+    let mut model = model.into_optimized()?;
+    chain::chained(&mut model)?;
+    for node in &mut model.nodes {
+        node.op = fast::around(node.op.clone());
+    }
+    Ok(model)
+}
+
+#[cfg(test)]
+mod tests;

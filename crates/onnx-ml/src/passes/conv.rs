@@ -1,0 +1,244 @@
+//! Convolutions with constant weights over one or two axes.
+//!
+//! A channel of the padded input is split by the strides into planes, so that what an output takes
+//! from a plane lies at the output's own place plus an offset that is the same for all outputs. The
+//! sums of neighbouring outputs, of several channels, then stay in registers while all inputs go by.
+//! What is computed for places between the rows is dropped. The bias is added to the whole sum, as
+//! ONNX Runtime does it.
+
+use crate::encoding::fields::pool_spec;
+use crate::encoding::weights::Weights;
+use crate::kernels::conv_plane::{Plane, Split};
+use crate::kernels::conv_tiles::{Job, LANES};
+use crate::kernels::simd::{is_wide, vectorized};
+use crate::operator::kernel::{Fact, Kernel, written};
+use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
+use tract_onnx::tract_core::ops::cnn::PoolSpec;
+use tract_onnx::tract_hir::internal::*;
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Conv {
+    /// Of the format `NCHW` or `CHW`.
+    #[serde(with = "pool_spec")]
+    pool: PoolSpec,
+    groups: usize,
+    /// Of a group.
+    inputs: usize,
+    /// Of a group, in this order.
+    panels: Vec<Panel>,
+    /// By group, panel and input, an element for each output of the panel.
+    weights: Weights<f32>,
+    /// What the outputs are limited to.
+    pub range: (f32, f32),
+    /// By group and output, with those that fill the panels up.
+    bias: Vec<f32>,
+    /// For the first input's height and width, which most models have always.
+    #[serde(skip)]
+    plane: OnceLock<(TVec<usize>, Plane)>,
+}
+
+/// Outputs that are computed together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+struct Panel {
+    outputs: usize,
+    /// A power of two, no less than `outputs`.
+    size: usize,
+}
+
+impl Conv {
+    /// `weights` are `[outputs, inputs of a group, height, width]`.
+    pub fn new(pool: PoolSpec, groups: usize, weights: &[f32], bias: &[f32]) -> Conv {
+        Conv::packed(pool, groups, weights, bias, Panel::largest())
+    }
+
+    fn packed(
+        pool: PoolSpec,
+        groups: usize,
+        weights: &[f32],
+        bias: &[f32],
+        largest: usize,
+    ) -> Conv {
+        let outputs = pool.output_channels / groups;
+        let inputs = pool.input_channels / groups;
+        let terms = inputs * pool.kernel_shape.iter().product::<usize>();
+        let panels = Panel::of(outputs, largest);
+        let mut packed = Vec::with_capacity(weights.len());
+        let mut packed_bias = Vec::with_capacity(bias.len());
+        for group in 0..groups {
+            let mut first = group * outputs;
+            for panel in &panels {
+                let of_panel = |output: usize| (output < panel.outputs).then_some(first + output);
+                let lines = (0..panel.size).map(of_panel);
+                packed_bias.extend(lines.clone().map(|line| line.map_or(0.0, |line| bias[line])));
+                for term in 0..terms {
+                    let weight = |line: usize| weights[line * terms + term];
+                    packed.extend(lines.clone().map(|line| line.map_or(0.0, weight)));
+                }
+                first += panel.outputs;
+            }
+        }
+        let range = (f32::NEG_INFINITY, f32::INFINITY);
+        let plane = OnceLock::new();
+        let weights = packed.into();
+        Conv { pool, groups, inputs, panels, weights, range, bias: packed_bias, plane }
+    }
+
+    /// The inverse of [`Conv::packed`].
+    fn unpacked(&self) -> (Vec<f32>, Vec<f32>) {
+        let (mut weights, mut bias) = (vec![], vec![]);
+        let terms = self.inputs * self.pool.kernel_shape.iter().product::<usize>();
+        let (mut packed, mut packed_bias) = (&self.weights[..], &self.bias[..]);
+        for panel in (0..self.groups).flat_map(|_| &self.panels) {
+            let (of_panel, rest) = packed.split_at(terms * panel.size);
+            for output in 0..panel.outputs {
+                weights.extend(of_panel.iter().skip(output).step_by(panel.size));
+            }
+            bias.extend_from_slice(&packed_bias[..panel.outputs]);
+            (packed, packed_bias) = (rest, &packed_bias[panel.size..]);
+        }
+        (weights, bias)
+    }
+}
+
+impl Panel {
+    /// Outputs of a panel, at most, for this processor.
+    fn largest() -> usize {
+        if is_wide() { 8 } else { 4 }
+    }
+
+    fn of(outputs: usize, largest: usize) -> Vec<Panel> {
+        (0..outputs)
+            .step_by(largest)
+            .map(|first| (outputs - first).min(largest))
+            .map(|outputs| Panel { outputs, size: outputs.next_power_of_two() })
+            .collect()
+    }
+}
+
+impl Kernel for Conv {
+    const NAME: &'static str = "FastConv";
+
+    fn settled(self: Arc<Self>) -> Arc<Self> {
+        let outputs = self.pool.output_channels / self.groups;
+        if self.panels == Panel::of(outputs, Panel::largest()) {
+            return self;
+        }
+        let (weights, bias) = self.unpacked();
+        let conv = Conv::new(self.pool.clone(), self.groups, &weights, &bias);
+        Arc::new(Conv { range: self.range, ..conv })
+    }
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let shape = self.pool.output_shape(&inputs[0].shape)?.shape;
+        Ok(tvec!(Fact::new(f32::datum_type(), shape)))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let shape = self.pool.output_shape(inputs[0].shape())?.shape;
+        let x = inputs[0].try_as_plain_ram()?;
+        let x = x.as_slice::<f32>()?;
+        ensure!(!x.is_empty() || shape.contains(&0), "expected an input, found none");
+        let added = inputs.get(1).map(|added| added.try_as_plain_ram()).transpose()?;
+        let added = added.as_ref().map(|added| added.as_slice::<f32>()).transpose()?;
+        let first = self.pool.data_format.h_axis();
+        let input = &inputs[0].shape()[first..];
+        let new = || Plane::new(&self.pool, self.inputs, input, &shape[first..]);
+        let (known, plane) = self.plane.get_or_init(|| (input.into(), new()));
+        let other;
+        let plane = if known.as_slice() == input {
+            plane
+        } else {
+            other = new();
+            &other
+        };
+        let y = written(&shape, |y| {
+            if !y.is_empty() {
+                Work { conv: self, plane, x, added }.run(y);
+            }
+        })?;
+        Ok(vec![y])
+    }
+}
+
+struct Work<'a> {
+    conv: &'a Conv,
+    plane: &'a Plane,
+    x: &'a [f32],
+    added: Option<&'a [f32]>,
+}
+
+impl Work<'_> {
+    fn run(self, y: &mut [f32]) {
+        let Work { conv, plane, x, added } = self;
+        let input_len = plane.input[0] * plane.input[1];
+        let output_len = plane.output[0] * plane.output[1];
+        let split_len = if plane.whole { 0 } else { conv.inputs * plane.phases_len() };
+        // What a span reads beyond the last place is dropped.
+        let mut split = vec![0.0; split_len + 2 * LANES];
+        let widest = conv.panels.iter().map(|panel| panel.size).max().unwrap_or(0);
+        let mut lines = vec![0.0; if plane.direct { 0 } else { widest * plane.line }];
+        let mut start = 0;
+        for image in x.chunks_exact((conv.groups * conv.inputs * input_len).max(1)) {
+            let (mut weights, mut bias) = (&conv.weights[..], &conv.bias[..]);
+            for x in image.chunks_exact(conv.inputs * input_len) {
+                let x = if plane.whole {
+                    x
+                } else {
+                    vectorized(Split { plane, x, split: &mut split });
+                    &split
+                };
+                for panel in &conv.panels {
+                    let end = start + panel.outputs * output_len;
+                    let job = Job {
+                        plane,
+                        x,
+                        weights: &weights[..plane.offsets.len() * panel.size],
+                        bias: &bias[..panel.size],
+                        added: added.map(|added| &added[start..end]),
+                        range: conv.range,
+                        lines: &mut lines,
+                        y: &mut y[start..end],
+                    };
+                    job.run(panel.size);
+                    start = end;
+                    weights = &weights[plane.offsets.len() * panel.size..];
+                    bias = &bias[panel.size..];
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tract_onnx::tract_core::ops::cnn::PaddingSpec;
+    use tract_onnx::tract_core::ops::nn::DataFormat;
+
+    #[test]
+    fn what_another_processor_packed_is_packed_anew() {
+        for (groups, outputs) in [(1, 1), (1, 13), (3, 21), (8, 8)] {
+            let (format, kernel) = (DataFormat::NCHW, tvec!(3, 2));
+            let (padding, inputs) = (PaddingSpec::Valid, 2 * groups);
+            let pool = PoolSpec::new(format, kernel, padding, None, None, inputs, outputs);
+            let weights: Vec<f32> = (0..outputs * 2 * 6).map(|index| index as f32).collect();
+            let bias: Vec<f32> = (0..outputs).map(|index| -(index as f32)).collect();
+            let expected = Conv::new(pool.clone(), groups, &weights, &bias);
+            for largest in [2, 4, 8] {
+                let mut conv = Conv::packed(pool.clone(), groups, &weights, &bias, largest);
+                assert_eq!(conv.unpacked(), (weights.clone(), bias.clone()));
+                conv.range = (0.0, 6.0);
+                let settled = Arc::new(conv).settled();
+                assert_eq!(settled.panels, expected.panels, "{groups} {outputs} {largest}");
+                assert_eq!(
+                    settled.weights[..],
+                    expected.weights[..],
+                    "{groups} {outputs} {largest}"
+                );
+                assert_eq!(settled.bias, expected.bias, "{groups} {outputs} {largest}");
+                assert_eq!(settled.range, (0.0, 6.0));
+            }
+        }
+    }
+}

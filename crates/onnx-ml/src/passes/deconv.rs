@@ -1,0 +1,235 @@
+//! Transposed convolutions with constant weights.
+//!
+//! Outputs whose places have the same remainders by the strides are a convolution of the input, with
+//! every so many elements of the kernel. One convolution gives them all as channels, which are then
+//! put between each other.
+
+use super::conv::Conv;
+use crate::kernels::simd::{Vectorized, copy, vectorized};
+use crate::operator::kernel::{Fact, Kernel, kernel_op, written};
+use serde::{Deserialize, Serialize};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::cnn::{Deconv, KernelFormat, PaddingSpec, PoolSpec};
+use tract_onnx::tract_core::ops::nn::DataFormat;
+use tract_onnx::tract_hir::internal::*;
+
+/// Replaces transposed convolutions with constant weights in a decluttered model.
+///
+/// # Errors
+///
+/// Where the model is none.
+pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
+    for id in model.eval_order()? {
+        let node = model.node(id);
+        let Some(op) = node.op_as::<Deconv>() else { continue };
+        let &[input, weights, bias] = node.inputs.as_slice() else { continue };
+        let constants = [weights, bias].map(|outlet| model.outlet_fact(outlet));
+        let [Some(weights), Some(bias)] = constants.map(|fact| fact.ok()?.konst.as_ref()) else {
+            continue;
+        };
+        let floats = [&**weights, bias].map(Tensor::datum_type) == [f32::datum_type(); 2]
+            && model.outlet_fact(input)?.datum_type == f32::datum_type();
+        let Some((conv, interleaved)) = parts(op, weights, bias).filter(|_| floats) else {
+            continue;
+        };
+        let name = &node.name;
+        let mut patch = TypedModelPatch::default();
+        let x = patch.tap_model(model, input)?;
+        let x = patch.wire_node(format!("{name}.conv"), kernel_op(conv), &[x])?;
+        let y = patch.wire_node(name, kernel_op(interleaved), &x)?;
+        patch.shunt_outside(model, id.into(), y[0])?;
+        patch.apply(model)?;
+    }
+    Ok(())
+}
+
+fn parts(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, Interleaved)> {
+    let pool = &op.pool_spec;
+    let format = pool.data_format;
+    let rank = pool.rank();
+    let axes = 0..rank;
+    let known = op.kernel_format == KernelFormat::OIHW
+        && matches!(format, DataFormat::NCHW | DataFormat::CHW)
+        && (1..=2).contains(&rank)
+        && axes.clone().all(|axis| pool.dilation(axis) == 1)
+        && axes.clone().all(|axis| (1..=pool.kernel_shape[axis]).contains(&pool.stride(axis)))
+        && op.group > 0
+        && (bias.len() == 1 || bias.len() == pool.output_channels);
+    let none = tvec!(0; rank);
+    let (before, after) = match &pool.padding {
+        PaddingSpec::Valid => (&none, &none),
+        PaddingSpec::Explicit(before, after) => (before, after),
+        _ => return None,
+    };
+    if !known {
+        return None;
+    }
+    let strides = pool.strides();
+    let taps: TVec<usize> =
+        axes.clone().map(|axis| pool.kernel_shape[axis].div_ceil(strides[axis])).collect();
+    // What the last input reaches, after its own place.
+    let reach = |axis: usize| pool.kernel_shape[axis] + op.adjustments[axis];
+    let beyond: TVec<usize> = axes
+        .clone()
+        .map(|axis| reach(axis).saturating_sub(after[axis] + 1) / strides[axis])
+        .collect();
+    let cut: Option<TVec<usize>> = axes
+        .map(|axis| {
+            let whole = (beyond[axis] + 1) * strides[axis] + before[axis] + after[axis];
+            whole.checked_sub(reach(axis))
+        })
+        .collect();
+    let two = |of: &[usize], missing| [if rank == 2 { of[0] } else { missing }, of[rank - 1]];
+    let shape = Phases {
+        strides: two(&strides, 1),
+        kernel: two(&pool.kernel_shape, 1),
+        taps: two(&taps, 1),
+    };
+    let weights = weights.try_as_plain_ram().ok()?;
+    let bias = bias.try_as_plain_ram().ok()?;
+    let bias = bias.as_slice::<f32>().ok()?.iter().cycle().take(pool.output_channels);
+    let phases = shape.strides[0] * shape.strides[1];
+    let bias: Vec<f32> = bias.flat_map(|bias| std::iter::repeat_n(*bias, phases)).collect();
+    let weights = shape.split(weights.as_slice::<f32>().ok()?, pool.input_channels / op.group);
+    let reach_back = taps.iter().map(|taps| taps - 1).collect();
+    let spec = PoolSpec {
+        kernel_shape: taps,
+        padding: PaddingSpec::Explicit(reach_back, beyond),
+        dilations: None,
+        strides: None,
+        output_channels: pool.output_channels * phases,
+        ..pool.clone()
+    };
+    let conv = Conv::new(spec, op.group, &weights, &bias);
+    let interleaved = Interleaved {
+        first_axis: format.h_axis(),
+        strides: shape.strides,
+        before: two(before, 0),
+        cut: two(&cut?, 0),
+    };
+    Some((conv, interleaved))
+}
+
+struct Phases {
+    strides: [usize; 2],
+    kernel: [usize; 2],
+    /// Elements of the kernel in a phase.
+    taps: [usize; 2],
+}
+
+impl Phases {
+    /// The kernels of each output's phases.
+    fn split(&self, weights: &[f32], inputs: usize) -> Vec<f32> {
+        let Phases { strides, kernel, taps } = self;
+        let mut split = vec![];
+        for output in weights.chunks_exact((inputs * kernel[0] * kernel[1]).max(1)) {
+            for phase in 0..strides[0] * strides[1] {
+                let phase = [phase / strides[1], phase % strides[1]];
+                for input in output.chunks_exact(kernel[0] * kernel[1]) {
+                    for tap in 0..taps[0] * taps[1] {
+                        let tap = [tap / taps[1], tap % taps[1]];
+                        let [row, column] =
+                            [0, 1].map(|a| phase[a] + strides[a] * (taps[a] - 1 - tap[a]));
+                        let inside = row < kernel[0] && column < kernel[1];
+                        split.push(if inside { input[row * kernel[1] + column] } else { 0.0 });
+                    }
+                }
+            }
+        }
+        split
+    }
+}
+
+/// Channels of which as many neighbours as the strides have places make one.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Interleaved {
+    first_axis: usize,
+    strides: [usize; 2],
+    /// What is left out at the start.
+    before: [usize; 2],
+    /// What is left out altogether.
+    cut: [usize; 2],
+}
+
+impl Interleaved {
+    fn shape<D: DimLike>(&self, input: &[D]) -> TVec<D> {
+        let mut shape: TVec<D> = input.into();
+        let axes = self.first_axis..input.len();
+        let first = 2 - axes.len();
+        for (own, axis) in (first..2).zip(axes) {
+            shape[axis] = input[axis].clone() * self.strides[own] - self.cut[own];
+        }
+        let channels = self.first_axis - 1;
+        shape[channels] = input[channels].clone() / (self.strides[0] * self.strides[1]);
+        shape
+    }
+}
+
+impl Kernel for Interleaved {
+    const NAME: &'static str = "Interleaved";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        Ok(tvec!(Fact::new(f32::datum_type(), self.shape(&inputs[0].shape))))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let axes = inputs[0].shape()[self.first_axis..].iter().rev();
+        let mut lengths = axes.zip(self.strides.iter().zip(&self.cut).rev());
+        let fits = lengths.all(|(length, (stride, cut))| length * stride >= *cut);
+        ensure!(fits, "expected a longer input, found {:?}", inputs[0].shape());
+        let shape = self.shape(inputs[0].shape());
+        let two = |shape: &[usize]| match shape[self.first_axis..] {
+            [columns] => [1, columns],
+            [rows, columns, ..] => [rows, columns],
+            [] => [1, 1],
+        };
+        let x = inputs[0].try_as_plain_ram()?;
+        let x = x.as_slice::<f32>()?;
+        let (input, output) = (two(inputs[0].shape()), two(&shape));
+        let y = written(&shape, |y| vectorized(Rows { op: self, x, input, output, y }))?;
+        Ok(vec![y])
+    }
+}
+
+struct Rows<'a> {
+    op: &'a Interleaved,
+    x: &'a [f32],
+    /// Rows and columns.
+    input: [usize; 2],
+    output: [usize; 2],
+    y: &'a mut [f32],
+}
+
+impl Vectorized for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Rows { op, x, input: [rows, columns], output, y } = self;
+        if y.is_empty() {
+            return;
+        }
+        let [row_stride, stride] = op.strides;
+        let channel = (row_stride * stride * rows * columns).max(1);
+        let mut line = vec![0.0; columns * stride];
+        let channels = x.chunks_exact(channel).zip(y.chunks_exact_mut(output[0] * output[1]));
+        for (x, y) in channels {
+            for (row, y) in (op.before[0]..).zip(y.chunks_exact_mut(output[1])) {
+                let phases = &x[row % row_stride * stride * rows * columns..];
+                let first = row / row_stride * columns;
+                let phase = |phase: usize| &phases[phase * rows * columns + first..][..columns];
+                if stride == 2 {
+                    let pairs = phase(0).iter().zip(phase(1));
+                    let (line, _) = line.as_chunks_mut::<2>();
+                    line.iter_mut().zip(pairs).for_each(|(line, (a, b))| *line = [*a, *b]);
+                } else {
+                    for index in 0..stride {
+                        let places = line[index..].iter_mut().step_by(stride);
+                        places.zip(phase(index)).for_each(|(place, x)| *place = *x);
+                    }
+                }
+                copy(y, &line[op.before[1]..][..output[1]]);
+            }
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! Products with a constant matrix, with the bias and the Relu that follow.
+//!
+//! The matrix lies in panels of [`LANES`] columns. A tile of [`ROWS`] rows goes through a panel with
+//! its sums in registers. The bias is added to the whole sum, as ONNX Runtime does it: where large
+//! terms cancel, another order gives other digits.
+
+use super::conv_fusion::{constant, followed};
+use super::flat_product::{self, Product as ProductWithConstant};
+use crate::encoding::weights::Weights;
+use crate::kernels::simd::{Product, product};
+use crate::operator::kernel::{Fact, Kernel, kernel_op, written};
+use serde::{Deserialize, Serialize};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::binary::BinMiniOp;
+use tract_onnx::tract_core::ops::math;
+use tract_onnx::tract_hir::internal::*;
+
+pub const LANES: usize = 16;
+pub const ROWS: usize = 6;
+
+/// Rows that go through a panel before the next one.
+const BLOCK: usize = 16 * ROWS;
+
+/// So few would leave most of a panel empty.
+const FEW_OUTPUTS: usize = 4;
+
+/// Panels at once for a row alone, so that one sum need not wait for the last.
+const PANELS: usize = 4;
+
+/// Inputs of a row alone that are worth several sums in one panel.
+const LONG: usize = 256;
+
+/// Lines of columns.
+type Panel = [[f32; LANES]];
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Dense {
+    /// Panels of `inputs` lines.
+    weights: Weights<[f32; LANES]>,
+    inputs: usize,
+    outputs: usize,
+    /// By panel.
+    bias: Vec<[f32; LANES]>,
+    /// What a lesser output becomes: zero for Relu.
+    least: f32,
+    /// One output, which is no axis.
+    vector: bool,
+}
+
+/// Replaces products with constant matrices in a decluttered model.
+///
+/// # Errors
+///
+/// Where the model is none.
+pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
+    for id in model.eval_order()? {
+        let Some((dense, input, last)) = dense(model, id)? else { continue };
+        let mut patch = TypedModelPatch::default();
+        let x = patch.tap_model(model, input)?;
+        let name = &model.node(last).name;
+        let y = patch.wire_node(name, kernel_op(dense), &[x])?;
+        patch.shunt_outside(model, last.into(), y[0])?;
+        patch.apply(model)?;
+    }
+    Ok(())
+}
+
+/// The product at a node, what it takes, and the last node of those it is in place of.
+fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, usize)>> {
+    let Some(found) = flat_product::product(model, id)? else { return Ok(None) };
+    let ProductWithConstant { op, x, constant: matrix, of_x, of_constant: of_matrix, of_y, .. } =
+        found;
+    let (x_fact, matrix) = (model.outlet_fact(x)?, model.outlet_fact(matrix)?);
+    let Some(matrix) = &matrix.konst else { return Ok(None) };
+    let floats = [x_fact.datum_type, matrix.datum_type(), op.operating_dt];
+    let Some((k, rows)) = of_x.split_last().filter(|(k, rows)| !rows.contains(k)) else {
+        return Ok(None);
+    };
+    let single = of_matrix == [*k];
+    let vector = single && of_y == rows;
+    let n = of_y.split_last().filter(|(n, out)| *out == rows && !of_x.contains(n));
+    let transposed = match n {
+        _ if vector => false,
+        Some(_) if single => false,
+        Some((n, _)) if of_matrix == [*k, *n] => false,
+        Some((n, _)) if of_matrix == [*n, *k] => true,
+        _ => return Ok(None),
+    };
+    let (inputs, outputs) = match *matrix.shape() {
+        [outputs, inputs] if transposed => (inputs, outputs),
+        [inputs, outputs] => (inputs, outputs),
+        _ => (matrix.len(), 1),
+    };
+    let whole = inputs > 0 && outputs > 0 && x_fact.shape[x_fact.rank() - 1] == inputs.to_dim();
+    if !whole || floats != [f32::datum_type(); 3] {
+        return Ok(None);
+    }
+    let matrix = matrix.try_as_plain_ram()?;
+    let matrix = matrix.as_slice::<f32>()?;
+    let element = |input: usize, output: usize| match transposed {
+        true => matrix[output * inputs + input],
+        false => matrix[input * outputs + output],
+    };
+    let line = |panel: usize, input: usize| {
+        std::array::from_fn(|lane| match panel * LANES + lane {
+            output if output < outputs => element(input, output),
+            _ => 0.0,
+        })
+    };
+    let panels = outputs.div_ceil(LANES);
+    let weights = (0..panels).flat_map(|panel| (0..inputs).map(move |input| (panel, input)));
+    let mut dense = Dense {
+        weights: weights.map(|(panel, input)| line(panel, input)).collect::<Vec<_>>().into(),
+        inputs,
+        outputs,
+        bias: vec![[0.0; LANES]; panels],
+        least: f32::NEG_INFINITY,
+        vector,
+    };
+    let mut last = id;
+    if let Some((next, bias)) = with_constant::<math::Add>(model, last)?
+        && (bias.len() == 1
+            || !vector && bias.len() == outputs && bias.shape().last() == Some(&outputs))
+    {
+        let bias = bias.try_as_plain_ram()?;
+        let bias = bias.as_slice::<f32>()?.iter().cycle().take(outputs);
+        dense.bias.as_flattened_mut().iter_mut().zip(bias).for_each(|(sum, bias)| *sum = *bias);
+        last = next;
+    }
+    if let Some((next, least)) = with_constant::<math::Max>(model, last)?
+        && least.len() == 1
+        && least.cast_to_scalar::<f32>()? == 0.0
+    {
+        dense.least = 0.0;
+        last = next;
+    }
+    Ok(Some((dense, x, last)))
+}
+
+/// The node that alone has what `id` gives, and the constant it combines it with.
+fn with_constant<O: BinMiniOp>(
+    model: &TypedModel,
+    id: usize,
+) -> TractResult<Option<(usize, Arc<Tensor>)>> {
+    let Some((next, other)) = followed::<O>(model, id)? else { return Ok(None) };
+    Ok(constant(model, other).map(|constant| (next, constant)))
+}
+
+impl Kernel for Dense {
+    const NAME: &'static str = "Dense";
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let mut shape = inputs[0].shape.clone();
+        let last = shape.last_mut().context("expected a matrix, found a scalar")?;
+        ensure!(*last == self.inputs.to_dim(), "expected {} columns, found {last}", self.inputs);
+        *last = self.outputs.to_dim();
+        if self.vector {
+            shape.pop();
+        }
+        Ok(tvec!(Fact::new(f32::datum_type(), shape)))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let x = inputs[0].try_as_plain_ram()?;
+        let x = x.as_slice::<f32>()?;
+        let mut shape: TVec<usize> = inputs[0].shape().into();
+        shape.pop();
+        if !self.vector {
+            shape.push(self.outputs);
+        }
+        let y = written(&shape, |y| match x.len() == self.inputs && self.inputs >= LONG {
+            true if (2..PANELS * LANES).contains(&self.outputs) => {
+                product(LongRow { dense: self, x, y });
+            }
+            _ => product(Rows { dense: self, x, y }),
+        })?;
+        Ok(vec![y])
+    }
+}
+
+struct Rows<'a> {
+    dense: &'a Dense,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Product for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Rows { dense, x, y } = self;
+        let (inputs, outputs) = (dense.inputs, dense.outputs);
+        let scratch = &mut vec![[0.0; LANES]; ROWS.max(PANELS)];
+        if outputs == 1 {
+            let weights = dense.weights.iter().map(|line| line[0]).collect::<Vec<f32>>();
+            for (y, x) in y.iter_mut().zip(x.chunks_exact(inputs)) {
+                let sum = dense.bias[0][0] + dot::<FMA>(x, &weights);
+                *y = if sum < dense.least { dense.least } else { sum };
+            }
+            return;
+        }
+        if outputs <= FEW_OUTPUTS && x.len() > inputs {
+            // A loop over few inputs would take longer than they do.
+            match inputs {
+                2 => return dense.few::<2, FMA>(x, y),
+                3 => return dense.few::<3, FMA>(x, y),
+                4 => return dense.few::<4, FMA>(x, y),
+                5 => return dense.few::<5, FMA>(x, y),
+                6 => return dense.few::<6, FMA>(x, y),
+                7 => return dense.few::<7, FMA>(x, y),
+                8 => return dense.few::<8, FMA>(x, y),
+                _ => {}
+            }
+        }
+        if x.len() == inputs {
+            dense.row::<FMA>(x, y, scratch);
+            return;
+        }
+        let blocks = x.chunks(BLOCK * inputs).zip(y.chunks_mut(BLOCK * outputs));
+        for (x, y) in blocks {
+            for (index, panel) in dense.weights.chunks_exact(inputs).enumerate() {
+                let tiles = x.chunks(ROWS * inputs).zip(y.chunks_mut(ROWS * outputs));
+                for (x, y) in tiles {
+                    match y.len() / outputs {
+                        1 => dense.tile::<1, FMA>(index, panel, x, y, scratch),
+                        2 => dense.tile::<2, FMA>(index, panel, x, y, scratch),
+                        3 => dense.tile::<3, FMA>(index, panel, x, y, scratch),
+                        4 => dense.tile::<4, FMA>(index, panel, x, y, scratch),
+                        5 => dense.tile::<5, FMA>(index, panel, x, y, scratch),
+                        _ => dense.tile::<ROWS, FMA>(index, panel, x, y, scratch),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One row of many inputs and few outputs: each input in turn is added to another sum.
+struct LongRow<'a> {
+    dense: &'a Dense,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Product for LongRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let LongRow { dense, x, y } = self;
+        let (blocks, rest) = x.as_chunks::<PANELS>();
+        for index in 0..dense.bias.len() {
+            let (weights, weights_rest) = dense.panel(index).as_chunks::<PANELS>();
+            let mut sums = [[0.0; LANES]; PANELS];
+            for (x, weights) in blocks.iter().zip(weights) {
+                for part in 0..PANELS {
+                    add_scaled::<FMA>(&mut sums[part], x[part], &weights[part]);
+                }
+            }
+            for (x, weights) in rest.iter().zip(weights_rest) {
+                add_scaled::<FMA>(&mut sums[0], *x, weights);
+            }
+            let done = sums;
+            let [mut sum, rest @ ..] = *std::hint::black_box(&done);
+            for part in rest {
+                sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            }
+            dense.store(index, &sum, y);
+        }
+    }
+}
+
+impl Dense {
+    /// Of `N` inputs, and few outputs.
+    #[inline(always)]
+    fn few<const N: usize, const FMA: bool>(&self, x: &[f32], y: &mut [f32]) {
+        let lines = &self.weights[..];
+        for (x, y) in x.as_chunks::<N>().0.iter().zip(y.chunks_exact_mut(self.outputs)) {
+            for (output, (y, bias)) in y.iter_mut().zip(&self.bias[0]).enumerate() {
+                let terms = x.iter().zip(lines);
+                let sum = terms.fold(0.0, |sum, (x, weights)| match FMA {
+                    true => x.mul_add(weights[output], sum),
+                    false => sum + x * weights[output],
+                });
+                *y = if sum + bias < self.least { self.least } else { sum + bias };
+            }
+        }
+    }
+
+    /// A panel's outputs for `N` rows.
+    #[inline(always)]
+    fn tile<const N: usize, const FMA: bool>(
+        &self,
+        index: usize,
+        panel: &Panel,
+        x: &[f32],
+        y: &mut [f32],
+        scratch: &mut Panel,
+    ) {
+        let rows: [&[f32]; N] = std::array::from_fn(|row| &x[row * panel.len()..][..panel.len()]);
+        let Some(stored) = scratch.first_chunk_mut::<N>() else { return };
+        sums::<N, FMA>(panel, rows, stored);
+        for (sums, y) in stored.iter().zip(y.chunks_exact_mut(self.outputs)) {
+            self.store(index, sums, y);
+        }
+    }
+
+    /// All outputs for one row.
+    #[inline(always)]
+    fn row<const FMA: bool>(&self, x: &[f32], y: &mut [f32], scratch: &mut Panel) {
+        let panels = self.bias.len();
+        let groups = panels / PANELS;
+        for group in 0..groups {
+            let first = group * PANELS;
+            let panels: [&Panel; PANELS] = std::array::from_fn(|panel| self.panel(first + panel));
+            let mut sums = [[0.0; LANES]; PANELS];
+            for (input, x) in x.iter().enumerate() {
+                for (sums, panel) in sums.iter_mut().zip(panels) {
+                    add_scaled::<FMA>(sums, *x, &panel[input]);
+                }
+            }
+            let Some(stored) = scratch.first_chunk_mut::<PANELS>() else { return };
+            *stored = sums;
+            for (panel, sums) in stored.iter().enumerate() {
+                self.store(first + panel, sums, y);
+            }
+        }
+        for index in groups * PANELS..panels {
+            self.tile::<1, FMA>(index, self.panel(index), x, y, scratch);
+        }
+    }
+
+    fn panel(&self, index: usize) -> &Panel {
+        &self.weights[index * self.inputs..][..self.inputs]
+    }
+
+    #[inline(always)]
+    fn store(&self, index: usize, sums: &[f32; LANES], y: &mut [f32]) {
+        let first = index * LANES;
+        let width = LANES.min(self.outputs - first);
+        let mut bounded = *sums;
+        for (sum, bias) in bounded.iter_mut().zip(&self.bias[index]) {
+            *sum += bias;
+            *sum = if *sum < self.least { self.least } else { *sum };
+        }
+        match y[first..].first_chunk_mut::<LANES>() {
+            Some(y) => *y = bounded,
+            None => y[first..].copy_from_slice(&bounded[..width]),
+        }
+    }
+}
+
+/// The products of rows, each as long as the panel, with it.
+#[inline(always)]
+pub fn sums<const N: usize, const FMA: bool>(
+    panel: &Panel,
+    rows: [&[f32]; N],
+    stored: &mut [[f32; LANES]; N],
+) {
+    let mut sums = [[0.0; LANES]; N];
+    for (input, weights) in panel.iter().enumerate() {
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            add_scaled::<FMA>(sums, row[input], weights);
+        }
+    }
+    // The compiler finds the registers' lanes where they are stored as a whole.
+    *stored = sums;
+}
+
+#[inline(always)]
+fn dot<const FMA: bool>(x: &[f32], y: &[f32]) -> f32 {
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    let (y, y_rest) = y.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for (x, y) in x.iter().zip(y) {
+        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
+            *sum = if FMA { x.mul_add(*y, *sum) } else { *sum + x * y };
+        }
+    }
+    let rest: f32 = x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+#[inline(always)]
+fn add_scaled<const FMA: bool>(sums: &mut [f32; LANES], x: f32, weights: &[f32; LANES]) {
+    for (sum, weight) in sums.iter_mut().zip(weights) {
+        *sum = if FMA { x.mul_add(*weight, *sum) } else { *sum + x * *weight };
+    }
+}

@@ -1,0 +1,204 @@
+//! Arithmetic and comparisons of two tensors.
+
+use super::Fast;
+use crate::kernels::broadcast::Loops;
+use crate::kernels::simd::{Vectorized, vectorized};
+use crate::operator::kernel::tensor;
+use std::ops::{Add, Div, Mul, Sub};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::{logic, math};
+
+/// A row is repeated until it is so long: shorter loops would not be worth entering.
+const SHORTEST: usize = 128;
+
+/// So many columns are too few for a loop over them.
+const FEW: usize = 8;
+
+#[derive(Debug, Clone, Copy)]
+enum FastBinary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Max,
+    Min,
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+pub fn fast(op: &TypedBinOp) -> Option<Box<dyn Fast>> {
+    if op.1.is_some() {
+        return None;
+    }
+    let op = &op.0;
+    let fast = match () {
+        () if op.downcast_ref::<math::Add>().is_some() => FastBinary::Add,
+        () if op.downcast_ref::<math::Sub>().is_some() => FastBinary::Sub,
+        () if op.downcast_ref::<math::Mul>().is_some() => FastBinary::Mul,
+        () if op.downcast_ref::<math::Div>().is_some() => FastBinary::Div,
+        () if op.downcast_ref::<math::Max>().is_some() => FastBinary::Max,
+        () if op.downcast_ref::<math::Min>().is_some() => FastBinary::Min,
+        () if op.downcast_ref::<logic::CompEq>().is_some() => FastBinary::Equal,
+        () if op.downcast_ref::<logic::CompNE>().is_some() => FastBinary::NotEqual,
+        () if op.downcast_ref::<logic::CompLT>().is_some() => FastBinary::Less,
+        () if op.downcast_ref::<logic::CompLTE>().is_some() => FastBinary::LessOrEqual,
+        () if op.downcast_ref::<logic::CompGT>().is_some() => FastBinary::Greater,
+        () if op.downcast_ref::<logic::CompGTE>().is_some() => FastBinary::GreaterOrEqual,
+        () => return None,
+    };
+    Some(Box::new(fast))
+}
+
+impl Fast for FastBinary {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
+        let [a, b] = inputs else { return Ok(None) };
+        let combined = match (a.datum_type(), b.datum_type()) {
+            (DatumType::F32, DatumType::F32) => self.floats::<f32>(a, b)?,
+            (DatumType::F64, DatumType::F64) => self.floats::<f64>(a, b)?,
+            (DatumType::I64, DatumType::I64) => self.compared::<i64>(a, b)?,
+            (DatumType::I32, DatumType::I32) => self.compared::<i32>(a, b)?,
+            _ => None,
+        };
+        Ok(combined.map(|combined| vec![combined]))
+    }
+}
+
+impl FastBinary {
+    fn floats<T>(&self, a: &TValue, b: &TValue) -> TractResult<Option<Tensor>>
+    where
+        T: Datum + Copy + PartialOrd,
+        T: Add<Output = T> + Sub<Output = T> + Mul<Output = T> + Div<Output = T>,
+    {
+        match self {
+            FastBinary::Add => combined(a, b, |a: T, b: T| a + b),
+            FastBinary::Sub => combined(a, b, |a: T, b: T| a - b),
+            FastBinary::Mul => combined(a, b, |a: T, b: T| a * b),
+            FastBinary::Div => combined(a, b, |a: T, b: T| a / b),
+            FastBinary::Max => combined(a, b, |a: T, b: T| if a > b || nan(a) { a } else { b }),
+            FastBinary::Min => combined(a, b, |a: T, b: T| if a < b || nan(a) { a } else { b }),
+            _ => self.compared::<T>(a, b),
+        }
+    }
+
+    fn compared<T: Datum + Copy + PartialOrd>(
+        &self,
+        a: &TValue,
+        b: &TValue,
+    ) -> TractResult<Option<Tensor>> {
+        match self {
+            FastBinary::Equal => combined(a, b, |a: T, b: T| a == b),
+            FastBinary::NotEqual => combined(a, b, |a: T, b: T| a != b),
+            FastBinary::Less => combined(a, b, |a: T, b: T| a < b),
+            FastBinary::LessOrEqual => combined(a, b, |a: T, b: T| a <= b),
+            FastBinary::Greater => combined(a, b, |a: T, b: T| a > b),
+            FastBinary::GreaterOrEqual => combined(a, b, |a: T, b: T| a >= b),
+            _ => Ok(None),
+        }
+    }
+}
+
+fn nan<T: PartialOrd>(x: T) -> bool {
+    x.partial_cmp(&x).is_none()
+}
+
+fn combined<T: Datum + Copy, U: Datum + Copy>(
+    a: &TValue,
+    b: &TValue,
+    combine: impl Fn(T, T) -> U + Copy,
+) -> TractResult<Option<Tensor>> {
+    let Some(mut loops) = Loops::new([a.shape(), b.shape()]) else { return Ok(None) };
+    let (a, b) = (a.try_as_plain_ram()?, b.try_as_plain_ram()?);
+    let (mut a, mut b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
+    // An element for each of a few columns stands there for each.
+    let repeated;
+    match loops.loops[..] {
+        [(rows, [1, other]), (width @ ..=FEW, [0, 1])] => {
+            repeated = repeat_each(a, width);
+            a = &repeated;
+            loops.loops = both(rows, width, other, |steps| steps);
+        }
+        [(rows, [other, 1]), (width @ ..=FEW, [1, 0])] => {
+            repeated = repeat_each(b, width);
+            b = &repeated;
+            loops.loops = both(rows, width, other, |[own, other]| [other, own]);
+        }
+        _ => {}
+    }
+    let elements = vectorized(Combined { a, b, loops: &loops, combine });
+    tensor(&loops.shape, elements).map(Some)
+}
+
+/// The loops over rows of as many elements in one operand, and in the other as `other` tells.
+fn both(
+    rows: usize,
+    width: usize,
+    other: usize,
+    order: impl Fn([usize; 2]) -> [usize; 2],
+) -> TVec<(usize, [usize; 2])> {
+    match other == width {
+        true => tvec!((rows * width, [1, 1])),
+        false => tvec!((rows, order([width, other])), (width, [1, 1])),
+    }
+}
+
+fn repeat_each<T: Copy>(x: &[T], times: usize) -> Vec<T> {
+    match times {
+        2 => x.iter().map(|x| [*x; 2]).collect::<Vec<_>>().into_flattened(),
+        3 => x.iter().map(|x| [*x; 3]).collect::<Vec<_>>().into_flattened(),
+        4 => x.iter().map(|x| [*x; 4]).collect::<Vec<_>>().into_flattened(),
+        _ => x.iter().flat_map(|x| std::iter::repeat_n(*x, times)).collect(),
+    }
+}
+
+struct Combined<'a, T, F> {
+    a: &'a [T],
+    b: &'a [T],
+    loops: &'a Loops<2>,
+    combine: F,
+}
+
+impl<T: Copy, U, F: Fn(T, T) -> U> Vectorized for Combined<'_, T, F> {
+    type Output = Vec<U>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<U> {
+        let Combined { a, b, loops, combine } = self;
+        let mut combined = Vec::with_capacity(loops.shape.iter().product());
+        if loops.shape.contains(&0) {
+            return combined;
+        }
+        match loops.loops[..] {
+            [(rows, [_, 0]), (width, [1, 1])] if width < SHORTEST => {
+                let b = b.repeat(SHORTEST.div_ceil(width).min(rows.max(1)));
+                for a in a.chunks(b.len()) {
+                    combined.extend(a.iter().zip(&b).map(|(a, b)| combine(*a, *b)));
+                }
+            }
+            [(rows, [0, _]), (width, [1, 1])] if width < SHORTEST => {
+                let a = a.repeat(SHORTEST.div_ceil(width).min(rows.max(1)));
+                for b in b.chunks(a.len()) {
+                    combined.extend(a.iter().zip(b).map(|(a, b)| combine(*a, *b)));
+                }
+            }
+            [.., (length, [0, _])] => loops.runs(|[i, j]| {
+                let a = a[i];
+                combined.extend(b[j..][..length].iter().map(|b| combine(a, *b)));
+            }),
+            [.., (length, [_, 0])] => loops.runs(|[i, j]| {
+                let b = b[j];
+                combined.extend(a[i..][..length].iter().map(|a| combine(*a, b)));
+            }),
+            [.., (length, _)] => loops.runs(|[i, j]| {
+                let pairs = a[i..][..length].iter().zip(&b[j..][..length]);
+                combined.extend(pairs.map(|(a, b)| combine(*a, *b)));
+            }),
+            [] => {}
+        }
+        combined
+    }
+}

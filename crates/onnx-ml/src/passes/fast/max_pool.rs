@@ -1,0 +1,182 @@
+//! The greatest elements of windows over one or two axes.
+
+use super::Fast;
+use crate::kernels::simd::{Vectorized, copy, vectorized};
+use crate::operator::kernel::written;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::cnn::PoolSpec;
+
+#[derive(Debug)]
+pub struct FastMaxPool {
+    pool: PoolSpec,
+}
+
+pub fn fast(pool: &PoolSpec) -> Option<Box<dyn Fast>> {
+    let fits = (1..=2).contains(&pool.rank());
+    fits.then(|| Box::new(FastMaxPool { pool: pool.clone() }) as Box<dyn Fast>)
+}
+
+impl Fast for FastMaxPool {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
+        let x = &inputs[0];
+        if x.datum_type() != f32::datum_type() || x.len() == 0 {
+            return Ok(None);
+        }
+        let output = self.pool.output_shape(x.shape())?;
+        if output.shape.iter().product::<usize>() == 0 {
+            return Ok(None);
+        }
+        let input = self.pool.data_format.shape(x.shape())?;
+        let padding = self.pool.computed_padding(input.hw_dims());
+        let missing = 2 - self.pool.rank();
+        let axis = |axis: usize| match axis.checked_sub(missing) {
+            None => Axis { input: 1, output: 1, kernel: 1, stride: 1, dilation: 1, before: 0 },
+            Some(axis) => Axis {
+                input: input.hw_dims()[axis],
+                output: output.hw_dims()[axis],
+                kernel: self.pool.kernel_shape[axis],
+                stride: self.pool.stride(axis),
+                dilation: self.pool.dilation(axis),
+                before: padding[axis].pad_before,
+            },
+        };
+        let plain = x.try_as_plain_ram()?;
+        let x = plain.as_slice::<f32>()?;
+        let last = self.pool.data_format.c_is_last();
+        let channels = if last { *input.c() } else { 1 };
+        let (rows, columns) = (axis(0), axis(1));
+        let y = written(&output.shape, |y| vectorized(Windows { x, rows, columns, channels, y }))?;
+        Ok(Some(vec![y]))
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Axis {
+    input: usize,
+    output: usize,
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    before: usize,
+}
+
+impl Axis {
+    /// Windows that are single elements, one after the other.
+    fn are_single(&self) -> bool {
+        self.kernel == 1 && self.stride == 1 && self.before == 0 && self.input == self.output
+    }
+
+    /// Windows that are pairs, one after the other.
+    fn are_pairs(&self) -> bool {
+        let adjacent = self.kernel == 2 && self.stride == 2 && self.dilation == 1;
+        adjacent && self.before == 0 && self.input == 2 * self.output
+    }
+
+    /// What an element of the kernel meets: the first output, its input, and how many outputs.
+    fn met(&self, element: usize) -> (usize, usize, usize) {
+        let shift = element * self.dilation;
+        let first = self.before.saturating_sub(shift).div_ceil(self.stride);
+        let end = (self.input + self.before).saturating_sub(shift).div_ceil(self.stride);
+        let count = end.min(self.output).saturating_sub(first);
+        (first, (first * self.stride + shift).saturating_sub(self.before), count)
+    }
+}
+
+/// Images of rows of columns of neighbouring channels.
+struct Windows<'a> {
+    x: &'a [f32],
+    rows: Axis,
+    columns: Axis,
+    channels: usize,
+    y: &'a mut [f32],
+}
+
+impl Vectorized for Windows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Windows { mut x, rows, mut columns, channels, y } = self;
+        let halves;
+        if channels == 1 && columns.are_pairs() {
+            halves = x.as_chunks().0.iter().map(|[a, b]| higher(*a, *b)).collect::<Vec<f32>>();
+            x = &halves;
+            columns = Axis { input: columns.output, kernel: 1, stride: 1, ..columns };
+        }
+        let (wide, narrow) = (columns.input * channels, columns.output * channels);
+        let image = rows.input * wide;
+        let met: Vec<_> = (0..columns.kernel).map(|element| columns.met(element)).collect();
+        let single = columns.are_single();
+        let mut highest = vec![0.0; wide];
+        let images = x.chunks_exact(image).zip(y.chunks_exact_mut(rows.output * narrow));
+        for (image, y) in images {
+            for (row, y) in y.chunks_exact_mut(narrow).enumerate() {
+                let places = (0..rows.kernel).map(|element| {
+                    (row * rows.stride + element * rows.dilation).checked_sub(rows.before)
+                });
+                let places = places.flatten().filter(|place| *place < rows.input);
+                let mut lines = places.map(|place| &image[place * wide..][..wide]);
+                if single {
+                    match lines.next() {
+                        Some(line) => copy(y, line),
+                        None => y.fill(f32::NEG_INFINITY),
+                    }
+                    for line in lines {
+                        raise(y, line);
+                    }
+                    continue;
+                }
+                y.fill(f32::NEG_INFINITY);
+                highest.fill(f32::NEG_INFINITY);
+                for line in lines {
+                    raise(&mut highest, line);
+                }
+                for (first, from, count) in &met {
+                    let y = &mut y[first * channels..][..count * channels];
+                    let x = &highest[(from * channels).min(wide)..];
+                    match (columns.stride, channels) {
+                        (1, _) => raise(y, x),
+                        (2, 1) => {
+                            y.iter_mut().zip(x.chunks(2)).for_each(|(y, x)| *y = higher(*y, x[0]));
+                        }
+                        (stride, 1) => {
+                            let x = x.iter().step_by(stride);
+                            y.iter_mut().zip(x).for_each(|(y, x)| *y = higher(*y, *x));
+                        }
+                        (stride, _) => {
+                            let x = x.chunks(stride * channels);
+                            y.chunks_exact_mut(channels).zip(x).for_each(|(y, x)| raise(y, x));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Taken at once; the last two blocks overlap, which changes nothing.
+const BLOCK: usize = 8;
+
+#[inline(always)]
+fn raise(y: &mut [f32], x: &[f32]) {
+    let length = y.len().min(x.len());
+    let (y, x) = (&mut y[..length], &x[..length]);
+    let (Some(end), Some(last)) = (y.last_chunk::<BLOCK>(), x.last_chunk::<BLOCK>()) else {
+        y.iter_mut().zip(x).for_each(|(y, x)| *y = higher(*y, *x));
+        return;
+    };
+    // Before what it overlaps is written, which would have to be waited for.
+    let last = std::array::from_fn(|lane| higher(end[lane], last[lane]));
+    let (blocks, _) = y.as_chunks_mut::<BLOCK>();
+    for (y, x) in blocks.iter_mut().zip(x.as_chunks::<BLOCK>().0) {
+        *y = std::array::from_fn(|lane| higher(y[lane], x[lane]));
+    }
+    if let Some(end) = y.last_chunk_mut::<BLOCK>() {
+        *end = last;
+    }
+}
+
+#[inline(always)]
+fn higher(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}

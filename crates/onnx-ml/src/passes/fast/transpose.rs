@@ -1,0 +1,91 @@
+//! An axis moved to another place.
+
+use super::Fast;
+use crate::kernels::simd::{Vectorized, vectorized};
+use crate::operator::kernel::tensor;
+use tract_onnx::prelude::*;
+
+/// Rows and columns of what is turned at once.
+const BLOCK: usize = 16;
+
+#[derive(Debug)]
+pub struct FastMove {
+    pub from: usize,
+    pub to: usize,
+}
+
+impl Fast for FastMove {
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
+        let [x] = inputs else { return Ok(None) };
+        let FastMove { from, to } = *self;
+        let (first, last) = (from.min(to), from.max(to));
+        if x.datum_type() != f32::datum_type() || last >= x.rank() || x.len() == 0 {
+            return Ok(None);
+        }
+        let mut shape: TVec<usize> = x.shape().into();
+        let moved = shape.remove(from);
+        shape.insert(to, moved);
+        let product = |axes: &[usize]| axes.iter().product::<usize>();
+        let whole = product(&x.shape()[first..=last]);
+        let (rows, columns) =
+            if from < to { (moved, whole / moved) } else { (whole / moved, moved) };
+        let inner = product(&x.shape()[last + 1..]);
+        let plain = x.try_as_plain_ram()?;
+        let y = vectorized(Turned { x: plain.as_slice::<f32>()?, rows, columns, inner });
+        Ok(Some(vec![tensor(&shape, y)?]))
+    }
+}
+
+/// Matrices, one after the other, of `inner` neighbours.
+struct Turned<'a> {
+    x: &'a [f32],
+    rows: usize,
+    columns: usize,
+    inner: usize,
+}
+
+impl Vectorized for Turned<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<f32> {
+        let Turned { x, rows, columns, inner } = self;
+        if rows == 1 || columns == 1 {
+            return x.to_vec();
+        }
+        let mut y = Vec::with_capacity(x.len());
+        for x in x.chunks_exact(rows * columns * inner) {
+            if inner > 1 {
+                for column in 0..columns {
+                    for row in x.chunks_exact(columns * inner) {
+                        y.extend_from_slice(&row[column * inner..][..inner]);
+                    }
+                }
+                continue;
+            }
+            let start = y.len();
+            y.resize(start + x.len(), 0.0);
+            turn(x, rows, columns, &mut y[start..]);
+        }
+        y
+    }
+}
+
+#[inline(always)]
+fn turn(x: &[f32], rows: usize, columns: usize, y: &mut [f32]) {
+    for (band, x) in x.chunks(BLOCK * columns).enumerate() {
+        let height = x.len() / columns;
+        for first in (0..columns).step_by(BLOCK) {
+            let width = (columns - first).min(BLOCK);
+            let mut block = [[0.0; BLOCK]; BLOCK];
+            for (row, x) in x.chunks_exact(columns).enumerate() {
+                let x = &x[first..][..width];
+                x.iter().enumerate().for_each(|(column, x)| block[column][row] = *x);
+            }
+            for (column, block) in block[..width].iter().enumerate() {
+                let y = &mut y[(first + column) * rows + band * BLOCK..][..height];
+                y.copy_from_slice(&block[..height]);
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The operators that have a form as bytes: this crate's, and what tract leaves of its own in
+//! optimised models of classical machine learning and in networks.
+//!
+//! Each is a constant, whose reader refers to that operator and to no other: a program has the code of
+//! those that it names, and of all faster ways if it names one reader that puts one around.
+
+use super::tract_operators::{
+    Along, Axis, Best, Broadcast, Chosen, Gathered, Leaky, MaxWindow, Normed, Part, Power, Reduced,
+    Resized, Shaped, Soft, SumWindow, TextCast, To, Upsampled, binary, element_wise,
+};
+use crate::operator::kernel::{self, Kernel};
+use crate::ops::ml::array_feature_extractor::ArrayFeatureExtractor;
+use crate::ops::ml::binarizer::Binarizer;
+use crate::ops::ml::category_mapper::CategoryMapper;
+use crate::ops::ml::cdist::CDist;
+use crate::ops::ml::columns::OfColumns;
+use crate::ops::ml::feature_vectorizer::FeatureVectorizer;
+use crate::ops::ml::imputer::Imputer;
+use crate::ops::ml::label_encoder::LabelEncoder;
+use crate::ops::ml::linear_classifier::LinearClassifier;
+use crate::ops::ml::linear_regressor::LinearRegressor;
+use crate::ops::ml::normalizer::Normalizer;
+use crate::ops::ml::one_hot_encoder::OneHotEncoder;
+use crate::ops::ml::scaler::Scaler;
+use crate::ops::ml::svm_classifier::SvmClassifier;
+use crate::ops::ml::svm_regressor::SvmRegressor;
+use crate::ops::ml::tree_ensemble::TreeEnsemble;
+use crate::ops::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
+use crate::ops::ml::tree_ensemble_regressor::TreeEnsembleRegressor;
+use crate::ops::recurrent::gru::Gru;
+use crate::ops::recurrent::layer::Recurrent;
+use crate::ops::recurrent::lstm::Lstm;
+use crate::ops::recurrent::rnn::Rnn;
+use crate::ops::tensor::cast::Truncate;
+use crate::ops::tensor::expand::Own;
+use crate::ops::tensor::gather_scatter::Positions;
+use crate::ops::text::string_normalizer::StringNormalizer;
+use crate::ops::text::tf_idf_vectorizer::{Classifier, Product, TfIdfVectorizer};
+use crate::passes::chain::Chain;
+use crate::passes::conv::Conv;
+use crate::passes::deconv::Interleaved;
+use crate::passes::dense::Dense;
+use crate::passes::fast;
+use crate::passes::mat_mul::MatMul;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tract_onnx::prelude::*;
+
+/// An operator's form.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
+    pub read: Reader,
+    /// The same, with this crate's faster way put around it.
+    pub fast: Reader,
+    write: fn(&dyn TypedOp) -> Option<postcard::Result<Vec<u8>>>,
+}
+
+/// What makes an operator of its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader {
+    /// Of a field of a constant of this module, as `REDUCE.fast`.
+    pub name: &'static str,
+    pub(super) read: Read,
+}
+
+type Read = fn(&[u8], &SymbolScope) -> TractResult<Box<dyn TypedOp>>;
+
+/// The form of an operator, and its bytes; `None` for those that have none.
+pub(super) fn of(op: &dyn TypedOp) -> Option<(Form, postcard::Result<Vec<u8>>)> {
+    ALL.iter().find_map(|form| Some((*form, (form.write)(op)?)))
+}
+
+macro_rules! forms {
+    ($($constant:ident: $parameters:ty),+ $(,)?) => {
+        $(pub const $constant: Form = Form {
+            read: Reader {
+                name: concat!(stringify!($constant), ".read"),
+                read: read::<$parameters>,
+            },
+            fast: Reader {
+                name: concat!(stringify!($constant), ".fast"),
+                read: read_fast::<$parameters>,
+            },
+            write: write::<$parameters>,
+        };)+
+
+        static ALL: &[Form] = &[$($constant),+];
+    };
+}
+
+forms! {
+    ARRAY_FEATURE_EXTRACTOR: Whole<ArrayFeatureExtractor>,
+    BINARIZER: Whole<Binarizer>,
+    BAG_CLASSIFIER: Whole<Classifier>,
+    BAG_PRODUCT: Whole<Product>,
+    C_DIST: Whole<CDist>,
+    CATEGORY_MAPPER: Whole<CategoryMapper>,
+    CHAIN: Whole<Chain>,
+    CONV: Whole<Conv>,
+    DENSE: Whole<Dense>,
+    FEATURE_VECTORIZER: Whole<FeatureVectorizer>,
+    GRU: Whole<Recurrent<Gru>>,
+    IMPUTER: Whole<Imputer>,
+    INTERLEAVED: Whole<Interleaved>,
+    LABEL_ENCODER: Whole<LabelEncoder>,
+    LABEL_ENCODER_OF_COLUMNS: Whole<OfColumns<LabelEncoder>>,
+    LINEAR_CLASSIFIER: Whole<LinearClassifier>,
+    LINEAR_REGRESSOR: Whole<LinearRegressor>,
+    LSTM: Whole<Recurrent<Lstm>>,
+    MAT_MUL: Whole<MatMul>,
+    NORMALIZER: Whole<Normalizer>,
+    ONE_HOT_ENCODER: Whole<OneHotEncoder>,
+    ONE_HOT_ENCODER_OF_COLUMNS: Whole<OfColumns<OneHotEncoder>>,
+    OWN: Whole<Own>,
+    POSITIONS: Whole<Positions>,
+    RNN: Whole<Recurrent<Rnn>>,
+    SCALER: Whole<Scaler>,
+    STRING_CAST: TextCast,
+    STRING_NORMALIZER: Whole<StringNormalizer>,
+    SVM_CLASSIFIER: Whole<SvmClassifier>,
+    SVM_REGRESSOR: Whole<SvmRegressor>,
+    TF_IDF_VECTORIZER: Whole<TfIdfVectorizer>,
+    TREE_ENSEMBLE_DOUBLE: Whole<TreeEnsemble<f64>>,
+    TREE_ENSEMBLE_SINGLE: Whole<TreeEnsemble<f32>>,
+    TREE_ENSEMBLE_CLASSIFIER: Whole<TreeEnsembleClassifier>,
+    TREE_ENSEMBLE_REGRESSOR: Whole<TreeEnsembleRegressor>,
+    TRUNCATE: Whole<Truncate>,
+    AXIS: Axis,
+    ADD: binary::Add,
+    SUB: binary::Sub,
+    MUL: binary::Mul,
+    DIV: binary::Div,
+    REM: binary::Rem,
+    POW: binary::Pow,
+    MIN: binary::Min,
+    MAX: binary::Max,
+    AND: binary::And,
+    OR: binary::Or,
+    EQUAL: binary::Equal,
+    NOT_EQUAL: binary::NotEqual,
+    LESS: binary::Less,
+    GREATER: binary::Greater,
+    LESS_OR_EQUAL: binary::LessOrEqual,
+    GREATER_OR_EQUAL: binary::GreaterOrEqual,
+    BROADCAST: Broadcast,
+    CAST: To,
+    CONCAT: Along,
+    ABS: element_wise::Abs,
+    NEG: element_wise::Neg,
+    SIGN: element_wise::Sign,
+    EXP: element_wise::Exp,
+    LN: element_wise::Ln,
+    SQUARE: element_wise::Square,
+    SQRT: element_wise::Sqrt,
+    RSQRT: element_wise::Rsqrt,
+    RECIP: element_wise::Recip,
+    CEIL: element_wise::Ceil,
+    FLOOR: element_wise::Floor,
+    ROUND: element_wise::Round,
+    ROUND_HALF_TO_EVEN: element_wise::RoundHalfToEven,
+    TANH: element_wise::Tanh,
+    ERF: element_wise::Erf,
+    SIGMOID: element_wise::Sigmoid,
+    SILU: element_wise::Silu,
+    GELU_EXACT: element_wise::GeluExact,
+    HARD_SWISH: element_wise::HardSwish,
+    NOT: element_wise::Not,
+    GATHER: Gathered,
+    IFF: Chosen,
+    INTO_SHAPE: Shaped,
+    LEAKY_RELU: Leaky,
+    MAX_POOL: MaxWindow,
+    NEAREST_UPSAMPLE: Upsampled,
+    POWER: Power,
+    REDUCE: Reduced,
+    RESIZE: Resized,
+    RMS_NORM: Normed,
+    SLICE: Part,
+    SOFTMAX: Soft,
+    SUM_POOL: SumWindow,
+    TOP_K: Best,
+}
+
+/// An operator's parameters.
+pub(super) trait Parameters: DeserializeOwned + Serialize {
+    /// `None` for another operator, and for one with parameters that have no form.
+    fn of(op: &dyn TypedOp) -> Option<Self>;
+
+    /// # Errors
+    ///
+    /// Where they are not by [`Parameters::of`] of the same build.
+    fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>>;
+}
+
+fn write<P: Parameters>(op: &dyn TypedOp) -> Option<postcard::Result<Vec<u8>>> {
+    P::of(op).map(|parameters| postcard::to_allocvec(&parameters))
+}
+
+fn read<P: Parameters>(bytes: &[u8], symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    postcard::from_bytes::<P>(bytes)?.op(symbols)
+}
+
+fn read_fast<P: Parameters>(bytes: &[u8], symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    Ok(fast::around(read::<P>(bytes, symbols)?))
+}
+
+/// A kernel of this crate, and which of its outputs there are.
+#[derive(Deserialize, Serialize)]
+struct Whole<K>(Arc<K>, Vec<usize>);
+
+impl<K: Kernel + DeserializeOwned + Serialize> Parameters for Whole<K> {
+    fn of(op: &dyn TypedOp) -> Option<Whole<K>> {
+        kernel::parts::<K>(op).map(|(kernel, outputs)| Whole(kernel, outputs.to_vec()))
+    }
+
+    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        Ok(kernel::whole(self.0, &self.1))
+    }
+}

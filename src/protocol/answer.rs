@@ -1,32 +1,39 @@
-//! Predictions as people read them: a classifier's label and the probability of each class, or
-//! the values of the outputs.
+//! Encodes predictions in the shape that people read: a classifier's label and the probability of each
+//! class, or the values of the outputs. [`PredictionShape`] says which values these are.
 //!
 //! JSON has no NaN and no infinity ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)):
-//! both are `null` there. In CSV they are `NaN`, `inf` and `-inf`.
+//! both are `null`. In CSV they are `NaN`, `inf` and `-inf`.
 
 use crate::protocol::json::{self, Keys, View};
-use ml_app_model::{Elements, Signature, Task, Tensors};
+use ml_app_model::{Content, Elements, PredictionShape, Signature, Source, Tensors};
 use std::io::Write;
 
-/// The outputs of a model, to be written row by row.
+/// The outputs of a model, ready to be encoded row by row.
 #[derive(Debug)]
 pub struct Answer<'a> {
     signature: &'a Signature,
+    shape: PredictionShape<'a>,
     rows: usize,
     outputs: Vec<View<'a>>,
-    /// Of the scores' classes, or of the outputs.
+    /// The escaped names of the members, followed by the names in the member that is an object.
     keys: Keys,
+    /// Number of members.
+    members: usize,
 }
 
 impl<'a> Answer<'a> {
-    /// `outputs` are those of the model with this signature.
+    /// Takes the outputs of the model that has this signature.
     pub fn new(signature: &'a Signature, outputs: &'a Tensors) -> Answer<'a> {
-        let keys = match &signature.task {
-            Task::Classification { classes, .. } => Keys::new(classes.iter().map(|class| &**class)),
-            Task::Other => Keys::new(signature.outputs.iter().map(|output| &*output.name)),
-        };
+        let shape = PredictionShape::new(signature);
+        let members = shape.members().map(|member| member.name);
+        let names = shape.members().filter_map(|member| match member.content {
+            Content::Value(_) => None,
+            Content::Named(named) => Some(named.names()),
+        });
+        let keys = Keys::new(members.chain(names.flatten()));
         let views = outputs.tensors().iter().map(View::new).collect();
-        Answer { signature, rows: outputs.rows(), outputs: views, keys }
+        let members = shape.members().count();
+        Answer { signature, shape, rows: outputs.rows(), outputs: views, keys, members }
     }
 
     pub fn rows(&self) -> usize {
@@ -37,73 +44,64 @@ impl<'a> Answer<'a> {
         self.signature
     }
 
-    /// About as many bytes as an object takes.
+    /// Returns an estimate of an object's size in bytes.
     pub fn row_size(&self) -> usize {
-        40 + self.keys.size() + self.outputs.iter().map(View::row_size).sum::<usize>()
+        10 + self.keys.size() + self.outputs.iter().map(View::row_size).sum::<usize>()
     }
 
-    /// `{"prediction": …, "probabilities": {…}}` of one row.
+    /// Appends `{"prediction": …, "probabilities": {…}}` for a row.
     pub fn object(&self, out: &mut Vec<u8>, row: usize) {
-        self.members(out, |out, view, column| element_or_row(out, view, row, column));
+        self.members(out, |out, source| self.value(out, row, source));
     }
 
-    /// The same with an array over all rows in place of each value.
+    /// Appends one such object with an array over all rows for each value.
     pub fn columns_object(&self, out: &mut Vec<u8>) {
-        self.members(out, |out, view, column| {
-            json::list(out, b"[]", self.rows, |out, row| element_or_row(out, view, row, column));
+        self.members(out, |out, source| {
+            json::list(out, b"[]", self.rows, |out, row| self.value(out, row, source));
         });
     }
 
-    /// An array of objects for the given rows.
+    /// Appends an array with an object for each row.
     pub fn array(&self, out: &mut Vec<u8>) {
         json::list(out, b"[]", self.rows, |out, row| self.object(out, row));
     }
 
-    /// Names of the columns that a table gains.
+    /// Returns the names of the columns that predictions add to a table, such as `prediction`,
+    /// `probability_yes`.
     pub fn columns(signature: &Signature) -> Vec<String> {
-        match &signature.task {
-            Task::Classification { classes, meaning, .. } => {
-                let scores = classes.iter().map(|class| format!("{}_{class}", meaning.singular()));
-                std::iter::once("prediction".to_owned()).chain(scores).collect()
+        let mut columns = vec![];
+        for member in PredictionShape::new(signature).members() {
+            match member.content {
+                Content::Value(_) => columns.push(member.singular.to_owned()),
+                Content::Named(named) => {
+                    columns.extend(named.names().map(|name| format!("{}_{name}", member.singular)));
+                }
             }
-            Task::Other if signature.outputs.len() == 1 => vec!["prediction".to_owned()],
-            Task::Other => signature
-                .outputs
-                .iter()
-                .map(|output| format!("prediction_{}", output.name))
-                .collect(),
         }
+        columns
     }
 
-    /// The cells of such columns.
+    /// Returns the cells of each of the [`Answer::columns`].
     pub fn cells(&self) -> Vec<Cells<'a>> {
         let columns = 0..Answer::columns(self.signature).len();
         let cells = columns.map(|column| {
-            let (view, element) = self.column(column);
+            let Source { output, element } = self.shape.source(column);
+            let view = &self.outputs[output];
             let (width, index) = (view.width, element.unwrap_or(0));
-            let is_one = element.is_some() || width == 1;
+            let is_scalar = element.is_some() || width == 1;
             match view.elements {
-                Elements::Float32(elements) if is_one => Cells::Float32(elements, width, index),
-                Elements::Int64(elements) if is_one => Cells::Int64(elements, width, index),
+                Elements::Float32(elements) if is_scalar => Cells::Float32(elements, width, index),
+                Elements::Int64(elements) if is_scalar => Cells::Int64(elements, width, index),
                 _ => Cells::Other,
             }
         });
         cells.collect()
     }
 
-    /// An output, and which of the elements of its rows, if not all.
-    fn column(&self, column: usize) -> (&View<'a>, Option<usize>) {
-        let (output, element) = match (&self.signature.task, column) {
-            (Task::Classification { label, .. }, 0) => (*label, None),
-            (Task::Classification { scores, .. }, column) => (*scores, Some(column - 1)),
-            (Task::Other, column) => (column, None),
-        };
-        (&self.outputs[output], element)
-    }
-
-    /// The text of one such column.
+    /// Appends the text of a cell in one of the [`Answer::columns`], without quotes.
     pub fn cell(&self, out: &mut Vec<u8>, row: usize, column: usize) {
-        let (view, element) = self.column(column);
+        let Source { output, element } = self.shape.source(column);
+        let view = &self.outputs[output];
         let index = row * view.width + element.unwrap_or(0);
         if element.is_none() && view.width != 1 {
             return view.row(out, row);
@@ -121,58 +119,56 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// `value` writes an output's value, or that of one of its columns.
+    /// Appends an object with the members of a prediction; `value` appends the value of a source.
     #[inline]
-    fn members(&self, out: &mut Vec<u8>, value: impl Fn(&mut Vec<u8>, &View<'_>, Option<usize>)) {
-        out.extend_from_slice(b"{\"prediction\":");
-        match &self.signature.task {
-            Task::Classification { label, scores, classes, meaning } => {
-                value(out, &self.outputs[*label], None);
-                out.extend_from_slice(b",\"");
-                out.extend_from_slice(meaning.plural().as_bytes());
-                out.extend_from_slice(b"\":");
-                json::list(out, b"{}", classes.len(), |out, column| {
-                    out.extend_from_slice(self.keys.get(column));
-                    value(out, &self.outputs[*scores], Some(column));
-                });
+    fn members(&self, out: &mut Vec<u8>, value: impl Fn(&mut Vec<u8>, Source)) {
+        out.push(b'{');
+        for (index, member) in self.shape.members().enumerate() {
+            if index > 0 {
+                out.push(b',');
             }
-            Task::Other => match &*self.outputs {
-                [view] => value(out, view, None),
-                views => json::list(out, b"{}", views.len(), |out, output| {
-                    out.extend_from_slice(self.keys.get(output));
-                    value(out, &views[output], None);
+            out.extend_from_slice(self.keys.get(index));
+            match member.content {
+                Content::Value(source) => value(out, source),
+                Content::Named(named) => json::list(out, b"{}", named.len(), |out, index| {
+                    out.extend_from_slice(self.keys.get(self.members + index));
+                    value(out, named.source(index));
                 }),
-            },
+            }
         }
         out.push(b'}');
     }
-}
 
-/// The cells of a column, row by row: an element of each row, so many elements apart.
-#[derive(Debug, Clone, Copy)]
-pub enum Cells<'a> {
-    Float32(&'a [f32], usize, usize),
-    Int64(&'a [i64], usize, usize),
-    /// What may have commas and quotes in it, and what is rare.
-    Other,
-}
-
-#[inline]
-fn element_or_row(out: &mut Vec<u8>, view: &View<'_>, row: usize, column: Option<usize>) {
-    match column {
-        Some(column) => view.element(out, row * view.width + column),
-        None => view.row(out, row),
+    #[inline]
+    fn value(&self, out: &mut Vec<u8>, row: usize, Source { output, element }: Source) {
+        let view = &self.outputs[output];
+        match element {
+            Some(element) => view.element(out, row * view.width + element),
+            None => view.row(out, row),
+        }
     }
 }
 
-/// As in CSV.
+/// The cells of a table's column. The cell of row `r` is element `r * width + index` of an output.
+#[derive(Debug, Clone, Copy)]
+pub enum Cells<'a> {
+    /// Elements, width, index.
+    Float32(&'a [f32], usize, usize),
+    /// Elements, width, index.
+    Int64(&'a [i64], usize, usize),
+    /// Rare types, and text that may need quotes: written by [`Answer::cell`].
+    Other,
+}
+
+/// Appends a number as it is written in CSV.
 pub fn float(out: &mut Vec<u8>, number: f32) {
-    match number.is_finite() {
-        true => json::float(out, number),
-        false => text(out, number),
+    if number.is_finite() {
+        json::float(out, number);
+    } else {
+        text(out, number);
     }
 }
 
 fn text(out: &mut Vec<u8>, number: impl std::fmt::Display) {
-    write!(out, "{number}").expect("a number can be written to memory");
+    write!(out, "{number}").expect("writing to memory does not fail");
 }

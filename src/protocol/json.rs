@@ -164,6 +164,8 @@ fn in_words(text: &str) -> &str {
 pub struct View<'a> {
     pub elements: Elements<'a>,
     shape: &'a [usize],
+    /// Shape of a row's value; empty for a scalar.
+    row_shape: &'a [usize],
     /// Elements of a row.
     pub width: usize,
 }
@@ -171,7 +173,12 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     pub fn new(tensor: &'a Tensor) -> View<'a> {
         let shape = tensor.shape();
-        View { elements: tensor.elements(), shape, width: shape.iter().skip(1).product() }
+        View {
+            elements: tensor.elements(),
+            shape,
+            row_shape: tensor.row_shape(),
+            width: shape.iter().skip(1).product(),
+        }
     }
 
     /// Elements in all.
@@ -189,12 +196,12 @@ impl<'a> View<'a> {
         2 + self.width * of_element
     }
 
-    /// A row: a scalar if it has one element and no axes of its own beyond one, else nested arrays.
+    /// Appends the value of a row: a scalar or nested arrays.
     pub fn row(&self, out: &mut Vec<u8>, row: usize) {
-        match self.shape {
-            [_] | [_, 1] => self.element(out, row),
-            [_, len] => list(out, b"[]", *len, |out, index| self.element(out, row * len + index)),
-            shape => self.nested(out, &shape[1..], row * self.width),
+        match self.row_shape {
+            [] => self.element(out, row),
+            [len] => list(out, b"[]", *len, |out, index| self.element(out, row * len + index)),
+            shape => self.nested(out, shape, row * self.width),
         }
     }
 

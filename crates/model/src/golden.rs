@@ -4,8 +4,9 @@
 use crate::error::LoadError;
 use crate::metadata::{GOLDEN, GoldenRow};
 use crate::model::{Model, example_value, push_example};
+use crate::prediction::{Content, Member, PredictionShape, Source};
 use crate::rows::Rows;
-use crate::signature::{Signature, Task};
+use crate::signature::Signature;
 use crate::tensors::{Elements, Tensor, Tensors};
 use crate::value::{Mismatch, article, cut};
 use serde_json::{Map, Value as Json};
@@ -33,7 +34,7 @@ pub(crate) fn check(model: &Model, rows: &[GoldenRow]) -> Result<(), LoadError> 
         }
         let inputs = inputs(signature, &golden.inputs).map_err(unusable)?;
         let found = model.run(inputs).map_err(|error| unusable(format!("no answer: {error}")))?;
-        let found = outputs(signature, &found);
+        let found = prediction(signature, &found);
         if let Some((output, mismatch)) = members("", &golden.outputs, &found) {
             return Err(LoadError::Golden { row, output, mismatch });
         }
@@ -62,41 +63,32 @@ fn inputs(signature: &Signature, row: &Map<String, Json>) -> Result<Tensors, Str
     rows.finish().map_err(|mismatch| mismatch.to_string())
 }
 
-/// The answer to one row as JSON: label and scores of a classifier, or the outputs' values.
-fn outputs(signature: &Signature, outputs: &Tensors) -> Map<String, Json> {
-    let tensors = outputs.tensors();
-    let mut answer = Map::new();
-    match &signature.task {
-        Task::Classification { label, scores, classes, meaning } => {
-            answer.insert("prediction".into(), value(&tensors[*label]));
-            let score = |(column, class): (usize, &String)| {
-                (class.clone(), element(&tensors[*scores], column))
-            };
-            let scores: Map<String, Json> = classes.iter().enumerate().map(score).collect();
-            answer.insert(meaning.plural().into(), scores.into());
+/// Returns the prediction for a single row as JSON.
+fn prediction(signature: &Signature, outputs: &Tensors) -> Map<String, Json> {
+    let value = |source: Source| {
+        let tensor = &outputs.tensors()[source.output];
+        match source.element {
+            Some(column) => element(tensor, column),
+            None => nested(tensor, tensor.row_shape(), 0),
         }
-        Task::Other => {
-            let prediction = match tensors {
-                [only] => value(only),
-                several => {
-                    let names = signature.outputs.iter().map(|output| output.name.clone());
-                    names.zip(several.iter().map(value)).collect::<Map<_, _>>().into()
-                }
-            };
-            answer.insert("prediction".into(), prediction);
-        }
-    }
-    answer
+    };
+    let shape = PredictionShape::new(signature);
+    let member = |member: &Member<'_>| {
+        let content = match member.content {
+            Content::Value(source) => value(source),
+            Content::Named(named) => {
+                let values = named.names().enumerate();
+                let values =
+                    values.map(|(index, name)| (name.to_owned(), value(named.source(index))));
+                Json::Object(values.collect())
+            }
+        };
+        (member.name.to_owned(), content)
+    };
+    shape.members().map(member).collect()
 }
 
-/// A scalar where a row has one element and no axes of its own beyond one, else nested arrays.
-fn value(tensor: &Tensor) -> Json {
-    if tensor.shape().len() <= 2 && tensor.len() == 1 {
-        return element(tensor, 0);
-    }
-    nested(tensor, &tensor.shape()[1..], 0)
-}
-
+/// Returns nested arrays for the elements of a row from `start` on.
 fn nested(tensor: &Tensor, shape: &[usize], start: usize) -> Json {
     match shape {
         [] => element(tensor, start),

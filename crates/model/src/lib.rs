@@ -10,6 +10,7 @@
 //! - [`value`], [`rows`]: what a client wrote, taking the form that the signature asks for.
 //! - [`tensors`]: what goes into the model and comes out.
 //! - [`model`]: load, warm up, run.
+//! - [`prediction`]: the names of a prediction's values, and where in the outputs they are.
 //! - `golden`: rows whose answers the exporter told.
 //! - [`phases`]: what a load spends its time on.
 //! - [`external_data`]: a model whose weights are in files beside it, in one piece.
@@ -28,6 +29,7 @@ pub mod metadata;
 pub mod model;
 pub mod operators;
 pub mod phases;
+pub mod prediction;
 mod prepared;
 pub mod report;
 pub mod rows;
@@ -39,6 +41,7 @@ pub use error::{LoadError, RunError};
 pub use model::Model;
 pub use onnx_ml::prepared::operators as forms;
 pub use phases::Phases;
+pub use prediction::{Content, PredictionShape, Source};
 pub use prepared::Prepared;
 pub use report::Report;
 pub use rows::Rows;

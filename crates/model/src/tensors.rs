@@ -311,6 +311,16 @@ impl Tensor {
         self.values.shape()
     }
 
+    /// Shape of a row's value: empty if the value is a scalar, which a column of width 1 has as well as
+    /// a tensor without further axes.
+    #[inline]
+    pub fn row_shape(&self) -> &[usize] {
+        match self.shape() {
+            [] | [_] | [_, 1] => &[],
+            [_, axes @ ..] => axes,
+        }
+    }
+
     pub fn datatype(&self) -> Datatype {
         self.datatype
     }

@@ -1,13 +1,14 @@
 //! Golden rows: inputs and the outputs that the exporter's own runtime gives to them, in the model's
 //! metadata. A model that answers otherwise here is not the one that was exported.
 
-use crate::error::LoadError;
+use crate::error::{LoadError, RunError};
+use crate::example::{push_array, scalar};
 use crate::metadata::{GOLDEN, GoldenRow};
-use crate::model::{Model, example_value, push_example};
 use crate::prediction::{Content, Member, PredictionShape, Source};
 use crate::rows::Rows;
 use crate::signature::Signature;
-use crate::tensors::{Elements, Tensor, Tensors};
+use crate::tensor::{Elements, Tensor};
+use crate::tensors::Tensors;
 use crate::value::{Mismatch, article, cut};
 use serde_json::{Map, Value as Json};
 
@@ -21,8 +22,11 @@ const TOLERANCE: f64 = 1e-4;
 ///
 /// [`LoadError::Golden`] for the first value that differs, [`LoadError::Metadata`] where a row is
 /// none of this model's.
-pub(crate) fn check(model: &Model, rows: &[GoldenRow]) -> Result<(), LoadError> {
-    let signature = model.signature();
+pub(crate) fn check(
+    signature: &Signature,
+    rows: &[GoldenRow],
+    run: impl Fn(Tensors) -> Result<Tensors, RunError>,
+) -> Result<(), LoadError> {
     for (index, golden) in rows.iter().enumerate() {
         let row = index + 1;
         let unusable = |reason: String| LoadError::Metadata {
@@ -33,7 +37,7 @@ pub(crate) fn check(model: &Model, rows: &[GoldenRow]) -> Result<(), LoadError> 
             return Err(unusable("`outputs`: expected at least one, but found none".into()));
         }
         let inputs = inputs(signature, &golden.inputs).map_err(unusable)?;
-        let found = model.run(inputs).map_err(|error| unusable(format!("no answer: {error}")))?;
+        let found = run(inputs).map_err(|error| unusable(format!("no answer: {error}")))?;
         let found = prediction(signature, &found);
         if let Some((output, mismatch)) = members("", &golden.outputs, &found) {
             return Err(LoadError::Golden { row, output, mismatch });
@@ -52,11 +56,11 @@ fn inputs(signature: &Signature, row: &Map<String, Json>) -> Result<Tensors, Str
         let filled = match row.get(&feature.name) {
             None if feature.optional => Ok(()),
             None => Err(Mismatch::new("a value", "no such feature")),
-            Some(value) if !feature.is_scalar() => push_example(&mut rows, index, 0, value),
+            Some(value) if !feature.is_scalar() => push_array(&mut rows, index, value),
             Some(value @ (Json::Array(_) | Json::Object(_))) => {
                 Err(Mismatch::new(article(feature.kind), excerpt(value)))
             }
-            Some(value) => rows.set(0, index, example_value(value)),
+            Some(value) => rows.set(0, index, scalar(value)),
         };
         filled.map_err(|mismatch| format!("`{}`: {mismatch}", feature.name))?;
     }

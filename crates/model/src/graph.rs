@@ -1,15 +1,12 @@
-//! What an ONNX graph and its metadata say about a model: its tensors, its features, its task.
+//! Reads an ONNX graph: its operators, inputs, outputs and task.
 
+use crate::datatype::Datatype;
 use crate::error::{LoadError, Unsupported};
 use crate::limits;
-use crate::metadata::{FEATURES, FeatureMetadata};
-use crate::signature::{Datatype, Feature, Kind, Scores, Task, TensorSpec};
-use onnx_ml::categories::{self, Category};
+use crate::signature::{Scores, Task, TensorSpec};
 use onnx_ml::functions;
 use onnx_ml::label_outputs::LabelOutput;
-use onnx_ml::maps::MapInput;
 use onnx_ml::zip_map::{self, ZipMap};
-use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, HashSet};
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_proto, type_proto};
@@ -172,137 +169,6 @@ pub(crate) fn task(
         .find(|classes| classes.len() == *columns)
         .unwrap_or_else(|| (0..*columns).map(|class| class.to_string()).collect());
     Task::Classification { label: 0, scores: 1, classes, meaning: Scores::Other }
-}
-
-/// Columns of each input, named by the metadata, else by the keys of the map that it was, else by
-/// the input, else `x0`, `x1`, ….
-pub(crate) fn features(
-    graph: &GraphProto,
-    inputs: &[TensorSpec],
-    maps: &[MapInput],
-    metadata: Option<Vec<FeatureMetadata>>,
-) -> Result<Vec<Feature>, LoadError> {
-    let wide = inputs.iter().filter(|input| matches!(input.shape[..], [_, Some(2..)])).count();
-    let categories = categories::of_inputs(graph);
-    let category = |feature: &Feature| {
-        let column = (inputs[feature.input].name.as_str(), feature.column);
-        category_example(categories.get(&column)?, feature.datatype)
-    };
-    let mut features = vec![];
-    for (index, input) in inputs.iter().enumerate() {
-        let map = maps.iter().find(|map| map.input == input.name);
-        let columns = match input.shape.as_slice() {
-            _ if let Some(map) = map => map.keys.iter().map(|key| (key.clone(), vec![])).collect(),
-            [_] | [_, Some(1)] => vec![(input.name.clone(), vec![])],
-            [_, Some(columns)] if wide == 1 => {
-                (0..*columns).map(|column| (format!("x{column}"), vec![])).collect()
-            }
-            [_, Some(columns)] => {
-                (0..*columns).map(|column| (format!("{}_{column}", input.name), vec![])).collect()
-            }
-            [_, rest @ ..] => vec![(input.name.clone(), rest.to_vec())],
-            [] => unreachable!("an input has at least the axis of the batch"),
-        };
-        features.extend(columns.into_iter().enumerate().map(|(column, (name, shape))| Feature {
-            name,
-            kind: input.datatype.kind(),
-            datatype: input.datatype,
-            input: index,
-            column,
-            typical: Json::Null,
-            shape,
-            optional: map.is_some(),
-            description: None,
-            unit: None,
-            minimum: None,
-            maximum: None,
-        }));
-    }
-    for feature in &mut features {
-        feature.typical = category(feature).unwrap_or_else(|| scalar_example(feature.kind));
-    }
-    if let Some(metadata) = metadata {
-        let error = |reason| LoadError::Metadata { key: FEATURES, reason };
-        if metadata.len() != features.len() {
-            return Err(error(format!(
-                "expected {} features, one per column of the inputs, but found {}",
-                features.len(),
-                metadata.len()
-            )));
-        }
-        for (feature, told) in features.iter_mut().zip(metadata) {
-            let category = category(feature);
-            describe(feature, told, category).map_err(error)?;
-        }
-    }
-    let mut names = HashSet::new();
-    match features.iter().find(|feature| !names.insert(feature.name.as_str())) {
-        Some(twice) => Err(LoadError::Metadata {
-            key: FEATURES,
-            reason: format!("two features are named `{}`", twice.name),
-        }),
-        None => Ok(features),
-    }
-}
-
-/// `category` is one of the values that the graph knows, if there are some.
-fn describe(
-    feature: &mut Feature,
-    told: FeatureMetadata,
-    category: Option<Json>,
-) -> Result<(), String> {
-    let datatype = feature.datatype;
-    if let Some(kind) = told.kind {
-        let fits = match datatype {
-            Datatype::String => kind == Kind::String,
-            Datatype::Bool => kind == Kind::Boolean,
-            float if float.is_float() => kind != Kind::String,
-            _ => matches!(kind, Kind::Integer | Kind::Boolean),
-        };
-        if !fits {
-            return Err(format!(
-                "`{}`: expected a type that fits {}, but found {kind}",
-                told.name,
-                datatype.onnx_name()
-            ));
-        }
-        feature.kind = kind;
-    }
-    let category = category.filter(|_| feature.kind != Kind::Boolean);
-    let typical = || match (feature.kind, told.minimum) {
-        (Kind::Boolean | Kind::String, _) | (_, None) => scalar_example(feature.kind),
-        (Kind::Integer, Some(minimum)) => json!(minimum.ceil() as i64),
-        (Kind::Number, Some(minimum)) => json!(minimum),
-    };
-    feature.typical = told.example.or(category).unwrap_or_else(typical);
-    feature.name = told.name;
-    feature.description = told.description;
-    feature.unit = told.unit;
-    feature.minimum = told.minimum;
-    feature.maximum = told.maximum;
-    Ok(())
-}
-
-fn scalar_example(kind: Kind) -> Json {
-    match kind {
-        Kind::Number => json!(0.0),
-        Kind::Integer => json!(0),
-        Kind::Boolean => json!(false),
-        Kind::String => json!("text"),
-    }
-}
-
-fn category_example(category: &Category, datatype: Datatype) -> Option<Json> {
-    match (category, datatype) {
-        (Category::String(text), Datatype::String) => Some(json!(text)),
-        (Category::Integer(integer), Datatype::String) => Some(json!(integer.to_string())),
-        (Category::Integer(integer), datatype) if datatype.is_integer() => Some(json!(integer)),
-        (Category::Integer(integer), datatype) if datatype.is_float() => {
-            Some(json!(*integer as f64))
-        }
-        (Category::Float(number), datatype) if datatype.is_float() => Some(json!(number)),
-        _ => None,
-    }
 }
 
 /// The graph's name, with `-` for what would have to be escaped in a path.

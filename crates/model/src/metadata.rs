@@ -11,8 +11,8 @@
 //! | `ml_app.metrics` | object, name of a metric → number measured on held-out data |
 //! | `ml_app.golden` | array of `{"inputs", "outputs"}`: a row as an object by feature, and what the model is to answer to it, as an object `{"prediction", "probabilities"}` or any part of that, in the form of the server's answers; a model that answers otherwise does not load |
 
+use crate::datatype::Kind;
 use crate::error::LoadError;
-use crate::signature::Kind;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tract_onnx::pb::ModelProto;

@@ -1,86 +1,86 @@
-//! From ONNX bytes to answers.
+//! A model: from the bytes of an ONNX file to predictions.
 
 use crate::constants;
 use crate::error::{LoadError, RunError};
+use crate::example::example_rows;
 use crate::external_data;
+use crate::features;
 use crate::golden;
 use crate::graph;
 use crate::json_text;
 use crate::limits;
-use crate::metadata::{FEATURES, GoldenRow, Metadata};
+use crate::metadata::{GoldenRow, Metadata};
+use crate::panics::catch_panic;
 use crate::phases::Phases;
-use crate::rows::Rows;
+use crate::plan::{plan_error, reusable, typed};
+use crate::scores::name_scores;
 use crate::signature::{Signature, TensorSpec};
-use crate::tensors::{Tensor, Tensors};
-use crate::value::{Mismatch, Value, excerpt, listed};
+use crate::tensor::Tensor;
+use crate::tensors::Tensors;
+use crate::value::{Mismatch, excerpt, listed};
 use onnx_ml::{Expected, RefusedValue, label_outputs, maps, may_refuse, row_wise, zip_map};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
-use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
-use tract_onnx::tract_hir::internal::{AxisOp, Factoid, InferenceFact, ShapeFactoid};
 
-/// Bytes of an inner value that are computed at once, where rows are independent: what stays in the
-/// second-level cache of most processors.
+/// Maximum size in bytes of the largest inner tensor of a batch, if rows are independent: it should stay
+/// in the second-level cache of most processors. Larger batches run in parts.
 const CACHED: usize = 512 << 10;
 
-/// A first run that takes longer does so for the model's sake, not because its code is read in.
+/// Latency below which a first run is measured again: it may be the time to page in code.
 const COLD: Duration = Duration::from_millis(2);
 
-/// What a model is, beside its plan.
+/// Everything about a model except its plan; serialized into a prepared model.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Parts {
     pub signature: Signature,
-    /// Of each output, what it gives the indices of.
+    /// For each output whose values are indices, the labels that they stand for.
     pub labels: Vec<Option<Arc<[String]>>>,
-    /// Rows that the graph takes, or runs on best, at once.
-    pub most: usize,
+    /// Maximum number of rows in a run, because the graph takes no more or is faster so.
+    pub max_rows: usize,
     #[serde(with = "json_text")]
     pub golden: Vec<GoldenRow>,
 }
 
-/// A model that has answered at least once.
+/// A model that is loaded, checked and warm.
 pub struct Model {
     parts: Parts,
     plan: Arc<TypedRunnableModel>,
-    /// Whether what has run once can run again.
+    /// Whether a state that has run can run again.
     reusable: bool,
-    /// Whether a run may fail for one value.
+    /// Whether a run may fail because of a single value.
     refuses: bool,
     latency: Duration,
     phases: Phases,
 }
 
 impl Model {
-    /// Reads, checks, optimises and warms up a model, and checks it with its golden rows.
+    /// Reads, checks, optimizes and warms up a model, and checks it against its golden rows.
     ///
     /// # Errors
     ///
-    /// Where the bytes are no ONNX model or one that cannot be served; see [`LoadError`].
+    /// Returns an error if the bytes are not an ONNX model, or one that cannot be served; see
+    /// [`LoadError`].
     pub fn load(bytes: &[u8]) -> Result<Model, LoadError> {
         Model::load_guarded(bytes, None)
     }
 
-    /// As [`Model::load`], with weights that may be in files beside `path`, the model's own.
+    /// Loads a model whose weights may be in files beside `path`, the model's own file.
     ///
     /// # Errors
     ///
-    /// As [`Model::load`], and as [`external_data::embed`].
+    /// Returns the errors of [`Model::load`] and [`external_data::embed`].
     pub fn load_beside(bytes: &[u8], path: &Path) -> Result<Model, LoadError> {
         Model::load_guarded(bytes, Some(path))
     }
 
     fn load_guarded(bytes: &[u8], path: Option<&Path>) -> Result<Model, LoadError> {
-        guarded(|| Model::load_unguarded(bytes, path))
+        catch_panic(|| Model::load_unguarded(bytes, path))
             .unwrap_or_else(|panic| Err(LoadError::Plan(format!("the runtime panicked: {panic}"))))
     }
 
@@ -108,7 +108,7 @@ impl Model {
         phases.end("type");
         let outputs = graph::outputs(graph, &typed, &label_outputs)?;
         let row_bytes = row_wise::row_bytes(&typed).map_err(|error| plan_error(&error))?;
-        let most = match row_bytes {
+        let max_rows = match row_bytes {
             _ if single => 1,
             Some(bytes) => (CACHED / bytes.max(1)).max(1),
             None => usize::MAX,
@@ -122,7 +122,7 @@ impl Model {
             Some(labels.find(|labels| labels.output == output.name)?.labels.clone().into())
         };
         let labels = outputs.iter().map(labels_of).collect();
-        let features = graph::features(graph, &inputs, &maps, metadata.features)?;
+        let features = features::features(graph, &inputs, &maps, metadata.features)?;
         let signature = Signature {
             name: graph::name(graph),
             version: proto.model_version.max(1).to_string(),
@@ -138,11 +138,11 @@ impl Model {
             metrics: metadata.metrics,
             by_name: OnceLock::new(),
         };
-        let parts = Parts { signature, labels, most, golden: metadata.golden };
+        let parts = Parts { signature, labels, max_rows, golden: metadata.golden };
         let mut model = Model::new(parts, plan, phases)?;
-        // Some graphs take one row only.
-        let outputs = model.run(model.example(2)?)?;
-        model.parts.signature.name_scores(&outputs);
+        // Two rows: a graph that cannot take several fails here, not at the first request.
+        let outputs = model.run(example_rows(model.signature(), 2)?)?;
+        name_scores(&mut model.parts.signature, &outputs);
         model.warm_up()?;
         Ok(model)
     }
@@ -155,9 +155,10 @@ impl Model {
         let (reusable, refuses) = (reusable(&plan)?, may_refuse(plan.model()));
         Ok(Model { parts, plan, reusable, refuses, latency: Duration::ZERO, phases })
     }
-    /// Answers a first row, and the golden ones.
+
+    /// Predicts a first row and checks the golden rows.
     pub(crate) fn warm_up(&mut self) -> Result<(), LoadError> {
-        let inputs = self.example(1)?;
+        let inputs = example_rows(self.signature(), 1)?;
         let timed = |inputs| {
             let start = Instant::now();
             self.run(inputs).map(|_| start.elapsed())
@@ -169,7 +170,7 @@ impl Model {
         self.latency = latency;
         self.phases.end("warm-up");
         if !self.parts.golden.is_empty() {
-            golden::check(self, &self.parts.golden)?;
+            golden::check(self.signature(), &self.parts.golden, |inputs| self.run(inputs))?;
             self.phases.end("golden");
         }
         Ok(())
@@ -187,33 +188,34 @@ impl Model {
         &self.parts.signature
     }
 
-    /// What one row took, warm where that matters.
+    /// Returns the time that a prediction for one row took at load.
     pub fn latency(&self) -> Duration {
         self.latency
     }
 
-    /// How many golden rows it has, and has reproduced.
+    /// Returns the number of golden rows, all of which the model has reproduced.
     pub fn golden_rows(&self) -> usize {
         self.parts.golden.len()
     }
 
-    /// What the load took.
+    /// Returns the phases of the load with their times.
     pub fn phases(&self) -> &Phases {
         &self.phases
     }
 
-    /// The outputs for all rows of `inputs`, in the signature's order.
+    /// Returns the outputs for all rows of `inputs`, in the signature's order.
     ///
     /// # Errors
     ///
-    /// Where the graph fails on these values, as an index out of range does.
+    /// Returns an error if the graph fails on these values, for example on an index that is out of range.
     pub fn run(&self, inputs: Tensors) -> Result<Tensors, RunError> {
-        if inputs.rows() <= self.parts.most {
+        let max_rows = self.parts.max_rows;
+        if inputs.rows() <= max_rows {
             return self.run_batch(inputs);
         }
         let mut parts = vec![];
-        for rows in inputs.chunks(self.parts.most) {
-            let before = parts.len() * self.parts.most;
+        for rows in inputs.chunks(max_rows) {
+            let before = parts.len() * max_rows;
             parts.push(self.run_batch(rows).map_err(|error| match error {
                 RunError::Refused { row, mismatch } => {
                     RunError::Refused { row: before + row, mismatch }
@@ -258,11 +260,11 @@ impl Model {
             }
             Ok(outputs)
         };
-        guarded(run).unwrap_or_else(|panic| Err(Panicked(panic).into()))
+        catch_panic(run).unwrap_or_else(|panic| Err(Panicked(panic).into()))
     }
 
-    /// The first row that is refused when it is asked alone: what an operator was given may have its
-    /// rows elsewhere. None, where it is the rows together that are refused.
+    /// Bisects the batch for the first row that fails on its own. The operator that fails cannot name the
+    /// row, because its input may have the rows on another axis. Returns `None` if no row fails alone.
     fn refusal(&self, inputs: &[TValue], rows: usize) -> Option<RunError> {
         let refused = |rows: &Range<usize>| {
             let part = |input: &TValue| input.slice(0, rows.start, rows.end).map(TValue::from);
@@ -277,87 +279,14 @@ impl Model {
         }
         refused(&range).map(|mismatch| RunError::Refused { row: range.start, mismatch })
     }
-
-    /// Rows of the features' examples.
-    fn example(&self, count: usize) -> Result<Tensors, LoadError> {
-        let mut rows = Rows::new(self.signature());
-        for row in 0..count {
-            rows.add_row();
-            for (index, feature) in self.signature().features.iter().enumerate() {
-                let filled = match &feature.typical {
-                    value if feature.is_scalar() => rows.set(row, index, example_value(value)),
-                    array @ Json::Array(_) => push_example(&mut rows, index, 0, array),
-                    element => rows.fill(index, example_value(element)),
-                };
-                filled.map_err(|mismatch| LoadError::Metadata {
-                    key: FEATURES,
-                    reason: format!("`{}`: example: {mismatch}", feature.name),
-                })?;
-            }
-        }
-        rows.finish().map_err(|mismatch| LoadError::Plan(mismatch.to_string()))
-    }
 }
 
 thread_local! {
-    /// What runs the model that ran last on this thread, ready for the next run.
+    /// The state of the model that ran last on this thread, kept for the next run.
     static STATE: Cell<Option<TypedSimpleState>> = const { Cell::new(None) };
 }
 
-fn typed(proto: &ModelProto, inputs: &[TensorSpec], single: bool) -> TractResult<TypedModel> {
-    let mut model = onnx_ml::onnx().with_ignore_value_info(true).model_for_proto_model(proto)?;
-    let batch: TDim = if single { 1.to_dim() } else { model.symbols.sym("N").into() };
-    for (index, input) in inputs.iter().enumerate() {
-        let declared = model.input_fact(index)?.clone();
-        let mut dims: TVec<TDim> = tvec!(batch.clone());
-        for (axis, len) in input.shape.iter().enumerate().skip(1) {
-            let named = declared.shape.dim(axis).and_then(|dim| dim.concretize());
-            dims.push(match (len, named) {
-                (Some(len), _) => len.to_dim(),
-                (None, Some(symbol)) => symbol,
-                (None, None) => model.symbols.new_with_prefix("d").into(),
-            });
-        }
-        let mut fact = InferenceFact::default().with_shape(ShapeFactoid::from(dims));
-        fact.datum_type = declared.datum_type;
-        model.set_input_fact(index, fact)?;
-    }
-    let mut model = model.into_typed()?;
-    if !single {
-        rows_first(&mut model, &batch)?;
-    }
-    model.into_decluttered()
-}
-
-/// Outputs `[1, N]` become `[N]`, as `ArrayFeatureExtractor` gives the labels of some classifiers; those
-/// `[M, N, …]` become `[N, M, …]`, as forests give the probabilities of several labels, and recurrent
-/// networks their states.
-fn rows_first(model: &mut TypedModel, batch: &TDim) -> TractResult<()> {
-    let mut outlets = model.output_outlets()?.to_vec();
-    for (index, outlet) in outlets.iter_mut().enumerate() {
-        let shape = &model.outlet_fact(*outlet)?.shape;
-        let mut rows = shape.iter().enumerate().filter(|(_, dim)| *dim == batch);
-        let moved = match (rows.next(), rows.next()) {
-            (Some((1, _)), None) if shape.rank() == 2 && shape[0].is_one() => AxisOp::Rm(0),
-            (Some((axis @ 1.., _)), None) => AxisOp::Move(axis, 0),
-            _ => continue,
-        };
-        let name = format!("output_{index}.rows");
-        *outlet = model.wire_node(name, moved, &[*outlet])?[0];
-    }
-    model.select_output_outlets(&outlets)
-}
-
-/// Whether the operators keep nothing from run to run: neither a state, nor what tract's products
-/// want to find in the thread when a state ends, which is too late where the thread does.
-fn reusable(plan: &Arc<TypedRunnableModel>) -> Result<bool, LoadError> {
-    let state = plan.spawn().map_err(|error| plan_error(&error))?;
-    let mut nodes = plan.model().nodes().iter();
-    let keeps = |node: &TypedNode| node.op_is::<OptMatMul>();
-    Ok(state.op_states.iter().all(Option::is_none) && !nodes.any(keeps))
-}
-
-/// What an operator expected and found, if it is that for which a run failed.
+/// Returns what an operator expected and found, if it refused a value.
 fn mismatch(error: &TractError) -> Option<Mismatch> {
     let RefusedValue { expected, found } = RefusedValue::cause(error)?;
     let expected = match expected {
@@ -373,50 +302,7 @@ fn mismatch(error: &TractError) -> Option<Mismatch> {
 #[error("the runtime panicked: {0}")]
 struct Panicked(String);
 
-pub(crate) fn plan_error(error: &TractError) -> LoadError {
-    LoadError::Plan(format!("{error:#}"))
-}
-
-/// tract panics on some values and some graphs; neither may end the process.
-fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(panic.as_ref()))
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".into())
-}
-
-pub(crate) fn example_value(example: &Json) -> Value<'_> {
-    match example {
-        Json::Bool(flag) => Value::Bool(*flag),
-        Json::String(text) => Value::String(text),
-        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(integer), _) => Value::Integer(integer.into()),
-            (None, Some(number)) => Value::Number(number),
-            (None, None) => Value::Missing,
-        },
-        Json::Null | Json::Array(_) | Json::Object(_) => Value::Missing,
-    }
-}
-
-pub(crate) fn push_example(
-    rows: &mut Rows<'_>,
-    feature: usize,
-    axis: usize,
-    example: &Json,
-) -> Result<(), Mismatch> {
-    let rank = rows.signature().features[feature].shape.len();
-    match example {
-        _ if axis == rank => rows.push(feature, example_value(example)),
-        Json::Array(entries) => {
-            rows.axis(feature, axis, entries.len())?;
-            entries.iter().try_for_each(|entry| push_example(rows, feature, axis + 1, entry))
-        }
-        other => Err(Mismatch::new("an array", other.to_string())),
-    }
-}
-
+/// Checks an output against the signature.
 fn from_tract(
     value: TValue,
     spec: &TensorSpec,
@@ -433,7 +319,7 @@ fn from_tract(
         return Err(error(format!("expected {rows} rows of {spec}, but found shape {shape:?}")));
     }
     Tensor::from_tract(value.into_tensor(), spec.datatype, labels.cloned())
-        .map_err(|fault| error(format!("{fault:#}")))
+        .map_err(|cause| error(format!("{cause:#}")))
 }
 
 impl fmt::Debug for Model {

@@ -130,7 +130,8 @@ impl<'s> Named<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::{Datatype, Scores};
+    use crate::datatype::Datatype;
+    use crate::signature::Scores;
 
     fn signature(task: Task, outputs: &[&str]) -> Signature {
         let output = |name: &&str| TensorSpec {

@@ -2,8 +2,9 @@
 //! in milliseconds.
 
 use crate::error::LoadError;
-use crate::model::{Model, Parts, plan_error};
+use crate::model::{Model, Parts};
 use crate::phases::Phases;
+use crate::plan::plan_error;
 use onnx_ml::prepared::operators::Reader;
 use tract_onnx::prelude::*;
 

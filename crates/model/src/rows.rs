@@ -1,8 +1,10 @@
 //! Rows on their way in: values feature by feature, which end as [`Tensors`].
 
+use crate::convert::{plain, store};
 use crate::signature::Signature;
-use crate::tensors::{Data, Tensor, Tensors};
-use crate::value::{Mismatch, Value, plain, store};
+use crate::tensor::{Data, Tensor};
+use crate::tensors::Tensors;
+use crate::value::{Mismatch, Value};
 
 /// Rows being read.
 ///

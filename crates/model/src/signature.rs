@@ -1,8 +1,8 @@
 //! What a model takes and gives: tensors as the graph declares them, and features, the columns of
 //! a table, as people know them.
 
+use crate::datatype::{Datatype, Kind};
 use crate::json_text;
-use crate::tensors::{Elements, Tensors};
 use crate::value::{Mismatch, cut};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -64,95 +64,6 @@ impl TensorSpec {
             }
             None => Ok(()),
         }
-    }
-}
-
-/// Element types that can be served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-pub enum Datatype {
-    Bool,
-    Uint8,
-    Uint16,
-    Uint32,
-    Uint64,
-    Int8,
-    Int16,
-    Int32,
-    Int64,
-    Float16,
-    Float32,
-    Float64,
-    String,
-}
-
-impl Datatype {
-    /// ONNX's name, as in `tensor(float)`.
-    pub fn onnx_name(self) -> &'static str {
-        match self {
-            Datatype::Bool => "bool",
-            Datatype::Uint8 => "uint8",
-            Datatype::Uint16 => "uint16",
-            Datatype::Uint32 => "uint32",
-            Datatype::Uint64 => "uint64",
-            Datatype::Int8 => "int8",
-            Datatype::Int16 => "int16",
-            Datatype::Int32 => "int32",
-            Datatype::Int64 => "int64",
-            Datatype::Float32 => "float",
-            Datatype::Float16 => "float16",
-            Datatype::Float64 => "double",
-            Datatype::String => "string",
-        }
-    }
-
-    /// Bytes of an element; `None` for strings.
-    pub fn size(self) -> Option<usize> {
-        match self {
-            Datatype::Bool | Datatype::Uint8 | Datatype::Int8 => Some(1),
-            Datatype::Uint16 | Datatype::Int16 | Datatype::Float16 => Some(2),
-            Datatype::Uint32 | Datatype::Int32 | Datatype::Float32 => Some(4),
-            Datatype::Uint64 | Datatype::Int64 | Datatype::Float64 => Some(8),
-            Datatype::String => None,
-        }
-    }
-
-    pub fn is_float(self) -> bool {
-        matches!(self, Datatype::Float16 | Datatype::Float32 | Datatype::Float64)
-    }
-
-    pub fn is_integer(self) -> bool {
-        !self.is_float() && !matches!(self, Datatype::Bool | Datatype::String)
-    }
-
-    /// The kind a value of this type has unless the metadata says otherwise.
-    pub fn kind(self) -> Kind {
-        match self {
-            Datatype::Bool => Kind::Boolean,
-            Datatype::String => Kind::String,
-            float if float.is_float() => Kind::Number,
-            _ => Kind::Integer,
-        }
-    }
-}
-
-/// What a feature's values mean, in the words of JSON Schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    Number,
-    Integer,
-    Boolean,
-    String,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::Number => "number",
-            Kind::Integer => "integer",
-            Kind::Boolean => "boolean",
-            Kind::String => "string",
-        })
     }
 }
 
@@ -243,23 +154,6 @@ pub enum Scores {
 }
 
 impl Signature {
-    /// Finds out what the scores are, from an answer.
-    pub(crate) fn name_scores(&mut self, outputs: &Tensors) {
-        let Task::Classification { scores, classes, meaning, .. } = &mut self.task else { return };
-        let scores: Vec<f64> = match outputs.tensors()[*scores].elements() {
-            Elements::Float32(scores) => scores.iter().copied().map(f64::from).collect(),
-            Elements::Float16(scores) => scores.iter().map(|score| score.to_f64()).collect(),
-            Elements::Float64(scores) => scores.to_vec(),
-            _ => return,
-        };
-        // Sums of floats, as a forest's are, may be above.
-        const ROUNDING: f64 = 1e-3;
-        let sums_to_one = |row: &[f64]| (row.iter().sum::<f64>() - 1.0).abs() < ROUNDING;
-        let are_probabilities = scores.iter().all(|score| (0.0..=1.0 + ROUNDING).contains(score))
-            && scores.chunks(classes.len().max(1)).all(sums_to_one);
-        *meaning = if are_probabilities { Scores::Probabilities } else { Scores::Other };
-    }
-
     pub fn feature(&self, name: &str) -> Option<usize> {
         // A few are compared sooner than hashed.
         const FEW: usize = 16;

@@ -1,12 +1,8 @@
-//! Typed arrays, as they go into a model and come out of it.
+//! The tensors that a model takes or gives together.
 
-use crate::signature::{Datatype, Signature};
+use crate::signature::Signature;
+use crate::tensor::Tensor;
 use crate::value::Mismatch;
-use std::fmt;
-use std::ops::Range;
-use std::sync::Arc;
-use tract_onnx::prelude::{DatumType, TractResult, f16};
-use tract_onnx::tract_hir::internal::tract_ndarray::ArrayD;
 
 /// One tensor per input, or per output, in the signature's order; all have the same first axis.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,153 +10,6 @@ pub struct Tensors {
     rows: usize,
     tensors: Vec<Tensor>,
 }
-
-/// Elements in row-major order, where the runtime reads and writes them.
-#[derive(Clone, PartialEq)]
-pub struct Tensor {
-    datatype: Datatype,
-    values: tract_onnx::prelude::Tensor,
-    /// What the values, which then are indices, stand for.
-    labels: Option<Arc<[String]>>,
-}
-
-macro_rules! data {
-    ($($variant:ident($element:ty)),+ $(,)?) => {
-        /// Elements on their way into a [`Tensor`], by type.
-        #[derive(Debug, Clone, PartialEq)]
-        pub enum Data { $($variant(Vec<$element>),)+ String(Vec<String>) }
-
-        /// Elements of a [`Tensor`], by type.
-        #[derive(Debug, Clone, Copy, PartialEq)]
-        pub enum Elements<'a> { $($variant(&'a [$element]),)+ String(Strings<'a>) }
-
-        impl Data {
-            pub fn new(datatype: Datatype) -> Data {
-                match datatype {
-                    $(Datatype::$variant => Data::$variant(vec![]),)+
-                    Datatype::String => Data::String(vec![]),
-                }
-            }
-
-            pub fn datatype(&self) -> Datatype {
-                match self {
-                    $(Data::$variant(_) => Datatype::$variant,)+
-                    Data::String(_) => Datatype::String,
-                }
-            }
-
-            pub fn len(&self) -> usize {
-                match self {
-                    $(Data::$variant(elements) => elements.len(),)+
-                    Data::String(elements) => elements.len(),
-                }
-            }
-
-            pub fn is_empty(&self) -> bool {
-                self.len() == 0
-            }
-
-            pub(crate) fn resize(&mut self, len: usize) {
-                match self {
-                    $(Data::$variant(elements) => elements.resize(len, Default::default()),)+
-                    Data::String(elements) => elements.resize(len, String::new()),
-                }
-            }
-
-            /// Appends the last element `count` times.
-            pub(crate) fn repeat_last(&mut self, count: usize) {
-                fn repeat_last<T: Clone>(elements: &mut Vec<T>, count: usize) {
-                    if let Some(last) = elements.last().cloned() {
-                        elements.resize(elements.len() + count, last);
-                    }
-                }
-                match self {
-                    $(Data::$variant(elements) => repeat_last(elements, count),)+
-                    Data::String(elements) => repeat_last(elements, count),
-                }
-            }
-
-            fn into_tract(self, shape: &[usize]) -> TractResult<tract_onnx::prelude::Tensor> {
-                match self {
-                    $(Data::$variant(elements) => {
-                        tract_onnx::prelude::Tensor::from_shape(shape, &elements)
-                    })+
-                    Data::String(elements) => Ok(ArrayD::from_shape_vec(shape, elements)?.into()),
-                }
-            }
-        }
-
-        impl Tensor {
-            pub fn elements(&self) -> Elements<'_> {
-                let values = self.values.try_as_plain_ram().expect("elements in memory");
-                let typed = match self.datatype {
-                    $(Datatype::$variant => values.as_slice().map(Elements::$variant),)+
-                    Datatype::String => match &self.labels {
-                        None => values.as_slice().map(Strings::Each).map(Elements::String),
-                        Some(labels) => values.as_slice().map(|indices| {
-                            Elements::String(Strings::Labels { labels, indices })
-                        }),
-                    },
-                };
-                typed.expect("elements of the tensor's type")
-            }
-        }
-    };
-}
-
-data! {
-    Bool(bool), Uint8(u8), Uint16(u16), Uint32(u32), Uint64(u64), Int8(i8), Int16(i16), Int32(i32),
-    Int64(i64), Float16(f16), Float32(f32), Float64(f64),
-}
-
-/// Strings, or indices of them.
-#[derive(Clone, Copy)]
-pub enum Strings<'a> {
-    Each(&'a [String]),
-    Labels { labels: &'a [String], indices: &'a [i64] },
-}
-
-impl<'a> Strings<'a> {
-    /// # Panics
-    ///
-    /// Where there are not so many.
-    pub fn get(&self, index: usize) -> &'a str {
-        match self {
-            Strings::Each(strings) => &strings[index],
-            Strings::Labels { labels, indices } => &labels[indices[index] as usize],
-        }
-    }
-
-    pub fn len(&self) -> usize {
-        match self {
-            Strings::Each(strings) => strings.len(),
-            Strings::Labels { indices, .. } => indices.len(),
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &'a str> {
-        (0..self.len()).map(|index| self.get(index))
-    }
-}
-
-impl PartialEq for Strings<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
-    }
-}
-
-impl fmt::Debug for Strings<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
-}
-
-#[cfg(target_endian = "big")]
-compile_error!("tensors go over the wire as they lie in memory, little-endian");
 
 impl Tensors {
     /// `tensors` are those of the signature's inputs, in its order.
@@ -179,8 +28,8 @@ impl Tensors {
         assert_eq!(tensors.len(), signature.inputs.len());
         let rows = tensors.first().and_then(|tensor| tensor.shape().first()).copied().unwrap_or(0);
         for (index, (spec, tensor)) in signature.inputs.iter().zip(&tensors).enumerate() {
-            if tensor.datatype != spec.datatype {
-                let (expected, found) = (spec.datatype.onnx_name(), tensor.datatype.onnx_name());
+            if tensor.datatype() != spec.datatype {
+                let (expected, found) = (spec.datatype.onnx_name(), tensor.datatype().onnx_name());
                 return Err((index, Mismatch::new(expected, found)));
             }
             let shape = tensor.shape();
@@ -232,147 +81,12 @@ impl Tensors {
     }
 }
 
-impl Tensor {
-    /// # Panics
-    ///
-    /// Where the shape asks for more or fewer elements.
-    pub fn new(shape: &[usize], data: Data) -> Tensor {
-        let datatype = data.datatype();
-        let values = data.into_tract(shape).expect("as many elements as the shape has");
-        Tensor { datatype, values, labels: None }
-    }
-
-    /// Of elements one after the other, little-endian, a boolean a byte.
-    ///
-    /// # Errors
-    ///
-    /// Where there are more or fewer than the shape asks for, or a boolean is neither 0 nor 1.
-    ///
-    /// # Panics
-    ///
-    /// Where the datatype is a string, which has no fixed size.
-    pub fn from_le_bytes(
-        datatype: Datatype,
-        shape: &[usize],
-        bytes: &[u8],
-    ) -> Result<Tensor, Mismatch> {
-        let size = datatype.size().expect("a datatype of fixed size");
-        let expected = shape.iter().try_fold(size, |len, dim| len.checked_mul(*dim));
-        if expected != Some(bytes.len()) {
-            let expected =
-                expected.map_or("fewer elements".to_owned(), |len| format!("{len} bytes"));
-            return Err(Mismatch::new(expected, format!("{} bytes", bytes.len())));
-        }
-        if datatype == Datatype::Bool
-            && let Some(byte) = bytes.iter().find(|byte| **byte > 1)
-        {
-            return Err(Mismatch::new("a boolean as 0 or 1", byte.to_string()));
-        }
-        let mut values = tract_onnx::prelude::Tensor::zero_dt(datum_type(datatype), shape)
-            .expect("a type of fixed size");
-        values
-            .try_as_plain_ram_mut()
-            .expect("elements in memory")
-            .as_bytes_mut()
-            .copy_from_slice(bytes);
-        Ok(Tensor { datatype, values, labels: None })
-    }
-
-    /// The elements one after the other, little-endian, a boolean a byte; `None` of strings.
-    pub fn le_bytes(&self) -> Option<&[u8]> {
-        self.datatype.size()?;
-        Some(self.values.try_as_plain_ram().expect("elements in memory").as_bytes())
-    }
-
-    /// What the runtime gave; `labels` are for a string tensor that is one of indices.
-    pub(crate) fn from_tract(
-        values: tract_onnx::prelude::Tensor,
-        datatype: Datatype,
-        labels: Option<Arc<[String]>>,
-    ) -> TractResult<Tensor> {
-        let expected = match labels {
-            Some(_) => DatumType::I64,
-            None => datum_type(datatype),
-        };
-        // tract may give an `int64` as its own kind of dimension.
-        let values = match values.datum_type() == expected {
-            true => values,
-            false => values.cast_to_dt(expected)?.into_owned(),
-        };
-        values.try_as_plain_ram()?;
-        Ok(Tensor { datatype, values, labels })
-    }
-
-    pub(crate) fn into_tract(self) -> tract_onnx::prelude::Tensor {
-        self.values
-    }
-
-    pub fn shape(&self) -> &[usize] {
-        self.values.shape()
-    }
-
-    /// Shape of a row's value: empty if the value is a scalar, which a column of width 1 has as well as
-    /// a tensor without further axes.
-    #[inline]
-    pub fn row_shape(&self) -> &[usize] {
-        match self.shape() {
-            [] | [_] | [_, 1] => &[],
-            [_, axes @ ..] => axes,
-        }
-    }
-
-    pub fn datatype(&self) -> Datatype {
-        self.datatype
-    }
-
-    pub fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn slice(&self, rows: Range<usize>) -> Tensor {
-        let values = self.values.slice(0, rows.start, rows.end).expect("rows that there are");
-        Tensor { values, labels: self.labels.clone(), ..*self }
-    }
-
-    fn concat(parts: &[&Tensor]) -> Option<Tensor> {
-        let values: Vec<_> = parts.iter().map(|part| &part.values).collect();
-        let values = tract_onnx::prelude::Tensor::stack_tensors(0, &values).ok()?;
-        let first = parts.first()?;
-        Some(Tensor { values, labels: first.labels.clone(), ..**first })
-    }
-}
-
-impl fmt::Debug for Tensor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {:?}", self.shape(), self.elements())
-    }
-}
-
-fn datum_type(datatype: Datatype) -> DatumType {
-    match datatype {
-        Datatype::Bool => DatumType::Bool,
-        Datatype::Uint8 => DatumType::U8,
-        Datatype::Uint16 => DatumType::U16,
-        Datatype::Uint32 => DatumType::U32,
-        Datatype::Uint64 => DatumType::U64,
-        Datatype::Int8 => DatumType::I8,
-        Datatype::Int16 => DatumType::I16,
-        Datatype::Int32 => DatumType::I32,
-        Datatype::Int64 => DatumType::I64,
-        Datatype::Float32 => DatumType::F32,
-        Datatype::Float16 => DatumType::F16,
-        Datatype::Float64 => DatumType::F64,
-        Datatype::String => DatumType::String,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::datatype::Datatype;
+    use crate::tensor::Data;
+    use std::sync::Arc;
 
     #[test]
     fn chunks_make_the_whole() {
@@ -388,14 +102,5 @@ mod tests {
             assert!(chunks.iter().all(|chunk| chunk.rows() <= most));
             assert_eq!(Tensors::concat(&chunks).as_ref(), Some(&tensors));
         }
-    }
-
-    #[test]
-    fn labels_are_strings() {
-        let indices = tract_onnx::prelude::tensor1(&[1_i64, 0]);
-        let labels = Arc::from(["no".to_owned(), "yes".to_owned()]);
-        let labels = Tensor::from_tract(indices, Datatype::String, Some(labels)).expect("indices");
-        let texts = Tensor::new(&[2], Data::String(vec!["yes".into(), "no".into()]));
-        assert_eq!(labels.elements(), texts.elements());
     }
 }

@@ -1,0 +1,23 @@
+//! Decides whether the scores of a classifier are probabilities, from a prediction.
+
+use crate::signature::{Scores, Signature, Task};
+use crate::tensor::Elements;
+use crate::tensors::Tensors;
+
+/// Tolerance for a score above 1 and for the sum of a row: rounding errors add up in a forest.
+const ROUNDING: f64 = 1e-3;
+
+/// Sets the meaning of a classifier's scores by the outputs for some rows.
+pub(crate) fn name_scores(signature: &mut Signature, outputs: &Tensors) {
+    let Task::Classification { scores, classes, meaning, .. } = &mut signature.task else { return };
+    let scores: Vec<f64> = match outputs.tensors()[*scores].elements() {
+        Elements::Float32(scores) => scores.iter().copied().map(f64::from).collect(),
+        Elements::Float16(scores) => scores.iter().map(|score| score.to_f64()).collect(),
+        Elements::Float64(scores) => scores.to_vec(),
+        _ => return,
+    };
+    let sums_to_one = |row: &[f64]| (row.iter().sum::<f64>() - 1.0).abs() < ROUNDING;
+    let are_probabilities = scores.iter().all(|score| (0.0..=1.0 + ROUNDING).contains(score))
+        && scores.chunks(classes.len().max(1)).all(sums_to_one);
+    *meaning = if are_probabilities { Scores::Probabilities } else { Scores::Other };
+}

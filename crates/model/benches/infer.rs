@@ -2,24 +2,27 @@
 
 #[path = "../tests/case/mod.rs"]
 mod case;
+#[path = "../../onnx-ml/tests/case/data_sets.rs"]
+mod data_sets;
 
-use case::{Outcome, compare, data_sets, inputs, tensors};
+use case::{Outcome, compare, from_tract, inputs};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use data_sets::data_sets;
 use ml_app_model::Model;
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 
 const MODELS: [&str; 9] = [
-    "logistic_regression",
-    "linear_regression",
-    "svc_rbf",
-    "k_neighbors",
-    "random_forest_multi",
-    "gradient_boosting_binary",
-    "mlp",
-    "columns_logistic_regression",
-    "standard_scaler",
+    "ml/linear/exported/logistic_regression",
+    "ml/linear/exported/linear_regression",
+    "ml/svm/exported/svc_rbf",
+    "ml/models/k_neighbors",
+    "ml/trees/exported/random_forest_multi",
+    "ml/trees/exported/gradient_boosting_binary",
+    "ml/models/mlp",
+    "ml/models/columns_logistic_regression",
+    "ml/features/standard_scaler",
 ];
 
 fn infer(criterion: &mut Criterion) {
@@ -31,14 +34,15 @@ fn infer(criterion: &mut Criterion) {
 fn bench(criterion: &mut Criterion, name: &str) -> Outcome<()> {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx-ml/tests/cases").join(name);
     let model = Model::load(&fs::read(case.join("model.onnx"))?)?;
-    let data_sets = data_sets(&case);
-    let data_set = data_sets.last().ok_or("there is no data set")?;
-    let (given, expected) = (tensors(data_set, "input")?, tensors(data_set, "output")?);
+    let data_sets = data_sets(&case)?;
+    let data_set = data_sets.last().expect("a case has a data set");
+    let (given, expected) = (from_tract(&data_set.inputs)?, from_tract(&data_set.outputs)?);
     let found = model.run(inputs(model.signature(), &given, given[0].shape()[0])?)?;
     for (found, expected) in found.tensors().iter().zip(&expected) {
         compare(found, expected, 1e-5)?;
     }
-    let mut group = criterion.benchmark_group(format!("infer/{name}"));
+    let (_, model_name) = name.rsplit_once('/').expect("a case is in a topic");
+    let mut group = criterion.benchmark_group(format!("infer/{model_name}"));
     for rows in [1, 1000] {
         let inputs = inputs(model.signature(), &given, rows)?;
         group.bench_function(rows.to_string(), |bencher| {

@@ -10,10 +10,13 @@
 
 #[path = "../tests/case/mod.rs"]
 mod case;
+#[path = "../../onnx-ml/tests/case/protobuf.rs"]
+mod protobuf;
 
-use case::{Outcome, compare, data_sets, inputs, tensors};
+use case::{Outcome, compare, from_tract, inputs};
 use ml_app_model::Model;
 use musl_mem as _;
+use protobuf::{data_sets, tensors};
 use std::fs;
 use std::hint::black_box;
 use std::io::{self, BufRead, Write};
@@ -77,10 +80,10 @@ impl Zoo {
     fn check(&self, tolerance: f64) -> Outcome<String> {
         let model = self.model()?;
         for (number, data_set) in data_sets(&self.folder).iter().enumerate() {
-            let given = tensors(data_set, "input")?;
+            let given = from_tract(&tensors(data_set, "input")?)?;
             let rows = given.first().ok_or("there is no input")?.shape()[0];
             let found = model.run(inputs(model.signature(), &given, rows)?)?;
-            let expected = tensors(data_set, "output")?;
+            let expected = from_tract(&tensors(data_set, "output")?)?;
             if found.tensors().len() != expected.len() {
                 return Err(format!("expected {} outputs", expected.len()).into());
             }
@@ -98,7 +101,7 @@ impl Zoo {
         let model = self.model()?;
         let data_sets = data_sets(&self.folder);
         let data_set = data_sets.get(number).ok_or("there is no such data set")?;
-        let given = tensors(data_set, "input")?;
+        let given = from_tract(&tensors(data_set, "input")?)?;
         let rows = given.first().ok_or("there is no input")?.shape()[0];
         let inputs = inputs(model.signature(), &given, rows)?;
         let mut times = vec![];

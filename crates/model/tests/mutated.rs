@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../onnx-ml/tests/case/folders.rs"]
+mod folders;
+
 use ml_app_model::Model;
 use prost::Message;
 use std::io::{Write, stderr};
@@ -47,10 +50,10 @@ fn models() -> Vec<PathBuf> {
     const LARGEST: u64 = 200_000;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut found = vec![root.join("model.onnx")];
-    for cases in ["tests/cases", "crates/onnx-ml/tests/cases"] {
-        let folders = fs::read_dir(root.join(cases)).unwrap();
-        found.extend(folders.map(|folder| folder.unwrap().path().join("model.onnx")));
-    }
+    let folders = fs::read_dir(root.join("tests/cases")).unwrap();
+    found.extend(folders.map(|folder| folder.unwrap().path().join("model.onnx")));
+    let cases = folders::cases(&root.join("crates/onnx-ml/tests/cases"));
+    found.extend(cases.iter().map(|case| case.join("model.onnx")));
     found.retain(|path| fs::metadata(path).is_ok_and(|file| file.len() < LARGEST));
     found.sort();
     found

@@ -1,8 +1,8 @@
 //! Runs ONNX's own backend node tests: `backend FOLDER [EXPECTED]`.
 //!
-//! FOLDER is what `tests/backend/generate.py` writes, EXPECTED a list of the cases that are known
-//! to fail, each with its cause; where others do, the exit code is 1. From the root of the
-//! repository:
+//! `tests/backend/generate.py` writes FOLDER. EXPECTED lists the cases that are known to fail, each
+//! with its cause. The exit code is 1 if other cases fail, or if a listed case passes. From the root
+//! of the repository:
 //!
 //! ```sh
 //! python3 -m venv /tmp/onnx && /tmp/onnx/bin/pip install -r crates/onnx-ml/tests/generate/requirements.txt
@@ -10,14 +10,17 @@
 //! cargo run --release -p onnx-ml --example backend -- /tmp/backend crates/onnx-ml/tests/backend/failing.txt
 //! ```
 //!
-//! Each case runs in a process of its own, as some end theirs.
+//! Each case runs in its own process, because some cases abort it.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../tests/case/mod.rs"]
 mod case;
+#[path = "../tests/case/protobuf.rs"]
+mod protobuf;
 
-use case::{Tolerance, compare, tensors};
+use case::{Tolerance, compare};
+use protobuf::{data_sets, tensors};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,6 +33,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::ensure;
 
+/// Maximum duration of a case.
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
@@ -54,7 +58,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The error of each case that fails.
+/// Runs all cases and returns the error of each case that fails.
 fn failing(folder: &Path) -> BTreeMap<String, String> {
     let mut cases: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -84,13 +88,14 @@ fn report(failing: &BTreeMap<String, String>) {
     }
 }
 
-/// The cases of a list; what follows a `#` tells of a group.
+/// Reads the names of the cases in a list. A line is `case: cause`, or a comment after `#`.
 fn expected_in(path: &str) -> BTreeSet<String> {
     let list = fs::read_to_string(path).unwrap();
     let lines = list.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     lines.map(|line| line.split_once(": ").map_or(line, |(case, _)| case).to_owned()).collect()
 }
 
+/// Compares the failing cases with the expected ones and prints the differences.
 fn against(failing: &BTreeMap<String, String>, expected: &BTreeSet<String>) -> ExitCode {
     let fixed: Vec<&String> = expected.iter().filter(|case| !failing.contains_key(*case)).collect();
     let mut broken = failing.clone();
@@ -106,7 +111,7 @@ fn against(failing: &BTreeMap<String, String>, expected: &BTreeSet<String>) -> E
     if fixed.is_empty() && broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// In another process, which may overflow its stack or never end.
+/// Runs a case in another process: it may overflow the stack or never end.
 fn run_apart(case: &Path) -> Result<(), String> {
     let mut child = Command::new(env::current_exe().unwrap())
         .arg("--case")
@@ -132,9 +137,9 @@ fn run_apart(case: &Path) -> Result<(), String> {
     }
 }
 
-/// As written, every input is given at run time. Real models have weights, axes and shapes as
-/// initializers, so a case passes as well that runs with all inputs but the first as constants, or
-/// with all of them, where it asks for a shape or a size.
+/// Runs a case as it is written, with all inputs given at run time. If that fails, the case passes if
+/// it runs with all inputs but the first as constants, or with all inputs as constants: real models
+/// have weights, axes and shapes as initializers.
 fn attempt(case: &Path) -> Result<(), String> {
     std::panic::set_hook(Box::new(|_| {}));
     let attempt = |given| match catch_unwind(AssertUnwindSafe(|| run(case, given))) {
@@ -149,7 +154,7 @@ fn attempt(case: &Path) -> Result<(), String> {
     first.or_else(|error| attempt(1).or_else(|_| attempt(0)).map_err(|_| error))
 }
 
-/// With as many inputs given at run time.
+/// Runs a case with its first `given` inputs given at run time and the others as constants.
 fn run(case: &Path, given: usize) -> TractResult<()> {
     let text = fs::read_to_string(case.join("case.json"))?;
     let number = |key: &str| -> f64 {
@@ -159,11 +164,7 @@ fn run(case: &Path, given: usize) -> TractResult<()> {
     let tolerance = Tolerance { relative: number("rtol"), absolute: number("atol").max(1e-5) };
     let onnx = onnx_ml::onnx();
     let proto = onnx.proto_model_for_path(case.join("model.onnx"))?;
-    for set in 0.. {
-        let data = case.join(format!("test_data_set_{set}"));
-        if !data.exists() {
-            return Ok(());
-        }
+    for data in data_sets(case) {
         let mut inputs = tensors(&data, "input")?;
         let mut proto = proto.clone();
         make_constant(&mut proto, &data, given..inputs.len());
@@ -181,6 +182,7 @@ fn run(case: &Path, given: usize) -> TractResult<()> {
     Ok(())
 }
 
+/// Turns inputs of the graph into initializers.
 fn make_constant(proto: &mut ModelProto, data: &Path, inputs: Range<usize>) {
     let graph = proto.graph.as_mut().unwrap();
     for index in inputs {

@@ -1,30 +1,33 @@
-//! Every folder below `cases`, in the layout of ONNX's own backend tests: the model gives ONNX
-//! Runtime's answers, with a symbolic batch.
+//! Runs every case below `cases` with a symbolic batch and compares the outputs with those of ONNX
+//! Runtime.
 
 #![allow(clippy::unwrap_used)]
 
 mod case;
+#[path = "case/data_sets.rs"]
+mod data_sets;
+#[path = "case/folders.rs"]
+mod folders;
 
-use case::{Tolerance, compare, tensors};
+use case::{Tolerance, compare};
+use data_sets::{DataSet, data_sets};
+use folders::cases;
 use onnx_ml::{functions, zip_map};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::internal::{InferenceFact, TDim, ToDim};
+use tract_onnx::tract_hir::internal::{InferenceFact, TDim, ToDim, ensure};
 
 const TOLERANCE: Tolerance = Tolerance { relative: 1e-5, absolute: 1e-5 };
 
 #[test]
 fn cases_agree_with_onnx_runtime() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut cases: Vec<PathBuf> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    cases.sort();
-    assert!(!cases.is_empty());
+    let cases = cases(&folder);
     let failures: Vec<String> = cases
         .iter()
         .filter_map(|case| {
-            let name = case.file_name().unwrap().to_string_lossy();
+            let name = case.strip_prefix(&folder).unwrap().display();
             run(case).err().map(|error| format!("{name}: {error:#}"))
         })
         .collect();
@@ -37,28 +40,33 @@ fn run(case: &Path) -> TractResult<()> {
     let mut proto = onnx.proto_model_for_path(case.join("model.onnx"))?;
     functions::inline(&mut proto)?;
     zip_map::lower(&mut proto);
-    for number in 0.. {
-        let data = case.join(format!("test_data_set_{number}"));
-        if !data.exists() {
-            assert!(number > 0, "{} has no data", case.display());
-            return Ok(());
-        }
-        let inputs = tensors(&data, "input")?;
-        let mut model = onnx.model_for_proto_model(&proto)?;
-        let batch: TDim = model.symbols.sym("N").into();
-        for (index, input) in inputs.iter().enumerate() {
-            let rest = input.shape().iter().skip(1).map(|dim| dim.to_dim());
-            let shape: Vec<TDim> = std::iter::once(batch.clone()).chain(rest).collect();
-            model.set_input_fact(index, InferenceFact::dt_shape(input.datum_type(), &shape))?;
-        }
-        let plan = onnx_ml::optimize(model.into_typed()?.into_decluttered()?)?.into_runnable()?;
-        let found = plan.run(inputs.into_iter().map(TValue::from).collect())?;
-        let expected = tensors(&data, "output")?;
-        assert_eq!(found.len(), expected.len());
-        for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
-            compare(found, expected, TOLERANCE)
-                .map_err(|error| error.context(format!("data set {number}, output {index}")))?;
-        }
+    for (number, data_set) in data_sets(case)?.into_iter().enumerate() {
+        run_data_set(&onnx, &proto, data_set)
+            .map_err(|error| error.context(format!("data set {number}")))?;
+    }
+    Ok(())
+}
+
+fn run_data_set(onnx: &tract_onnx::Onnx, proto: &ModelProto, data_set: DataSet) -> TractResult<()> {
+    let DataSet { inputs, outputs: expected } = data_set;
+    let mut model = onnx.model_for_proto_model(proto)?;
+    let batch: TDim = model.symbols.sym("N").into();
+    for (index, input) in inputs.iter().enumerate() {
+        let rest = input.shape().iter().skip(1).map(|dim| dim.to_dim());
+        let shape: Vec<TDim> = std::iter::once(batch.clone()).chain(rest).collect();
+        model.set_input_fact(index, InferenceFact::dt_shape(input.datum_type(), &shape))?;
+    }
+    let plan = onnx_ml::optimize(model.into_typed()?.into_decluttered()?)?.into_runnable()?;
+    let found = plan.run(inputs.into_iter().map(TValue::from).collect())?;
+    ensure!(
+        found.len() == expected.len(),
+        "expected {} outputs, found {}",
+        expected.len(),
+        found.len()
+    );
+    for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        compare(found, expected, TOLERANCE)
+            .map_err(|error| error.context(format!("output {index}")))?;
     }
     Ok(())
 }

@@ -1,43 +1,25 @@
-//! A case in the layout of ONNX's own backend tests: a folder with `model.onnx` and, for each data
-//! set, inputs and expected outputs as protobuf. What goes in goes in as it does when served: value
-//! by value, through [`Rows`].
+//! Runs a case of `onnx-ml` through [`Model`](ml_app_model::Model). The inputs are set value by value
+//! through [`Rows`], as the server sets them.
 
 use ml_app_model::{Data, Elements, Rows, Signature, Tensor, Tensors, Value};
 use std::error::Error;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use tract_onnx::data_resolver::MmapDataResolver;
 use tract_onnx::prelude::*;
-use tract_onnx::tensor::{load_tensor, proto_from_reader};
 
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// The folders `test_data_set_0`, `test_data_set_1`, … of a case.
-pub fn data_sets(case: &Path) -> Vec<PathBuf> {
-    let folders = (0..).map(|number| case.join(format!("test_data_set_{number}")));
-    folders.take_while(|folder| folder.exists()).collect()
+/// Converts tensors of tract.
+pub fn from_tract(tensors: &[tract_onnx::prelude::Tensor]) -> Outcome<Vec<Tensor>> {
+    tensors.iter().map(converted).collect()
 }
 
-/// The tensors in `input_0.pb`, `input_1.pb`, … of a data set; `kind` is `input` or `output`.
-pub fn tensors(data_set: &Path, kind: &str) -> Outcome<Vec<Tensor>> {
-    (0..)
-        .map(|number| data_set.join(format!("{kind}_{number}.pb")))
-        .take_while(|path| path.exists())
-        .map(|path| {
-            let proto = proto_from_reader(File::open(path)?)?;
-            from_tract(&load_tensor(&MmapDataResolver, &proto, None)?)
-        })
-        .collect()
-}
-
-/// What a model of this signature takes: `count` rows, those of the tensors over and over.
+/// Builds inputs of `count` rows for `signature` by repeating the rows of `tensors`.
 pub fn inputs(signature: &Signature, tensors: &[Tensor], count: usize) -> Outcome<Tensors> {
     let mut rows = Rows::new(signature);
-    let given = tensors.first().ok_or("there is no input")?.shape()[0];
+    let given = tensors.first().ok_or("expected at least one input")?.shape()[0];
     for (row, from) in (0..given).cycle().take(count).enumerate() {
         rows.add_row();
         for (index, feature) in signature.features.iter().enumerate() {
-            let tensor = tensors.get(feature.input).ok_or("there are more inputs than tensors")?;
+            let tensor = tensors.get(feature.input).ok_or("expected a tensor for each input")?;
             let width = tensor.len() / given;
             let elements = tensor.elements();
             if feature.is_scalar() {
@@ -57,14 +39,16 @@ pub fn inputs(signature: &Signature, tensors: &[Tensor], count: usize) -> Outcom
     rows.finish().map_err(|mismatch| mismatch.to_string().into())
 }
 
-/// Strings and integers are to be equal, floats as near as `tolerance`, absolute or relative. Rows
-/// that are the second axis of `expected`, after one of length 1, are the first one of `found`.
+/// Checks that `found` equals `expected`. Floats may differ by `tolerance`, absolute or relative.
+///
+/// If `expected` has its rows on the second axis, after an axis of length 1, `found` has them on the
+/// first axis.
 pub fn compare(found: &Tensor, expected: &Tensor, tolerance: f64) -> Outcome<()> {
     let types = (found.datatype(), expected.datatype());
     let rows_second = matches!(expected.shape(), [1, rows] if found.shape() == [*rows]);
     if found.shape() != expected.shape() && !rows_second || types.0 != types.1 {
         return Err(format!(
-            "expected {:?} {:?}, but found {:?} {:?}",
+            "expected {:?} {:?}, found {:?} {:?}",
             types.1,
             expected.shape(),
             types.0,
@@ -84,7 +68,7 @@ pub fn compare(found: &Tensor, expected: &Tensor, tolerance: f64) -> Outcome<()>
             _ => found == expected,
         };
         if !agree {
-            return Err(format!("element {index}: expected {expected}, but found {found}").into());
+            return Err(format!("element {index}: expected {expected}, found {found}").into());
         }
     }
     Ok(())
@@ -108,7 +92,7 @@ fn value(elements: Elements<'_>, index: usize) -> Value<'_> {
     }
 }
 
-fn from_tract(tensor: &tract_onnx::prelude::Tensor) -> Outcome<Tensor> {
+fn converted(tensor: &tract_onnx::prelude::Tensor) -> Outcome<Tensor> {
     fn elements<T: Datum + Clone>(tensor: &tract_onnx::prelude::Tensor) -> TractResult<Vec<T>> {
         Ok(tensor.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
     }
@@ -121,7 +105,9 @@ fn from_tract(tensor: &tract_onnx::prelude::Tensor) -> Outcome<Tensor> {
         DatumType::F16 => Data::Float16(elements(tensor)?),
         DatumType::F64 => Data::Float64(elements(tensor)?),
         DatumType::String => Data::String(elements(tensor)?),
-        other => return Err(format!("expected a type of the cases, but found {other:?}").into()),
+        other => {
+            return Err(format!("expected an element type of the cases, found {other:?}").into());
+        }
     };
     Ok(Tensor::new(tensor.shape(), data))
 }

@@ -1,34 +1,20 @@
-//! A case in the layout of ONNX's own backend tests: a folder with `model.onnx` and, for each data
-//! set, inputs and expected outputs as protobuf.
+//! Compares a tensor that a model returns with the expected tensor.
 
-use std::fs;
-use std::path::Path;
-use tract_onnx::data_resolver::MmapDataResolver;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::{Datum, bail, ensure};
 
-/// How far a float may be off: `absolute + relative * |expected|`.
+/// Maximum difference of a float: `absolute + relative * |expected|`.
 #[derive(Debug, Clone, Copy)]
 pub struct Tolerance {
     pub relative: f64,
     pub absolute: f64,
 }
 
-/// The tensors in `input_0.pb`, `input_1.pb`, … of a data set; `kind` is `input` or `output`.
-pub fn tensors(folder: &Path, kind: &str) -> TractResult<Vec<Tensor>> {
-    (0..)
-        .map(|index| folder.join(format!("{kind}_{index}.pb")))
-        .take_while(|path| path.exists())
-        .map(|path| {
-            let proto = tract_onnx::tensor::proto_from_reader(fs::File::open(path)?)?;
-            tract_onnx::tensor::load_tensor(&MmapDataResolver, &proto, None)
-        })
-        .collect()
-}
-
+/// Checks that `found` equals `expected`, within `tolerance` if they are floats.
+///
 /// # Errors
 ///
-/// Where shapes, types or elements differ.
+/// Returns an error if the shapes, element types or elements differ.
 pub fn compare(found: &Tensor, expected: &Tensor, tolerance: Tolerance) -> TractResult<()> {
     ensure!(
         found.shape() == expected.shape(),
@@ -36,7 +22,7 @@ pub fn compare(found: &Tensor, expected: &Tensor, tolerance: Tolerance) -> Tract
         expected.shape(),
         found.shape()
     );
-    // tract may give an integer as a dimension.
+    // tract may return an integer as a symbolic dimension.
     let found = match found.datum_type() {
         DatumType::TDim => found.cast_to::<i64>()?.into_owned(),
         _ => found.clone(),
@@ -54,6 +40,7 @@ pub fn compare(found: &Tensor, expected: &Tensor, tolerance: Tolerance) -> Tract
     }
     let (found, expected) = (numbers(&found)?, numbers(expected)?);
     for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        // Infinities are equal, but their difference is NaN.
         let same = found == expected || (found.is_nan() && expected.is_nan());
         let allowed = tolerance.absolute + tolerance.relative * expected.abs();
         if !same && (found - expected).abs().partial_cmp(&allowed).is_none_or(|order| order.is_gt())

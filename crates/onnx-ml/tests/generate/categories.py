@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder, OneHotEncoder, OrdinalEncoder, StandardScaler
 
+TOPIC = "ml/categories"
 CITIES = np.array([["Basel", "a"], ["Genève", "b"], ["Zürich", "a"], ["", "c"]], object)
 UNKNOWN = np.array([["Basel", "c"], ["Bern", "b"], ["Zürich", "z"]], object)
 CODES = np.array([[3, -1], [7, 2**40], [5, 0], [3, 2]], np.int64)
@@ -27,25 +28,26 @@ def exports():
     text = [("X", StringTensorType([None, 2]))]
     rows = [[CITIES[:1]], [CITIES], [UNKNOWN]]
     encoder = OneHotEncoder(**ignore).fit(CITIES)
-    write("one_hot_strings", to_onnx(encoder, initial_types=text), rows)
+    write(TOPIC, "one_hot_strings", to_onnx(encoder, initial_types=text), rows)
     encoder = OneHotEncoder(drop="first", sparse_output=False).fit(CITIES)
-    write("one_hot_drop_first", to_onnx(encoder, initial_types=text), rows[:2])
+    write(TOPIC, "one_hot_drop_first", to_onnx(encoder, initial_types=text), rows[:2])
     encoder = OneHotEncoder(**ignore).fit(CODES)
     codes = [[CODES[:1]], [CODES + [[0, 1]]]]
     integers = [("X", Int64TensorType([None, 2]))]
-    write("one_hot_int64", to_onnx(encoder, initial_types=integers), codes)
+    write(TOPIC, "one_hot_int64", to_onnx(encoder, initial_types=integers), codes)
     encoder = OneHotEncoder(**ignore).fit(np.round(NUMBERS))
     numbers = [[NUMBERS[:1]], [np.round(NUMBERS)]]
     floats = [("X", FloatTensorType([None, 2]))]
-    write("one_hot_float", to_onnx(encoder, initial_types=floats), numbers)
+    write(TOPIC, "one_hot_float", to_onnx(encoder, initial_types=floats), numbers)
 
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1).fit(CITIES)
-    write("ordinal_strings", to_onnx(encoder, initial_types=text), rows)
+    write(TOPIC, "ordinal_strings", to_onnx(encoder, initial_types=text), rows)
     encoder = OrdinalEncoder(dtype=np.int64).fit(CODES)
-    write("ordinal_int64", to_onnx(encoder, initial_types=integers), codes[:1])
+    write(TOPIC, "ordinal_int64", to_onnx(encoder, initial_types=integers), codes[:1])
     names = CITIES[:, 0]
     encoder = LabelEncoder().fit(names)
     write(
+        TOPIC,
         "label_encoder",
         to_onnx(encoder, initial_types=[("X", StringTensorType([None]))]),
         [[names[:1]], [names]],
@@ -60,7 +62,7 @@ def exports():
 
 
 def columns_classifier(pipeline):
-    """Numbers with gaps and text, one input for each column."""
+    """Numbers with missing values, and text: an input for each column."""
     numbers = NUMBERS.copy()
     numbers[1, 0] = np.nan
     pipeline.fit(np.hstack([numbers.astype(object), CITIES]), ["no", "yes", "yes", "no"])
@@ -69,6 +71,7 @@ def columns_classifier(pipeline):
     types = [(name, kind([None, 1])) for name, kind in zip(names, kinds, strict=True)]
     inputs = [matrix[:, [column]] for matrix in (numbers, CITIES) for column in (0, 1)]
     write(
+        "ml/models",
         "columns_logistic_regression",
         to_onnx(pipeline, initial_types=types, options={"zipmap": False}),
         [[column[:1] for column in inputs], inputs],
@@ -82,13 +85,13 @@ def one_hot():
         ("cube", np.array(texts, object).reshape(3, 1, 1)),
         ("empty", texts[:0].reshape(0, 2)),
     ):
-        node(f"one_hot_{name}", "OneHotEncoder", [[x]], cats_strings=["a", "b"])
-    node("one_hot_repeated", "OneHotEncoder", [[texts]], cats_strings=["a", "b", "a"])
-    node("one_hot_strict", "OneHotEncoder", [[texts[:1]]], cats_strings=["a", "b"], zeros=0)
+        node(TOPIC, f"one_hot_{name}", "OneHotEncoder", [[x]], cats_strings=["a", "b"])
+    node(TOPIC, "one_hot_repeated", "OneHotEncoder", [[texts]], cats_strings=["a", "b", "a"])
+    node(TOPIC, "one_hot_strict", "OneHotEncoder", [[texts[:1]]], cats_strings=["a", "b"], zeros=0)
     x = np.array([1.7, 2.0, -1.5, 3e38, -0.5], np.float32)
-    node("one_hot_truncated", "OneHotEncoder", [[x]], cats_int64s=[2, 1, 0, -1])
+    node(TOPIC, "one_hot_truncated", "OneHotEncoder", [[x]], cats_int64s=[2, 1, 0, -1])
     x = x.astype(np.float64)
-    node("one_hot_float64", "OneHotEncoder", [[x]], cats_int64s=[2, 1, 0, -1])
+    node(TOPIC, "one_hot_float64", "OneHotEncoder", [[x]], cats_int64s=[2, 1, 0, -1])
 
 
 def label_encoders():
@@ -103,6 +106,7 @@ def label_encoders():
             x = np.append(data, others[keys]).astype(data.dtype)
             for values, mapped in lists.items():
                 node(
+                    TOPIC,
                     f"label_encoder_{version}_{keys}_{values}",
                     "LabelEncoder",
                     [[x[:1]], [x], [x.reshape(2, 2)]],
@@ -112,6 +116,7 @@ def label_encoders():
                 )
         x = np.array([np.nan, -0.0, 0.0, 9.0], np.float32)
         node(
+            TOPIC,
             f"label_encoder_{version}_nan",
             "LabelEncoder",
             [[x]],
@@ -124,6 +129,7 @@ def label_encoders():
     defaults = {"strings": "none", "int64s": 12, "floats": 1.5}
     for values, default in defaults.items():
         node(
+            TOPIC,
             f"label_encoder_default_{values}",
             "LabelEncoder",
             [[strings("a", "x")]],
@@ -155,6 +161,7 @@ def label_encoder_tensors():
         x = np.append(keys, other)
         for suffix, default in (("", {}), ("_default", {"default_tensor": tensor(values[:1])})):
             node(
+                TOPIC,
                 f"label_encoder_{label(keys)}_{label(values)}{suffix}",
                 "LabelEncoder",
                 [[x[:1]], [x]],
@@ -164,6 +171,7 @@ def label_encoder_tensors():
                 **default,
             )
     node(
+        TOPIC,
         "label_encoder_mixed",
         "LabelEncoder",
         [[strings("x", "b")]],
@@ -191,11 +199,11 @@ def both_ways():
         ("LabelEncoder", "label_encoder_1", classes),
         ("CategoryMapper", "category_mapper", mapper),
     ):
-        node(f"{name}_strings", operator, [[texts]], ints.dtype, **attributes)
-        node(f"{name}_ints", operator, [[ints]], texts.dtype, **attributes)
+        node(TOPIC, f"{name}_strings", operator, [[texts]], ints.dtype, **attributes)
+        node(TOPIC, f"{name}_ints", operator, [[ints]], texts.dtype, **attributes)
         defaults = {"default_string": "?", "default_int64": 70}
-        node(f"{name}_strings_default", operator, [[texts]], ints.dtype, **attributes, **defaults)
-        node(f"{name}_ints_default", operator, [[ints]], texts.dtype, **attributes, **defaults)
+        node(TOPIC, f"{name}_strings_default", operator, [[texts]], ints.dtype, **attributes, **defaults)
+        node(TOPIC, f"{name}_ints_default", operator, [[ints]], texts.dtype, **attributes, **defaults)
 
 
 exports()

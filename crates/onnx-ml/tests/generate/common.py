@@ -1,41 +1,95 @@
-"""Writes cases in the layout of ONNX's own backend tests, answered by ONNX Runtime.
+"""Writes cases with the outputs of ONNX Runtime as expected outputs.
 
-A case is a folder of ../cases: model.onnx, and per data set input_I.pb and output_I.pb. The maps
-that ZipMap makes are stored as the matrix of their values.
+A case is a folder `../cases/<topic>/<name>` of two files: `model.onnx`, and `data.json` with the data
+sets. ../case/data_sets.rs describes and reads the format of `data.json`. A ZipMap's output, a list of
+maps, is stored as the matrix of the maps' values.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import numpy_helper
 
 CASES = Path(__file__).resolve().parent.parent / "cases"
+LINE = 100
+"""Maximum length of a line of elements."""
 
 
-def write(name: str, model: onnx.ModelProto, data_sets: list[list[np.ndarray]]) -> None:
-    """Write the case `name`: `model`, and what it answers to each list of inputs."""
+def write(topic: str, name: str, model: onnx.ModelProto, data_sets: list[list[np.ndarray]]) -> None:
+    """Writes the case `name` below the folder `topic`: `model`, and its outputs for each list of inputs."""
     model.opset_import.sort(key=lambda opset: opset.domain)  # some exporters write hash order
-    folder = CASES / name
+    folder = CASES / topic / name
     folder.mkdir(parents=True, exist_ok=True)
     content = model.SerializeToString(deterministic=True)
     (folder / "model.onnx").write_bytes(content)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [spec.name for spec in session.get_inputs()]
-    for number, inputs in enumerate(data_sets):
+    answered = []
+    for inputs in data_sets:
         outputs = session.run(None, dict(zip(names, inputs, strict=True)))
-        data = folder / f"test_data_set_{number}"
-        data.mkdir(exist_ok=True)
-        for kind, tensors in (("input", inputs), ("output", map(plain, outputs))):
-            for index, tensor in enumerate(tensors):
-                proto = numpy_helper.from_array(np.asarray(tensor), f"{kind}_{index}")
-                (data / f"{kind}_{index}.pb").write_bytes(proto.SerializeToString())
-    print("wrote", name)
+        answered.append((list(map(np.asarray, inputs)), list(map(array, outputs))))
+    (folder / "data.json").write_text(serialized(answered), encoding="utf-8")
+    print("wrote", f"{topic}/{name}")
 
 
-def plain(output) -> np.ndarray:
-    """A tensor; of a sequence of maps, the matrix of their values."""
+def array(output) -> np.ndarray:
+    """Returns an output of ONNX Runtime as an array."""
     if isinstance(output, list):
         return np.array([list(row.values()) for row in output], np.float32)
-    return output
+    return np.asarray(output)
+
+
+def serialized(data_sets: list[tuple[list[np.ndarray], list[np.ndarray]]]) -> str:
+    """Returns the text of `data.json` for data sets of inputs and outputs."""
+    return "[\n" + ",\n".join(data_set(*each) for each in data_sets) + "\n]\n"
+
+
+def data_set(inputs: list[np.ndarray], outputs: list[np.ndarray]) -> str:
+    members = [f'    "{kind}": {tensors(arrays)}' for kind, arrays in (("inputs", inputs), ("outputs", outputs))]
+    return "  {\n" + ",\n".join(members) + "\n  }"
+
+
+def tensors(arrays: list[np.ndarray]) -> str:
+    return "[\n" + ",\n".join(f"      {tensor(each)}" for each in arrays) + "\n    ]"
+
+
+def tensor(elements: np.ndarray) -> str:
+    kind = "string" if elements.dtype.kind in "OU" else elements.dtype.name
+    texts = [element(each) for each in elements.ravel()]
+    start = f'{{"type": "{kind}", "shape": {list(elements.shape)}, "data": ['
+    if sum(len(text) + 2 for text in texts) + len(start) <= LINE:
+        return start + ", ".join(texts) + "]}"
+    width = elements.shape[-1] if elements.ndim else 1
+    rows = [texts[begin : begin + width] for begin in range(0, len(texts), width)]
+    lines = [line for row in rows for line in wrapped(row)]
+    return start + "\n        " + ",\n        ".join(lines) + "\n      ]}"
+
+
+def wrapped(texts: list[str]) -> list[str]:
+    """Returns the elements of a row in as few lines as fit `LINE`."""
+    lines = [texts[0]]
+    for text in texts[1:]:
+        if len(lines[-1]) + len(text) + 2 <= LINE:
+            lines[-1] += ", " + text
+        else:
+            lines.append(text)
+    return lines
+
+
+def element(value) -> str:
+    """Returns an element as JSON, a float with as few digits as its type needs."""
+    if isinstance(value, (str, bytes)):
+        return json.dumps(value if isinstance(value, str) else value.decode(), ensure_ascii=False)
+    if isinstance(value, (bool, np.bool_)):
+        return json.dumps(bool(value))
+    if isinstance(value, np.integer):
+        return str(int(value))
+    if not isinstance(value, np.floating):
+        raise TypeError(f"expected a string, boolean or number, found {value!r}")
+    if np.isnan(value):
+        return '"NaN"'
+    if np.isinf(value):
+        return '"Infinity"' if value > 0 else '"-Infinity"'
+    return str(value)

@@ -1,4 +1,4 @@
-"""If and Loop: conditions and trips known or computed, graphs within graphs, values that grow."""
+"""Cases of If and Loop: known and computed conditions and trip counts, nested graphs, values that grow."""
 
 import numpy as np
 from common import write
@@ -9,10 +9,10 @@ HEADER = '<ir_version: 9, opset_import: ["": 18]>'
 X = [RANDOM.normal(size=(rows, 3)).astype(np.float32) for rows in (1, 5)]
 
 
-def case(name, graph, data_sets=None):
-    """Write a case of a graph in ONNX's text format; by default for some positive and negative X."""
+def case(name, graph, data_sets=None, topic="control"):
+    """Writes a case of a graph in ONNX's text format, by default with positive and negative inputs."""
     model = parser.parse_model(f"{HEADER} {name} {graph}")
-    write(name, model, data_sets or [[abs(x)] for x in X] + [[-abs(x)] for x in X])
+    write(topic, name, model, data_sets or [[abs(x)] for x in X] + [[-abs(x)] for x in X])
 
 
 case(
@@ -45,7 +45,7 @@ case(
         S = ReduceSum <keepdims = 0> (Y, first)
     }""",
 )
-# As skl2onnx exports KNNImputer.
+# The form that skl2onnx exports for KNNImputer.
 case(
     "if_ranks_differ",
     """(float[N, 3] X) => (float[N, 3] Y) {
@@ -68,6 +68,7 @@ case(
         some = Compress <axis = 1> (X, kept)
         Y = Mul (some, W)
     }""",
+    topic="tensor",
 )
 case(
     "pow_integers",
@@ -77,6 +78,7 @@ case(
         Z = Pow (X, each)
         S = Pow (X, two)
     }""",
+    topic="tensor",
 )
 case(
     "if_known",

@@ -7,6 +7,7 @@ from skl2onnx import to_onnx
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import Binarizer, Normalizer
 
+TOPIC = "ml/features"
 GAPS = np.array([[1, np.nan, -3], [np.nan, 5, 2], [7, np.nan, np.nan]], np.float32)
 CODES = np.array([[1, -1, 3], [-1, 5, -1], [2, 5, 2**40]], np.int64)
 # A row of zeros, and rows whose largest value is negative or zero.
@@ -18,8 +19,9 @@ def imputers():
     rows = [[GAPS[:1]], [GAPS]]
     for strategy in ("mean", "most_frequent"):
         imputer = SimpleImputer(strategy=strategy).fit(GAPS)
-        write(f"imputer_{strategy}", to_onnx(imputer, GAPS[:1]), rows)
+        write(TOPIC, f"imputer_{strategy}", to_onnx(imputer, GAPS[:1]), rows)
     node(
+        TOPIC,
         "imputer_int64",
         "Imputer",
         [[CODES[:1]], [CODES]],
@@ -28,12 +30,13 @@ def imputers():
         replaced_value_int64=-1,
     )
     zeros = np.array([[0, -0.0, 3]], np.float32)
-    node("imputer_zero", "Imputer", [[zeros]], imputed_value_floats=[1.0, 2.0, 3.0])
+    node(TOPIC, "imputer_zero", "Imputer", [[zeros]], imputed_value_floats=[1.0, 2.0, 3.0])
     single = {"imputed_value_floats": [9.5], "replaced_value_float": np.nan}
-    node("imputer_single", "Imputer", rows, **single)
-    node("imputer_vector", "Imputer", [[GAPS[0]]], **single)
-    node("imputer_cube", "Imputer", [[GAPS[None]]], **single)
+    node(TOPIC, "imputer_single", "Imputer", rows, **single)
+    node(TOPIC, "imputer_vector", "Imputer", [[GAPS[0]]], **single)
+    node(TOPIC, "imputer_cube", "Imputer", [[GAPS[None]]], **single)
     node(
+        TOPIC,
         "imputer_int64_single",
         "Imputer",
         [[CODES]],
@@ -45,23 +48,23 @@ def imputers():
 
 def binarizers():
     x = np.array([[0.5, 0.0, 1.0], [-2.0, 0.50001, np.inf]], np.float32)
-    write("binarizer", to_onnx(Binarizer(threshold=0.5), x[:1]), [[x[:1]], [x]])
-    node("binarizer_default", "Binarizer", [[x]])
-    node("binarizer_vector", "Binarizer", [[x[0]]], threshold=-3.0)
+    write(TOPIC, "binarizer", to_onnx(Binarizer(threshold=0.5), x[:1]), [[x[:1]], [x]])
+    node(TOPIC, "binarizer_default", "Binarizer", [[x]])
+    node(TOPIC, "binarizer_vector", "Binarizer", [[x[0]]], threshold=-3.0)
 
 
 def normalizers():
     for norm in NORMS:
         name = f"normalizer_{norm.lower()}"
         rows = [[ROWS[:1]], [ROWS]]
-        write(name, to_onnx(Normalizer(norm=norm.lower()), ROWS[:1]), rows)
-        node(f"{name}_node", "Normalizer", rows, norm=norm)
-        node(f"{name}_vector", "Normalizer", [[ROWS[0]]], norm=norm)
-        node(f"{name}_nan", "Normalizer", [[GAPS]], norm=norm)
-        node(f"{name}_large", "Normalizer", [[np.array([[1e30, 1e30]], np.float32)]], norm=norm)
+        write(TOPIC, name, to_onnx(Normalizer(norm=norm.lower()), ROWS[:1]), rows)
+        node(TOPIC, f"{name}_node", "Normalizer", rows, norm=norm)
+        node(TOPIC, f"{name}_vector", "Normalizer", [[ROWS[0]]], norm=norm)
+        node(TOPIC, f"{name}_nan", "Normalizer", [[GAPS]], norm=norm)
+        node(TOPIC, f"{name}_large", "Normalizer", [[np.array([[1e30, 1e30]], np.float32)]], norm=norm)
         for kind in (np.int32, np.int64, np.float64):
-            node(f"{name}_{kind.__name__}", "Normalizer", [[ROWS.astype(kind)]], norm=norm)
-    node("normalizer_default", "Normalizer", [[ROWS]])
+            node(TOPIC, f"{name}_{kind.__name__}", "Normalizer", [[ROWS.astype(kind)]], norm=norm)
+    node(TOPIC, "normalizer_default", "Normalizer", [[ROWS]])
 
 
 def extractors():
@@ -77,15 +80,15 @@ def extractors():
         name = f"extractor_{name}"
         operator = "ArrayFeatureExtractor"
         x = matrix.astype(np.float32)
-        node(name, operator, [[x[:1]], [x]], constants=constants)
-        node(f"{name}_of_vector", operator, [[x[0]]], constants=constants)
-        node(f"{name}_of_cube", operator, [[x[None]]], constants=constants)
+        node(TOPIC, name, operator, [[x[:1]], [x]], constants=constants)
+        node(TOPIC, f"{name}_of_vector", operator, [[x[0]]], constants=constants)
+        node(TOPIC, f"{name}_of_cube", operator, [[x[None]]], constants=constants)
     constants = [np.array([2, 0])]
     for kind in (np.float64, np.int32, np.int64):
         name = f"extractor_{kind.__name__}"
-        node(name, operator, [[matrix.astype(kind)]], kind, constants=constants)
+        node(TOPIC, name, operator, [[matrix.astype(kind)]], kind, constants=constants)
     x = matrix.astype(str).astype(object)
-    node("extractor_string", operator, [[x]], x.dtype, constants=constants)
+    node(TOPIC, "extractor_string", operator, [[x]], x.dtype, constants=constants)
 
 
 def vectorizers():
@@ -94,15 +97,15 @@ def vectorizers():
     operator = "FeatureVectorizer"
     for kind in (np.float32, np.float64, np.int32, np.int64):
         inputs = [left.astype(kind), right.astype(kind)]
-        node(f"vectorizer_{kind.__name__}", operator, [inputs], inputdimensions=[3, 2])
+        node(TOPIC, f"vectorizer_{kind.__name__}", operator, [inputs], inputdimensions=[3, 2])
     inputs = [left.astype(np.float32), right.astype(np.float32)]
     one = [x[:1] for x in inputs]
-    node("vectorizer_cut", operator, [one, inputs], inputdimensions=[2, 0])
-    node("vectorizer_filled", operator, [one, inputs], inputdimensions=[5, 3])
-    node("vectorizer_vectors", operator, [[x[0][:2] for x in inputs]], inputdimensions=[2, 2])
-    node("vectorizer_single", operator, [inputs[:1]], inputdimensions=[3])
+    node(TOPIC, "vectorizer_cut", operator, [one, inputs], inputdimensions=[2, 0])
+    node(TOPIC, "vectorizer_filled", operator, [one, inputs], inputdimensions=[5, 3])
+    node(TOPIC, "vectorizer_vectors", operator, [[x[0][:2] for x in inputs]], inputdimensions=[2, 2])
+    node(TOPIC, "vectorizer_single", operator, [inputs[:1]], inputdimensions=[3])
     cube = inputs[0].reshape(2, 1, 3)
-    node("vectorizer_cube", operator, [[cube]], inputdimensions=[3])
+    node(TOPIC, "vectorizer_cube", operator, [[cube]], inputdimensions=[3])
 
 
 imputers()

@@ -1,4 +1,4 @@
-"""Functions that a model brings along: calls of calls, in a graph within the graph, with attributes."""
+"""A case of model-local functions: nested calls, calls in a subgraph, attributes."""
 
 import numpy as np
 from common import write
@@ -8,6 +8,7 @@ RANDOM = np.random.default_rng(11)
 X = [RANDOM.normal(size=(rows, 3)).astype(np.float32) for rows in (1, 5)]
 
 write(
+    "functions",
     "local_functions",
     parser.parse_model(
         """<ir_version: 9, opset_import: ["": 18, "local": 1]>

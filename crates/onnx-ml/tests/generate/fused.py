@@ -1,4 +1,4 @@
-"""Products that ONNX Runtime's optimiser fused with what follows them."""
+"""Cases of the matrix products and convolutions that ONNX Runtime's optimizer fuses with an activation."""
 
 import numpy as np
 from common import write
@@ -9,11 +9,11 @@ HEADER = '<ir_version: 9, opset_import: ["": 18, "com.microsoft": 1]>'
 
 
 def case(name, graph, data_sets, **weights):
-    """Write a case of a graph in ONNX's text format, with random weights of these shapes."""
+    """Writes a case of a graph in ONNX's text format, with random weights of the given shapes."""
     model = parser.parse_model(f"{HEADER} {name} {graph}")
     tensors = [numpy_helper.from_array(floats(*shape), key) for key, shape in weights.items()]
     model.graph.initializer.extend(tensors)
-    write(name, model, data_sets)
+    write("nn", name, model, data_sets)
 
 
 def floats(*shape):

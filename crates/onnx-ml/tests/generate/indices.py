@@ -1,4 +1,5 @@
-"""Gather and its like, from both ends of an axis; OneHot; Cast, of numbers that fit and do not."""
+"""Cases of gathering, scattering and slicing with indices from both ends of an axis, of OneHot, and of
+Cast with numbers inside and outside of the target's range."""
 
 import numpy as np
 from common import write
@@ -9,8 +10,8 @@ HEADER = '<ir_version: 9, opset_import: ["": 18]>'
 
 
 def case(name, graph, data_sets):
-    """Write a case of a graph in ONNX's text format."""
-    write(name, parser.parse_model(f"{HEADER} {name} {graph}"), data_sets)
+    """Writes a case of a graph in ONNX's text format."""
+    write("tensor", name, parser.parse_model(f"{HEADER} {name} {graph}"), data_sets)
 
 
 def floats(*shape):

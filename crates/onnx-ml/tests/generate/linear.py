@@ -15,6 +15,7 @@ from sklearn.linear_model import (
 )
 from sklearn.svm import LinearSVC
 
+EXPORTED, ATTRIBUTES = "ml/linear/exported", "ml/linear/attributes"
 X, y = load_iris(return_X_y=True)
 X = X.astype(np.float32)
 BINARY = y > 0
@@ -29,14 +30,14 @@ TYPES = {
 
 
 def classifier(name, estimator, target, zipmap=False):
-    # LinearSVC's export has neither the map nor the option.
+    # LinearSVC's export has neither a ZipMap nor the option.
     options = {} if zipmap or isinstance(estimator, LinearSVC) else {"zipmap": False}
     fitted = estimator.fit(X, target)
-    write(name, to_onnx(fitted, X[:1], options=options), ROWS)
+    write(EXPORTED, name, to_onnx(fitted, X[:1], options=options), ROWS)
 
 
-def node(name, operator, data_sets, labels=None, **attributes):
-    """A model of one node, in float unless the data is another."""
+def node(topic, name, operator, data_sets, labels=None, **attributes):
+    """Writes a case of a single node whose input has the type of the data."""
     x = data_sets[0][0]
     outputs = [helper.make_tensor_value_info("Y", labels or TensorProto.FLOAT, None)]
     if labels:
@@ -54,7 +55,7 @@ def node(name, operator, data_sets, labels=None, **attributes):
         outputs,
     )
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
-    write(name, helper.make_model(graph, opset_imports=opsets, ir_version=9), data_sets)
+    write(topic, name, helper.make_model(graph, opset_imports=opsets, ir_version=9), data_sets)
 
 
 def main():
@@ -79,10 +80,10 @@ def main():
     targets = np.stack([target, target**2 / 1000, -target, D.sum(1), D[:, 2]], axis=1)
     rows = [[D[:1]], [D[::40]]]
     regressor = LinearRegression()
-    write("linear_regression", to_onnx(regressor.fit(D, target), D[:1]), rows)
-    write("linear_regression_two", to_onnx(regressor.fit(D, targets[:, :2]), D[:1]), rows)
-    write("linear_regression_five", to_onnx(regressor.fit(D, targets), D[:1]), rows)
-    write("elastic_net", to_onnx(ElasticNet(0.01).fit(D, target), D[:1]), rows)
+    write(EXPORTED, "linear_regression", to_onnx(regressor.fit(D, target), D[:1]), rows)
+    write(EXPORTED, "linear_regression_two", to_onnx(regressor.fit(D, targets[:, :2]), D[:1]), rows)
+    write(EXPORTED, "linear_regression_five", to_onnx(regressor.fit(D, targets), D[:1]), rows)
+    write(EXPORTED, "elastic_net", to_onnx(ElasticNet(0.01).fit(D, target), D[:1]), rows)
 
     random = np.random.default_rng(0)
     small = random.uniform(0.1, 0.4, (5, 3)).astype(np.float32)
@@ -97,6 +98,7 @@ def main():
         suffix = transform.lower()
         one = {"post_transform": transform}
         node(
+            ATTRIBUTES,
             f"linear_classifier_{suffix}",
             "LinearClassifier",
             sets,
@@ -105,10 +107,11 @@ def main():
             **three,
             **one,
         )
-        node(f"linear_regressor_{suffix}", "LinearRegressor", sets, targets=3, **three, **one)
-        node(f"linear_regressor_single_{suffix}", "LinearRegressor", sets, **shared, **one)
-        if transform != "PROBIT":  # the second score is whatever the memory held
+        node(ATTRIBUTES, f"linear_regressor_{suffix}", "LinearRegressor", sets, targets=3, **three, **one)
+        node(ATTRIBUTES, f"linear_regressor_single_{suffix}", "LinearRegressor", sets, **shared, **one)
+        if transform != "PROBIT":  # ONNX Runtime leaves the second score unwritten
             node(
+                ATTRIBUTES,
                 f"linear_classifier_shared_{suffix}",
                 "LinearClassifier",
                 sets,
@@ -121,6 +124,7 @@ def main():
     saturated = {"coefficients": [1.0, -1.0], "intercepts": [0.0, 0.0], "multi_class": 1}
     for transform in ["SOFTMAX", "LOGISTIC"]:
         node(
+            ATTRIBUTES,
             f"linear_classifier_saturated_{transform.lower()}",
             "LinearClassifier",
             [[large]],
@@ -131,6 +135,7 @@ def main():
         )
     for dtype in [np.float64, np.int32, np.int64]:
         node(
+            ATTRIBUTES,
             f"linear_classifier_{dtype.__name__}",
             "LinearClassifier",
             [[np.array([[1, -2, 3], [4, 0, -6]], dtype)]],
@@ -140,6 +145,7 @@ def main():
         )
     wide = random.normal(size=(6, 37)).astype(np.float32)
     node(
+        ATTRIBUTES,
         "linear_classifier_wide",
         "LinearClassifier",
         [[wide[:1]], [wide]],

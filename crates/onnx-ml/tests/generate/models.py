@@ -1,4 +1,4 @@
-"""Cases of whole models: neighbours, a network, naive Bayes, clusters, a pipeline."""
+"""Cases of whole scikit-learn models: neighbors, a network, naive Bayes, clusters, a pipeline."""
 
 import numpy as np
 from common import write
@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 X, y = load_iris(return_X_y=True)
 X = X.astype(np.float32)
-# Between the rows of training, so that no distances are equal.
+# Points between the training rows, so that no two distances are equal.
 ROWS = X[::13] + np.float32(0.037) * X[3::13][: len(X[::13])]
 
 
@@ -27,7 +27,7 @@ def main():
         ("kmeans", KMeans(3, n_init=3, random_state=0)),
         ("scaled_pca_logistic", make_pipeline(StandardScaler(), PCA(2), LogisticRegression())),
     ]:
-        write(name, to_onnx(model.fit(X, y), X[:1]), [[ROWS[:1]], [ROWS]])
+        write("ml/models", name, to_onnx(model.fit(X, y), X[:1]), [[ROWS[:1]], [ROWS]])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Small networks of the kinds that PyTorch exports, for any batch and for one of a single row."""
+"""Cases of small networks of the kinds that PyTorch exports, with a symbolic batch and with one row."""
 
 import numpy as np
 from common import write
@@ -13,12 +13,12 @@ def floats(*shape):
 
 
 def case(name, graph, rows_of, **weights):
-    """Write a case for each batch; `rows_of` gives inputs of so many rows."""
+    """Writes a case for each batch size; `rows_of` returns inputs with a given number of rows."""
     for suffix, batch, sizes in (("", "N", (1, 7)), ("_single", "1", (1, 1))):
         model = parser.parse_model(f"{HEADER} {name} {graph.replace('BATCH', batch)}")
         tensors = [numpy_helper.from_array(np.array(value), key) for key, value in weights.items()]
         model.graph.initializer.extend(tensors)
-        write(f"network_{name}{suffix}", model, [[rows_of(rows)] for rows in sizes])
+        write("networks", f"network_{name}{suffix}", model, [[rows_of(rows)] for rows in sizes])
 
 
 case(
@@ -135,7 +135,7 @@ for name, gates in ("LSTM", 4), ("GRU", 3), ("RNN", 1):
         B=floats(2, gates * 12),
         W1=floats(12, 2),
     )
-# An index has its row on the second axis.
+# The graph has the rows on the second axis of the indices.
 case(
     "words",
     """(int64[BATCH, 3] X) => (float[BATCH, 4] Y) {

@@ -1,4 +1,4 @@
-"""Models of one node."""
+"""Models of a single node."""
 
 import numpy as np
 from common import write
@@ -6,6 +6,7 @@ from onnx import helper
 
 
 def node(
+    topic,
     name,
     operator,
     data_sets,
@@ -16,7 +17,10 @@ def node(
     opset=18,
     **attributes,
 ):
-    """Write the case `name`: `operator` on the inputs and then on the constants."""
+    """Writes the case `name`: `operator` with the inputs of the data sets, followed by `constants`.
+
+    A constant that is `None` is an optional input that is left out.
+    """
     inputs = [
         helper.make_tensor_value_info(f"X{index}", kind(x.dtype), [None, *x.shape[1:]])
         for index, x in enumerate(data_sets[0])
@@ -29,14 +33,14 @@ def node(
         for index, x in enumerate(constants)
         if x is not None
     ]
-    # An input that is left out has no name.
+    # An optional input that is left out has an empty name.
     names = [spec.name for spec in inputs]
     names += ["" if x is None else f"C{index}" for index, x in enumerate(constants)]
     outputs = [helper.make_tensor_value_info("Y", kind(np.dtype(output)), None)]
     made = helper.make_node(operator, names, ["Y"], domain=domain, **attributes)
     graph = helper.make_graph([made], name, inputs, outputs, initializers)
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", version)]
-    write(name, helper.make_model(graph, opset_imports=opsets, ir_version=9), data_sets)
+    write(topic, name, helper.make_model(graph, opset_imports=opsets, ir_version=9), data_sets)
 
 
 def kind(dtype):

@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN: directions, lengths, initial states, biases, peepholes, activations."""
+"""Cases of LSTM, GRU and RNN: directions, lengths, initial states, biases, peepholes, activations."""
 
 import numpy as np
 from common import write
@@ -9,7 +9,7 @@ COLUMNS, TIME, HIDDEN = 5, 6, 4
 
 
 def case(name, operator, gates, direction="forward", bias=True, lengths=False, state=False, **rest):
-    """Write a case for 1 row, and for 11 of several lengths; the batch is the first axis of X."""
+    """Writes a case for 1 row and for 11 rows of different lengths; the batch is the first axis of X."""
     directions = 2 if direction == "bidirectional" else 1
     peepholes = rest.pop("peepholes", False)
     constants = {"W": (gates * HIDDEN, COLUMNS), "R": (gates * HIDDEN, HIDDEN)}
@@ -47,7 +47,7 @@ def case(name, operator, gates, direction="forward", bias=True, lengths=False, s
         data = [random(rows, TIME, COLUMNS)]
         data += [np.arange(rows, dtype=np.int32) % TIME + 1] if lengths else []
         data_sets.append(data + [random(rows, directions, HIDDEN) for _ in states])
-    write(name, model, data_sets)
+    write("recurrent", name, model, data_sets)
 
 
 def random(*shape):

@@ -8,6 +8,7 @@ from skl2onnx import to_onnx
 from sklearn.datasets import load_diabetes, load_iris, load_wine
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
+EXPORTED, ATTRIBUTES = "ml/svm/exported", "ml/svm/attributes"
 X, y = load_iris(return_X_y=True)
 X = (X - X.mean(0)).astype(np.float32)
 BINARY = y > 1
@@ -18,7 +19,7 @@ TRANSFORMS = ["NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"]
 
 def classifier(name, estimator, target, zipmap=False):
     options = {} if zipmap else {"zipmap": False}
-    write(name, to_onnx(estimator.fit(X, target), X[:1], options=options), ROWS)
+    write(EXPORTED, name, to_onnx(estimator.fit(X, target), X[:1], options=options), ROWS)
 
 
 def exported():
@@ -48,17 +49,17 @@ def exported():
     rows = [[D[:1]], [D[::3]]]
     for kernel in ["linear", "poly", "rbf", "sigmoid"]:
         svr = SVR(kernel=kernel, gamma=0.2, coef0=0.1)
-        write(f"svr_{kernel}", to_onnx(svr.fit(D, target / 100), D[:1]), rows)
-    write("nu_svr", to_onnx(NuSVR(C=50).fit(D, target), D[:1]), rows)
+        write(EXPORTED, f"svr_{kernel}", to_onnx(svr.fit(D, target / 100), D[:1]), rows)
+    write(EXPORTED, "nu_svr", to_onnx(NuSVR(C=50).fit(D, target), D[:1]), rows)
     for kernel in ["linear", "poly", "rbf", "sigmoid"]:
         detector = OneClassSVM(kernel=kernel, nu=0.3).fit(X[::3])
-        write(f"one_class_svm_{kernel}", to_onnx(detector, X[:1]), ROWS)
+        write(EXPORTED, f"one_class_svm_{kernel}", to_onnx(detector, X[:1]), ROWS)
 
     W, kind = load_wine(return_X_y=True)
     W = ((W - W.mean(0)) / W.std(0)).astype(np.float32)
     svc = SVC(probability=True, random_state=0).fit(W, kind)
     wine = to_onnx(svc, W[:1], options={"zipmap": False})
-    write("svc_wine", wine, [[W[:1]], [W[::5]]])
+    write(EXPORTED, "svc_wine", wine, [[W[:1]], [W[::5]]])
 
 
 def written():
@@ -93,18 +94,19 @@ def written():
         for classes in [2, 3]:
             for probabilities in [False, True]:
                 if transform == "PROBIT" and classes == 2 and not probabilities:
-                    continue  # the second score is whatever the memory held
+                    continue  # ONNX Runtime leaves the second score unwritten
                 labels, attributes = svc(classes, probabilities, probabilities)
                 name = f"svm_{suffix}_{classes}" + "_probabilities" * probabilities
                 attributes["post_transform"] = transform
                 attributes["kernel_type"] = "RBF"
-                node(name, "SVMClassifier", sets, labels, **attributes)
+                node(ATTRIBUTES, name, "SVMClassifier", sets, labels, **attributes)
         for name, labels, coefficients in [
             ("positive", [4, 5], [0.5, 0.1, 0.2, 0.3]),
             ("mixed", [4, 5], [0.5, -0.1, 0.2, 0.3]),
             ("three", [4, 5, 6], [0.5, -0.1, 0.2, 0.3, -0.7, 0.1]),
         ]:
             node(
+                ATTRIBUTES,
                 f"svm_linear_{name}_{suffix}",
                 "SVMClassifier",
                 sets,
@@ -117,6 +119,7 @@ def written():
                 post_transform=transform,
             )
         node(
+            ATTRIBUTES,
             f"svm_regressor_{suffix}",
             "SVMRegressor",
             sets,
@@ -127,6 +130,7 @@ def written():
             post_transform=transform,
         )
     node(
+        ATTRIBUTES,
         "svm_linear_probabilities",
         "SVMClassifier",
         sets,
@@ -139,6 +143,7 @@ def written():
         kernel_params=parameters,
     )
     node(
+        ATTRIBUTES,
         "svm_regressor_one_class_linear",
         "SVMRegressor",
         sets,
@@ -150,11 +155,11 @@ def written():
     for kernel in ["LINEAR", "POLY", "RBF", "SIGMOID"]:
         labels, attributes = svc(3)
         name = f"svm_{kernel.lower()}_kernel"
-        node(name, "SVMClassifier", sets, labels, kernel_type=kernel, **attributes)
+        node(ATTRIBUTES, name, "SVMClassifier", sets, labels, kernel_type=kernel, **attributes)
     for dtype in [np.float64, np.int32, np.int64]:
         labels, attributes = svc(3)
         data = [[np.array([[1, -1], [2, 0]], dtype)]]
-        node(f"svm_{dtype.__name__}", "SVMClassifier", data, labels, **attributes)
+        node(ATTRIBUTES, f"svm_{dtype.__name__}", "SVMClassifier", data, labels, **attributes)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Cases of texts: StringNormalizer, Tokenizer, TfIdfVectorizer, the String* operators, casts, and
+"""Cases with text: StringNormalizer, Tokenizer, TfIdfVectorizer, the String* operators, casts, and
 scikit-learn's exports. ONNX Runtime needs the locale en_US.UTF-8."""
 
 import numpy as np
@@ -21,7 +21,7 @@ def texts(*rows):
 
 
 def graph(name, nodes, data_sets, outputs, opset=20, constants=None):
-    """Write the case `name`: `nodes` from X0, X1, … to outputs of these names and types."""
+    """Writes the case `name`: `nodes` that map X0, X1, … to outputs of the given names and types."""
     inputs = [
         helper.make_tensor_value_info(f"X{index}", helper.np_dtype_to_tensor_dtype(x.dtype), [None, *x.shape[1:]])
         for index, x in enumerate(data_sets[0])
@@ -30,7 +30,7 @@ def graph(name, nodes, data_sets, outputs, opset=20, constants=None):
     outputs = [helper.make_tensor_value_info(output, kind, None) for output, kind in outputs.items()]
     made = helper.make_graph(nodes, name, inputs, outputs, initializers)
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
-    write(name, helper.make_model(made, opset_imports=opsets, ir_version=9), data_sets)
+    write("text", name, helper.make_model(made, opset_imports=opsets, ir_version=9), data_sets)
 
 
 def node(name, operator, data_sets, output=string, domain="", constants=None, **attributes):
@@ -161,11 +161,11 @@ def exported():
         "svd": make_pipeline(TfidfVectorizer(), TruncatedSVD(4, random_state=0)),
     }.items():
         model.fit(sentences, labels)
-        write(f"text_{name}", to_onnx(model, initial_types=types), [[sentences[:1]], [sentences]])
+        write("text", f"text_{name}", to_onnx(model, initial_types=types), [[sentences[:1]], [sentences]])
     hasher = FeatureHasher(8, input_type="string")
     words = texts(["a", "cat"], ["straße", ""])
     made = to_onnx(hasher, initial_types=[("words", StringTensorType([None, 2]))])
-    write("feature_hasher", made, [[words[:1]], [words]])
+    write("text", "feature_hasher", made, [[words[:1]], [words]])
 
 
 normalizers()

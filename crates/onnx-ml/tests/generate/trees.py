@@ -1,4 +1,4 @@
-"""Cases of the tree ensembles: scikit-learn's exports, and attributes no exporter uses."""
+"""Cases of the tree ensembles: scikit-learn's exports, and attributes that no exporter uses."""
 
 import itertools
 
@@ -17,6 +17,7 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+EXPORTED, CLASSIFIER, REGRESSOR = "ml/trees/exported", "ml/trees/classifier", "ml/trees/regressor"
 float32, float64, int64 = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64
 
 
@@ -43,13 +44,13 @@ def exported() -> None:
     ]:
         model.fit(X, y)
         rows = [[X[:1]], [X[::25]]]
-        write(name, to_onnx(model, X[:1]), rows)
+        write(EXPORTED, name, to_onnx(model, X[:1]), rows)
         if name == "random_forest_binary":
             double = to_onnx(model, X[:1].astype(np.float64), options={id(model): {"zipmap": False}})
-            write(f"{name}_double", double, [[X[:1].astype(np.float64)], [X[::25].astype(np.float64)]])
+            write(EXPORTED, f"{name}_double", double, [[X[:1].astype(np.float64)], [X[::25].astype(np.float64)]])
 
 
-# Two trees of two levels over two features. Features and thresholds meet, so equality matters.
+# Two trees, of two levels and of one, over two features. Some inputs equal a threshold.
 SHAPE = {
     "nodes_treeids": [0] * 5 + [1] * 3,
     "nodes_nodeids": [0, 1, 2, 3, 4, 0, 1, 2],
@@ -95,23 +96,23 @@ def attributes() -> None:
     for mode in ("LEQ", "LT", "GTE", "GT", "EQ", "NEQ"):
         for missing in (0, 1):
             made = node(*regressor, mode=f"BRANCH_{mode}", missing=missing, n_targets=1)
-            write(f"mode_{mode.lower()}_{missing}", model(made), [[X], [X[5:6]]])
+            write(REGRESSOR, f"mode_{mode.lower()}_{missing}", model(made), [[X], [X[5:6]]])
     made = node(*regressor, mode="BRANCH_LT", n_targets=1)
-    write("mode_lt_double", model(made, input_type=float64), [[X.astype(np.float64)]])
+    write(REGRESSOR, "mode_lt_double", model(made, input_type=float64), [[X.astype(np.float64)]])
     made = node("TreeEnsembleClassifier", "class", mode="BRANCH_LT", classlabels_int64s=[7, -2])
-    write("mode_lt_int64", model(made, input_type=int64), [[np.array([[0, 1], [1, -1], [0, -2]])]])
+    write(CLASSIFIER, "mode_lt_int64", model(made, input_type=int64), [[np.array([[0, 1], [1, -1], [0, -2]])]])
     finite = X[np.isfinite(X).all(axis=1)]
     for aggregate in ("SUM", "AVERAGE", "MIN", "MAX"):
         made = node(*regressor, aggregate_function=aggregate, n_targets=1, base_values=[0.5])
-        write(f"aggregate_{aggregate.lower()}", model(made), [[finite]])
+        write(REGRESSOR, f"aggregate_{aggregate.lower()}", model(made), [[finite]])
         made = node(
             *regressor, aggregate_function=aggregate, n_targets=3, ids=[0, 1, 2, 1, 0], base_values=[1.0, -1.0, 0.5]
         )
-        write(f"aggregate_{aggregate.lower()}_targets", model(made), [[finite]])
+        write(REGRESSOR, f"aggregate_{aggregate.lower()}_targets", model(made), [[finite]])
     for transform in ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"):
         for targets, ids in ((1, None), (3, [0, 1, 2, 1, 0])):
             made = node(*regressor, post_transform=transform, n_targets=targets, ids=ids)
-            write(f"regressor_{transform.lower()}_{targets}", model(made), [[finite]])
+            write(REGRESSOR, f"regressor_{transform.lower()}_{targets}", model(made), [[finite]])
         for classes, ids in ((2, [0] * 5), (2, [1] * 5), (2, [0, 1, 0, 1, 1]), (3, [0, 1, 2, 1, 0])):
             for sign, weights in (("positive", None), ("mixed", [0.25, -0.5, 0.125, -0.0625, 0.375])):
                 made = node(
@@ -120,13 +121,13 @@ def attributes() -> None:
                     post_transform=transform,
                     ids=ids,
                     weights=weights,
-                    # ONNX Runtime answers 0 and 1 where both classes have weights, whatever the labels.
+                    # ONNX Runtime returns the labels 0 and 1 if both classes have weights, whatever the labels are.
                     classlabels_int64s=[0, 1] if len(set(ids)) == classes == 2 else [7, -2, 5][:classes],
                 )
                 kind = f"{classes}_{''.join(map(str, sorted(set(ids))))}"
-                # With PROBIT and one side, ONNX Runtime leaves a score unwritten.
+                # With PROBIT and weights for one class, ONNX Runtime leaves a score unwritten.
                 if transform != "PROBIT" or len(set(ids)) > 1 and sign == "positive":
-                    write(f"classifier_{transform.lower()}_{kind}_{sign}", model(made), [[finite]])
+                    write(CLASSIFIER, f"classifier_{transform.lower()}_{kind}_{sign}", model(made), [[finite]])
     for name, ids, base_values in [
         ("one", [0] * 5, [0.25]),
         ("two", [0] * 5, [0.25, -0.5]),
@@ -136,7 +137,7 @@ def attributes() -> None:
     ]:
         labels = ["no", "yes", "maybe"][: 3 if name == "three" else 2]
         made = node("TreeEnsembleClassifier", "class", ids=ids, base_values=base_values, classlabels_strings=labels)
-        write(f"classifier_base_{name}", model(made, TensorProto.STRING), [[finite]])
+        write(CLASSIFIER, f"classifier_base_{name}", model(made, TensorProto.STRING), [[finite]])
     made = node(*regressor, n_targets=1)
     for name in ("nodes_values", "target_weights"):
         kept = [attribute for attribute in made.attribute if attribute.name != name]
@@ -144,7 +145,7 @@ def attributes() -> None:
         tensor = numpy_helper.from_array(np.array(values, np.float64) / 3, name)
         del made.attribute[:]
         made.attribute.extend([*kept, helper.make_attribute(f"{name}_as_tensor", tensor)])
-    write("double_attributes", model(made, input_type=float64), [[finite.astype(np.float64) / 3]])
+    write(REGRESSOR, "double_attributes", model(made, input_type=float64), [[finite.astype(np.float64) / 3]])
 
 
 exported()

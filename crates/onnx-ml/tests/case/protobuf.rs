@@ -1,0 +1,27 @@
+//! Reads data sets in the layout of ONNX's own backend tests: folders `test_data_set_0`,
+//! `test_data_set_1`, … with a tensor per file, `input_0.pb`, `output_0.pb` and so on.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use tract_onnx::data_resolver::MmapDataResolver;
+use tract_onnx::prelude::*;
+use tract_onnx::tensor::{load_tensor, proto_from_reader};
+
+/// Returns the folders of a case's data sets.
+pub fn data_sets(case: &Path) -> Vec<PathBuf> {
+    let folders = (0..).map(|number| case.join(format!("test_data_set_{number}")));
+    folders.take_while(|folder| folder.exists()).collect()
+}
+
+/// Returns the tensors of a data set; `kind` is `input` or `output`.
+///
+/// # Errors
+///
+/// Returns an error if a file is not a tensor or has an element type that tract lacks.
+pub fn tensors(data_set: &Path, kind: &str) -> TractResult<Vec<Tensor>> {
+    (0..)
+        .map(|number| data_set.join(format!("{kind}_{number}.pb")))
+        .take_while(|path| path.exists())
+        .map(|path| load_tensor(&MmapDataResolver, &proto_from_reader(File::open(path)?)?, None))
+        .collect()
+}

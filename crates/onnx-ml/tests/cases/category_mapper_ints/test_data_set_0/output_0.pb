@@ -1,1 +1,0 @@
-2c2_Unused2_Unused2_Unused2bBoutput_0

@@ -1,1 +1,0 @@
-$2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2no2noBoutput_0

@@ -1,1 +1,0 @@
-Boutput_0JHI単Chﾝ0CﾙBﾃｰ	CI単Chﾝ0CｫｪCﾙBｦBI単CI単Chﾝ0C|o�CI単CI単Chﾝ0CｫｪCｦB

@@ -1,1 +1,0 @@
-Boutput_3JfGt¾

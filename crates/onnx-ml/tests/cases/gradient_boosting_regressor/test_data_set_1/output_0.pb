@@ -1,1 +1,0 @@
-Boutput_0JHg.7CóCDıúB¼¬Cô!0Cšp'C $CDıúB£cèBQë7CÆ[TCoKCÅÓOC#…7CzWCÁ©=C3!C£cèB

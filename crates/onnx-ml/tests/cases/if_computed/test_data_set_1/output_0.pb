@@ -1,1 +1,0 @@
-Boutput_0J<\^APpAâmA,<A"ºOA vDA‘Ó?AX?VA:ßEAù9<A`PPA¢ÍLAm8AjHA5TA

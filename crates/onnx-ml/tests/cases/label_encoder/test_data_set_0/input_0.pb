@@ -1,1 +1,0 @@
-2BaselBinput_0

@@ -1,1 +1,0 @@
-2a2b2a2_UnusedBoutput_0

@@ -1,1 +1,0 @@
-2a2noneBoutput_0

@@ -1,1 +1,0 @@
-2é2b2_UnusedBoutput_0

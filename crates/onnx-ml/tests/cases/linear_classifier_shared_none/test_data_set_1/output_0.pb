@@ -1,1 +1,0 @@
-2yes2yes2no2no2yesBoutput_0

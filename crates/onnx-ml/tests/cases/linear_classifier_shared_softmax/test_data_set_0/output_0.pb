@@ -1,1 +1,0 @@
-2yesBoutput_0

@@ -1,1 +1,0 @@
-Boutput_0J`ÜNC¦=BÿzCRãAiÀ.C¡EB›“C_İûA£X¤B0§-@Ç¾B(AtèjC¬hBÅË%Cò9Bôˆ?C($B)êDC!S2BV/;C(ö4BåÛSC?s?B

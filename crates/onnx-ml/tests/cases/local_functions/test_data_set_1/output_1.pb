@@ -1,1 +1,0 @@
-Boutput_1J<œœAüK‚AÀ/ŠAM‚AIÚ|A^tAÓNŒA˜–Aö¯Aëø‚AÁmA¯ †Aô;A¶¸ŠAØc‚A

@@ -1,1 +1,0 @@
-2setosaBoutput_0

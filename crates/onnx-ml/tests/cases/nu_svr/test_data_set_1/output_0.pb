@@ -1,1 +1,0 @@
-Boutput_0JLC;CˆŒCşIğBÛCà$CCÛCP]PCÛ^CÌKıB¸VxCÛeCæ\CTHCšÅCÓV^Cø=CƒC®i?CÂ5<C

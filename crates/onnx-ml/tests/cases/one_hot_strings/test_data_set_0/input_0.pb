@@ -1,1 +1,0 @@
-2Basel2aBinput_0

@@ -1,1 +1,0 @@
-2Basel2c2Bern2b2Zürich2zBinput_0

@@ -1,1 +1,0 @@
-Boutput_0JHtÔIC=ˆ/CÆBÇÛîB÷dBCÈ,C§¬0CÆBÆBÊRCN‰uC`C©G_CiôLCýkC¡,CdJCÆB

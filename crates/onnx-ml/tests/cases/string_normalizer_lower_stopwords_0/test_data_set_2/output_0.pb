@@ -1,1 +1,0 @@
-2straße2istanbul2ᾳBoutput_0

@@ -1,1 +1,0 @@
-2theBoutput_0

@@ -1,1 +1,0 @@
-2the2σασ2straße2istanbul2ᾳBoutput_0

@@ -1,1 +1,0 @@
-2straße2	İstanbul2ᾳBoutput_0

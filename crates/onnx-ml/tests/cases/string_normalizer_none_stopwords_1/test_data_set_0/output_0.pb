@@ -1,1 +1,0 @@
-2TheBoutput_0

@@ -1,1 +1,0 @@
-2THEBoutput_0

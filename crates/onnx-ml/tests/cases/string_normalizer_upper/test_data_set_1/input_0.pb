@@ -1,1 +1,0 @@
-2The2the2ΣΑΣ2straße2	İstanbul2ᾳBinput_0

@@ -1,1 +1,0 @@
-2THE2THE2ΣΑΣ2STRAßE2	İSTANBUL2ᾼBoutput_0

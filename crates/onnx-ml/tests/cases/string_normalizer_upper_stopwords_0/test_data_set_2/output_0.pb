@@ -1,1 +1,0 @@
-2STRAßE2	İSTANBUL2ᾼBoutput_0

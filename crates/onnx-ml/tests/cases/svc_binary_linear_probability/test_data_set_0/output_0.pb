@@ -1,2 +1,0 @@
-2
-versicolorBoutput_0

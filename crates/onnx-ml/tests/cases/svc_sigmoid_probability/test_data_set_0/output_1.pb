@@ -1,2 +1,0 @@
-Boutput_1JúSy?BX<–P
-<

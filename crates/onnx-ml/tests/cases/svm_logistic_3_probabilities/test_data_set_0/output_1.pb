@@ -1,1 +1,0 @@
-Boutput_1JUW?Zo?P-!?

@@ -1,1 +1,0 @@
-2dogBoutput_0

@@ -1,1 +1,0 @@
-2dog2dog2dog2dog2dogBoutput_0

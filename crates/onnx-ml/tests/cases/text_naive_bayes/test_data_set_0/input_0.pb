@@ -1,1 +1,0 @@
-2The cat satBinput_0

@@ -1,1 +1,0 @@
-2catBoutput_0

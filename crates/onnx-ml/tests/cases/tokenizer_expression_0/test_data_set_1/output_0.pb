@@ -1,1 +1,0 @@
-2one2two2three2#2#2#2a2b2#2x2yz2#2a2ab2abcBoutput_0

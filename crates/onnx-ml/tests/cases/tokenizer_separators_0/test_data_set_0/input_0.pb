@@ -1,1 +1,0 @@
-2one two,,threeBinput_0

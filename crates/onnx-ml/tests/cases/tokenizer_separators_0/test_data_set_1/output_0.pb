@@ -1,1 +1,0 @@
-2one2two2three2#2#2#2aé2b2#2x2yz2#2a|ab2abc2#Boutput_0

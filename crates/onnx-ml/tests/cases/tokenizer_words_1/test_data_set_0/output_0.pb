@@ -1,1 +1,0 @@
-22one2two2three2Boutput_0

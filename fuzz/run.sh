@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets once and runs one after the other, from what the tests' cases make (seeds.py) and
-# what was found before (corpus). Installs what is needed and the machine lacks, on Debian and its kin.
+# Builds the fuzz targets and runs them one after the other. A target starts from its seeds, which seeds.py
+# makes from the tests' cases, and from the inputs that earlier runs found (corpus/<target>.tar.gz). Installs
+# missing packages on Debian and its derivatives.
 #
 #   fuzz/run.sh [--seconds N] [--keep] [TARGET...]
 #
-#   --seconds N   how long each target runs; 10 by default, and then always with the same random numbers
-#   --keep        put into the corpus what was found and is not covered without it
+#   --seconds N   run each target for N seconds. Without it, each runs for 10 seconds with the same random
+#                 numbers every time
+#   --keep        add the inputs that cover new code to the corpus
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset MODEL CARGO_TARGET_DIR RUSTFLAGS
@@ -16,7 +18,7 @@ while [[ ${1:-} == --* ]]; do
     case $1 in
     --seconds) seconds=$2 random=() && shift 2 ;;
     --keep) keep=true && shift ;;
-    *) fail "expected --seconds N or --keep, but found $1" ;;
+    *) fail "expected --seconds N or --keep, found $1" ;;
     esac
 done
 targets=("$@")
@@ -26,7 +28,7 @@ if [ $# = 0 ]; then
     done
 fi
 
-command -v cargo >/dev/null || fail "there is no cargo; see https://rustup.rs"
+command -v cargo >/dev/null || fail "cargo is missing; see https://rustup.rs"
 missing=()
 command -v c++ >/dev/null || missing+=(g++)
 command -v python3 >/dev/null || missing+=(python3)
@@ -48,29 +50,38 @@ dictionary() {
     esac
 }
 
+# The same files make the same archive: names are sorted; times and owners are left out.
+pack() {
+    find "$1" -type f -printf '%f\n' | LC_ALL=C sort |
+        tar --create --directory "$1" --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=644 --format=ustar \
+            --files-from=- | gzip -9n
+}
+
 for target in "${targets[@]}"; do
-    found=$work/found/$target corpus=fuzz/corpus/$target seeds=$work/seeds/$target
+    archive=fuzz/corpus/$target.tar.gz
+    found=$work/found/$target corpus=$work/corpus/$target seeds=$work/seeds/$target
     mkdir -p "$found" "$corpus"
+    [ ! -e "$archive" ] || tar --extract --gzip --file "$archive" --directory "$corpus"
     options=(-max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 "${random[@]}")
     words=$(dictionary "$target")
     [ -z "$words" ] || options+=(-dict="fuzz/dictionaries/$words.dict")
     log=$work/$target.log
-    # It ends with how to reproduce a crash.
+    # The log ends with the command that reproduces a crash.
     cargo fuzz run "${build[@]}" "$target" "$found" "$corpus" "$seeds" -- "${options[@]}" 2>"$log" ||
-        { tail -n 60 "$log" && fail "$target found a crash; $log has all of it"; }
+        { tail -n 60 "$log" && fail "$target crashed; the whole log is $log"; }
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     coverage=$(sed -n 's/.* cov: \([0-9]*\).*/\1/p' "$log" | tail -n 1)
     printf '%-10s %10s runs, %6s edges\n' "$target" "$runs" "$coverage"
     if $keep; then
-        # Into a folder that covers what the seeds do goes only what covers more. What is long costs a
-        # repository more than it tells.
+        # The merge adds an input to the folder of seeds only if it covers more. Long inputs are left out:
+        # they would take more of the repository than they are worth.
         find "$found" -type f -size +512c -delete
         kept=$work/kept/$target
         mkdir -p "$kept" && cp "$seeds"/* "$kept"
         cargo fuzz run "${build[@]}" "$target" "$kept" "$corpus" "$found" -- -set_cover_merge=1 -use_counters=0 2>"$log"
-        rm -rf "$corpus" && mkdir "$corpus"
-        for file in "$kept"/*; do
-            [ -e "$seeds/${file##*/}" ] || cp "$file" "$corpus"
+        for file in "$seeds"/*; do
+            rm -f "$kept/${file##*/}"
         done
+        mkdir -p fuzz/corpus && pack "$kept" >"$archive"
     fi
 done

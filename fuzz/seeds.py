@@ -1,5 +1,8 @@
-"""Write what fuzzing starts with, `<folder>/<target>/`: the requests, rows and models of the tests, in
-the form that each target reads."""
+"""Writes the inputs that fuzzing starts with to `<folder>/<target>/`: the requests, rows and models of the
+tests, in the format that each target reads.
+
+    seeds.py FOLDER
+"""
 
 import csv
 import gzip
@@ -12,22 +15,22 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 PROJECT = Path(__file__).resolve().parent.parent
-# In the order of src/lib.rs.
+# The same order as in src/lib.rs.
 CASES = ["online-sales", "mixed", "text", "half", "dictionary", "pipeline", "wide"]
 PAGES = ["/", "/apidocs", "/apidocs/swagger-ui.css", "/openapi.json", "/healthz", "/readyz", "/metrics", "/nowhere"]
 ROWS = 3
 
 
 def seed(target, *parts):
-    """A file whose name is as libFuzzer would have it."""
+    """Writes an input under the name that libFuzzer would give it."""
     content = b"".join(parts)
     folder = Path(sys.argv[1]) / target
     folder.mkdir(parents=True, exist_ok=True)
     (folder / hashlib.sha1(content).hexdigest()).write_bytes(content)
 
 
-def of_requests(model, case):
-    for file in sorted(case.glob("requests/*/*.http")):
+def seed_requests(model, case):
+    for file in sorted(case.glob("requests/**/*.http")):
         request = file.read_bytes()
         seed("http", model, request)
         head, body = request.split(b"\n\n", 1)
@@ -50,8 +53,8 @@ def of_requests(model, case):
             seed("any", model, body)
 
 
-def of_rows(model, rows):
-    """Rows, as each format of named features has them."""
+def seed_rows(model, rows):
+    """Writes rows in each format of named features."""
     names = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
     columns = {name: [row.get(name) for row in rows] for name in names}
     for layout in rows[0], rows, columns:
@@ -77,13 +80,13 @@ def of_rows(model, rows):
     for content in table, table * 20:
         seed("coding", b"\0", gzip.compress(content, mtime=0))
         seed("coding", b"\1", zlib.compress(content))
-        # To be deflated.
+        # The target also compresses its input.
         seed("coding", b"\0", content)
         seed("coding", b"\1", content)
 
 
 def golden(case):
-    """The inputs of a few of its golden rows."""
+    """Returns the inputs of the first golden rows of a case."""
     if (case / "golden.json").exists():
         return [row["input"] for row in json.loads((case / "golden.json").read_bytes())[:ROWS]]
     if not (case / "golden.csv").exists():
@@ -110,10 +113,10 @@ def quoted(cell):
 
 for index, name in enumerate(CASES):
     case, model = PROJECT / "tests/cases" / name, bytes([index])
-    of_requests(model, case)
+    seed_requests(model, case)
     if rows := golden(case):
-        of_rows(model, rows)
+        seed_rows(model, rows)
 for page in PAGES:
     seed("http", b"\0GET ", page.encode(), b"\nAccept: text/html\nAccept-Encoding: gzip\n\n")
-for model in [*PROJECT.glob("tests/cases/*/*.onnx"), *PROJECT.glob("crates/onnx-ml/tests/cases/*/model.onnx")]:
+for model in [*PROJECT.glob("tests/cases/*/*.onnx"), *PROJECT.glob("crates/onnx-ml/tests/cases/**/model.onnx")]:
     seed("load", model.read_bytes())

@@ -1,4 +1,4 @@
-//! JSON of any protocol, as SageMaker and Vertex AI send it.
+//! JSON of any protocol: bodies from SageMaker and Vertex AI.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! CSV with a header row, as `/predict` has it, and with or without, as SageMaker has it.
+//! CSV with a header row, for `/predict`, and with or without a header row, for SageMaker.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A whole request: routes, headers, codings, forms, and every decoder behind them.
+//! Whole requests: routes, headers, content codings, forms, and all decoders.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Instances in JSON, as KServe's v1 and TensorFlow Serving have them.
+//! Instances in JSON: the protocol of KServe v1 and TensorFlow Serving.
 
 #![no_main]
 

@@ -1,5 +1,4 @@
-//! Any bytes are a model that loads and answers, or get an error: no crash, no hang, no more memory
-//! than libFuzzer allows.
+//! Bytes of a model: it loads or is rejected, without a crash, a hang, or more memory than libFuzzer allows.
 
 #![no_main]
 
@@ -21,9 +20,12 @@ fuzz_target!(
     }
 );
 
-/// tract panics on some graphs, which is caught and becomes an error; the project's crates do not.
+/// Returns whether one of the project's crates panicked. tract panics on some graphs; `Model::load` turns these
+/// panics into errors.
 fn is_ours(panic: &PanicHookInfo<'_>) -> bool {
     let crates = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates");
-    let crates = std::fs::canonicalize(crates).expect("the fuzz crate stands beside them");
-    panic.location().is_some_and(|place| std::path::Path::new(place.file()).starts_with(crates))
+    let crates = std::fs::canonicalize(crates).expect("the fuzz crate is beside them");
+    panic
+        .location()
+        .is_some_and(|location| std::path::Path::new(location.file()).starts_with(crates))
 }

@@ -1,4 +1,4 @@
-//! The form that `/predict_file` takes, the boundary between its parts being `x`.
+//! Forms for `/predict_file`, with `x` as the boundary between parts.
 
 #![no_main]
 

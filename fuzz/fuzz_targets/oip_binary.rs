@@ -1,5 +1,5 @@
-//! JSON, then tensors as bytes: the Open Inference Protocol's binary extension. The first line is the
-//! JSON, so that its length is right whatever is put into it; where it is empty, the bytes are raw.
+//! JSON, then tensors as bytes: the Open Inference Protocol's binary extension. The first line is the JSON, so
+//! that its length is right for any JSON. If it is empty, the body is a raw tensor.
 
 #![no_main]
 

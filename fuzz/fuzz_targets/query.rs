@@ -1,4 +1,4 @@
-//! One row in a query: `GET /predict?…`.
+//! A row in a query string: `GET /predict?…`.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
-//! What holds of every protocol.
+//! Checks that hold for every protocol.
 
-use crate::answer;
+use crate::response;
 use ml_app::error::Error;
 use ml_app::http::problem::Problem;
 use ml_app::protocol::answer::Answer;
@@ -8,10 +8,11 @@ use ml_app::protocol::oip::HEADER_LENGTH;
 use ml_app::protocol::{Body, Protocol};
 use ml_app_model::{Model, Signature, Tensors};
 
-/// Values that the rows of a body may have.
+/// Maximum number of values in the rows of a body.
 const LIMIT: usize = 1 << 16;
 
-/// A body is a fault of the client's, or tensors for the model and an answer that can be read.
+/// Checks that a body is either rejected as the client's error, or decoded to tensors that fit the model and
+/// answered with a readable response.
 pub fn check<P: Protocol>(protocol: P, model: &Model, body: &[u8]) {
     let signature = model.signature();
     let (inputs, wish) = match protocol.decode(body, signature, LIMIT) {
@@ -21,17 +22,17 @@ pub fn check<P: Protocol>(protocol: P, model: &Model, body: &[u8]) {
     agree(signature, &inputs);
     let Ok(outputs) = model.run(inputs) else { return };
     let encoded = protocol.encode(wish, body, signature, outputs);
-    let encoded = encoded.expect("what was decoded has an answer");
+    let encoded = encoded.expect("a decoded request has a response");
     let length = encoded.headers.iter().find(|(name, _)| *name == HEADER_LENGTH);
     let length = length.map(|(_, length)| &**length);
     match encoded.body {
-        Body::Whole(body) => answer::check(&encoded.content_type, length, &body),
+        Body::Whole(body) => response::check(&encoded.content_type, length, &body),
         Body::Lines(outputs) => {
             let answer = Answer::new(signature, &outputs);
             for row in 0..answer.rows() {
                 let mut line = vec![];
                 answer.object(&mut line, row);
-                answer::check("application/json", None, &line);
+                response::check("application/json", None, &line);
             }
         }
     }

@@ -1,7 +1,7 @@
-//! What the targets share: models to ask, and what holds of every answer.
+//! Shared by the targets: the models, and the checks that every response must pass.
 
-pub mod answer;
 pub mod decoder;
+pub mod response;
 pub mod service;
 
 use ml_app::source::Source;
@@ -14,13 +14,13 @@ macro_rules! cases {
     };
 }
 
-/// Those after the embedded one, in the order of seeds.py: every datatype and axes beyond columns; texts;
-/// 16-bit floats; a dictionary; numbers and texts; very many features.
+/// Models besides the embedded model, in the same order as in seeds.py: all datatypes and tensors of higher
+/// rank; text; 16-bit floats; a dictionary; numbers and text; very many features.
 const CASES: [&[u8]; 6] = cases!("mixed", "text", "half", "dictionary", "pipeline", "wide");
 
 const MODELS: usize = 1 + CASES.len();
 
-/// The model that the first byte chooses.
+/// Takes a byte and returns the model that it chooses.
 pub fn model(input: &mut &[u8]) -> &'static Model {
     static LOADED: [OnceLock<Model>; MODELS] = [const { OnceLock::new() }; MODELS];
     let index = choice(input, MODELS);
@@ -29,12 +29,12 @@ pub fn model(input: &mut &[u8]) -> &'static Model {
 
 fn load(index: usize) -> Model {
     match index {
-        0 => Source::Embedded.load().expect("the build has loaded it"),
-        case => Model::load(CASES[case - 1]).expect("the tests load it"),
+        0 => Source::Embedded.load().expect("the build has loaded this model"),
+        case => Model::load(CASES[case - 1]).expect("the tests load this model"),
     }
 }
 
-/// Takes a byte, to choose one of `count`.
+/// Takes a byte and returns an index below `count`.
 pub fn choice(input: &mut &[u8], count: usize) -> usize {
     let Some((first, rest)) = input.split_first() else { return 0 };
     *input = rest;

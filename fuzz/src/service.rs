@@ -1,6 +1,6 @@
 //! The whole service, without a socket.
 
-use crate::{MODELS, answer, choice, load};
+use crate::{MODELS, choice, load, response};
 use actix_web::dev::Service;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode, Uri};
@@ -15,46 +15,49 @@ use serde_json::Value;
 use std::cell::OnceCell;
 use std::mem::ManuallyDrop;
 
-/// Bytes of a body: few, so that some have more.
+/// Maximum size of a body, in bytes. It is small, so that some bodies exceed it.
 const MAX_BODY: usize = 1 << 16;
 
-/// Sends a request to the service of the model that the first byte chooses, and checks the answer. The
-/// request is as in `tests/cases/*/requests`; what is none is passed over.
+/// Sends a request to the service of the model that the first byte chooses, and checks the response. The
+/// request has the format of `tests/cases/*/requests`; any other input is ignored.
 pub fn check(mut input: &[u8]) {
     let model = choice(&mut input, MODELS);
     let Some((path, request)) = parse(input) else { return };
-    let Answer { status, headers, body } = ask(model, request);
+    let Response { status, headers, body } = send(model, request);
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let content_type = header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
-    let coding = Coding::of_body(&headers).expect("a coding that questions may have too");
-    let body = coding.inflate(&body, usize::MAX).expect("what was deflated");
-    let served = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
-    let is_ours = status.is_server_error() && !served.contains(&status);
-    assert!(!is_ours, "{status}: {}", answer::text(&body));
-    answer::check(content_type, header(HEADER_LENGTH), &body);
+    let coding = Coding::of_body(&headers).expect("a coding that requests may have, too");
+    let body = coding.inflate(&body, usize::MAX).expect("a body that the service compressed");
+    // Responses that the service gives on purpose.
+    let intended = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
+    let is_ours = status.is_server_error() && !intended.contains(&status);
+    assert!(!is_ours, "{status}: {}", response::text(&body));
+    response::check(content_type, header(HEADER_LENGTH), &body);
     if status.is_client_error() {
         is_error(&path, status, content_type, &body);
     }
 }
 
-/// The error has the form that its route's errors have.
+/// Checks that an error has the format of its route's errors.
 fn is_error(path: &str, status: StatusCode, content_type: &str, body: &[u8]) {
     let error: Value = serde_json::from_slice(body).expect("an error is JSON");
     let is_plain = match path.split('/').nth(1).unwrap_or_default() {
-        // Who knows what it is decoded.
+        // The decoded path may be any route.
         encoded if encoded.contains('%') => content_type != problem::CONTENT_TYPE,
         first => ["v1", "v2", "invocations", "ping"].contains(&first),
     };
-    let (expected, text) = match is_plain {
-        true => ("application/json", &error["error"]),
-        false => (problem::CONTENT_TYPE, &error["detail"]),
+    let (expected, text) = if is_plain {
+        ("application/json", &error["error"])
+    } else {
+        (problem::CONTENT_TYPE, &error["detail"])
     };
     assert_eq!(content_type, expected, "{path}");
     assert!(text.as_str().is_some_and(|text| !text.is_empty()), "{error}");
     assert!(is_plain || error["status"] == status.as_u16(), "{error}");
 }
 
-/// A line of method and path, lines of headers, an empty one, and the body. Gives the path too.
+/// Parses a line of method and path, lines of headers, an empty line, and the body. Returns the path and the
+/// request.
 fn parse(input: &[u8]) -> Option<(String, TestRequest)> {
     let end = input.windows(2).position(|bytes| bytes == b"\n\n")?;
     let mut lines = input[..end].split(|byte| *byte == b'\n');
@@ -71,24 +74,24 @@ fn parse(input: &[u8]) -> Option<(String, TestRequest)> {
     Some((uri.path().to_owned(), request.set_payload(input[end + 2..].to_vec())))
 }
 
-struct Answer {
+struct Response {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
 }
 
-type Ask = Box<dyn Fn(TestRequest) -> Answer>;
+type Client = Box<dyn Fn(TestRequest) -> Response>;
 
-fn ask(model: usize, request: TestRequest) -> Answer {
+fn send(model: usize, request: TestRequest) -> Response {
     thread_local! {
-        // When the thread ends, what they would drop is gone.
-        static SERVICES: ManuallyDrop<[OnceCell<Ask>; MODELS]> =
+        // They are never dropped: when the thread ends, the thread-locals that they use are gone.
+        static CLIENTS: ManuallyDrop<[OnceCell<Client>; MODELS]> =
             const { ManuallyDrop::new([const { OnceCell::new() }; MODELS]) };
     }
-    SERVICES.with(|services| services[model].get_or_init(|| serve(model))(request))
+    CLIENTS.with(|clients| clients[model].get_or_init(|| serve(model))(request))
 }
 
-fn serve(model: usize) -> Ask {
+fn serve(model: usize) -> Client {
     thread_local! {
         static SYSTEM: ManuallyDrop<SystemRunner> = ManuallyDrop::new(System::new());
     }
@@ -99,12 +102,12 @@ fn serve(model: usize) -> Ask {
     Box::new(move |request| {
         SYSTEM.with(|system| {
             system.block_on(async {
-                let answer = service.call(request.to_request()).await;
-                let answer = answer.expect("errors are responses");
-                Answer {
-                    status: answer.status(),
-                    headers: answer.headers().clone(),
-                    body: read_body(answer).await,
+                let response = service.call(request.to_request()).await;
+                let response = response.expect("errors are responses");
+                Response {
+                    status: response.status(),
+                    headers: response.headers().clone(),
+                    body: read_body(response).await,
                 }
             })
         })

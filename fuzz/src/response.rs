@@ -1,4 +1,4 @@
-//! What holds of every answer: it has the format it claims.
+//! Checks that a response has the format that its `Content-Type` names.
 
 use ml_app::http::problem;
 use ml_app::protocol::framed::{self, SAGEMAKER, VERTEX};
@@ -6,7 +6,7 @@ use ml_app::protocol::oip::{BINARY, HEADER_LENGTH, Infer};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// `json_length` is the value of the header that tells where JSON ends, if there is one.
+/// Checks a body. `json_length` is the value of the header `Inference-Header-Content-Length`.
 pub fn check(content_type: &str, json_length: Option<&str>, body: &[u8]) {
     match content_type.split(';').next().unwrap_or_default() {
         "application/json" | problem::CONTENT_TYPE => is_json(body),
@@ -29,7 +29,7 @@ fn is_json(body: &[u8]) {
     assert!(read.is_ok(), "{}", text(body));
 }
 
-/// JSON, then as many bytes as it says.
+/// Checks a body of JSON, followed by as many bytes as the JSON declares.
 fn are_tensors(infer: Option<Infer>, body: &[u8]) {
     let Some(Infer::Mixed(length)) = infer else { panic!("{infer:?}") };
     let (head, tensors) = body.split_at(length);

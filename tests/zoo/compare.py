@@ -1,12 +1,13 @@
-"""Compares what this project serves with ONNX Runtime, over a folder that generate.py wrote.
+"""Compares this project with ONNX Runtime, for the models in a folder that generate.py wrote.
 
     compare.py FOLDER PROGRAM [--only REGEX] [--families NAMES] [--seconds S] [--markdown]
 
-PROGRAM is the example `zoo` of crates/model. Each model is loaded, checked against ONNX Runtime's
-answers, and timed: one thread, both in a process that lives on, with the same inputs, in turns, on
-the same processor, as another may be slower. A round's time is its median run, a model's time its
-best round; numbers bind their inputs and outputs once, so that ONNX Runtime's Python costs little.
-Exit code 1 where a model does not load or agree.
+PROGRAM is the example `zoo` of crates/model. It loads each model, and its outputs are compared with
+those of ONNX Runtime. Then both are timed in turns, each in a process that keeps running, with one
+thread, the same inputs and the same processor, because processors differ in speed. The time of a round
+is the median of its runs, and the time of a model is that of its fastest round. Numeric inputs and
+outputs of ONNX Runtime are bound once, so that its Python code takes little of the time. The exit code
+is 1 if a model does not load or its outputs differ.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from onnx import numpy_helper
 
 NETWORKS = {"PyTorch", "Keras"}
 ROUNDS = 5
-LEAST = 3  # runs before the clock counts, and at least
+LEAST = 3  # number of warm-up runs, and minimum number of timed runs
 
 
 @dataclass
@@ -38,10 +39,10 @@ class Result:
     agrees: bool = False
     error: str = ""
     times: dict[int, tuple[float, float]] = field(default_factory=dict)
-    """By rows: ours and ONNX Runtime's, in nanoseconds."""
+    """Times of this project and of ONNX Runtime in nanoseconds, by number of rows."""
 
     def speed(self, rows: int) -> float | None:
-        """How many times as fast as ONNX Runtime."""
+        """Returns the speed relative to ONNX Runtime: 2.0 is twice as fast."""
         ours, theirs = self.times.get(rows, (0, 0))
         return theirs / ours if ours else None
 
@@ -50,10 +51,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("program")
-    parser.add_argument("--only", default="", metavar="REGEX", help="models whose name has a match")
+    parser.add_argument("--only", default="", metavar="REGEX", help="only models whose name matches")
     parser.add_argument("--families", help="[default: all]")
-    parser.add_argument("--seconds", type=float, default=0.1, help="of a round [default: %(default)s]")
-    parser.add_argument("--markdown", action="store_true", help="the table by family, for the README")
+    parser.add_argument("--seconds", type=float, default=0.1, help="duration of a round [default: %(default)s]")
+    parser.add_argument("--markdown", action="store_true", help="print the table by family for the README")
     arguments = parser.parse_args()
     families = arguments.families and arguments.families.split(",")
     index = json.loads((arguments.folder / "index.json").read_text())
@@ -75,17 +76,17 @@ def main() -> int:
         print(line(result), file=sys.stderr if arguments.markdown else sys.stdout, flush=True)
     if arguments.markdown:
         print(markdown(results))
-    summary = "\n".join(summarise(results))
+    summary = "\n".join(summarize(results))
     print(summary, file=sys.stderr if arguments.markdown else sys.stdout)
     return 0 if results and all(result.agrees for result in results) else 1
 
 
-class Refused(Exception):
-    """What the Rust side says instead of an answer."""
+class ProgramError(Exception):
+    """An error that the program reports."""
 
 
 class Program:
-    """The Rust side: a line in, a line out."""
+    """The running program: it reads a request as a line and replies with a line."""
 
     def __init__(self, path: str):
         self.path = path
@@ -96,28 +97,28 @@ class Program:
             [self.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
 
-    def ask(self, request: str) -> str:
+    def request(self, line: str) -> str:
         try:
-            print(request, file=self.process.stdin, flush=True)
-            answer = self.process.stdout.readline()
+            print(line, file=self.process.stdin, flush=True)
+            reply = self.process.stdout.readline()
         except BrokenPipeError:
-            answer = ""
-        if not answer:
+            reply = ""
+        if not reply:
             code = self.process.wait()
             self.start()
-            raise Refused(f"the process ended with code {code}")
-        status, _, text = answer.strip().partition(" ")
+            raise ProgramError(f"the process ended with code {code}")
+        status, _, text = reply.strip().partition(" ")
         if status != "ok":
-            raise Refused(text)
+            raise ProgramError(text)
         return text
 
 
 def compare(program: Program, folder: Path, name: str, entry: dict, seconds: float) -> Result:
     result = Result(name, entry["family"])
     try:
-        result.prepared = program.ask(f"load {folder}").split()[1] != "-"
+        result.prepared = program.request(f"load {folder}").split()[1] != "-"
         result.loads = True
-        program.ask(f"check {entry['tolerance']}")
+        program.request(f"check {entry['tolerance']}")
         result.agrees = True
         session = one_thread(folder / "model.onnx")
         for rows in {min(entry["rows"]), max(entry["rows"])}:
@@ -125,10 +126,10 @@ def compare(program: Program, folder: Path, name: str, entry: dict, seconds: flo
             run = runner(session, folder / f"test_data_set_{number}")
             ours, theirs = [], []
             for _ in range(ROUNDS):
-                ours.append(float(program.ask(f"time {number} {seconds}")))
+                ours.append(float(program.request(f"time {number} {seconds}")))
                 theirs.append(median_time(run, seconds))
             result.times[rows] = min(ours), min(theirs)
-    except Refused as error:
+    except ProgramError as error:
         result.error = str(error)
     return result
 
@@ -141,7 +142,7 @@ def one_thread(path: Path) -> onnxruntime.InferenceSession:
 
 
 def runner(session: onnxruntime.InferenceSession, data_set: Path):
-    """A function that runs the session on the inputs of a data set."""
+    """Returns a function that runs the session on the inputs of a data set."""
     names = [spec.name for spec in session.get_inputs()]
     tensors = [onnx.load_tensor(data_set / f"input_{i}.pb") for i in range(len(names))]
     inputs = dict(zip(names, map(numpy_helper.to_array, tensors), strict=True))
@@ -155,9 +156,9 @@ def runner(session: onnxruntime.InferenceSession, data_set: Path):
     for spec in session.get_outputs():
         binding.bind_output(spec.name, "cpu")
     try:
-        for _ in range(2):  # the second writes where the first did
+        for _ in range(2):  # the second run reuses the buffers of the first
             session.run_with_iobinding(binding)
-    except RuntimeError:  # an output has another shape than the exporter declared
+    except RuntimeError:  # an output does not have the declared shape
         return lambda: session.run(None, inputs)
     return lambda: session.run_with_iobinding(binding)
 
@@ -183,7 +184,7 @@ def line(result: Result) -> str:
     return f"{result.name:44} agrees {';'.join(times)}"
 
 
-def summarise(results: list[Result]) -> list[str]:
+def summarize(results: list[Result]) -> list[str]:
     loads, agrees, prepared = (
         sum(getattr(result, kind) for result in results) for kind in ("loads", "agrees", "prepared")
     )

@@ -1,4 +1,4 @@
-"""Data sets bundled with scikit-learn, and rows drawn of them, the same in every run."""
+"""Data sets that scikit-learn includes, and random rows of them, the same in every run."""
 
 from functools import cache
 
@@ -28,13 +28,13 @@ SENTENCES = [
 
 @cache
 def table(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Features as float32, and the target."""
+    """Returns the features as float32, and the target."""
     data = LOADERS[name]()
     return data.data.astype(np.float32), data.target
 
 
 def rows(name: str, count: int) -> np.ndarray:
-    """Rows of a data set, each value off by a percent or so: none lies on a threshold."""
+    """Returns random rows of a data set with about 1 % of noise, so that no value equals a threshold."""
     random = np.random.default_rng(count)
     features, _ = table(name)
     drawn = features[random.integers(0, len(features), count)]
@@ -46,13 +46,13 @@ def noise(shape: tuple[int, ...], count: int) -> np.ndarray:
 
 
 def flowers(count: int) -> pandas.DataFrame:
-    """A table of numbers and text, some numbers missing."""
+    """Returns a table of numbers and text, with some numbers missing."""
     random = np.random.default_rng(count)
     lengths, widths = random.normal([5.8, 3.0], [0.8, 0.4], (count, 2)).astype(np.float32).T
     lengths[random.random(count) < 0.1] = np.nan
-    colours = random.choice(["blue", "dark blue", "red"], count).astype(object)
+    colors = random.choice(["blue", "dark blue", "red"], count).astype(object)
     sizes = random.choice(["S", "M", "L"], count).astype(object)
-    return pandas.DataFrame({"length": lengths, "width": widths, "colour": colours, "size": sizes})
+    return pandas.DataFrame({"length": lengths, "width": widths, "color": colors, "size": sizes})
 
 
 def sentences(count: int) -> np.ndarray:

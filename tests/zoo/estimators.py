@@ -1,4 +1,4 @@
-"""scikit-learn, as `skl2onnx.to_onnx` exports it: with default options, and without ZipMap."""
+"""scikit-learn models, exported by `skl2onnx.to_onnx` with default options and without ZipMap."""
 
 import numpy as np
 import onnx.helper
@@ -37,10 +37,10 @@ LOGISTIC = linear_model.LogisticRegression(max_iter=5000)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
 SCALED = preprocessing.StandardScaler()
 UNKNOWN = {"handle_unknown": "ignore"}
-CANCELS = {"tolerance": 1e-4, "reason": "large terms of float32 cancel to a small answer"}
+CANCELS = {"tolerance": 1e-4, "reason": "large terms of float32 cancel to a small result"}
 
 NUMERIC = [
-    # name, estimator, data set, and what is unusual
+    # name, estimator, data set, options that differ from the defaults
     ("logistic_regression", LOGISTIC, "iris", {}),
     ("logistic_regression_binary", LOGISTIC, "cancer", {}),
     ("logistic_regression_strings", LOGISTIC, "iris", {"target": NAMES}),
@@ -104,7 +104,7 @@ NUMERIC = [
     ("ada_boost_regressor", ensemble.AdaBoostRegressor(**SEEDED), "diabetes", {}),
     ("bagging", ensemble.BaggingClassifier(**SEEDED), "iris", {}),
     ("bagging_regressor", ensemble.BaggingRegressor(**SEEDED), "diabetes", {}),
-    # Its converter takes no newer ai.onnx.ml.
+    # The converter supports no later version of ai.onnx.ml.
     ("isolation_forest", ensemble.IsolationForest(n_estimators=50, **SEEDED), "iris", {"opset": {"": 17, "ai.onnx.ml": 3}}),
     ("voting", ensemble.VotingClassifier([("a", LOGISTIC), ("b", naive_bayes.GaussianNB())], voting="soft", flatten_transform=False), "iris", {}),
     ("voting_hard", ensemble.VotingClassifier([("a", LOGISTIC), ("b", naive_bayes.GaussianNB())], flatten_transform=False), "iris", {}),
@@ -140,7 +140,7 @@ NUMERIC = [
     ("k_bins_ordinal", preprocessing.KBinsDiscretizer(4, encode="ordinal"), "iris", {}),
     ("imputer_mean", SimpleImputer(), "iris", {"missing": True}),
     ("imputer_most_frequent", SimpleImputer(strategy="most_frequent"), "iris", {"missing": True}),
-    # Scaled: else float32 does not tell which of two neighbours is nearer.
+    # Without scaling, float32 is too coarse to decide which of two neighbors is nearer.
     ("imputer_k_neighbors", make_pipeline(SCALED, KNNImputer()), "diabetes", {"missing": True}),
     ("quantile_transformer", preprocessing.QuantileTransformer(n_quantiles=100, **SEEDED), "diabetes", {"near": CANCELS}),
     ("variance_threshold", feature_selection.VarianceThreshold(0.3), "iris", {}),
@@ -164,7 +164,7 @@ NUMERIC = [
     ("imputed_random_forest", make_pipeline(SimpleImputer(), ensemble.RandomForestClassifier(20, **SEEDED)), "iris", {"missing": True}),
 ]
 
-NUMBERS, WORDS = ["length", "width"], ["colour", "size"]
+NUMBERS, WORDS = ["length", "width"], ["color", "size"]
 
 
 def columns(words, numbers=make_pipeline(SimpleImputer(), SCALED)):
@@ -173,10 +173,10 @@ def columns(words, numbers=make_pipeline(SimpleImputer(), SCALED)):
 
 ONE_HOT = preprocessing.OneHotEncoder(**UNKNOWN)
 MIXED = [
-    # Fails on what training has not seen.
+    # The encoder fails on categories that are not in the training data.
     ("columns_one_hot", make_pipeline(columns(preprocessing.OneHotEncoder(drop="first")), LOGISTIC)),
     ("columns_logistic_regression", make_pipeline(columns(ONE_HOT), LOGISTIC)),
-    # An odd number of trees: with an even one, classes tie, and the order of a sum decides.
+    # An odd number of trees, so that classes do not tie; in a tie, the order of summation would decide.
     ("columns_random_forest", make_pipeline(columns(preprocessing.OrdinalEncoder()), ensemble.RandomForestClassifier(21, **SEEDED))),
     ("columns_gradient_boosting", make_pipeline(columns(make_pipeline(SimpleImputer(missing_values="", strategy="most_frequent"), ONE_HOT)), ensemble.GradientBoostingClassifier(**SEEDED))),
 ]
@@ -196,7 +196,7 @@ TEXT = [
 
 
 def models() -> list[Model]:
-    take_numpy_scalars()
+    convert_numpy_scalars()
     made = []
     for name, estimator, data_set, unusual in NUMERIC:
         made += numeric(name, estimator, data_set, **unusual)
@@ -231,14 +231,14 @@ def numeric(name, estimator, data_set, target=None, dtype=np.float32, opset=None
 
 
 def exports(name, estimator, features, target, types, inputs, opset=None, zipmap=True, near=None):
-    """The model as exported by default and, where the map of scores can be left out, without it."""
+    """Returns the model with the default export and, if it has a ZipMap, the export without it."""
 
     def export(path, **options):
         estimator.fit(features, target)
         sample = None if types else features[:1]
         options = {id(estimator): options} if options else None
         model = to_onnx(estimator, sample, initial_types=types, options=options, target_opset=opset)
-        model.opset_import.sort(key=lambda imported: imported.domain)  # exported in hash order
+        model.opset_import.sort(key=lambda imported: imported.domain)  # the exporter writes hash order
         path.write_bytes(model.SerializeToString(deterministic=True))
 
     if not is_classifier(estimator) or isinstance(estimator, svm.LinearSVC):
@@ -256,7 +256,7 @@ def by_column(count):
 
 
 def red_or_long(flowers):
-    return ((flowers["colour"] == "red") ^ (flowers["length"] > 5.8)).astype(int).to_numpy()
+    return ((flowers["color"] == "red") ^ (flowers["length"] > 5.8)).astype(int).to_numpy()
 
 
 def holes(features):
@@ -264,8 +264,8 @@ def holes(features):
     return np.where(random.random(features.shape) < 0.1, np.nan, features).astype(features.dtype)
 
 
-def take_numpy_scalars() -> None:
-    """skl2onnx gives numpy's scalars as attributes, which protobuf takes no longer since 7."""
+def convert_numpy_scalars() -> None:
+    """Converts NumPy scalars in attributes: skl2onnx passes them, and protobuf rejects them since version 7."""
     make_attribute = onnx.helper.make_attribute
 
     def scalar(value):

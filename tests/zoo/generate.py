@@ -1,10 +1,11 @@
-"""Writes the zoo: models as users export them, with ONNX Runtime's answers.
+"""Writes the model zoo: models as users export them, with the outputs of ONNX Runtime.
 
     generate.py FOLDER [--only REGEX] [--families NAMES]
 
-A model is a folder in the layout of ONNX's own backend tests: model.onnx, and per number of rows a
-test_data_set_I with input_J.pb and output_J.pb. What ZipMap makes is stored as the array of its
-values. index.json tells family, tolerance, operators, or why the export failed.
+A model is a folder in the layout of ONNX's own backend tests: model.onnx, and for each number of rows a
+folder test_data_set_I with input_J.pb and output_J.pb. A ZipMap's output, a list of maps, is stored as
+the matrix of the maps' values. index.json has the family, tolerance and operators of each model, or the
+error of its export.
 """
 
 import argparse
@@ -38,12 +39,12 @@ MODULES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", default="", metavar="REGEX", help="models whose name has a match")
+    parser.add_argument("--only", default="", metavar="REGEX", help="only models whose name matches")
     parser.add_argument("--families", default=",".join(MODULES), help="[default: %(default)s]")
     arguments = parser.parse_args()
     families = arguments.families.split(",")
     if unknown := set(families) - set(MODULES):
-        parser.error(f"expected families of {', '.join(MODULES)}, but found {', '.join(unknown)}")
+        parser.error(f"expected families of {', '.join(MODULES)}, found {', '.join(unknown)}")
     warnings.simplefilter("ignore")
     logging.disable()
     onnxruntime.set_default_logger_severity(3)
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 def write(folder: Path, model: Model) -> dict:
-    """Write a model's folder; what the index says of it."""
+    """Writes the folder of a model and returns its entry for the index."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     file = folder / "model.onnx"
@@ -72,26 +73,26 @@ def write(folder: Path, model: Model) -> dict:
         entry["operators"] = dict(operators.most_common())
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
         for number, rows in enumerate(model.rows):
-            answer(session, model.inputs(rows), folder / f"test_data_set_{number}")
+            write_data_set(session, model.inputs(rows), folder / f"test_data_set_{number}")
             entry["rows"].append(rows)
-    except Exception as error:  # a converter's or ONNX Runtime's; the table tells it
+    except Exception as error:  # from a converter or ONNX Runtime; it goes into the index
         entry["error"] = f"{type(error).__name__}: {error}"[:500]
     return entry
 
 
-def answer(session: onnxruntime.InferenceSession, inputs: dict, folder: Path) -> None:
+def write_data_set(session: onnxruntime.InferenceSession, inputs: dict, folder: Path) -> None:
     folder.mkdir()
     names = [spec.name for spec in session.get_inputs()]
     named = {name: inputs[name] for name in names} if None not in inputs else {names[0]: inputs[None]}
     outputs = session.run(None, named)
-    for kind, arrays in [("input", named.values()), ("output", map(plain, outputs))]:
+    for kind, arrays in [("input", named.values()), ("output", map(array_of, outputs))]:
         for number, array in enumerate(arrays):
             tensor = numpy_helper.from_array(np.asarray(array), f"{kind}_{number}")
             (folder / f"{kind}_{number}.pb").write_bytes(tensor.SerializeToString())
 
 
-def plain(output) -> np.ndarray:
-    """A tensor; of a sequence of maps, the matrix of their values."""
+def array_of(output) -> np.ndarray:
+    """Returns an output of ONNX Runtime as an array."""
     if isinstance(output, list):
         return np.array([list(row.values()) for row in output], np.float32)
     return output

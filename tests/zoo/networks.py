@@ -1,4 +1,4 @@
-"""PyTorch, by both of its exporters, with a dynamic batch and as it comes; and Keras."""
+"""PyTorch networks, from both of its exporters, with a dynamic and with a fixed batch; Keras networks."""
 
 import os
 
@@ -84,7 +84,7 @@ class UNet(nn.Module):
 
 
 class Outputs(nn.Module):
-    """A label, scores, and the three best of them."""
+    """Returns a label, the scores, and the three highest scores with their classes."""
 
     def __init__(self):
         super().__init__()

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Exports the zoo's models, and prints what becomes of each: does it load, does it agree with ONNX
-# Runtime, which is faster. Exit code 1 if one does not load or agree.
+# Exports the models of the zoo and prints for each whether it loads, whether its outputs agree with ONNX
+# Runtime, and which of the two is faster. The exit code is 1 if a model does not load or agree.
 #
 #   tests/zoo/run.sh [--only REGEX] [--families NAMES] [--keep] [--seconds S] [--markdown]
 #
-# --keep takes the models that an earlier run exported. Python's packages go to target/zoo-venv,
-# 6 GB of them; ZOO_PYTHON names a Python that has them already. Networks need most of the time.
+# --keep uses the models that an earlier run exported. The Python packages take 6 GB in target/zoo-venv;
+# ZOO_PYTHON names a Python that already has them. Networks take most of the time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset CARGO_TARGET_DIR
@@ -31,10 +31,10 @@ if [ -z "${ZOO_PYTHON:-}" ] && ! cmp -s tests/zoo/requirements.txt target/zoo-ve
     cp tests/zoo/requirements.txt target/zoo-venv/
 fi
 
-# ONNX Runtime lowers the case of text in this locale, or fails.
+# ONNX Runtime changes the case of text in this locale, and fails without it.
 if ! locale -a 2>/dev/null | grep -qi '^en_US.utf-\?8$'; then
     command -v localedef >/dev/null && [ -e /usr/share/i18n/locales/en_US ] || {
-        echo "error: there is no locale en_US.UTF-8; on Debian, install the package locales" >&2
+        echo "error: the locale en_US.UTF-8 is missing; on Debian, install the package locales" >&2
         exit 1
     }
     mkdir -p target/zoo-locale
@@ -43,7 +43,7 @@ if ! locale -a 2>/dev/null | grep -qi '^en_US.utf-\?8$'; then
 fi
 export LC_ALL=en_US.UTF-8 PYTHONDONTWRITEBYTECODE=1
 
-# As what is shipped: static, and with the same flags.
+# The same target and flags as the released binary.
 target=$(uname -m)-unknown-linux-musl
 cargo rustc --release --target "$target" --package ml-app-model --example zoo -- -C lto=thin
 [ -n "$keep" ] && [ -e $zoo/index.json ] ||

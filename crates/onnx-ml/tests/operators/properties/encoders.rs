@@ -1,6 +1,6 @@
-//! LabelEncoder, OneHotEncoder, CategoryMapper: by looking through the list.
+//! LabelEncoder, OneHotEncoder and CategoryMapper, by linear search.
 
-use crate::node::{elements, floats, int, ints, run, string, strings};
+use crate::node::{elements, float, floats, int, ints, run, string, strings};
 use crate::random::Random;
 use tract_onnx::prelude::*;
 
@@ -18,14 +18,15 @@ fn column<T: Datum + Clone>(values: &[T]) -> Tensor {
 }
 
 #[test]
-fn label_encoders_answer_as_the_specification_does() {
+fn label_encoders_match_the_specification() {
     let mut random = Random(0x1abe1);
     for _ in 0..300 {
         let len = 1 + random.below(9);
         let rows = 1 + random.below(50);
         let values = random.numbers(len);
         let default = random.number();
-        let with = |keys| vec![keys, floats("values_floats", &values), float_default(default)];
+        let with =
+            |keys| vec![keys, floats("values_floats", &values), float("default_float", default)];
         let (found, positions): (TVec<TValue>, Vec<Option<usize>>) = match random.below(3) {
             0 => {
                 let (keys, x) = (words(&mut random, len), words(&mut random, rows));
@@ -46,7 +47,7 @@ fn label_encoders_answer_as_the_specification_does() {
             _ => {
                 let keys: Vec<f32> = (0..len).map(|_| random.category()).collect();
                 let x: Vec<f32> = (0..rows).map(|_| random.category()).collect();
-                // NaN is no key before version 4 of the domain.
+                // NaN equals no key before version 4 of the domain.
                 let find = |x| keys.iter().position(|key| key == x);
                 (
                     run("LabelEncoder", with(floats("keys_floats", &keys)), column(&x)),
@@ -61,12 +62,8 @@ fn label_encoders_answer_as_the_specification_does() {
     }
 }
 
-fn float_default(value: f32) -> tract_onnx::pb::AttributeProto {
-    crate::node::float("default_float", value)
-}
-
 #[test]
-fn one_hot_encoders_answer_as_the_specification_does() {
+fn one_hot_encoders_match_the_specification() {
     let mut random = Random(0x0e4);
     for _ in 0..300 {
         let rows = 1 + random.below(50);
@@ -100,7 +97,7 @@ fn one_hot_encoders_answer_as_the_specification_does() {
 }
 
 #[test]
-fn category_mappers_answer_as_the_specification_does() {
+fn category_mappers_match_the_specification() {
     let mut random = Random(0xca7);
     for _ in 0..100 {
         let mut names = words(&mut random, 5);

@@ -1,12 +1,12 @@
-//! Support vector machines, computed vector by vector in double precision.
+//! Support vector machines, vector by vector in double precision.
 
-use crate::node::{elements, floats, ints, matrix, run, string};
+use crate::node::{elements, floats, int, ints, matrix, run, string};
 use crate::random::Random;
 use tract_onnx::pb::AttributeProto;
 
 const KERNELS: [&str; 4] = ["LINEAR", "POLY", "RBF", "SIGMOID"];
 
-/// A kernel and support vectors for it.
+/// A kernel with its parameters and support vectors.
 struct Machine {
     kernel: &'static str,
     gamma: f32,
@@ -37,7 +37,7 @@ impl Machine {
         ]
     }
 
-    /// Similarity of `row` and each vector.
+    /// Returns the kernel's value for `row` and each support vector.
     fn similarities(&self, row: &[f32]) -> Vec<f64> {
         let [gamma, coef0, degree] = [self.gamma, self.coef0, self.degree].map(f64::from);
         let similarity = |vector: &[f32]| {
@@ -60,7 +60,7 @@ fn near(found: f32, expected: f64, tolerance: f64) {
 }
 
 #[test]
-fn regressors_answer_as_the_specification_does() {
+fn regressors_match_the_specification() {
     let mut random = Random(0x5eed);
     for _ in 0..200 {
         let count = 1 + random.below(30);
@@ -73,26 +73,26 @@ fn regressors_answer_as_the_specification_does() {
         let mut attributes = machine.attributes();
         attributes.push(floats("coefficients", &coefficients));
         attributes.push(floats("rho", &[rho]));
-        attributes.push(crate::node::int("n_supports", count as i64));
-        attributes.push(crate::node::int("one_class", one_class.into()));
+        attributes.push(int("n_supports", count as i64));
+        attributes.push(int("one_class", one_class.into()));
         let outputs = run("SVMRegressor", attributes, matrix(rows, &input));
         let found: Vec<f32> = elements(&outputs[0]);
         assert_eq!(outputs[0].shape(), [rows, 1]);
         for (found, row) in found.into_iter().zip(input.chunks(machine.columns)) {
             let terms = machine.similarities(row).into_iter().zip(&coefficients);
             let sum = terms.map(|(k, c)| k * f64::from(*c)).sum::<f64>() + f64::from(rho);
-            match one_class {
-                // Rounding may decide.
-                true if sum.abs() < 1e-4 => {}
-                true => assert_eq!(found, if sum > 0.0 { 1.0 } else { -1.0 }),
-                false => near(found, sum, 1e-4),
+            if !one_class {
+                near(found, sum, 1e-4);
+            } else if sum.abs() >= 1e-4 {
+                // Nearer to 0, rounding decides the sign.
+                assert_eq!(found, if sum > 0.0 { 1.0 } else { -1.0 });
             }
         }
     }
 }
 
 #[test]
-fn classifiers_answer_as_the_specification_does() {
+fn classifiers_match_the_specification() {
     let mut random = Random(0xc1a55);
     for _ in 0..300 {
         let classes = 2 + random.below(5);
@@ -132,7 +132,7 @@ fn classifiers_answer_as_the_specification_does() {
             let found = &found[index * width..(index + 1) * width];
             if with_probabilities {
                 let expected = couple(classes, &values, &slopes, &intercepts);
-                // Both stop short of the optimum.
+                // The operator's iteration stops before it reaches the optimum.
                 found.iter().zip(expected).for_each(|(found, p)| near(*found, p, 0.02));
                 near(found.iter().sum(), 1.0, 1e-5);
             } else if classes == 2 {
@@ -145,7 +145,7 @@ fn classifiers_answer_as_the_specification_does() {
     }
 }
 
-/// The decision value of each pair of classes (0, 1), (0, 2), .., (1, 2), ..
+/// Returns the decision value of each pair of classes, in the order (0, 1), (0, 2), …, (1, 2), …
 fn decide(
     per_class: &[usize],
     similarities: &[f64],
@@ -167,6 +167,7 @@ fn decide(
         .collect()
 }
 
+/// Returns the class with the most votes of the pairs, the first of several.
 fn most_votes(classes: usize, values: &[f64]) -> usize {
     let mut votes = vec![0; classes];
     let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
@@ -176,8 +177,9 @@ fn most_votes(classes: usize, values: &[f64]) -> usize {
     (0..classes).rev().max_by_key(|class| votes[*class]).unwrap()
 }
 
-/// The p with the least sum of `(r_ji p_i - r_ij p_j)^2`, of those that sum to 1 (Wu, Lin and Weng,
-/// equation 21): the solution of a linear system.
+/// Returns the probabilities `p` that sum to 1 and minimize the sum of `(r_ji p_i - r_ij p_j)^2`. They
+/// solve a linear system (Wu, Lin and Weng, Probability Estimates for Multi-class Classification by
+/// Pairwise Coupling, equation 21).
 fn couple(classes: usize, values: &[f64], slopes: &[f32], intercepts: &[f32]) -> Vec<f64> {
     let mut r = vec![vec![0.0; classes]; classes];
     let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
@@ -191,9 +193,10 @@ fn couple(classes: usize, values: &[f64], slopes: &[f32], intercepts: &[f32]) ->
     let mut system = vec![vec![0.0; n + 1]; n];
     for i in 0..classes {
         for j in 0..classes {
-            system[i][j] = match i == j {
-                true => (0..classes).filter(|k| *k != i).map(|k| r[k][i] * r[k][i]).sum(),
-                false => -r[j][i] * r[i][j],
+            system[i][j] = if i == j {
+                (0..classes).filter(|k| *k != i).map(|k| r[k][i] * r[k][i]).sum()
+            } else {
+                -r[j][i] * r[i][j]
             };
         }
         system[i][classes] = 1.0;
@@ -205,7 +208,8 @@ fn couple(classes: usize, values: &[f64], slopes: &[f32], intercepts: &[f32]) ->
     solved
 }
 
-/// Gauss and Jordan, with pivots.
+/// Solves a linear system by Gauss-Jordan elimination with partial pivoting. A row holds the
+/// coefficients and then the right-hand side.
 fn solve(mut rows: Vec<Vec<f64>>) -> Vec<f64> {
     let n = rows.len();
     for column in 0..n {

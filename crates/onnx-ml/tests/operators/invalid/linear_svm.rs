@@ -1,20 +1,13 @@
-//! Linear models and support vector machines whose attributes do not fit together are refused when
-//! they are loaded, and say why.
+//! Linear models and support vector machines.
 
+use super::{expect_error, expect_load_errors};
 use crate::node::{floats, int, ints, load, string, strings};
 use tract_onnx::pb::AttributeProto;
 
-fn refused(operator: &str, base: &[AttributeProto], cases: &[(&str, Vec<AttributeProto>)]) {
-    load(operator, 2, base.to_vec()).unwrap();
-    for (expected, changes) in cases {
-        let changed = |name: &str| changes.iter().any(|change| change.name == name);
-        let kept = base.iter().filter(|attribute| !changed(&attribute.name)).cloned();
-        let error = load(operator, 2, kept.chain(changes.clone()).collect()).unwrap_err();
-        let error = format!("{error:#}");
-        assert!(error.contains(expected), "expected `{expected}` in: {error}");
-    }
-    let error = format!("{:#}", load(operator, 3, base.to_vec()).unwrap_err());
-    assert!(error.contains("expected 2 columns, found 3"), "{error}");
+/// Checks the changed attributes, and that `base` does not fit three columns.
+fn expect_errors(operator: &str, base: &[AttributeProto], cases: &[(&str, Vec<AttributeProto>)]) {
+    expect_load_errors(operator, base, cases);
+    expect_error(load(operator, 3, base.to_vec()), "expected 2 columns, found 3");
 }
 
 #[test]
@@ -49,12 +42,12 @@ fn linear_classifiers() {
             ],
         ),
     ];
-    refused("LinearClassifier", &base, &cases);
+    expect_errors("LinearClassifier", &base, &cases);
 }
 
-/// ONNX Runtime wants intercepts, the specification does not.
+/// ONNX Runtime requires intercepts, the specification does not.
 #[test]
-fn linear_classifiers_without_intercepts() {
+fn linear_classifiers_need_no_intercepts() {
     let two = [ints("classlabels_ints", &[0, 1]), floats("coefficients", &[0.0; 4])];
     load("LinearClassifier", 2, two.to_vec()).unwrap();
     load("LinearClassifier", 4, two.to_vec()).unwrap();
@@ -74,7 +67,7 @@ fn linear_regressors() {
         ("expected 3 vectors", vec![int("targets", 3)]),
         ("expected 2 elements, found 1", vec![floats("intercepts", &[0.0])]),
     ];
-    refused("LinearRegressor", &base, &cases);
+    expect_errors("LinearRegressor", &base, &cases);
 }
 
 #[test]
@@ -115,7 +108,7 @@ fn support_vector_classifiers() {
         ("expected 3 vectors of equal length, found 8", vec![ints("vectors_per_class", &[])]),
         ("at least 1 element", vec![ints("vectors_per_class", &[]), floats("rho", &[])]),
     ];
-    refused("SVMClassifier", &base, &cases);
+    expect_errors("SVMClassifier", &base, &cases);
 }
 
 #[test]
@@ -137,5 +130,5 @@ fn support_vector_regressors() {
             vec![int("n_supports", 0), floats("coefficients", &[])],
         ),
     ];
-    refused("SVMRegressor", &base, &cases);
+    expect_errors("SVMRegressor", &base, &cases);
 }

@@ -1,8 +1,11 @@
-//! Xorshift (Marsaglia): the same numbers in each run.
+//! Random numbers that are the same in each run.
 
+/// The generator xorshift64 (Marsaglia, <https://doi.org/10.18637/jss.v008.i14>). The state must not
+/// be 0.
 pub struct Random(pub u64);
 
 impl Random {
+    /// Returns a number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -14,7 +17,7 @@ impl Random {
         self.below(2) == 0
     }
 
-    /// Between -1 and 1.
+    /// Returns a number between -1 and 1.
     pub fn number(&mut self) -> f32 {
         (self.below(1 << 20) as f32 / (1 << 19) as f32) - 1.0
     }
@@ -23,11 +26,12 @@ impl Random {
         (0..len).map(|_| self.number()).collect()
     }
 
-    /// One of few, NaN among them.
+    /// Returns one of a few floats, including NaN, so that some are equal.
     pub fn category(&mut self) -> f32 {
         [0.0, -0.0, 1.0, 2.5, -3.0, f32::NAN, f32::INFINITY][self.below(7)]
     }
 
+    /// Returns one of a few words, so that some are equal.
     pub fn word(&mut self) -> String {
         ["", "a", "b", "red", "dark blue", "ü"][self.below(6)].to_owned()
     }

@@ -1,4 +1,4 @@
-//! Scaler, Normalizer, Imputer and Binarizer: element by element.
+//! Scaler, Normalizer, Imputer and Binarizer, element by element.
 
 use crate::node::{elements, float, floats, matrix, run, string};
 use crate::random::Random;
@@ -13,14 +13,14 @@ fn same(found: &[f32], expected: impl Iterator<Item = f32>) {
     }
 }
 
-/// One parameter for all columns, or one for each.
+/// Returns one parameter for all columns, or one for each column.
 fn parameters(random: &mut Random, columns: usize) -> Vec<f32> {
     let len = if random.flag() { 1 } else { columns };
     random.numbers(len)
 }
 
 #[test]
-fn scalers_answer_as_the_specification_does() {
+fn scalers_match_the_specification() {
     let mut random = Random(0x5ca1e);
     for _ in 0..200 {
         let (rows, columns) = (1 + random.below(20), 1 + random.below(20));
@@ -37,13 +37,13 @@ fn scalers_answer_as_the_specification_does() {
 }
 
 #[test]
-fn normalizers_answer_as_the_specification_does() {
+fn normalizers_match_the_specification() {
     let mut random = Random(0x4042);
     for _ in 0..200 {
         let (rows, columns) = (1 + random.below(20), 1 + random.below(20));
         let norm = ["MAX", "L1", "L2"][random.below(3)];
         let mut x = random.numbers(rows * columns);
-        // A norm of 0 divides nothing.
+        // A row whose norm is 0 stays as it is.
         x[..columns].fill(0.0);
         let found = run("Normalizer", vec![string("norm", norm)], matrix(rows, &x));
         let expected = x.chunks(columns).flat_map(|row| {
@@ -60,7 +60,7 @@ fn normalizers_answer_as_the_specification_does() {
 }
 
 #[test]
-fn imputers_answer_as_the_specification_does() {
+fn imputers_match_the_specification() {
     let mut random = Random(0x1399);
     for _ in 0..200 {
         let (rows, columns) = (1 + random.below(20), 1 + random.below(20));
@@ -79,7 +79,7 @@ fn imputers_answer_as_the_specification_does() {
 }
 
 #[test]
-fn binarizers_answer_as_the_specification_does() {
+fn binarizers_match_the_specification() {
     let mut random = Random(0xb1);
     for _ in 0..100 {
         let (rows, columns) = (1 + random.below(20), 1 + random.below(20));

@@ -1,25 +1,25 @@
-//! TreeEnsemble, of version 5.
+//! TreeEnsemble, since version 5 of the domain.
 
-use crate::features::{attribute_tensor, refused};
-use crate::node::{int, ints};
+use super::expect_errors;
+use crate::node::{int, ints, tensor};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, TensorProto};
 use tract_onnx::prelude::*;
 
 fn floats(name: &str, elements: &[f32]) -> AttributeProto {
     let (dims, data_type) = (vec![elements.len() as i64], DataType::Float.into());
-    let tensor =
+    let elements =
         TensorProto { dims, data_type, float_data: elements.to_vec(), ..Default::default() };
-    attribute_tensor(name, tensor)
+    tensor(name, elements)
 }
 
 fn modes(modes: &[u8]) -> AttributeProto {
     let (dims, data_type) = (vec![modes.len() as i64], DataType::Uint8.into());
-    let tensor = TensorProto { dims, data_type, raw_data: modes.to_vec(), ..Default::default() };
-    attribute_tensor("nodes_modes", tensor)
+    let elements = TensorProto { dims, data_type, raw_data: modes.to_vec(), ..Default::default() };
+    tensor("nodes_modes", elements)
 }
 
-/// A branch on feature 1, one more on feature 0, and three leaves.
+/// Returns a tree of two branches, on feature 1 and then on feature 0, and three leaves.
 fn tree() -> Vec<AttributeProto> {
     vec![
         ints("tree_roots", &[0]),
@@ -37,7 +37,7 @@ fn tree() -> Vec<AttributeProto> {
 }
 
 #[test]
-fn trees_that_are_none() {
+fn trees() {
     let input = tensor2(&[[1.0_f32, 2.0], [3.0, f32::NAN]]);
     let cases = [
         ("2 entries, found 1", vec![ints("nodes_featureids", &[1])]),
@@ -58,5 +58,5 @@ fn trees_that_are_none() {
         ("an aggregate_function from 0 to 3, found 4", vec![int("aggregate_function", 4)]),
         ("a post_transform from 0 to 4, found -1", vec![int("post_transform", -1)]),
     ];
-    refused("TreeEnsemble", 5, &[input], &tree(), &cases);
+    expect_errors("TreeEnsemble", 5, &[input], &tree(), &cases);
 }

@@ -22,8 +22,7 @@ fn every_request_gets_its_answer() {
             continue;
         }
         let server = case::serve(folder.file_name().unwrap().to_str().unwrap());
-        let protocols = entries(&requests);
-        for path in protocols.iter().flat_map(|protocol| entries(protocol)) {
+        for path in files(&requests) {
             if path.extension().is_none_or(|extension| extension != "http") {
                 continue;
             }
@@ -47,6 +46,12 @@ fn every_request_gets_its_answer() {
     }
     assert!(seen > 100, "{seen}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// Returns all files below `folder`.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let below = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    entries(folder).into_iter().flat_map(below).collect()
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

@@ -164,7 +164,9 @@ fn run(case: &Path, given: usize) -> TractResult<()> {
     let tolerance = Tolerance { relative: number("rtol"), absolute: number("atol").max(1e-5) };
     let onnx = onnx_ml::onnx();
     let proto = onnx.proto_model_for_path(case.join("model.onnx"))?;
-    for data in data_sets(case) {
+    let data_sets = data_sets(case);
+    ensure!(!data_sets.is_empty(), "expected at least one data set");
+    for data in data_sets {
         let mut inputs = tensors(&data, "input")?;
         let mut proto = proto.clone();
         make_constant(&mut proto, &data, given..inputs.len());

@@ -2,27 +2,31 @@
 //! [`app`]; the OpenAPI document is made from the same list of routes.
 
 pub mod connection;
-pub mod docs;
+mod docs;
+mod features;
 mod guard;
-pub mod health;
+mod health;
 pub mod identity;
-pub mod instances;
-pub mod monitoring;
+mod instances;
+mod monitoring;
 pub mod negotiate;
-pub mod oip;
-pub mod openapi;
+mod oip;
+pub(crate) mod openapi;
 pub mod predict;
 pub mod problem;
+mod route;
 mod router;
 mod routes;
+mod sagemaker;
 mod slices;
+mod vertex;
 
 use crate::access::Access;
 use crate::config::{Config, Limits, Origins, VertexRoutes};
 use crate::executor::Executor;
 use crate::inferences::Inferences;
 use crate::logging::{Logging, Request};
-use crate::metrics::{Metrics, Route};
+use crate::metrics::{Metrics, RouteMetrics};
 use actix_cors::Cors;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse, fn_service};
@@ -36,9 +40,9 @@ use futures_util::FutureExt;
 use futures_util::future::Either;
 use ml_app_model::Model;
 use once_cell::sync::OnceCell;
-use paperclip::actix::OpenApiExt;
-use problem::{Plain, Problem, Refused};
-use router::Router;
+use problem::{Problem, Refused};
+use route::Table;
+use router::{IsHead, Router};
 use std::future::{Future, ready};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -46,7 +50,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 /// What all requests share.
-#[derive(Debug)]
 pub struct State {
     pub model: Model,
     pub limits: Limits,
@@ -57,6 +60,7 @@ pub struct State {
     pub metrics: Metrics,
     pub inferences: Inferences,
     pub executor: Executor,
+    table: &'static Table,
     router: Router,
     /// Bytes of bodies that are held.
     pub buffered: Arc<AtomicUsize>,
@@ -67,10 +71,12 @@ pub struct State {
 impl State {
     pub fn new(model: Model, model_sha256: String, config: &Config) -> State {
         let metrics = Metrics::new(model_sha256, model.signature(), config.threads);
-        let router = routes::served::router(&metrics, &config.vertex, &model.signature().name);
+        let table = &routes::TABLE;
+        let router = Router::new(table, &config.vertex, &model.signature().name, &metrics);
         State {
             metrics,
             model,
+            table,
             router,
             limits: config.limits,
             access: config.access.clone(),
@@ -95,30 +101,21 @@ impl State {
     }
 }
 
-/// Marks a request that is answered as a GET.
-struct IsHead;
-
 /// Of a response: how many rows it answers.
 pub struct Rows(pub usize);
 
-/// The OpenAPI document, made when it is first asked for: of the routes that there are.
-pub fn document(state: &web::Data<State>) -> Bytes {
-    let made = || {
-        let mut document = String::new();
-        let described = App::new().wrap_api_with_spec(openapi::info(state.model.signature()));
-        let described =
-            described.configure(|config| routes::described::describe(config, &state.vertex));
-        drop(described.with_raw_json_spec_v3(|api, operations| {
-            document = openapi::document(operations, state);
-            api
-        }));
-        document.into()
-    };
-    state.document.get_or_init(made).clone()
-}
-
 /// The service for one worker.
-pub fn app(state: web::Data<State>) -> App<impl Factory> {
+pub fn app(
+    state: web::Data<State>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
     let (shared, routed) = (state.clone(), state.clone());
     App::new()
         .app_data(state.clone())
@@ -151,7 +148,7 @@ where
         (identity::REQUEST_ID, identity::request_id(headers)),
         (identity::TRACEPARENT, identity::traceparent(headers)),
     ];
-    let speaks_plainly = problem::is_plain(request.path(), &state);
+    let errors = state.router.errors(request.path());
     let is_last = state.is_draining();
     let answer = match guard::check(&request, &state) {
         Ok(()) => Either::Left(AssertUnwindSafe(service.call(request)).catch_unwind().map({
@@ -162,15 +159,12 @@ where
                     state.metrics.panicked();
                     state.metrics.unrouted.answered(500, began.elapsed());
                     let problem = Problem::fault("a panic on the thread that answers");
-                    Err(match speaks_plainly {
-                        true => Plain::from(problem).into(),
-                        false => problem.into(),
-                    })
+                    Err(errors.error(problem))
                 }
             }
         })),
         Err(error) => {
-            let problem = problem::respond(&state, request.path(), error.into());
+            let problem = errors.response(error.into());
             let refused = request.into_response(problem).map_into_right_body();
             Either::Right(ready(Ok(refused)))
         }
@@ -198,7 +192,7 @@ fn note<B: MessageBody>(
 ) {
     let (status, latency) = (response.status().as_u16(), began.elapsed());
     let request = response.request();
-    match request.extensions().get::<Arc<Route>>() {
+    match request.extensions().get::<Arc<RouteMetrics>>() {
         Some(route) => route.answered(status, latency),
         None => state.metrics.unrouted.answered(status, latency),
     }
@@ -240,33 +234,6 @@ fn cors(origins: &Origins) -> Cors {
             origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
         }
     }
-}
-
-/// What makes the service of an app.
-pub trait Factory:
-    ServiceFactory<
-        ServiceRequest,
-        Config = (),
-        Response = ServiceResponse<Self::Body>,
-        Error = Error,
-        InitError = (),
-    >
-{
-    type Body: MessageBody;
-}
-
-impl<F, B> Factory for F
-where
-    F: ServiceFactory<
-            ServiceRequest,
-            Config = (),
-            Response = ServiceResponse<B>,
-            Error = Error,
-            InitError = (),
-        >,
-    B: MessageBody,
-{
-    type Body = B;
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod exposition;
 pub mod histogram;
 mod process;
 
-use crate::config::{Threads, VertexRoutes};
+use crate::config::Threads;
 use crate::error::Error;
 use crate::executor::Executor;
 use crate::inferences::Inferences;
@@ -31,9 +31,9 @@ pub struct Metrics {
     model_sha256: String,
     threads: Threads,
     start: OnceCell<Start>,
-    routes: Mutex<Vec<Arc<Route>>>,
+    routes: Mutex<Vec<Arc<RouteMetrics>>>,
     /// Requests that no route is for.
-    pub unrouted: Route,
+    pub unrouted: RouteMetrics,
     /// By [`Error::LIMITS`].
     refused: [AtomicU64; Error::LIMITS.len()],
     panics: AtomicU64,
@@ -53,32 +53,19 @@ struct Start {
 const STATUSES: [u16; 16] =
     [200, 204, 308, 400, 401, 403, 404, 405, 406, 408, 413, 415, 422, 431, 500, 503];
 
-/// Requests of one route.
+/// Counts and durations of one route's requests.
 #[derive(Debug, Default)]
-pub struct Route {
-    /// As it was registered: `/v2/models/{model}`.
+pub struct RouteMetrics {
+    /// The route's pattern, such as `/v2/models/{model}`: never a request's own path, of which there could
+    /// be any number.
     path: String,
+    /// Protocol of the route, if it predicts.
     protocol: Option<&'static str>,
     statuses: [AtomicU64; STATUSES.len() + 1],
     time: Histogram,
 }
 
-impl Route {
-    /// The protocol that is spoken below a path, if it is one of predictions.
-    pub fn protocol(path: &str, vertex: &VertexRoutes) -> Option<&'static str> {
-        if vertex.predict.as_deref() == Some(path) {
-            return Some("vertex");
-        }
-        Some(match path.split('/').nth(1)? {
-            "predict" | "predict_file" => "features",
-            "v2" => "oip",
-            "v1" if path.starts_with("/v1/endpoints/") => "vertex",
-            "v1" => "instances",
-            "ping" | "invocations" => "sagemaker",
-            _ => return None,
-        })
-    }
-
+impl RouteMetrics {
     pub fn answered(&self, status: u16, time: Duration) {
         let index = STATUSES.iter().position(|known| *known == status);
         self.statuses[index.unwrap_or(STATUSES.len())].fetch_add(1, Relaxed);
@@ -93,7 +80,7 @@ impl Metrics {
             threads,
             start: OnceCell::new(),
             routes: Mutex::default(),
-            unrouted: Route::default(),
+            unrouted: RouteMetrics::default(),
             refused: Default::default(),
             panics: AtomicU64::default(),
             drift: Drift::new(signature),
@@ -106,14 +93,14 @@ impl Metrics {
         self.start.get_or_init(|| Start { began, phases, sandbox, process });
     }
 
-    /// What counts the requests of a route, on whatever thread.
-    pub fn route(&self, path: &str, vertex: &VertexRoutes) -> Arc<Route> {
+    /// Returns the metrics of a route, which all threads share; `protocol` is the value of its label.
+    pub fn route(&self, path: &str, protocol: Option<&'static str>) -> Arc<RouteMetrics> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(route) = routes.iter().find(|route| route.path == path) {
             return route.clone();
         }
-        let protocol = Route::protocol(path, vertex);
-        let route = Arc::new(Route { path: path.to_owned(), protocol, ..Route::default() });
+        let route =
+            Arc::new(RouteMetrics { path: path.to_owned(), protocol, ..RouteMetrics::default() });
         routes.push(route.clone());
         route
     }

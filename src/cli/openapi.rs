@@ -1,6 +1,6 @@
 use crate::cli::ModelArg;
 use crate::config::Config;
-use crate::http::{self, State};
+use crate::http::{State, openapi};
 use paperclip::actix::web::Data;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
     let source = model.open()?;
     let state = Data::new(State::new(source.load()?, source.sha256(), &Config::default()));
-    let document: serde_json::Value = serde_json::from_slice(&http::document(&state))?;
+    let document: serde_json::Value = serde_json::from_slice(&openapi::document(&state))?;
     writeln!(io::stdout(), "{document:#}")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,26 +1,38 @@
 //! The Swagger page and the document it shows. Every asset is in the binary.
 
 use crate::http::negotiate::{Coding, wants_page};
-use crate::http::{self, State, problem};
+use crate::http::openapi::document as openapi_document;
+use crate::http::problem::ErrorFormat;
+use crate::http::route::Api;
+use crate::http::{State, problem};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use flate2::read::GzDecoder;
 use paperclip::actix::api_v2_operation;
 use std::io::Read;
 
+pub(crate) static API: Api = Api {
+    tag: "documentation",
+    description: "What you are reading.",
+    protocol: None,
+    errors: ErrorFormat::Problem,
+    prefixes: &[],
+    schemas: |_| vec![],
+};
+
 /// The OpenAPI document
-#[api_v2_operation(operation_id = "openapi", tags("documentation"))]
-pub async fn document(state: web::Data<State>) -> HttpResponse {
+#[api_v2_operation(operation_id = "openapi")]
+pub(crate) async fn document(state: web::Data<State>) -> HttpResponse {
     // The first time the model answers the examples.
-    match web::block(move || http::document(&state)).await {
+    match web::block(move || openapi_document(&state)).await {
         Ok(document) => HttpResponse::Ok().content_type("application/json").body(document),
         Err(error) => HttpResponse::ServiceUnavailable().body(error.to_string()),
     }
 }
 
 /// The Swagger page
-#[api_v2_operation(operation_id = "apidocs", tags("documentation"))]
-pub async fn page(state: web::Data<State>) -> HttpResponse {
+#[api_v2_operation(operation_id = "apidocs")]
+pub(crate) async fn page(state: web::Data<State>) -> HttpResponse {
     html(include_str!("docs/page.html"), &state)
 }
 
@@ -28,8 +40,8 @@ pub async fn page(state: web::Data<State>) -> HttpResponse {
 ///
 /// The page for browsers, `{"status": "alive"}` for others, as KServe's v1 has it. Not a redirect: load
 /// balancers ask for `/` and want a 200.
-#[api_v2_operation(operation_id = "index", tags("documentation"))]
-pub async fn index(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+#[api_v2_operation(operation_id = "index")]
+pub(crate) async fn index(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let mut response = match wants_page(request.headers()) {
         true => html(include_str!("docs/index.html"), &state),
         false => HttpResponse::Ok().json(serde_json::json!({ "status": "alive" })),
@@ -41,7 +53,7 @@ pub async fn index(request: HttpRequest, state: web::Data<State>) -> HttpRespons
 
 /// A file of the Swagger page.
 #[api_v2_operation(skip)]
-pub async fn asset(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+pub(crate) async fn asset(request: HttpRequest) -> HttpResponse {
     let (content_type, gzip): (_, &'static [u8]) = match request.match_info().query("asset") {
         "swagger-ui.css" => {
             ("text/css", include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz")))
@@ -59,7 +71,7 @@ pub async fn asset(request: HttpRequest, state: web::Data<State>) -> HttpRespons
                 .insert_header((header::LOCATION, "../apidocs"))
                 .finish();
         }
-        _ => return problem::not_found(request, state).await,
+        _ => return problem::not_found(&request, API.errors),
     };
     let mut response = secured(HttpResponse::Ok());
     response.content_type(content_type).insert_header((header::VARY, "accept-encoding"));
@@ -100,4 +112,28 @@ fn secured(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
+
+/// The OpenAPI document of the handlers.
+pub(crate) mod openapi {
+    use crate::http::openapi::describe::{Describe, Operation};
+    use crate::http::openapi::responses;
+    use serde_json::json;
+
+    pub(crate) fn document(_: &Describe<'_>) -> Operation {
+        let document = json!({ responses::JSON: { "schema": { "type": "object" } } });
+        Operation::new(responses::content("This document.", document))
+    }
+
+    pub(crate) fn page(_: &Describe<'_>) -> Operation {
+        Operation::new(responses::content("A page.", responses::page()))
+    }
+
+    pub(crate) fn index(_: &Describe<'_>) -> Operation {
+        let mut body = responses::page();
+        body[responses::JSON] = json!({
+            "schema": { "type": "object" }, "example": { "status": "alive" },
+        });
+        Operation::new(responses::content("A page, or that the server is alive.", body))
+    }
 }

@@ -1,34 +1,36 @@
-//! The routes of [instances](crate::protocol::instances): KServe's v1, TensorFlow Serving's, Vertex
-//! AI's; and SageMaker's.
+//! The routes of [instances](crate::protocol::instances) as KServe's v1 and TensorFlow Serving have them.
 
 use crate::http::State;
-use crate::http::negotiate::Format;
 use crate::http::oip::check_path;
-use crate::http::predict::{Question, answer, offered};
-use crate::http::problem::Plain;
-use crate::protocol::any::Any;
-use crate::protocol::features::Named;
-use crate::protocol::framed::{self, Framed};
-use crate::protocol::headerless::Headerless;
+use crate::http::predict::{Question, answer};
+use crate::http::problem::{ErrorFormat, Plain};
+use crate::http::route::Api;
 use crate::protocol::instances::Predict;
-use crate::protocol::oip::BINARY;
-use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use paperclip::actix::api_v2_operation;
 use serde_json::json;
 
+pub(crate) static API: Api = Api {
+    tag: "KServe v1, TensorFlow Serving",
+    description: "`instances` in, `predictions` out.",
+    protocol: Some("instances"),
+    errors: ErrorFormat::Plain,
+    prefixes: &["/v1"],
+    schemas: openapi::schemas,
+};
+
 /// The models that there are: one
-#[api_v2_operation(operation_id = "v1_models", tags("KServe v1, TensorFlow Serving"))]
-pub async fn models(state: Data<State>) -> HttpResponse {
+#[api_v2_operation(operation_id = "v1_models")]
+pub(crate) async fn models(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(json!({ "models": [state.model.signature().name] }))
 }
 
 /// Is the model ready?
 ///
 /// As KServe and TensorFlow Serving tell it, in one object.
-#[api_v2_operation(operation_id = "v1_model", tags("KServe v1, TensorFlow Serving"))]
-pub async fn model(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
+#[api_v2_operation(operation_id = "v1_model")]
+pub(crate) async fn model(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
     check_path(&request, &state)?;
     let signature = state.model.signature();
     Ok(HttpResponse::Ok().json(json!({
@@ -46,8 +48,8 @@ pub async fn model(request: HttpRequest, state: Data<State>) -> Result<HttpRespo
 ///
 /// An instance is a list of the features in their order, or an object by name. `inputs` in place of
 /// `instances` are columns by name.
-#[api_v2_operation(operation_id = "v1_predict", tags("KServe v1, TensorFlow Serving"))]
-pub async fn predict(
+#[api_v2_operation(operation_id = "v1_predict")]
+pub(crate) async fn predict(
     request: HttpRequest,
     payload: Payload,
     state: Data<State>,
@@ -57,67 +59,55 @@ pub async fn predict(
     Ok(answer(state, question, Predict).await?)
 }
 
-/// Predict instances on Vertex AI
-///
-/// `AIP_PREDICT_ROUTE` names another path.
-#[api_v2_operation(operation_id = "vertex_predict", tags("Vertex AI"))]
-pub async fn vertex(
-    request: HttpRequest,
-    payload: Payload,
-    state: Data<State>,
-) -> Result<HttpResponse, Plain> {
-    let infer = framed::infer(content_type(&request), framed::VERTEX)?;
-    let question = Question::read(&request, payload, &state).await?;
-    let media_type = framed::VERTEX;
-    let answered = match infer {
-        Some(protocol) => answer(state, question, Framed { protocol, media_type }).await,
-        None => answer(state, question, Framed { protocol: Any, media_type }).await,
-    };
-    Ok(answered?)
-}
+/// The OpenAPI document of the handlers.
+pub(crate) mod openapi {
+    use crate::http::openapi::describe::{Describe, Operation, Schemas};
+    use crate::http::openapi::responses;
+    use crate::protocol::instances::Predict;
+    use ml_app_model::Feature;
+    use serde_json::json;
 
-/// Is the container healthy?
-#[api_v2_operation(operation_id = "sagemaker_ping", tags("SageMaker"))]
-pub async fn ping() -> HttpResponse {
-    HttpResponse::Ok().finish()
-}
-
-/// Predict what SageMaker sends
-///
-/// JSON of any of the protocols, a CSV with or without a first row that names the columns, or tensors
-/// as Triton has them.
-#[api_v2_operation(operation_id = "sagemaker_invocations", tags("SageMaker"))]
-pub async fn invocations(
-    request: HttpRequest,
-    payload: Payload,
-    state: Data<State>,
-) -> Result<HttpResponse, Plain> {
-    if let Some(infer) = framed::infer(content_type(&request), framed::SAGEMAKER)? {
-        let question = Question::read(&request, payload, &state).await?;
-        let protocol = Framed { protocol: infer, media_type: framed::SAGEMAKER };
-        return Ok(answer(state, question, protocol).await?);
+    pub(crate) fn models(describe: &Describe<'_>) -> Operation {
+        let example = json!({ "models": [describe.signature.name] });
+        Operation::new(responses::object("The models.", &example))
     }
-    // Triton's clients call their JSON so.
-    let format = match content_type(&request) {
-        BINARY => Format::Json,
-        _ => Format::of_body(request.headers())?,
-    };
-    // Clients accept what they did not ask for.
-    let offered = offered(format);
-    let best = Format::of_answer(request.headers(), offered).unwrap_or(offered[0]);
-    let question = Question::read(&request, payload, &state).await?;
-    let answered = match format {
-        Format::Json => {
-            let protocol = Framed { protocol: Any, media_type: framed::SAGEMAKER };
-            answer(state, question, protocol).await
-        }
-        Format::Csv => answer(state, question, Headerless { answer: best }).await,
-        Format::Ndjson => answer(state, question, Named { question: format, answer: best }).await,
-    };
-    Ok(answered?)
-}
 
-fn content_type(request: &HttpRequest) -> &str {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    content_type.and_then(|value| value.to_str().ok()).unwrap_or_default()
+    pub(crate) fn model(describe: &Describe<'_>) -> Operation {
+        let example = json!({ "name": describe.signature.name, "ready": true });
+        let responses = responses::object("It is ready.", &example);
+        Operation::new(responses::or_refusals(responses, &[404]))
+    }
+
+    pub(crate) fn predict(describe: &Describe<'_>) -> Operation {
+        // A single feature is an instance without a list around it.
+        let instance = match describe.signature.features.as_slice() {
+            [feature] => feature.example(),
+            features => features.iter().map(Feature::example).collect(),
+        };
+        let example = json!({ "instances": [instance] });
+        responses::prediction(describe, Predict, ("Instances", "InstancePredictions"), &example)
+    }
+
+    pub(crate) fn schemas(_: &Describe<'_>) -> Schemas {
+        let instances = json!({
+            "type": "object",
+            "properties": {
+                "instances": {
+                    "type": "array",
+                    "minItems": 1,
+                    "description": "Each a list of the features in their order, or an object by name.",
+                    "items": {},
+                },
+                "inputs": { "description": "Columns by name, or the one input." },
+            },
+        });
+        let predictions = json!({
+            "type": "object",
+            "properties": {
+                "predictions": { "type": "array", "items": {} },
+                "outputs": {},
+            },
+        });
+        vec![("Instances", instances), ("InstancePredictions", predictions)]
+    }
 }

@@ -1,19 +1,42 @@
-//! What Prometheus collects; see [`metrics`](crate::metrics).
+//! The route that Prometheus scrapes; see [`metrics`](crate::metrics).
 
 use crate::http::State;
+use crate::http::problem::ErrorFormat;
+use crate::http::route::Api;
 use crate::metrics::Format;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use paperclip::actix::api_v2_operation;
 
+pub(crate) static API: Api = Api {
+    tag: "monitoring",
+    description: "For Prometheus and what reads its format.",
+    protocol: None,
+    errors: ErrorFormat::Problem,
+    prefixes: &[],
+    schemas: |_| vec![],
+};
+
 /// The process's metrics
 ///
 /// In Prometheus' text format, or as OpenMetrics where that is asked for.
-#[api_v2_operation(operation_id = "metrics", tags("monitoring"))]
-pub async fn collect(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+#[api_v2_operation(operation_id = "metrics")]
+pub(crate) async fn collect(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::of(accept.unwrap_or_default());
     let text =
         state.metrics.text(format, state.model.signature(), &state.inferences, &state.executor);
     HttpResponse::Ok().content_type(format.content_type()).body(text)
+}
+
+/// The OpenAPI document of the handlers.
+pub(crate) mod openapi {
+    use crate::http::openapi::describe::{Describe, Operation};
+    use crate::http::openapi::responses;
+    use serde_json::json;
+
+    pub(crate) fn collect(_: &Describe<'_>) -> Operation {
+        let text = json!({ "text/plain": { "schema": { "type": "string" } } });
+        Operation::new(responses::content("One sample a line.", text))
+    }
 }

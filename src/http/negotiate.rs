@@ -184,6 +184,12 @@ fn list(formats: &[Format]) -> String {
     names.join(", ")
 }
 
+/// Returns the header `Content-Type`, empty if there is none.
+pub(crate) fn content_type(headers: &HeaderMap) -> &str {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    content_type.and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
 /// Whether a client would rather have a page than JSON: a browser.
 pub fn wants_page(headers: &HeaderMap) -> bool {
     let accept = joined(headers, header::ACCEPT);

@@ -1,11 +1,14 @@
 //! The [Open Inference Protocol](crate::protocol::oip)'s routes, and Triton's extensions of it.
 
+pub(crate) mod openapi;
+
 use crate::error::Error;
 use crate::http::State;
 use crate::http::health::readiness;
 use crate::http::negotiate::Coding;
 use crate::http::predict::{Question, answer};
-use crate::http::problem::Plain;
+use crate::http::problem::{ErrorFormat, Plain};
+use crate::http::route::Api;
 use crate::protocol::json;
 use crate::protocol::oip::{HEADER_LENGTH, Infer, describe};
 use actix_web::http::StatusCode;
@@ -14,56 +17,74 @@ use actix_web::{HttpRequest, HttpResponse};
 use paperclip::actix::api_v2_operation;
 use serde_json::{Map, Value, json};
 
+pub(crate) static API: Api = Api {
+    tag: "Open Inference Protocol v2",
+    description: "Triton's, KServe's and MLServer's clients.",
+    protocol: Some("oip"),
+    errors: ErrorFormat::Plain,
+    prefixes: &["/v2"],
+    schemas: openapi::schemas,
+};
+
 /// The server, and which extensions it has
-#[api_v2_operation(operation_id = "v2_server", tags("Open Inference Protocol v2"))]
-pub async fn server() -> HttpResponse {
+#[api_v2_operation(operation_id = "v2_server")]
+pub(crate) async fn server() -> HttpResponse {
     HttpResponse::Ok().json(describe::server())
 }
 
 /// Is the server live?
-#[api_v2_operation(operation_id = "v2_live", tags("Open Inference Protocol v2"))]
-pub async fn live() -> HttpResponse {
+#[api_v2_operation(operation_id = "v2_live")]
+pub(crate) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "live": true }))
 }
 
 /// Is the server ready?
-#[api_v2_operation(operation_id = "v2_ready", tags("Open Inference Protocol v2"))]
-pub async fn ready(state: Data<State>) -> HttpResponse {
+#[api_v2_operation(operation_id = "v2_ready")]
+pub(crate) async fn ready(state: Data<State>) -> HttpResponse {
     readiness(&state, json!({ "live": true, "ready": !state.is_draining() }))
 }
 
 /// The model's inputs and outputs
-#[api_v2_operation(operation_id = "v2_model", tags("Open Inference Protocol v2"))]
-pub async fn model(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
+#[api_v2_operation(operation_id = "v2_model")]
+pub(crate) async fn model(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
     check_path(&request, &state)?;
     Ok(HttpResponse::Ok().json(describe::model(state.model.signature())))
 }
 
 /// Is the model ready?
-#[api_v2_operation(operation_id = "v2_model_ready", tags("Open Inference Protocol v2"))]
-pub async fn model_ready(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
+#[api_v2_operation(operation_id = "v2_model_ready")]
+pub(crate) async fn model_ready(
+    request: HttpRequest,
+    state: Data<State>,
+) -> Result<HttpResponse, Plain> {
     check_path(&request, &state)?;
     let name = &state.model.signature().name;
     Ok(readiness(&state, json!({ "name": name, "ready": !state.is_draining() })))
 }
 
 /// The model's configuration, as Triton has it
-#[api_v2_operation(operation_id = "v2_model_config", tags("Open Inference Protocol v2"))]
-pub async fn config(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
+#[api_v2_operation(operation_id = "v2_model_config")]
+pub(crate) async fn model_config(
+    request: HttpRequest,
+    state: Data<State>,
+) -> Result<HttpResponse, Plain> {
     check_path(&request, &state)?;
     Ok(HttpResponse::Ok().json(describe::config(state.model.signature())))
 }
 
 /// What has been inferred so far, as Triton tells it
-#[api_v2_operation(operation_id = "v2_model_stats", tags("Open Inference Protocol v2"))]
-pub async fn model_stats(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
+#[api_v2_operation(operation_id = "v2_model_stats")]
+pub(crate) async fn model_stats(
+    request: HttpRequest,
+    state: Data<State>,
+) -> Result<HttpResponse, Plain> {
     check_path(&request, &state)?;
     Ok(HttpResponse::Ok().json(statistics(&state)))
 }
 
 /// The same of all models
-#[api_v2_operation(operation_id = "v2_stats", tags("Open Inference Protocol v2"))]
-pub async fn stats(state: Data<State>) -> HttpResponse {
+#[api_v2_operation(operation_id = "v2_stats")]
+pub(crate) async fn stats(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(statistics(&state))
 }
 
@@ -96,8 +117,8 @@ fn statistics(state: &State) -> Value {
 /// Infer from tensors
 ///
 /// In and out as JSON, or as bytes by the binary tensor data extension.
-#[api_v2_operation(operation_id = "v2_infer", tags("Open Inference Protocol v2"))]
-pub async fn infer(
+#[api_v2_operation(operation_id = "v2_infer")]
+pub(crate) async fn infer(
     request: HttpRequest,
     payload: Payload,
     state: Data<State>,
@@ -115,8 +136,8 @@ pub async fn infer(
 const FILTER: usize = 4096;
 
 /// The models that there are: one
-#[api_v2_operation(operation_id = "v2_repository", tags("Open Inference Protocol v2"))]
-pub async fn repository(
+#[api_v2_operation(operation_id = "v2_repository")]
+pub(crate) async fn repository(
     request: HttpRequest,
     payload: Payload,
     state: Data<State>,
@@ -133,15 +154,15 @@ pub async fn repository(
 }
 
 /// Load or unload a model: it is compiled in
-#[api_v2_operation(operation_id = "v2_load", tags("Open Inference Protocol v2"))]
-pub async fn load() -> Result<HttpResponse, Plain> {
+#[api_v2_operation(operation_id = "v2_load")]
+pub(crate) async fn load() -> Result<HttpResponse, Plain> {
     let detail =
         "the model is compiled in: it can be neither loaded nor unloaded; deploy another image";
     Err(Plain::new(StatusCode::BAD_REQUEST, detail))
 }
 
 /// The path names the model, and its version if it names one.
-pub fn check_path(request: &HttpRequest, state: &State) -> Result<(), Plain> {
+pub(crate) fn check_path(request: &HttpRequest, state: &State) -> Result<(), Plain> {
     let signature = state.model.signature();
     for (key, expected) in [("model", &signature.name), ("version", &signature.version)] {
         let Some(found) = request.match_info().get(key) else { continue };

@@ -3,11 +3,9 @@
 use crate::error::{Busy, Error, Fault};
 use crate::executor::Failure;
 use crate::http::negotiate::{Coding, Format};
-use crate::http::problem::Problem;
 use crate::http::{Rows, State, slices};
 use crate::inferences::Times;
 use crate::protocol::answer::Answer;
-use crate::protocol::features::{Named, Query};
 use crate::protocol::{Body, Encoded, Protocol};
 use actix_multipart::{Multipart, MultipartError};
 use actix_web::error::PayloadError;
@@ -17,41 +15,11 @@ use actix_web::web::{Bytes, BytesMut, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{Stream, StreamExt, stream};
 use ml_app_model::{RunError, Tensors};
-use paperclip::actix::api_v2_operation;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-
-/// Predict one row given in the query
-#[api_v2_operation(operation_id = "predict_query", tags("prediction"))]
-pub async fn predict_query(
-    request: HttpRequest,
-    state: Data<State>,
-) -> Result<HttpResponse, Problem> {
-    Format::of_answer(request.headers(), &[Format::Json])?;
-    let query = Bytes::copy_from_slice(request.query_string().as_bytes());
-    let question = Question::new(query, &state);
-    Ok(answer(state, question, Query).await?)
-}
-
-/// Predict the rows of the body
-///
-/// The answer has the shape of the question: an object for an object, an array for an array,
-/// columns for columns, and CSV or NDJSON likewise.
-#[api_v2_operation(operation_id = "predict", tags("prediction"))]
-pub async fn predict(
-    request: HttpRequest,
-    payload: Payload,
-    state: Data<State>,
-) -> Result<HttpResponse, Problem> {
-    let format = Format::of_body(request.headers())?;
-    let named =
-        Named { question: format, answer: Format::of_answer(request.headers(), offered(format))? };
-    let question = Question::read(&request, payload, &state).await?;
-    Ok(answer(state, question, named).await?)
-}
 
 /// The formats of answers to a question in this one; the first is preferred.
 pub fn offered(question: Format) -> &'static [Format] {
@@ -60,23 +28,6 @@ pub fn offered(question: Format) -> &'static [Format] {
         Format::Csv => &[Format::Csv, Format::Json, Format::Ndjson],
         Format::Ndjson => &[Format::Ndjson, Format::Json],
     }
-}
-
-/// Predict the rows of a CSV file
-///
-/// The file's first row names its columns, in any order. Columns that are no feature are ignored;
-/// the header `Ignored-Columns` names them. With `Accept: text/csv` the file comes back with the
-/// prediction appended to each row.
-#[api_v2_operation(operation_id = "predict_file", tags("prediction"))]
-pub async fn predict_file(
-    request: HttpRequest,
-    payload: Payload,
-    state: Data<State>,
-) -> Result<HttpResponse, Problem> {
-    let format = Format::of_answer(request.headers(), &Format::ALL)?;
-    let named = Named { question: Format::Csv, answer: format };
-    let question = Question::read_file(&request, payload, &state).await?;
-    Ok(answer(state, question, named).await?)
 }
 
 /// A body, and how it and its answer are compressed.
@@ -136,7 +87,12 @@ impl Question {
         Ok(question)
     }
 
-    async fn read_file(
+    /// The file of a multipart form.
+    ///
+    /// # Errors
+    ///
+    /// As [`Question::read`], and where the form has no such part.
+    pub async fn read_file(
         request: &HttpRequest,
         payload: Payload,
         state: &State,

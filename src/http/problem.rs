@@ -1,10 +1,9 @@
 //! Errors as `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
 
 use crate::error::{Error, Fault};
-use crate::http::{IsHead, State, identity};
-use crate::metrics::Route;
+use crate::http::identity;
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::{Handler, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use ml_app_model::RunError;
 use paperclip::v2::schema::Apiv2Errors;
 use serde::Serialize;
@@ -183,40 +182,47 @@ impl ResponseError for Plain {
 
 impl Apiv2Errors for Plain {}
 
-/// Whether a path's protocol has errors of its own.
-pub fn is_plain(path: &str, state: &State) -> bool {
-    !matches!(Route::protocol(path, &state.vertex), Some("features") | None)
+/// The form in which an API reports errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ErrorFormat {
+    /// `application/problem+json`.
+    Problem,
+    /// `{"error": "…"}`, with 400 for invalid values.
+    Plain,
 }
 
-/// In the form of the protocol whose path it is.
-pub fn respond(state: &State, path: &str, problem: Problem) -> HttpResponse {
-    match is_plain(path, state) {
-        true => Plain(problem).error_response(),
-        false => problem.error_response(),
+impl ErrorFormat {
+    pub(crate) fn response(self, problem: Problem) -> HttpResponse {
+        match self {
+            ErrorFormat::Problem => problem.error_response(),
+            ErrorFormat::Plain => Plain(problem).error_response(),
+        }
+    }
+
+    /// As [`ErrorFormat::response`], for where an error is expected.
+    pub(crate) fn error(self, problem: Problem) -> actix_web::Error {
+        match self {
+            ErrorFormat::Problem => problem.into(),
+            ErrorFormat::Plain => Plain::from(problem).into(),
+        }
     }
 }
 
-pub async fn not_found(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+/// Returns the 404 for a path without a route.
+pub(crate) fn not_found(request: &HttpRequest, errors: ErrorFormat) -> HttpResponse {
     let path: String = request.path().chars().take(100).collect();
     let detail = format!("unknown route {path} (see /apidocs for the routes)");
-    respond(&state, request.path(), Problem::new(StatusCode::NOT_FOUND, detail))
+    errors.response(Problem::new(StatusCode::NOT_FOUND, detail))
 }
 
-/// Answers methods that a resource has no route for; `allow` lists those it has.
-pub fn method_not_allowed(
-    allow: &'static str,
-) -> impl Handler<(HttpRequest, web::Data<State>), Output = HttpResponse> + Send + Sync {
-    move |request: HttpRequest, state: web::Data<State>| async move {
-        let found = match request.extensions().contains::<IsHead>() {
-            true => &Method::HEAD,
-            false => request.method(),
-        };
-        let detail = format!("method: expected {allow}, found {found}");
-        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail);
-        let mut response = respond(&state, request.path(), problem);
-        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
-        response
+/// Returns the 405 for a path that has routes for the methods `allow` only.
+pub(crate) fn method_not_allowed(found: &Method, allow: &str, errors: ErrorFormat) -> HttpResponse {
+    let detail = format!("method: expected {allow}, found {found}");
+    let mut response = errors.response(Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail));
+    if let Ok(allow) = header::HeaderValue::from_str(allow) {
+        response.headers_mut().insert(header::ALLOW, allow);
     }
+    response
 }
 
 fn is_zero(number: &usize) -> bool {

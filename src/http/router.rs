@@ -1,58 +1,99 @@
-//! Which handler answers a request: one table for all threads that answer.
+//! Finds the handler of a request: one router for all I/O threads.
 //!
-//! actix-web's own router makes a regular expression of every pattern in every such thread before it
-//! accepts a connection, and tries all routes in turn for each request. Here paths are compared, and
-//! patterns are compiled when a path is first asked for that is none of those.
+//! actix-web's own router compiles a regular expression for every pattern in every such thread before the
+//! thread accepts a connection, and tries all routes in turn for each request. This router compares paths
+//! first, and compiles the patterns when the first request comes that has none of these paths.
 
-use crate::http::problem;
-use crate::metrics::Route;
-use actix_web::dev::{ResourceDef, ServiceRequest, ServiceResponse};
+use crate::config::VertexRoutes;
+use crate::http::problem::{self, ErrorFormat};
+use crate::http::route::{AccessLevel, Api, Endpoint, Path, ResponseFuture, Route, Table};
+use crate::metrics::{Metrics, RouteMetrics};
+use actix_web::HttpMessage;
+use actix_web::dev::{ResourceDef, ServiceRequest};
 use actix_web::http::Method;
-use actix_web::{Error, FromRequest, HttpMessage, HttpResponse, Responder};
 use futures_util::FutureExt;
-use futures_util::future::LocalBoxFuture;
 use once_cell::sync::OnceCell;
-use std::fmt;
+use std::borrow::Cow;
+use std::future::ready;
 use std::sync::Arc;
 
-type Answer = LocalBoxFuture<'static, Result<ServiceResponse, Error>>;
-type Handler = Box<dyn Fn(ServiceRequest) -> Answer + Send + Sync>;
-
-/// Resources by path; the first that matches is it, those without parameters before all others.
-pub struct Router {
+/// The resources that there are with the server's settings. The first that matches a path has it; paths
+/// without parameters come before patterns.
+pub(crate) struct Router {
+    table: &'static Table,
+    /// First those that a setting gives, then the rest of the table.
     paths: Vec<Resource>,
-    /// Those with parameters, and what they match.
+    /// How many of `paths` a setting gives.
+    settings: usize,
     patterns: Vec<Resource>,
+    /// `patterns`, compiled.
     compiled: OnceCell<Vec<ResourceDef>>,
-    not_found: Handler,
 }
 
+/// A path or pattern, and the routes that differ in their method only.
+struct Resource {
+    path: Cow<'static, str>,
+    api: &'static Api,
+    routes: &'static [Route],
+    /// `None` if the path is reserved: its requests count as those without a route.
+    metrics: Option<Arc<RouteMetrics>>,
+}
+
+/// Marks a request that came as HEAD and is handled as GET.
+pub(crate) struct IsHead;
+
 impl Router {
-    pub fn new() -> Router {
-        Router {
-            paths: vec![],
-            patterns: vec![],
-            compiled: OnceCell::new(),
-            not_found: handled(problem::not_found),
+    pub(crate) fn new(
+        table: &'static Table,
+        vertex: &VertexRoutes,
+        model: &str,
+        metrics: &Metrics,
+    ) -> Router {
+        let (mut chosen, mut frequent, mut paths, mut patterns) = (vec![], vec![], vec![], vec![]);
+        for (path, routes) in table.resources(vertex) {
+            let resource = Resource::new(table, path, routes, metrics);
+            if matches!(routes[0].path, Path::Setting(_)) {
+                chosen.push(resource);
+            } else if !path.contains('{') {
+                paths.push(resource);
+            } else {
+                if table.frequent.contains(&path) {
+                    let path = path.replace("{model}", model).into();
+                    frequent.push(Resource { path, metrics: resource.metrics.clone(), ..resource });
+                }
+                patterns.push(resource);
+            }
         }
+        let settings = chosen.len();
+        let paths = chosen.into_iter().chain(frequent).chain(paths).collect();
+        Router { table, paths, settings, patterns, compiled: OnceCell::new() }
     }
 
-    pub fn service(&mut self, resource: Resource) -> &mut Router {
-        match resource.path.contains('{') {
-            true => self.patterns.push(resource),
-            false => self.paths.push(resource),
+    /// Handles a request.
+    pub(crate) fn serve(&self, mut request: ServiceRequest) -> ResponseFuture {
+        let resource = self.find(&mut request);
+        if let Some(metrics) = resource.and_then(|resource| resource.metrics.as_ref()) {
+            request.extensions_mut().insert(metrics.clone());
         }
-        self
-    }
-
-    pub fn serve(&self, mut request: ServiceRequest) -> Answer {
-        let Some(resource) = self.find(&mut request) else { return (self.not_found)(request) };
-        if let Some(counted) = &resource.counted {
-            request.extensions_mut().insert(counted.clone());
+        let endpoints = || resource.into_iter().flat_map(Resource::endpoints);
+        if let Some(endpoint) = endpoints().find(|endpoint| endpoint.method == *request.method()) {
+            return (endpoint.handler)(request);
         }
-        let method = request.method();
-        let route = resource.routes.iter().find(|(own, _)| own == method);
-        route.map_or(&resource.otherwise, |(_, handler)| handler)(request)
+        let errors = self.errors(request.path());
+        let response = if endpoints().next().is_none() {
+            problem::not_found(request.request(), errors)
+        } else {
+            let is_head = request.extensions().contains::<IsHead>();
+            let found = if is_head { &Method::HEAD } else { request.method() };
+            let methods: Vec<&str> = endpoints()
+                .flat_map(|endpoint| match endpoint.method {
+                    Method::GET => vec!["GET", "HEAD"],
+                    ref method => vec![method.as_str()],
+                })
+                .collect();
+            problem::method_not_allowed(found, &methods.join(", "), errors)
+        };
+        ready(Ok(request.into_response(response))).boxed_local()
     }
 
     fn find(&self, request: &mut ServiceRequest) -> Option<&Resource> {
@@ -61,86 +102,58 @@ impl Router {
             return found;
         }
         let compiled = self.compiled.get_or_init(|| {
-            self.patterns.iter().map(|resource| ResourceDef::new(resource.path.as_str())).collect()
+            self.patterns.iter().map(|resource| ResourceDef::new(&*resource.path)).collect()
         });
         let mut patterns = compiled.iter().zip(&self.patterns);
         patterns
             .find_map(|(pattern, resource)| pattern.capture_match_info(request).then_some(resource))
     }
-}
 
-impl fmt::Debug for Router {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let resources = self.paths.iter().chain(&self.patterns);
-        f.debug_set().entries(resources.map(|resource| &resource.path)).finish()
+    /// Returns who may send a request to a path.
+    ///
+    /// A path needs no key only if it is written exactly as a route that needs none: `raw` is compared
+    /// without percent-decoding. The router decodes paths, so that `/pre%64ict` finds `/predict`; if the
+    /// access check decoded them too, and ever in another way than the router, a path could be open here
+    /// and lead to a prediction there. For the same reason a path that a setting gives needs its key in
+    /// either form.
+    pub(crate) fn access(&self, raw: &str, decoded: &str) -> AccessLevel {
+        for resource in &self.paths[..self.settings] {
+            let access = resource.routes[0].access;
+            let is_decoded = access == AccessLevel::Keyed && resource.path == decoded;
+            if resource.path == raw || is_decoded {
+                return access;
+            }
+        }
+        let mut open = self.table.routes.iter().filter(|route| route.access != AccessLevel::Keyed);
+        open.find(|route| route.path.matches(raw)).map_or(AccessLevel::Keyed, |route| route.access)
     }
-}
 
-/// What has a path, or all that a pattern with `{parameters}` matches.
-pub struct Resource {
-    path: String,
-    counted: Option<Arc<Route>>,
-    routes: Vec<(Method, Handler)>,
-    otherwise: Handler,
+    /// Returns the form of the errors of a path, whether it has a route or not.
+    pub(crate) fn errors(&self, raw: &str) -> ErrorFormat {
+        let settings = self.paths[..self.settings].iter();
+        let chosen = settings.filter(|resource| resource.path == raw).map(|resource| resource.api);
+        let api = chosen.into_iter().next().or_else(|| self.table.api(raw));
+        api.map_or(ErrorFormat::Problem, |api| api.errors)
+    }
 }
 
 impl Resource {
-    /// Of a resource that is not there.
-    pub fn none(path: &str) -> Resource {
-        let otherwise = handled(problem::not_found);
-        Resource { path: path.to_owned(), counted: None, routes: vec![], otherwise }
-    }
-
-    /// Whose requests are counted; `methods` are those that it will have routes for.
-    pub fn new(path: &str, counted: Arc<Route>, methods: &'static str) -> Resource {
-        let otherwise = handled(problem::method_not_allowed(methods));
-        Resource { counted: Some(counted), otherwise, ..Resource::none(path) }
-    }
-
-    pub fn route(mut self, route: (Method, Handler)) -> Resource {
-        self.routes.push(route);
-        self
-    }
-}
-
-/// A route's method, as [`actix_web::web::get`] has it.
-pub struct To(Method);
-
-pub fn get() -> To {
-    To(Method::GET)
-}
-
-pub fn post() -> To {
-    To(Method::POST)
-}
-
-impl To {
-    pub fn to<F, Args>(self, handler: F) -> (Method, Handler)
-    where
-        F: actix_web::Handler<Args, Output: Responder> + Send + Sync,
-        Args: FromRequest + 'static,
-    {
-        (self.0, handled(handler))
-    }
-}
-
-fn handled<F, Args>(handler: F) -> Handler
-where
-    F: actix_web::Handler<Args, Output: Responder> + Send + Sync,
-    Args: FromRequest + 'static,
-{
-    Box::new(move |request| {
-        let handler = handler.clone();
-        let answer = async move {
-            let (request, mut payload) = request.into_parts();
-            let response = match Args::from_request(&request, &mut payload).await {
-                Ok(arguments) => {
-                    handler.call(arguments).await.respond_to(&request).map_into_boxed_body()
-                }
-                Err(error) => HttpResponse::from_error(error),
-            };
-            Ok(ServiceResponse::new(request, response))
+    fn new(table: &Table, path: &str, routes: &'static [Route], metrics: &Metrics) -> Resource {
+        let route = &routes[0];
+        let (path, api) = match route.path {
+            Path::Fixed(path) => (Cow::Borrowed(path), route.api),
+            // A health route below a protocol's prefix counts as this protocol's.
+            Path::Setting(_) if route.api.protocol.is_none() => {
+                (Cow::Owned(path.to_owned()), table.api(path).unwrap_or(route.api))
+            }
+            Path::Setting(_) => (Cow::Owned(path.to_owned()), route.api),
         };
-        answer.boxed_local()
-    })
+        let counted = route.endpoint.is_some();
+        let metrics = counted.then(|| metrics.route(&path, api.protocol));
+        Resource { path, api, routes, metrics }
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &'static Endpoint> {
+        self.routes.iter().filter_map(|route| route.endpoint.as_ref())
+    }
 }

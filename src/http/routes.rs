@@ -1,149 +1,112 @@
-//! The routes.
+//! The route table: everything that the router, the access check, the metrics' labels and the OpenAPI
+//! document know about a route stands in its row.
+//!
+//! To add a route, write its handler and a function that describes its [operation] beside it, and add a row.
+//! A new protocol is a file with an [`Api`], its handlers and their descriptions, the `Api`'s entry in
+//! [`TABLE`], and its rows.
+//!
+//! [operation]: crate::http::openapi::describe::Operation
+//! [`Api`]: crate::http::route::Api
 
-const GET: &str = "GET, HEAD";
-const POST: &str = "POST";
+use crate::http::route::AccessLevel::{Docs, Keyed, Probe};
+use crate::http::route::{Api, Endpoint, Path, Route, Table, call};
+use crate::http::{docs, features, health, instances, monitoring, oip, sagemaker, vertex};
+use actix_web::http::Method;
+use paperclip::actix::web;
 
-/// The routes, for what is served and for what describes it: paperclip describes each route when it is
-/// registered, which a start need not wait for.
-macro_rules! routes {
-    ($web:path, $config:path, $resource:path) => {
-        use super::super::{docs, health, instances, monitoring, oip, predict};
-        use super::{GET, POST};
-        use crate::config::VertexRoutes;
-        use $config as Config;
-        use $resource as Resource;
-        use $web as web;
+pub(crate) static TABLE: Table = Table { apis: APIS, routes: ROUTES, frequent: FREQUENT };
 
-        /// They come first: what they name is Vertex AI's, even if it is another route's too.
-        fn register_vertex(
-            config: &mut Config,
-            vertex: &VertexRoutes,
-            resource: impl Fn(&str, &'static str) -> Resource,
-        ) {
-            if let Some(path) = &vertex.predict {
-                config.service(resource(path, POST).route(web::post().to(instances::vertex)));
-            }
-            if let Some(path) = &vertex.health {
-                config.service(resource(path, GET).route(web::get().to(health::live)));
-            }
-        }
+static APIS: &[&Api] = &[
+    &features::API,
+    &oip::API,
+    &instances::API,
+    &vertex::API,
+    &sagemaker::API,
+    &health::API,
+    &monitoring::API,
+    &docs::API,
+];
 
-        /// `resource` makes one of a path and the methods that it will have routes for, `none` one of a
-        /// pattern that nothing is found at.
-        fn register(
-            config: &mut Config,
-            resource: impl Fn(&str, &'static str) -> Resource,
-            none: impl Fn(&str) -> Resource,
-        ) {
-            config
-                .service(
-                    resource("/predict", "GET, HEAD, POST")
-                        .route(web::get().to(predict::predict_query))
-                        .route(web::post().to(predict::predict)),
-                )
-                .service(
-                    resource("/predict_file", POST).route(web::post().to(predict::predict_file)),
-                )
-                .service(resource("/healthz", GET).route(web::get().to(health::live)))
-                .service(resource("/readyz", GET).route(web::get().to(health::ready)))
-                .service(resource("/metrics", GET).route(web::get().to(monitoring::collect)))
-                .service(resource("/openapi.json", GET).route(web::get().to(docs::document)))
-                .service(resource("/apidocs", GET).route(web::get().to(docs::page)))
-                .service(resource("/apidocs/{asset:.*}", GET).route(web::get().to(docs::asset)))
-                .service(resource("/", GET).route(web::get().to(docs::index)));
-            let model = "/v2/models/{model}";
-            let version = "/v2/models/{model}/versions/{version}";
-            config
-                .service(resource("/v2", GET).route(web::get().to(oip::server)))
-                .service(resource("/v2/", GET).route(web::get().to(oip::server)))
-                .service(resource("/v2/health/live", GET).route(web::get().to(oip::live)))
-                .service(resource("/v2/health/ready", GET).route(web::get().to(oip::ready)))
-                .service(resource("/v2/models/stats", GET).route(web::get().to(oip::stats)))
-                .service(
-                    resource("/v2/repository/index", POST).route(web::post().to(oip::repository)),
-                )
-                .service(
-                    resource("/v2/repository/models/{model}/load", POST)
-                        .route(web::post().to(oip::load)),
-                )
-                .service(
-                    resource("/v2/repository/models/{model}/unload", POST)
-                        .route(web::post().to(oip::load)),
-                );
-            for model in [model, version] {
-                config
-                    .service(
-                        resource(&format!("{model}/infer"), POST).route(web::post().to(oip::infer)),
-                    )
-                    .service(resource(model, GET).route(web::get().to(oip::model)))
-                    .service(
-                        resource(&format!("{model}/ready"), GET)
-                            .route(web::get().to(oip::model_ready)),
-                    )
-                    .service(
-                        resource(&format!("{model}/config"), GET).route(web::get().to(oip::config)),
-                    )
-                    .service(
-                        resource(&format!("{model}/stats"), GET)
-                            .route(web::get().to(oip::model_stats)),
-                    );
-            }
-            config.service(resource("/v1/models", GET).route(web::get().to(instances::models)));
-            for model in ["/v1/models/{model}", "/v1/models/{model}/versions/{version}"] {
-                config
-                    .service(
-                        resource(&format!("{model}:predict"), POST)
-                            .route(web::post().to(instances::predict)),
-                    )
-                    // `{model}` would take in TensorFlow Serving's other verbs.
-                    .service(none(&format!("{model}:{{verb}}")))
-                    .service(resource(model, GET).route(web::get().to(instances::model)));
-            }
-            config
-                .service(
-                    resource("/v1/endpoints/{endpoint}/deployedModels/{deployed}:predict", POST)
-                        .route(web::post().to(instances::vertex)),
-                )
-                .service(resource("/ping", GET).route(web::get().to(instances::ping)))
-                .service(
-                    resource("/invocations", POST).route(web::post().to(instances::invocations)),
-                );
+const FREQUENT: &[&str] = &["/v2/models/{model}/infer", "/v1/models/{model}:predict"];
+
+/// One row: method, path, access level and handler. Its API is `API` of the handler's module; the function
+/// of the handler's name in the module's `openapi` describes it for the OpenAPI document.
+macro_rules! route {
+    (NONE $path:literal, $access:expr, $module:ident) => {
+        Route { path: Path::Fixed($path), access: $access, api: &$module::API, endpoint: None }
+    };
+    ($method:ident $path:literal, $($rest:tt)*) => {
+        route!(@ $method (Path::Fixed($path)), $($rest)*)
+    };
+    ($method:ident $path:ident, $($rest:tt)*) => {
+        route!(@ $method $path, $($rest)*)
+    };
+    (@ $method:ident $path:tt, $access:expr, $module:ident::$handler:ident) => {
+        route!(@ $method $path, $access, $module, $handler, Some($module::openapi::$handler))
+    };
+    (@ $method:ident $path:tt, $access:expr, $module:ident::$handler:ident, undocumented) => {
+        route!(@ $method $path, $access, $module, $handler, None)
+    };
+    (@ $method:ident $path:tt, $access:expr, $module:ident, $handler:ident, $operation:expr) => {
+        Route {
+            path: $path,
+            access: $access,
+            api: &$module::API,
+            endpoint: Some(Endpoint {
+                method: Method::$method,
+                handler: |request| call($module::$handler, request),
+                described: || web::Route::new().method(Method::$method).to($module::$handler),
+                operation: $operation,
+            }),
         }
     };
 }
 
-pub mod served {
-    use crate::http::router::Router;
-    use crate::metrics::Metrics;
+// The paths that Vertex AI chooses for a container. They come first: what they name is Vertex AI's, even if
+// it is another route's path too.
+const AIP_PREDICT_ROUTE: Path = Path::Setting(|vertex| vertex.predict.as_deref());
+const AIP_HEALTH_ROUTE: Path = Path::Setting(|vertex| vertex.health.as_deref());
 
-    routes!(crate::http::router, crate::http::router::Router, crate::http::router::Resource);
-
-    pub fn router(metrics: &Metrics, vertex: &VertexRoutes, model: &str) -> Router {
-        let resource_of = |pattern: &str, path: &str, methods| {
-            Resource::new(path, metrics.route(pattern, vertex), methods)
-        };
-        let resource = |path: &str, methods| resource_of(path, path, methods);
-        let mut router = Router::new();
-        register_vertex(&mut router, vertex, resource);
-        // The model's own paths count as the patterns that they are cases of, but need not be matched.
-        let own = |pattern: &str| resource_of(pattern, &pattern.replace("{model}", model), POST);
-        router
-            .service(own("/v2/models/{model}/infer").route(web::post().to(oip::infer)))
-            .service(own("/v1/models/{model}:predict").route(web::post().to(instances::predict)));
-        register(&mut router, resource, Resource::none);
-        router
-    }
-}
-
-pub mod described {
-    routes!(
-        paperclip::actix::web,
-        paperclip::actix::web::ServiceConfig,
-        paperclip::actix::web::Resource
-    );
-
-    pub fn describe(config: &mut Config, vertex: &VertexRoutes) {
-        register_vertex(config, vertex, |path, _| web::resource(path));
-        register(config, |path, _| web::resource(path), web::resource);
-    }
-}
+static ROUTES: &[Route] = &[
+    route!(POST AIP_PREDICT_ROUTE, Keyed, vertex::predict),
+    route!(GET AIP_HEALTH_ROUTE, Probe, health::live),
+    route!(GET "/predict", Keyed, features::predict_query),
+    route!(POST "/predict", Keyed, features::predict),
+    route!(POST "/predict_file", Keyed, features::predict_file),
+    route!(GET "/healthz", Probe, health::live),
+    route!(GET "/readyz", Probe, health::ready),
+    route!(GET "/metrics", Docs, monitoring::collect),
+    route!(GET "/openapi.json", Docs, docs::document),
+    route!(GET "/apidocs", Docs, docs::page),
+    route!(GET "/apidocs/{asset:.*}", Docs, docs::asset, undocumented),
+    route!(GET "/", Probe, docs::index),
+    route!(GET "/v2", Keyed, oip::server),
+    route!(GET "/v2/", Keyed, oip::server, undocumented),
+    route!(GET "/v2/health/live", Probe, oip::live),
+    route!(GET "/v2/health/ready", Probe, oip::ready),
+    route!(GET "/v2/models/stats", Keyed, oip::stats),
+    route!(POST "/v2/repository/index", Keyed, oip::repository),
+    route!(POST "/v2/repository/models/{model}/load", Keyed, oip::load),
+    route!(POST "/v2/repository/models/{model}/unload", Keyed, oip::load),
+    route!(POST "/v2/models/{model}/infer", Keyed, oip::infer),
+    route!(GET "/v2/models/{model}", Keyed, oip::model),
+    route!(GET "/v2/models/{model}/ready", Probe, oip::model_ready),
+    route!(GET "/v2/models/{model}/config", Keyed, oip::model_config),
+    route!(GET "/v2/models/{model}/stats", Keyed, oip::model_stats),
+    route!(POST "/v2/models/{model}/versions/{version}/infer", Keyed, oip::infer),
+    route!(GET "/v2/models/{model}/versions/{version}", Keyed, oip::model),
+    route!(GET "/v2/models/{model}/versions/{version}/ready", Probe, oip::model_ready),
+    route!(GET "/v2/models/{model}/versions/{version}/config", Keyed, oip::model_config),
+    route!(GET "/v2/models/{model}/versions/{version}/stats", Keyed, oip::model_stats),
+    route!(GET "/v1/models", Keyed, instances::models),
+    route!(POST "/v1/models/{model}:predict", Keyed, instances::predict),
+    // `{model}` would match TensorFlow Serving's other verbs.
+    route!(NONE "/v1/models/{model}:{verb}", Keyed, instances),
+    route!(GET "/v1/models/{model}", Keyed, instances::model),
+    route!(POST "/v1/models/{model}/versions/{version}:predict", Keyed, instances::predict),
+    route!(NONE "/v1/models/{model}/versions/{version}:{verb}", Keyed, instances),
+    route!(GET "/v1/models/{model}/versions/{version}", Keyed, instances::model),
+    route!(POST "/v1/endpoints/{endpoint}/deployedModels/{deployed}:predict", Keyed, vertex::predict),
+    route!(GET "/ping", Probe, sagemaker::ping),
+    route!(POST "/invocations", Keyed, sagemaker::invocations),
+];

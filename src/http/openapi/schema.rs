@@ -1,11 +1,9 @@
-//! Schemas of JSON values, and the parts of the document that are the same for every model.
+//! JSON schemas of features, outputs and their elements.
 
-use crate::error::Faults;
-use crate::http::problem;
 use ml_app_model::{Datatype, Feature, Kind, TensorSpec};
 use serde_json::{Map, Value, json};
 
-pub fn parameter(feature: &Feature) -> Value {
+pub(crate) fn parameter(feature: &Feature) -> Value {
     let mut parameter = json!({
         "name": feature.name,
         "in": "query",
@@ -33,7 +31,7 @@ pub fn parameter(feature: &Feature) -> Value {
 }
 
 /// The schema of one row's value of a feature.
-pub fn value(feature: &Feature) -> Value {
+pub(crate) fn value(feature: &Feature) -> Value {
     let datatype = match feature.kind {
         Kind::String => Datatype::String,
         Kind::Boolean => Datatype::Bool,
@@ -70,7 +68,11 @@ pub fn value(feature: &Feature) -> Value {
 
 /// The schema of an object with a member for each feature. Optional ones need not be told, and
 /// what is required must not be an empty list.
-pub fn features(description: &str, members: Map<String, Value>, features: &[Feature]) -> Value {
+pub(crate) fn features(
+    description: &str,
+    members: Map<String, Value>,
+    features: &[Feature],
+) -> Value {
     let required = features.iter().filter(|feature| !feature.optional);
     let required: Vec<&str> = required.map(|feature| feature.name.as_str()).collect();
     let mut schema = json!({
@@ -86,7 +88,7 @@ pub fn features(description: &str, members: Map<String, Value>, features: &[Feat
 }
 
 /// The schema of an output's value for one row.
-pub fn output(spec: &TensorSpec) -> Value {
+pub(crate) fn output(spec: &TensorSpec) -> Value {
     match spec.shape.as_slice() {
         [] | [_] | [_, Some(1)] => element(spec.datatype),
         [_, rest @ ..] => rest.iter().rev().fold(element(spec.datatype), array),
@@ -109,7 +111,7 @@ const GREATEST: f64 = 3.402_823_567_797_336_2e38;
 const GREATEST_HALF: f64 = 65_519.999_999_999_99;
 
 /// The schema of one element; a float that is not finite is `null`.
-pub fn element(datatype: Datatype) -> Value {
+pub(crate) fn element(datatype: Datatype) -> Value {
     let integer = |minimum: Value, maximum: Value| json!({ "type": "integer", "minimum": minimum, "maximum": maximum });
     match datatype {
         Datatype::Bool => json!({ "type": "boolean" }),
@@ -133,113 +135,6 @@ pub fn element(datatype: Datatype) -> Value {
     }
 }
 
-pub fn file_body() -> Value {
-    json!({
-        "required": true,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "A CSV whose first row names the columns.",
-                        },
-                    },
-                    "required": ["file"],
-                },
-            },
-        },
-    })
-}
-
-pub fn ignored_columns() -> Value {
-    json!({
-        "Ignored-Columns": {
-            "description": "Columns of a CSV that are no feature, where there are any: quoted names, separated by commas.",
-            "schema": { "type": "string" },
-        },
-    })
-}
-
-pub fn problem_schema() -> Value {
-    json!({
-        "type": "object",
-        "description": "What was wrong (RFC 9457).",
-        "properties": {
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "detail": { "type": "string", "description": "The first fault, with its place." },
-            "errors": {
-                "type": "array",
-                "description": format!("Every fault found, the first {} of them.", Faults::LISTED),
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "detail": { "type": "string", "description": "What was expected, and what was found." },
-                        "feature": { "type": "string" },
-                        "row": { "type": "integer", "description": "Counted from 1, without a header." },
-                        "line": { "type": "integer", "description": "Line of the body, counted from 1." },
-                        "column": { "type": "integer", "description": "Byte of the line, counted from 1." },
-                    },
-                    "required": ["detail"],
-                },
-            },
-            "errors_omitted": { "type": "integer", "description": "Faults found beyond those listed." },
-        },
-        "required": ["title", "status", "detail"],
-    })
-}
-
-pub fn flag(name: &str, description: &str) -> Value {
-    let schema = json!({
-        "type": "object",
-        "properties": { name: { "type": "boolean" } },
-        "required": [name],
-    });
-    content(
-        description,
-        json!({ "application/json": { "schema": schema, "example": { name: true } } }),
-    )
-}
-
-/// Responses, and that of a server which has been asked to stop.
-pub fn until_drained(mut responses: Value, example: &Value) -> Value {
-    responses["503"] = json!({
-        "description": "The process has been asked to stop.",
-        "content": { "application/json": { "schema": { "type": "object" }, "example": example } },
-    });
-    responses
-}
-
-pub const BUSY: &str = "There is no place or no time for it now; try again after `Retry-After`.";
-
-/// Of a server that is busy.
-pub fn retry_after(responses: &mut Value) {
-    if let Some(busy) = responses.get_mut("503") {
-        busy["headers"] = json!({
-            "Retry-After": { "description": "Seconds.", "schema": { "type": "integer" } },
-        });
-    }
-}
-
-/// Where an API key is asked for; `plain` as the inference protocols have errors.
-pub fn unauthorized(plain: bool) -> Value {
-    let (content_type, schema) = match plain {
-        true => ("application/json", "Refusal"),
-        false => (problem::CONTENT_TYPE, "Problem"),
-    };
-    json!({
-        "description": "There is no API key, or one that is not known.",
-        "content": { content_type: { "schema": reference(schema) } },
-    })
-}
-
-pub fn content(description: &str, content: Value) -> Value {
-    json!({ "200": { "description": description, "content": content } })
-}
-
-pub fn reference(schema: &str) -> Value {
+pub(crate) fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }

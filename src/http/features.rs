@@ -1,0 +1,68 @@
+//! The recipe's own API: rows of named features as JSON, NDJSON, CSV, a file or a query.
+
+pub(crate) mod openapi;
+
+use crate::http::State;
+use crate::http::negotiate::Format;
+use crate::http::predict::{Question, answer, offered};
+use crate::http::problem::{ErrorFormat, Problem};
+use crate::http::route::Api;
+use crate::protocol::features::{Named, Query};
+use actix_web::web::{Bytes, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use paperclip::actix::api_v2_operation;
+
+pub(crate) static API: Api = Api {
+    tag: "prediction",
+    description: "Rows of named features in, predictions out.",
+    protocol: Some("features"),
+    errors: ErrorFormat::Problem,
+    prefixes: &["/predict", "/predict_file"],
+    schemas: openapi::schemas,
+};
+
+/// Predict one row given in the query
+#[api_v2_operation(operation_id = "predict_query")]
+pub(crate) async fn predict_query(
+    request: HttpRequest,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    Format::of_answer(request.headers(), &[Format::Json])?;
+    let query = Bytes::copy_from_slice(request.query_string().as_bytes());
+    let question = Question::new(query, &state);
+    Ok(answer(state, question, Query).await?)
+}
+
+/// Predict the rows of the body
+///
+/// The answer has the shape of the question: an object for an object, an array for an array,
+/// columns for columns, and CSV or NDJSON likewise.
+#[api_v2_operation(operation_id = "predict")]
+pub(crate) async fn predict(
+    request: HttpRequest,
+    payload: Payload,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let format = Format::of_body(request.headers())?;
+    let named =
+        Named { question: format, answer: Format::of_answer(request.headers(), offered(format))? };
+    let question = Question::read(&request, payload, &state).await?;
+    Ok(answer(state, question, named).await?)
+}
+
+/// Predict the rows of a CSV file
+///
+/// The file's first row names its columns, in any order. Columns that are no feature are ignored;
+/// the header `Ignored-Columns` names them. With `Accept: text/csv` the file comes back with the
+/// prediction appended to each row.
+#[api_v2_operation(operation_id = "predict_file")]
+pub(crate) async fn predict_file(
+    request: HttpRequest,
+    payload: Payload,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let format = Format::of_answer(request.headers(), &Format::ALL)?;
+    let named = Named { question: Format::Csv, answer: format };
+    let question = Question::read_file(&request, payload, &state).await?;
+    Ok(answer(state, question, named).await?)
+}

@@ -1,0 +1,87 @@
+//! What descriptions of operations are made from: the model, its signature and the limits.
+
+use crate::config::Limits;
+use crate::protocol::{Body, Protocol, csv};
+use ml_app_model::{Model, Signature, Tensors};
+use serde_json::{Map, Value};
+
+/// The source of the descriptions. Examples of responses are the model's own predictions.
+pub(crate) struct Describe<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) signature: &'a Signature,
+    pub(crate) limits: Limits,
+}
+
+/// Schemas by the name under which the document's components have them.
+pub(crate) type Schemas = Vec<(&'static str, Value)>;
+
+/// The parts of an operation that paperclip cannot know.
+#[derive(Default)]
+pub(crate) struct Operation {
+    pub(crate) parameters: Vec<Value>,
+    pub(crate) request_body: Option<Value>,
+    /// By status, as a JSON object.
+    pub(crate) responses: Value,
+}
+
+impl Describe<'_> {
+    /// Returns one row of the features' examples.
+    pub(crate) fn example_row(&self) -> Map<String, Value> {
+        let features = self.signature.features.iter();
+        features.map(|feature| (feature.name.clone(), feature.example())).collect()
+    }
+
+    /// Returns the same row as a CSV with a header.
+    pub(crate) fn example_csv(&self) -> String {
+        let quoted = |text: String| {
+            if text.contains([',', '"', '\n']) {
+                format!("\"{}\"", text.replace('"', "\"\""))
+            } else {
+                text
+            }
+        };
+        let features = &self.signature.features;
+        let names = features.iter().map(|feature| quoted(feature.name.clone()));
+        let cells = features.iter().map(|feature| match &feature.example() {
+            Value::String(text) => quoted(text.clone()),
+            Value::Null => String::new(),
+            other => quoted(other.to_string()),
+        });
+        let line = |cells: Vec<String>| cells.join(",");
+        format!("{}\n{}\n", line(names.collect()), line(cells.collect()))
+    }
+
+    /// Returns the model's outputs for the rows of a CSV.
+    pub(crate) fn outputs(&self, csv: &str) -> Option<Tensors> {
+        let (inputs, _) = csv::decode(csv.as_bytes(), self.signature, usize::MAX).ok()?;
+        self.model.run(inputs).ok()
+    }
+
+    /// Returns the response to a JSON request of a protocol.
+    pub(crate) fn response<P: Protocol>(&self, protocol: P, request: &Value) -> Option<Value> {
+        let body = request.to_string();
+        let (inputs, options) =
+            protocol.decode(body.as_bytes(), self.signature, usize::MAX).ok()?;
+        let outputs = self.model.run(inputs).ok()?;
+        match protocol.encode(options, body.as_bytes(), self.signature, outputs).ok()?.body {
+            Body::Whole(response) => serde_json::from_slice(&response).ok(),
+            Body::Lines(_) => None,
+        }
+    }
+}
+
+impl Operation {
+    pub(crate) fn new(responses: Value) -> Operation {
+        Operation { responses, ..Operation::default() }
+    }
+
+    /// Adds a binary form of the request and of its response.
+    pub(crate) fn or_bytes(mut self, media_type: &str) -> Operation {
+        let bytes = serde_json::json!({ "schema": { "type": "string", "format": "binary" } });
+        if let Some(body) = &mut self.request_body {
+            body["content"][media_type] = bytes.clone();
+        }
+        self.responses["200"]["content"][media_type] = bytes;
+        self
+    }
+}

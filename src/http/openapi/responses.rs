@@ -1,0 +1,166 @@
+//! Responses that several operations have, errors among them.
+
+use crate::error::Faults;
+use crate::http::openapi::describe::{Describe, Operation};
+use crate::http::openapi::schema::reference;
+use crate::http::problem::{self, ErrorFormat};
+use crate::protocol::Protocol;
+use serde_json::{Value, json};
+
+pub(crate) const JSON: &str = "application/json";
+
+/// The statuses of errors that a prediction by an inference protocol can end with.
+pub(crate) const PREDICTION_ERRORS: &[u16] = &[400, 404, 408, 413, 415, 503];
+
+pub(crate) fn content(description: &str, content: Value) -> Value {
+    json!({ "200": { "description": description, "content": content } })
+}
+
+/// Returns the response of a JSON object.
+pub(crate) fn object(description: &str, example: &Value) -> Value {
+    json(description, &json!({ "type": "object" }), example)
+}
+
+pub(crate) fn json(description: &str, schema: &Value, example: &Value) -> Value {
+    content(description, json!({ JSON: { "schema": schema, "example": example } }))
+}
+
+/// Returns the response of an object whose one member is true.
+pub(crate) fn flag(name: &str, description: &str) -> Value {
+    let schema = json!({
+        "type": "object",
+        "properties": { name: { "type": "boolean" } },
+        "required": [name],
+    });
+    json(description, &schema, &json!({ name: true }))
+}
+
+/// Returns an HTML page.
+pub(crate) fn page() -> Value {
+    json!({ "text/html": { "schema": { "type": "string" } } })
+}
+
+/// Adds the response of a server that is shutting down.
+pub(crate) fn until_drained(mut responses: Value, example: &Value) -> Value {
+    responses["503"] = json!({
+        "description": "The process has been asked to stop.",
+        "content": { JSON: { "schema": { "type": "object" }, "example": example } },
+    });
+    responses
+}
+
+/// Returns an operation that predicts what a JSON request has, with the model's response to `example`.
+pub(crate) fn prediction<P: Protocol>(
+    describe: &Describe<'_>,
+    protocol: P,
+    (request, response): (&str, &str),
+    example: &Value,
+) -> Operation {
+    let body = json!({ JSON: { "schema": reference(request), "example": example } });
+    let predicted = describe.response(protocol, example).unwrap_or(json!({}));
+    let responses = json("Predictions.", &reference(response), &predicted);
+    Operation {
+        request_body: Some(json!({ "required": true, "content": body })),
+        responses: or_refusals(responses, PREDICTION_ERRORS),
+        ..Operation::default()
+    }
+}
+
+/// Adds errors in the form of the inference protocols.
+pub(crate) fn or_refusals(mut responses: Value, statuses: &[u16]) -> Value {
+    for status in statuses {
+        let (description, detail) = match status {
+            400 => {
+                ("The body is malformed, or is not what the model takes.", "missing key `inputs`")
+            }
+            404 => {
+                ("There is no such model or version.", "unknown model `b` (this server has `a`)")
+            }
+            408 => ("The body did not come in time.", "expected the whole body within 60 s"),
+            413 => (
+                "The body is larger than this server takes.",
+                "expected a body of at most 1024 bytes, found more",
+            ),
+            503 => (
+                BUSY,
+                "the server is at capacity: 256 predictions are already waiting or running; try again in a second",
+            ),
+            _ => (
+                "The body is in a format that cannot be read.",
+                "content type: expected application/json, found text/plain",
+            ),
+        };
+        responses[status.to_string()] = refusal(description, detail);
+    }
+    retry_after(&mut responses);
+    responses
+}
+
+pub(crate) fn refusal(description: &str, detail: &str) -> Value {
+    json!({
+        "description": description,
+        "content": { JSON: { "schema": reference("Refusal"), "example": { "error": detail } } },
+    })
+}
+
+pub(crate) const BUSY: &str =
+    "There is no place or no time for it now; try again after `Retry-After`.";
+
+/// Documents the header of a 503.
+pub(crate) fn retry_after(responses: &mut Value) {
+    if let Some(busy) = responses.get_mut("503") {
+        busy["headers"] = json!({
+            "Retry-After": { "description": "Seconds.", "schema": { "type": "integer" } },
+        });
+    }
+}
+
+/// Returns the response to a request without a valid API key.
+pub(crate) fn unauthorized(errors: ErrorFormat) -> Value {
+    let (content_type, schema) = match errors {
+        ErrorFormat::Plain => (JSON, "Refusal"),
+        ErrorFormat::Problem => (problem::CONTENT_TYPE, "Problem"),
+    };
+    json!({
+        "description": "There is no API key, or one that is not known.",
+        "content": { content_type: { "schema": reference(schema) } },
+    })
+}
+
+pub(crate) fn problem_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "What was wrong (RFC 9457).",
+        "properties": {
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string", "description": "The first fault, with its place." },
+            "errors": {
+                "type": "array",
+                "description": format!("Every fault found, the first {} of them.", Faults::LISTED),
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "detail": { "type": "string", "description": "What was expected, and what was found." },
+                        "feature": { "type": "string" },
+                        "row": { "type": "integer", "description": "Counted from 1, without a header." },
+                        "line": { "type": "integer", "description": "Line of the body, counted from 1." },
+                        "column": { "type": "integer", "description": "Byte of the line, counted from 1." },
+                    },
+                    "required": ["detail"],
+                },
+            },
+            "errors_omitted": { "type": "integer", "description": "Faults found beyond those listed." },
+        },
+        "required": ["title", "status", "detail"],
+    })
+}
+
+pub(crate) fn refusal_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["error"],
+        "properties": { "error": { "type": "string" } },
+        "additionalProperties": false,
+    })
+}

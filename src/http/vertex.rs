@@ -1,0 +1,56 @@
+//! The prediction route of Vertex AI's
+//! [custom containers](https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements).
+
+use crate::http::State;
+use crate::http::negotiate::content_type;
+use crate::http::predict::{Question, answer};
+use crate::http::problem::{ErrorFormat, Plain};
+use crate::http::route::Api;
+use crate::protocol::any::Any;
+use crate::protocol::framed::{self, Framed};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use paperclip::actix::api_v2_operation;
+
+pub(crate) static API: Api = Api {
+    tag: "Vertex AI",
+    description: "The contract of its custom containers.",
+    protocol: Some("vertex"),
+    errors: ErrorFormat::Plain,
+    prefixes: &["/v1/endpoints"],
+    schemas: |_| vec![],
+};
+
+/// Predict instances on Vertex AI
+///
+/// `AIP_PREDICT_ROUTE` names another path.
+#[api_v2_operation(operation_id = "vertex_predict")]
+pub(crate) async fn predict(
+    request: HttpRequest,
+    payload: Payload,
+    state: Data<State>,
+) -> Result<HttpResponse, Plain> {
+    let infer = framed::infer(content_type(request.headers()), framed::VERTEX)?;
+    let question = Question::read(&request, payload, &state).await?;
+    let media_type = framed::VERTEX;
+    let answered = match infer {
+        Some(protocol) => answer(state, question, Framed { protocol, media_type }).await,
+        None => answer(state, question, Framed { protocol: Any, media_type }).await,
+    };
+    Ok(answered?)
+}
+
+/// The OpenAPI document of the handlers.
+pub(crate) mod openapi {
+    use crate::http::openapi::describe::{Describe, Operation};
+    use crate::http::openapi::responses;
+    use crate::protocol::any::Any;
+    use crate::protocol::framed;
+    use serde_json::json;
+
+    pub(crate) fn predict(describe: &Describe<'_>) -> Operation {
+        let example = json!({ "instances": [describe.example_row()], "parameters": {} });
+        let schemas = ("Instances", "InstancePredictions");
+        responses::prediction(describe, Any, schemas, &example).or_bytes(framed::VERTEX)
+    }
+}

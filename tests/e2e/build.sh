@@ -52,7 +52,7 @@ byte() { printf '%b' "\\x$(printf %02x "$1")"; }
     byte 10 && byte 13 && printf ml_app.golden
     byte 18 && byte ${#golden} && printf %s "$golden"
 } >"$wrong"
-refused "$wrong" 'golden row 1, output `prediction`: expected 1, found 281.1'
+refused "$wrong" "golden row 1, output \`prediction\`: expected 1, found 281.1"
 
 echo "MODEL=tests/cases/diabetes/model.onnx is embedded"
 MODEL=tests/cases/diabetes/model.onnx cargo build --release >"$output" 2>&1 || fail "the build failed"

@@ -10,10 +10,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from conftest import CASES, ROOT, serving
+from conftest import CASES, PATIENCE, ROOT, serving
 
 SCREENSHOT = ROOT / "target" / "e2e" / "apidocs.png"
-SECONDS = 15
 NO_HOST = {"about", "blob", "chrome", "chrome-extension", "data"}
 ONLINE_SALES = ["age", "new_user", "total_pages_visited"]
 DIABETES = ["age", "sex", "bmi", "bp"]
@@ -44,7 +43,7 @@ class Page:
         return (inside or self.driver).find_elements(By.CSS_SELECTOR, selector)
 
     def wait(self, condition):
-        return WebDriverWait(self.driver, SECONDS).until(lambda _: condition())
+        return WebDriverWait(self.driver, PATIENCE).until(lambda _: condition())
 
     def operation(self, name):
         """Unfolds an operation."""

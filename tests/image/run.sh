@@ -12,6 +12,8 @@ unset MODEL CARGO_TARGET_DIR
 
 # Starts of each image that are timed.
 RUNS=25
+# Seconds until the test fails because something does not happen; a busy machine takes long for everything.
+PATIENCE=60
 # The deployment that the README shows.
 LIMITS=(--read-only --cap-drop=ALL --security-opt=no-new-privileges --memory 32m --cpus 0.5)
 # Some machines give a container fewer than the engine asks for by default.
@@ -44,16 +46,11 @@ lacks() {
     esac
 }
 
-# within WHAT SECONDS SINCE, the last as EPOCHREALTIME gives it.
-within() {
-    python3 - "$1" "$2" "$3" "$EPOCHREALTIME" <<'PY'
-import sys
-what, limit, *times = sys.argv[1:]
-since, now = (float(time.replace(",", ".")) for time in times)
-if now - since > float(limit):
-    sys.exit(f"error: {what}: expected at most {limit} s, but found {now - since:.2f} s")
-print(f"ok: {what}: {now - since:.2f} s")
-PY
+# seconds_since TIME, as EPOCHREALTIME gives it.
+seconds_since() {
+    python3 -c 'import sys
+since, now = (float(time.replace(",", ".")) for time in sys.argv[1:])
+print(f"{now - since:.2f}")' "$1" "$EPOCHREALTIME"
 }
 
 # inspect FORMAT: of the image.
@@ -65,24 +62,24 @@ run_image() {
         --publish 127.0.0.1::5000 "$IMAGE" "${@:2}" >/dev/null
     URL=http://$(engine podman port "$1" 5000/tcp)
     PID=$(engine podman inspect --format '{{.State.Pid}}' "$1")
-    curl --silent --show-error --fail --output /dev/null --retry 50 --retry-delay 0 \
-        --retry-max-time 5 --retry-all-errors "$URL/readyz" || {
+    curl --silent --show-error --fail --output /dev/null --retry 1000 --retry-delay 0 \
+        --retry-max-time "$PATIENCE" --retry-all-errors "$URL/readyz" || {
         engine podman logs "$1"
         fail "the container $1 does not become ready"
     }
 }
 
-get() { curl --silent --show-error --fail --compressed --max-time 10 "$URL$1"; }
+get() { curl --silent --show-error --fail --compressed --max-time "$PATIENCE" "$URL$1"; }
 
-# stop_image NAME: SIGTERM ends it in time, and well.
+# stop_image NAME: SIGTERM ends it with exit code 0.
 stop_image() {
-    local since=$EPOCHREALTIME
+    local since=$EPOCHREALTIME deadline=$((SECONDS + PATIENCE))
     engine podman kill --signal TERM "$1" >/dev/null
-    for _ in {1..500}; do
-        [ -e "/proc/$PID" ] || break
+    while [ -e "/proc/$PID" ]; do
+        [ "$SECONDS" -lt "$deadline" ] || fail "expected SIGTERM to end it within $PATIENCE s"
         sleep 0.01
     done
-    within "SIGTERM ends it" 1 "$since"
+    ok "SIGTERM ends it: $(seconds_since "$since") s"
     is "its exit code" 0 "$(engine podman wait "$1")"
     engine podman rm "$1" >/dev/null
 }
@@ -208,7 +205,7 @@ post() {
     python3 -c 'import json, sys
 row = {"age": 21, "new_user": 1, "total_pages_visited": 14}
 print(json.dumps([row] * int(sys.argv[1])))' "$1" | curl --silent --output /dev/null --write-out '%{http_code}' \
-        --max-time 10 --header 'content-type: application/json' --data-binary @- "$URL/predict"
+        --max-time "$PATIENCE" --header 'content-type: application/json' --data-binary @- "$URL/predict"
 }
 for _ in 1 2 3; do is "rows of 0.95 MiB in all" 200 "$(post 18000)"; done
 is "rows of more than 1/32 of the memory" 413 "$(post 25000)"
@@ -227,7 +224,7 @@ says "ml-app sbom" '"purl": "pkg:cargo/actix-web@' \
 OPTIONS=(--env SAGEMAKER_BIND_TO_PORT=5000)
 run_image sagemaker serve
 is "/ping" "" "$(get /ping)"
-is "/invocations" 1 "$(curl --silent --fail --max-time 60 --header 'content-type: text/csv' \
+is "/invocations" 1 "$(curl --silent --fail --max-time "$PATIENCE" --header 'content-type: text/csv' \
     --header 'accept: text/csv' --data '21,1,14' "$URL/invocations" | cut -d , -f 4)"
 stop_image sagemaker
 

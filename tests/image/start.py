@@ -15,7 +15,7 @@ import time
 NAME = "ml-app-start"
 # Seconds. Until the server listens an attempt is refused at once.
 ATTEMPT = 1
-LIMIT = 20
+LIMIT = 60
 
 
 def answers(port, request):

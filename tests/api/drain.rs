@@ -1,6 +1,6 @@
 //! A rollout: one of two processes behind a switch is told to stop, and nobody notices.
 
-use crate::server::Server;
+use crate::server::{PATIENCE, Server, wait_until};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -64,7 +64,7 @@ struct Connection(BufReader<TcpStream>);
 impl Connection {
     fn open(address: &str) -> std::io::Result<Connection> {
         let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Connection(BufReader::new(stream)))
     }
 
@@ -126,12 +126,14 @@ impl Drop for End<'_> {
     }
 }
 
-/// Unoptimised, and beside other tests, clients alone keep two processors busy for longer.
-const SOON: Duration = Duration::from_secs(if cfg!(debug_assertions) { 2 } else { 1 });
+/// Less than the 8 s that the server gives to requests in flight: a server that waits for an
+/// idle connection takes longer.
+const PROMPTLY: Duration = Duration::from_secs(7);
 
 #[test]
 fn a_process_that_is_told_to_stop_loses_no_request() {
-    let mut servers = [0, 1].map(|_| Some(Server::start(&["--drain-delay", "2"])));
+    // The delay lasts until the switch has noticed; a second signal ends it.
+    let mut servers = [0, 1].map(|_| Some(Server::start(&["--drain-delay", "600"])));
     let backends = [0, 1].map(|index| servers[index].as_ref().unwrap().address().to_owned());
     let (address, ready) = switch(backends.clone());
     let (done, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -140,40 +142,44 @@ fn a_process_that_is_told_to_stop_loses_no_request() {
         let end = End(&done);
         let ask = || ask(&address, &done, &answered);
         let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask)).collect();
-        thread::sleep(Duration::from_millis(500));
+        let further = |count| {
+            let before = answered.load(SeqCst);
+            wait_until("requests are answered", || answered.load(SeqCst) >= before + count);
+        };
+        further(100);
 
         // It has sent a part of its body, and takes its time with the rest.
         let mut slow = Connection::open(&backends[0]).unwrap();
         let whole = request(ROW);
         let (part, rest) = whole.split_at(whole.len() - 5);
         slow.send(part).unwrap();
-        let told = Instant::now();
         let stopped = servers[0].take().unwrap();
+        stopped.signal("TERM");
+        wait_until("readiness is off", || !ready[0].load(SeqCst));
+        // By then the switch has no connection to the process in the making.
+        further(1000);
         let stopping = scope.spawn(move || stopped.stop());
-        while ready[0].load(SeqCst) {
-            assert!(told.elapsed() < SOON, "readiness is still on");
-            thread::sleep(Duration::from_millis(10));
-        }
-        // The delay is over: nothing new is taken.
-        while TcpStream::connect(&backends[0]).is_ok() {
-            assert!(told.elapsed() < Duration::from_secs(5), "connections are still taken");
-            thread::sleep(Duration::from_millis(10));
-        }
-        assert!(told.elapsed() >= Duration::from_millis(1900), "{:?}", told.elapsed());
+        wait_until("connections are refused", || TcpStream::connect(&backends[0]).is_err());
         slow.send(rest).unwrap();
         assert_eq!(slow.answer().unwrap().0, 200);
         assert_eq!(stopping.join().unwrap(), Some(0));
 
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while answered.load(SeqCst) < 10_000 && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(20));
-        }
+        wait_until("10,000 requests are answered", || answered.load(SeqCst) >= 10_000);
         drop(end);
         for client in clients {
             client.join().unwrap().unwrap();
         }
     });
-    assert!(answered.load(SeqCst) >= 10_000, "{} requests", answered.load(SeqCst));
+}
+
+#[test]
+fn connections_are_accepted_until_the_delay_is_over() {
+    let server = Server::start(&["--drain-delay", "2"]);
+    // Taken before the server's own clock starts: the time measured here is never the shorter one.
+    let start = Instant::now();
+    server.signal("TERM");
+    wait_until("connections are refused", || TcpStream::connect(server.address()).is_err());
+    assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
 /// A connection that has had its answer, and is kept.
@@ -190,17 +196,15 @@ fn idle_connections_hold_up_no_end() {
     let _idle = idle(&server);
     let start = Instant::now();
     assert_eq!(server.stop(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < PROMPTLY, "{:?}", start.elapsed());
 }
 
 #[test]
 fn a_connection_is_kept_for_as_long_as_is_said() {
     let server = Server::start(&["--keep-alive", "1"]);
-    let mut idle = idle(&server);
     let start = Instant::now();
-    assert_eq!(idle.0.read(&mut [0]).unwrap(), 0);
-    let kept = start.elapsed();
-    assert!((Duration::from_millis(800)..Duration::from_secs(4)).contains(&kept), "{kept:?}");
+    assert_eq!(idle(&server).0.read(&mut [0]).unwrap(), 0);
+    assert!(start.elapsed() >= Duration::from_millis(800), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -208,17 +212,17 @@ fn without_a_delay_a_process_ends_at_once() {
     let server = Server::start(&[]);
     let start = Instant::now();
     assert_eq!(server.stop(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < PROMPTLY, "{:?}", start.elapsed());
 }
 
 #[test]
 fn a_second_signal_cuts_the_delay_short() {
-    let server = Server::start(&["--drain-delay", "60"]);
+    let server = Server::start(&["--drain-delay", "600"]);
     server.signal("TERM");
     while is_ready(server.address()) {
         thread::sleep(Duration::from_millis(10));
     }
     let start = Instant::now();
     assert_eq!(server.stop(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 }

@@ -1,10 +1,10 @@
 //! What a request may cost. What all may cost at once is in `tests/load`.
 
-use crate::server::Server;
+use crate::server::{Server, wait_until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const ROW: &str = r#"{"age":21,"new_user":1,"total_pages_visited":14}"#;
 
@@ -76,14 +76,13 @@ fn no_head_takes_for_ever() {
     for before in ["", "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"] {
         let mut stream = TcpStream::connect(server.address()).unwrap();
         stream.write_all(before.as_bytes()).unwrap();
-        let start = Instant::now();
         let mut slow = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: ".to_vec();
         slow.resize(200, b'a');
         let sent = slow.iter().position(|byte| {
             thread::sleep(Duration::from_millis(100));
             stream.write_all(&[*byte]).is_err()
         });
-        assert!(sent.is_some() && start.elapsed() < Duration::from_secs(10), "{before} {sent:?}");
+        assert!(sent.is_some(), "the connection is still open after {before:?}");
     }
     assert_eq!(server.get("/healthz").status, 200);
 }
@@ -91,11 +90,13 @@ fn no_head_takes_for_ever() {
 #[test]
 fn no_answer_waits_for_ever_to_be_taken() {
     let server = Server::start(&TIMES);
+    let before = server.descriptors();
     let mut stream = TcpStream::connect(server.address()).unwrap();
     // More than the system's buffers hold.
     let question = "GET /apidocs/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n".repeat(20);
     stream.write_all(question.as_bytes()).unwrap();
-    thread::sleep(Duration::from_secs(8));
+    wait_until("the server takes the connection", || server.descriptors() > before);
+    wait_until("the server gives the connection up", || server.descriptors() <= before);
     let mut taken = vec![];
     // The connection was reset, or ended.
     let _ = stream.read_to_end(&mut taken);

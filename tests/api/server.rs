@@ -6,6 +6,18 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Time until a test fails because something does not happen. No test passes by reaching this limit.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Waits until the condition holds, and fails if that takes too long.
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "expected that {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 pub struct Server {
     process: Child,
     address: String,
@@ -70,7 +82,7 @@ impl Server {
 
     /// What it has logged, once that has so many lines.
     pub fn log(&self, lines: usize) -> Vec<String> {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let log: Vec<String> = self.log.lock().unwrap().lines().map(str::to_owned).collect();
             if log.len() >= lines {
@@ -141,6 +153,20 @@ impl Server {
             std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
+
+    /// Returns the processor time of all threads so far. It does not grow while other processes run.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        // The name, in parentheses, may contain spaces. Fields 14 and 15 are in 1/100 s.
+        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(10 * ticks)
+    }
+
+    /// Returns the number of open files, connections included.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
     }
 
     pub fn signal(&self, name: &str) {

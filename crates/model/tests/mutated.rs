@@ -21,7 +21,7 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, TensorProto, tensor
 /// For each model.
 const FEW: usize = 12;
 /// No damaged model takes longer to be refused or to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Nor takes more memory, in KiB.
 const MEMORY: usize = 1 << 20;
 

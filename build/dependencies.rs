@@ -82,7 +82,7 @@ fn tree(edges: &str) -> Result<String, Box<dyn Error>> {
 
 fn parse(line: &str) -> Result<(Id, usize, &str), Box<dyn Error>> {
     let mut words = line.splitn(3, ' ');
-    let mut word = || words.next().ok_or(format!("expected a package, but found `{line}`"));
+    let mut word = || words.next().ok_or(format!("expected a package, found `{line}`"));
     let (depth, name, rest) = (word()?.parse()?, word()?, word()?);
     let (version, rest) = rest.split_at(rest.find([' ', '|']).unwrap_or(rest.len()));
     Ok(((name.to_owned(), version.trim_start_matches('v').to_owned()), depth, rest))

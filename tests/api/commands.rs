@@ -349,7 +349,7 @@ fn check_tells_whether_a_model_can_be_served() {
     let alone = ml_app(&["check", alone.to_str().unwrap()], "");
     assert_eq!(alone.status.code(), Some(1));
     let text = stdout(&alone);
-    assert!(text.contains("tensor `weights`: its data are in ") && text.contains("weights.bin"));
+    assert!(text.contains("tensor `weights`: its data is in ") && text.contains("weights.bin"));
 
     let odd = |name| case::path("odd", name).to_str().unwrap().to_owned();
     for (model, reason) in
@@ -363,7 +363,7 @@ fn check_tells_whether_a_model_can_be_served() {
     fs::write(&none, "not a model").unwrap();
     let none = ml_app(&["check", none.to_str().unwrap()], "");
     assert_eq!(none.status.code(), Some(1));
-    assert!(stdout(&none).contains("this is no ONNX model"), "{}", stdout(&none));
+    assert!(stdout(&none).contains("not an ONNX model"), "{}", stdout(&none));
     let missing = ml_app(&["check", "/nonexistent.onnx"], "");
     assert!(stderr(&missing).contains("cannot read the model /nonexistent.onnx"));
 }

@@ -55,7 +55,7 @@ impl Zoo {
                 let (number, seconds) = rest.split_once(' ').ok_or("expected two arguments")?;
                 self.time(number.parse()?, Duration::from_secs_f64(seconds.parse()?))
             }
-            other => Err(format!("expected load, check or time, but found {other}").into()),
+            other => Err(format!("expected load, check or time, found {other}").into()),
         }
     }
 

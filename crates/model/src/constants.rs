@@ -44,7 +44,7 @@ pub(crate) fn check(tensor: &mut TensorProto) -> Result<(), LoadError> {
     let error = |reason| LoadError::Tensor { name: tensor.name.clone(), reason };
     if is_outside(tensor) {
         return Err(error(
-            "its data are in another file; save the model as one: \
+            "its data is in another file; save the model as one file: \
              `onnx.save(onnx.load(path), path, save_as_external_data=False)`"
                 .into(),
         ));
@@ -57,10 +57,7 @@ pub(crate) fn check(tensor: &mut TensorProto) -> Result<(), LoadError> {
     match expected {
         _ if found == 0 => Ok(()),
         Some(expected) if expected == found => Ok(()),
-        _ => Err(error(format!(
-            "expected data for shape {:?}, but found {found} bytes",
-            tensor.dims
-        ))),
+        _ => Err(error(format!("expected data for shape {:?}, found {found} bytes", tensor.dims))),
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 /// Why a model cannot be served. Each text is for the person who exported the model.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("this is no ONNX model: {0}")]
+    #[error("not an ONNX model: {0}")]
     NotOnnx(String),
     #[error("tensor `{name}`: {reason}")]
     Tensor { name: String, reason: String },
@@ -24,11 +24,18 @@ pub enum LoadError {
     WarmUp(#[from] RunError),
     #[error("golden row {row}, output `{output}`: {mismatch}")]
     Golden {
-        /// Counted from 1.
+        /// Number of the row, from 1.
         row: usize,
-        /// With the place within, such as `probabilities.1`.
+        /// Path of the value, such as `probabilities.1`.
         output: String,
         mismatch: Mismatch,
+    },
+    #[error("golden row {row}: unknown output `{output}`")]
+    UnknownOutput {
+        /// Number of the row, from 1.
+        row: usize,
+        /// Path of the value, such as `probabilities.1`.
+        output: String,
     },
 }
 

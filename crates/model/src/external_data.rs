@@ -70,11 +70,10 @@ impl Files<'_> {
         let number = |key| match entry(key) {
             None => Ok(None),
             Some(entry) => entry.value.parse::<u64>().map(Some).map_err(|_| {
-                format!("expected a number of bytes as {key}, but found `{}`", entry.value)
+                format!("expected a number of bytes as {key}, found `{}`", entry.value)
             }),
         };
-        let location =
-            entry("location").ok_or("its data are in another file, which has no name")?;
+        let location = entry("location").ok_or("its data is in another file, which has no name")?;
         let offset = number("offset")?.unwrap_or(0);
         let path = resolve(self.model, &location.value)?;
         let told = path.display().to_string();
@@ -83,14 +82,12 @@ impl Files<'_> {
         let length = number("length")?.unwrap_or(rest);
         if length > rest {
             return Err(format!(
-                "expected {length} bytes at {offset} in {told}, but found a file of {} bytes",
+                "expected {length} bytes at {offset} in {told}, found a file of {} bytes",
                 opened.len
             ));
         }
         opened.left = opened.left.checked_sub(length).ok_or_else(|| {
-            format!(
-                "expected each part of {told} to be of one tensor, but found parts that overlap"
-            )
+            format!("expected separate parts of {told} for each tensor, found parts that overlap")
         })?;
         let mut data = vec![];
         opened
@@ -109,12 +106,12 @@ impl Files<'_> {
         match self.open.entry(path) {
             std::collections::btree_map::Entry::Occupied(opened) => Ok(opened.into_mut()),
             std::collections::btree_map::Entry::Vacant(place) => {
-                let fail = |error| format!("its data are in {told}, which cannot be read: {error}");
+                let fail = |error| format!("its data is in {told}, which cannot be read: {error}");
                 // A pipe would be waited for.
                 let len = std::fs::metadata(place.key())
                     .and_then(|metadata| match metadata.is_file() {
                         true => Ok(metadata.len()),
-                        false => Err(std::io::Error::other("it is no regular file")),
+                        false => Err(std::io::Error::other("it is not a regular file")),
                     })
                     .map_err(fail)?;
                 let file = File::open(place.key()).map_err(fail)?;
@@ -132,14 +129,14 @@ fn resolve(model: &Path, location: &str) -> Result<PathBuf, String> {
         _ => Path::new("."),
     };
     let outside =
-        || format!("expected its data in a file of the model's folder, but found `{location}`");
+        || format!("expected its data in a file of the model's folder, found `{location}`");
     let is_inner = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     if location.is_empty() || !Path::new(location).components().all(is_inner) {
         return Err(outside());
     }
     let path = folder.join(location);
     let fail = |path: &Path, error| {
-        format!("its data are in {}, which cannot be read: {error}", path.display())
+        format!("its data is in {}, which cannot be read: {error}", path.display())
     };
     let found = path.canonicalize().map_err(|error| fail(&path, error))?;
     let real = model.canonicalize().ok();

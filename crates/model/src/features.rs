@@ -68,7 +68,7 @@ pub(crate) fn features(
         let error = |reason| LoadError::Metadata { key: FEATURES, reason };
         if metadata.len() != features.len() {
             return Err(error(format!(
-                "expected {} features, one per column of the inputs, but found {}",
+                "expected {} features, one per column of the inputs, found {}",
                 features.len(),
                 metadata.len()
             )));
@@ -105,7 +105,7 @@ fn describe(
         };
         if !fits {
             return Err(format!(
-                "`{}`: expected a type that fits {}, but found {kind}",
+                "`{}`: expected a type that fits {}, found {kind}",
                 declared.name,
                 datatype.onnx_name()
             ));

@@ -1,5 +1,5 @@
-//! Golden rows: inputs and the outputs that the exporter's own runtime gives to them, in the model's
-//! metadata. A model that answers otherwise here is not the one that was exported.
+//! Checks a model against its golden rows: inputs in the model's metadata, with the outputs that the
+//! exporter's runtime computed for them. A model with other outputs is not the one that was exported.
 
 use crate::error::{LoadError, RunError};
 use crate::example::{push_array, scalar};
@@ -12,16 +12,16 @@ use crate::tensors::Tensors;
 use crate::value::{Mismatch, article, cut};
 use serde_json::{Map, Value as Json};
 
-/// By which a float may differ: absolute, and relative where it is beyond 1. An exporter computes in
-/// doubles what the graph does in floats.
+/// Maximum difference of a float, relative to the expected value if that is above 1. An exporter may
+/// compute in doubles what the graph computes in floats.
 const TOLERANCE: f64 = 1e-4;
 
-/// Runs the rows, each on its own, as their shapes may differ.
+/// Runs each row on its own, because rows may differ in shape, and compares the outputs.
 ///
 /// # Errors
 ///
-/// [`LoadError::Golden`] for the first value that differs, [`LoadError::Metadata`] where a row is
-/// none of this model's.
+/// Returns [`LoadError::Golden`] or [`LoadError::UnknownOutput`] for the first value that differs, and
+/// [`LoadError::Metadata`] if a row does not fit the model.
 pub(crate) fn check(
     signature: &Signature,
     rows: &[GoldenRow],
@@ -29,42 +29,50 @@ pub(crate) fn check(
 ) -> Result<(), LoadError> {
     for (index, golden) in rows.iter().enumerate() {
         let row = index + 1;
-        let unusable = |reason: String| LoadError::Metadata {
-            key: GOLDEN,
-            reason: format!("row {row}, {reason}"),
-        };
+        let invalid = |reason: String| LoadError::Metadata { key: GOLDEN, reason };
         if golden.outputs.is_empty() {
-            return Err(unusable("`outputs`: expected at least one, but found none".into()));
+            let reason = format!("row {row}, `outputs`: expected at least one, found none");
+            return Err(invalid(reason));
         }
-        let inputs = inputs(signature, &golden.inputs).map_err(unusable)?;
-        let found = run(inputs).map_err(|error| unusable(format!("no answer: {error}")))?;
+        let inputs = inputs(signature, &golden.inputs)
+            .map_err(|error| invalid(format!("row {row}{error}")))?;
+        let found = run(inputs)
+            .map_err(|error| invalid(format!("row {row}: the prediction fails: {error}")))?;
         let found = prediction(signature, &found);
-        if let Some((output, mismatch)) = members("", &golden.outputs, &found) {
-            return Err(LoadError::Golden { row, output, mismatch });
+        if let Some(Difference { output, mismatch }) = members("", &golden.outputs, &found) {
+            return Err(match mismatch {
+                Some(mismatch) => LoadError::Golden { row, output, mismatch },
+                None => LoadError::UnknownOutput { row, output },
+            });
         }
     }
     Ok(())
 }
 
+/// Reads the inputs of a golden row.
+///
+/// # Errors
+///
+/// Returns the text that follows `row 1` in a message, such as ``: missing feature `age` ``.
 fn inputs(signature: &Signature, row: &Map<String, Json>) -> Result<Tensors, String> {
     if let Some(unknown) = row.keys().find(|name| signature.feature(name).is_none()) {
-        return Err(format!("`{unknown}`: expected a feature of the model"));
+        return Err(format!(": unknown feature `{unknown}`"));
     }
     let mut rows = Rows::new(signature);
     rows.add_row();
     for (index, feature) in signature.features.iter().enumerate() {
-        let filled = match row.get(&feature.name) {
+        let result = match row.get(&feature.name) {
             None if feature.optional => Ok(()),
-            None => Err(Mismatch::new("a value", "no such feature")),
+            None => return Err(format!(": missing feature `{}`", feature.name)),
             Some(value) if !feature.is_scalar() => push_array(&mut rows, index, value),
             Some(value @ (Json::Array(_) | Json::Object(_))) => {
                 Err(Mismatch::new(article(feature.kind), excerpt(value)))
             }
             Some(value) => rows.set(0, index, scalar(value)),
         };
-        filled.map_err(|mismatch| format!("`{}`: {mismatch}", feature.name))?;
+        result.map_err(|mismatch| format!(", `{}`: {mismatch}", feature.name))?;
     }
-    rows.finish().map_err(|mismatch| mismatch.to_string())
+    rows.finish().map_err(|mismatch| format!(": {mismatch}"))
 }
 
 /// Returns the prediction for a single row as JSON.
@@ -103,7 +111,7 @@ fn nested(tensor: &Tensor, shape: &[usize], start: usize) -> Json {
     }
 }
 
-/// What is not finite is null.
+/// Returns an element; a float that is not finite is null.
 fn element(tensor: &Tensor, index: usize) -> Json {
     match tensor.elements() {
         Elements::Bool(elements) => elements[index].into(),
@@ -122,36 +130,45 @@ fn element(tensor: &Tensor, index: usize) -> Json {
     }
 }
 
-/// A place, such as `probabilities.1` or `prediction[0][2]`, and what is wrong there.
-type Difference = (String, Mismatch);
+/// A value that differs.
+struct Difference {
+    /// Path of the value, such as `probabilities.1` or `prediction[0][2]`.
+    output: String,
+    /// `None` if the prediction has no such value.
+    mismatch: Option<Mismatch>,
+}
 
-/// The first of them.
-fn difference(place: &str, expected: &Json, found: &Json) -> Option<Difference> {
+/// Returns the first difference between two values.
+fn difference(path: &str, expected: &Json, found: &Json) -> Option<Difference> {
     match (expected, found) {
         (Json::Object(expected), Json::Object(found)) => {
-            members(&format!("{place}."), expected, found)
+            members(&format!("{path}."), expected, found)
         }
         (Json::Array(expected), Json::Array(found)) if expected.len() == found.len() => {
             let mut pairs = expected.iter().zip(found).enumerate();
             pairs.find_map(|(index, (expected, found))| {
-                difference(&format!("{place}[{index}]"), expected, found)
+                difference(&format!("{path}[{index}]"), expected, found)
             })
         }
         _ if agree(expected, found) => None,
-        _ => Some((place.to_owned(), Mismatch::new(excerpt(expected), excerpt(found)))),
+        _ => {
+            let mismatch = Mismatch::new(excerpt(expected), excerpt(found));
+            Some(Difference { output: path.to_owned(), mismatch: Some(mismatch) })
+        }
     }
 }
 
+/// Returns the first difference among the expected members. `found` may have more members.
 fn members(
     prefix: &str,
     expected: &Map<String, Json>,
     found: &Map<String, Json>,
 ) -> Option<Difference> {
     expected.iter().find_map(|(name, expected)| {
-        let place = format!("{prefix}{name}");
+        let path = format!("{prefix}{name}");
         match found.get(name) {
-            Some(found) => difference(&place, expected, found),
-            None => Some((place, Mismatch::new(excerpt(expected), "no such output"))),
+            Some(found) => difference(&path, expected, found),
+            None => Some(Difference { output: path, mismatch: None }),
         }
     })
 }
@@ -161,6 +178,7 @@ fn agree(expected: &Json, found: &Json) -> bool {
         (Some(expected), Some(close)) if found.is_f64() => {
             (close - expected).abs() <= TOLERANCE * expected.abs().max(1.0)
         }
+        // An exporter may write an integer as a float.
         (Some(whole), Some(_)) if expected.is_f64() => {
             found.as_f64() == Some(whole) && whole.abs() <= EXACT
         }
@@ -168,10 +186,10 @@ fn agree(expected: &Json, found: &Json) -> bool {
     }
 }
 
-/// 2^53: beyond, a double no longer tells which integer was meant.
+/// 2^53, up to which a double represents every integer.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// The start of it; a float that was single as such.
+/// Returns the start of a value's text. A double that was a float is written with a float's digits.
 fn excerpt(value: &Json) -> String {
     let single = value.as_f64().filter(|_| value.is_f64()).map(|number| (number, number as f32));
     match single {

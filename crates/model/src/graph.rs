@@ -78,13 +78,13 @@ pub(crate) fn inputs(graph: &GraphProto) -> Result<Vec<TensorSpec>, LoadError> {
         .collect::<Result<_, _>>()?;
     limits::check_inputs(&inputs)?;
     match inputs.iter().find(|input| matches!(input.shape[0], Some(rows) if rows != 1)) {
-        None if inputs.is_empty() => Err(LoadError::NotOnnx("its graph takes no input".into())),
+        None if inputs.is_empty() => Err(LoadError::NotOnnx("its graph has no input".into())),
         None => Ok(inputs),
         Some(fixed) => Err(LoadError::Input {
             name: fixed.name.clone(),
             reason: format!(
-                "its first axis, the batch, is fixed at {}; export the model with a dynamic batch \
-                 axis, or with a batch of 1",
+                "expected a dynamic batch as the first axis, or a batch of 1, found a batch of {}; \
+                 export the model with a dynamic batch axis",
                 fixed.shape[0].unwrap_or_default()
             ),
         }),
@@ -95,14 +95,14 @@ fn input(info: &ValueInfoProto) -> Result<TensorSpec, LoadError> {
     let error = |reason: String| LoadError::Input { name: info.name.clone(), reason };
     let tensor = match info.r#type.as_ref().and_then(|tensor| tensor.value.as_ref()) {
         Some(type_proto::Value::TensorType(tensor)) => tensor,
-        None => return Err(error("only tensors can be served, but it is none".into())),
+        None => return Err(error("expected a tensor, found another type".into())),
     };
     let datatype = tensor_proto::DataType::try_from(tensor.elem_type)
         .ok()
         .and_then(|datatype| DatumType::try_from(datatype).ok())
         .and_then(datatype)
         .ok_or_else(|| error(format!("element type {} cannot be served", tensor.elem_type)))?;
-    let shape = tensor.shape.as_ref().ok_or_else(|| error("it declares no shape".into()))?;
+    let shape = tensor.shape.as_ref().ok_or_else(|| error("it has no shape".into()))?;
     let shape: Vec<Option<usize>> = shape
         .dim
         .iter()
@@ -114,7 +114,7 @@ fn input(info: &ValueInfoProto) -> Result<TensorSpec, LoadError> {
         })
         .collect();
     if shape.is_empty() {
-        return Err(error("it is a scalar, so it has no axis for the batch".into()));
+        return Err(error("expected a batch as the first axis, found a scalar".into()));
     }
     Ok(TensorSpec { name: info.name.clone(), datatype, shape })
 }

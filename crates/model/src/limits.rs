@@ -22,7 +22,7 @@ pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
         columns = columns.saturating_add(if input.shape.len() > 2 { 1 } else { len });
         if columns > COLUMNS || elements > ELEMENTS {
             let reason = format!(
-                "expected inputs of at most {COLUMNS} columns or {ELEMENTS} elements a row, but \
+                "expected inputs of at most {COLUMNS} columns or {ELEMENTS} elements a row, \
                  found {input}"
             );
             return Err(LoadError::Input { name: input.name.clone(), reason });
@@ -47,7 +47,7 @@ pub(crate) fn check_nodes(graph: &GraphProto) -> Result<(), LoadError> {
                     let inputs = node.input.len();
                     if usize::try_from(attribute.i).map_or(true, |count| count > inputs) {
                         return Err(error(format!(
-                            "expected num_scan_inputs of at most {inputs}, but found {}",
+                            "expected num_scan_inputs of at most {inputs}, found {}",
                             attribute.i
                         )));
                     }
@@ -57,7 +57,7 @@ pub(crate) fn check_nodes(graph: &GraphProto) -> Result<(), LoadError> {
                     axes.sort_unstable();
                     if !axes.iter().copied().eq((0..).take(axes.len())) {
                         return Err(error(format!(
-                            "expected a permutation as perm, but found {:?}",
+                            "expected a permutation as perm, found {:?}",
                             attribute.ints
                         )));
                     }

@@ -93,7 +93,7 @@ fn pairs<T>(
         .map(|(name, value)| match convert(&value) {
             Some(value) => Ok((name, value)),
             None => {
-                let reason = format!("`{name}`: expected {expected}, but found {value}");
+                let reason = format!("`{name}`: expected {expected}, found {value}");
                 Err(LoadError::Metadata { key, reason })
             }
         })

@@ -316,7 +316,7 @@ fn from_tract(
         && shape.first() == Some(&rows)
         && declared.into_iter().all(|(declared, found)| declared.is_none_or(|len| len == *found));
     if !fits {
-        return Err(error(format!("expected {rows} rows of {spec}, but found shape {shape:?}")));
+        return Err(error(format!("expected {rows} rows of {spec}, found shape {shape:?}")));
     }
     Tensor::from_tract(value.into_tensor(), spec.datatype, labels.cloned())
         .map_err(|cause| error(format!("{cause:#}")))

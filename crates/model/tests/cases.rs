@@ -56,23 +56,23 @@ fn the_error_names_the_row_and_the_value_that_an_operator_rejects() {
     let (five, nine, below) = (Value::Integer(5), Value::Integer(9), Value::Integer(-10));
     assert_eq!(
         refused("networks/network_attention", &[five, five, nine]),
-        "row 3: expected an index from -9 to 8, but found `9`"
+        "row 3: expected an index from -9 to 8, found `9`"
     );
     assert_eq!(
         refused("networks/network_attention", &[five, below, nine]),
-        "row 2: expected an index from -9 to 8, but found `-10`"
+        "row 2: expected an index from -9 to 8, found `-10`"
     );
     assert_eq!(
         refused("networks/network_attention_single", &[nine]),
-        "row 1: expected an index from -9 to 8, but found `9`"
+        "row 1: expected an index from -9 to 8, found `9`"
     );
     assert_eq!(
         refused("networks/network_words", &[five, nine, five]),
-        "row 2: expected an index from -9 to 8, but found `9`"
+        "row 2: expected an index from -9 to 8, found `9`"
     );
     assert_eq!(
         refused("text/cast_string_to_float", &[Value::String("1e3"), Value::String("a\nb")]),
-        "row 2: expected a number, but found `a\\nb`"
+        "row 2: expected a number, found `a\\nb`"
     );
 }
 

@@ -42,7 +42,7 @@ fn damaged_models_are_refused_or_answer() {
         }
     }
     assert!(loaded > 0, "some damage does no harm");
-    assert!(peak_memory() < MEMORY, "expected below 1 GiB, but found {} KiB", peak_memory());
+    assert!(peak_memory() < MEMORY, "expected below 1 GiB, found {} KiB", peak_memory());
 }
 
 /// The small models of this repository.

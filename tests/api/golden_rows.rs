@@ -98,11 +98,7 @@ fn a_difference_is_told_with_its_place() {
             json!({ "probabilities": { "daisy": 0.1 } }),
             "golden row 2: unknown output `probabilities.daisy`",
         ),
-        (
-            "output",
-            json!({ "scores": { "iris": 0.925 } }),
-            "golden row 2: unknown output `scores`",
-        ),
+        ("output", json!({ "scores": { "iris": 0.925 } }), "golden row 2: unknown output `scores`"),
         (
             "kind",
             json!({ "prediction": 1 }),

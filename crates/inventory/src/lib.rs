@@ -1,14 +1,16 @@
-//! Stands in for the registry's [`inventory`], by `[patch.crates-io]`: what tract uses of it, without
-//! what nobody here looks up.
+//! Replaces the registry's [`inventory`] through `[patch.crates-io]`, to make the binary smaller.
 //!
-//! tract gathers by it what its crates submit: the kernels of `tract-linalg`, among which a processor's
-//! are chosen, and besides these transforms, runtimes and knobs that are looked up by name. A constructor
-//! registers each before `main`; no linker can tell that nobody will ask, so that all of it stays, and
-//! what it calls: a third of the binary. Here [`collect!`] knows by the name of the crate it is in
-//! whether anybody asks, and where nobody does, nothing refers to what is submitted. Such a collection is
-//! empty.
+//! `inventory` collects values that crates submit: a constructor registers each value before `main`. tract
+//! uses it for the kernels of `tract-linalg`, from which it selects those for the processor, and for
+//! transforms, runtimes and knobs, which are looked up by name. ml-app needs the kernels only. The linker
+//! cannot know that, because the constructors refer to everything that is submitted, and so a third of
+//! the binary was code that never runs: without it, the image went from 26 MB to 17 MB.
 //!
-//! A knob is still set by its environment variable; it is only in no list.
+//! This crate has the parts of `inventory`'s interface that tract uses. [`collect!`] decides by the name of
+//! the crate that calls it whether its collection is ever read. If it is not, the constructors do nothing,
+//! no code refers to the values, the linker removes them, and the collection is empty.
+//!
+//! The environment variables of knobs still work; the knobs only cannot be listed.
 //!
 //! [`inventory`]: https://docs.rs/inventory
 
@@ -18,8 +20,9 @@ use std::ops::Deref;
 use std::sync::{Mutex, PoisonError};
 use std::vec::IntoIter;
 
-/// What [`collect!`] makes of a type.
+/// A type with a collection, which [`collect!`] declares.
 pub trait Collect: Sync + Sized + 'static {
+    /// True if the collection is read. Otherwise it stays empty.
     #[doc(hidden)]
     const KEPT: bool;
 
@@ -43,13 +46,14 @@ impl<T> Default for Registry<T> {
     }
 }
 
-/// What was submitted of a type, as the value `iter::<T>` or the call `iter::<T>()`, in any order.
+/// The submitted values of a type in any order: as a value, `iter::<T>`, or as a call, `iter::<T>()`.
 pub use All::iter;
 
 #[doc(hidden)]
 #[allow(non_camel_case_types, reason = "it is used as a value and as a function")]
 pub enum All<T> {
     iter,
+    /// Uses the type parameter; there is no such value.
     Never(Infallible, PhantomData<T>),
 }
 
@@ -74,12 +78,12 @@ fn all<T: Collect>() -> IntoIter<&'static T> {
     T::registry().0.lock().unwrap_or_else(PoisonError::into_inner).clone().into_iter()
 }
 
-/// Makes a collection of values of a type, in the crate that defines it.
+/// Declares a collection of values of a type, in the crate that defines the type.
 #[macro_export]
 macro_rules! collect {
     ($type:ty) => {
         impl $crate::Collect for $type {
-            const KEPT: bool = $crate::is_asked(env!("CARGO_PKG_NAME"));
+            const KEPT: bool = $crate::is_read(env!("CARGO_PKG_NAME"));
 
             fn registry() -> &'static $crate::Registry<Self> {
                 static REGISTRY: $crate::Registry<$type> = $crate::Registry::new();
@@ -89,7 +93,7 @@ macro_rules! collect {
     };
 }
 
-/// Adds a constant to the collection of its type, outside of any function.
+/// Adds a constant to the collection of its type. Must be called outside of functions.
 #[macro_export]
 macro_rules! submit {
     ($value:expr) => {
@@ -98,7 +102,7 @@ macro_rules! submit {
                 $crate::register(const { &$value });
             }
 
-            // What runs the program calls each function it finds in this section before `main`.
+            // The loader calls each function in this section before `main`.
             #[used]
             #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
             #[cfg_attr(windows, unsafe(link_section = ".CRT$XCU"))]
@@ -111,13 +115,14 @@ macro_rules! submit {
     };
 }
 
-/// Whether anybody looks up what the types of a crate collect.
+/// Returns whether the collections of a crate are read.
 #[doc(hidden)]
-pub const fn is_asked(package: &str) -> bool {
-    // Transforms and runtimes by name, of the one; a list of knobs, of the other.
+pub const fn is_read(package: &str) -> bool {
+    // tract-core collects transforms and runtimes, tract-data knobs: both for look-up by name.
     !matches!(package.as_bytes(), b"tract-core" | b"tract-data")
 }
 
+/// Returns `register`, or a function that does nothing if the collection of `T` is not read.
 #[doc(hidden)]
 pub const fn constructor<T: Collect>(_: &T, register: extern "C" fn()) -> extern "C" fn() {
     extern "C" fn nothing() {}

@@ -1,4 +1,4 @@
-//! A prediction without a server: `infer/<model>/<rows>`, over small cases of each family.
+//! Predictions without a server, for a small model of each family: `infer/<model>/<rows>`.
 
 #[path = "../tests/case/mod.rs"]
 mod case;

@@ -1,11 +1,13 @@
-//! Loads, checks and times models at the request of `tests/zoo/compare.py`, which times ONNX
-//! Runtime in turn. A line in, a line out, `ok …` or `error …`:
+//! Loads, checks and times models for `tests/zoo/compare.py`, which times ONNX Runtime in turn.
+//!
+//! It reads a command from each line and writes a line, `ok …` or `error …`:
 //!
 //! ```text
-//! load FOLDER            loads the folder's model, and takes what a build would embed, if it could
-//!                        prepare it: nanoseconds of the load, and of reading what was prepared or `-`
-//! check TOLERANCE        runs its data sets, and compares
-//! time NUMBER SECONDS    runs data set NUMBER so long: nanoseconds of a run, the median
+//! load FOLDER            loads the model of the folder. If a build could prepare it, goes on with the
+//!                        prepared model. Prints the nanoseconds of the load and of reading the prepared
+//!                        model, or `-`
+//! check TOLERANCE        runs the data sets and compares the outputs
+//! time NUMBER SECONDS    runs data set NUMBER for SECONDS; prints the median in nanoseconds
 //! ```
 
 #[path = "../tests/case/mod.rs"]
@@ -23,18 +25,18 @@ use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The server's.
+/// The server's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> io::Result<()> {
     let mut zoo = Zoo::default();
     for line in io::stdin().lock().lines() {
-        let answer = match zoo.obey(&line?) {
-            Ok(answer) => format!("ok {answer}"),
+        let reply = match zoo.execute(&line?) {
+            Ok(result) => format!("ok {result}"),
             Err(error) => format!("error {}", error.to_string().replace('\n', " ")),
         };
-        writeln!(io::stdout(), "{answer}")?;
+        writeln!(io::stdout(), "{reply}")?;
     }
     Ok(())
 }
@@ -46,7 +48,7 @@ struct Zoo {
 }
 
 impl Zoo {
-    fn obey(&mut self, line: &str) -> Outcome<String> {
+    fn execute(&mut self, line: &str) -> Outcome<String> {
         let (command, rest) = line.split_once(' ').ok_or("expected a command and its argument")?;
         match command {
             "load" => self.load(rest),
@@ -96,7 +98,7 @@ impl Zoo {
     }
 
     fn time(&self, number: usize, budget: Duration) -> Outcome<String> {
-        /// Runs before the clock counts, and at least.
+        /// Number of runs before those that count, and minimum number of those.
         const LEAST: usize = 3;
         let model = self.model()?;
         let data_sets = data_sets(&self.folder);

@@ -1,14 +1,14 @@
-//! The tensors that a model carries: weights, and constants of its nodes.
+//! The tensors in an ONNX file: weights, and constants in attributes.
 
 use crate::error::LoadError;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
 
-/// Visits them all, those of inner graphs as well.
+/// Calls `visit` for each tensor, including those of inner graphs.
 ///
 /// # Errors
 ///
-/// The first error of `visit`.
+/// Returns the first error of `visit`.
 pub(crate) fn visit(
     model: &mut ModelProto,
     visit: &mut impl FnMut(&mut TensorProto) -> Result<(), LoadError>,
@@ -30,16 +30,17 @@ fn visit_graph(
     Ok(())
 }
 
+/// Returns true if the data of a tensor is in another file.
 pub(crate) fn is_outside(tensor: &TensorProto) -> bool {
     tensor.data_location == Some(DataLocation::External as i32)
 }
 
-/// Refuses a tensor whose data are elsewhere or have not the length its shape asks for: tract
-/// would make room for the shape first.
+/// Checks that the data of a tensor is in the model and has the size of its shape. tract would allocate
+/// the shape's size first, whatever it is.
 ///
 /// # Errors
 ///
-/// [`LoadError::Tensor`].
+/// Returns [`LoadError::Tensor`] if it does not.
 pub(crate) fn check(tensor: &mut TensorProto) -> Result<(), LoadError> {
     let error = |reason| LoadError::Tensor { name: tensor.name.clone(), reason };
     if is_outside(tensor) {
@@ -61,7 +62,7 @@ pub(crate) fn check(tensor: &mut TensorProto) -> Result<(), LoadError> {
     }
 }
 
-/// Bytes of an element in `raw_data`; `None` for types that tract does not read.
+/// Returns the size in bytes of an element in `raw_data`; `None` for types that tract does not read.
 fn element_size(data_type: i32) -> Option<usize> {
     Some(match DataType::try_from(data_type).ok()? {
         DataType::Bool | DataType::Uint8 | DataType::Int8 => 1,

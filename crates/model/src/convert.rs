@@ -5,7 +5,7 @@ use crate::tensor::Data;
 use crate::value::{Mismatch, Value, article};
 use tract_onnx::prelude::f16;
 
-/// A value of a feature's kind, before it takes its element type.
+/// A value of a feature's kind, before it is converted to the element type.
 enum Scalar<'a> {
     Bool(bool),
     Integer(i128),
@@ -14,11 +14,11 @@ enum Scalar<'a> {
 }
 
 impl Data {
-    /// Appends an element, zero where `value` does not fit.
+    /// Appends an element. If `value` does not fit, the element is zero.
     ///
     /// # Errors
     ///
-    /// Where it has another type, or is out of range.
+    /// Returns an error if the value is of another kind, or out of range.
     #[inline]
     pub fn push(&mut self, value: Value<'_>) -> Result<(), Mismatch> {
         if let (Data::Float32(elements), Some(element)) = (&mut *self, plain(Kind::Number, value)) {
@@ -31,11 +31,11 @@ impl Data {
     }
 }
 
-/// Puts `value`, which is to be of the given kind, at `index`, as an element of `data`.
+/// Sets the element of `data` at `index`.
 ///
 /// # Errors
 ///
-/// Where it has not the feature's kind, or does not fit the element type.
+/// Returns an error if the value is not of the given kind, or does not fit the element type.
 #[inline]
 pub(crate) fn store(
     data: &mut Data,
@@ -50,7 +50,7 @@ pub(crate) fn store(
     store_any(data, index, kind, value)
 }
 
-/// A value that its feature takes as it is: most are numbers.
+/// Fast path: converts a plain number to a float. Returns `None` for everything else, valid or not.
 #[inline]
 pub(crate) fn plain(kind: Kind, value: Value<'_>) -> Option<f32> {
     match (kind, value) {
@@ -99,13 +99,13 @@ fn put<T>(elements: &mut [T], index: usize, element: Option<T>) -> Option<()> {
     Some(())
 }
 
-/// `None` for what is finite as a double only.
+/// Returns `None` if the number is finite as a double but not as a float.
 fn narrow(number: f64) -> Option<f32> {
     let element = number as f32;
     (element.is_finite() || !number.is_finite()).then_some(element)
 }
 
-/// As [`narrow`].
+/// Returns `None` if the number is finite as a double but not as a half-precision float.
 fn halve(number: f64) -> Option<f16> {
     let element = f16::from_f64(number);
     (element.is_finite() || !number.is_finite()).then_some(element)
@@ -130,7 +130,7 @@ impl Scalar<'_> {
         match *self {
             Scalar::Number(number) => Some(number),
             Scalar::Integer(integer) => {
-                // As it nearly always is, and far faster.
+                // Converting an `i64` is far faster than an `i128`, and most integers are small.
                 Some(i64::try_from(integer).map_or(integer as f64, |integer| integer as f64))
             }
             Scalar::Bool(flag) => Some(f64::from(u8::from(flag))),
@@ -149,7 +149,7 @@ impl Scalar<'_> {
 
 fn interpret(kind: Kind, datatype: Datatype, value: Value<'_>) -> Result<Scalar<'_>, Mismatch> {
     let scalar = match (kind, value) {
-        // Most text, read once.
+        // Fast paths, which parse the text only once.
         (Kind::Integer, Value::Text(text)) if let Ok(integer) = text.parse::<i64>() => {
             exact(integer.into(), datatype)
         }
@@ -189,7 +189,8 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
-/// What JSON numbers cannot say: a missing value, NaN and the infinities.
+/// Returns NaN or an infinity for a value that stands for it: a missing value, or a text, because JSON
+/// numbers are finite.
 fn not_finite(value: Value<'_>) -> Option<f64> {
     match value {
         Value::Missing | Value::String("NaN") => Some(f64::NAN),
@@ -201,17 +202,17 @@ fn not_finite(value: Value<'_>) -> Option<f64> {
     }
 }
 
-/// `None` for what is no number, and for a number too large for a double.
+/// Parses a number. Returns `None` if the text is not a number, or is too large for a double.
 fn number(text: &str) -> Option<f64> {
     let number: f64 = text.parse().ok()?;
     let spelt_out = text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
     (!number.is_infinite() || spelt_out).then_some(number)
 }
 
-/// 2^53: beyond, a double no longer tells which integer was meant.
+/// 2^53, up to which a double represents every integer.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// `None` for an integer that its element type could not tell from its neighbours.
+/// Returns `None` for an integer that the element type may not represent exactly.
 fn exact<'a>(integer: i128, datatype: Datatype) -> Option<Scalar<'a>> {
     let exact = !datatype.is_float() || integer.unsigned_abs() <= EXACT as u128;
     exact.then_some(Scalar::Integer(integer))
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_take_the_element_type() {
+    fn converts_numbers_to_the_element_type() {
         let float = |value| read(Kind::Number, Datatype::Float32, value);
         assert_eq!(float(Value::Integer(21)), Ok(Data::Float32(vec![21.0])));
         assert_eq!(float(Value::Text(" 2.5 ")), Ok(Data::Float32(vec![2.5])));
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_exact() {
+    fn keeps_integers_exact() {
         let int = |value| read(Kind::Integer, Datatype::Int64, value);
         assert_eq!(int(Value::Integer(i64::MIN.into())), Ok(Data::Int64(vec![i64::MIN])));
         assert_eq!(int(Value::Text("9007199254740993")), Ok(Data::Int64(vec![9007199254740993])));
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told() {
+    fn rejects_values_that_do_not_fit() {
         let cases = [
             (
                 Kind::Number,

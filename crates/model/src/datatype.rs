@@ -23,7 +23,7 @@ pub enum Datatype {
 
 impl Datatype {
     /// Returns the name in ONNX, as in `tensor(float)`.
-    pub fn onnx_name(self) -> &'static str {
+    pub(crate) fn onnx_name(self) -> &'static str {
         match self {
             Datatype::Bool => "bool",
             Datatype::Uint8 => "uint8",
@@ -56,7 +56,7 @@ impl Datatype {
         matches!(self, Datatype::Float16 | Datatype::Float32 | Datatype::Float64)
     }
 
-    pub fn is_integer(self) -> bool {
+    pub(crate) fn is_integer(self) -> bool {
         !self.is_float() && !matches!(self, Datatype::Bool | Datatype::String)
     }
 

@@ -1,9 +1,9 @@
-//! Why a model cannot be loaded, and why a prediction failed.
+//! The errors of loading a model and of a prediction.
 
 use crate::value::Mismatch;
 use std::fmt;
 
-/// Why a model cannot be served. Each text is for the person who exported the model.
+/// The reason why a model cannot be served. The texts are for the person who exported the model.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("not an ONNX model: {0}")]
@@ -39,7 +39,7 @@ pub enum LoadError {
     },
 }
 
-/// An operator the runtime lacks, and the nodes that need it.
+/// An operator that the runtime does not have, and the nodes that need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsupported {
     /// `domain.Operator`; without a domain for ONNX's own.
@@ -68,10 +68,11 @@ impl fmt::Display for Unsupported {
     }
 }
 
-/// Why tensors that agree with the signature got no answer. The text is for the log.
+/// The reason why a prediction failed although the inputs agree with the signature. The texts are for the
+/// log.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RunError {
-    /// A value that the model knows it does not take; its row is counted from 0.
+    /// An operator refused a value. `row` counts from 0.
     #[error("row {}: {mismatch}", row + 1)]
     Refused { row: usize, mismatch: Mismatch },
     #[error("{0}")]

@@ -1,8 +1,8 @@
 //! Weights in files beside the model, as `torch.onnx.export` writes them
 //! ([External Data](https://github.com/onnx/onnx/blob/main/docs/ExternalData.md)).
 //!
-//! A model tells their places, and is not trusted with more than the files of its own folder, each
-//! byte once.
+//! The model names the files and is not trusted: it can read files in its own folder only, and each byte
+//! once, so that a small model cannot fill the memory.
 
 use crate::constants;
 use crate::error::LoadError;
@@ -14,20 +14,20 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use tract_onnx::pb::{ModelProto, TensorProto};
 
-/// A model in one piece.
+/// A model with all of its weights in one file.
 #[derive(Debug, Clone)]
 pub struct Embedded {
     pub onnx: Vec<u8>,
-    /// The files its weights came from; empty if the model was in one piece before.
+    /// Files that the weights came from; empty if the model had its weights already.
     pub files: Vec<PathBuf>,
 }
 
-/// Takes into the model what its tensors have in files beside `path`, the model's own.
+/// Reads the weights that are in files beside `path`, the model's own file, into the model.
 ///
 /// # Errors
 ///
-/// [`LoadError::NotOnnx`], and [`LoadError::Tensor`] where such a file is not there or holds less
-/// than the model says.
+/// Returns [`LoadError::NotOnnx`] if `onnx` is not a model, and [`LoadError::Tensor`] if a file is missing
+/// or too short.
 pub fn embed(onnx: Vec<u8>, path: &Path) -> Result<Embedded, LoadError> {
     let mut model = graph::decode(&onnx)?;
     let files = take_in(&mut model, path)?;
@@ -35,7 +35,7 @@ pub fn embed(onnx: Vec<u8>, path: &Path) -> Result<Embedded, LoadError> {
     Ok(Embedded { onnx, files })
 }
 
-/// As [`embed`]; the files.
+/// Reads external weights into a decoded model and returns the files, as [`embed`].
 pub(crate) fn take_in(model: &mut ModelProto, path: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let mut files = Files { model: path, open: BTreeMap::new() };
     constants::visit(model, &mut |tensor| {
@@ -52,7 +52,9 @@ pub(crate) fn take_in(model: &mut ModelProto, path: &Path) -> Result<Vec<PathBuf
     Ok(files.open.into_keys().collect())
 }
 
+/// The files that a model's tensors have been read from.
 struct Files<'m> {
+    /// Path of the model.
     model: &'m Path,
     open: BTreeMap<PathBuf, Opened>,
 }
@@ -60,7 +62,7 @@ struct Files<'m> {
 struct Opened {
     file: File,
     len: u64,
-    /// Bytes that no tensor has taken yet.
+    /// Number of bytes that no tensor has been read from yet.
     left: u64,
 }
 
@@ -76,53 +78,57 @@ impl Files<'_> {
         let location = entry("location").ok_or("its data is in another file, which has no name")?;
         let offset = number("offset")?.unwrap_or(0);
         let path = resolve(self.model, &location.value)?;
-        let told = path.display().to_string();
+        let name = path.display().to_string();
         let opened = self.open(path)?;
         let rest = opened.len.saturating_sub(offset);
         let length = number("length")?.unwrap_or(rest);
         if length > rest {
             return Err(format!(
-                "expected {length} bytes at {offset} in {told}, found a file of {} bytes",
+                "expected {length} bytes at {offset} in {name}, found a file of {} bytes",
                 opened.len
             ));
         }
         opened.left = opened.left.checked_sub(length).ok_or_else(|| {
-            format!("expected separate parts of {told} for each tensor, found parts that overlap")
+            format!("expected separate parts of {name} for each tensor, found parts that overlap")
         })?;
         let mut data = vec![];
         opened
             .file
             .seek(SeekFrom::Start(offset))
             .and_then(|_| (&opened.file).take(length).read_to_end(&mut data))
-            .map_err(|error| format!("{told} cannot be read: {error}"))?;
-        match data.len() as u64 == length {
-            true => Ok(data),
-            false => Err(format!("{told} changed while it was read")),
+            .map_err(|error| format!("{name} cannot be read: {error}"))?;
+        if data.len() as u64 == length {
+            Ok(data)
+        } else {
+            Err(format!("{name} changed while it was read"))
         }
     }
 
     fn open(&mut self, path: PathBuf) -> Result<&mut Opened, String> {
-        let told = path.display().to_string();
+        let name = path.display().to_string();
         match self.open.entry(path) {
             std::collections::btree_map::Entry::Occupied(opened) => Ok(opened.into_mut()),
-            std::collections::btree_map::Entry::Vacant(place) => {
-                let fail = |error| format!("its data is in {told}, which cannot be read: {error}");
-                // A pipe would be waited for.
-                let len = std::fs::metadata(place.key())
-                    .and_then(|metadata| match metadata.is_file() {
-                        true => Ok(metadata.len()),
-                        false => Err(std::io::Error::other("it is not a regular file")),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                let fail = |error| format!("its data is in {name}, which cannot be read: {error}");
+                // Reading a named pipe would block.
+                let len = std::fs::metadata(entry.key())
+                    .and_then(|metadata| {
+                        if metadata.is_file() {
+                            Ok(metadata.len())
+                        } else {
+                            Err(std::io::Error::other("it is not a regular file"))
+                        }
                     })
                     .map_err(fail)?;
-                let file = File::open(place.key()).map_err(fail)?;
-                Ok(place.insert(Opened { file, len, left: len }))
+                let file = File::open(entry.key()).map_err(fail)?;
+                Ok(entry.insert(Opened { file, len, left: len }))
             }
         }
     }
 }
 
-/// The file that `location` names, in the folder of the model or, where that is a link, of the
-/// file it leads to.
+/// Returns the path of the file `location`, which must be in the folder of the model or, if the model is
+/// a symbolic link, of the file that it points to.
 fn resolve(model: &Path, location: &str) -> Result<PathBuf, String> {
     let folder = match model.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -142,8 +148,5 @@ fn resolve(model: &Path, location: &str) -> Result<PathBuf, String> {
     let real = model.canonicalize().ok();
     let real = real.as_deref().and_then(Path::parent).map(Path::to_owned);
     let mut homes = folder.canonicalize().into_iter().chain(real);
-    match homes.any(|home| found.starts_with(home)) {
-        true => Ok(path),
-        false => Err(outside()),
-    }
+    if homes.any(|home| found.starts_with(home)) { Ok(path) } else { Err(outside()) }
 }

@@ -13,11 +13,11 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_p
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::DimLike;
 
-/// A model whose functions are in the place of their calls.
+/// Decodes an ONNX file and inlines the calls of its functions.
 ///
 /// # Errors
 ///
-/// [`LoadError::NotOnnx`], in particular where a file is something else altogether.
+/// Returns [`LoadError::NotOnnx`] if the file is something else.
 pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, LoadError> {
     let mut proto = onnx_ml::onnx()
         .proto_model_for_read(&mut &*bytes)
@@ -34,10 +34,10 @@ pub(crate) fn graph(proto: &ModelProto) -> Result<&GraphProto, LoadError> {
     }
 }
 
-/// Domains whose operators the runtime has; it looks them up by their names alone.
+/// Domains with operators that the runtime has. It looks them up by name, without the domain.
 const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
 
-/// The operators of `proto` that the runtime lacks.
+/// Returns the operators of a model that the runtime does not have.
 pub(crate) fn unsupported(proto: &ModelProto) -> Vec<Unsupported> {
     let known = onnx_ml::onnx().op_register.0;
     let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -55,7 +55,7 @@ pub(crate) fn unsupported(proto: &ModelProto) -> Vec<Unsupported> {
     missing.into_iter().map(|(operator, nodes)| Unsupported { operator, nodes }).collect()
 }
 
-/// `domain.Operator`; without a domain for ONNX's own.
+/// Returns the name of a node's operator as `domain.Operator`, without a domain for ONNX's own.
 pub(crate) fn operator(node: &NodeProto) -> String {
     match node.domain.as_str() {
         "" | "ai.onnx" => node.op_type.clone(),
@@ -67,6 +67,11 @@ fn node_name(node: &NodeProto) -> String {
     if node.name.is_empty() { node.output.join(", ") } else { node.name.clone() }
 }
 
+/// Returns the inputs of a graph, without those that are initialized weights.
+///
+/// # Errors
+///
+/// Returns an error if an input cannot be served, or the graph has no input.
 pub(crate) fn inputs(graph: &GraphProto) -> Result<Vec<TensorSpec>, LoadError> {
     let initialized: HashSet<&str> =
         graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
@@ -119,7 +124,8 @@ fn input(info: &ValueInfoProto) -> Result<TensorSpec, LoadError> {
     Ok(TensorSpec { name: info.name.clone(), datatype, shape })
 }
 
-/// Those among `labels` are of strings.
+/// Returns the outputs of a graph with their types and shapes. Outputs that are in `labels` are strings;
+/// the graph computes their indices.
 pub(crate) fn outputs(
     graph: &GraphProto,
     typed: &TypedModel,
@@ -141,8 +147,10 @@ pub(crate) fn outputs(
     Ok(specs)
 }
 
-/// A label and a matrix of scores make a classifier; its classes are named by `ZipMap` or by the
-/// operator that made the label.
+/// Returns the task of a model.
+///
+/// It is a classifier if its two outputs are a label and a matrix of scores. The names of the classes
+/// come from a `ZipMap`, otherwise from the operator that makes the label, otherwise they are numbers.
 pub(crate) fn task(
     proto: &ModelProto,
     outputs: &[TensorSpec],
@@ -171,7 +179,7 @@ pub(crate) fn task(
     Task::Classification { label: 0, scores: 1, classes, meaning: Scores::Other }
 }
 
-/// The graph's name, with `-` for what would have to be escaped in a path.
+/// Returns the graph's name, with `-` for each character that a URL path would have to escape.
 pub(crate) fn name(graph: &GraphProto) -> String {
     let safe = |c: char| {
         if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }

@@ -1,4 +1,4 @@
-//! JSON as text within a format that does not tell what it holds.
+//! Serializes JSON as a string, for formats that are not self-describing, such as postcard.
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::Error as _;

@@ -1,22 +1,28 @@
-//! A trained model: ONNX bytes in, a [`Model`] with its [`Signature`] out, which turns [`Tensors`]
-//! into tensors.
+//! A trained model: the bytes of an ONNX file become a [`Model`] with a [`Signature`], which runs
+//! [`Tensors`].
 //!
-//! It is a crate of its own because two programs need it: the server, and the build script, which
-//! refuses a model that could not be served. It knows no wire format and no socket, and nothing
-//! outside of it knows tract.
+//! This is a crate of its own because two programs need it: the server, and the build script, which
+//! rejects a model that cannot be served. It knows no wire format, and no other crate knows tract.
 //!
-//! - [`signature`]: inputs and outputs, features, classes: from the graph and its metadata.
-//! - [`metadata`]: the convention by which an exporter writes what a graph cannot say.
-//! - [`value`], [`rows`]: what a client wrote, taking the form that the signature asks for.
-//! - [`tensors`]: what goes into the model and comes out.
-//! - [`model`]: load, warm up, run.
-//! - [`prediction`]: the names of a prediction's values, and where in the outputs they are.
-//! - `golden`: rows whose answers the exporter told.
-//! - [`phases`]: what a load spends its time on.
-//! - [`external_data`]: a model whose weights are in files beside it, in one piece.
-//! - [`operators`]: those that models may have.
-//! - `prepared`: a model as bytes that need no ONNX, for a build to embed.
-//! - [`report`]: what an ONNX file holds, for people; needs no model that can run.
+//! A load goes from bytes to a plan:
+//!
+//! - `graph`, `features`: the signature, from the graph and its metadata; [`metadata`]: the convention
+//!   for what an exporter adds to a graph.
+//! - [`external_data`]: weights in files beside the model. `constants`, `limits`: checks of what tract
+//!   would trust.
+//! - `plan`: the graph typed for any batch size. `prepared`: a model as bytes that need no ONNX, which a
+//!   build embeds.
+//! - `model`: load, warm up, run. `golden`: rows with predictions that the model must reproduce.
+//!   `phases`: the times of a load.
+//!
+//! A request goes from values to tensors and back:
+//!
+//! - [`value`]: a value as a client wrote it. `convert`: its conversion to the type of a feature.
+//!   `rows`: the tensors made of such values.
+//! - `tensor`, `tensors`: the inputs and outputs. `prediction`: which of their values are a prediction,
+//!   and under which names.
+//!
+//! For people: [`operators`] lists the supported operators, and `report` summarizes any ONNX file.
 
 mod constants;
 mod convert;

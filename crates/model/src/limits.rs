@@ -1,16 +1,16 @@
-//! What a model may not ask for, as it would take all the memory or for ever. Each operator sees to
-//! its own attributes; this is about the rest.
+//! Limits on a graph that would otherwise take all memory or run forever. Operators check their own
+//! attributes; these are the checks that belong to no operator of ours.
 
 use crate::error::LoadError;
 use crate::signature::TensorSpec;
 use tract_onnx::pb::GraphProto;
 
-/// Columns and elements of a row have bounds: each has a name, an example, a place in the
+/// Limits the columns and the elements of a row: each column gets a name, an example and an entry in the
 /// documentation.
 ///
 /// # Errors
 ///
-/// [`LoadError::Input`].
+/// Returns [`LoadError::Input`] if the inputs are too large.
 pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
     const COLUMNS: usize = 1 << 18;
     const ELEMENTS: usize = 1 << 22;
@@ -31,12 +31,12 @@ pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// tract believes what a `Scan` says of its inputs, and makes as many; it seeks for ever to undo a
-/// `Transpose` that is no permutation.
+/// Checks attributes that tract trusts: it allocates as many inputs as a `Scan` declares, and loops
+/// forever on a `Transpose` whose `perm` is not a permutation.
 ///
 /// # Errors
 ///
-/// [`LoadError::Plan`].
+/// Returns [`LoadError::Plan`] if an attribute is invalid.
 pub(crate) fn check_nodes(graph: &GraphProto) -> Result<(), LoadError> {
     for node in &graph.node {
         let error = |text: String| LoadError::Plan(format!("node `{}`: {text}", node.name));

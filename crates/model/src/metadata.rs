@@ -1,15 +1,15 @@
-//! The convention by which an exporter tells what an ONNX graph cannot say.
+//! A convention for metadata that an ONNX graph has no fields for.
 //!
-//! ONNX's own fields come first: the graph's `name` names the model, the model's `doc_string` says
-//! what it does, `model_version` is its version. Four entries of `metadata_props` add the rest,
-//! each optional and each JSON:
+//! ONNX's own fields come first: the graph's `name` is the model's name, the model's `doc_string` its
+//! description and `model_version` its version. Four entries of `metadata_props` add the rest. Each is
+//! optional, and each is JSON:
 //!
 //! | key | value |
 //! |---|---|
-//! | `ml_app.features` | array of `{"name", "type", "description", "unit", "minimum", "maximum", "example"}`, one per column of the inputs, input by input; only `name` is required; `type` is `number`, `integer`, `boolean` or `string`; `minimum` and `maximum` are what training saw |
+//! | `ml_app.features` | array of `{"name", "type", "description", "unit", "minimum", "maximum", "example"}`, one for each column of the inputs, input by input; only `name` is required; `type` is `number`, `integer`, `boolean` or `string`; `minimum` and `maximum` are the range in the training data |
 //! | `ml_app.classes` | object, class label → meaning |
 //! | `ml_app.metrics` | object, name of a metric → number measured on held-out data |
-//! | `ml_app.golden` | array of `{"inputs", "outputs"}`: a row as an object by feature, and what the model is to answer to it, as an object `{"prediction", "probabilities"}` or any part of that, in the form of the server's answers; a model that answers otherwise does not load |
+//! | `ml_app.golden` | array of `{"inputs", "outputs"}`: a row as an object by feature, and the expected prediction as an object `{"prediction", "probabilities"}` or a part of it, in the shape of the server's responses; a model with another prediction does not load |
 
 use crate::datatype::Kind;
 use crate::error::LoadError;
@@ -17,14 +17,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tract_onnx::pb::ModelProto;
 
-pub const FEATURES: &str = "ml_app.features";
-pub const CLASSES: &str = "ml_app.classes";
-pub const METRICS: &str = "ml_app.metrics";
-pub const GOLDEN: &str = "ml_app.golden";
+pub(crate) const FEATURES: &str = "ml_app.features";
+pub(crate) const CLASSES: &str = "ml_app.classes";
+pub(crate) const METRICS: &str = "ml_app.metrics";
+pub(crate) const GOLDEN: &str = "ml_app.golden";
 
 #[derive(Debug, Default)]
-pub struct Metadata {
-    /// `None` where the model has no such entry.
+pub(crate) struct Metadata {
+    /// `None` if the model has no such entry.
     pub features: Option<Vec<FeatureMetadata>>,
     pub classes: Vec<(String, String)>,
     pub metrics: Vec<(String, f64)>,
@@ -33,7 +33,7 @@ pub struct Metadata {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FeatureMetadata {
+pub(crate) struct FeatureMetadata {
     pub name: String,
     #[serde(rename = "type")]
     pub kind: Option<Kind>,
@@ -46,16 +46,18 @@ pub struct FeatureMetadata {
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct GoldenRow {
+pub(crate) struct GoldenRow {
     pub inputs: serde_json::Map<String, serde_json::Value>,
     pub outputs: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Metadata {
+    /// Reads the entries of a model.
+    ///
     /// # Errors
     ///
-    /// [`LoadError::Metadata`] where an entry is there but is not what the convention says.
-    pub fn read(model: &ModelProto) -> Result<Metadata, LoadError> {
+    /// Returns [`LoadError::Metadata`] if an entry does not follow the convention.
+    pub(crate) fn read(model: &ModelProto) -> Result<Metadata, LoadError> {
         let classes: Option<serde_json::Map<String, serde_json::Value>> = entry(model, CLASSES)?;
         let metrics: Option<serde_json::Map<String, serde_json::Value>> = entry(model, METRICS)?;
         Ok(Metadata {

@@ -51,9 +51,9 @@ pub(crate) struct Parts {
 pub struct Model {
     parts: Parts,
     plan: Arc<TypedRunnableModel>,
-    /// Whether a state that has run can run again.
+    /// True if a state that has run can run again.
     reusable: bool,
-    /// Whether a run may fail because of a single value.
+    /// True if a run may fail because of a single value.
     refuses: bool,
     latency: Duration,
     phases: Phases,
@@ -193,7 +193,7 @@ impl Model {
         self.latency
     }
 
-    /// Returns the number of golden rows, all of which the model has reproduced.
+    /// Returns the number of golden rows. The model has reproduced them all.
     pub fn golden_rows(&self) -> usize {
         self.parts.golden.len()
     }

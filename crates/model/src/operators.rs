@@ -1,6 +1,6 @@
-//! The operators that models may have, as the runtime's registry has them.
+//! The list of supported operators, from the runtime's registry.
 
-/// Those of `ai.onnx.ml`, for the registry knows no domains.
+/// Operators of the domain `ai.onnx.ml`: the registry has names without domains.
 const ML: [&str; 19] = [
     "ArrayFeatureExtractor",
     "Binarizer",
@@ -23,7 +23,7 @@ const ML: [&str; 19] = [
     "ZipMap",
 ];
 
-/// Those of ONNX Runtime's own.
+/// Operators of ONNX Runtime's domain, `com.microsoft`.
 const MICROSOFT: [&str; 10] = [
     "BiasGelu",
     "FastGelu",
@@ -37,10 +37,10 @@ const MICROSOFT: [&str; 10] = [
     "Tokenizer",
 ];
 
-/// Taken out of a model before the registry is asked.
+/// An operator that is removed from a model before the registry is needed.
 const LOWERED: &str = "ZipMap";
 
-/// `domain.Operator`, without a domain for ONNX's own and tract's; sorted.
+/// Returns the supported operators as `domain.Operator`, sorted. ONNX's own and tract's have no domain.
 pub fn supported() -> Vec<String> {
     let registry = onnx_ml::onnx().op_register.0;
     let named = |name: &str| match name {

@@ -1,43 +1,42 @@
-//! Work in named parts, each with the time it took: a load tells what it spent its time on, and so
-//! does a start, of which a load is a part.
+//! The times of the phases of a load or a start.
 
 use std::time::{Duration, Instant};
 
-/// Parts of some work, in the order in which they were done; no time lies between them.
+/// A stopwatch with a lap for each phase of some work. The phases follow each other without a gap.
 #[derive(Debug, Clone)]
 pub struct Phases {
     began: Instant,
-    /// When the last part ended.
+    /// Time at which the last phase ended.
     last: Instant,
     parts: Vec<(&'static str, Duration)>,
 }
 
 impl Phases {
-    /// The work begins.
+    /// Starts the first phase.
     pub fn begin() -> Phases {
         let now = Instant::now();
         Phases { began: now, last: now, parts: vec![] }
     }
 
-    /// The part called `name` ends: it is what was done since the part before it.
+    /// Ends the current phase, gives it a name and starts the next one.
     pub fn end(&mut self, name: &'static str) {
         let now = Instant::now();
         self.parts.push((name, now - self.last));
         self.last = now;
     }
 
-    /// What was done since the last part has parts of its own.
+    /// Ends the current phase and replaces it by the phases that were measured inside of it.
     pub fn end_as(&mut self, parts: &Phases) {
         self.parts.extend(&parts.parts);
         self.last = Instant::now();
     }
 
-    /// Name and time of each part.
+    /// Returns name and time of each phase.
     pub fn parts(&self) -> &[(&'static str, Duration)] {
         &self.parts
     }
 
-    /// From the beginning to the end of the last part.
+    /// Returns the time from the beginning to the end of the last phase.
     pub fn total(&self) -> Duration {
         self.last - self.began
     }

@@ -1,5 +1,5 @@
-//! A model as a build makes it ready: read in microseconds, where ONNX is parsed, typed and optimised
-//! in milliseconds.
+//! A model that a build has prepared. Reading it takes microseconds; parsing, typing and optimizing the
+//! ONNX file takes milliseconds.
 
 use crate::error::LoadError;
 use crate::model::{Model, Parts};
@@ -8,21 +8,21 @@ use crate::plan::plan_error;
 use onnx_ml::prepared::operators::Reader;
 use tract_onnx::prelude::*;
 
-/// A [`Model`] as bytes.
+/// A serialized [`Model`].
 #[derive(Debug)]
 pub struct Prepared {
     pub model: Vec<u8>,
     pub weights: Vec<u8>,
-    /// What reads its operators, by constants of [`forms`](crate::forms).
+    /// Readers for its operators: constants of [`forms`](crate::forms).
     pub readers: Vec<Reader>,
 }
 
 impl Model {
-    /// The model for [`Model::read_prepared`] of this same build.
+    /// Serializes the model for [`Model::read_prepared`] of the same build.
     ///
     /// # Errors
     ///
-    /// Where an operator has no form as bytes.
+    /// Returns an error if an operator cannot be serialized.
     pub fn prepared(&self) -> Result<Prepared, LoadError> {
         let written =
             onnx_ml::prepared::write(self.plan().model()).map_err(|error| plan_error(&error))?;
@@ -31,12 +31,14 @@ impl Model {
         Ok(Prepared { model, weights: written.weights, readers: written.readers })
     }
 
-    /// A model that was [`Model::prepared`], after its first answer. The bytes are trusted.
-    /// The weights are used where they lie, if at an address that is a multiple of 64.
+    /// Reads a model that was written by [`Model::prepared`], and warms it up. The bytes are trusted.
+    ///
+    /// The weights are not copied if their address is a multiple of 64.
     ///
     /// # Errors
     ///
-    /// Where they are of another build, or the golden rows are not reproduced.
+    /// Returns an error if the bytes are from another build, or the model does not reproduce its golden
+    /// rows.
     pub fn read_prepared(
         model: &[u8],
         weights: &'static [u8],

@@ -1,30 +1,32 @@
-//! What an ONNX file holds, for people. A model need not be one that can be served.
+//! A summary of an ONNX file, also of one that cannot be served.
 
 use crate::error::LoadError;
 use crate::graph;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A look into an ONNX file.
+/// A summary of an ONNX file for people.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Report {
-    /// Name and version, as "skl2onnx 1.20.0"; empty if the file does not say.
+    /// Name and version of the exporter, such as "skl2onnx 1.20.0"; empty if the file has neither.
     pub producer: String,
     pub ir_version: i64,
-    /// Domain (`ai.onnx` for ONNX's own) and version.
+    /// Domains of operators with their versions. ONNX's own domain is `ai.onnx`.
     pub opsets: Vec<(String, i64)>,
-    /// `domain.Operator` and how many nodes have it.
+    /// Operators, as `domain.Operator`, with the number of their nodes.
     pub operators: Vec<(String, usize)>,
-    /// `metadata_props`, as they stand in the file.
+    /// The entries of `metadata_props`.
     pub metadata: Vec<(String, String)>,
-    /// Of the file.
+    /// Size of the file.
     pub bytes: usize,
 }
 
 impl Report {
+    /// Reads the bytes of an ONNX file.
+    ///
     /// # Errors
     ///
-    /// [`LoadError::NotOnnx`].
+    /// Returns [`LoadError::NotOnnx`] if it is not one.
     pub fn read(bytes: &[u8]) -> Result<Report, LoadError> {
         let proto = graph::decode(bytes)?;
         let mut operators: BTreeMap<String, usize> = BTreeMap::new();

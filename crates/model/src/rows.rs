@@ -1,4 +1,4 @@
-//! Rows on their way in: values feature by feature, which end as [`Tensors`].
+//! Builds [`Tensors`] from rows of values.
 
 use crate::convert::{plain, store};
 use crate::signature::Signature;
@@ -6,18 +6,18 @@ use crate::tensor::{Data, Tensor};
 use crate::tensors::Tensors;
 use crate::value::{Mismatch, Value};
 
-/// Rows being read.
+/// A builder for the input tensors of some rows.
 ///
-/// A scalar feature is set at any row that was added, in any order. An array feature is pushed
-/// element by element, row after row.
+/// A scalar feature can be set in any row that was added, in any order. The elements of an array feature
+/// are appended one by one, row after row.
 #[derive(Debug)]
 pub struct Rows<'s> {
     signature: &'s Signature,
     rows: usize,
     inputs: Vec<Data>,
-    /// Columns of each input that holds scalars; 0 for an input that is one array feature.
+    /// Number of scalar features in each input; 0 for an input that is an array feature.
     columns: Vec<usize>,
-    /// Shape of each feature's value, free axes bound by the first value read.
+    /// Shape of each feature's value. Dynamic axes get their length from the first value.
     shapes: Vec<Vec<Option<usize>>>,
 }
 
@@ -48,12 +48,12 @@ impl<'s> Rows<'s> {
         self.rows == 0
     }
 
-    /// How many scalars a row has.
+    /// Returns the number of scalar features.
     pub fn width(&self) -> usize {
         self.columns.iter().sum()
     }
 
-    /// Adds a row, whose scalars are zero until set.
+    /// Adds a row. Its scalars are zero until they are set.
     #[inline]
     pub fn add_row(&mut self) {
         self.rows += 1;
@@ -64,15 +64,17 @@ impl<'s> Rows<'s> {
         }
     }
 
-    /// Adds a row of scalars, each feature's as `value` gives it, in their order. `None` where it gives none,
-    /// or one that does not fit: the row then is not whole.
+    /// Adds a row of scalars: `value` is called with the index of each feature in turn.
+    ///
+    /// Returns `None` as soon as `value` does, or a value does not fit its feature. The row is incomplete
+    /// then, and must be removed by [`Rows::truncate`].
     #[inline]
     pub fn add_scalars<'v>(
         &mut self,
         mut value: impl FnMut(usize) -> Option<Value<'v>>,
     ) -> Option<()> {
         let features = &self.signature.features;
-        // Of most models all of a row lies side by side.
+        // Fast path: most models have a single input of floats, in which a row is contiguous.
         if let [Data::Float32(elements)] = &mut *self.inputs {
             for (feature, spec) in features.iter().enumerate() {
                 elements.push(plain(spec.kind, value(feature)?)?);
@@ -87,12 +89,12 @@ impl<'s> Rows<'s> {
         Some(())
     }
 
-    /// Forgets the rows.
+    /// Removes all rows.
     pub fn clear(&mut self) {
         self.truncate(0);
     }
 
-    /// Forgets all but the first `rows`, and what is no whole row.
+    /// Keeps the first `rows` rows only, and removes an incomplete row.
     pub fn truncate(&mut self, rows: usize) {
         self.rows = rows;
         for (data, columns) in self.inputs.iter_mut().zip(&self.columns) {
@@ -100,11 +102,11 @@ impl<'s> Rows<'s> {
         }
     }
 
-    /// Sets scalar feature number `feature` of row `row`, both counted from 0.
+    /// Sets scalar feature number `feature` of row number `row`, both from 0.
     ///
     /// # Errors
     ///
-    /// Where the value has not the feature's kind, or does not fit its element type.
+    /// Returns an error if the value is not of the feature's kind, or does not fit its element type.
     #[inline]
     pub fn set(&mut self, row: usize, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
@@ -116,7 +118,7 @@ impl<'s> Rows<'s> {
     ///
     /// # Errors
     ///
-    /// As for [`Rows::set`].
+    /// Returns an error if the value is not of the feature's kind, or does not fit its element type.
     pub fn push(&mut self, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
         let data = &mut self.inputs[spec.input];
@@ -125,12 +127,12 @@ impl<'s> Rows<'s> {
         store(data, index, spec.kind, value)
     }
 
-    /// Appends a whole value to array feature number `feature`, every element the same; free axes
-    /// have one entry.
+    /// Appends a value to array feature number `feature` with `element` everywhere. Dynamic axes have
+    /// length 1.
     ///
     /// # Errors
     ///
-    /// As for [`Rows::push`] and [`Rows::axis`].
+    /// Returns the errors of [`Rows::push`] and [`Rows::axis`].
     pub fn fill(&mut self, feature: usize, element: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
         let mut count = 1;
@@ -146,11 +148,11 @@ impl<'s> Rows<'s> {
         Ok(())
     }
 
-    /// Tells that axis `axis` of array feature number `feature` has `len` entries.
+    /// Declares that axis `axis` of array feature number `feature` has `len` entries.
     ///
     /// # Errors
     ///
-    /// Where the signature, or the first value read, says otherwise.
+    /// Returns an error if the axis has another length in the signature or in the first value.
     pub fn axis(&mut self, feature: usize, axis: usize, len: usize) -> Result<(), Mismatch> {
         match self.shapes[feature][axis] {
             None => self.shapes[feature][axis] = Some(len),
@@ -162,9 +164,11 @@ impl<'s> Rows<'s> {
         Ok(())
     }
 
+    /// Returns the tensors.
+    ///
     /// # Errors
     ///
-    /// Where the elements of an input are more or fewer than its rows ask for.
+    /// Returns an error if an input has more or fewer elements than its shape.
     pub fn finish(self) -> Result<Tensors, Mismatch> {
         let mut shapes: Vec<Vec<usize>> = vec![vec![]; self.inputs.len()];
         for (feature, shape) in self.signature.features.iter().zip(&self.shapes) {
@@ -177,7 +181,7 @@ impl<'s> Rows<'s> {
         for (((spec, &columns), data), rest) in specs.zip(self.inputs).zip(shapes) {
             let rest = match columns {
                 0 => rest,
-                // A vector of rows has no axis for its one column.
+                // An input of shape `[N]` has one column and no axis for it.
                 _ if spec.shape.len() == 1 => vec![],
                 _ => vec![columns],
             };

@@ -1,5 +1,5 @@
-//! What a model takes and gives: tensors as the graph declares them, and features, the columns of
-//! a table, as people know them.
+//! The inputs and outputs of a model: tensors as the graph declares them, and features, which are the
+//! columns of a table.
 
 use crate::datatype::{Datatype, Kind};
 use crate::json_text;
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
 
-/// What a model takes and gives, and what it is about.
+/// The description of a model: its inputs, outputs and features, and its documentation.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Signature {
     /// The graph's name; `model` if it has none.
@@ -24,11 +24,11 @@ pub struct Signature {
     /// The columns of the inputs, input by input. Their names differ.
     pub features: Vec<Feature>,
     pub task: Task,
-    /// Class label and meaning, as the metadata tells them.
+    /// Labels of classes with their meanings, from the metadata.
     pub class_meanings: Vec<(String, String)>,
-    /// Measured quality, as the metadata tells it.
+    /// Metrics measured on held-out data, from the metadata.
     pub metrics: Vec<(String, f64)>,
-    /// The features by name, once they have been asked for.
+    /// Indices of the features by name; made at the first look-up.
     #[serde(skip)]
     pub(crate) by_name: OnceLock<HashMap<String, usize>>,
 }
@@ -38,16 +38,17 @@ pub struct Signature {
 pub struct TensorSpec {
     pub name: String,
     pub datatype: Datatype,
-    /// The first axis is the batch, one entry per row; `None` is any length.
+    /// Lengths of the axes; `None` for a dynamic axis. The first axis is the batch, with an entry for
+    /// each row.
     pub shape: Vec<Option<usize>>,
 }
 
 impl TensorSpec {
-    /// Whether a tensor of this shape can be taken: of the same axes, any number of rows, none empty.
+    /// Checks the shape of a tensor. The number of rows is free, but no axis may be empty.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// Returns an error if the tensor has other axes, or an empty one.
     pub fn check(&self, shape: &[usize]) -> Result<(), Mismatch> {
         let mut dims = self.shape.iter().zip(shape).skip(1);
         let fits = shape.len() == self.shape.len()
@@ -67,34 +68,35 @@ impl TensorSpec {
     }
 }
 
-/// A named part of the input of one row: a column of an input of one or two dimensions, or a
-/// whole input of more.
+/// A named part of a row: a column of an input with one or two axes, or a whole input with more.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Feature {
     pub name: String,
     pub kind: Kind,
-    /// The element type of its input.
+    /// Element type of the input.
     pub datatype: Datatype,
     /// Index into [`Signature::inputs`].
     pub input: usize,
-    /// Column within the input; 0 for a whole input.
+    /// Index of the column within the input; 0 for a whole input.
     pub column: usize,
     /// Shape of one row's value: empty for a scalar.
     pub shape: Vec<Option<usize>>,
-    /// A row may leave it out; it is then zero, or an empty string. So are the keys of a map.
+    /// If true, a row may omit the feature, which is then zero or an empty string. The keys of a map are
+    /// optional.
     pub optional: bool,
     pub description: Option<String>,
     pub unit: Option<String>,
-    /// Range observed in training. Not a constraint.
+    /// Smallest value seen in training. Not a constraint.
     pub minimum: Option<f64>,
+    /// Largest value seen in training. Not a constraint.
     pub maximum: Option<f64>,
-    /// A value that makes sense, as JSON: of an array, the whole or what each element is.
+    /// An example as JSON. For an array feature it is the array, or a scalar for all of its elements.
     #[serde(with = "json_text")]
     pub typical: Json,
 }
 
 impl Feature {
-    /// "integer", "number[2, 2]".
+    /// Returns kind and shape: "integer", "number[2, 2]".
     pub fn declared(&self) -> String {
         match self.shape.as_slice() {
             [] => self.kind.to_string(),
@@ -106,7 +108,7 @@ impl Feature {
         self.shape.is_empty()
     }
 
-    /// A value that makes sense, as JSON. Free axes have one entry.
+    /// Returns an example as JSON. Dynamic axes have length 1.
     pub fn example(&self) -> Json {
         if self.typical.is_array() {
             return self.typical.clone();
@@ -115,7 +117,7 @@ impl Feature {
         lens.fold(self.typical.clone(), |inner, len| Json::Array(vec![inner; len]))
     }
 
-    /// "Age of the visitor (years). Seen in training: 17 to 123."
+    /// Returns a description such as "Age of the visitor (years). Seen in training: 17 to 123."
     pub fn summary(&self) -> Option<String> {
         let mut text = match (&self.description, &self.unit) {
             (Some(description), Some(unit)) => {
@@ -135,27 +137,29 @@ impl Feature {
     }
 }
 
-/// How the outputs are to be read.
+/// The meaning of the outputs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Task {
-    /// One output of labels, and one of scores `[N, C]` whose columns are `classes`.
+    /// A classifier: an output of labels, and one of scores with shape `[N, C]` and a column for each
+    /// class.
     Classification { label: usize, scores: usize, classes: Vec<String>, meaning: Scores },
-    /// Outputs speak for themselves.
+    /// Any other model: outputs without a known meaning.
     Other,
 }
 
-/// What a classifier's scores are.
+/// The meaning of a classifier's scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Scores {
-    /// Between 0 and 1, and 1 in all.
+    /// Between 0 and 1, with a sum of 1 in each row.
     Probabilities,
-    /// Margins, distances, votes.
+    /// Anything else: margins, distances or votes.
     Other,
 }
 
 impl Signature {
+    /// Returns the index of a feature.
     pub fn feature(&self, name: &str) -> Option<usize> {
-        // A few are compared sooner than hashed.
+        /// Number of features up to which comparing all names is faster than hashing.
         const FEW: usize = 16;
         let names = || self.features.iter().map(|feature| &feature.name);
         if self.features.len() <= FEW {
@@ -165,10 +169,11 @@ impl Signature {
         self.by_name.get_or_init(by_name).get(name).copied()
     }
 
-    /// The known feature whose name is nearest to `name`, if one is near; of very many features, one
-    /// of the first.
+    /// Returns the feature whose name is the most similar to `name`, if a similar one is among the first
+    /// 1,000 features.
     pub fn nearest_feature(&self, name: &str) -> Option<&str> {
-        // A distance takes time by the product of the lengths.
+        /// Maximum number of features and length of a name: the time for a distance grows with the product
+        /// of the lengths.
         const MOST: usize = 1000;
         const LONGEST: usize = 64;
         let name = name.to_lowercase();
@@ -191,7 +196,7 @@ impl Signature {
         near.min().map(|(_, known)| known.as_str())
     }
 
-    /// The scores' column names where this is a classifier.
+    /// Returns the classes of a classifier; none for other models.
     pub fn classes(&self) -> &[String] {
         match &self.task {
             Task::Classification { classes, .. } => classes,
@@ -199,7 +204,7 @@ impl Signature {
         }
     }
 
-    /// "age integer, city string → prediction int64, probabilities 0, 1".
+    /// Returns a summary such as "age integer, city string → prediction int64, probabilities of 0, 1".
     pub fn summary(&self) -> String {
         let takes: Vec<String> = self.features.iter().map(Feature::to_string).collect();
         let gives = match &self.task {
@@ -219,7 +224,7 @@ impl Signature {
 }
 
 impl Scores {
-    /// The member of a JSON answer that holds them by class.
+    /// Returns the name of the member of a prediction that has the scores.
     pub fn plural(self) -> &'static str {
         match self {
             Scores::Probabilities => "probabilities",
@@ -227,8 +232,8 @@ impl Scores {
         }
     }
 
-    /// How a table's columns of them begin.
-    pub fn singular(self) -> &'static str {
+    /// Returns the name for the score of one class.
+    pub(crate) fn singular(self) -> &'static str {
         match self {
             Scores::Probabilities => "probability",
             Scores::Other => "score",
@@ -248,7 +253,7 @@ impl fmt::Display for TensorSpec {
     }
 }
 
-/// "[?, 3]".
+/// Returns a shape as text, such as "[?, 3]".
 pub(crate) fn shape_text(shape: &[Option<usize>]) -> String {
     let dims: Vec<String> =
         shape.iter().map(|dim| dim.map_or("?".to_owned(), |dim| dim.to_string())).collect();

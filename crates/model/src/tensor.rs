@@ -1,4 +1,4 @@
-//! Typed arrays, as they go into a model and come out of it.
+//! Typed arrays: the inputs and outputs of a model.
 
 use crate::datatype::Datatype;
 use crate::value::Mismatch;
@@ -8,22 +8,22 @@ use std::sync::Arc;
 use tract_onnx::prelude::{DatumType, TractResult, f16};
 use tract_onnx::tract_hir::internal::tract_ndarray::ArrayD;
 
-/// Elements in row-major order, where the runtime reads and writes them.
+/// An array with its elements in row-major order, in the runtime's memory.
 #[derive(Clone, PartialEq)]
 pub struct Tensor {
     datatype: Datatype,
     values: tract_onnx::prelude::Tensor,
-    /// What the values, which then are indices, stand for.
+    /// The strings that `values` are indices of, if this is a string tensor of labels.
     labels: Option<Arc<[String]>>,
 }
 
 macro_rules! data {
     ($($variant:ident($element:ty)),+ $(,)?) => {
-        /// Elements on their way into a [`Tensor`], by type.
+        /// Owned elements of one type, from which a [`Tensor`] is made.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Data { $($variant(Vec<$element>),)+ String(Vec<String>) }
 
-        /// Elements of a [`Tensor`], by type.
+        /// Borrowed elements of a [`Tensor`].
         #[derive(Debug, Clone, Copy, PartialEq)]
         pub enum Elements<'a> { $($variant(&'a [$element]),)+ String(Strings<'a>) }
 
@@ -106,7 +106,7 @@ data! {
     Int64(i64), Float16(f16), Float32(f32), Float64(f64),
 }
 
-/// Strings, or indices of them.
+/// The elements of a string tensor.
 #[derive(Clone, Copy)]
 pub enum Strings<'a> {
     Each(&'a [String]),
@@ -116,7 +116,7 @@ pub enum Strings<'a> {
 impl<'a> Strings<'a> {
     /// # Panics
     ///
-    /// Where there are not so many.
+    /// Panics if `index` is out of range.
     pub fn get(&self, index: usize) -> &'a str {
         match self {
             Strings::Each(strings) => &strings[index],
@@ -153,27 +153,28 @@ impl fmt::Debug for Strings<'_> {
 }
 
 #[cfg(target_endian = "big")]
-compile_error!("tensors go over the wire as they lie in memory, little-endian");
+compile_error!("binary protocols send tensors as they are in memory, which must be little-endian");
 
 impl Tensor {
     /// # Panics
     ///
-    /// Where the shape asks for more or fewer elements.
+    /// Panics if `data` does not have as many elements as the shape.
     pub fn new(shape: &[usize], data: Data) -> Tensor {
         let datatype = data.datatype();
-        let values = data.into_tract(shape).expect("as many elements as the shape has");
+        let values = data.into_tract(shape).expect("the shape has as many elements");
         Tensor { datatype, values, labels: None }
     }
 
-    /// Of elements one after the other, little-endian, a boolean a byte.
+    /// Reads little-endian elements in row-major order. A boolean is a byte.
     ///
     /// # Errors
     ///
-    /// Where there are more or fewer than the shape asks for, or a boolean is neither 0 nor 1.
+    /// Returns an error if there are more or fewer bytes than the shape needs, or a boolean is neither 0
+    /// nor 1.
     ///
     /// # Panics
     ///
-    /// Where the datatype is a string, which has no fixed size.
+    /// Panics if the datatype is a string, which has no fixed size.
     pub fn from_le_bytes(
         datatype: Datatype,
         shape: &[usize],
@@ -201,13 +202,14 @@ impl Tensor {
         Ok(Tensor { datatype, values, labels: None })
     }
 
-    /// The elements one after the other, little-endian, a boolean a byte; `None` of strings.
+    /// Returns the elements as little-endian bytes in row-major order; `None` for strings. A boolean is a
+    /// byte.
     pub fn le_bytes(&self) -> Option<&[u8]> {
         self.datatype.size()?;
         Some(self.values.try_as_plain_ram().expect("elements in memory").as_bytes())
     }
 
-    /// What the runtime gave; `labels` are for a string tensor that is one of indices.
+    /// Takes an output of the runtime. With `labels`, it is an array of indices of labels.
     pub(crate) fn from_tract(
         values: tract_onnx::prelude::Tensor,
         datatype: Datatype,
@@ -217,10 +219,11 @@ impl Tensor {
             Some(_) => DatumType::I64,
             None => datum_type(datatype),
         };
-        // tract may give an `int64` as its own kind of dimension.
-        let values = match values.datum_type() == expected {
-            true => values,
-            false => values.cast_to_dt(expected)?.into_owned(),
+        // tract may return an `int64` output as `TDim`, its type for dimensions.
+        let values = if values.datum_type() == expected {
+            values
+        } else {
+            values.cast_to_dt(expected)?.into_owned()
         };
         values.try_as_plain_ram()?;
         Ok(Tensor { datatype, values, labels })
@@ -257,7 +260,7 @@ impl Tensor {
     }
 
     pub(crate) fn slice(&self, rows: Range<usize>) -> Tensor {
-        let values = self.values.slice(0, rows.start, rows.end).expect("rows that there are");
+        let values = self.values.slice(0, rows.start, rows.end).expect("the rows are in range");
         Tensor { values, labels: self.labels.clone(), ..*self }
     }
 
@@ -298,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_strings() {
+    fn labels_read_as_strings() {
         let indices = tract_onnx::prelude::tensor1(&[1_i64, 0]);
         let labels = Arc::from(["no".to_owned(), "yes".to_owned()]);
         let labels = Tensor::from_tract(indices, Datatype::String, Some(labels)).expect("indices");

@@ -4,7 +4,8 @@ use crate::signature::Signature;
 use crate::tensor::Tensor;
 use crate::value::Mismatch;
 
-/// One tensor per input, or per output, in the signature's order; all have the same first axis.
+/// A tensor for each input or for each output, in the signature's order. All have the same number of rows,
+/// the first axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensors {
     rows: usize,
@@ -12,15 +13,15 @@ pub struct Tensors {
 }
 
 impl Tensors {
-    /// `tensors` are those of the signature's inputs, in its order.
+    /// Takes a tensor for each input of the signature, in its order.
     ///
     /// # Errors
     ///
-    /// Of the first that has another datatype or shape, its index and what is wrong.
+    /// Returns the index of the first tensor with another datatype or shape than its input, and the error.
     ///
     /// # Panics
     ///
-    /// Where there are more or fewer than inputs.
+    /// Panics if there are more or fewer tensors than inputs.
     pub fn of_inputs(
         signature: &Signature,
         tensors: Vec<Tensor>,
@@ -59,17 +60,17 @@ impl Tensors {
         self.tensors
     }
 
-    /// The rows, `most` at a time.
-    pub(crate) fn chunks(&self, most: usize) -> impl Iterator<Item = Tensors> {
-        (0..self.rows).step_by(most).map(move |first| {
-            let rows = first..self.rows.min(first.saturating_add(most));
-            let of = |tensor: &Tensor| tensor.slice(rows.clone());
-            Tensors::new(rows.len(), self.tensors.iter().map(of).collect())
+    /// Returns copies of the rows, at most `max_rows` at a time.
+    pub(crate) fn chunks(&self, max_rows: usize) -> impl Iterator<Item = Tensors> {
+        (0..self.rows).step_by(max_rows).map(move |first| {
+            let rows = first..self.rows.min(first.saturating_add(max_rows));
+            let slice = |tensor: &Tensor| tensor.slice(rows.clone());
+            Tensors::new(rows.len(), self.tensors.iter().map(slice).collect())
         })
     }
 
-    /// One after the other; `None` where their rows differ in shape. `parts` come from the same
-    /// outputs.
+    /// Concatenates the rows of `parts`, which come from the same outputs. Returns `None` if rows differ
+    /// in shape.
     pub(crate) fn concat(parts: &[Tensors]) -> Option<Tensors> {
         let rows = parts.iter().map(Tensors::rows).sum();
         let concat = |index| {
@@ -89,17 +90,17 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn chunks_make_the_whole() {
+    fn concatenated_chunks_are_the_whole() {
         let numbers = Tensor::new(&[5, 2], Data::Int64((0..10).collect()));
         let texts = Tensor::new(&[5], Data::String((0..5).map(|i| i.to_string()).collect()));
         let indices = tract_onnx::prelude::tensor1(&[0_i64, 1, 1, 0, 1]);
         let labels = Arc::from(["no".to_owned(), "yes".to_owned()]);
         let labels = Tensor::from_tract(indices, Datatype::String, Some(labels)).expect("indices");
         let tensors = Tensors::new(5, vec![numbers, texts, labels]);
-        for (most, count) in [(1, 5), (2, 3), (3, 2), (5, 1), (usize::MAX, 1)] {
-            let chunks: Vec<Tensors> = tensors.chunks(most).collect();
+        for (max_rows, count) in [(1, 5), (2, 3), (3, 2), (5, 1), (usize::MAX, 1)] {
+            let chunks: Vec<Tensors> = tensors.chunks(max_rows).collect();
             assert_eq!(chunks.len(), count);
-            assert!(chunks.iter().all(|chunk| chunk.rows() <= most));
+            assert!(chunks.iter().all(|chunk| chunk.rows() <= max_rows));
             assert_eq!(Tensors::concat(&chunks).as_ref(), Some(&tensors));
         }
     }

@@ -1,23 +1,23 @@
-//! A value as a client wrote it, and how it takes its feature's kind and element type.
+//! A value as a client wrote it, and the texts of errors about values.
 
 use crate::datatype::Kind;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A value as a client wrote it.
+/// A value as a client wrote it, before it is converted to its feature's type.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
-    /// `null`, or an empty cell: NaN where the input is a float.
+    /// `null` or an empty cell. It becomes NaN if the element type is a float.
     Missing,
     Bool(bool),
     Integer(i128),
     Number(f64),
     String(&'a str),
-    /// Text without a type, as in CSV and queries.
+    /// Text without a type, as in CSV and in a query string.
     Text(&'a str),
 }
 
-/// A value that does not fit its feature.
+/// An error about a value: what was expected and what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
     pub expected: String,
@@ -36,7 +36,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// "`x`, `y`", and that there are more where they are many.
+/// Returns a list of names, such as "`x`, `y`", with `…` after the tenth.
 pub fn listed(names: impl ExactSizeIterator<Item = impl fmt::Display>) -> String {
     const NAMED: usize = 10;
     let more = (names.len() > NAMED).then(|| "…".to_owned());
@@ -61,12 +61,12 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-/// The start of a text, on one line, for an error message.
+/// Returns the start of a text for an error message, with control characters and quotes escaped.
 pub fn excerpt(text: &str) -> String {
     cut(text).escape_debug().to_string()
 }
 
-/// The start of a text that is escaped already.
+/// Returns the first 60 characters of a text, with `…` if there are more.
 pub fn cut(text: &str) -> Cow<'_, str> {
     const LONGEST: usize = 60;
     match text.char_indices().nth(LONGEST) {
@@ -75,7 +75,7 @@ pub fn cut(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// "a number", "an integer".
+/// Returns a kind with its article: "a number", "an integer".
 pub fn article(kind: Kind) -> String {
     match kind {
         Kind::Integer => format!("an {kind}"),

@@ -1,4 +1,4 @@
-//! Weights in files beside the model: taken in where they are as the model says, else refused.
+//! Weights in files beside the model are read if they are as the model declares, and rejected otherwise.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tract_onnx::pb::ModelProto;
 
-/// The case `external-data` in a folder of its own, with other entries for its weights.
+/// Copies the case `external-data` to a folder of its own, with other entries for its weights.
 fn model(name: &str, entries: &[(&str, &str)]) -> PathBuf {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/external-data");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("external-data").join(name);
@@ -27,7 +27,7 @@ fn model(name: &str, entries: &[(&str, &str)]) -> PathBuf {
     path
 }
 
-fn refusal(path: &Path) -> String {
+fn rejection(path: &Path) -> String {
     let bytes = fs::read(path).unwrap();
     let error = Model::load_beside(&bytes, path).unwrap_err().to_string();
     assert_eq!(external_data::embed(bytes, path).unwrap_err().to_string(), error);
@@ -35,7 +35,7 @@ fn refusal(path: &Path) -> String {
 }
 
 #[test]
-fn a_model_is_made_one_with_its_weights() {
+fn embeds_weights_into_the_model() {
     let path = model("whole", &[]);
     let bytes = fs::read(&path).unwrap();
     assert!(Model::load_beside(&bytes, &path).is_ok());
@@ -52,19 +52,19 @@ fn a_model_is_made_one_with_its_weights() {
 }
 
 #[test]
-fn files_outside_of_the_models_folder_are_not_read() {
+fn rejects_files_outside_the_folder_of_the_model() {
     for location in ["../weights.bin", "/etc/hostname", "a/../../weights.bin", ""] {
-        let error = refusal(&model("outside", &[("location", location)]));
+        let error = rejection(&model("outside", &[("location", location)]));
         assert!(error.contains("in a file of the model's folder, found"), "{error}");
     }
     let path = model("link", &[("location", "link.bin")]);
     std::os::unix::fs::symlink("/etc/hostname", path.with_file_name("link.bin")).unwrap();
-    assert!(refusal(&path).contains("found `link.bin`"));
+    assert!(rejection(&path).contains("found `link.bin`"));
 }
 
-/// As the caches of model hubs have them.
+/// Caches of model hubs consist of such links.
 #[test]
-fn links_to_a_model_and_its_weights_are_followed() {
+fn follows_links_to_a_model_and_its_weights() {
     let real = model("linked", &[]);
     let folder = real.with_file_name("snapshot");
     fs::create_dir(&folder).unwrap();
@@ -76,7 +76,7 @@ fn links_to_a_model_and_its_weights_are_followed() {
 }
 
 #[test]
-fn files_that_are_not_as_the_model_says_are_told() {
+fn rejects_files_that_are_not_as_the_model_declares() {
     for (entries, expected) in [
         (vec![("location", "none.bin")], "none.bin, which cannot be read: No such file"),
         (vec![("location", ".")], "it is not a regular file"),
@@ -85,7 +85,7 @@ fn files_that_are_not_as_the_model_says_are_told() {
         (vec![("offset", "18446744073709551615"), ("length", "1")], "found a file of 8 bytes"),
         (vec![("length", "-1")], "expected a number of bytes as length, found `-1`"),
     ] {
-        let error = refusal(&model("wrong", &entries));
+        let error = rejection(&model("wrong", &entries));
         assert!(error.contains(expected), "expected {expected}, found {error}");
     }
     let path = model("short", &[("length", "4")]);

@@ -1,6 +1,6 @@
-//! What is submitted to `crates/inventory` is found by its type, in both of the forms that tract asks
-//! in, and it is the `inventory` that tract has: Cargo would take the registry's again without a word.
-#![allow(unsafe_code, reason = "a constructor is a function in a section of the linker's")]
+//! The stand-in for `inventory` collects values by type, and tract is built with it. Without this test,
+//! nothing would show that Cargo takes the registry's `inventory` again.
+#![allow(unsafe_code, reason = "`inventory::submit!` places a constructor in a linker section")]
 
 use tract_onnx::prelude::tract_linalg::{mmm_routines, mmm_tiers, routines};
 use tract_onnx::tract_core::{knobs, runtime, transform};
@@ -19,11 +19,11 @@ inventory::submit! {
 mod elsewhere {
     use super::Named;
 
-    const fn shouted(name: &'static str) -> Named {
+    const fn doubled(name: &'static str) -> Named {
         Named { name, length: |text| 2 * text.len() }
     }
 
-    inventory::submit!(shouted("two"));
+    inventory::submit!(doubled("two"));
 }
 
 struct Number(u32);
@@ -38,7 +38,7 @@ inventory::collect!(Pointer);
 inventory::submit!(Pointer(&NUMBER));
 
 #[test]
-fn a_collection_holds_what_is_submitted() {
+fn collects_submitted_values_by_type() {
     let mut found: Vec<_> =
         inventory::iter::<Named>().map(|named| (named.name, (named.length)("abc"))).collect();
     found.sort();
@@ -52,28 +52,28 @@ fn a_collection_holds_what_is_submitted() {
     assert_eq!(inventory::iter::<Number>().count(), 0);
 }
 
-/// As it is in the crates that nobody asks.
-struct Unasked(#[allow(dead_code, reason = "only its place counts")] fn());
+/// A type of a crate whose collections are never read.
+struct Unread(#[allow(dead_code, reason = "only its address matters")] fn());
 
-impl inventory::Collect for Unasked {
-    const KEPT: bool = inventory::is_asked("tract-core");
+impl inventory::Collect for Unread {
+    const KEPT: bool = inventory::is_read("tract-core");
 
     fn registry() -> &'static inventory::Registry<Self> {
-        static REGISTRY: inventory::Registry<Unasked> = inventory::Registry::new();
+        static REGISTRY: inventory::Registry<Unread> = inventory::Registry::new();
         &REGISTRY
     }
 }
 
-inventory::submit!(Unasked(|| unreachable!()));
+inventory::submit!(Unread(|| unreachable!()));
 
 #[test]
-fn a_collection_that_nobody_asks_for_is_empty() {
-    assert_eq!(inventory::iter::<Unasked>().count(), 0);
-    assert!(inventory::is_asked("tract-linalg") && !inventory::is_asked("tract-data"));
+fn a_collection_that_is_never_read_is_empty() {
+    assert_eq!(inventory::iter::<Unread>().count(), 0);
+    assert!(inventory::is_read("tract-linalg") && !inventory::is_read("tract-data"));
 }
 
 #[test]
-fn tract_has_its_kernels_and_nothing_else() {
+fn tract_has_its_kernels_only() {
     assert_ne!(routines::declared().count(), 0);
     assert_ne!(mmm_routines::declared().count(), 0);
     assert_ne!(mmm_tiers::declared().count(), 0);

@@ -1,8 +1,8 @@
-//! Models that are damaged, by accident or by intent: each is refused, or loads and answers. None
-//! ends the process, hangs it or takes its memory.
+//! Damaged models are rejected, or they load and predict. None of them ends the process, blocks it or
+//! fills the memory.
 //!
-//! Bytes of the file are changed, and numbers of the graph: sizes, ids and counts become ones that
-//! no exporter writes. The seed is fixed; `MUTATIONS` asks for more than the usual few per model.
+//! The damage is to bytes of the file and to numbers of the graph: sizes, ids and counts that no exporter
+//! writes. The seed is fixed. `MUTATIONS` sets the number of damaged copies of each model.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,15 +18,15 @@ use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, TensorProto, tensor_shape_proto};
 
-/// For each model.
+/// Default number of damaged copies of each model.
 const FEW: usize = 12;
-/// No damaged model takes longer to be refused or to answer.
+/// Maximum time to load a damaged model, with much to spare for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Nor takes more memory, in KiB.
+/// Maximum memory of the process in KiB.
 const MEMORY: usize = 1 << 20;
 
 #[test]
-fn damaged_models_are_refused_or_answer() {
+fn damaged_models_are_rejected_or_load() {
     let count = env::var("MUTATIONS").map_or(FEW, |count| count.parse().unwrap());
     let watched = watch();
     let mut random = Random(0x5eed_0000_1234_5678);
@@ -41,11 +41,11 @@ fn damaged_models_are_refused_or_answer() {
             *watched.lock().unwrap() = None;
         }
     }
-    assert!(loaded > 0, "some damage does no harm");
+    assert!(loaded > 0, "expected some damaged models to load");
     assert!(peak_memory() < MEMORY, "expected below 1 GiB, found {} KiB", peak_memory());
 }
 
-/// The small models of this repository.
+/// Returns the paths of the small models in this repository.
 fn models() -> Vec<PathBuf> {
     const LARGEST: u64 = 200_000;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -61,7 +61,7 @@ fn models() -> Vec<PathBuf> {
 
 type Watched = Mutex<Option<(String, Instant)>>;
 
-/// Ends the process, with the model's name, where one takes too long.
+/// Starts a thread that ends the process with the model's name if the model takes too long.
 fn watch() -> &'static Watched {
     static WATCHED: Watched = Mutex::new(None);
     thread::spawn(|| {
@@ -70,7 +70,7 @@ fn watch() -> &'static Watched {
             if let Some((name, since)) = &*WATCHED.lock().unwrap()
                 && since.elapsed() > PATIENCE
             {
-                // `eprintln!` would be captured, and lost.
+                // The test harness captures `eprintln!`, and would lose it here.
                 let _ = writeln!(stderr(), "{name} takes longer than {PATIENCE:?}");
                 process::exit(1);
             }
@@ -79,13 +79,14 @@ fn watch() -> &'static Watched {
     &WATCHED
 }
 
-/// In KiB, as Linux tells it; elsewhere 0.
+/// Returns the peak memory of the process in KiB; 0 on systems other than Linux.
 fn peak_memory() -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     peak.map_or(0, |peak| peak.trim().trim_end_matches(" kB").parse().unwrap())
 }
 
+/// Returns a damaged copy of a model: its bytes are changed, or its graph is distorted.
 fn damage(random: &mut Random, whole: &[u8], number: usize) -> Vec<u8> {
     match number % 3 {
         0 => {
@@ -113,7 +114,7 @@ fn damage(random: &mut Random, whole: &[u8], number: usize) -> Vec<u8> {
     }
 }
 
-/// Changes a number, or how many there are.
+/// Changes a number in the graph, or the length of a list.
 fn distort(random: &mut Random, graph: &mut GraphProto) {
     match random.below(10) {
         0 if !graph.initializer.is_empty() => {
@@ -201,7 +202,7 @@ fn distort_tensor(random: &mut Random, tensor: &mut TensorProto) {
     }
 }
 
-/// Xorshift (Marsaglia): the same numbers in each run.
+/// [Xorshift](https://doi.org/10.18637/jss.v008.i14): the same numbers in each run.
 struct Random(u64);
 
 impl Random {
@@ -212,7 +213,7 @@ impl Random {
         (self.0 % end as u64) as usize
     }
 
-    /// Near a bound more often than not.
+    /// Returns an integer at or near a limit of common types.
     fn int(&mut self) -> i64 {
         let near = self.below(5) as i64 - 2;
         let bounds = [0, 0, 8, 1 << 16, 1 << 31, 1 << 40, 1 << 62, i64::MAX, i64::MIN];

@@ -80,7 +80,7 @@ unsafe fn copy_ends<T>(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
-/// Copies at most 128 bytes, all of which are read before any is written.
+/// Copies at most 128 bytes. All are read before any is written.
 ///
 /// # Safety
 ///
@@ -284,7 +284,7 @@ pub unsafe fn compare(a: *const u8, b: *const u8, len: usize) -> i32 {
                 _mm_loadu_si128(a.add(offset).cast()),
                 _mm_loadu_si128(b.add(offset).cast()),
             );
-            // One bit for each byte that differs; the lowest is that of the first byte.
+            // One bit for each byte that differs; the lowest bit stands for the first byte.
             let differ = !_mm_movemask_epi8(equal) & 0xffff;
             if differ != 0 {
                 let offset = offset + differ.trailing_zeros() as usize;

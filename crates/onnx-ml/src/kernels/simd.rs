@@ -61,7 +61,7 @@ macro_rules! instruction_set {
                 *TOKEN
             }
 
-            /// As [`Self::detected`], for a processor without the features in `hidden`.
+            /// Detects the features, except those in `hidden`, which count as missing.
             fn detect(hidden: &[&str]) -> Option<Self> {
                 let complete =
                     $(!hidden.contains(&$feature) && is_x86_feature_detected!($feature))&&+;
@@ -133,7 +133,7 @@ pub fn product<W: Product>(work: W) -> W::Output {
     {
         return set.run(Fused(work));
     }
-    // The baseline of x86-64 has no fused multiply-add; that of 64-bit ARM has.
+    // The baseline of x86-64 has no fused multiply-add; the baseline of 64-bit ARM has it.
     work.run::<{ !cfg!(target_arch = "x86_64") }>()
 }
 
@@ -220,7 +220,7 @@ const SHORTEST: usize = 128;
 /// `2^k e^r`. `e^r` is its Taylor series up to `r^7`; the next term is below half a unit.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    /// Limits of `x` outside of which the result is infinite or below the smallest normal number.
+    /// Largest and smallest `x` with a result that is finite and a normal number.
     const HIGHEST: f32 = 88.722_84;
     const LOWEST: f32 = -87.336_54;
     let inside = if x > HIGHEST { HIGHEST } else { x };
@@ -257,7 +257,7 @@ pub fn tanh(x: f32) -> f32 {
     if x.abs() < SMALL { x + x * square * series } else { large }
 }
 
-/// Returns `e^x` within 2 units in the last place. The algorithm is that of [`exp`], with the series up
+/// Returns `e^x` within 2 units in the last place. The algorithm is the one of [`exp`], with the series up
 /// to `r^13`.
 #[inline(always)]
 pub fn exp_double(x: f64) -> f64 {

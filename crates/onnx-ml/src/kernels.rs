@@ -1,8 +1,12 @@
 //! Dense computations on slices of numbers, which know nothing of ONNX.
 
+pub(crate) mod axis_view;
 pub(crate) mod broadcast;
 pub(crate) mod conv_plane;
 pub(crate) mod conv_tiles;
 pub(crate) mod element_wise_chain;
+pub(crate) mod logistic;
+pub(crate) mod reduce;
 pub(crate) mod simd;
+pub(crate) mod softmax;
 pub(crate) mod trees;

@@ -7,10 +7,10 @@ pub(crate) mod deconv;
 pub(crate) mod dense;
 pub(crate) mod fast;
 mod flat_product;
+pub(crate) mod integer_outputs;
 pub(crate) mod mat_mul;
 pub mod row_wise;
 
-use crate::ops::control::subgraph::integers_out;
 use tract_onnx::prelude::*;
 
 /// tract's optimised model, with this crate's operators in place of its slow ones; its outputs are
@@ -20,7 +20,7 @@ use tract_onnx::prelude::*;
 ///
 /// Where tract cannot optimise the model.
 pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
-    integers_out(&mut model)?;
+    integer_outputs::cast_dimensions(&mut model)?;
     flat_product::flatten(&mut model)?;
     dense::fuse(&mut model)?;
     mat_mul::fuse(&mut model)?;

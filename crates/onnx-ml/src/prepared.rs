@@ -5,6 +5,7 @@
 //! of the operators: who names no others has no others' code.
 
 pub mod operators;
+mod parameters;
 mod tract_operators;
 
 use crate::encoding::fields::{datum_type, tensor_value};

@@ -82,7 +82,9 @@ pub mod tensor_value {
             Elements::I16(elements) => Tensor::from_shape(&shape, &elements),
             Elements::I32(elements) => Tensor::from_shape(&shape, &elements),
             Elements::I64(elements) => Tensor::from_shape(&shape, &elements),
-            Elements::String(elements) => crate::operator::kernel::tensor(&shape, elements),
+            Elements::String(elements) => tract_ndarray::ArrayD::from_shape_vec(shape, elements)
+                .map(IntoTensor::into_tensor)
+                .map_err(TractError::from),
             Elements::U8(elements) => Tensor::from_shape(&shape, &elements),
         };
         tensor.map_err(de::Error::custom)

@@ -1,9 +1,11 @@
 //! Where a convolution finds its inputs: each channel, padded and split by the strides.
 
-use super::conv_tiles::LANES;
 use crate::kernels::simd::{Vectorized, copy};
 use std::ops::Range;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
+
+/// Neighboring outputs that are computed together.
+pub const LANES: usize = 16;
 
 /// What leaving gaps between rows costs an output, in products.
 const GAPS: usize = 8;

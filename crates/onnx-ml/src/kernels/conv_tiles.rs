@@ -1,9 +1,7 @@
 //! The sums of a convolution: some outputs of an image at a time, with tiles of them in registers.
 
-use super::conv_plane::{Plane, Span};
+use super::conv_plane::{LANES, Plane, Span};
 use crate::kernels::simd::{Product, copy, is_wide, product};
-
-pub const LANES: usize = 16;
 
 /// One panel of one image.
 pub struct Job<'a> {

@@ -1,7 +1,7 @@
 //! What a chain of element-wise operators computes, some elements at a time.
 
+use crate::kernels::logistic::logistic;
 use crate::kernels::simd::{Vectorized, exp, ln};
-use crate::ops::ml::post_transform::logistic;
 use serde::{Deserialize, Serialize};
 
 /// So many elements go through all steps before the next ones: few enough for the registers of a

@@ -8,8 +8,8 @@
 
 use crate::encoding::fields::pool_spec;
 use crate::encoding::weights::Weights;
-use crate::kernels::conv_plane::{Plane, Split};
-use crate::kernels::conv_tiles::{Job, LANES};
+use crate::kernels::conv_plane::{LANES, Plane, Split};
+use crate::kernels::conv_tiles::Job;
 use crate::kernels::simd::{is_wide, vectorized};
 use crate::operator::kernel::{Fact, Kernel, written};
 use serde::{Deserialize, Serialize};

@@ -2,21 +2,22 @@
 //! classical models, products with weights, and convolutions, whatever the size of the batch.
 //!
 //! Products and convolutions are replaced, with what follows them, before tract optimises them. Then
-//! [`optimize`](super::optimize) puts a [`Fast`] operator around tract's own, which goes on to tell the facts, and
+//! [`optimize`](super::optimize) puts a [`FastPath`] operator around tract's own, which goes on to tell the facts, and
 //! to compute what the fast one leaves to it: other types, other axes.
 
 mod binary;
 mod cast;
 mod concat;
+mod fast_path;
 mod iff;
 mod max_pool;
-pub(crate) mod reduce;
+mod reduce;
 mod resize;
-pub(crate) mod softmax;
+mod softmax;
 mod top_k;
 mod transpose;
 
-use std::fmt::Debug;
+use fast_path::FastPath;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::array::{Topk, TypedConcat};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
@@ -40,7 +41,7 @@ pub fn slow(op: &dyn TypedOp) -> Option<&dyn TypedOp> {
     Some(op.downcast_ref::<FastOp>()?.slow.as_ref())
 }
 
-fn fast(op: &dyn TypedOp) -> Option<Box<dyn Fast>> {
+fn fast(op: &dyn TypedOp) -> Option<Box<dyn FastPath>> {
     if let Some(op) = op.downcast_ref::<Reduce>() {
         return Some(Box::new(reduce::FastReduce { axes: op.axes.clone(), reducer: op.reducer }));
     }
@@ -81,16 +82,10 @@ fn fast(op: &dyn TypedOp) -> Option<Box<dyn Fast>> {
     None
 }
 
-/// A faster way to compute what an operator does.
-pub trait Fast: Debug + Send + Sync + 'static {
-    /// The outputs; `None` for inputs of a type or shape that are left to the slow way.
-    fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>>;
-}
-
 #[derive(Debug, Clone)]
 struct FastOp {
     slow: Box<dyn TypedOp>,
-    fast: Arc<dyn Fast>,
+    fast: Arc<dyn FastPath>,
 }
 
 impl PartialEq for FastOp {
@@ -134,25 +129,4 @@ impl TypedOp for FastOp {
     }
 
     as_op!();
-}
-
-/// A tensor seen as `[outer, length, inner]`, around neighbouring axes.
-#[derive(Debug, Clone, Copy)]
-struct Around {
-    outer: usize,
-    length: usize,
-    inner: usize,
-}
-
-impl Around {
-    /// `None` where the axes are no neighbours.
-    fn new(shape: &[usize], axes: &[usize]) -> Option<Around> {
-        let (first, last) = (*axes.iter().min()?, *axes.iter().max()?);
-        let neighbours = last - first + 1 == axes.len() && last < shape.len();
-        neighbours.then(|| Around {
-            outer: shape[..first].iter().product(),
-            length: shape[first..=last].iter().product(),
-            inner: shape[last + 1..].iter().product(),
-        })
-    }
 }

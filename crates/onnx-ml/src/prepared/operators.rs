@@ -4,6 +4,7 @@
 //! Each is a constant, whose reader refers to that operator and to no other: a program has the code of
 //! those that it names, and of all faster ways if it names one reader that puts one around.
 
+use super::parameters::Parameters;
 use super::tract_operators::{
     Along, Axis, Best, Broadcast, Chosen, Gathered, Leaky, MaxWindow, Normed, Part, Power, Reduced,
     Resized, Shaped, Soft, SumWindow, TextCast, To, Upsampled, binary, element_wise,
@@ -179,17 +180,6 @@ forms! {
     SOFTMAX: Soft,
     SUM_POOL: SumWindow,
     TOP_K: Best,
-}
-
-/// An operator's parameters.
-pub(super) trait Parameters: DeserializeOwned + Serialize {
-    /// `None` for another operator, and for one with parameters that have no form.
-    fn of(op: &dyn TypedOp) -> Option<Self>;
-
-    /// # Errors
-    ///
-    /// Where they are not by [`Parameters::of`] of the same build.
-    fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>>;
 }
 
 fn write<P: Parameters>(op: &dyn TypedOp) -> Option<postcard::Result<Vec<u8>>> {

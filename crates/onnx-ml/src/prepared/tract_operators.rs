@@ -1,7 +1,7 @@
 //! Forms of operators that are no kernels: tract's own, as it leaves them in optimised models, and the
 //! casts of strings.
 
-use super::operators::Parameters;
+use super::parameters::Parameters;
 use crate::encoding::fields::{
     datum_type, optional_datum_type, pool_spec, resize, shared_tensor, sizes,
 };

@@ -1,6 +1,7 @@
 //! What the leaves of trees weigh, and how the weights become scores.
 
-use super::{Aggregate, Number, Scores};
+use super::description::{Aggregate, Scores};
+use super::number::Number;
 use crate::encoding::weights::{Weights, pairs};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;

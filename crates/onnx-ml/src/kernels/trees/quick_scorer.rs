@@ -6,7 +6,7 @@
 //! comparisons of a tree are made, in any order and without a branch: for [`LANES`] rows at once
 //! that costs less than to walk.
 
-use super::Number;
+use super::number::Number;
 use super::traversal::{Node, Nodes};
 use crate::kernels::simd::{Vectorized, vectorized};
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,8 @@
 //! branches that depend on the data. Two children are neighbours: the next node is the first one's
 //! place, plus one if the comparison does not hold. A leaf leads to itself.
 
-use super::{Branch, Child, Mode, Number};
+use super::description::{Branch, Child, Mode};
+use super::number::Number;
 use crate::encoding::weights::{Weights, pairs};
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;

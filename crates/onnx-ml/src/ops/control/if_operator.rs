@@ -7,6 +7,7 @@
 
 use crate::operator::kernel::Built;
 use crate::ops::control::subgraph::{self, Runnable, Subgraph};
+use crate::passes::integer_outputs;
 use std::collections::HashMap;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -135,7 +136,7 @@ impl InferenceOp for If {
         }
         let [then_model, else_model] = self.0.each_ref().map(|branch| {
             let mut model = branch.graph.typed(&branch.pick(&facts))?;
-            subgraph::integers_out(&mut model)?;
+            integer_outputs::cast_dimensions(&mut model)?;
             TractResult::Ok(model)
         });
         let mut models = [then_model?, else_model?];

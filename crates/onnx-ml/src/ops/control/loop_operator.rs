@@ -8,6 +8,7 @@ mod iterated;
 
 use crate::operator::kernel::Built;
 use crate::ops::control::subgraph::{self, Runnable, Subgraph};
+use crate::passes::integer_outputs;
 use iterated::Iterated;
 use std::collections::HashMap;
 use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
@@ -230,7 +231,7 @@ impl Loop {
             facts[2..2 + self.carried].iter().map(|fact| tvec!(false; fact.rank())).collect();
         let body = loop {
             let mut body = self.body.typed(&facts)?;
-            subgraph::integers_out(&mut body)?;
+            integer_outputs::cast_dimensions(&mut body)?;
             let mut again = false;
             for (index, changing) in changing.iter_mut().enumerate() {
                 let (fact, output) = (&mut facts[2 + index], body.output_fact(1 + index)?);

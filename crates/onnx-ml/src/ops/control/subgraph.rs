@@ -9,7 +9,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tract_onnx::model::{ParseResult, ParsingContext};
 use tract_onnx::pb::GraphProto;
-use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Clone)]
@@ -100,18 +99,6 @@ pub fn inline(
         );
     }
     Ok(model.output_outlets()?.iter().map(|output| outlets[output]).collect())
-}
-
-/// Has those outputs that are dimensions be integers.
-pub fn integers_out(model: &mut TypedModel) -> TractResult<()> {
-    let mut outputs: TVec<OutletId> = model.output_outlets()?.into();
-    for (index, output) in outputs.iter_mut().enumerate() {
-        if model.outlet_fact(*output)?.datum_type.is_tdim() {
-            let name = model.unique_name(format!("output-{index}.integers"));
-            *output = model.wire_node(name, cast(i64::datum_type()), &[*output])?[0];
-        }
-    }
-    model.select_output_outlets(&outputs)
 }
 
 /// A model that is run by an operator of another.

@@ -3,11 +3,11 @@
 //!
 //! Two classes may share one row of coefficients: a positive score is for the second label.
 
+use crate::kernels::reduce::greatest;
 use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
 use crate::ops::ml::labels::Labels;
 use crate::ops::ml::linear::Linear;
 use crate::ops::ml::post_transform::PostTransform;
-use crate::passes::fast::reduce::greatest;
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

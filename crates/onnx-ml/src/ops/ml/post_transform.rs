@@ -1,8 +1,9 @@
 //! The attribute `post_transform` of classifiers and regressors, with the formulas of ONNX
 //! Runtime, which the specification leaves open.
 
-use crate::kernels::simd::{Vectorized, columnwise, exp, vectorized};
-use crate::passes::fast::softmax::softmax;
+use crate::kernels::logistic::{logistic, logistic_pair};
+use crate::kernels::simd::{Vectorized, columnwise, vectorized};
+use crate::kernels::softmax::softmax;
 use serde::{Deserialize, Serialize};
 use std::f32::consts::SQRT_2;
 use tract_onnx::pb::NodeProto;
@@ -90,21 +91,6 @@ pub fn winner(scores: &[f32]) -> usize {
         }
     }
     winner
-}
-
-/// `1 / (1 + exp(-x))`, without overflow.
-#[inline(always)]
-pub fn logistic(x: f32) -> f32 {
-    let [_, positive] = logistic_pair(x);
-    positive
-}
-
-/// [`logistic`] of `-x` and of `x`.
-#[inline(always)]
-pub fn logistic_pair(x: f32) -> [f32; 2] {
-    let greater = 1.0 / (1.0 + exp(-x.abs()));
-    let less = 1.0 - greater;
-    if x < 0.0 { [greater, less] } else { [less, greater] }
 }
 
 fn maximum(row: &[f32]) -> f32 {

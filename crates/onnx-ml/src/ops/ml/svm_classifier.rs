@@ -8,9 +8,10 @@
 //! Multi-class Classification by Pairwise
 //! Coupling](https://www.csie.ntu.edu.tw/~cjlin/papers/svmprob/svmprob.pdf).
 
+use crate::kernels::logistic::logistic;
 use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
 use crate::ops::ml::labels::Labels;
-use crate::ops::ml::post_transform::{PostTransform, logistic, winner};
+use crate::ops::ml::post_transform::{PostTransform, winner};
 use crate::ops::ml::svm::{BLOCK, Similarity};
 use crate::ops::ml::vectors::{Vectors, dot};
 use serde::{Deserialize, Serialize};

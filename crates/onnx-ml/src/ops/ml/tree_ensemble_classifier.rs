@@ -4,12 +4,13 @@
 //! ONNX Runtime's reading. The weights are the positive class's. If none is negative they are
 //! probabilities, and more than a half wins; else they are margins, and more than zero wins.
 
+use crate::kernels::logistic::logistic_pair;
+use crate::kernels::reduce::greatest;
 use crate::kernels::trees::{Aggregate, Number, Scores};
 use crate::operator::kernel::{Built, Fact, Kernel, matrix, operator, tensor};
 use crate::ops::ml::labels::Labels;
-use crate::ops::ml::post_transform::{PostTransform, logistic_pair};
+use crate::ops::ml::post_transform::PostTransform;
 use crate::ops::ml::tree_attributes::{Computed, Ensemble, numbers};
-use crate::passes::fast::reduce::greatest;
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

@@ -214,7 +214,8 @@ impl<C: Cell> Recurrent<C> {
         b: Option<&Tensor>,
         p: Option<&Tensor>,
     ) -> TractResult<Vec<Weights>> {
-        Weights::of_directions(&self.cell, self.directions.len(), w, r, b, p)
+        let separates_bias = self.cell.separates_bias();
+        Weights::of_directions(C::PRODUCTS, separates_bias, self.directions.len(), w, r, b, p)
     }
 
     fn run(&self, inputs: &[TValue], weights: &[Weights]) -> TractResult<Vec<Tensor>> {

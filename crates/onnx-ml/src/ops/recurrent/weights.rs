@@ -1,6 +1,5 @@
 //! The weights of a recurrent operator, as its steps want them.
 
-use super::cell::Cell;
 use super::product::Product;
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
@@ -9,7 +8,7 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Weights {
     pub input: Product,
-    /// As [`Cell::PRODUCTS`].
+    /// One product for each of the cell's.
     pub recurrent: Vec<Product>,
     /// What the gates begin with.
     pub bias: Vec<f32>,
@@ -25,8 +24,9 @@ impl Weights {
     /// # Errors
     ///
     /// Where they do not fit together.
-    pub fn of_directions<C: Cell>(
-        cell: &C,
+    pub fn of_directions(
+        products: &[usize],
+        separates_bias: bool,
         directions: usize,
         w: &Tensor,
         r: &Tensor,
@@ -34,7 +34,7 @@ impl Weights {
         p: Option<&Tensor>,
     ) -> TractResult<Vec<Weights>> {
         let hidden = r.shape()[2];
-        let gates = C::GATES * hidden;
+        let gates = products.iter().sum::<usize>() * hidden;
         let columns = w.shape()[2];
         let (w, r) = (w.cast_to::<f32>()?, r.cast_to::<f32>()?);
         let (b, p) = (
@@ -46,7 +46,7 @@ impl Weights {
                 let input = part(&w, direction, directions, gates * columns)?;
                 let recurrent = part(&r, direction, directions, gates * hidden)?;
                 let mut rest = recurrent.as_slice();
-                let recurrent = C::PRODUCTS
+                let recurrent = products
                     .iter()
                     .map(|gates| {
                         let (product, after) = rest.split_at(gates * hidden * hidden);
@@ -62,7 +62,7 @@ impl Weights {
                     }
                     None => (vec![0.0; gates], vec![0.0; gates]),
                 };
-                let separate = if cell.separates_bias() { hidden } else { 0 };
+                let separate = if separates_bias { hidden } else { 0 };
                 let last = recurrent_bias.split_off(gates - separate);
                 for (bias, recurrent) in bias.iter_mut().zip(recurrent_bias) {
                     *bias += recurrent;

@@ -1,6 +1,6 @@
 //! Arithmetic and comparisons of two tensors.
 
-use super::Fast;
+use super::fast_path::FastPath;
 use crate::kernels::broadcast::Loops;
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::tensor;
@@ -31,7 +31,7 @@ enum FastBinary {
     GreaterOrEqual,
 }
 
-pub fn fast(op: &TypedBinOp) -> Option<Box<dyn Fast>> {
+pub fn fast(op: &TypedBinOp) -> Option<Box<dyn FastPath>> {
     if op.1.is_some() {
         return None;
     }
@@ -54,7 +54,7 @@ pub fn fast(op: &TypedBinOp) -> Option<Box<dyn Fast>> {
     Some(Box::new(fast))
 }
 
-impl Fast for FastBinary {
+impl FastPath for FastBinary {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let [a, b] = inputs else { return Ok(None) };
         let combined = match (a.datum_type(), b.datum_type()) {

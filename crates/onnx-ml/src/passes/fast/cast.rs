@@ -1,6 +1,6 @@
 //! Casts between numbers and booleans.
 
-use super::Fast;
+use super::fast_path::FastPath;
 use crate::kernels::simd::columnwise;
 use crate::operator::kernel::tensor;
 use tract_onnx::prelude::*;
@@ -10,7 +10,7 @@ pub struct FastCast {
     pub to: DatumType,
 }
 
-impl Fast for FastCast {
+impl FastPath for FastCast {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         use DatumType::{Bool, F32, F64, I32, I64};
         let x = &inputs[0];

@@ -1,6 +1,7 @@
 //! Concatenation of columns.
 
-use super::{Around, Fast};
+use super::fast_path::FastPath;
+use crate::kernels::axis_view::AxisView;
 use crate::operator::kernel::tensor;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
@@ -13,7 +14,7 @@ pub struct FastConcat {
     pub axis: usize,
 }
 
-impl Fast for FastConcat {
+impl FastPath for FastConcat {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let datum_type = inputs[0].datum_type();
         if datum_type.is_quantized() || inputs.iter().any(|x| x.datum_type() != datum_type) {
@@ -34,7 +35,7 @@ impl FastConcat {
     fn concat<T: Datum>(&self, inputs: &[TValue]) -> TractResult<Tensor> {
         let mut shape: TVec<usize> = inputs[0].shape().into();
         shape[self.axis] = inputs.iter().map(|x| x.shape()[self.axis]).sum();
-        let around = Around::new(&shape, &[self.axis]).context("expected an axis")?;
+        let around = AxisView::new(&shape, &[self.axis]).context("expected an axis")?;
         let width = around.length * around.inner;
         let mut concat = vec![T::default(); around.outer * width];
         let mut first = 0;

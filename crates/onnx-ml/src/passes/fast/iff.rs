@@ -1,6 +1,6 @@
 //! `Where`: the elements of one tensor or of another.
 
-use super::Fast;
+use super::fast_path::FastPath;
 use crate::kernels::broadcast::Loops;
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::tensor;
@@ -9,7 +9,7 @@ use tract_onnx::prelude::*;
 #[derive(Debug)]
 pub struct FastChoice;
 
-impl Fast for FastChoice {
+impl FastPath for FastChoice {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let [condition, yes, no] = inputs else { return Ok(None) };
         let shapes = [condition.shape(), yes.shape(), no.shape()];

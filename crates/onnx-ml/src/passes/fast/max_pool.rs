@@ -1,6 +1,6 @@
 //! The greatest elements of windows over one or two axes.
 
-use super::Fast;
+use super::fast_path::FastPath;
 use crate::kernels::simd::{Vectorized, copy, vectorized};
 use crate::operator::kernel::written;
 use tract_onnx::prelude::*;
@@ -11,12 +11,12 @@ pub struct FastMaxPool {
     pool: PoolSpec,
 }
 
-pub fn fast(pool: &PoolSpec) -> Option<Box<dyn Fast>> {
+pub fn fast(pool: &PoolSpec) -> Option<Box<dyn FastPath>> {
     let fits = (1..=2).contains(&pool.rank());
-    fits.then(|| Box::new(FastMaxPool { pool: pool.clone() }) as Box<dyn Fast>)
+    fits.then(|| Box::new(FastMaxPool { pool: pool.clone() }) as Box<dyn FastPath>)
 }
 
-impl Fast for FastMaxPool {
+impl FastPath for FastMaxPool {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let x = &inputs[0];
         if x.datum_type() != f32::datum_type() || x.len() == 0 {

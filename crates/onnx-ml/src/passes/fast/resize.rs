@@ -1,6 +1,7 @@
 //! Images made larger or smaller, along one axis after the other.
 
-use super::{Around, Fast};
+use super::fast_path::FastPath;
+use crate::kernels::axis_view::AxisView;
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::tensor;
 use tract_onnx::prelude::*;
@@ -12,11 +13,11 @@ pub struct FastResize {
     op: Resize,
 }
 
-pub fn fast(op: &Resize) -> Box<dyn Fast> {
+pub fn fast(op: &Resize) -> Box<dyn FastPath> {
     Box::new(FastResize { op: op.clone() })
 }
 
-impl Fast for FastResize {
+impl FastPath for FastResize {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let x = &inputs[0];
         if x.datum_type() != f32::datum_type() || x.len() == 0 {
@@ -47,7 +48,7 @@ impl Fast for FastResize {
                 continue;
             }
             let plan = self.op.plan_axis(scales[axis], shape[axis], wanted[axis]);
-            let around = Around::new(&shape, &[axis]).context("expected an axis")?;
+            let around = AxisView::new(&shape, &[axis]).context("expected an axis")?;
             y = Cow::Owned(vectorized(Resampled { x: &y, around, plan: &plan }));
             shape[axis] = wanted[axis];
         }
@@ -57,7 +58,7 @@ impl Fast for FastResize {
 
 struct Resampled<'a> {
     x: &'a [f32],
-    around: Around,
+    around: AxisView,
     plan: &'a AxisPlan,
 }
 
@@ -66,7 +67,7 @@ impl Vectorized for Resampled<'_> {
 
     #[inline(always)]
     fn run(self) -> Vec<f32> {
-        let Resampled { x, around: Around { length, inner, .. }, plan } = self;
+        let Resampled { x, around: AxisView { length, inner, .. }, plan } = self;
         let taps = plan.indices.chunks_exact(plan.window);
         let taps = taps.zip(plan.weights.chunks_exact(plan.window));
         let mut y = Vec::with_capacity(x.len() / length * plan.extrapolated.len());

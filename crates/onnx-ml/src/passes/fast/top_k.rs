@@ -1,6 +1,7 @@
 //! The greatest or the least elements of each row.
 
-use super::{Around, Fast};
+use super::fast_path::FastPath;
+use crate::kernels::axis_view::AxisView;
 use crate::operator::kernel::tensor;
 use std::cmp::Ordering;
 use tract_onnx::prelude::*;
@@ -14,10 +15,10 @@ pub struct FastTopK {
     pub largest: bool,
 }
 
-impl Fast for FastTopK {
+impl FastPath for FastTopK {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
-        let around = Around::new(inputs[0].shape(), &[self.axis]);
-        let Some(Around { length: length @ 1.., inner: 1, .. }) = around else { return Ok(None) };
+        let around = AxisView::new(inputs[0].shape(), &[self.axis]);
+        let Some(AxisView { length: length @ 1.., inner: 1, .. }) = around else { return Ok(None) };
         let k = inputs[1].cast_to_scalar::<i64>()?;
         let Some(k) = usize::try_from(k).ok().filter(|k| *k <= length) else { return Ok(None) };
         match inputs[0].datum_type() {

@@ -1,6 +1,6 @@
 //! An axis moved to another place.
 
-use super::Fast;
+use super::fast_path::FastPath;
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::tensor;
 use tract_onnx::prelude::*;
@@ -14,7 +14,7 @@ pub struct FastMove {
     pub to: usize,
 }
 
-impl Fast for FastMove {
+impl FastPath for FastMove {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let [x] = inputs else { return Ok(None) };
         let FastMove { from, to } = *self;

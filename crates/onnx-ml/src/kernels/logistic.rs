@@ -1,0 +1,18 @@
+//! The logistic function.
+
+use crate::kernels::simd::exp;
+
+/// `1 / (1 + exp(-x))`, without overflow.
+#[inline(always)]
+pub fn logistic(x: f32) -> f32 {
+    let [_, positive] = logistic_pair(x);
+    positive
+}
+
+/// [`logistic`] of `-x` and of `x`.
+#[inline(always)]
+pub fn logistic_pair(x: f32) -> [f32; 2] {
+    let greater = 1.0 / (1.0 + exp(-x.abs()));
+    let less = 1.0 - greater;
+    if x < 0.0 { [greater, less] } else { [less, greater] }
+}

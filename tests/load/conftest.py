@@ -1,4 +1,4 @@
-"""Long or short, the table of what was measured, and the model that takes long."""
+"""The option for long runs, the table of figures, and a slow model."""
 
 import resource
 from dataclasses import astuple, dataclass
@@ -12,7 +12,7 @@ HEADINGS = ("promise", "test", "figure", "target", "")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--long", action="store_true", help="the numbers that figures are published with")
+    parser.addoption("--long", action="store_true", help="measure published figures, and require all targets")
 
 
 def pytest_configure(config):
@@ -82,17 +82,17 @@ def is_long(request):
 
 
 @pytest.fixture(scope="session")
-def heavy():
-    """A model that takes some 20 ms a row; its features are `x0`, `x1`, `x2`."""
-    path = harness.ROOT / "target" / "load" / "heavy.onnx"
+def slow_model():
+    """A model that takes about 20 ms per row. Its features are `x0`, `x1` and `x2`."""
+    path = harness.ROOT / "target" / "load" / "slow.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
-    harness.write_heavy(path)
+    harness.write_slow_model(path)
     return path
 
 
 @pytest.fixture
 def serve(tmp_path):
-    """Starts servers that must end in good order with the test."""
+    """Starts servers, and stops them after the test: each must exit with code 0."""
     servers = []
 
     def start(*arguments, **options):

@@ -26,24 +26,24 @@ THREADS = os.cpu_count()
 PATIENCE = 60
 
 ROW = {"age": 21, "new_user": 1, "total_pages_visited": 14}
-HEAVY_ROW = {"x0": 1, "x1": 2, "x2": 3}
+SLOW_ROW = {"x0": 1, "x1": 2, "x2": 3}
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 
 
 class Server:
-    """A process that serves, ended by `stop`, which asserts that it was in good order, or `kill`."""
+    """A server process. `stop` asserts that it had no panic and exits with code 0; `kill` asserts nothing."""
 
     def __init__(self, log, *arguments, model=None, environment=None, prefix=()):
         command = [*prefix, BINARY, "serve", "--host", HOST, "--port", "0", *arguments]
         if model:
             command += ["--model", model]
-        own = {name: value for name, value in os.environ.items() if not name.startswith("ML_APP_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ML_APP_")}
         self.log = log
         with log.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [str(word) for word in command], stderr=stderr, env={**own, **(environment or {})}
+                [str(word) for word in command], stderr=stderr, env={**inherited, **(environment or {})}
             )
         self.port = self._port()
 
@@ -55,7 +55,7 @@ class Server:
                 return int(found[1])
             time.sleep(0.02)
         self.kill()
-        raise AssertionError(f"no server: {self.log.read_text()}")
+        raise AssertionError(f"the server does not start: {self.log.read_text()}")
 
     @property
     def pid(self):
@@ -68,7 +68,7 @@ class Server:
     def stop(self):
         if self.process.returncode == 0:
             return
-        assert self.process.poll() is None, f"the server is gone: {self.log.read_text()}"
+        assert self.process.poll() is None, f"the server has exited: {self.log.read_text()}"
         assert self.metric("ml_app_panics_total") == 0, self.log.read_text()
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(PATIENCE) == 0, self.log.read_text()
@@ -83,20 +83,20 @@ class Server:
     def send(self, method, path, body=b"", timeout=PATIENCE, **headers):
         with self.connect(timeout) as connection:
             connection.send(request(method, path, body, **headers))
-            return connection.answer(method)
+            return connection.response(method)
 
     def predict(self, rows=None, timeout=PATIENCE, **headers):
         return self.send("POST", "/predict", as_json(ROW if rows is None else rows), timeout, **headers)
 
     def metric(self, family, **labels):
-        """The sum of a family's samples that have these labels; 0 if there is none."""
+        """Returns the sum of the samples of a metric that have these labels."""
         text = self.send("GET", "/metrics").body.decode()
         samples = re.findall(rf"^{family}(?:\{{(.*)\}})? (\S+)$", text, re.MULTILINE)
         wanted = {f'{name}="{value}"' for name, value in labels.items()}
         return sum(float(value) for found, value in samples if all(label in found for label in wanted))
 
     def status(self, name):
-        """A line of /proc/PID/status, in bytes."""
+        """Returns a value of /proc/PID/status, in bytes."""
         text = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)[1]) * 1024
 
@@ -110,7 +110,7 @@ class Server:
 
 
 def request(method, path, body=b"", **headers):
-    """A request as it goes over the wire; in names of headers `_` stands for `-`."""
+    """Returns the bytes of a request. In the names of headers, `_` stands for `-`."""
     fields = {"host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
     if body or method == "POST":
         fields = {"content-type": JSON, "content-length": len(body), **fields}
@@ -123,10 +123,10 @@ def as_json(value):
 
 
 class Closed(Exception):
-    """The server ended the connection before an answer began."""
+    """The server closed the connection before a response began."""
 
 
-class Answer:
+class Response:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
 
@@ -137,7 +137,7 @@ class Answer:
         return json.loads(self.body)
 
     def is_problem(self):
-        """An error as `/predict` tells it."""
+        """Returns whether this is an error in the format of `/predict`, problem details."""
         if self.headers.get("content-type") != PROBLEM:
             return False
         problem = self.json()
@@ -145,7 +145,7 @@ class Answer:
         return problem.get("status") == self.status and all(isinstance(text, str) and text for text in texts)
 
     def is_plain(self):
-        """An error as the inference protocols tell it."""
+        """Returns whether this is an error in the format of the inference protocols."""
         if self.headers.get("content-type") != JSON:
             return False
         error = self.json()
@@ -155,13 +155,13 @@ class Answer:
         first = re.split("[?#]", path)[0].split("/")[1:2]
         return self.is_plain() if first in (["v1"], ["v2"], ["invocations"], ["ping"]) else self.is_problem()
 
-    def may_retry(self):
-        """A 503 says when to come again."""
+    def has_retry_after(self):
+        """Returns whether this is a 503 that names the time of a retry."""
         return self.status == 503 and self.headers.get("retry-after", "").isdigit()
 
 
 class Connection:
-    """A socket on which answers are read strictly."""
+    """A connection whose responses are parsed strictly."""
 
     def __init__(self, port, timeout=PATIENCE):
         self.socket = socket.create_connection((HOST, port), timeout)
@@ -179,15 +179,15 @@ class Connection:
         self.socket.close()
 
     def reset(self):
-        """Ends it by RST in the place of FIN."""
+        """Closes the connection by RST instead of FIN."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
     def send(self, data):
         self.socket.sendall(data)
 
-    def answer(self, method="GET"):
-        """The next answer; interim ones are passed over."""
+    def response(self, method="GET"):
+        """Returns the next response that is not an interim one (1xx)."""
         while True:
             try:
                 line = self.file.readline()
@@ -202,7 +202,7 @@ class Connection:
                 name, value = field.split(b":", 1)
                 headers[name.decode().lower()] = value.strip().decode("latin-1")
             if (status := int(status[1])) >= 200:
-                return Answer(status, headers, self._body(method, status, headers))
+                return Response(status, headers, self._body(method, status, headers))
 
     def _line(self):
         line = self.file.readline()
@@ -225,10 +225,10 @@ class Connection:
 
     def _exactly(self, size):
         body = self.file.read(size)
-        assert len(body) == size, f"expected {size} bytes, but found {len(body)}"
+        assert len(body) == size, f"expected {size} bytes, found {len(body)}"
         return body
 
-    def ends(self, seconds=PATIENCE):
+    def is_closed(self, seconds=PATIENCE):
         """Returns whether the server closes the connection without sending another byte."""
         self.socket.settimeout(seconds)
         try:
@@ -240,7 +240,7 @@ class Connection:
 
 
 def wrk(server, seconds, connections, rows, path="/predict", threads=1):
-    """What wrk measured on bodies of these rows: rate, p50, p99, requests, refused, broken."""
+    """Runs wrk with bodies of these rows. Returns what wrk.lua prints: rate, p50, p99, requests, refused, broken."""
     command = ["wrk", "--latency", "--timeout", f"{PATIENCE}s", "-s", HERE / "wrk.lua"]
     command += [f"-d{seconds}s", f"-c{connections}", f"-t{threads}", server.url + path]
     with tempfile.NamedTemporaryFile() as body:
@@ -254,8 +254,8 @@ def wrk(server, seconds, connections, rows, path="/predict", threads=1):
 
 
 @contextmanager
-def meanwhile(work):
-    """Runs `work(stop)` on a thread until the block ends, then sets `stop`; its failure is the block's."""
+def in_background(work):
+    """Runs `work(stop)` on a thread during the block, then sets `stop`. An exception of `work` is raised here."""
     stop, failures = threading.Event(), []
 
     def run():
@@ -275,7 +275,7 @@ def meanwhile(work):
             raise failures[0]
 
 
-def becomes(condition):
+def eventually(condition):
     """Waits until the condition holds. Returns false if it does not hold within `PATIENCE`."""
     deadline = time.monotonic() + PATIENCE
     while not (holds := condition()) and time.monotonic() < deadline:
@@ -291,13 +291,14 @@ def ms(seconds):
     return f"{seconds * 1e3:.1f} ms"
 
 
-# A row of the heavy model is a matrix of LANES x WIDTH, so that it takes processor rather than memory.
+# A row of the slow model becomes a matrix of LANES × WIDTH, which is multiplied LAYERS times. The product is
+# bound by arithmetic rather than by memory.
 LANES = 64
 WIDTH = 256
 LAYERS = 160
 
 
-def write_heavy(path):
+def write_slow_model(path):
     random = np.random.default_rng(0)
 
     def weights(name, *shape):
@@ -316,7 +317,7 @@ def write_heavy(path):
     ]
     graph = helper.make_graph(
         nodes,
-        "heavy",
+        "slow",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1])],
         [

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Load and faults: what the server promises while it is overloaded, attacked, short of memory or
-# killed. A table at the end tells each promise, what was measured and the target.
+# Tests the server under overload, under attack, with little memory, and when it is killed. A table at the
+# end lists each promise, the measured figure and the target.
 #
-#   tests/load/run.sh [--long] [PYTEST'S ARGUMENTS]
+#   tests/load/run.sh [--long] [PYTEST ARGUMENTS]
 #
-# --long takes the time and the numbers that figures are published with, half an hour; without it
-# the run takes less than four minutes on two cores. ML_APP_BINARY names the server: built with the feature `onnx`.
+# A run takes less than four minutes on two cores. With --long it takes half an hour, measures as long as
+# published figures need, and requires the targets that depend on the speed of the machine, which must have
+# nothing else to do. ML_APP_BINARY names the server, which must be built with the feature `onnx`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . tests/packages.sh

@@ -1,4 +1,4 @@
-"""Requests that nobody would send, made from ones that are right: each gets an answer that says so."""
+"""Malformed requests, mutated from valid ones: each gets an error response in the format of its route."""
 
 import json
 import random
@@ -169,7 +169,7 @@ ODD_HEADERS = [
 
 
 class Request:
-    """A request in parts, and what is done to its bytes."""
+    """A request as parts, with the mutations of its bytes."""
 
     def __init__(self, method, path, headers, body):
         self.method, self.path, self.headers, self.body = method, path, headers, body
@@ -184,13 +184,13 @@ class Request:
             fields.append((b"Content-Length", length))
         head = b"".join(name + b": " + value + b"\r\n" for name, value in fields)
         raw = bytearray(self.method + b" " + self.path + b" HTTP/1.1\r\n" + head + b"\r\n" + self.body)
-        for place, bit in self.flip:
-            raw[int(place * len(raw))] ^= 1 << bit
+        for position, bit in self.flip:
+            raw[int(position * len(raw))] ^= 1 << bit
         return bytes(raw[: self.cut and max(1, int(self.cut * len(raw)))])
 
 
 def valid_requests(document):
-    """One or more for each operation of the document."""
+    """Yields at least one request for each operation of the OpenAPI document."""
     for path, operations in document["paths"].items():
         if path.startswith("/apidocs/"):
             path = "/apidocs/swagger-ui.css"
@@ -211,23 +211,23 @@ def valid_requests(document):
 
 
 def mutated_json(body, by):
-    """The same with a value in it changed, doubled, nested or away."""
+    """Returns the JSON with one value replaced, added, nested or removed."""
     try:
         value = json.loads(body)
     except ValueError:
         return body
-    places = []
+    positions = []
 
     def walk(node):
         for key in node if isinstance(node, dict) else range(len(node)):
-            places.append((node, key))
+            positions.append((node, key))
             if isinstance(node[key], (dict, list)):
                 walk(node[key])
 
     walk([value]) if not isinstance(value, (dict, list)) else walk(value)
-    if not places:
+    if not positions:
         return body
-    node, key = by.choice(places)
+    node, key = by.choice(positions)
     change = by.randrange(5)
     if change == 0:
         del node[key]
@@ -242,7 +242,7 @@ def mutated_json(body, by):
 
 
 def mutate(request, by):
-    """Changes one thing."""
+    """Applies one random mutation."""
     change = by.randrange(14)
     body = request.body
     at = by.randrange(len(body) + 1)
@@ -306,7 +306,7 @@ def error_in_response(server, raw):
         except ConnectionError:
             pass  # The server may respond before it has read the whole request.
         try:
-            response = connection.answer(method.decode("latin-1"))
+            response = connection.response(method.decode("latin-1"))
         except Closed:
             return "no response", 0
         except TimeoutError:

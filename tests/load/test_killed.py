@@ -30,7 +30,7 @@ def kill_during(command, part, scored):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         process.stdin.write(part)
         process.stdin.flush()
-        assert harness.becomes(scored.with_name("scored.csv.partial").exists), "no output is begun"
+        assert harness.eventually(scored.with_name("scored.csv.partial").exists), "no output is begun"
         process.kill()
         assert process.wait() == -9, "the run ended before it was killed"
 
@@ -38,9 +38,7 @@ def kill_during(command, part, scored):
 def test_predict_is_killed(big, tmp_path, figure, is_long):
     """Kills runs at random points of the input, each in its own folder."""
     times = 50 if is_long else 8
-    subprocess.run(
-        [BINARY, "predict", big, "--output", tmp_path / "whole.csv"], check=True, capture_output=True
-    )
+    subprocess.run([BINARY, "predict", big, "--output", tmp_path / "whole.csv"], check=True, capture_output=True)
     whole, content = (tmp_path / "whole.csv").read_bytes(), big.read_bytes()
     assert whole.count(b"\n") == ROWS + 1
     points = [1, *(random.Random(0).random() for _ in range(times - 1))]

@@ -1,5 +1,5 @@
-"""Each setting that is a limit: just below it all is as ever, just above it there is the status that is
-promised, told as the route's protocol tells errors, and counted."""
+"""Every limit that can be set: a request just below it succeeds; a request just above it gets the documented
+status, in the error format of its route, and is counted."""
 
 import json
 import subprocess
@@ -9,11 +9,11 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 import harness
-from harness import HEAVY_ROW, JSON, ROW
+from harness import JSON, ROW, SLOW_ROW
 
 INSTANCE = [21, 1, 14]
 NAMES = ",".join(ROW)
-# Route, content type, and a body of so many rows.
+# Path, content type, and a function that returns a body of a number of rows.
 ROUTES = {
     "json": ("/predict", JSON, lambda rows: [ROW] * rows),
     "columns": ("/predict", JSON, lambda rows: {name: [value] * rows for name, value in ROW.items()}),
@@ -27,9 +27,7 @@ ROUTES = {
     "v2": (
         "/v2/models/online-sales/infer",
         JSON,
-        lambda rows: {
-            "inputs": [{"name": "X", "shape": [rows, 3], "datatype": "FP32", "data": INSTANCE * rows}]
-        },
+        lambda rows: {"inputs": [{"name": "X", "shape": [rows, 3], "datatype": "FP32", "data": INSTANCE * rows}]},
     ),
     "v1": ("/v1/models/online-sales:predict", JSON, lambda rows: {"instances": [INSTANCE] * rows}),
     "vertex": (
@@ -47,34 +45,34 @@ def form(file):
     return f"--b\r\n{head}\r\n\r\n{file}\r\n--b--\r\n"
 
 
-def question(route, rows):
+def encoded_rows(route, rows):
     path, content_type, make = ROUTES[route]
     body = make(rows)
     return path, content_type, body.encode() if isinstance(body, str) else harness.as_json(body)
 
 
-def ask(server, route, rows, pad=0):
-    path, content_type, body = question(route, rows)
+def send_rows(server, route, rows, pad=0):
+    path, content_type, body = encoded_rows(route, rows)
     return server.send("POST", path, body + b"\n" * pad, content_type=content_type)
 
 
 @contextmanager
 def rejections(server, count):
-    """So many are counted in the block."""
+    """Asserts that exactly `count` rejections are counted in the block."""
     before = server.metric("ml_app_rejected_total")
     yield
     rejected = lambda: server.metric("ml_app_rejected_total") - before
-    assert harness.becomes(lambda: rejected() >= count) and rejected() == count, (
-        f"ml_app_rejected_total: expected {count} more, but found {rejected():.0f}"
+    assert harness.eventually(lambda: rejected() >= count) and rejected() == count, (
+        f"ml_app_rejected_total: expected {count} more, found {rejected():.0f}"
     )
 
 
 @pytest.fixture
 def limit(figure):
-    """Takes down what came below a limit and above it."""
+    """Records the responses below and above a limit."""
 
-    def take_down(setting, below, above, expected, route="/predict"):
-        found = [answer.status for answer in (below, above)]
+    def record(setting, below, above, expected, route="/predict"):
+        found = [response.status for response in (below, above)]
         figure(
             f"{setting}: below, above",
             ", ".join(map(str, found)),
@@ -83,18 +81,18 @@ def limit(figure):
         )
         assert above.is_error_of(route), above
         if expected == 503:
-            assert above.may_retry(), above
+            assert above.has_retry_after(), above
 
-    return take_down
+    return record
 
 
 @every_route
 def test_max_body(serve, limit, route):
-    size = len(question(route, 3)[2])
+    size = len(encoded_rows(route, 3)[2])
     server = serve("--max-body", str(size + 10))
-    below = ask(server, route, 3, 10)
+    below = send_rows(server, route, 3, 10)
     with rejections(server, 1):
-        above = ask(server, route, 3, 11)
+        above = send_rows(server, route, 3, 11)
     limit(f"--max-body {size + 10} ({route})", below, above, 413, ROUTES[route][0])
 
 
@@ -103,15 +101,13 @@ def test_max_body_in_chunks(serve, limit):
     server = serve("--max-body", str(len(body)))
 
     def send(body):
-        head = (
-            f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nTransfer-Encoding: chunked\r\n\r\n"
-        )
+        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nTransfer-Encoding: chunked\r\n\r\n"
         with server.connect() as connection:
             chunks = b"".join(
                 b"%x\r\n%b\r\n" % (len(body[at : at + 7]), body[at : at + 7]) for at in range(0, len(body), 7)
             )
             connection.send(head.encode() + chunks + b"0\r\n\r\n")
-            return connection.answer()
+            return connection.response()
 
     below = send(body)
     with rejections(server, 1):
@@ -122,9 +118,9 @@ def test_max_body_in_chunks(serve, limit):
 @every_route
 def test_max_rows(serve, limit, route):
     server = serve(environment={"ML_APP_MAX_ROWS": "10"})
-    below = ask(server, route, 10)
+    below = send_rows(server, route, 10)
     with rejections(server, 1):
-        above = ask(server, route, 11)
+        above = send_rows(server, route, 11)
     limit(f"ML_APP_MAX_ROWS=10 ({route})", below, above, 413, ROUTES[route][0])
 
 
@@ -136,7 +132,7 @@ def test_max_header(serve, limit, size):
         bare = len(harness.request("GET", "/healthz", x=""))
         return server.send("GET", "/healthz", x="x" * (size - bare))
 
-    # Spaces are not counted as they were sent.
+    # The server does not count all of the white space that was sent.
     below = send(size - 8)
     with rejections(server, 1):
         above = send(size + 8)
@@ -158,9 +154,9 @@ def cut_short(server, part):
     start = time.monotonic()
     with server.connect() as connection:
         connection.send(part)
-        response = connection.answer()
+        response = connection.response()
         took = time.monotonic() - start
-        assert connection.ends(), "the connection stays open"
+        assert connection.is_closed(), "the connection stays open"
         return response, took
 
 
@@ -170,7 +166,7 @@ def in_two_parts(server, first, rest):
         connection.send(first)
         time.sleep(0.6)
         connection.send(rest)
-        return connection.answer()
+        return connection.response()
 
 
 def test_header_timeout(serve, figure):
@@ -186,7 +182,7 @@ def test_header_timeout(serve, figure):
 
 @pytest.mark.parametrize("route", ["json", "v2", "v1", "form"])
 def test_request_timeout_of_a_body(serve, limit, route):
-    path, content_type, body = question(route, 1)
+    path, content_type, body = encoded_rows(route, 1)
     raw = harness.request("POST", path, body, content_type=content_type)
     below = in_two_parts(serve("--request-timeout", "600"), raw[:-5], raw[-5:])
     server = serve("--request-timeout", "1")
@@ -197,13 +193,13 @@ def test_request_timeout_of_a_body(serve, limit, route):
 
 
 def rows_for(server, seconds):
-    """Returns rows of the heavy model that take this much processor time, whatever else the machine does."""
-    rows = [HEAVY_ROW] * 10
+    """Returns rows for which the slow model takes this much processor time, however busy the machine is."""
+    rows = [SLOW_ROW] * 10
     assert server.predict(rows).status == 200
     before = server.processor_seconds()
     for _ in range(3):
         assert server.predict(rows).status == 200
-    return [HEAVY_ROW] * max(1, round(30 * seconds / (server.processor_seconds() - before)))
+    return [SLOW_ROW] * max(1, round(30 * seconds / (server.processor_seconds() - before)))
 
 
 def begin(server, rows):
@@ -214,15 +210,15 @@ def begin(server, rows):
 
 
 def becomes_in_flight(server, count):
-    assert harness.becomes(lambda: server.metric("ml_app_inferences_in_flight") == count), (
+    assert harness.eventually(lambda: server.metric("ml_app_inferences_in_flight") == count), (
         f"expected {count} requests in flight"
     )
 
 
-def test_request_timeout_of_a_run(serve, limit, heavy):
-    patient = serve("--request-timeout", "600", "--inference-threads", "1", model=heavy)
+def test_request_timeout_of_a_run(serve, limit, slow_model):
+    patient = serve("--request-timeout", "600", "--inference-threads", "1", model=slow_model)
     below = patient.predict(rows_for(patient, 0.3))
-    server = serve("--request-timeout", "1", "--inference-threads", "1", model=heavy)
+    server = serve("--request-timeout", "1", "--inference-threads", "1", model=slow_model)
     rows = rows_for(patient, 5)
     with rejections(server, 1):
         start = time.monotonic()
@@ -232,45 +228,45 @@ def test_request_timeout_of_a_run(serve, limit, heavy):
     assert took >= 0.9, took
 
 
-def test_queue_timeout(serve, limit, heavy):
+def test_queue_timeout(serve, limit, slow_model):
     """A request waits for another one: for less time than it may, then for more."""
-    patient = serve("--queue-timeout", "600", "--inference-threads", "1", model=heavy)
+    patient = serve("--queue-timeout", "600", "--inference-threads", "1", model=slow_model)
     rows = rows_for(patient, 5)
-    with begin(patient, [HEAVY_ROW] * 5) as before:
-        below = patient.predict(HEAVY_ROW)
-        assert before.answer().status == 200
-    server = serve("--queue-timeout", "1", "--inference-threads", "1", model=heavy)
+    with begin(patient, [SLOW_ROW] * 5) as before:
+        below = patient.predict(SLOW_ROW)
+        assert before.response().status == 200
+    server = serve("--queue-timeout", "1", "--inference-threads", "1", model=slow_model)
     with rejections(server, 1), begin(server, rows) as before:
         becomes_in_flight(server, 1)
         start = time.monotonic()
-        above = server.predict(HEAVY_ROW)
+        above = server.predict(SLOW_ROW)
         took = time.monotonic() - start
-        assert before.answer().status == 200, "the request that is executed is completed"
+        assert before.response().status == 200, "the request that is executed is completed"
     limit("--queue-timeout 600, 1", below, above, 503)
     assert took >= 0.9, took
 
 
-def test_max_in_flight(serve, limit, heavy):
-    server = serve("--max-in-flight", "2", "--inference-threads", "1", model=heavy)
+def test_max_in_flight(serve, limit, slow_model):
+    server = serve("--max-in-flight", "2", "--inference-threads", "1", model=slow_model)
     rows = rows_for(server, 3)
-    with begin(server, [HEAVY_ROW]) as first, begin(server, [HEAVY_ROW]) as second:
-        below = [connection.answer() for connection in (first, second)]
+    with begin(server, [SLOW_ROW]) as first, begin(server, [SLOW_ROW]) as second:
+        below = [connection.response() for connection in (first, second)]
     assert all(response.status == 200 for response in below), below
     becomes_in_flight(server, 0)
     with begin(server, rows) as first:
         becomes_in_flight(server, 1)
-        with begin(server, [HEAVY_ROW]):
+        with begin(server, [SLOW_ROW]):
             becomes_in_flight(server, 2)
             before = server.metric("ml_app_rejected_total", reason="in_flight")
-            above = server.predict(HEAVY_ROW)
+            above = server.predict(SLOW_ROW)
             # This reason shows that it did not wait until a timeout.
             assert server.metric("ml_app_rejected_total", reason="in_flight") > before
-            assert first.answer().status == 200
+            assert first.response().status == 200
     limit("--max-in-flight 2", below[1], above, 503)
 
 
-def test_max_in_flight_of_tiny_ones(serve, figure):
-    """Those that take no time are below any limit, and the inference protocols tell theirs."""
+def test_max_in_flight_of_short_predictions(serve, figure):
+    """A single client with short predictions never reaches the limit."""
     server = serve("--max-in-flight", "1")
     done = harness.wrk(server, 2, 1, ROW)
     figure(
@@ -284,35 +280,35 @@ def test_max_in_flight_of_tiny_ones(serve, figure):
 def until(status, send):
     """Sends requests until a response has this status. Returns the last response."""
     responses = []
-    harness.becomes(lambda: responses.append(send()) or responses[-1].status == status)
+    harness.eventually(lambda: responses.append(send()) or responses[-1].status == status)
     return responses[-1]
 
 
 def test_max_buffered(serve, limit):
-    """Bodies that are held, all but their last byte, and one that finds room or does not."""
+    """Bodies that lack their last byte are buffered; a further body fits beside them or does not."""
     part = 256 * 1024
     server = serve("--max-body", "1MiB", "--max-buffered", "1MiB")
     body = harness.as_json(ROW).ljust(part)
-    held = harness.request("POST", "/predict", body)[:-1]
+    incomplete = harness.request("POST", "/predict", body)[:-1]
     with ExitStack() as stack:
         connections = [stack.enter_context(server.connect()) for _ in range(3)]
         for connection in connections:
-            connection.send(held)
+            connection.send(incomplete)
         # Once the server has read the three bodies, a fourth one exceeds the limit.
         with rejections(server, 1):
             above = until(503, lambda: server.send("POST", "/predict", body.ljust(part + 1000)))
         below = server.send("POST", "/predict", body[: part - 1000])
         for connection in connections:
             connection.send(b" ")
-        assert all(connection.answer().status == 200 for connection in connections)
+        assert all(connection.response().status == 200 for connection in connections)
     limit("--max-buffered 1MiB", below, above, 503)
     assert server.send("POST", "/predict", harness.as_json(ROW).ljust(1024 * 1024)).status == 200, (
-        "it is not given back"
+        "the space of the earlier bodies is still taken"
     )
 
 
 def test_max_connections(serve, figure):
-    """One more waits until one goes."""
+    """A connection above the limit waits until another one is closed."""
     count = 8
     server = serve("--max-connections", str(count))
     raw = harness.request("POST", "/predict", harness.as_json(ROW))
@@ -320,22 +316,22 @@ def test_max_connections(serve, figure):
         connections = [stack.enter_context(server.connect()) for _ in range(count)]
         for connection in connections:
             connection.send(raw)
-        below = [connection.answer().status for connection in connections]
+        below = [connection.response().status for connection in connections]
         further = stack.enter_context(server.connect(timeout=1))
         further.send(raw)
         try:
-            found = str(further.answer().status)
+            found = str(further.response().status)
         except TimeoutError:
             found = "waits"
         connections[0].close()
-        # A buffered reader is of no use after a timeout.
+        # A buffered reader cannot be used after a timeout.
         further.file = further.socket.makefile("rb")
         further.socket.settimeout(harness.PATIENCE)
-        after = further.answer().status if found == "waits" else None
+        after = further.response().status if found == "waits" else None
     figure(
         f"--max-connections {count}: below, above, one less",
-        f"{below.count(200)} answered, {found}, {after}",
-        f"{count} answered, waits, 200",
+        f"{below.count(200)} succeed, {found}, {after}",
+        f"{count} succeed, waits, 200",
         below.count(200) == count and found == "waits" and after == 200,
     )
 
@@ -348,12 +344,12 @@ def test_keep_alive(serve, figure):
         for _ in range(3):
             time.sleep(0.6 if found else 0)
             connection.send(raw)
-            found.append(connection.answer().status)
+            found.append(connection.response().status)
     with serve("--keep-alive", "2").connect() as connection:
         start = time.monotonic()
         connection.send(raw)
-        assert connection.answer().status == 200
-        closed = connection.ends()
+        assert connection.response().status == 200
+        closed = connection.is_closed()
         took = time.monotonic() - start
     figure(
         "--keep-alive 600, 2: below, above",
@@ -368,7 +364,7 @@ KEYS = ["first-key-0123456789", "second-key-0123456789", "third-key-0123456789"]
 
 
 def test_api_keys(serve, figure, tmp_path):
-    """One of them or none, in either header, from a file or the environment."""
+    """Keys from a file and from the environment, in either header."""
     file = tmp_path / "keys"
     file.write_text("\n".join(KEYS) + "\n")
     servers = [
@@ -390,12 +386,12 @@ def test_api_keys(serve, figure, tmp_path):
     for server in servers:
         found["right"] += [server.predict(**headers).status for headers in right]
         for route in ("json", "v2", "v1", "sagemaker"):
-            path, content_type, body = question(route, 1)
+            path, content_type, body = encoded_rows(route, 1)
             for headers in wrong:
-                answer = server.send("POST", path, body, content_type=content_type, **headers)
-                assert "www-authenticate" in answer.headers, answer
-                assert answer.is_error_of(path), answer
-                found["wrong"].append(answer.status)
+                response = server.send("POST", path, body, content_type=content_type, **headers)
+                assert "www-authenticate" in response.headers, response
+                assert response.is_error_of(path), response
+                found["wrong"].append(response.status)
         assert [server.send("GET", path).status for path in ("/healthz", "/readyz")] == [200, 200]
     figure(
         "API keys: right ones, wrong ones",
@@ -419,8 +415,8 @@ SETTINGS = [
 ]
 
 
-def test_a_limit_that_cannot_be_read(serve):
-    """Every mistake is told, and the exit code is 64."""
+def test_invalid_settings():
+    """All invalid settings are reported at once, and the exit code is 64."""
     flags = [word for name in SETTINGS for word in (f"--{name}", "many")]
     done = subprocess.run(
         [harness.BINARY, "serve", *flags], capture_output=True, text=True, timeout=harness.PATIENCE, check=False

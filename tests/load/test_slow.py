@@ -1,4 +1,4 @@
-"""Clients that are slow: they cost the others nothing, and are not waited for for ever."""
+"""Slow clients: they do not slow down others, and the server does not wait for them for ever."""
 
 import itertools
 import selectors
@@ -14,27 +14,29 @@ import harness
 from harness import HOST, PATIENCE, ROW, wrk
 
 CONNECTIONS = 1000
-# A turn of the attack is so much of a second.
+# The connections of the attack send in turns, this many per second.
 TURNS = 20
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 ATTACKS = {
-    "head": HEAD + b"X: ",
+    "headers": HEAD + b"X: ",
     "body": HEAD + b"Content-Length: 100000\r\n\r\n[",
 }
 
 
-def slowloris(server, beginning, held):
-    """Keeps connections open that send a byte a second each, and opens those anew that are closed;
-    `held` learns now and then how many files that costs the server."""
+def slowloris(server, beginning, open_files):
+    """Keeps connections open that send a byte per second each, and reopens those that the server closes.
+
+    Appends the number of the server's open files to `open_files` four times per second.
+    """
 
     def run(stop):
-        with selectors.DefaultSelector() as answered:
+        with selectors.DefaultSelector() as selector:
 
             def connect():
                 connection = socket.create_connection((HOST, server.port), PATIENCE)
                 connection.sendall(beginning)
                 connection.setblocking(False)
-                answered.register(connection, selectors.EVENT_READ)
+                selector.register(connection, selectors.EVENT_READ)
                 return connection
 
             connections = [connect() for _ in range(CONNECTIONS)]
@@ -42,13 +44,13 @@ def slowloris(server, beginning, held):
                 if stop.wait(1 / TURNS):
                     break
                 if at % 5 == 0:
-                    held.append(server.descriptors())
+                    open_files.append(server.descriptors())
                 for connection in connections[at::TURNS]:
                     with suppress(BlockingIOError, ConnectionError):
                         connection.send(b" ")
-                for key, _ in answered.select(0):
-                    # It has an answer, or has been closed.
-                    answered.unregister(key.fileobj)
+                for key, _ in selector.select(0):
+                    # There is a response, or the server has closed the connection.
+                    selector.unregister(key.fileobj)
                     key.fileobj.close()
                     connections[connections.index(key.fileobj)] = connect()
             for connection in connections:
@@ -66,98 +68,101 @@ def test_slowloris(serve, speed_figure, is_long):
         alone = wrk(server, seconds, 16, ROW)
         assert alone["refused"] == alone["broken"] == 0, alone
         for attack, beginning in ATTACKS.items():
-            held = []
-            with harness.meanwhile(slowloris(server, beginning, held)):
-                assert harness.becomes(lambda: server.descriptors() > CONNECTIONS * 0.9), "no attack"
+            open_files = []
+            with harness.in_background(slowloris(server, beginning, open_files)):
+                assert harness.eventually(lambda: server.descriptors() > CONNECTIONS * 0.9), (
+                    "the attack does not begin"
+                )
                 among = wrk(server, seconds, 16, ROW)
-            assert not is_long or statistics.median(held) > CONNECTIONS * 0.6, f"that was no attack: {held}"
+            assert not is_long or statistics.median(open_files) > CONNECTIONS * 0.6, open_files
             assert among["refused"] == among["broken"] == 0, among
             ratios[attack].append(among["rate"] / alone["rate"])
-            assert harness.becomes(lambda: server.descriptors() < CONNECTIONS * 0.1), (
-                "they still hold files"
+            assert harness.eventually(lambda: server.descriptors() < CONNECTIONS * 0.1), (
+                "the connections of the attack are still open"
             )
     for attack, found in ratios.items():
         ratio = statistics.median(found)
         speed_figure(
             f"throughput among {CONNECTIONS} slow clients ({attack})",
-            f"{ratio:.2f} of that without ({', '.join(f'{one:.2f}' for one in found)})",
+            f"{ratio:.2f} of the throughput without ({', '.join(f'{one:.2f}' for one in found)})",
             ">= 0.9",
             ratio >= 0.9,
         )
 
 
-ASKED = harness.request("GET", "/healthz")
-# What a connection has sent when it gets slow, how many answers it has then, and what it goes on with.
+HEALTH = harness.request("GET", "/healthz")
+# What a client sends before it becomes slow, the number of responses to that, and what it sends from then on.
 SLOW = {
-    "first head": (HEAD + b"X: ", 0, b" "),
-    "first head, silent": (HEAD + b"X: ", 0, b""),
-    "second head": (ASKED + HEAD + b"X: ", 1, b" "),
-    "second head, silent": (ASKED + HEAD + b"X: ", 1, b""),
+    "first headers": (HEAD + b"X: ", 0, b" "),
+    "first headers, silent": (HEAD + b"X: ", 0, b""),
+    "second headers": (HEALTH + HEAD + b"X: ", 1, b" "),
+    "second headers, silent": (HEALTH + HEAD + b"X: ", 1, b""),
     "body": (HEAD + b"Content-Length: 1000\r\n\r\n[", 0, b" "),
     "body, silent": (HEAD + b"Content-Length: 1000\r\n\r\n[", 0, b""),
-    "body in chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", 0, b"1\r\n \r\n"),
-    "body in chunks that nobody reads": (
-        ASKED[:-2] + b"Transfer-Encoding: chunked\r\n\r\n",
+    "chunked body": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", 0, b"1\r\n \r\n"),
+    "chunked body that is not read": (
+        HEALTH[:-2] + b"Transfer-Encoding: chunked\r\n\r\n",
         1,
         b"1\r\n \r\n",
     ),
-    "lines before a head": (ASKED, 1, b"\r\n"),
-    "body nobody reads": (ASKED[:-2] + b"Content-Length: 1000\r\n\r\n", 1, b" "),
-    "second body": (ASKED + HEAD + b"Content-Length: 1000\r\n\r\n[", 1, b" "),
+    "empty lines before a request": (HEALTH, 1, b"\r\n"),
+    "body that is not read": (HEALTH[:-2] + b"Content-Length: 1000\r\n\r\n", 1, b" "),
+    "second body": (HEALTH + HEAD + b"Content-Length: 1000\r\n\r\n[", 1, b" "),
 }
 
 
 def test_slow_clients(serve, figure):
-    """A byte now and then does not prolong the time for the whole: what is no request ends after the
-    times for a head, a request and a pause at the latest."""
+    """Sending a byte now and then does not extend a timeout: the connection is closed after the timeouts of the
+    headers, the body and an idle connection at the latest."""
     server = serve("--header-timeout", "2", "--request-timeout", "2", "--keep-alive", "2")
 
-    def ask(beginning, answers, more):
+    def send(beginning, responses, more):
         # Taken before the server's own clock starts: the time measured here is never the shorter one.
         start, ended = time.monotonic(), False
         with server.connect() as connection:
             connection.send(beginning)
-            found = [connection.answer().status for _ in range(answers)]
-            with selectors.DefaultSelector() as answered:
-                answered.register(connection.socket, selectors.EVENT_READ)
+            found = [connection.response().status for _ in range(responses)]
+            with selectors.DefaultSelector() as selector:
+                selector.register(connection.socket, selectors.EVENT_READ)
                 while not ended and time.monotonic() < start + PATIENCE:
                     with suppress(ConnectionError):
                         connection.send(more)
-                    if answered.select(0.2):
+                    if selector.select(0.2):
                         try:
-                            found.append(connection.answer().status)
-                            assert len(found) <= answers + 1, found
+                            found.append(connection.response().status)
+                            assert len(found) <= responses + 1, found
                         except harness.Closed:
                             ended = True
             return found, ended, time.monotonic() - start
 
     with ThreadPoolExecutor(len(SLOW)) as pool:
-        results = pool.map(lambda slow: ask(*slow), SLOW.values())
-    for (slow, (_, answers, _)), (found, ended, took) in zip(SLOW.items(), results):
-        # A second head may be cut short without an answer, and what nobody reads is not waited for.
-        expected = [[200] * answers + [408], *([[200]] if answers else [])]
+        results = pool.map(lambda slow: send(*slow), SLOW.values())
+    for (slow, (_, responses, _)), (found, ended, took) in zip(SLOW.items(), results):
+        # The server may close a connection without a response to incomplete second headers, and it does not wait
+        # for the rest of a body that it does not read.
+        expected = [[200] * responses + [408], *([[200]] if responses else [])]
         figure(
             f"slow for 2 s: {slow}",
             f"{found}, {'ended' if ended else 'open'} after {took:.1f} s",
             "408, ended after 2 s at least",
             # The server's clock counts half seconds.
-            found in expected and ended and (answers or took >= 1.4),
+            found in expected and ended and (responses or took >= 1.4),
         )
 
 
-@pytest.mark.parametrize("model", ["embedded", "heavy"])
-def test_half_closed(serve, figure, heavy, model):
-    """A client that has asked may shut its side, and still gets its answer."""
-    server = serve(model=heavy) if model == "heavy" else serve()
-    row = harness.HEAVY_ROW if model == "heavy" else ROW
+@pytest.mark.parametrize("model", ["embedded", "slow"])
+def test_half_closed(serve, figure, slow_model, model):
+    """A client that shuts down its sending side after a request still gets the response."""
+    server = serve(model=slow_model) if model == "slow" else serve()
+    row = harness.SLOW_ROW if model == "slow" else ROW
     found = []
     for rows in ([row], [row] * 20):
         with server.connect() as connection:
             connection.send(harness.request("POST", "/predict", harness.as_json(rows)))
             connection.socket.shutdown(socket.SHUT_WR)
             try:
-                answer = connection.answer()
-                found.append(answer.status == 200 and len(answer.json()) == len(rows))
+                response = connection.response()
+                found.append(response.status == 200 and len(response.json()) == len(rows))
             except harness.Closed:
                 found.append(False)
-    figure("answered though the client shut its side", f"{sum(found)} of {len(found)}", "all", all(found))
+    figure("responses after the client shut down its side", f"{sum(found)} of {len(found)}", "all", all(found))

@@ -1,6 +1,6 @@
-"""Requests whose end two parsers could see at two places: none hides a second one.
+"""Request smuggling: requests on whose end two parsers could disagree never hide a second request.
 
-<https://www.rfc-editor.org/rfc/rfc9112>, sections 2, 3, 5, 6 and 7, says what becomes of each.
+Sections 2, 3, 5, 6 and 7 of <https://www.rfc-editor.org/rfc/rfc9112> specify how each of them is handled.
 """
 
 import socket
@@ -15,11 +15,11 @@ SIZE = len(SMUGGLED)
 # Seconds after which a connection counts as kept open.
 OPEN_SECONDS = 60
 
-# What may come of a probe: a 4xx or 501 and the end of the connection; or one answer, the connection ended or
-# not, as the whole is one request.
+# Permitted outcomes of a probe: a 4xx or 501, and the connection is closed; one response, and the connection is
+# closed; or one response, and the connection may stay open, because the whole probe is one request.
 REFUSED = "refused"
-LAST = "one answer, the last"
-ONE = "one answer"
+LAST = "one response, then closed"
+ONE = "one response"
 
 
 def post(*fields, body=SMUGGLED, line=b"POST /predict HTTP/1.1", host=b"Host: localhost"):
@@ -28,14 +28,14 @@ def post(*fields, body=SMUGGLED, line=b"POST /predict HTTP/1.1", host=b"Host: lo
 
 
 LENGTH = b"Content-Length: %d" % SIZE
-# Ends by its own framing before what the length takes in.
+# As chunks the body is empty, so that the smuggled request follows it; by its length it contains that request.
 CHUNKS = b"0\r\n\r\n" + SMUGGLED
 CHUNKS_LENGTH = b"Content-Length: %d" % len(CHUNKS)
 CHUNKED = b"Transfer-Encoding: chunked"
 
 
 def both(*codings):
-    """A length, and codings beside it: however they are read, the connection may not go on."""
+    """Returns a request with a length and transfer codings: whichever counts, the connection must be closed."""
     return post(CHUNKS_LENGTH, *codings, body=CHUNKS)
 
 
@@ -143,9 +143,9 @@ PROBES = {
     "size that ends with LF": (REFUSED, chunks(b"2\n[]\r\n" + CHUNKS)),
     "size that ends with CR": (REFUSED, chunks(b"2\r[]\r\n" + CHUNKS)),
     "last size that ends with LF": (REFUSED, chunks(b"2\r\n[]\r\n0\n\r\n" + SMUGGLED)),
-    # A trailer that ends where the next empty line does: what is in it is not looked at.
+    # The trailer extends to the next empty line, and its content is ignored.
     "last line that ends with LF": (ONE, chunks(b"2\r\n[]\r\n0\r\n\n" + SMUGGLED)),
-    # One parser's extension is the other's chunk.
+    # What one parser reads as an extension is a chunk for another.
     "extension with LF": (
         REFUSED,
         chunks(b"2;\nxx\r\n%x\r\n0\r\n\r\n" % (SIZE + 5) + SMUGGLED + b"\r\n0\r\n\r\n"),
@@ -158,7 +158,7 @@ PROBES = {
     "smuggled as a trailer": (ONE, chunks(b"2\r\n[]\r\n0\r\n" + SMUGGLED)),
     "length as a trailer": (ONE, chunks(b"2\r\n[]\r\n0\r\nContent-Length: 5\r\n\r\n")),
     "smuggled in a chunk": (ONE, chunks(b"%x\r\n" % SIZE + SMUGGLED + b"\r\n0\r\n\r\n")),
-    # 6: bodies nobody reads are no requests.
+    # 6: a body that the server ignores is not parsed as a request.
     "body of a GET": (ONE, post(LENGTH, line=b"GET /healthz HTTP/1.1")),
     "body of a HEAD": (ONE, post(LENGTH, line=b"HEAD /healthz HTTP/1.1")),
     "body of a DELETE": (ONE, post(LENGTH, line=b"DELETE /predict HTTP/1.1")),
@@ -205,7 +205,7 @@ PROBES = {
 }
 
 
-def answers(server, raw, expected):
+def responses_to(server, raw, expected):
     """Returns the responses to these bytes, and whether the server closed the connection after them.
 
     If the connection may stay open, the client shuts down its own side after the first response: the server
@@ -217,7 +217,7 @@ def answers(server, raw, expected):
         try:
             connection.send(raw)
             while True:
-                found.append(connection.answer(raw.split(b" ")[0].decode("latin-1") if not found else "GET"))
+                found.append(connection.response(raw.split(b" ")[0].decode("latin-1") if not found else "GET"))
                 if expected is ONE:
                     connection.socket.shutdown(socket.SHUT_WR)
         except (Closed, OSError) as error:
@@ -226,39 +226,39 @@ def answers(server, raw, expected):
 
 @pytest.fixture
 def server(serve):
-    # An idle connection is kept for longer than a probe waits: whatever the server closes, it does not trust.
-    return serve(
-        "--max-body", "64KiB", "--request-timeout", "1", "--header-timeout", "1", "--keep-alive", "600"
-    )
+    # Longer than a probe waits: if the server closes a connection, then not because it is idle.
+    return serve("--max-body", "64KiB", "--request-timeout", "1", "--header-timeout", "1", "--keep-alive", "600")
 
 
-def test_a_second_request_would_be_seen(server):
-    found, _ = answers(server, post(b"Content-Length: 2", body=b"[]" + SMUGGLED), ONE)
-    assert [answer.status for answer in found] == [422, 404], found
+def test_a_second_request_is_detected(server):
+    found, _ = responses_to(server, post(b"Content-Length: 2", body=b"[]" + SMUGGLED), ONE)
+    assert [response.status for response in found] == [422, 404], found
 
 
 def test_smuggling(server, figure):
     missing = server.metric("ml_app_http_requests_total", status=404)
     with ThreadPoolExecutor(16) as pool:
-        found = dict(zip(PROBES, pool.map(lambda probe: answers(server, probe[1], probe[0]), PROBES.values())))
+        found = dict(
+            zip(PROBES, pool.map(lambda probe: responses_to(server, probe[1], probe[0]), PROBES.values()))
+        )
     wrong, smuggled = [], 0
     for name, (expected, _) in PROBES.items():
         got, ended = found[name]
-        statuses = [answer.status for answer in got]
+        statuses = [response.status for response in got]
         smuggled += len(got) > 1
         is_refused = ended and len(got) == 1 and (400 <= statuses[0] < 500 or statuses[0] in (501, 505))
         right = is_refused if expected is REFUSED else len(got) == 1 and (ended or expected is ONE)
         if not right:
-            wrong.append(f"{name}: expected {expected}, but found {statuses}{', ended' if ended else ''}")
+            wrong.append(f"{name}: expected {expected}, found {statuses}{', ended' if ended else ''}")
     print("\n" + "\n".join(wrong))
-    figure(f"{len(PROBES)} ways to hide a request: answered twice", smuggled, "0", smuggled == 0)
+    figure(f"{len(PROBES)} ways to hide a request: two responses", smuggled, "0", smuggled == 0)
     figure(
-        "  not refused, nor read as RFC 9112 says",
+        "  neither refused nor handled as in RFC 9112",
         f"{len(wrong)}: {'; '.join(wrong)}" if wrong else "0",
         "0",
         not wrong,
     )
-    told = sum(answer.status == 404 for got, _ in found.values() for answer in got)
-    hidden = server.metric("ml_app_http_requests_total", status=404) - missing - told
-    figure("  404s in the metrics that nobody was told", int(hidden), "0", hidden == 0)
+    received = sum(response.status == 404 for got, _ in found.values() for response in got)
+    hidden = server.metric("ml_app_http_requests_total", status=404) - missing - received
+    figure("  404s in the metrics that no client received", int(hidden), "0", hidden == 0)
     assert server.predict().status == 200

@@ -1,4 +1,4 @@
-"""Full load for long, and full load in little memory."""
+"""Full load for a long time, and full load with little memory."""
 
 import os
 import statistics
@@ -20,17 +20,17 @@ def test_soak(serve, figure, is_long):
     server = serve()
     long, samples = [], []
 
-    def ask_long(stop):
+    def send_long(stop):
         while not stop.wait(0.2):
-            answer = server.predict([ROW] * 1000)
-            long.append(answer.status == 200 and len(answer.json()) == 1000)
+            response = server.predict([ROW] * 1000)
+            long.append(response.status == 200 and len(response.json()) == 1000)
 
     def watch(stop):
         start = time.monotonic()
         while not stop.wait(0.25):
             samples.append((time.monotonic() - start, server.status("VmRSS"), server.descriptors()))
 
-    with harness.meanwhile(ask_long), harness.meanwhile(watch):
+    with harness.in_background(send_long), harness.in_background(watch):
         done = wrk(server, seconds, CONNECTIONS, ROW)
     settled = [sample for sample in samples if settling <= sample[0] < seconds - 0.5]
     part = len(settled) // 5
@@ -50,15 +50,18 @@ def test_soak(serve, figure, is_long):
         "<= 10 % more",
         last <= 1.1 * first,
     )
-    # Beside wrk's there is the one of the long bodies, or two where one ends as the next begins; each has
-    # two files.
+    # Beside wrk's connections there is one for the long bodies, or two while one is closed and the next is
+    # opened. A connection takes two files.
     figure("  open files", f"{min(files)} to {max(files)}", "constant", max(files) - min(files) <= 6)
 
 
 @contextmanager
 def memory_group():
-    """A control group of MEMORY without swap: a command that runs another in it, and a look at its
-    peak and its kills."""
+    """Creates a control group with a limit of MEMORY and without swap.
+
+    Yields a command that runs another command in the group, and a function that returns the group's peak in bytes
+    and the number of killed processes.
+    """
     name = f"ml-app-load-{os.getpid()}"
     second = (CGROUPS / "cgroup.controllers").exists()
     if second and "memory" not in (CGROUPS / "cgroup.controllers").read_text().split():
@@ -84,7 +87,7 @@ def memory_group():
 
 
 def by_systemd(name):
-    """The same, where only systemd may make one."""
+    """Yields the same as `memory_group`, for systems on which only systemd may create control groups."""
     command = ["systemd-run", "--scope", "--quiet", f"--unit={name}", f"--property=MemoryMax={MEMORY}"]
     command += ["--property=MemorySwapMax=0", *(["--user"] if os.getuid() else []), "--"]
     try:
@@ -98,14 +101,14 @@ def by_systemd(name):
 
 
 def figures_of(group):
-    """Bytes at the peak, and how many processes were killed."""
+    """Returns the peak in bytes, if the kernel reports it, and the number of killed processes."""
 
     def counted(file):
         return dict(line.split() for line in (group / file).read_text().splitlines())
 
     if (group / "memory.events").exists():
         kills = int(counted("memory.events")["oom_kill"])
-        # Linux 5.19 and later has it.
+        # Since Linux 5.19.
         peak = group / "memory.peak"
         return (int(peak.read_text()) if peak.exists() else None), kills
     peak = int((group / "memory.max_usage_in_bytes").read_text())
@@ -115,20 +118,20 @@ def figures_of(group):
 def test_memory_limit(serve, figure, is_long, tmp_path):
     seconds = 60 if is_long else 10
     with memory_group() as (prefix, look):
-        # The pages of a file count for who reads it first: a copy of its own, made in the group.
+        # The page cache of a file counts for the group that reads it first, so the group gets its own copy.
         copied = ["sh", "-c", 'cp "$1" "$0" && shift && exec "$0" "$@"', tmp_path / "ml-app"]
         server = serve(prefix=[*prefix, *copied])
         group = Path(f"/proc/{server.pid}/cgroup").read_text()
-        assert "ml-app-load" in group, f"it does not run in the control group: {group}"
+        assert "ml-app-load" in group, f"the server does not run in the control group: {group}"
         done = wrk(server, seconds, CONNECTIONS, ROW)
         rss = server.status("VmRSS")
         peak, kills = look()
         bad = done["refused"] + done["broken"]
-        assert server.process.poll() is None and done["requests"] > 0, "it has been killed"
+        assert server.process.poll() is None and done["requests"] > 0, "the server has been killed"
         found = f"{bad} of {done['requests']:,} ({done['rate']:.0f}/s)"
         figure(f"errors in {seconds} s of full load in 32 MiB", found, "0", bad == 0)
-        figure("  killed for want of memory", kills, "0", kills == 0)
-        # What the kernel keeps of files counts too, and is given up when it must be.
+        figure("  killed by the OOM killer", kills, "0", kills == 0)
+        # The peak includes the page cache, which the kernel frees under pressure.
         figure(
             "  peak of the group, RSS",
             f"{(peak or 0) / 1e6:.1f} MB, {rss / 1e6:.1f} MB",
@@ -139,7 +142,7 @@ def test_memory_limit(serve, figure, is_long, tmp_path):
 
 
 def test_memory_is_limited():
-    """A process that takes more is killed there: the limit is one."""
+    """A process that exceeds the limit is killed, which shows that the limit is effective."""
     with memory_group() as (prefix, look):
         take = [*prefix, "python3", "-c", f"memory = b'x' * {2 * MEMORY}"]
         code = subprocess.run([str(word) for word in take], check=False).returncode

@@ -1,5 +1,5 @@
--- Posts the file BODY as CONTENT_TYPE with the header lines HEADERS, and writes what came of it as a line of
--- JSON. `refused` are answers that are no success, `broken` those that did not come.
+-- Posts the file BODY as CONTENT_TYPE with the header lines HEADERS, and prints the results as a line of JSON.
+-- `refused` counts responses with an error status, `broken` requests without a response.
 
 wrk.method = "POST"
 wrk.headers["content-type"] = os.getenv("CONTENT_TYPE")

@@ -1,34 +1,34 @@
 """Clients that disconnect: their requests are not executed."""
 
 import harness
-from harness import HEAVY_ROW
+from harness import SLOW_ROW
 
 CLIENTS = 50
 # Takes several seconds, during which the requests of the other clients are queued.
-FIRST_ROWS = [HEAVY_ROW] * 300
-ROWS = [HEAVY_ROW] * 10
+FIRST_ROWS = [SLOW_ROW] * 300
+ROWS = [SLOW_ROW] * 10
 
 
-def test_disconnected_clients(serve, heavy, figure):
+def test_disconnected_clients(serve, slow_model, figure):
     """While one request occupies the only thread, others arrive and their clients disconnect."""
     server = serve(
-        *("--inference-threads", "1", "--queue-timeout", "600", "--request-timeout", "600"), model=heavy
+        *("--inference-threads", "1", "--queue-timeout", "600", "--request-timeout", "600"), model=slow_model
     )
     in_flight = lambda: server.metric("ml_app_inferences_in_flight")
     assert server.predict(ROWS).status == 200
     before = server.metric("ml_app_inferences_total")
     with server.connect(timeout=600) as first:
         first.send(harness.request("POST", "/predict", harness.as_json(FIRST_ROWS)))
-        assert harness.becomes(lambda: in_flight() == 1), "the first request is not executed"
+        assert harness.eventually(lambda: in_flight() == 1), "the first request is not executed"
         clients = [server.connect() for _ in range(CLIENTS)]
         for client in clients:
             client.send(harness.request("POST", "/predict", harness.as_json(ROWS)))
-        assert harness.becomes(lambda: in_flight() == 1 + CLIENTS), "the requests are not queued"
+        assert harness.eventually(lambda: in_flight() == 1 + CLIENTS), "the requests are not queued"
         for client in clients:
             client.reset()
-        assert harness.becomes(lambda: in_flight() <= 1), "the requests are still queued"
-        assert first.answer().status == 200
+        assert harness.eventually(lambda: in_flight() <= 1), "the requests are still queued"
+        assert first.response().status == 200
     assert server.predict(ROWS).status == 200
-    assert harness.becomes(lambda: in_flight() == 0), "a request is still executed"
+    assert harness.eventually(lambda: in_flight() == 0), "a request is still executed"
     executed = int(server.metric("ml_app_inferences_total") - before - 2)
     figure(f"executed for {CLIENTS} disconnected clients", executed, "0", executed == 0)

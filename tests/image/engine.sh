@@ -1,22 +1,22 @@
 # shellcheck shell=bash
-# Sourced by the scripts beside it: podman and buildah with settings, storage and a network of their
-# own below target/, so that no other container or image of the machine is touched.
+# Sourced by the other scripts of this folder: podman and buildah with their own settings, storage and network
+# below target/, so that other containers and images of the machine are not affected.
 
 step() { printf '\n-- %s\n' "$*"; }
 
-# Debian's packages, each unless what it is needed for is there.
+# Installs the Debian packages that are missing.
 install_engine() {
     local missing=()
     command -v podman >/dev/null || missing+=(podman)
     command -v buildah >/dev/null || missing+=(buildah)
     command -v runc >/dev/null || missing+=(runc)
     [ -x /usr/lib/podman/netavark ] || missing+=(netavark)
-    # netavark publishes ports with it.
+    # netavark publishes ports with iptables.
     [ -x /usr/sbin/iptables ] || missing+=(iptables)
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 }
 
-# engine_at DIRECTORY: the settings of the engine, which keeps all of its state in there.
+# engine_at DIRECTORY: writes settings with which the engine keeps all of its state in this directory.
 engine_at() {
     local at=$1
     mkdir -p "$at/networks"
@@ -39,14 +39,14 @@ driver = "overlay"
 graphroot = "$at/storage"
 runroot = "$at/run"
 CONF
-    # Health checks on a timer need systemd; here they are run by hand.
-    # It writes notes where it is started.
+    # Health checks on a timer need systemd; the tests run them explicitly. The engine writes files to the
+    # current directory.
     ENGINE=(env --chdir "$at" "CONTAINERS_CONF=$at/containers.conf" "CONTAINERS_STORAGE_CONF=$at/storage.conf"
         DISABLE_HC_SYSTEMD=true)
 }
 
-# begin_engine DIRECTORY: an engine with its state in there and nothing in it yet, and the folder
-# `scratch`; both are empty again when the script ends.
+# begin_engine DIRECTORY: sets up an engine without containers and images, and the folder `scratch`. Both are
+# cleared when the script ends.
 begin_engine() {
     engine_at "$1"
     scratch=$(mktemp -d)
@@ -61,10 +61,10 @@ end_engine() {
     exit "$code"
 }
 
-# engine COMMAND...: podman or buildah, with those settings.
+# engine COMMAND...: runs podman or buildah with these settings.
 engine() { as_root "${ENGINE[@]}" "$@"; }
 
-# clear_engine: no container, image or network is left.
+# clear_engine: removes all containers, images and networks.
 clear_engine() {
     engine podman rm --force --all --time 0 >/dev/null
     engine buildah rm --all >/dev/null

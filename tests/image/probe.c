@@ -1,5 +1,5 @@
-/* What an empty image can hold beside a server: the floor that starts are measured against, and the
-   means to see whether an engine's limits hold. */
+/* A program for an empty image. As a server it is the lower bound for the time of a start; with arguments it shows
+   whether the engine enforces its limits of memory and processor time. */
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Answers each request with 200, as soon as it can. */
+/* Responds to each request with 200. */
 static int serve(void) {
-    static const char answer[] =
+    static const char response[] =
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(5000)};
     int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
@@ -23,12 +23,12 @@ static int serve(void) {
         char request[4096];
         int client = accept(listener, NULL, NULL);
         if (client >= 0 && read(client, request, sizeof request) > 0)
-            write(client, answer, sizeof answer - 1);
+            write(client, response, sizeof response - 1);
         close(client);
     }
 }
 
-/* Writes to so many MiB of memory. */
+/* Writes to this much memory. */
 static int fill(size_t mebibytes) {
     for (size_t i = 0; i < mebibytes; i++) {
         char *memory = malloc(1 << 20);
@@ -49,7 +49,7 @@ static double now(clockid_t clock) {
     return time.tv_sec + time.tv_nsec / 1e9;
 }
 
-/* Prints how much of a processor it gets in so many seconds, in percent. */
+/* Uses as much processor time as it gets, and prints that as a percentage of one core. */
 static int spin(double seconds) {
     double start = now(CLOCK_MONOTONIC), elapsed;
     do

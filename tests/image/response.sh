@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Sourced by the scripts beside it: where to serve, and a prediction whose answer is known.
+# Sourced by the other scripts of this folder: a free port, and a prediction with a known response.
 
-# free_port: one of this machine that nobody listens on.
+# free_port: prints a port of this machine on which no process listens.
 free_port() {
     python3 -c 'import socket
 with socket.socket() as free:
@@ -9,17 +9,18 @@ with socket.socket() as free:
     print(free.getsockname()[1])'
 }
 
-# readme_prediction: sets `question` to the path that README.md asks by curl, `answer` to what it shows.
+# readme_prediction: sets `path` to the path of the first curl command for a prediction in README.md, and `response`
+# to the response shown there.
 readme_prediction() {
-    question=$(sed -n "s|^\$ curl 'localhost:5000\(/predict[^']*\)'\$|\1|p" README.md | head -n 1)
-    answer=$(grep -A 1 -F "\$ curl 'localhost:5000$question'" README.md | sed -n 2p)
-    if [ -z "$question" ] || [ -z "$answer" ]; then
-        fail "README.md shows no prediction by curl"
+    path=$(sed -n "s|^\$ curl 'localhost:5000\(/predict[^']*\)'\$|\1|p" README.md | head -n 1)
+    response=$(grep -A 1 -F "\$ curl 'localhost:5000$path'" README.md | sed -n 2p)
+    if [ -z "$path" ] || [ -z "$response" ]; then
+        fail "README.md has no example of a prediction by curl"
     fi
 }
 
-# same_answer EXPECTED FOUND: the same JSON, floats to 1e-5.
-same_answer() {
+# same_response EXPECTED FOUND: fails unless both are the same JSON, with floats compared to 1e-5.
+same_response() {
     python3 - "$1" "$2" <<'PY'
 import json, math, sys
 
@@ -32,7 +33,7 @@ def same(a, b):
 
 expected, found = sys.argv[1:]
 if not same(json.loads(expected), json.loads(found)):
-    sys.exit(f"error: expected the answer {expected}, but found {found}")
+    sys.exit(f"error: response: expected {expected}, found {found}")
 print(f"ok: {found}")
 PY
 }

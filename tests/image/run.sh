@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the static binary and proves it static; builds the image around it, runs it as one would
-# where it is deployed, and prints what it costs. Installs what it needs, on Debian and its kin.
+# Builds the binary and checks that it is static; builds the image, runs it as in a deployment, and prints size,
+# memory and start time. Installs the tools that it needs, on Debian and its derivatives.
 #
 # ML_APP_BINARY names a static binary to test instead of the one that cargo builds.
 set -euo pipefail
@@ -8,40 +8,40 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
 . tests/packages.sh
 . tests/image/engine.sh
-. tests/image/answer.sh
+. tests/image/response.sh
 
-# Starts of each image that are timed.
+# Number of timed starts of each image.
 RUNS=25
 # Seconds until the test fails because something does not happen; a busy machine takes long for everything.
 PATIENCE=60
-# The deployment that the README shows.
+# The same limits as in the documentation.
 LIMITS=(--read-only --cap-drop=ALL --security-opt=no-new-privileges --memory 32m --cpus 0.5)
-# Some machines give a container fewer than the engine asks for by default.
+# Some machines do not permit the engine's defaults.
 ULIMITS=(--ulimit nofile=4096:4096 --ulimit nproc=4096:4096)
 
-# Further ones of the container that run_image runs.
+# More options for run_image.
 OPTIONS=()
 
 ok() { printf 'ok: %s\n' "$*"; }
 
 # is WHAT EXPECTED FOUND
 is() {
-    [ "$2" = "$3" ] || fail "$1: expected \`$2\`, but found \`$3\`"
+    [ "$2" = "$3" ] || fail "$1: expected \`$2\`, found \`$3\`"
     ok "$1: $2"
 }
 
-# says WHAT TEXT OUTPUT
-says() {
+# has WHAT TEXT OUTPUT
+has() {
     case $3 in
         *"$2"*) ok "$1: $2" ;;
-        *) fail "$1: expected the text \`$2\`, but found \`$3\`" ;;
+        *) fail "$1: expected the text \`$2\`, found \`$3\`" ;;
     esac
 }
 
 # lacks WHAT TEXT OUTPUT
 lacks() {
     case $3 in
-        *"$2"*) fail "$1: expected no \`$2\`, but found \`$3\`" ;;
+        *"$2"*) fail "$1: expected no \`$2\`, found \`$3\`" ;;
         *) ok "$1: no $2" ;;
     esac
 }
@@ -53,10 +53,10 @@ since, now = (float(time.replace(",", ".")) for time in sys.argv[1:])
 print(f"{now - since:.2f}")' "$1" "$EPOCHREALTIME"
 }
 
-# inspect FORMAT: of the image.
+# inspect FORMAT: prints a property of the image.
 inspect() { engine podman image inspect --format "$1" "$IMAGE"; }
 
-# run_image NAME ARGUMENT...: in the background, as it is deployed; sets URL and PID.
+# run_image NAME ARGUMENT...: runs a container in the background, with the limits of a deployment. Sets URL and PID.
 run_image() {
     engine podman run --detach --name "$1" "${LIMITS[@]}" "${ULIMITS[@]}" "${OPTIONS[@]}" --network "$NETWORK" \
         --publish 127.0.0.1::5000 "$IMAGE" "${@:2}" >/dev/null
@@ -114,18 +114,18 @@ mkdir "$scratch/image" "$scratch/root"
 install -m 755 "$ML_APP_BINARY" "$scratch/image/ml-app"
 binary=$scratch/image/ml-app
 kind=$(file --brief "$binary")
-says file "statically linked" "$kind"
+has file "statically linked" "$kind"
 lacks file interpreter "$kind"
-says ldd "not a dynamic executable" "$(ldd "$binary" 2>&1 || true)"
+has ldd "not a dynamic executable" "$(ldd "$binary" 2>&1 || true)"
 lacks "program headers" INTERP "$(readelf --program-headers --wide "$binary")"
 lacks "dynamic section" NEEDED "$(readelf --dynamic --wide "$binary")"
-# The names of functions are other ones after an update of Rust.
+# build/order.ld lists functions by name, and an update of Rust changes their names.
 start=$(readelf --section-headers --wide "$binary" | sed -nE 's/.* \.text\.start +PROGBITS +\S+ \S+ (\S+) .*/\1/p')
-[ $((0x${start:-0})) -gt 1000000 ] || fail "of what a start runs only $((0x${start:-0})) bytes lie together: run build/order.sh"
-ok "what a start runs lies together: $((0x$start)) bytes"
+[ $((0x${start:-0})) -gt 1000000 ] || fail "expected the functions of a start in one section, found $((0x${start:-0})) bytes: run build/order.sh"
+ok "the functions of a start in one section: $((0x$start)) bytes"
 cp "$binary" "$scratch/root/ml-app"
 described=$(as_root /usr/sbin/chroot --userspec=65532:65532 "$scratch/root" /ml-app inspect)
-says "in an empty root directory" "$(sha256sum model.onnx | cut -d ' ' -f 1)" "$described"
+has "in an empty root directory" "$(sha256sum model.onnx | cut -d ' ' -f 1)" "$described"
 
 step "Image"
 # buildah keeps HEALTHCHECK in Docker's format only.
@@ -177,30 +177,30 @@ probe() { engine podman run --rm "${LIMITS[@]}" "${ULIMITS[@]}" --network none "
 is "memory for 8 MiB" "wrote to 8 MiB" "$(probe fill 8)"
 is "memory for 128 MiB: killed" 137 "$(probe fill 128 >/dev/null && echo 0 || echo $?)"
 share=$(probe spin 1)
-[ "$share" -le 65 ] || fail "expected half a processor at most, but found $share %"
-ok "processor: $share % where 50 % are allowed"
+[ "$share" -le 65 ] || fail "expected at most half a core, found $share %"
+ok "processor: $share %, with a limit of 50 %"
 
 step "Container"
 readme_prediction
 run_image served
-same_answer "$answer" "$(get "$question")"
+same_response "$response" "$(get "$path")"
 resident=$(sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\) kB$/\1/p' "/proc/$PID/status")
 anonymous=$(sed -n 's/^RssAnon:[[:space:]]*\([0-9]*\) kB$/\1/p' "/proc/$PID/status")
 status() { sed -n "s/^$1:[[:space:]]*//p" "/proc/$PID/status" | tr '\t' ' '; }
 is "user ids" "65532 65532 65532 65532" "$(status Uid)"
 is "group ids" "65532 65532 65532 65532" "$(status Gid)"
-is "capabilities it could have" 0000000000000000 "$(status CapBnd)"
+is "bounding set of capabilities" 0000000000000000 "$(status CapBnd)"
 is "new privileges forbidden" 1 "$(status NoNewPrivs)"
 page=$(get /apidocs)
-says "/apidocs" swagger-ui "$page"
+has "/apidocs" swagger-ui "$page"
 links=$(grep -oE '(src|href)="[^":]+"' <<<"$page" | cut -d '"' -f 2 | sort -u)
-says "its links" swagger-ui-bundle.js "$links"
+has "its links" swagger-ui-bundle.js "$links"
 for link in $links; do
     size=$(get "/$link" | wc -c)
-    [ "$size" -gt 500 ] || fail "/$link: expected more than 500 bytes, but found $size"
+    [ "$size" -gt 500 ] || fail "/$link: expected more than 500 bytes, found $size"
     ok "/$link: $size bytes"
 done
-# post ROWS: the status of a question with so many rows as JSON.
+# post ROWS: prints the status of a request with this number of rows in JSON.
 post() {
     python3 -c 'import json, sys
 row = {"age": 21, "new_user": 1, "total_pages_visited": 14}
@@ -214,13 +214,13 @@ ok "HEALTHCHECK succeeds"
 engine podman exec served /ml-app healthcheck || fail "/ml-app healthcheck fails"
 ok "/ml-app healthcheck succeeds"
 refused=$(engine podman exec served /ml-app healthcheck --port 1 2>&1) && fail "/ml-app healthcheck --port 1 succeeds"
-says "where nobody listens" "no answer from 127.0.0.1:1" "$refused"
+has "without a server" "from 127.0.0.1:1" "$refused"
 stop_image served
 
-says "ml-app sbom" '"purl": "pkg:cargo/actix-web@' \
+has "ml-app sbom" '"purl": "pkg:cargo/actix-web@' \
     "$(engine podman run --rm "${LIMITS[@]}" "${ULIMITS[@]}" --network none "$IMAGE" sbom)"
 
-# As SageMaker starts it.
+# The command and the variable of SageMaker.
 OPTIONS=(--env SAGEMAKER_BIND_TO_PORT=5000)
 run_image sagemaker serve
 is "/ping" "" "$(get /ping)"
@@ -228,11 +228,11 @@ is "/invocations" 1 "$(curl --silent --fail --max-time "$PATIENCE" --header 'con
     --header 'accept: text/csv' --data '21,1,14' "$URL/invocations" | cut -d , -f 4)"
 stop_image sagemaker
 
-# As Vertex AI does.
+# The variables of Vertex AI.
 OPTIONS=(--env AIP_HTTP_PORT=5000 --env AIP_HEALTH_ROUTE=/health/check --env AIP_PREDICT_ROUTE=/score)
 run_image vertex
-says "AIP_HEALTH_ROUTE" true "$(get /health/check)"
-says "AIP_PREDICT_ROUTE" '{"predictions":[' "$(curl --silent --fail --max-time 60 \
+has "AIP_HEALTH_ROUTE" true "$(get /health/check)"
+has "AIP_PREDICT_ROUTE" '{"predictions":[' "$(curl --silent --fail --max-time "$PATIENCE" \
     --header 'content-type: application/json' --data '{"instances":[[21,1,14]],"parameters":{}}' "$URL/score")"
 stop_image vertex
 OPTIONS=()
@@ -241,26 +241,26 @@ code=0
 refused=$(engine podman run --rm "${LIMITS[@]}" "${ULIMITS[@]}" --network none \
     --env PORT=https --env ML_APP_WORKERS=many "$IMAGE" 2>&1) || code=$?
 is "exit code of bad settings" 64 "$code"
-says message "PORT: expected a port from 0 to 65535, but found \`https\`" "$refused"
-says message "ML_APP_WORKERS: expected a number from 1 to 1024, but found \`many\`" "$refused"
+has message "PORT: expected a port from 0 to 65535, found \`https\`" "$refused"
+has message "ML_APP_WORKERS: expected a number from 1 to 1024, found \`many\`" "$refused"
 
 code=0
 refused=$(engine podman run --rm "${ULIMITS[@]}" --network none "$IMAGE" serve --model other.onnx 2>&1) || code=$?
 is "exit code of another model" 1 "$code"
-says message "cannot read the model other.onnx: this ml-app has one model and reads no other" "$refused"
+has message "cannot read the model other.onnx" "$refused"
 
 step "Cost"
 port=$(free_port)
-starts=$(as_root python3 -B tests/image/start.py "$RUNS" "$port" "$question" "$IMAGE" "$PROBE" -- \
+starts=$(as_root python3 -B tests/image/start.py "$RUNS" "$port" "$path" "$IMAGE" "$PROBE" -- \
     "${ENGINE[@]}" podman -- \
     "${LIMITS[@]}" "${ULIMITS[@]}" --network "$NETWORK" --publish "127.0.0.1:$port:5000")
-{ read -r app app_least && read -r floor floor_least; } <<<"$starts"
+{ read -r app app_min && read -r floor floor_min; } <<<"$starts"
 python3 - "$(inspect '{{.Size}}')" "$(stat --format %s "$binary")" "$(gzip --stdout "$binary" | wc -c)" \
-    "$anonymous" "$resident" "$app" "$app_least" "$floor" "$floor_least" "$RUNS" <<'PY'
+    "$anonymous" "$resident" "$app" "$app_min" "$floor" "$floor_min" "$RUNS" <<'PY'
 import sys
 
 image, binary, gzipped, anonymous, resident, *starts, runs = (float(number) for number in sys.argv[1:])
-app, app_least, floor, floor_least = starts
+app, app_min, floor, floor_min = starts
 
 def row(what, target, found, verdict=""):
     print(f"{what:<52}{target:>11}{found:>11}  {verdict}".rstrip())
@@ -272,14 +272,14 @@ def measured(what, limit, found, unit):
 row("", "target", "measured")
 measured("image", 12, image / 1e6, "MB")
 row("  its binary", "", f"{binary / 1e6:.1f} MB")
-row("  its binary, gzipped as registries keep it", "", f"{gzipped / 1e6:.1f} MB")
-measured("memory after the first answer (RssAnon)", 5, anonymous * 1024 / 1e6, "MB")
-row("  with the parts of the file that it has read", "", f"{resident * 1024 / 1e6:.1f} MB")
+row("  its binary, gzipped as in registries", "", f"{gzipped / 1e6:.1f} MB")
+measured("memory after the first response (RssAnon)", 5, anonymous * 1024 / 1e6, "MB")
+row("  including pages of the executable", "", f"{resident * 1024 / 1e6:.1f} MB")
 row("`podman run` to the first 200, median", "", f"{app:.1f} ms")
-row("  of a static C server that only answers", "", f"{floor:.1f} ms")
+row("  of a minimal static C server", "", f"{floor:.1f} ms")
 measured("  the difference", 10, app - floor, "ms")
-row("`podman run` to the first 200, fastest", "", f"{app_least:.1f} ms")
-row("  of a static C server that only answers", "", f"{floor_least:.1f} ms")
-row("  the difference", "", f"{app_least - floor_least:.1f} ms")
+row("`podman run` to the first 200, fastest", "", f"{app_min:.1f} ms")
+row("  of a minimal static C server", "", f"{floor_min:.1f} ms")
+row("  the difference", "", f"{app_min - floor_min:.1f} ms")
 print(f"({runs:.0f} starts each, in turns, published port, 32 MB of memory, half a processor)")
 PY

@@ -1,9 +1,8 @@
 # shellcheck shell=bash
-# Sourced by dockerfile.sh: a stand-in for the builder's image, for machines that can pull none.
+# Sourced by dockerfile.sh: a stand-in for the builder's image, for machines that cannot pull images.
 
-# standin DIRECTORY IMAGE: makes the image from Debian's packages and this machine's Rust. It is not
-# Alpine: `apk` and `rustup` do only what the Dockerfile asks of them, with what is there already, and
-# the compiler that build scripts use is glibc's.
+# standin DIRECTORY IMAGE: makes the image from Debian packages and this machine's Rust. It is not Alpine: `apk` and
+# `rustup` support only the commands of the Dockerfile and download nothing, and build scripts are linked with glibc.
 standin() {
     local root=$1/standin host
     host=$(rustc --version --verbose | sed -n 's/^host: //p')
@@ -12,14 +11,14 @@ standin() {
         --include=gcc,libc6-dev,musl-tools,clang,llvm,lld,ca-certificates bookworm "$root" >"$1/standin.log" ||
         fail "debootstrap failed; see $1/standin.log"
 
-    # The headers of the other processor's libc, which Alpine's apk would fetch.
+    # The headers of musl for arm64, which apk downloads on Alpine.
     as_root chroot "$root" sh -euc '
         dpkg --add-architecture arm64
         apt-get update -qq
         cd /opt
         apt-get download -qq musl-dev:arm64
         dpkg -x musl-dev_*_arm64.deb musl-arm64
-        apt-get clean' >>"$1/standin.log" 2>&1 || fail "no headers for arm64; see $1/standin.log"
+        apt-get clean' >>"$1/standin.log" 2>&1 || fail "cannot get the headers for arm64; see $1/standin.log"
 
     local rust
     rust=$(rustc --print sysroot)
@@ -29,7 +28,7 @@ standin() {
     for part in "$host" x86_64-unknown-linux-musl aarch64-unknown-linux-musl; do
         as_root cp -a "$rust/lib/rustlib/$part" "$root/usr/local/rust/lib/rustlib/"
     done
-    # Nothing is downloaded while it compiles.
+    # The build has no network.
     as_root cp -a "${CARGO_HOME:-$HOME/.cargo}"/registry/{cache,index} "$root/usr/local/cargo/registry/"
 
     as_root tee "$root/usr/local/bin/rustup" >/dev/null <<'SH'
@@ -45,7 +44,7 @@ case "$*" in
         mkdir -p /sysroot/usr
         cp -r /opt/musl-arm64/usr/include/aarch64-linux-musl /sysroot/usr/include ;;
     "add --no-cache musl-dev" | "add --no-cache clang llvm") ;;
-    *) echo "the stand-in cannot: apk $*" >&2; exit 1 ;;
+    *) echo "the stand-in does not support: apk $*" >&2; exit 1 ;;
 esac
 SH
     as_root chmod 755 "$root/usr/local/bin/rustup" "$root/usr/local/bin/apk"

@@ -1,9 +1,9 @@
-"""Times from the start of `podman run` to the first 200, in turns, for some images.
+"""Measures the time from `podman run` to the first 200, for several images in turns.
 
     start.py RUNS PORT PATH IMAGE... -- COMMAND... -- OPTION...
 
-COMMAND is the engine, `podman`, and after one more `--` come the options of its `run`. Prints a line
-for each image, in their order: the median and the least, in milliseconds.
+COMMAND runs podman; OPTION... are passed to `podman run`. Prints a line for each image, in their order: the median
+and the minimum, in milliseconds.
 """
 
 import socket
@@ -13,13 +13,13 @@ import sys
 import time
 
 NAME = "ml-app-start"
-# Seconds. Until the server listens an attempt is refused at once.
+# Seconds until an attempt is repeated, and until the test fails. Without a server an attempt usually fails at once.
 ATTEMPT = 1
 LIMIT = 60
 
 
-def answers(port, request):
-    """Whether the port answers 200 now."""
+def is_served(port, request):
+    """Returns whether a request gets status 200 now."""
     with socket.socket() as client:
         client.settimeout(ATTEMPT)
         try:
@@ -31,14 +31,14 @@ def answers(port, request):
 
 
 def start(podman, options, port, request, image):
-    """Milliseconds from `podman run` to the first 200."""
+    """Returns the milliseconds from `podman run` to the first 200."""
     command = [*podman, "run", "--detach", "--name", NAME, *options, image]
     begin = time.perf_counter()
     engine = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        while not answers(port, request):
+        while not is_served(port, request):
             if time.perf_counter() - begin > LIMIT:
-                sys.exit(f"{image}: expected 200 within {LIMIT} s of `podman run`, but found none")
+                sys.exit(f"{image}: expected 200 within {LIMIT} s of `podman run`")
             if engine.poll() not in (None, 0):
                 sys.exit(f"{image}: `podman run` failed")
             time.sleep(0.0002)
@@ -50,19 +50,19 @@ def start(podman, options, port, request, image):
 
 
 def main():
-    own, podman, options = [], [], []
-    parts = iter((own, podman, options))
+    arguments, podman, options = [], [], []
+    parts = iter((arguments, podman, options))
     part = next(parts)
     for argument in sys.argv[1:]:
         if argument == "--":
             part = next(parts)
         else:
             part.append(argument)
-    runs, port, path, *images = own
+    runs, port, path, *images = arguments
     request = f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode()
     times = {image: [] for image in images}
     for run in range(int(runs)):
-        # Neither always comes after the other.
+        # Alternates the order, so that no image always runs after another.
         for image in images if run % 2 else reversed(images):
             times[image].append(start(podman, options, int(port), request, image))
     for image in images:

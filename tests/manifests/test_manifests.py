@@ -1,5 +1,5 @@
-"""What `kubectl kustomize` makes of the manifests is valid, agrees with itself and with the server, and is
-as safe as the restricted Pod Security Standard asks."""
+"""The rendered manifests are valid, consistent with each other and with the server, and meet the restricted
+Pod Security Standard."""
 
 import itertools
 import json
@@ -14,10 +14,10 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
 
-# GKE's oldest, in extended support, and the newest there is a schema for.
+# The oldest version that GKE supports (extended), and the newest version with a schema.
 VERSIONS = ["1.31", "1.37"]
 
-# Kinds of others, which have no schema here.
+# Custom resources, for which there is no schema here.
 CUSTOM = {
     ("gateway.networking.k8s.io/v1", "Gateway"),
     ("gateway.networking.k8s.io/v1", "HTTPRoute"),
@@ -31,21 +31,21 @@ CUSTOM = {
     ("serving.kserve.io/v1beta1", "InferenceService"),
 }
 
-# They stand in the place of the Deployment, and what is about it.
-INSTEAD = {"knative", "kserve"}
+# Components that replace the Deployment and the resources around it.
+REPLACEMENTS = {"knative", "kserve"}
 
-# Each brings `monitoring` along.
+# Components that include `monitoring`.
 COLLECTORS = {"monitoring-gke", "monitoring-operator"}
 
 
 def combinations():
-    """Overlays as they are, and the base with every set of components that go together."""
+    """Returns every overlay, and every set of components that can be combined with the base."""
     components = {path.name for path in (MANIFESTS / "components").iterdir()}
-    assert INSTEAD < components
-    beside = sorted(components - INSTEAD - COLLECTORS - {"monitoring"})
-    sets = [{*some} for count in range(len(beside) + 1) for some in itertools.combinations(beside, count)]
+    assert REPLACEMENTS < components
+    combinable = sorted(components - REPLACEMENTS - COLLECTORS - {"monitoring"})
+    sets = [{*some} for count in range(len(combinable) + 1) for some in itertools.combinations(combinable, count)]
     sets = [some | {collector} for some in sets for collector in COLLECTORS] + sets + [{"monitoring"}]
-    sets += [{one} for one in INSTEAD]
+    sets += [{one} for one in REPLACEMENTS]
     return sorted((MANIFESTS / "overlays").iterdir()) + sorted(map(sorted, sets))
 
 
@@ -81,11 +81,11 @@ def relative(path, start):
 
 
 def of_kind(objects, kind, api=""):
-    return [one for one in objects if one["kind"] == kind and one["apiVersion"].startswith(api)]
+    return [item for item in objects if item["kind"] == kind and item["apiVersion"].startswith(api)]
 
 
 def pods(objects):
-    """Labels and spec of what becomes a pod."""
+    """Yields labels and spec of everything that becomes a pod."""
     for one in objects:
         if one["kind"] in {"Deployment", "Job"} or one["apiVersion"].startswith("serving.knative.dev"):
             template = one["spec"]["template"]
@@ -104,11 +104,11 @@ def test_schemas(objects, version):
     for one in objects:
         if (one["apiVersion"], one["kind"]) in CUSTOM:
             continue
-        # Without a schema this fails too.
+        # Fails if there is no schema for the kind.
         kubernetes_validate.validate(one, version, strict=True)
 
 
-def test_there_is_one_of_each(objects):
+def test_objects_are_unique(objects):
     names = [(one["apiVersion"], one["kind"], one["metadata"]["name"]) for one in objects]
     assert len(set(names)) == len(names)
     assert len(list(pods(objects))) == 1 + len(of_kind(objects, "Job"))
@@ -135,14 +135,14 @@ def test_selectors_select_the_pods(objects):
     assert not any(selector.items() <= other.items() for selector in selectors for other in of_jobs)
 
 
-def test_references_are_there(objects):
-    there = {(one["kind"], one["metadata"]["name"]) for one in objects}
+def test_references_resolve(objects):
+    existing = {(one["kind"], one["metadata"]["name"]) for one in objects}
     ports = {port["name"] for _, container in containers(objects) for port in container.get("ports", []) if "name" in port}
     for _, spec in pods(objects):
-        assert ("ServiceAccount", spec["serviceAccountName"]) in there
+        assert ("ServiceAccount", spec["serviceAccountName"]) in existing
     for autoscaler in of_kind(objects, "HorizontalPodAutoscaler"):
         target = autoscaler["spec"]["scaleTargetRef"]
-        assert (target["kind"], target["name"]) in there
+        assert (target["kind"], target["name"]) in existing
     served = set()
     for service in of_kind(objects, "Service", "v1"):
         for port in service["spec"]["ports"]:
@@ -159,28 +159,28 @@ def test_references_are_there(objects):
             assert all((backend["name"], backend["port"]) in served for backend in rule["backendRefs"])
     for policy in of_kind(objects, "HealthCheckPolicy") + of_kind(objects, "GCPBackendPolicy"):
         target = policy["spec"]["targetRef"]
-        assert (target["kind"], target["name"]) in there
+        assert (target["kind"], target["name"]) in existing
 
 
-def test_probes_ask_for_what_the_server_has(objects):
+def test_probes_use_paths_of_the_server(objects):
     document = json.loads((ROOT / "tests/cases/online-sales/openapi.json").read_text())
     paths = {path for path, operations in document["paths"].items() if "get" in operations}
-    asked = set()
+    probed = set()
     for _, container in containers(objects):
         ports = {key for port in container.get("ports", []) for key in (port.get("name"), port["containerPort"])}
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             if probe in container:
                 get = container[probe]["httpGet"]
-                asked.add(get["path"])
+                probed.add(get["path"])
                 assert get.get("port", 5000) in ports
     for policy in of_kind(objects, "HealthCheckPolicy"):
         check = policy["spec"]["default"]["config"]["httpHealthCheck"]
-        asked.add(check["requestPath"])
+        probed.add(check["requestPath"])
         assert check["port"] in {port["containerPort"] for _, c in containers(objects) for port in c.get("ports", [])}
-    assert asked and asked <= paths
+    assert probed and probed <= paths
 
 
-# Kinds that name metrics.
+# Kinds that refer to metrics.
 METRICS = {"ConfigMap", "HorizontalPodAutoscaler", "PrometheusRule", "Rules"}
 
 UNITS = {"m": 1e-3, "": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
@@ -209,8 +209,8 @@ def test_the_drain_ends_before_the_pod_is_killed(objects):
 
 
 def test_pods_are_restricted(objects):
-    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and what it leaves
-    to choice: a group that is not root's, a file system that is not written to, no token."""
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and more: a group that is
+    not root's, a read-only file system, no token."""
     volumes = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
     for spec, container in containers(objects):
         assert not any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC"))
@@ -229,7 +229,7 @@ def test_pods_are_restricted(objects):
         assert {"procMount", "seLinuxOptions", "sysctls", "windowsOptions"}.isdisjoint(context)
 
 
-def test_metrics_are_the_servers_own(objects):
+def test_metrics_exist_in_the_server(objects):
     source = "".join(path.read_text() for path in [ROOT / "src/metrics.rs", ROOT / "src/metrics/process.rs"])
     text = json.dumps([one for one in objects if one["kind"] in METRICS])
     used = set(re.findall(r"\bml_app_[a-z_]+", text)) - {"ml_app_dashboard"}
@@ -239,12 +239,12 @@ def test_metrics_are_the_servers_own(objects):
         assert used
 
 
-def test_overlays_say_which_image(request, objects):
+def test_overlays_set_the_image(request, objects):
     if isinstance(request.node.callspec.params["objects"], Path):
         assert all(":" in container["image"] for _, container in containers(objects))
 
 
-def test_parts_are_as_many_as_pods(objects):
+def test_a_job_has_a_pod_for_each_shard(objects):
     for job in of_kind(objects, "Job"):
         spec = job["spec"]
         arguments = spec["template"]["spec"]["containers"][0]["args"]
@@ -252,11 +252,11 @@ def test_parts_are_as_many_as_pods(objects):
         assert f"--shard=$(INDEX)/{spec['completions']}" in arguments
 
 
-def test_a_rollout_never_has_fewer_pods_than_wanted(objects):
+def test_a_rollout_never_has_too_few_pods(objects):
     for deployment in of_kind(objects, "Deployment"):
         assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 
-def test_components_tell_what_they_are():
+def test_components_have_a_readme():
     for component in (MANIFESTS / "components").iterdir():
         assert (component / "README.md").read_text().startswith(f"# {component.name}\n")

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Two builds of the last commit give the same binary, byte for byte: in two folders, with two cargo homes.
+# Checks that two builds of the last commit, in different folders and with different cargo homes, give the same
+# binary, byte for byte.
 #
-# Everything is compiled twice from nothing, which takes half an hour on two processors; `.ci/run` does
-# without it.
+# Both compile everything, which takes half an hour on two cores. So `.ci/run` does not run this.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
@@ -22,7 +22,7 @@ build() {
     local begin=$SECONDS
     mkdir -p "$1/src"
     git archive "$commit" | tar --extract --directory "$1/src"
-    # The flags are for where a panic is: in the crates of the registry, and in code that build scripts write.
+    # Panic messages contain paths of source files: of crates from the registry and of generated code.
     env --chdir "$1/src" CARGO_HOME="$2" \
         "$flags=--remap-path-prefix=$2/registry/src=/cargo --remap-path-prefix=$1/src=/src" \
         cargo rustc --quiet --release --locked --no-default-features --bin ml-app --target "$target" -- -C lto=thin
@@ -34,18 +34,18 @@ build() {
 home=${CARGO_HOME:-$HOME/.cargo}
 build "$work/first" "$home"
 
-# Its settings and what it has downloaded; sources are unpacked anew.
+# Copies settings and downloads. Sources are unpacked again.
 second=$work/another/cargo-home
 mkdir -p "$second/registry"
 for part in config.toml registry/cache registry/index; do
     [ ! -e "$home/$part" ] || cp -R "$home/$part" "$second/$part"
 done
-build "$work/another/place" "$second"
+build "$work/another/folder" "$second"
 rm -rf "$second"
 
-cmp "$work/first/ml-app" "$work/another/place/ml-app" || fail "the two builds differ; they are kept in $work"
+cmp "$work/first/ml-app" "$work/another/folder/ml-app" || fail "the two builds differ; see $work"
 if grep --quiet --binary-files=text --fixed-strings -e "$work" -e "$home/" "$work/first/ml-app"; then
-    fail "the binary names the folders of the machine that compiled it"
+    fail "the binary contains paths of the machine that compiled it"
 fi
 rm -rf "$work"
 echo "ok: the same binary"

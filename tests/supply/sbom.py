@@ -1,4 +1,4 @@
-"""Checks what `ml-app sbom` prints: by CycloneDX's schema, and against Cargo.lock.
+"""Checks the output of `ml-app sbom` against the schema of CycloneDX and against Cargo.lock.
 
     sbom.py FILE
 """
@@ -14,9 +14,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 text = pathlib.Path(sys.argv[1]).read_text()
 document = json.loads(text)
-fault = JsonStrictValidator(SchemaVersion.from_version(document["specVersion"])).validate_str(text)
-if fault:
-    sys.exit(f"error: no CycloneDX {document['specVersion']}: {fault}")
+error = JsonStrictValidator(SchemaVersion.from_version(document["specVersion"])).validate_str(text)
+if error:
+    sys.exit(f"error: invalid CycloneDX {document['specVersion']}: {error}")
 
 lock = pathlib.Path("Cargo.lock").read_text()
 locked = set(re.findall(r'^name = "(.*)"\nversion = "(.*)"$', lock, re.MULTILINE))
@@ -25,7 +25,7 @@ for component in document["components"]:
     if component["type"] == "library":
         crate = component["name"], component["version"]
         if crate not in locked:
-            sys.exit(f"error: expected a crate of Cargo.lock, but found {crate}")
+            sys.exit(f"error: expected a crate of Cargo.lock, found {crate}")
         scopes.setdefault(component["name"], set()).add(component["scope"])
 
 for crate, scope in {
@@ -38,11 +38,11 @@ for crate, scope in {
     "criterion": None,
 }.items():
     if scopes.get(crate) != scope:
-        sys.exit(f"error: {crate}: expected the scope {scope}, but found {scopes.get(crate)}")
+        sys.exit(f"error: {crate}: expected the scope {scope}, found {scopes.get(crate)}")
 
 digests = [part["hashes"][0]["content"] for part in document["components"] if part["type"] == "machine-learning-model"]
 digest = hashlib.sha256(pathlib.Path("model.onnx").read_bytes()).hexdigest()
 if digests != [digest]:
-    sys.exit(f"error: expected the model {digest}, but found {digests}")
+    sys.exit(f"error: expected the model {digest}, found {digests}")
 
 print(f"ok: CycloneDX {document['specVersion']}, {len(scopes)} crates of Cargo.lock and the model")

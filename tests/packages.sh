@@ -1,6 +1,5 @@
 # shellcheck shell=bash
-# Sourced by the scripts that run tests: what they need and the machine lacks is installed, on Debian
-# and its kin.
+# Sourced by the scripts that run tests. Installs the tools that they need, on Debian and its derivatives.
 
 fail() {
     echo "error: $*" >&2
@@ -13,20 +12,20 @@ as_root() {
     elif command -v sudo >/dev/null; then
         sudo "$@"
     else
-        fail "not root, and there is no sudo for: $*"
+        fail "root or sudo is needed for: $*"
     fi
 }
 
 install_packages() {
-    command -v apt-get >/dev/null || fail "install what Debian packages as $*: there is no apt-get"
+    command -v apt-get >/dev/null || fail "apt-get is missing; install the tools of these Debian packages: $*"
     as_root apt-get update -qq || fail "apt-get update failed; it is needed to install $*"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" ||
         fail "apt-get cannot install $*"
 }
 
-# need_target TRIPLE: Rust's standard library for that target is there.
+# need_target TRIPLE: installs Rust's standard library for this target, if it is missing.
 need_target() {
     [ -d "$(rustc --print target-libdir --target "$1")" ] && return
-    command -v rustup >/dev/null || fail "there is no Rust library for $1, and no rustup to add it"
+    command -v rustup >/dev/null || fail "the Rust target $1 is missing, and rustup, too"
     rustup target add "$1" || fail "rustup cannot add the target $1"
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs every test: the Rust ones, the builds with other models, and the ones in a browser.
-# Installs what these need and the machine lacks, on Debian and its kin.
+# Runs all tests: Rust tests, builds with other models, image, manifests, browser, clients and load. Installs the
+# tools that they need, on Debian and its derivatives.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset MODEL CARGO_TARGET_DIR
-# What is tested is what is shipped: the static binary.
+# Tests the static binary, because that is what is shipped.
 CARGO_BUILD_TARGET=$(uname -m)-unknown-linux-musl
 export CARGO_BUILD_TARGET
 built=target/$CARGO_BUILD_TARGET/release
@@ -14,7 +14,7 @@ built=target/$CARGO_BUILD_TARGET/release
 heading() { printf '\n== %s\n' "$*"; }
 
 heading "Tools"
-command -v cargo >/dev/null || fail "there is no cargo; see https://rustup.rs"
+command -v cargo >/dev/null || fail "cargo is missing; see https://rustup.rs"
 missing=()
 [ -x /usr/bin/chromium ] || missing+=(chromium)
 [ -x /usr/bin/chromedriver ] || missing+=(chromium-driver)
@@ -64,5 +64,5 @@ heading "Browser and OpenAPI document"
 heading "Clients"
 tests/e2e/clients/run.sh
 
-heading "Load and faults"
+heading "Load"
 tests/load/run.sh

@@ -22,10 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PHRASES = {
     r"so (?:many|few)": "give the number, or write `as many … as`",
     r"for so long": "give the time",
-    r"(?:that|it|this|which|one) tells|tells (?:that|how|what|the|a|which|whether)|telling (?:that|how|what|the|which)":
-        "reports, shows, says",
-    r"(?:is|are|was|were|be|been|being|not|as|only) told|told (?:apart|that|which|what|how|to|of|by|in|from|the)":
-        "reported, distinguished",
+    r"(?:that|it|this|which|one) tells|tells (?:that|how|what|the|a|which|whether)|telling (?:that|how|what|the|which)": "reports, shows, says",
+    r"(?:is|are|was|were|be|been|being|not|as|only) told|told (?:apart|that|which|what|how|to|of|by|in|from|the)": "reported, distinguished",
     r"whoever": "name the subject: the client, the caller",
     r"who has gone|who is gone|who asks|who asked|who waits|who has waited": "the client, the waiting request",
     r"(?:than|as|is|are|and|to|of|with|by|in|for|from|at|or|,|:) that of": "repeat the noun",
@@ -41,8 +39,7 @@ PHRASES = {
     r"(?:is|are|was|were|be|been|being) (?:asked|answered)(?! for)": "is requested, is sent, receives a response",
     r"(?:asked|answered) (?:for|alone|with|by|in|at|again)": "requested, sent",
     r"(?:the|a|each|every|one|this|that|its|no|both|all|of|two|to|per) questions?(?! mark)": "request",
-    r"(?:the|an|each|every|one|this|its|no|per|whose|as) answer|(?:the|its|their|no|both|all|two|of) answers":
-        "response",
+    r"(?:the|an|each|every|one|this|its|no|per|whose|as) answer|(?:the|its|their|no|both|all|two|of) answers": "response",
     r"(?:a|the|no|its|whose|each|every|any|one|of|that) (?:faults?|mistakes?)(?! (?:in|tolerance))": "error",
     r"held (?:bytes|body|bodies)|bytes held": "buffered",
     r"(?:the|a|its|client's) wish(?:es)?": "response options",
@@ -61,11 +58,9 @@ PHRASES = {
     # American spelling, as in the code.
     r"\w*(?:optimi|seriali|recogni|normali|initiali|quanti|finali|minimi|maximi|summari|vectori|synchroni|organi"
     r"|speciali|utili|customi|visuali|categori|standardi|prioriti|emphasi|materiali|parametri|tokeni|randomi"
-    r"|generali|equali|capitali|memori|penali|reali)(?:s(?:e|es|ed|ing|ation|ations|er|ers|able))(?<!emphasis)":
-        "American spelling: -ize",
+    r"|generali|equali|capitali|memori|penali|reali)(?:s(?:e|es|ed|ing|ation|ations|er|ers|able))(?<!emphasis)": "American spelling: -ize",
     r"\w*(?:behaviour|colour|neighbour|favour|honour|labour|flavour)\w*": "American spelling: -or",
-    r"\w*(?:licence|centre|cancelling|labelled|labelling|modelled|modelling|catalogue|artefact)\w*":
-        "American spelling",
+    r"\w*(?:licence|centre|cancelling|labelled|labelling|modelled|modelling|catalogue|artefact)\w*": "American spelling",
 }
 
 # No doc comment begins with these: a noun phrase or a verb in the third person does.
@@ -144,7 +139,9 @@ def _sentence_findings(path, block, text):
         yield Finding(path, block.line_at(offset), f"{word} …", "begin with a noun phrase, a verb, or `If`")
     if block.kind == "doc":
         for match in ERRORS.finditer(text):
-            yield Finding(path, block.line_at(match.start(1)), f"# Errors: {_shown(match[1])}", "Returns an error if …")
+            yield Finding(
+                path, block.line_at(match.start(1)), f"# Errors: {_shown(match[1])}", "Returns an error if …"
+            )
 
 
 def _shown(text):

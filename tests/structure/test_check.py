@@ -58,13 +58,15 @@ class Imports(Sources):
         self.assertEqual(self.imports(), {("a.rs", "b.rs")})
 
     def test_macro_is_imported_from_its_file(self):
-        self.write(lib="mod a; mod b;", a="macro_rules! m { () => { $crate::b::f() } }", b="fn g() { crate::m!() }")
+        self.write(
+            lib="mod a; mod b;", a="macro_rules! m { () => { $crate::b::f() } }", b="fn g() { crate::m!() }"
+        )
         self.assertEqual(self.imports(), {("b.rs", "a.rs"), ("a.rs", "b.rs")})
 
     def test_tests_comments_strings_and_visibility_do_not_count(self):
         self.write(
             lib="mod a; mod b;",
-            a='#[cfg(test)]\nmod tests { use crate::b::X; }\n#[cfg(test)]\nuse crate::b::Y;\n'
+            a="#[cfg(test)]\nmod tests { use crate::b::X; }\n#[cfg(test)]\nuse crate::b::Y;\n"
             '// crate::b::f()\nconst X: &str = "crate::b::f";\npub(in crate::b) fn f() { other::b::g() }',
             b="",
         )

@@ -12,7 +12,7 @@ use ml_app_model::{Model, Signature, Tensors};
 const LIMIT: usize = 1 << 16;
 
 /// Checks that a body is either rejected as the client's error, or decoded to tensors that fit the model and
-/// answered with a readable response.
+/// give a readable response.
 pub fn check<P: Protocol>(protocol: P, model: &Model, body: &[u8]) {
     let signature = model.signature();
     let (inputs, wish) = match protocol.decode(body, signature, LIMIT) {

@@ -5,9 +5,9 @@
 PROGRAM is the example `zoo` of crates/model. It loads each model, and its outputs are compared with
 those of ONNX Runtime. Then both are timed in turns, each in a process that keeps running, with one
 thread, the same inputs and the same processor, because processors differ in speed. The time of a round
-is the median of its runs, and the time of a model is that of its fastest round. Numeric inputs and
-outputs of ONNX Runtime are bound once, so that its Python code takes little of the time. The exit code
-is 1 if a model does not load or its outputs differ.
+is the median of its runs, and the fastest round counts. Numeric inputs and outputs of ONNX Runtime are
+bound once, so that its Python code takes little of the time. The exit code is 1 if a model does not load or
+its outputs differ.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from onnx import numpy_helper
 
 NETWORKS = {"PyTorch", "Keras"}
 ROUNDS = 5
-LEAST = 3  # number of warm-up runs, and minimum number of timed runs
+MINIMUM = 3  # number of warm-up runs, and minimum number of timed runs
 
 
 @dataclass
@@ -166,11 +166,11 @@ def runner(session: onnxruntime.InferenceSession, data_set: Path):
 def median_time(run, seconds: float) -> float:
     times = []
     begin = time.perf_counter()
-    while len(times) < 2 * LEAST or time.perf_counter() - begin < seconds:
+    while len(times) < 2 * MINIMUM or time.perf_counter() - begin < seconds:
         start = time.perf_counter_ns()
         run()
         times.append(time.perf_counter_ns() - start)
-    return statistics.median(times[LEAST:])
+    return statistics.median(times[MINIMUM:])
 
 
 def line(result: Result) -> str:

@@ -54,10 +54,10 @@ case(
 case(
     "enlarged",
     """(float[BATCH, 2, 4, 4] X) => (float[BATCH, 1, 8, 8] Y) {
-        learnt = ConvTranspose <strides = [2, 2]> (X, W1, B1)
+        learned = ConvTranspose <strides = [2, 2]> (X, W1, B1)
         plain = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric",
                         nearest_mode = "floor"> (X, , scales)
-        both = Add (learnt, plain)
+        both = Add (learned, plain)
         Y = Conv (both, W2)
     }""",
     lambda rows: floats(rows, 2, 4, 4),
@@ -71,12 +71,12 @@ case(
     """(int64[BATCH, 5] X) => (float[BATCH, 4] Y) {
         rows = Gather (table, X)
         mean = ReduceMean <keepdims = 1> (rows, last)
-        centred = Sub (rows, mean)
-        squares = Pow (centred, two)
+        centered = Sub (rows, mean)
+        squares = Pow (centered, two)
         variance = ReduceMean <keepdims = 1> (squares, last)
         above = Add (variance, epsilon)
         deviation = Sqrt (above)
-        normal = Div (centred, deviation)
+        normal = Div (centered, deviation)
         all = MatMul (normal, W1)
         biased = Add (all, B1)
         parts = Reshape (biased, heads)

@@ -133,8 +133,8 @@ def strings():
     nodes = [
         helper.make_node("Flatten", ["X0"], ["flat"]),
         helper.make_node("Equal", ["flat", "empty"], ["is_empty"]),
-        helper.make_node("Where", ["is_empty", "none", "flat"], ["told"]),
-        helper.make_node("Gather", ["told", "order"], ["turned"], axis=1),
+        helper.make_node("Where", ["is_empty", "none", "flat"], ["filled"]),
+        helper.make_node("Gather", ["filled", "order"], ["turned"], axis=1),
         helper.make_node("Concat", ["turned", "flat"], ["Y"], axis=1),
     ]
     constants = {"empty": texts(""), "none": texts("?"), "order": np.array([1, 0])}

@@ -29,8 +29,8 @@ pub fn string(name: &str, s: &str) -> AttributeProto {
     AttributeProto { s: s.into(), ..attribute(name, AttributeType::String) }
 }
 
-pub fn strings<S: AsRef<str>>(name: &str, strings: &[S]) -> AttributeProto {
-    let strings = strings.iter().map(|string| string.as_ref().as_bytes().to_vec()).collect();
+pub fn strings(name: &str, strings: &[&str]) -> AttributeProto {
+    let strings = strings.iter().map(|string| string.as_bytes().to_vec()).collect();
     AttributeProto { strings, ..attribute(name, AttributeType::Strings) }
 }
 

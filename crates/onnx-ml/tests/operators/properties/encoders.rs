@@ -1,8 +1,13 @@
 //! LabelEncoder, OneHotEncoder and CategoryMapper, by linear search.
 
-use crate::node::{elements, float, floats, int, ints, run, string, strings};
+use crate::node::{self, elements, float, floats, int, ints, run, string};
 use crate::random::Random;
+use tract_onnx::pb::AttributeProto;
 use tract_onnx::prelude::*;
+
+fn strings(name: &str, strings: &[String]) -> AttributeProto {
+    node::strings(name, &strings.iter().map(String::as_str).collect::<Vec<_>>())
+}
 
 fn words(random: &mut Random, len: usize) -> Vec<String> {
     (0..len).map(|_| random.word()).collect()

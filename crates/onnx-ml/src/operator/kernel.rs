@@ -1,7 +1,8 @@
-//! What an operator has to say for itself, and the rest of what tract wants of one.
+//! The interface that every operator implements, and its adapter to tract.
 //!
-//! A [`Kernel`] tells which outputs it gives for which inputs, and computes them. [`operator`]
-//! makes an operator of it that takes part in tract's analysis, with symbolic dimensions.
+//! A [`Kernel`] derives the facts of its outputs from those of its inputs, and computes the
+//! outputs. [`operator`] wraps it in an operator that takes part in tract's shape analysis,
+//! including symbolic dimensions.
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -10,43 +11,44 @@ use std::sync::Arc;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// An operator's semantics.
+/// The semantics of an operator.
 pub trait Kernel: Debug + Send + Sync + 'static {
-    /// ONNX's name of the operator.
+    /// Name of the operator in ONNX.
     const NAME: &'static str;
 
-    /// How many outputs it has.
+    /// Number of outputs.
     const OUTPUTS: usize = 1;
 
-    /// Inputs whose [`Fact::value`] is wanted: no outputs are asked for before it is known, which
-    /// it never is for what is computed at run time.
+    /// Indices of inputs whose [`Fact::value`] the kernel needs. [`Kernel::outputs`] is not called
+    /// before these values are known. A value that is computed at run time is never known.
     const CONSTANTS: &'static [usize] = &[];
 
-    /// Whether sizes of its outputs are symbols that get their values when it runs.
+    /// Returns `true` if dimensions of its outputs are symbols whose values are only known when it
+    /// runs.
     fn mints_symbols(&self) -> bool {
         false
     }
 
-    /// Type and shape of each output, for inputs of these.
+    /// Returns type and shape of each output for the given inputs.
     ///
     /// # Errors
     ///
-    /// Where the operator does not take such inputs.
+    /// Returns an error if the operator does not accept such inputs.
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>>;
 
-    /// The outputs. The inputs are such that [`Kernel::outputs`] took them.
+    /// Computes the outputs. [`Kernel::outputs`] has accepted the facts of the inputs.
     ///
     /// # Errors
     ///
-    /// Where the values are none the operator takes.
+    /// Returns an error if the operator does not accept the values.
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>>;
 
-    /// The same operator, made ready for those inputs whose value is known; none, where that would
-    /// be of no use.
+    /// Returns a version of the operator that is specialized for the known values among its inputs,
+    /// or `None` if there is nothing to gain.
     ///
     /// # Errors
     ///
-    /// Where the values are none the operator takes.
+    /// Returns an error if the operator does not accept the values.
     fn prepared(&self, _: &[Fact]) -> TractResult<Option<Self>>
     where
         Self: Sized,
@@ -54,16 +56,16 @@ pub trait Kernel: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The same operator, as it would have been made by this processor: it may have been by another.
+    /// Adapts the operator to the current processor. It may have been prepared on a different one.
     fn settled(self: Arc<Self>) -> Arc<Self> {
         self
     }
 
-    /// The change of a model that makes this operator, which is `node`, one with a neighbour.
+    /// Returns a patch of the model that fuses this operator, which is `node`, with a neighbor.
     ///
     /// # Errors
     ///
-    /// Where `model` is none.
+    /// Returns an error if the model is invalid.
     fn fuse(
         self: &Arc<Self>,
         _model: &TypedModel,
@@ -73,7 +75,7 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     }
 }
 
-/// Type and shape of a tensor, and its value where it is a constant of the model.
+/// Type and shape of a tensor, and its value if it is a constant of the model.
 #[derive(Debug, Clone)]
 pub struct Fact {
     pub datum_type: DatumType,
@@ -86,7 +88,7 @@ impl Fact {
         Fact { datum_type, shape: shape.into_iter().collect(), value: None }
     }
 
-    /// Rows and columns as the operators of `ai.onnx.ml` count them: `[C]` is one row.
+    /// Returns rows and columns as `ai.onnx.ml` defines them: `[C]` is a single row.
     pub fn matrix(&self) -> TractResult<(TDim, TDim)> {
         match self.shape.as_slice() {
             [columns] => Ok((1.to_dim(), columns.clone())),
@@ -95,45 +97,46 @@ impl Fact {
         }
     }
 
-    /// Whether the type is one of the numbers that `ai.onnx.ml` knows.
+    /// Returns `true` if the type is a number that `ai.onnx.ml` operators accept.
     pub fn is_number(&self) -> bool {
         self.datum_type.is_float() || self.datum_type.is_integer() || self.datum_type.is_tdim()
     }
 }
 
-/// What tract's registry builds: the operator, and no closures.
+/// Result of a builder in tract's registry: the operator, and the names of values captured by
+/// subgraphs (always empty).
 pub type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
-/// tract's operator for `kernel`, which `node` has `inputs` inputs for.
+/// Wraps `kernel` in a tract operator for `node`, which must have `inputs` inputs.
 ///
 /// # Errors
 ///
-/// Where the node has another number of inputs, or more outputs than the operator.
+/// Returns an error if the node has another number of inputs, or more outputs than the operator.
 pub fn operator<K: Kernel>(node: &NodeProto, inputs: usize, kernel: K) -> Built {
-    // tract leaves out inputs without a name.
+    // tract leaves out inputs with an empty name.
     let found = node.input.iter().filter(|name| !name.is_empty()).count();
     node.expect(found == inputs, || format!("{inputs} inputs, found {found}"))?;
     variadic(node, kernel)
 }
 
-/// As [`operator`], for any number of inputs.
+/// Wraps `kernel` like [`operator`], for any number of inputs.
 ///
 /// # Errors
 ///
-/// Where the node has more outputs than the operator.
+/// Returns an error if the node has more outputs than the operator.
 pub fn variadic<K: Kernel>(node: &NodeProto, kernel: K) -> Built {
     let found = node.output.len();
     node.expect(found <= K::OUTPUTS, || format!("{} outputs, found {found}", K::OUTPUTS))?;
-    // tract leaves out outputs without a name.
+    // tract leaves out outputs with an empty name.
     let outputs = (0..found).filter(|index| !node.output[*index].is_empty()).collect();
     Ok((expand(KernelOp { kernel: Arc::new(kernel), outputs }), vec![]))
 }
 
-/// Adds a node to a typed model that gives the first `outputs` outputs of `kernel`.
+/// Adds a node for `kernel` with its first `outputs` outputs to a typed model.
 ///
 /// # Errors
 ///
-/// Where the kernel does not take such inputs.
+/// Returns an error if the kernel does not accept the inputs.
 pub fn wire<K: Kernel>(
     name: &str,
     model: &mut TypedModel,
@@ -145,7 +148,7 @@ pub fn wire<K: Kernel>(
     model.wire_node(name, KernelOp { kernel: Arc::new(kernel), outputs }, inputs)
 }
 
-/// The operator as part of a typed model.
+/// Wraps `kernel` in an operator of a typed model.
 pub fn kernel_op<K: Kernel>(kernel: K) -> impl Into<Box<dyn TypedOp>> {
     KernelOp { kernel: Arc::new(kernel), outputs: (0..K::OUTPUTS).collect() }
 }
@@ -153,7 +156,7 @@ pub fn kernel_op<K: Kernel>(kernel: K) -> impl Into<Box<dyn TypedOp>> {
 #[derive(Debug)]
 struct KernelOp<K> {
     kernel: Arc<K>,
-    /// Which of the kernel's outputs the node has.
+    /// Indices of the kernel's outputs that the node has.
     outputs: TVec<usize>,
 }
 
@@ -163,7 +166,7 @@ impl<K> Clone for KernelOp<K> {
     }
 }
 
-/// The same weights, not equal ones: comparing these would take as long as a prediction.
+/// Compares kernels by identity: comparing weights would take as long as a prediction.
 impl<K> PartialEq for KernelOp<K> {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.kernel, &other.kernel) && self.outputs == other.outputs
@@ -182,7 +185,7 @@ impl<K: Kernel> KernelOp<K> {
         self.kept(facts)
     }
 
-    /// Of what the kernel gives, what the node has.
+    /// Selects the outputs that the node has.
     fn kept<T>(&self, all: impl IntoIterator<Item = T>) -> TractResult<TVec<T>> {
         let mut all: TVec<Option<T>> = all.into_iter().map(Some).collect();
         let kept = self.outputs.iter().map(|index| all.get_mut(*index).and_then(Option::take));
@@ -240,8 +243,8 @@ impl<K: Kernel> Expansion for KernelOp<K> {
     }
 }
 
-/// What is known of an output before the model runs: a dimension with a symbol that no input has
-/// is not.
+/// Passes what is known of an output to the solver. A dimension with a symbol that no input has is
+/// unknown.
 fn tell<'r, 'p: 'r>(
     solver: &mut Solver<'r>,
     output: &'p TensorProxy,
@@ -324,23 +327,23 @@ fn facts(inputs: &[&TypedFact]) -> Vec<Fact> {
     inputs.iter().map(fact).collect()
 }
 
-/// The kernel of a node, if it is a `K`.
+/// Returns the kernel of a node, if it is a `K`.
 pub fn kernel<K: Kernel>(node: &TypedNode) -> Option<&Arc<K>> {
     Some(&node.op_as::<KernelOp<K>>()?.kernel)
 }
 
-/// The kernel of an operator, if it is a `K`, and which of its outputs there are.
+/// Returns the kernel of an operator, if it is a `K`, and the indices of its outputs.
 pub fn parts<K: Kernel>(op: &dyn TypedOp) -> Option<(Arc<K>, &[usize])> {
     let op = op.downcast_ref::<KernelOp<K>>()?;
     Some((Arc::clone(&op.kernel), &op.outputs))
 }
 
-/// The operator that has these parts, which may be from elsewhere.
+/// Creates the operator from its parts, which may have been prepared on another machine.
 pub fn whole<K: Kernel>(kernel: Arc<K>, outputs: &[usize]) -> Box<dyn TypedOp> {
     Box::new(KernelOp { kernel: kernel.settled(), outputs: outputs.into() })
 }
 
-/// The node that alone has the output of `node`, its only one.
+/// Returns the only node that reads the only output of `node`.
 pub fn successor<'m>(model: &'m TypedModel, node: &TypedNode) -> Option<&'m TypedNode> {
     let [output] = node.outputs.as_slice() else { return None };
     let [successor] = output.successors.as_slice() else { return None };
@@ -348,11 +351,12 @@ pub fn successor<'m>(model: &'m TypedModel, node: &TypedNode) -> Option<&'m Type
     (!told).then(|| model.node(successor.node))
 }
 
-/// Replaces `last` by `kernel`, which takes the inputs of `first` and gives the outputs of an `L`.
+/// Replaces the nodes from `first` to `last` by `kernel`, which takes the inputs of `first` and
+/// gives the outputs of `L`.
 ///
 /// # Errors
 ///
-/// Where the kernel does not take the inputs.
+/// Returns an error if the kernel does not accept the inputs.
 pub fn replace<L: Kernel, K: Kernel>(
     model: &TypedModel,
     first: &TypedNode,
@@ -369,9 +373,9 @@ pub fn replace<L: Kernel, K: Kernel>(
     Ok(Some(patch))
 }
 
-/// The elements as `T`, cast where they are another number.
+/// Returns the elements as `T`, cast if they are of another number type.
 pub fn elements<T: Datum>(value: &TValue) -> TractResult<Cow<'_, Tensor>> {
-    // tract may give an integer as a dimension, which casts to few types.
+    // tract may represent an integer as a dimension, which casts to few types.
     if value.datum_type() == TDim::datum_type() {
         let integers = value.cast_to::<i64>()?.into_owned();
         return Ok(Cow::Owned(integers.cast_to::<T>()?.into_owned()));
@@ -379,14 +383,14 @@ pub fn elements<T: Datum>(value: &TValue) -> TractResult<Cow<'_, Tensor>> {
     value.cast_to::<T>()
 }
 
-/// The elements of each tensor, which are of type `T`.
+/// Returns the elements of each tensor, which must be of type `T`.
 pub fn slices<'a, T: Datum>(tensors: &'a [Cow<'_, Tensor>]) -> TractResult<Vec<&'a [T]>> {
     tensors.iter().map(|tensor| tensor.try_as_plain_ram()?.as_slice::<T>()).collect()
 }
 
-/// A tensor of these elements.
+/// Creates a tensor from its elements.
 pub fn tensor<T: Datum>(shape: &[usize], elements: Vec<T>) -> TractResult<Tensor> {
-    // The usual types, in one step.
+    // `from_shape` takes a shorter path, but only for types that are `Copy`.
     let any: &dyn Any = &elements;
     if let Some(floats) = any.downcast_ref::<Vec<f32>>() {
         return Tensor::from_shape(shape, floats);
@@ -397,14 +401,14 @@ pub fn tensor<T: Datum>(shape: &[usize], elements: Vec<T>) -> TractResult<Tensor
     Ok(tract_ndarray::ArrayD::from_shape_vec(shape, elements)?.into_tensor())
 }
 
-/// A tensor whose elements, which are zero, `write` writes: [`tensor`] would copy them.
+/// Creates a tensor of zeros that `write` fills in; [`tensor`] would copy the elements.
 pub fn written(shape: &[usize], write: impl FnOnce(&mut [f32])) -> TractResult<Tensor> {
     let mut tensor = Tensor::zero::<f32>(shape)?;
     write(tensor.try_as_plain_ram_mut()?.as_slice_mut()?);
     Ok(tensor)
 }
 
-/// Rows and columns of a tensor whose fact is a [`Fact::matrix`].
+/// Returns rows and columns of a tensor; see [`Fact::matrix`].
 pub fn matrix(value: &TValue) -> (usize, usize) {
     match value.shape() {
         [rows, columns] => (*rows, *columns),
@@ -412,28 +416,31 @@ pub fn matrix(value: &TValue) -> (usize, usize) {
     }
 }
 
-/// A model that asks for more elements than this in a row of its batch is refused: 4 GB of floats.
-const MOST_ELEMENTS: i64 = 1 << 30;
+/// Maximum number of elements per row of a batch: 4 GiB of floats. Models that need more are
+/// rejected.
+const MAX_ELEMENTS: i64 = 1 << 30;
 
+/// Checks a shape that follows from constants of the model.
+///
 /// # Errors
 ///
-/// Where a shape that follows from a model's constants is none, or of too many elements.
+/// Returns an error if the shape is invalid or has too many elements.
 pub fn bounded(shape: &[TDim]) -> TractResult<()> {
     let mut known = shape.iter().filter_map(|length| length.as_i64());
     let elements = known.try_fold(1_i64, |product, length| match length {
         0.. => product.checked_mul(length.max(1)),
         _ => None,
     });
-    let fits = elements.is_some_and(|elements| elements <= MOST_ELEMENTS);
-    ensure!(fits, "expected a shape of at most {MOST_ELEMENTS} elements, found {shape:?}");
+    let fits = elements.is_some_and(|elements| elements <= MAX_ELEMENTS);
+    ensure!(fits, "expected a shape of at most {MAX_ELEMENTS} elements, found {shape:?}");
     Ok(())
 }
 
-/// An axis of a tensor of this rank, which may be counted from the last.
+/// Resolves an axis, which may be negative, for a tensor of the given rank.
 ///
 /// # Errors
 ///
-/// Where it has no such axis.
+/// Returns an error if the tensor has no such axis.
 pub fn axis(found: i64, rank: usize) -> TractResult<usize> {
     let from = if found < 0 { rank as i64 } else { 0 };
     let axis = usize::try_from(found + from).ok().filter(|axis| *axis < rank);

@@ -1,9 +1,10 @@
-//! Operators that tract computes slowly, computed fast: those of rows that are many and short, as in
-//! classical models, products with weights, and convolutions, whatever the size of the batch.
+//! Faster versions of operators that tract computes slowly: operators on many short rows, as in
+//! classical models, products with constant weights, and convolutions for any batch size.
 //!
-//! Products and convolutions are replaced, with what follows them, before tract optimises them. Then
-//! [`optimize`](super::optimize) puts a [`FastPath`] operator around tract's own, which goes on to tell the facts, and
-//! to compute what the fast one leaves to it: other types, other axes.
+//! Products and convolutions are fused with the operators after them before tract optimizes the
+//! model. Then [`optimize`](super::optimize) wraps each remaining slow operator in a [`FastPath`].
+//! tract's operator inside the wrapper still computes the facts, and evaluates inputs that the fast
+//! path does not support (other types, other axes).
 
 mod binary;
 mod cast;
@@ -28,7 +29,7 @@ use tract_onnx::tract_core::ops::nn::resize::Resize;
 use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 use tract_onnx::tract_hir::internal::*;
 
-/// The operator with a faster way around it, if there is one.
+/// Wraps the operator in its faster version, if it has one.
 pub fn around(op: Box<dyn TypedOp>) -> Box<dyn TypedOp> {
     match fast(op.as_ref()) {
         Some(fast) => Box::new(FastOp { slow: op, fast: fast.into() }),
@@ -36,7 +37,7 @@ pub fn around(op: Box<dyn TypedOp>) -> Box<dyn TypedOp> {
     }
 }
 
-/// The operator around which there is a faster way.
+/// Returns the wrapped operator, if `op` is a wrapper.
 pub fn slow(op: &dyn TypedOp) -> Option<&dyn TypedOp> {
     Some(op.downcast_ref::<FastOp>()?.slow.as_ref())
 }

@@ -1,6 +1,7 @@
-//! Functions that a model brings along
-//! ([FunctionProto](https://github.com/onnx/onnx/blob/main/docs/IR.md#functions)), as scikit-learn's and
-//! PyTorch's exporters write them: [`inline`] puts their nodes in the place of each call.
+//! Functions defined in a model
+//! ([FunctionProto](https://github.com/onnx/onnx/blob/main/docs/IR.md#functions)), as exporters of
+//! scikit-learn and PyTorch models write them. [`inline`] replaces each call by the function's
+//! nodes.
 
 use prost::Message;
 use std::collections::HashMap;
@@ -8,51 +9,50 @@ use std::fmt;
 use std::mem;
 use tract_onnx::pb::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
 
-/// Functions call functions, but none itself.
-const DEEPEST: usize = 64;
+/// Maximum depth of calls. A function may call others but not itself.
+const MAX_DEPTH: usize = 64;
 
-/// Bytes of all that is put in. Functions that call each other twice double at each level.
-const MOST: usize = 256 << 20;
+/// Maximum size of all inlined nodes, in bytes. Functions that call each other twice double the
+/// size at each level.
+const MAX_BYTES: usize = 256 << 20;
 
-/// Bytes that a node takes beside those it has in a file, or more.
-const NODE: usize = 1 << 10;
+/// Memory of a node beyond its size in the file, in bytes, rounded up.
+const NODE_OVERHEAD: usize = 1 << 10;
 
-/// Why a function cannot be put in the place of its calls.
+/// Reason why a call cannot be inlined.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// It calls itself, or others too deeply.
+pub enum ErrorKind {
+    /// The function calls itself, or the calls are nested too deeply.
     Depth,
-    /// There is too much of it.
+    /// The inlined nodes are too large.
     Size,
-    /// The call gives more inputs, or takes more outputs, than the function has.
+    /// The call has more inputs or outputs than the function.
     Arguments,
-    /// An attribute that the call leaves out has a default value, which is not known here.
+    /// The call omits an attribute that has a default value; default values are not supported.
     Default(String),
 }
 
-/// A [`Fault`], and the function that has it.
+/// An [`ErrorKind`] and the function that it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     pub function: String,
-    pub fault: Fault,
+    pub kind: ErrorKind,
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "function `{}`: ", self.function)?;
-        match &self.fault {
-            Fault::Depth => write!(f, "expected calls at most {DEEPEST} deep, found more"),
-            Fault::Size => write!(
-                f,
-                "expected at most {} MiB when put in its calls' place, found more",
-                MOST >> 20
-            ),
-            Fault::Arguments => {
+        match &self.kind {
+            ErrorKind::Depth => write!(f, "expected calls at most {MAX_DEPTH} deep, found more"),
+            ErrorKind::Size => {
+                write!(f, "expected at most {} MiB after inlining, found more", MAX_BYTES >> 20)
+            }
+            ErrorKind::Arguments => {
                 f.write_str("expected a call with as many inputs and outputs as it has, found more")
             }
-            Fault::Default(name) => write!(
+            ErrorKind::Default(name) => write!(
                 f,
-                "expected each call to give the attribute `{name}`, as default values are not read, found one without"
+                "expected a value for the attribute `{name}` in each call (default values are not supported), found a call without it"
             ),
         }
     }
@@ -60,12 +60,12 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Replaces each call of a function of `model` by the function's nodes, in subgraphs too. Names within
-/// a function become those of the call.
+/// Replaces each call of one of the model's functions by the function's nodes, in subgraphs too.
+/// Names within a function are prefixed with the call's name.
 ///
 /// # Errors
 ///
-/// See [`Fault`].
+/// Returns an error as described at [`ErrorKind`].
 pub fn inline(model: &mut ModelProto) -> Result<(), Error> {
     let functions = mem::take(&mut model.functions);
     let (false, Some(graph)) = (functions.is_empty(), model.graph.as_mut()) else {
@@ -104,15 +104,15 @@ impl<'m> Inliner<'m> {
                 inlined.push(node);
                 continue;
             };
-            let bytes = function.encoded_len() + NODE * function.node.len();
+            let bytes = function.encoded_len() + NODE_OVERHEAD * function.node.len();
             self.bytes = self.bytes.saturating_add(bytes);
-            let fault = if depth == DEEPEST {
-                Some(Fault::Depth)
+            let kind = if depth == MAX_DEPTH {
+                Some(ErrorKind::Depth)
             } else {
-                (self.bytes > MOST).then_some(Fault::Size)
+                (self.bytes > MAX_BYTES).then_some(ErrorKind::Size)
             };
-            if let Some(fault) = fault {
-                return Err(Error { function: key(function).1.to_owned(), fault });
+            if let Some(kind) = kind {
+                return Err(Error { function: key(function).1.to_owned(), kind });
             }
             self.calls += 1;
             let body = Call::new(function, &node, self.calls)?.nodes()?;
@@ -126,13 +126,13 @@ fn graphs(attribute: &mut AttributeProto) -> impl Iterator<Item = &mut GraphProt
     attribute.g.iter_mut().chain(&mut attribute.graphs)
 }
 
-/// A function as a node calls it.
+/// A function in the context of one call.
 struct Call<'a> {
     function: &'a FunctionProto,
     node: &'a NodeProto,
-    /// What each name within is called without.
+    /// Maps each name inside the function to its name in the calling graph.
     names: HashMap<&'a str, String>,
-    /// Before all other names.
+    /// Prefix of all names that are local to the function.
     prefix: String,
 }
 
@@ -152,10 +152,10 @@ impl<'a> Call<'a> {
             prefix: format!("{}.{number}/", key(function).1),
         };
         if node.input.len() > function.input.len() || node.output.len() > function.output.len() {
-            return Err(call.error(Fault::Arguments));
+            return Err(call.error(ErrorKind::Arguments));
         }
         for (name, output) in function.output.iter().zip(&node.output) {
-            // What is an input too gets a node of its own.
+            // An output that is also an input gets an Identity node of its own.
             if !output.is_empty() && !function.input.contains(name) {
                 call.names.insert(name, output.clone());
             }
@@ -163,8 +163,8 @@ impl<'a> Call<'a> {
         Ok(call)
     }
 
-    fn error(&self, fault: Fault) -> Error {
-        Error { function: key(self.function).1.to_owned(), fault }
+    fn error(&self, kind: ErrorKind) -> Error {
+        Error { function: key(self.function).1.to_owned(), kind }
     }
 
     fn nodes(&self) -> Result<Vec<NodeProto>, Error> {
@@ -173,7 +173,7 @@ impl<'a> Call<'a> {
             self.rename_node(node)?;
         }
         for (name, output) in self.function.output.iter().zip(&self.node.output) {
-            // An output that is named twice has its second name from the first.
+            // An output that is listed twice copies its second name from the first.
             let source = self.names.get(name.as_str()).filter(|source| *source != output);
             if let (Some(source), false) = (source, output.is_empty()) {
                 nodes.push(NodeProto {
@@ -217,16 +217,17 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// The call's attribute that one within stands for; `None` where it is optional.
+    /// Returns the call's attribute that `attribute` refers to, or `None` if the call omits an
+    /// optional one.
     fn referred(&self, attribute: &AttributeProto) -> Result<Option<AttributeProto>, Error> {
         let name = &attribute.ref_attr_name;
         if let Some(given) = self.node.attribute.iter().find(|given| given.name == *name) {
             return Ok(Some(AttributeProto { name: attribute.name.clone(), ..given.clone() }));
         }
-        // Those without a default value are listed.
+        // `attribute` lists the attributes without a default value.
         match self.function.attribute.contains(name) {
             true => Ok(None),
-            false => Err(self.error(Fault::Default(name.clone()))),
+            false => Err(self.error(ErrorKind::Default(name.clone()))),
         }
     }
 
@@ -272,9 +273,9 @@ mod tests {
         ModelProto { graph, functions, ..ModelProto::default() }
     }
 
-    /// "Op(inputs) outputs" of each node.
-    fn inlined(mut model: ModelProto) -> Result<Vec<String>, Fault> {
-        inline(&mut model).map_err(|error| error.fault)?;
+    /// Returns each node formatted as "Op(inputs) outputs".
+    fn inlined(mut model: ModelProto) -> Result<Vec<String>, ErrorKind> {
+        inline(&mut model).map_err(|error| error.kind)?;
         let nodes = model.graph.expect("the model has a graph").node;
         let text = |node: &NodeProto| {
             format!("{}({}) {}", node.op_type, node.input.join(","), node.output.join(","))
@@ -337,12 +338,12 @@ mod tests {
             vec![AttributeProto { name: "slope".into(), f: 0.5, ..Default::default() }];
         let alphas = |call: &NodeProto, f: &FunctionProto| {
             let mut model = model(vec![call.clone()], vec![f.clone()]);
-            inline(&mut model).map_err(|error| error.fault)?;
+            inline(&mut model).map_err(|error| error.kind)?;
             let node = model.graph.expect("the model has a graph").node.remove(0);
             Ok(node.attribute.iter().map(|found| (found.name.clone(), found.f)).collect())
         };
         assert_eq!(alphas(&given, &f), Ok(vec![("alpha".to_owned(), 0.5)]));
-        assert_eq!(alphas(&plain, &f), Err(Fault::Default("slope".into())));
+        assert_eq!(alphas(&plain, &f), Err(ErrorKind::Default("slope".into())));
         f.attribute = vec!["slope".into()];
         assert_eq!(alphas(&plain, &f), Ok(vec![]));
     }
@@ -375,7 +376,7 @@ mod tests {
     fn a_function_that_calls_itself_ends() {
         let call = vec![node("f", &["x"], &["y"])];
         let f = function("f", &["x"], &["y"], call.clone());
-        assert_eq!(inlined(model(call, vec![f])), Err(Fault::Depth));
+        assert_eq!(inlined(model(call, vec![f])), Err(ErrorKind::Depth));
     }
 
     #[test]
@@ -388,7 +389,7 @@ mod tests {
         let functions = (0..60).map(level).collect();
         assert_eq!(
             inlined(model(vec![node("f0", &["in"], &["out"])], functions)),
-            Err(Fault::Size)
+            Err(ErrorKind::Size)
         );
     }
 
@@ -397,7 +398,7 @@ mod tests {
         let f = || function("f", &["x"], &["y"], vec![node("Abs", &["x"], &["y"])]);
         let more_in = model(vec![node("f", &["a", "b"], &["c"])], vec![f()]);
         let more_out = model(vec![node("f", &["a"], &["b", "c"])], vec![f()]);
-        assert_eq!(inlined(more_in), Err(Fault::Arguments));
-        assert_eq!(inlined(more_out), Err(Fault::Arguments));
+        assert_eq!(inlined(more_in), Err(ErrorKind::Arguments));
+        assert_eq!(inlined(more_out), Err(ErrorKind::Arguments));
     }
 }

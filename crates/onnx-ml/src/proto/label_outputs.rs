@@ -1,7 +1,8 @@
-//! Labels as outputs: a classifier with string labels gives a string for each row, of which there
-//! are no more than classes.
+//! String labels as outputs. A classifier with string labels outputs one string per row, but there
+//! are no more distinct strings than classes.
 //!
-//! [`lower`] hands the labels over and leaves their indices, so that no row costs a string.
+//! [`lower`] removes the labels from the model and returns them. The output then holds indices, so
+//! that no row allocates a string.
 
 use crate::proto::zip_map::forget_type;
 use std::collections::HashMap;
@@ -9,7 +10,7 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
-/// A graph output that was of strings and is now the `int64` tensor of their indices in `labels`.
+/// A graph output that held strings and now holds `int64` indices into `labels`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelOutput {
     /// Name of the graph output.
@@ -17,11 +18,11 @@ pub struct LabelOutput {
     pub labels: Vec<String>,
 }
 
-/// Makes the classifiers of `model` whose string labels go to an output, and nowhere else, give
-/// indices, and `ArrayFeatureExtractor` of constant labels likewise. Tells what the labels were.
+/// Makes classifiers and `ArrayFeatureExtractor`s of constant labels output indices, if their
+/// string labels go to a graph output and nowhere else. Returns the labels of each such output.
 pub fn lower(model: &mut ModelProto) -> Vec<LabelOutput> {
     let Some(graph) = model.graph.as_mut() else { return vec![] };
-    // A branch or a body may use any value of the graph around it.
+    // A subgraph may use any value of the graph around it.
     if graph.node.iter().flat_map(|node| &node.attribute).any(|attribute| attribute.g.is_some()) {
         return vec![];
     }
@@ -43,16 +44,16 @@ fn lower_output(graph: &mut GraphProto, output: String) -> Option<LabelOutput> {
     Some(LabelOutput { output, labels })
 }
 
-/// Where the labels of an output come from.
+/// The source of an output's labels.
 struct Origin {
     node: usize,
-    /// The initializer that has them, if it is not the node.
+    /// Index of the initializer that holds the labels, if the node's attributes do not.
     constant: Option<usize>,
-    /// Nodes on the way that cast them to strings, which they are.
+    /// Cast nodes on the way that cast strings to strings.
     casts: Vec<usize>,
 }
 
-/// Those whose first output is a label.
+/// Classifiers whose first output is the label.
 const CLASSIFIERS: [&str; 3] = ["LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"];
 
 fn origin(graph: &GraphProto, output: &str) -> Option<Origin> {
@@ -64,7 +65,7 @@ fn origin(graph: &GraphProto, output: &str) -> Option<Origin> {
     let once = |name: &str| uses.get(name) == Some(&1);
     let mut casts = vec![];
     let mut name = output;
-    // No longer than the graph, which may be a circle.
+    // Bounded by the number of nodes, because an invalid graph may be cyclic.
     for _ in &graph.node {
         let made = |node: &NodeProto| node.output.iter().any(|output| output == name);
         let index = graph.node.iter().position(made).filter(|_| once(name))?;

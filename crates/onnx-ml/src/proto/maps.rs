@@ -1,10 +1,10 @@
 //! Maps as inputs: `DictVectorizer` and `CastMap`
-//! ([ai.onnx.ml](https://onnx.ai/onnx/operators/index_ai_onnx_ml.html)) make a tensor of one.
+//! ([ai.onnx.ml](https://onnx.ai/onnx/operators/index_ai_onnx_ml.html)) convert a map to a tensor.
 //!
-//! tract has no maps, and needs none here: the keys that count are constants of the model.
-//! [`lower`] hands them over and makes the input a tensor of rows, with a column for each key.
-//! What a map leaves out is zero, or an empty text. The type of a map's values is lost when a
-//! model is decoded: they are what the operator gives, floats where that is not declared.
+//! tract has no map type, and needs none, because the relevant keys are constants of the model.
+//! [`lower`] returns the keys and turns the input into a tensor of rows with one column per key. A
+//! key that a map omits is zero or an empty text. Decoding drops the type of a map's values, so it
+//! is taken from the operator's output, or float if that is not declared.
 
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
@@ -13,7 +13,7 @@ use tract_onnx::pb::{
     attribute_proto, type_proto,
 };
 
-/// More columns would let a small model ask for any amount of memory.
+/// Maximum number of columns; more would let a small model request any amount of memory.
 const MAX_COLUMNS: i64 = 1 << 20;
 
 /// A graph input that was a map and is now the tensor of its values.
@@ -21,20 +21,20 @@ const MAX_COLUMNS: i64 = 1 << 20;
 pub struct MapInput {
     /// Name of the graph input.
     pub input: String,
-    /// The keys, in the order of the tensor's columns; integers in decimal.
+    /// Keys in the order of the tensor's columns; integers in decimal.
     pub keys: Vec<String>,
 }
 
-/// Replaces each `DictVectorizer` and `CastMap` of an input of `model` by `Identity` or `Cast`, and
-/// tells what its keys were. Where the keys are not known, as in a dense `CastMap`, the columns may
-/// be any.
+/// Replaces each `DictVectorizer` and `CastMap` of a graph input by `Identity` or `Cast`, and
+/// returns the keys. If the keys are not known, as in a dense `CastMap`, any number of columns is
+/// accepted.
 pub fn lower(model: &mut ModelProto) -> Vec<MapInput> {
     let Some(graph) = model.graph.as_mut() else {
         return vec![];
     };
     let mut lowered = vec![];
     for index in 0..graph.input.len() {
-        // The type of a map is dropped in decoding.
+        // Decoding drops the type of a map.
         let is_map = graph.input[index].r#type.as_ref().is_none_or(|it| it.value.is_none());
         let name = graph.input[index].name.clone();
         let uses = |node: &&mut NodeProto| node.input.contains(&name);
@@ -53,8 +53,8 @@ pub fn lower(model: &mut ModelProto) -> Vec<MapInput> {
     lowered
 }
 
-/// Makes `node` one of tensors, and tells the type of the map's values where the node says it, and
-/// the keys.
+/// Turns `node` into an operator on tensors. Returns the type of the map's values, if the node
+/// declares it, and the keys.
 fn columns(node: &mut NodeProto) -> Option<(Option<DataType>, Option<Vec<String>>)> {
     match node.op_type.as_str() {
         "DictVectorizer" => {
@@ -117,7 +117,7 @@ fn become_operator(node: &mut NodeProto, operator: &str, to: Option<DataType>) {
         .collect();
 }
 
-/// The element type of a value, as far as the graph declares it.
+/// Returns the element type of a value, as far as the graph declares it.
 fn element_type(graph: &GraphProto, name: &str) -> DataType {
     let infos = graph.output.iter().chain(&graph.value_info);
     let mut types = infos.filter(|info| info.name == name).filter_map(|info| {
@@ -127,7 +127,7 @@ fn element_type(graph: &GraphProto, name: &str) -> DataType {
     types.find(|found| *found != DataType::Undefined).unwrap_or(DataType::Float)
 }
 
-/// The type of a matrix of any number of rows.
+/// Returns the type of a matrix with any number of rows.
 fn matrix(values: DataType, columns: Option<usize>) -> TypeProto {
     let dim = |value| Dimension { value, ..Dimension::default() };
     let columns = columns.and_then(|columns| i64::try_from(columns).ok());

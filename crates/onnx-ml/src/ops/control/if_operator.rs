@@ -1,9 +1,9 @@
-//! [If](https://onnx.ai/onnx/operators/onnx__If.html): one of two graphs.
+//! [If](https://onnx.ai/onnx/operators/onnx__If.html): runs one of two subgraphs.
 //!
-//! Where the condition is known when the model is loaded, the graph takes the operator's place and
-//! the other need not even be valid for the inputs. Else the outputs of both must be of equal types
-//! and ranks; sizes may differ. Of two ranks the lower is taken, where the other has as many axes of one
-//! more: so `KNNImputer` is exported.
+//! If the condition is known when the model is loaded, the chosen branch replaces the operator. The
+//! other branch need not be valid for the inputs then. Otherwise the outputs of both branches must
+//! have equal types and ranks; their dimensions may differ. If the ranks differ by axes of length
+//! 1, as in an exported `KNNImputer`, the lower rank is used.
 
 use crate::operator::kernel::Built;
 use crate::ops::control::subgraph::{self, Runnable, Subgraph};
@@ -39,7 +39,7 @@ pub fn if_operator(context: &ParsingContext, node: &NodeProto) -> Built {
 #[derive(Debug, Clone)]
 struct Branch {
     graph: Subgraph,
-    /// Which of the operator's inputs the graph's are.
+    /// Indices of the operator's inputs that the branch uses.
     inputs: Vec<usize>,
 }
 
@@ -49,7 +49,7 @@ impl Branch {
     }
 }
 
-/// The graph for `true`, and for `false`.
+/// The branches for `true` and for `false`.
 #[derive(Debug, Clone)]
 struct If([Branch; 2]);
 
@@ -104,7 +104,7 @@ impl InferenceOp for If {
             }
         } else {
             let infer = |branch: &Branch| branch.graph.infer(&branch.pick(&inputs));
-            // An error may be in the branch that is not to be taken.
+            // The branch that is not taken may be the invalid one.
             let [Ok(first), Ok(second)] = self.0.each_ref().map(infer) else {
                 return Ok((inputs, outputs, observed.into_iter().cloned().collect()));
             };
@@ -159,7 +159,7 @@ impl InferenceOp for If {
     as_op!();
 }
 
-/// What both facts say.
+/// Returns the part of the facts on which both branches agree.
 fn common(first: &InferenceFact, second: &InferenceFact) -> InferenceFact {
     let mut fact = InferenceFact::default();
     let integers = [first, second].map(|fact| match fact.datum_type.concretize() {
@@ -183,7 +183,7 @@ fn common(first: &InferenceFact, second: &InferenceFact) -> InferenceFact {
     fact
 }
 
-/// Takes axes of one from the outputs that have more axes than the other branch's.
+/// Removes axes of length 1 from the outputs that have more axes than the other branch's.
 fn align_ranks(models: &mut [TypedModel; 2]) -> TractResult<()> {
     let outputs = models.each_ref().map(|model| model.output_outlets().map(<[OutletId]>::to_vec));
     let [Ok(mut first), Ok(mut second)] = outputs else { return Ok(()) };
@@ -206,7 +206,7 @@ fn align_ranks(models: &mut [TypedModel; 2]) -> TractResult<()> {
     models[1].select_output_outlets(&second)
 }
 
-/// The fact for both, with a new symbol for each size in which they differ.
+/// Returns a fact that covers both, with a new symbol for each dimension in which they differ.
 fn merged(first: &TypedFact, second: &TypedFact, target: &TypedModel) -> TractResult<TypedFact> {
     let types = [first.datum_type, second.datum_type];
     ensure!(types[0] == types[1], "expected branches of one type, found {types:?}");
@@ -218,7 +218,7 @@ fn merged(first: &TypedFact, second: &TypedFact, target: &TypedModel) -> TractRe
     Ok(types[0].fact(dims.collect::<TVec<TDim>>()))
 }
 
-/// [`If`] with a condition that is computed.
+/// [`If`] with a condition that is computed at run time.
 #[derive(Debug, Clone)]
 struct Branches {
     branches: [Runnable; 2],

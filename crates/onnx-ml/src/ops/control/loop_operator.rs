@@ -1,8 +1,7 @@
-//! [Loop](https://onnx.ai/onnx/operators/onnx__Loop.html): a graph, again and again.
+//! [Loop](https://onnx.ai/onnx/operators/onnx__Loop.html): runs a subgraph repeatedly.
 //!
-//! Values carried from one iteration to the next may change in size, not in rank. A loop that has
-//! no end is an error after 131,072 iterations, as is one whose values take more than
-//! a gigabyte.
+//! Loop-carried values may change their dimensions between iterations, but not their rank. A loop
+//! fails after 131,072 iterations or if its values exceed 1 GiB.
 
 mod iterated;
 
@@ -40,13 +39,13 @@ pub fn loop_operator(context: &ParsingContext, node: &NodeProto) -> Built {
 #[derive(Debug, Clone)]
 struct Loop {
     body: Subgraph,
-    /// Where this input is.
+    /// Index of the input with the maximum trip count.
     trips: Option<usize>,
-    /// Where this input is.
+    /// Index of the input with the initial condition.
     condition: Option<usize>,
-    /// How many values are carried from one iteration to the next.
+    /// Number of loop-carried values.
     carried: usize,
-    /// Where the outputs are, of those that are wanted.
+    /// Position of each of the loop's outputs among the node's outputs, if the node has it.
     slots: Vec<Option<usize>>,
 }
 
@@ -59,12 +58,12 @@ impl PartialEq for Loop {
 impl Eq for Loop {}
 
 impl Loop {
-    /// The index of the first carried value's input.
+    /// Returns the index of the first loop-carried input.
     fn first(&self) -> usize {
         [self.trips, self.condition].iter().flatten().count()
     }
 
-    /// The fact of one of the two inputs that the body has before what is carried.
+    /// Returns the fact of the body's iteration number or condition.
     fn scalar(&self, input: usize, datum_type: DatumType) -> TractResult<TypedFact> {
         match self.body.declared_rank(input)? {
             Some(1) => Ok(datum_type.fact([1])),
@@ -72,7 +71,8 @@ impl Loop {
         }
     }
 
-    /// The body's outputs for these inputs, the sizes of carried values that change left open.
+    /// Returns the body's outputs for the given inputs. Dimensions of loop-carried values that
+    /// change are left open.
     fn known_outputs(&self, inputs: &[InferenceFact]) -> TractResult<TVec<InferenceFact>> {
         let first = self.first();
         let mut facts: TVec<InferenceFact> = tvec!(
@@ -101,7 +101,7 @@ impl Loop {
     }
 }
 
-/// With integers for dimensions.
+/// Replaces dimensions (`TDim`) by integers.
 fn integers(fact: &InferenceFact) -> InferenceFact {
     match fact.datum_type.concretize() {
         Some(datum_type) if datum_type.is_tdim() => {
@@ -111,7 +111,7 @@ fn integers(fact: &InferenceFact) -> InferenceFact {
     }
 }
 
-/// Whether anything was opened.
+/// Opens the dimensions that differ; returns `true` if there are any.
 fn open_where_different(shape: &mut ShapeFactoid, after: &ShapeFactoid) -> bool {
     let (Some(rank), Some(found)) = (shape.rank().concretize(), after.rank().concretize()) else {
         return false;
@@ -152,7 +152,7 @@ impl InferenceOp for Loop {
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
         let inputs: TVec<InferenceFact> = inputs.into_iter().cloned().collect();
         let mut outputs: TVec<InferenceFact> = outputs.into_iter().cloned().collect();
-        // Its analysis is of no use before all is known that comes in.
+        // The body can only be analyzed once all its inputs are known.
         let known =
             |fact: &InferenceFact| fact.datum_type.is_concrete() && fact.shape.rank().is_concrete();
         if inputs.iter().all(known) {
@@ -212,8 +212,8 @@ impl InferenceOp for Loop {
 }
 
 impl Loop {
-    /// The body, and the facts of the outputs that are wanted. Sizes that change have a symbol of
-    /// their own inside of the body, and another for what comes out.
+    /// Returns the body and the facts of the node's outputs. A dimension that changes gets one
+    /// symbol inside the body and another for the result.
     fn typed(
         &self,
         inputs: &[TypedFact],

@@ -1,5 +1,6 @@
-//! [FeatureVectorizer](https://onnx.ai/onnx/operators/onnx_aionnxml_FeatureVectorizer.html): the
-//! columns of all inputs side by side, each input cut or filled with zeros to a given width.
+//! [FeatureVectorizer](https://onnx.ai/onnx/operators/onnx_aionnxml_FeatureVectorizer.html):
+//! concatenates the columns of all inputs. Each input is truncated or padded with zeros to a given
+//! width.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
 use serde::{Deserialize, Serialize};
@@ -7,14 +8,15 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Far above any model's; a model must not make one row take all memory.
-const MOST_COLUMNS: usize = 1 << 20;
+/// Maximum number of columns, far above that of real models. It keeps a model from using all memory
+/// for one row.
+const MAX_COLUMNS: usize = 1 << 20;
 
 #[derive(Debug, Deserialize, Serialize)]
 pub struct FeatureVectorizer {
-    /// For each input, at least one.
+    /// Number of columns of each input, at least 1.
     widths: Vec<usize>,
-    /// The sum of them.
+    /// Sum of `widths`.
     columns: usize,
 }
 
@@ -27,10 +29,10 @@ pub fn feature_vectorizer(_: &ParsingContext, node: &NodeProto) -> Built {
         format!("one for each of {inputs} inputs, found {}", widths.len())
     })?;
     let columns = widths.iter().try_fold(0, |sum: usize, width| sum.checked_add(*width));
-    let columns = columns.filter(|columns| *columns <= MOST_COLUMNS);
+    let columns = columns.filter(|columns| *columns <= MAX_COLUMNS);
     match columns {
         Some(columns) => variadic(node, FeatureVectorizer { widths, columns }),
-        None => node.bail_attr(NAME, &format!("expected at most {MOST_COLUMNS}, found more")),
+        None => node.bail_attr(NAME, &format!("expected at most {MAX_COLUMNS}, found more")),
     }
 }
 
@@ -69,7 +71,7 @@ impl Kernel for FeatureVectorizer {
     }
 }
 
-/// Rows and columns, with all axes but the first in the columns.
+/// Returns the number of rows and columns; all axes but the first count as columns.
 fn table(input: &TValue) -> (usize, usize) {
     match input.shape() {
         [columns] => (1, *columns),

@@ -1,5 +1,6 @@
-//! [Imputer](https://onnx.ai/onnx/operators/onnx_aionnxml_Imputer.html): puts a value in place of
-//! missing ones, which are NaN or equal to a number; one value for all columns or one for each.
+//! [Imputer](https://onnx.ai/onnx/operators/onnx_aionnxml_Imputer.html): replaces missing values,
+//! which are NaN or equal to a given number. The fill value is one for all columns or one per
+//! column.
 
 use crate::kernels::simd::columnwise;
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};

@@ -1,9 +1,9 @@
-//! [LabelEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_LabelEncoder.html): each element to
-//! the value that stands where it stands among the keys.
+//! [LabelEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_LabelEncoder.html): maps each
+//! element from a list of keys to the value at the same position.
 //!
-//! Version 1 has one list of strings, mapped from and to their positions. Of a repeated key, the
-//! first one counts as in ONNX Runtime, where the specification has the last one. NaN is a key
-//! since version 4.
+//! Version 1 has one list of strings, which maps between strings and their positions. If a key is
+//! repeated, its first occurrence counts, as in ONNX Runtime; the specification says the last. NaN
+//! can be a key since version 4.
 
 use crate::operator::kernel::{Built, Fact, Kernel, operator};
 use crate::ops::ml::columns::{self, Columns, PerElement};
@@ -62,7 +62,7 @@ fn mapping(context: &ParsingContext, node: &NodeProto, nan_is_a_key: bool) -> Tr
     Ok(Mapping { from, keys, to, default })
 }
 
-/// The one list of that kind, as a vector.
+/// Returns the only list of that kind (keys or values) as a vector.
 fn list(context: &ParsingContext, node: &NodeProto, kind: &str) -> TractResult<Tensor> {
     let mut lists: Vec<Tensor> = vec![];
     if let Some(strings) = node.get_attr_opt_vec::<String>(&format!("{kind}_strings"))? {
@@ -115,7 +115,7 @@ fn default(
     })
 }
 
-/// An attribute's tensor, of a type that LabelEncoder knows.
+/// Returns an attribute's tensor, if LabelEncoder supports its type.
 fn attribute_tensor(
     context: &ParsingContext,
     node: &NodeProto,
@@ -123,7 +123,7 @@ fn attribute_tensor(
 ) -> TractResult<Option<Tensor>> {
     let Some(proto) = node.get_attr_opt::<&TensorProto>(name)? else { return Ok(None) };
     let known = match DataType::try_from(proto.data_type) {
-        // tract panics on strings in raw data, which the specification has none of.
+        // tract panics on strings in raw data, which the specification forbids.
         Ok(DataType::String) => proto.raw_data.is_empty() && proto.external_data.is_empty(),
         Ok(found) => matches!(
             found,

@@ -1,11 +1,11 @@
-//! The labels of a classifier's classes: integers or strings, as `classlabels_*` lists them.
+//! Labels of a classifier's classes: integers or strings, listed in `classlabels_*` attributes.
 
 use crate::operator::kernel::tensor;
 use serde::{Deserialize, Serialize};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// A label for each class, at least one.
+/// Labels of the classes, at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Labels {
     Int64(Vec<i64>),
@@ -13,11 +13,11 @@ pub enum Labels {
 }
 
 impl Labels {
-    /// The labels in the one of these two attributes of `node` that is given and not empty.
+    /// Reads the labels from the one of two attributes of `node` that is present and not empty.
     ///
     /// # Errors
     ///
-    /// Where both or none of them have labels.
+    /// Returns an error if both or neither of them hold labels.
     pub fn parse(node: &NodeProto, ints: &str, strings: &str) -> TractResult<Labels> {
         let integers: Vec<i64> = node.get_attr_opt_vec(ints)?.unwrap_or_default();
         let texts: Vec<String> = node.get_attr_opt_vec(strings)?.unwrap_or_default();
@@ -45,11 +45,11 @@ impl Labels {
         }
     }
 
-    /// The labels of these classes, `[N]`.
+    /// Returns the labels of the given classes as a tensor of shape `[N]`.
     ///
     /// # Errors
     ///
-    /// Where a class has no label.
+    /// Returns an error if a class has no label.
     pub fn tensor(&self, classes: &[usize]) -> TractResult<Tensor> {
         match self {
             Labels::Int64(labels) => select(labels, classes),

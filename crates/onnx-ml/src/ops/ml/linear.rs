@@ -1,4 +1,4 @@
-//! What the linear operators share: `x * coefficients^T + intercepts`.
+//! The linear function `x * coefficients^T + intercepts` that the linear operators share.
 
 use crate::kernels::simd::columnwise;
 use crate::operator::kernel::Fact;
@@ -10,16 +10,16 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Linear {
     coefficients: Vectors,
-    /// One for each target.
+    /// One intercept per target.
     intercepts: Vec<f32>,
 }
 
 impl Linear {
-    /// Of the row-major matrix of coefficients with a row for each target.
+    /// Creates the function from the row-major matrix of coefficients, `[targets, columns]`.
     ///
     /// # Errors
     ///
-    /// Where the coefficients do not make such a matrix.
+    /// Returns an error if the coefficients do not form such a matrix.
     pub fn new(coefficients: &[f32], intercepts: Vec<f32>) -> TractResult<Linear> {
         let coefficients = Vectors::new(intercepts.len(), coefficients).context("coefficients")?;
         Ok(Linear { coefficients, intercepts })
@@ -33,16 +33,16 @@ impl Linear {
         self.coefficients.columns()
     }
 
-    /// The number of rows of an input, as [`Vectors::rows`].
+    /// Returns the number of rows of an input; see [`Vectors::rows`].
     ///
     /// # Errors
     ///
-    /// Where the function does not take the input.
+    /// Returns an error if the input's type or shape does not fit.
     pub fn rows(&self, input: &Fact) -> TractResult<TDim> {
         self.coefficients.rows(input)
     }
 
-    /// `[rows, targets]`
+    /// Returns the results as `[rows, targets]`.
     pub fn apply(&self, rows: &[f32]) -> Vec<f32> {
         let targets = self.targets();
         let mut scores = vec![0.0; rows.len() / self.columns() * targets];
@@ -50,7 +50,7 @@ impl Linear {
         columnwise(&scores, &self.intercepts, |score, intercept| score + intercept)
     }
 
-    /// As [`Linear::apply`], of one row that is zero but for some columns.
+    /// Appends the results for one row that is zero except in `columns`.
     pub fn apply_sparse(&self, columns: &[u32], values: &[f32], scores: &mut Vec<f32>) {
         let start = scores.len();
         scores.extend_from_slice(&self.intercepts);

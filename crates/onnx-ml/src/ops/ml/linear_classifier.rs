@@ -1,7 +1,7 @@
-//! [LinearClassifier](https://onnx.ai/onnx/operators/onnx_aionnxml_LinearClassifier.html): a score
-//! for each class, linear in the columns, and the label of the highest.
+//! [LinearClassifier](https://onnx.ai/onnx/operators/onnx_aionnxml_LinearClassifier.html): a linear
+//! score per class, and the label with the highest score.
 //!
-//! Two classes may share one row of coefficients: a positive score is for the second label.
+//! Two classes may share one row of coefficients: a positive score then means the second label.
 
 use crate::kernels::reduce::greatest;
 use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
@@ -16,7 +16,8 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Deserialize, Serialize)]
 pub struct LinearClassifier {
     labels: Labels,
-    /// Without intercepts only the input tells whether two classes have one row or two.
+    /// Linear functions to choose from by the input's width. Without intercepts, only the input
+    /// shows whether two classes have one or two rows of coefficients.
     alternatives: Vec<Linear>,
     post_transform: PostTransform,
 }
@@ -85,7 +86,7 @@ impl Kernel for LinearClassifier {
 }
 
 impl LinearClassifier {
-    /// Labels and scores, of what `linear` gives.
+    /// Returns labels and scores from the results of `linear`.
     pub fn finish(&self, linear: &Linear, mut scores: Vec<f32>) -> TractResult<Vec<Tensor>> {
         let winners: Vec<usize> = if linear.targets() == 1 {
             let winners = scores.iter().map(|score| usize::from(*score > 0.0)).collect();

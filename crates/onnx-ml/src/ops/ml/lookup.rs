@@ -1,4 +1,4 @@
-//! Where a value stands in a list of the model: what the operators on categories have in common.
+//! Positions of values in a list of the model, shared by the category operators.
 
 use crate::operator::kernel::elements;
 use crate::ops::ml::columns::Columns;
@@ -6,23 +6,23 @@ use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
-/// The positions of a list's elements.
+/// Index from a list's elements to their positions.
 #[derive(Debug, Deserialize, Serialize)]
 pub enum Lookup {
     Strings(HashMap<String, usize>),
     Ints(HashMap<i64, usize>),
     Table(Table),
-    /// By [`bits`].
+    /// Keyed by the float's [`bits`].
     Floats(HashMap<u64, usize>),
 }
 
 impl Lookup {
-    /// Integers, in a table where they lie close together.
+    /// Creates a lookup of integers; dense keys are stored in a table.
     pub fn ints(positions: HashMap<i64, usize>) -> Lookup {
         Table::new(&positions).map_or(Lookup::Ints(positions), Lookup::Table)
     }
 
-    /// The list, but for elements that stand there twice.
+    /// Returns the distinct elements of the list, in order.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<(usize, String)> = match self {
             Lookup::Strings(positions) => {
@@ -44,11 +44,12 @@ impl Lookup {
         names.into_iter().map(|(_, name)| name).collect()
     }
 
-    /// Where each element of `input` in these columns stands. Floats are truncated where the list holds integers.
+    /// Returns the position of each selected element of `input`, or `None` if it is not in the
+    /// list. Floats are truncated if the list holds integers.
     ///
     /// # Errors
     ///
-    /// Where the input is of text and the list is not, or the other way round.
+    /// Returns an error if only one of the input and the list is of text.
     pub fn positions(&self, input: &TValue, columns: &Columns) -> TractResult<Vec<Option<usize>>> {
         match self {
             Lookup::Strings(positions) => {
@@ -88,7 +89,7 @@ fn truncated(x: f64) -> Option<i64> {
     in_range.then_some(x as i64)
 }
 
-/// Positions of integers from the least to the greatest of a list.
+/// Positions of integers, indexed by `key - least`.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Table {
     least: i64,
@@ -96,7 +97,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// `None` where it would be of gaps mostly.
+    /// Returns `None` if more than 7 of 8 slots would be empty.
     fn new(positions: &HashMap<i64, usize>) -> Option<Table> {
         let (least, greatest) = (*positions.keys().min()?, *positions.keys().max()?);
         let span = greatest.checked_sub(least).and_then(|span| usize::try_from(span).ok())?;
@@ -117,7 +118,7 @@ impl Table {
     }
 }
 
-/// Equal for equal numbers, for both zeros, and for every NaN.
+/// Returns bits that are equal for equal numbers: both zeros are equal, and so are all NaNs.
 pub fn bits(x: f64) -> u64 {
     match x {
         x if x.is_nan() => f64::NAN.to_bits(),
@@ -126,7 +127,7 @@ pub fn bits(x: f64) -> u64 {
     }
 }
 
-/// Elements with their positions; of equal elements in a map, the last one counts.
+/// Returns elements with their positions. Collected into a map, the last of equal elements counts.
 pub fn positions<K>(list: impl IntoIterator<Item = K>) -> impl Iterator<Item = (K, usize)> {
     list.into_iter().enumerate().map(|(position, key)| (key, position))
 }

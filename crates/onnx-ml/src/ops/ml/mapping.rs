@@ -1,4 +1,4 @@
-//! Maps from the values of one list to those of another: LabelEncoder and CategoryMapper.
+//! Maps from the values of one list to those of another, for LabelEncoder and CategoryMapper.
 
 use crate::encoding::fields::{datum_type, tensor_value};
 use crate::operator::kernel::{Fact, tensor};
@@ -10,24 +10,24 @@ use tract_onnx::tract_hir::internal::*;
 /// A map from elements of one type.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Mapping {
-    /// The type of the keys.
+    /// Type of the keys.
     #[serde(with = "datum_type")]
     pub from: DatumType,
     pub keys: Lookup,
-    /// A value for each key.
+    /// One value per key.
     #[serde(with = "tensor_value")]
     pub to: Tensor,
-    /// One value of the same type, for elements which are no key.
+    /// One value of the same type as `to`, for elements that are not a key.
     #[serde(with = "tensor_value")]
     pub default: Tensor,
 }
 
-/// Maps of which the type of the input chooses one.
+/// Maps, of which the type of the input selects one.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Mappings(pub Vec<Mapping>);
 
 impl Mappings {
-    /// Strings to integers and integers to strings, from two lists of equal length.
+    /// Creates maps from strings to integers and back, from two lists of equal length.
     pub fn both_ways(
         strings: Vec<String>,
         ints: Vec<i64>,
@@ -55,7 +55,7 @@ impl Mappings {
         Ok(tvec!(Fact::new(mapping.to.datum_type(), input.shape.iter().cloned())))
     }
 
-    /// The values of the elements in these columns, whose shape is `shape`.
+    /// Returns the values of the selected elements, with shape `shape`.
     pub fn eval(&self, input: &TValue, columns: &Columns, shape: &[usize]) -> TractResult<Tensor> {
         let mapping = self.of(input.datum_type())?;
         let positions = mapping.keys.positions(input, columns)?;

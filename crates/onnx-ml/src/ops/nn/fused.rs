@@ -1,6 +1,7 @@
-//! What ONNX Runtime's optimiser makes of a product and what follows it:
-//! [FusedConv, FusedGemm and FusedMatMul](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md)
-//! of `com.microsoft`. They become the operators that they are made of.
+//! Operators that ONNX Runtime's optimizer writes for a product and the operators after it:
+//! [FusedConv, FusedGemm and
+//! FusedMatMul](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md) of
+//! `com.microsoft`. They are split into their parts again.
 
 use crate::operator::kernel::Built;
 use tract_onnx::model::ParsingContext;
@@ -17,7 +18,7 @@ pub fn fused_conv(context: &ParsingContext, node: &NodeProto) -> Built {
     let sum = conv.input.get(3).is_some_and(|name| !name.is_empty());
     conv.input.truncate(3);
     conv.input.retain(|name| !name.is_empty());
-    let operator = part(context, "Conv", &conv)?;
+    let operator = build_part(context, "Conv", &conv)?;
     let activation = activation(node, &parameters)?;
     Ok((expand(Fused { operator, inputs: conv.input.len(), sum, activation }), vec![]))
 }
@@ -26,7 +27,7 @@ pub fn fused_gemm(context: &ParsingContext, node: &NodeProto) -> Built {
     let parameter = |name: &str| node.get_attr_opt::<f32>(name);
     let parameters = [parameter("activation_alpha")?, parameter("activation_beta")?];
     let parameters: Vec<f32> = parameters.into_iter().flatten().collect();
-    let operator = part(context, "Gemm", node)?;
+    let operator = build_part(context, "Gemm", node)?;
     let activation = activation(node, &parameters)?;
     Ok((expand(Fused { operator, inputs: node.input.len(), sum: false, activation }), vec![]))
 }
@@ -44,8 +45,12 @@ pub fn fused_mat_mul(_: &ParsingContext, node: &NodeProto) -> Built {
     Ok((expand(Fused { operator, inputs: 2, sum: false, activation }), vec![]))
 }
 
-/// tract's or our own operator for the attributes of a node.
-fn part(context: &ParsingContext, name: &str, node: &NodeProto) -> TractResult<Box<dyn Expansion>> {
+/// Builds a part of the fused operator, tract's or this crate's, from the attributes of the node.
+fn build_part(
+    context: &ParsingContext,
+    name: &str,
+    node: &NodeProto,
+) -> TractResult<Box<dyn Expansion>> {
     let operators = &context.framework.op_register.0;
     let build = operators.get(name).with_context(|| format!("expected {name} to be known"))?;
     let (operator, _) = build(context, node)?;
@@ -81,7 +86,7 @@ fn activation(node: &NodeProto, parameters: &[f32]) -> TractResult<Activation> {
     }
 }
 
-/// An operator of some inputs; what it gives, added to a last input, goes through a function.
+/// An operator, an optional sum with the last input, and an activation.
 #[derive(Debug, Clone)]
 struct Fused {
     operator: Box<dyn Expansion>,

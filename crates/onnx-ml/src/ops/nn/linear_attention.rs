@@ -1,5 +1,6 @@
-//! [LinearAttention](https://onnx.ai/onnx/operators/onnx__LinearAttention.html): a state per head,
-//! `[d_k, d_v]`, that decays and takes up a key and a value with each step, read out by the query.
+//! [LinearAttention](https://onnx.ai/onnx/operators/onnx__LinearAttention.html): each head has a
+//! state `[d_k, d_v]`. Each step decays the state, adds the outer product of key and value, and
+//! reads the state with the query.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, slices, tensor, variadic};
 use tract_onnx::model::{ParsingContext, optional_inputs};
@@ -11,7 +12,7 @@ struct LinearAttention {
     query_heads: usize,
     heads: usize,
     scale: Option<f32>,
-    /// Whether what the state already gives for a key is taken off its value.
+    /// Applies the delta rule: subtracts from a value what the state already returns for its key.
     delta: bool,
     past: Option<usize>,
     decay: Option<usize>,
@@ -101,7 +102,8 @@ impl Kernel for LinearAttention {
             let (row, head) = (index / self.heads, index % self.heads);
             let mut state = State { elements, value };
             for step in row * steps..(row + 1) * steps {
-                // What a head has of an input; one column for all heads is one for each.
+                // Returns a head's part of an input; an input with one column is shared by all
+                // heads.
                 let of_head = |input: usize| {
                     let (line, heads) = (&floats[input][step * width(input)..], self.heads);
                     match width(input) {
@@ -132,14 +134,15 @@ impl Kernel for LinearAttention {
     }
 }
 
-/// A head's `[d_k, d_v]`.
+/// The state of one head, `[d_k, d_v]`.
 struct State<'a> {
     elements: &'a mut [f32],
     value: usize,
 }
 
 impl State<'_> {
-    /// One logarithm for each row, or one for all.
+    /// Multiplies the rows by `exp(logarithm)`; `logarithms` holds one element per row, or one for
+    /// all.
     fn decay(&mut self, logarithms: &[f32]) {
         let rows = self.elements.chunks_exact_mut(self.value);
         for (row, logarithm) in rows.zip(logarithms.iter().cycle()) {

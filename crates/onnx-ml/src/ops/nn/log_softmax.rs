@@ -1,5 +1,6 @@
-//! [LogSoftmax](https://onnx.ai/onnx/operators/onnx__LogSoftmax.html): `x - ln(sum(exp(x)))`, finite
-//! where the softmax itself is zero. Before opset 13 it runs over all axes from one on.
+//! [LogSoftmax](https://onnx.ai/onnx/operators/onnx__LogSoftmax.html): `x - ln(sum(exp(x)))`, which
+//! stays finite where the softmax underflows to zero. Before opset 13 it covers the given axis and
+//! all later ones.
 
 use crate::operator::kernel::{self, Built};
 use tract_onnx::model::ParsingContext;
@@ -11,7 +12,7 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Clone)]
 struct LogSoftmax {
     axis: i64,
-    /// Whether it runs over the axes after this one too.
+    /// Covers the axes after `axis` too.
     and_later: bool,
 }
 

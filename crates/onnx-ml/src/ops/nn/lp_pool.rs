@@ -1,5 +1,6 @@
-//! [LpPool](https://onnx.ai/onnx/operators/onnx__LpPool.html): the `p`-norm of what lies below each
-//! window; and [GlobalLpPool](https://onnx.ai/onnx/operators/onnx__GlobalLpPool.html): of a channel.
+//! [LpPool](https://onnx.ai/onnx/operators/onnx__LpPool.html): the `p`-norm of each window, and
+//! [GlobalLpPool](https://onnx.ai/onnx/operators/onnx__GlobalLpPool.html): the `p`-norm of each
+//! channel.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use crate::ops::nn::windows::Windows;

@@ -1,6 +1,6 @@
-//! [MaxUnpool](https://onnx.ai/onnx/operators/onnx__MaxUnpool.html): what MaxPool took, back at the
-//! places that MaxPool told, with zeros around. As in ONNX Runtime, the places are counted in the
-//! output's shape, where that is given.
+//! [MaxUnpool](https://onnx.ai/onnx/operators/onnx__MaxUnpool.html): writes the results of MaxPool
+//! back to the positions that MaxPool returned, with zeros elsewhere. If an output shape is given,
+//! positions count in that shape, as in ONNX Runtime.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
 use tract_onnx::model::ParsingContext;

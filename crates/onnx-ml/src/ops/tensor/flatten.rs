@@ -1,5 +1,5 @@
-//! [Flatten](https://onnx.ai/onnx/operators/onnx__Flatten.html), also of matrices of which neither
-//! dimension is known, as those of tokens are.
+//! [Flatten](https://onnx.ai/onnx/operators/onnx__Flatten.html), also for matrices with two unknown
+//! dimensions, such as tokens.
 
 use crate::operator::kernel::Built;
 use tract_onnx::model::ParsingContext;
@@ -62,7 +62,7 @@ impl Expansion for Flatten {
         if counts.iter().any(|count| *count > 1) {
             return array::Flatten::new(i64::try_from(axis)?).wire(prefix, model, inputs);
         }
-        // Nothing moves, which needs no knowledge of dimensions.
+        // Removing and adding axes of length 1 moves no data and works with unknown dimensions.
         let removed = (0..shape.len()).rev().filter(|axis| shape[*axis] == one).map(AxisOp::Rm);
         let added = (0..2).filter(|side| counts[*side] == 0).map(AxisOp::Add);
         let mut wire: TVec<OutletId> = inputs.into();

@@ -1,12 +1,12 @@
-//! Indices into the axes of a tensor, as
+//! Indices into the axes of a tensor, for
 //! [Gather](https://onnx.ai/onnx/operators/onnx__Gather.html),
 //! [GatherElements](https://onnx.ai/onnx/operators/onnx__GatherElements.html),
 //! [GatherND](https://onnx.ai/onnx/operators/onnx__GatherND.html),
 //! [ScatterElements](https://onnx.ai/onnx/operators/onnx__ScatterElements.html) and
-//! [ScatterND](https://onnx.ai/onnx/operators/onnx__ScatterND.html) take them.
+//! [ScatterND](https://onnx.ai/onnx/operators/onnx__ScatterND.html).
 //!
-//! The operators are tract's, which panics on an index out of range. They are given indices that a
-//! node before them has checked, and counted from the start; none where indices and sizes are
+//! The operators are tract's, which panic if an index is out of range. A node inserted before them
+//! checks the indices and converts negative ones. It is omitted if both indices and dimensions are
 //! constants.
 
 use crate::operator::invalid_value::{Expected, RefusedValue};
@@ -59,19 +59,19 @@ fn checked(node: &NodeProto, indexing: Indexing, operator: impl Expansion) -> Bu
     Ok((expand(Checked { indexing, operator: Box::new(operator) }), vec![]))
 }
 
-/// What an index counts along, of the data `[d0, d1, …]`.
+/// The meaning of an index into data of shape `[d0, d1, …]`.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 enum Indexing {
-    /// The axis; of indices of any shape.
+    /// An index into this axis; the indices may have any shape.
     Axis(i64),
-    /// The axis; the other coordinates are those of the index itself.
+    /// An index into this axis; the other coordinates are those of the index itself.
     Elements(i64),
-    /// The last axis of the indices is a position on the axes after the first `batch` ones.
+    /// The last axis of the indices holds coordinates into the axes after the first `batch` ones.
     Tuples { batch: usize },
 }
 
 impl Indexing {
-    /// The sizes of the axes that the indices count along, in turn.
+    /// Returns the dimension that each index along the last axis refers to.
     fn sizes<D: DimLike>(self, data: &[D], indices: &[D]) -> TractResult<TVec<D>> {
         let (rank, wanted) = (data.len(), indices.len());
         match self {
@@ -121,7 +121,7 @@ fn resolved(axis: i64, rank: usize) -> TractResult<usize> {
         .with_context(|| format!("expected an axis of {rank}, found {axis}"))
 }
 
-/// An operator on data, indices and perhaps updates.
+/// An operator with data, indices and optional updates, preceded by the check of the indices.
 #[derive(Debug, Clone)]
 struct Checked {
     indexing: Indexing,
@@ -183,11 +183,12 @@ impl Expansion for Checked {
     }
 }
 
-/// From indices, and the data without `sizes`: the indices, counted from the start.
+/// Checks indices and makes them non-negative. Its inputs are the indices and, if `sizes` is
+/// `None`, the data.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Positions {
     indexing: Indexing,
-    /// As [`Indexing::sizes`], where they are known and all else is checked.
+    /// The dimensions from [`Indexing::sizes`], if they are known and all other checks are done.
     sizes: Option<Vec<usize>>,
 }
 
@@ -210,7 +211,7 @@ impl Kernel for Positions {
     }
 }
 
-/// The indices, each counted from the start of its axis.
+/// Returns the indices counted from the start of their axis.
 fn from_start(indices: &TValue, sizes: &[usize]) -> TractResult<Tensor> {
     let shape = indices.shape();
     let indices = elements::<i64>(indices)?;
@@ -229,7 +230,7 @@ fn from_start(indices: &TValue, sizes: &[usize]) -> TractResult<Tensor> {
     tensor(shape, positions)
 }
 
-/// tract's, with what it takes for granted.
+/// tract's operator, with the checks that it omits.
 #[derive(Debug, Clone)]
 struct GatherTuples(GatherNd);
 

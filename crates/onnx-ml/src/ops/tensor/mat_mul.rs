@@ -1,5 +1,5 @@
-//! [MatMul](https://onnx.ai/onnx/operators/onnx__MatMul.html): tract's, which lacks the product of
-//! two vectors.
+//! [MatMul](https://onnx.ai/onnx/operators/onnx__MatMul.html): adds the product of two vectors to
+//! tract's operator.
 
 use crate::operator::kernel::Built;
 use tract_onnx::model::ParsingContext;

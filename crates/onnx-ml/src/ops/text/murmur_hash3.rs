@@ -1,6 +1,5 @@
 //! [MurmurHash3](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MurmurHash3)
-//! of `com.microsoft`: a hash of 32 bits for each text or number, which scikit-learn's
-//! FeatureHasher is exported with.
+//! of `com.microsoft`: a 32-bit hash of each text or number, used by exported FeatureHashers.
 
 use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
 use tract_onnx::model::ParsingContext;
@@ -10,7 +9,7 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug)]
 struct MurmurHash3 {
     seed: u32,
-    /// The hashes are unsigned.
+    /// Hashes are unsigned.
     positive: bool,
 }
 
@@ -72,7 +71,7 @@ impl Kernel for MurmurHash3 {
     }
 }
 
-/// [MurmurHash3_x86_32](https://github.com/aappleby/smhasher/wiki/MurmurHash3).
+/// Computes [MurmurHash3_x86_32](https://github.com/aappleby/smhasher/wiki/MurmurHash3).
 fn hash(bytes: &[u8], seed: u32) -> u32 {
     let mix =
         |block: u32| block.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);

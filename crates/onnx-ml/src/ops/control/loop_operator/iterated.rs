@@ -1,4 +1,4 @@
-//! A loop whose body is known to the last type, ready to run.
+//! A loop whose body is fully typed and ready to run.
 
 use crate::operator::kernel::elements;
 use crate::ops::control::subgraph::{self, Runnable};
@@ -7,8 +7,8 @@ use tract_onnx::tract_hir::internal::*;
 
 pub const MOST_ITERATIONS: u64 = 1 << 17;
 
-/// Of what is carried, and of what is gathered over the iterations.
-pub const MOST_BYTES: usize = 1 << 30;
+/// Maximum size of the loop-carried values and of the scan outputs, in bytes.
+pub const MAX_BYTES: usize = 1 << 30;
 
 #[derive(Debug, Clone)]
 pub struct Iterated {
@@ -81,8 +81,8 @@ impl EvalOp for Iterated {
             carried = outputs.drain(1..).collect();
             let bytes = bytes + carried.iter().map(|value| size(value)).sum::<usize>();
             ensure!(
-                bytes <= MOST_BYTES,
-                "expected values of at most {MOST_BYTES} bytes, found {bytes}"
+                bytes <= MAX_BYTES,
+                "expected values of at most {MAX_BYTES} bytes, found {bytes}"
             );
             iteration += 1;
         }
@@ -104,7 +104,7 @@ impl EvalOp for Iterated {
 }
 
 impl Iterated {
-    /// The value of one of the body's first inputs.
+    /// Returns the value of the body's iteration number or condition.
     fn counted(&self, input: usize, mut value: Tensor) -> TractResult<TValue> {
         if self.body.model.input_fact(input)?.rank() == 1 {
             value.insert_axis(0)?;
@@ -123,7 +123,7 @@ fn size(tensor: &Tensor) -> usize {
     tensor.len() * tensor.datum_type().size_of()
 }
 
-/// What is gathered in no iteration.
+/// Returns a scan output of zero iterations.
 fn empty(fact: &TypedFact, context: &EvalContext) -> TractResult<Tensor> {
     let dims =
         fact.shape.iter().skip(1).map(|dim| dim.eval(context.symbols).to_usize().unwrap_or(0));

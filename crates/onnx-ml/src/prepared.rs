@@ -1,8 +1,9 @@
-//! Optimised models as bytes, to be run without ONNX, analysis and optimisation before.
+//! Optimized models as bytes, which run without parsing, analyzing and optimizing ONNX again.
 //!
-//! [`write()`] and [`read()`] are for one build of this crate: the bytes have no version. The weights
-//! are apart, to be used where they lie: best at an address that is a multiple of 64. So are the readers
-//! of the operators: who names no others has no others' code.
+//! [`write()`] and [`read()`] must be from the same build of this crate: the format has no version.
+//! Weights are stored separately and used in index, best at an address that is a multiple of 64.
+//! The operators' readers are separate too, so that the linker drops the code of operators that a
+//! binary does not name.
 
 pub mod operators;
 mod parameters;
@@ -21,12 +22,12 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Deserialize, Serialize)]
 struct Prepared<'b> {
-    /// In an order in which they can run.
+    /// Nodes in evaluation order.
     #[serde(borrow)]
     nodes: Vec<Node<'b>>,
-    /// Nodes.
+    /// Indices of the input nodes.
     inputs: Vec<usize>,
-    /// Nodes, and which of a node's outputs.
+    /// Node index and output slot of each output.
     outputs: Vec<(usize, usize)>,
 }
 
@@ -43,28 +44,28 @@ enum Content<'b> {
     Source {
         #[serde(with = "datum_type")]
         datum_type: DatumType,
-        /// As `TDim` writes itself.
+        /// Dimensions in the text form of `TDim`.
         shape: Vec<String>,
     },
     Constant(#[serde(with = "tensor_value")] Tensor),
-    /// The place of its reader, and what that reads.
+    /// Index of the operator's reader, and the bytes for it.
     Operator(usize, #[serde(borrow)] Cow<'b, [u8]>),
 }
 
-/// A model as bytes.
+/// A serialized model.
 #[derive(Debug)]
 pub struct Written {
     pub graph: Vec<u8>,
     pub weights: Vec<u8>,
-    /// What reads its operators.
+    /// Readers of the operators in the model.
     pub readers: Vec<Reader>,
 }
 
-/// A model that [`optimize`](crate::optimize) gave.
+/// Serializes a model returned by [`optimize`](crate::optimize).
 ///
 /// # Errors
 ///
-/// Where an operator of the model is none of those that have a form as bytes.
+/// Returns an error if an operator of the model is not serializable.
 pub fn write(model: &TypedModel) -> TractResult<Written> {
     let mut readers = vec![];
     let (graph, weights) = weights::written(|| graph(model, &mut readers));
@@ -73,21 +74,21 @@ pub fn write(model: &TypedModel) -> TractResult<Written> {
 
 fn graph(model: &TypedModel, readers: &mut Vec<Reader>) -> TractResult<Vec<u8>> {
     let order = model.eval_order()?;
-    let mut places = vec![0; model.nodes.len()];
+    let mut indices = vec![0; model.nodes.len()];
     let mut nodes = Vec::with_capacity(order.len());
-    for (place, id) in order.into_iter().enumerate() {
-        places[id] = place;
+    for (index, id) in order.into_iter().enumerate() {
+        indices[id] = index;
         let node = model.node(id);
         let content = content(node, readers)?.with_context(|| {
-            format!("{} of node {} has no form as bytes", node.op.name(), node.name)
+            format!("{} of node {} cannot be serialized", node.op.name(), node.name)
         })?;
-        let inputs = node.inputs.iter().map(|input| (places[input.node], input.slot)).collect();
+        let inputs = node.inputs.iter().map(|input| (indices[input.node], input.slot)).collect();
         nodes.push(Node { name: node.name.clone(), inputs, content });
     }
     let prepared = Prepared {
         nodes,
-        inputs: model.inputs.iter().map(|input| places[input.node]).collect(),
-        outputs: model.outputs.iter().map(|output| (places[output.node], output.slot)).collect(),
+        inputs: model.inputs.iter().map(|input| indices[input.node]).collect(),
+        outputs: model.outputs.iter().map(|output| (indices[output.node], output.slot)).collect(),
     };
     Ok(postcard::to_allocvec(&prepared)?)
 }
@@ -107,18 +108,18 @@ fn content(node: &TypedNode, readers: &mut Vec<Reader>) -> TractResult<Option<Co
     let Some((form, bytes)) = operators::of(slow.unwrap_or(op)) else { return Ok(None) };
     let reader = if slow.is_some() { form.fast } else { form.read };
     let known = readers.iter().position(|known| known.name == reader.name);
-    let place = known.unwrap_or_else(|| {
+    let index = known.unwrap_or_else(|| {
         readers.push(reader);
         readers.len() - 1
     });
-    Ok(Some(Content::Operator(place, bytes?.into())))
+    Ok(Some(Content::Operator(index, bytes?.into())))
 }
 
-/// The model that was [`Written`].
+/// Reads a model that was [`Written`].
 ///
 /// # Errors
 ///
-/// Where it was not by [`write()`], of this build.
+/// Returns an error if the bytes are not from [`write()`] of the same build.
 pub fn read(graph: &[u8], weights: &'static [u8], readers: &[Reader]) -> TractResult<TypedModel> {
     weights::read(weights, || model(graph, readers))
 }
@@ -130,7 +131,7 @@ fn model(graph: &[u8], readers: &[Reader]) -> TractResult<TypedModel> {
     for Node { name, inputs, content } in nodes {
         let inputs: TVec<OutletId> = inputs
             .iter()
-            .map(|(place, slot)| wires.get(*place)?.get(*slot).copied())
+            .map(|(index, slot)| wires.get(*index)?.get(*slot).copied())
             .collect::<Option<_>>()
             .with_context(|| format!("{name}: expected its inputs before it"))?;
         let outputs = match content {
@@ -140,8 +141,8 @@ fn model(graph: &[u8], readers: &[Reader]) -> TractResult<TypedModel> {
                 tvec!(model.add_source(name, datum_type.fact(shape))?)
             }
             Content::Constant(tensor) => tvec!(model.add_const(name, tensor)?),
-            Content::Operator(place, bytes) => {
-                let reader = readers.get(place).context("expected a reader of each operator")?;
+            Content::Operator(index, bytes) => {
+                let reader = readers.get(index).context("expected a reader of each operator")?;
                 let op = (reader.read)(&bytes, &model.symbols)
                     .with_context(|| format!("{name}: {}", reader.name))?;
                 add(&mut model, name, op, &inputs)?
@@ -149,19 +150,19 @@ fn model(graph: &[u8], readers: &[Reader]) -> TractResult<TypedModel> {
         };
         wires.push(outputs);
     }
-    let wire = |(place, slot): (usize, usize)| {
-        let wire = wires.get(place).and_then(|outputs| outputs.get(slot)).copied();
+    let wire = |(index, slot): (usize, usize)| {
+        let wire = wires.get(index).and_then(|outputs| outputs.get(slot)).copied();
         wire.context("expected an output of a node")
     };
     let inputs =
-        inputs.into_iter().map(|place| wire((place, 0))).collect::<TractResult<Vec<_>>>()?;
+        inputs.into_iter().map(|index| wire((index, 0))).collect::<TractResult<Vec<_>>>()?;
     let outputs = outputs.into_iter().map(wire).collect::<TractResult<Vec<_>>>()?;
     model.set_input_outlets(&inputs)?;
     model.select_output_outlets(&outputs)?;
     Ok(model)
 }
 
-/// [`TypedModel::wire_node`] without its search for equal names.
+/// Adds a node like [`TypedModel::wire_node`], but without the search for a node of equal name.
 fn add(
     model: &mut TypedModel,
     name: String,

@@ -1,4 +1,4 @@
-//! Values that an operator has no answer for, in a tensor that a model was asked with.
+//! Values in a request that an operator cannot process.
 
 use crate::operator::kernel::kernel;
 use crate::ops::ml::columns::OfColumns;
@@ -8,7 +8,7 @@ use crate::ops::text::string_cast::StringCast;
 use std::fmt;
 use tract_onnx::prelude::*;
 
-/// Why an operator did not run: one element of its input. It is the cause of the run's
+/// The element of an operator's input that made a run fail. It is the cause of the run's
 /// [`TractError`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedValue {
@@ -16,28 +16,28 @@ pub struct RefusedValue {
     pub found: String,
 }
 
-/// What an operator takes.
+/// Values that the operator accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     /// The categories of a `OneHotEncoder` whose `zeros` is 0, in their order.
     OneOf(Vec<String>),
-    /// The indices into an axis, which count from its end where they are negative.
+    /// Indices into an axis; negative ones count from its end.
     Index { least: i64, most: i64 },
-    /// A text that is an integer.
+    /// Text that is an integer.
     Integer,
-    /// A text that is a number.
+    /// Text that is a number.
     Number,
 }
 
 impl RefusedValue {
-    /// The one that a run failed for, if it did for one.
+    /// Returns the rejected value that made a run fail, if that was the reason.
     pub fn cause(error: &TractError) -> Option<&RefusedValue> {
         error.chain().find_map(|error| error.downcast_ref())
     }
 }
 
-/// Whether a run of the model may end with a [`RefusedValue`], as far as nodes outside its inner graphs
-/// go.
+/// Returns `true` if a run of the model may fail with a [`RefusedValue`]. Nodes in subgraphs are
+/// not considered.
 pub fn may_refuse(model: &TypedModel) -> bool {
     model.nodes.iter().any(|node| {
         kernel::<Positions>(node).is_some()
@@ -53,15 +53,15 @@ impl fmt::Display for RefusedValue {
     }
 }
 
-/// Categories that an error lists.
-const NAMED: usize = 10;
+/// Maximum number of categories that an error lists.
+const MAX_LISTED: usize = 10;
 
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Expected::OneOf(categories) => {
-                let more = if categories.len() > NAMED { " and more" } else { "" };
-                write!(f, "one of {:?}{more}", &categories[..categories.len().min(NAMED)])
+                let more = if categories.len() > MAX_LISTED { " and more" } else { "" };
+                write!(f, "one of {:?}{more}", &categories[..categories.len().min(MAX_LISTED)])
             }
             Expected::Index { least, most } => write!(f, "an index from {least} to {most}"),
             Expected::Integer => f.write_str("an integer"),

@@ -1,5 +1,5 @@
-//! Whether a model's rows are independent of one another, as they are in most networks. Such a model
-//! runs on a few rows at a time as well as on all, and its inner values then stay in the cache.
+//! Detection of row-wise models, in which each output row depends only on the same input row. Such
+//! a model can run on a few rows at a time, so that intermediate values stay in the cache.
 
 use std::collections::HashSet;
 use tract_onnx::prelude::*;
@@ -13,8 +13,8 @@ use tract_onnx::tract_core::ops::nn::resize::Resize;
 use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 use tract_onnx::tract_hir::internal::*;
 
-/// How many bytes a row of the largest tensor has, in a decluttered model whose every row of the
-/// outputs follows from the same row of the inputs. `None` where that is not known.
+/// Returns the number of bytes per row of the largest tensor, if the model is row-wise, or `None`
+/// if it is not known to be. `model` must be decluttered.
 pub fn row_bytes(model: &TypedModel) -> TractResult<Option<usize>> {
     let Some(batch) = batch(model)? else { return Ok(None) };
     let mut rows: HashSet<OutletId> = HashSet::new();
@@ -47,7 +47,7 @@ pub fn row_bytes(model: &TypedModel) -> TractResult<Option<usize>> {
     Ok(model.outputs.iter().all(|output| rows.contains(output)).then_some(largest))
 }
 
-/// The symbol that is the length of each input.
+/// Returns the symbol that is the first dimension of every input.
 fn batch(model: &TypedModel) -> TractResult<Option<TDim>> {
     let Some(first) = model.inputs.first() else { return Ok(None) };
     let length = model.outlet_fact(*first)?.shape.first().cloned();
@@ -108,7 +108,8 @@ mod tests {
     use tract_onnx::tract_core::ops::math;
     use tract_onnx::tract_core::ops::nn::{Reducer, SoftmaxKind};
 
-    /// Of a model that multiplies `[N, 3, 4]` by a constant of shape `constant`, and does `op` then.
+    /// Returns [`row_bytes`] of a model that multiplies `[N, 3, 4]` by a constant of shape
+    /// `constant` and then applies `op`.
     fn bytes(constant: &[usize], op: impl Into<Box<dyn TypedOp>>) -> Option<usize> {
         let mut model = TypedModel::default();
         let batch: TDim = model.symbols.sym("N").into();

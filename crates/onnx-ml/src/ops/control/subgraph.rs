@@ -1,8 +1,8 @@
-//! Graphs that are attributes of a node, and may use the values of the graph around them.
+//! Subgraphs: graphs that are attributes of a node and may use values of the graph around them.
 //!
-//! A graph gets those values as inputs after its own; values known when the model is loaded are
-//! known in it too. What it gives or is given at run time are tensors of integers, never tract's
-//! dimensions, whose symbols mean nothing outside of the graph they are from.
+//! A subgraph gets outer values as inputs after its own. Values that are known when the model is
+//! loaded are known in the subgraph too. At run time its inputs and outputs are integer tensors and
+//! never tract's dimensions, whose symbols have no meaning in another graph.
 
 use crate::passes;
 use std::collections::{HashMap, HashSet};
@@ -14,14 +14,17 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Clone)]
 pub struct Subgraph {
     model: InferenceModel,
-    /// The names of the outer values that are its last inputs.
+    /// Names of the outer values, which are its last inputs.
     pub outer: Vec<String>,
 }
 
 impl Subgraph {
+    /// Parses a subgraph of a node.
+    ///
     /// # Errors
     ///
-    /// Where tract cannot parse the graph, or an output is none of its own values.
+    /// Returns an error if tract cannot parse the graph, or if an output is not a value of the
+    /// subgraph.
     pub fn parse(context: &ParsingContext, graph: &GraphProto) -> TractResult<Subgraph> {
         let inputs = graph.input.iter().map(|input| &input.name);
         let constants = graph.initializer.iter().map(|tensor| &tensor.name);
@@ -43,16 +46,16 @@ impl Subgraph {
         self.model.outputs.len()
     }
 
-    /// The rank that the graph declares for an input.
+    /// Returns the rank that the graph declares for an input.
     pub fn declared_rank(&self, input: usize) -> TractResult<Option<usize>> {
         Ok(self.model.input_fact(input)?.shape.rank().concretize().map(|rank| rank as usize))
     }
 
-    /// What is known of the outputs, for inputs that so much is known of.
+    /// Returns the facts of the outputs that follow from the facts of the inputs.
     ///
     /// # Errors
     ///
-    /// Where its operators do not take such inputs.
+    /// Returns an error if an operator does not accept its inputs.
     pub fn infer(&self, inputs: &[InferenceFact]) -> TractResult<TVec<InferenceFact>> {
         let mut model = self.model.clone();
         for (index, fact) in inputs.iter().enumerate() {
@@ -62,9 +65,11 @@ impl Subgraph {
         (0..self.outputs()).map(|index| Ok(model.output_fact(index)?.clone())).collect()
     }
 
+    /// Returns the typed model for inputs with the given facts.
+    ///
     /// # Errors
     ///
-    /// Where its operators do not take such inputs.
+    /// Returns an error if an operator does not accept its inputs.
     pub fn typed(&self, inputs: &[TypedFact]) -> TractResult<TypedModel> {
         let mut model = self.model.clone();
         for (index, fact) in inputs.iter().enumerate() {
@@ -78,7 +83,7 @@ impl Subgraph {
 ///
 /// # Errors
 ///
-/// Where a node does not take the inputs given.
+/// Returns an error if a node does not accept its inputs.
 pub fn inline(
     model: &TypedModel,
     prefix: &str,
@@ -109,23 +114,27 @@ pub struct Runnable {
 }
 
 impl Runnable {
+    /// Optimizes and plans the model.
+    ///
     /// # Errors
     ///
-    /// Where tract cannot plan it.
+    /// Returns an error if tract cannot plan the model.
     pub fn new(model: TypedModel) -> TractResult<Runnable> {
         let plan = passes::optimize(model.clone())?.into_runnable()?;
         Ok(Runnable { model: Arc::new(model), plan })
     }
 
+    /// Plans the model with values for some of its symbols.
+    ///
     /// # Errors
     ///
-    /// Where tract cannot plan it with these values of symbols.
+    /// Returns an error if tract cannot plan the model with these values.
     pub fn with_symbols(&self, values: &HashMap<Symbol, TDim>) -> TractResult<Runnable> {
         Runnable::new(self.model.set_symbols(values)?)
     }
 }
 
-/// The values, dimensions with the values that their symbols have in this run.
+/// Evaluates dimensions with the values that their symbols have in this run.
 pub fn resolved(context: &EvalContext, values: TVec<TValue>) -> TractResult<TVec<TValue>> {
     let each = values.into_iter().map(|value| {
         if !value.datum_type().is_tdim() {
@@ -139,7 +148,7 @@ pub fn resolved(context: &EvalContext, values: TVec<TValue>) -> TractResult<TVec
     each.collect()
 }
 
-/// The fact with these values of symbols.
+/// Substitutes values for symbols in the shape of a fact.
 pub fn substituted(fact: &TypedFact, values: &HashMap<Symbol, TDim>) -> TractResult<TypedFact> {
     let shape = fact.shape.iter().map(|dim| dim.substitute_all(values));
     Ok(fact.datum_type.fact(shape.collect::<TractResult<TVec<TDim>>>()?))

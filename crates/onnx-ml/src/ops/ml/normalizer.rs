@@ -1,7 +1,7 @@
-//! [Normalizer](https://onnx.ai/onnx/operators/onnx_aionnxml_Normalizer.html): each row divided by
-//! its maximum, its sum of absolute values, or its Euclidean length, where that is not zero.
+//! [Normalizer](https://onnx.ai/onnx/operators/onnx_aionnxml_Normalizer.html): divides each row by
+//! its maximum, its sum of absolute values or its Euclidean length, unless that is zero.
 //!
-//! The maximum is that of the values, not of the absolute ones, as in ONNX Runtime.
+//! The maximum is that of the values, not of their absolute values, as in ONNX Runtime.
 
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
@@ -79,7 +79,7 @@ impl Vectorized for Rows<'_> {
 
     #[inline(always)]
     fn run(self) {
-        // A loop over few columns would take longer than they do.
+        // With the number of columns known at compile time, the inner loops are unrolled.
         match self.columns {
             2 => self.few::<2>(),
             3 => self.few::<3>(),

@@ -1,5 +1,5 @@
-//! [OneHotEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_OneHotEncoder.html): an element
-//! becomes as many as there are categories, one where its category stands and zero elsewhere.
+//! [OneHotEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_OneHotEncoder.html): replaces each
+//! element by one column per category, 1 for its own category and 0 elsewhere.
 
 use crate::operator::invalid_value::{Expected, RefusedValue};
 use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
@@ -13,9 +13,9 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Deserialize, Serialize)]
 pub struct OneHotEncoder {
     categories: Lookup,
-    /// At least one; more than the categories where one of them is listed twice.
+    /// Number of columns, at least 1. A category that is listed twice has two columns.
     count: usize,
-    /// Whether another category is all zeros, or else an error.
+    /// Encodes an unknown category as zeros; otherwise it is an error.
     zeros: bool,
 }
 

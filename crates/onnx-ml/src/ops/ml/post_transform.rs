@@ -1,5 +1,5 @@
-//! The attribute `post_transform` of classifiers and regressors, with the formulas of ONNX
-//! Runtime, which the specification leaves open.
+//! The attribute `post_transform` of classifiers and regressors. The formulas are ONNX Runtime's,
+//! because the specification leaves them open.
 
 use crate::kernels::logistic::{logistic, logistic_pair};
 use crate::kernels::simd::{Vectorized, columnwise, vectorized};
@@ -9,7 +9,7 @@ use std::f32::consts::SQRT_2;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// What becomes of the scores of a row.
+/// Transformation of the scores of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum PostTransform {
     None,
@@ -20,11 +20,11 @@ pub enum PostTransform {
 }
 
 impl PostTransform {
-    /// The attribute of `node`, by default none.
+    /// Reads the attribute of `node`; the default is no transformation.
     ///
     /// # Errors
     ///
-    /// Where it is no transform.
+    /// Returns an error if the transformation is unknown.
     pub fn parse(node: &NodeProto) -> TractResult<PostTransform> {
         match node.get_attr_opt("post_transform")?.unwrap_or("NONE") {
             "NONE" => Ok(PostTransform::None),
@@ -39,7 +39,7 @@ impl PostTransform {
         }
     }
 
-    /// Transforms scores in rows of `width`. To a single score only PROBIT does something.
+    /// Transforms scores in rows of `width`. A single score is changed only by PROBIT.
     pub fn apply(&self, scores: &mut [f32], width: usize) {
         match self {
             PostTransform::Softmax | PostTransform::Logistic | PostTransform::SoftmaxZero
@@ -52,8 +52,8 @@ impl PostTransform {
         }
     }
 
-    /// The scores of two classes that have one: as probabilities, where only LOGISTIC does
-    /// something.
+    /// Returns the scores of two classes from a single score. Only LOGISTIC changes them, to
+    /// probabilities.
     pub fn pair(&self, score: f32) -> [f32; 2] {
         match self {
             PostTransform::Logistic => logistic_pair(score),
@@ -61,7 +61,7 @@ impl PostTransform {
         }
     }
 
-    /// As [`PostTransform::pair`], for each score.
+    /// Returns the [`PostTransform::pair`] of each score.
     pub fn pairs(&self, scores: &[f32]) -> Vec<f32> {
         let pairs: Vec<[f32; 2]> = match self {
             PostTransform::Logistic => columnwise(scores, &[()], |score, ()| logistic_pair(score)),
@@ -82,7 +82,7 @@ impl Vectorized for Logistic<'_> {
     }
 }
 
-/// The class of the highest score, the first of equal ones.
+/// Returns the class with the highest score; the first of equal scores wins.
 pub fn winner(scores: &[f32]) -> usize {
     let mut winner = 0;
     for (class, score) in scores.iter().enumerate() {
@@ -97,7 +97,7 @@ fn maximum(row: &[f32]) -> f32 {
     row.iter().fold(f32::MIN, |maximum, &score| if score > maximum { score } else { maximum })
 }
 
-/// Softmax of the scores that are not zero, where a class without a vote has no share.
+/// Softmax over the scores that are not zero; classes with a score of zero stay zero.
 fn softmax_zero(row: &mut [f32]) {
     let maximum = maximum(row);
     let zero = (-maximum).exp();
@@ -113,7 +113,8 @@ fn softmax_zero(row: &mut [f32]) {
     row.iter_mut().for_each(|score| *score /= sum);
 }
 
-/// The quantile of the normal distribution, by Winitzki's approximation of the inverse of erf.
+/// Quantile function of the normal distribution, by Winitzki's approximation of the inverse error
+/// function.
 fn probit(p: f32) -> f32 {
     const A: f32 = 0.147;
     #[expect(clippy::approx_constant, reason = "the one of ONNX Runtime")]

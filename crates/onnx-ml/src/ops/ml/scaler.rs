@@ -1,5 +1,5 @@
-//! [Scaler](https://onnx.ai/onnx/operators/onnx_aionnxml_Scaler.html): `(x - offset) * scale`,
-//! with one offset and scale for all columns or one for each.
+//! [Scaler](https://onnx.ai/onnx/operators/onnx_aionnxml_Scaler.html): `(x - offset) * scale`, with
+//! one offset and scale for all columns or one per column.
 
 use crate::kernels::simd::columnwise;
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};

@@ -1,4 +1,4 @@
-//! What the support vector machines share: the similarity of rows and support vectors.
+//! Kernel functions of support vector machines: the similarity of rows and support vectors.
 
 use crate::kernels::simd::{each, exp, tanh};
 use crate::ops::ml::vectors::Vectors;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// The attributes `kernel_type` and `kernel_params`: how similar two vectors are.
+/// The kernel function, from the attributes `kernel_type` and `kernel_params`.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub enum Similarity {
     Linear,
@@ -28,11 +28,11 @@ pub enum Similarity {
 }
 
 impl Similarity {
-    /// The attributes of `node`, by default linear, with parameters of 0.
+    /// Reads the attributes of `node`; the default is linear, with parameters of 0.
     ///
     /// # Errors
     ///
-    /// Where they are no kernel.
+    /// Returns an error if the attributes do not describe a kernel function.
     pub fn parse(node: &NodeProto) -> TractResult<Similarity> {
         let parameters: Vec<f32> = node.get_attr_opt_vec("kernel_params")?.unwrap_or_default();
         let [gamma, coef0, degree] = match *parameters {
@@ -58,7 +58,7 @@ impl Similarity {
         }
     }
 
-    /// Of each row with each vector, `[rows, vectors]`.
+    /// Writes the similarity of each row and vector as `[rows, vectors]`.
     pub fn of(&self, rows: &[f32], vectors: &Vectors, similarities: &mut [f32]) {
         match *self {
             Similarity::Linear => vectors.dots(rows, similarities),
@@ -85,5 +85,5 @@ impl Similarity {
     }
 }
 
-/// So many rows are compared with the support vectors at a time.
+/// Number of rows that are compared with the support vectors at a time.
 pub const BLOCK: usize = 16;

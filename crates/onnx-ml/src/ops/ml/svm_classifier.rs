@@ -1,10 +1,10 @@
-//! [SVMClassifier](https://onnx.ai/onnx/operators/onnx_aionnxml_SVMClassifier.html): each two
-//! classes have a decision value, the sum of the similarities with the support vectors of both,
-//! and a vote; the class with most votes gives the label. Without support vectors each class has a
-//! linear function.
+//! [SVMClassifier](https://onnx.ai/onnx/operators/onnx_aionnxml_SVMClassifier.html): one-vs-one
+//! classification. Each pair of classes has a decision value, the weighted sum of the similarities
+//! with the support vectors of both classes, and casts one vote. The class with the most votes
+//! gives the label. Without support vectors, each class has a linear function.
 //!
-//! The scores are the decision values, of two classes `-value` and `value`; with `prob_a` and
-//! `prob_b` they are probabilities, coupled as in Wu, Lin and Weng, [Probability Estimates for
+//! The scores are the decision values; for two classes they are `-value` and `value`. With `prob_a`
+//! and `prob_b` they are probabilities, coupled as in Wu, Lin and Weng, [Probability Estimates for
 //! Multi-class Classification by Pairwise
 //! Coupling](https://www.csie.ntu.edu.tw/~cjlin/papers/svmprob/svmprob.pdf).
 
@@ -25,7 +25,7 @@ pub struct SvmClassifier {
     labels: Labels,
     post_transform: PostTransform,
     mode: Mode,
-    /// The support vectors, or of each class the coefficients.
+    /// The support vectors or, without these, the coefficients of each class.
     vectors: Vectors,
 }
 
@@ -42,17 +42,17 @@ struct Linear {
     all_positive: bool,
 }
 
-/// Pairs of classes `i < j`, in the order (0, 1), (0, 2), .. (1, 2), ..
+/// Decision values of pairs of classes `i < j`, in the order (0, 1), (0, 2), …, (1, 2), …
 #[derive(Debug, Deserialize, Serialize)]
 struct Pairs {
     similarity: Similarity,
-    /// Where each class has its support vectors.
+    /// Range of each class's support vectors.
     classes: Vec<Range<usize>>,
-    /// `[classes - 1, vectors]`: for a vector of class i, row j - 1 is against class j > i, and
-    /// row j against class j < i.
+    /// `[classes - 1, vectors]`: a vector of class i has the coefficient against class j in row j -
+    /// 1 if j > i, and in row j if j < i.
     coefficients: Vec<f32>,
     rho: Vec<f32>,
-    /// Slope and intercept for each pair.
+    /// Slope and intercept of the sigmoid (Platt scaling) of each pair.
     probabilities: Option<Vec<(f32, f32)>>,
 }
 
@@ -116,7 +116,7 @@ pub fn svm_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
     operator(node, 1, SvmClassifier { labels, post_transform, mode, vectors })
 }
 
-/// Where each class of `vectors_per_class` has its support vectors.
+/// Returns the range of each class's support vectors, from `vectors_per_class`.
 fn ranges(node: &NodeProto) -> TractResult<Vec<Range<usize>>> {
     let counts: Vec<i64> = node.get_attr_opt_vec("vectors_per_class")?.unwrap_or_default();
     let mut end = 0usize;
@@ -179,7 +179,7 @@ impl SvmClassifier {
             .map(|scores| {
                 scores.iter_mut().for_each(|score| *score += linear.rho);
                 let mut class = winner(scores);
-                // ONNX Runtime decides between two classes by the higher score's size.
+                // For two classes, ONNX Runtime compares the higher score with a fixed threshold.
                 let high =
                     if linear.all_positive { scores[class] >= 0.5 } else { scores[class] > 0.0 };
                 if scores.len() == 2 && !linear.probabilities && high {
@@ -228,16 +228,17 @@ impl SvmClassifier {
     }
 }
 
-/// What a row needs room for.
+/// Buffers for the computation of one row, reused between rows.
 struct Scratch {
-    /// `[classes - 1, classes]`: the sums over a class's vectors with a row of coefficients.
+    /// `[classes - 1, classes]`: the weighted sum of each class's similarities per row of
+    /// coefficients.
     sums: Vec<f64>,
     votes: Vec<usize>,
-    /// The decision values of the pairs.
+    /// Decision values of the pairs.
     values: Vec<f32>,
-    /// `[classes, classes]`: how likely class i is, where it is i or j.
+    /// `[classes, classes]`: probability of class i, given that it is class i or j.
     pairwise: Vec<f32>,
-    /// `[classes, classes]` and `[classes]`: the paper's Q, and its product with the scores.
+    /// `[classes, classes]` and `[classes]`: the paper's Q, and its product with the probabilities.
     q: Vec<f32>,
     qp: Vec<f32>,
 }
@@ -258,7 +259,7 @@ impl Scratch {
 }
 
 impl Pairs {
-    /// Leaves the decision values in `scratch`, and gives the class with most votes.
+    /// Writes the decision values to `scratch` and returns the class with the most votes.
     fn decide(&self, similarities: &[f32], scratch: &mut Scratch) -> usize {
         let classes = self.classes.len();
         let rows = self.coefficients.chunks_exact(similarities.len());
@@ -289,8 +290,8 @@ impl Pairs {
 }
 
 impl Scratch {
-    /// The probabilities of the classes, from the decision values: algorithm 2 of the paper, in
-    /// single precision and with the bounds of ONNX Runtime.
+    /// Computes the probabilities of the classes from the decision values: algorithm 2 of the
+    /// paper, in single precision and with ONNX Runtime's bounds.
     fn couple(&mut self, sigmoids: &[(f32, f32)], p: &mut [f32]) {
         let classes = p.len();
         let mut pairs = self.values.iter().zip(sigmoids);

@@ -1,8 +1,8 @@
 //! [SVMRegressor](https://onnx.ai/onnx/operators/onnx_aionnxml_SVMRegressor.html): a weighted sum
-//! of the similarities with the support vectors, or without these a linear function; of an anomaly
-//! detector (`one_class`) the sign.
+//! of the similarities with the support vectors or, without these, a linear function. An anomaly
+//! detector (`one_class`) returns the sign.
 //!
-//! As in ONNX Runtime `post_transform` does nothing.
+//! As in ONNX Runtime, `post_transform` has no effect.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
 use crate::ops::ml::post_transform::PostTransform;
@@ -17,7 +17,7 @@ use tract_onnx::tract_hir::internal::*;
 pub struct SvmRegressor {
     similarity: Similarity,
     vectors: Vectors,
-    /// One for each vector.
+    /// One coefficient per support vector.
     coefficients: Vec<f32>,
     rho: f32,
     one_class: bool,
@@ -51,7 +51,7 @@ pub fn svm_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
         let elements: Vec<f32> = node.get_attr_vec("support_vectors")?;
         let vectors = Vectors::new(found, &elements).context("support_vectors")?;
         match similarity {
-            // The sum of products with vectors is the product with their sum.
+            // A sum of dot products with vectors is the dot product with the sum of the vectors.
             Similarity::Linear => {
                 let sum = weighted_sum(&elements, &coefficients);
                 let vectors = Vectors::new(1, &sum).context("support_vectors")?;

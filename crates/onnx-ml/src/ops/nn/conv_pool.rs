@@ -1,8 +1,8 @@
-//! [AveragePool](https://onnx.ai/onnx/operators/onnx__AveragePool.html) and
-//! [MaxPool](https://onnx.ai/onnx/operators/onnx__MaxPool.html): tract's, which forget that a last
-//! window may be cut (`ceil_mode`) where there is no padding by `auto_pad`; and
-//! [Conv](https://onnx.ai/onnx/operators/onnx__Conv.html). A damaged or hostile node of these would
-//! keep tract busy for ever.
+//! [AveragePool](https://onnx.ai/onnx/operators/onnx__AveragePool.html),
+//! [MaxPool](https://onnx.ai/onnx/operators/onnx__MaxPool.html) and
+//! [Conv](https://onnx.ai/onnx/operators/onnx__Conv.html): tract's operators. tract's pools ignore
+//! `ceil_mode`, which allows a partial last window, unless `auto_pad` sets the padding. Window
+//! attributes are checked, because tract takes unbounded time for a corrupt or hostile node.
 
 use crate::operator::kernel::Built;
 use crate::operator::tract_operators;
@@ -15,13 +15,13 @@ pub fn pool(context: &ParsingContext, node: &NodeProto) -> Built {
     if node.get_attr_opt("auto_pad")? != Some("VALID") {
         return tract_operators::operator(&node.op_type, context, node);
     }
-    // No padding is the default.
+    // The default is no padding.
     let mut node = node.clone();
     node.attribute.retain(|attribute| !matches!(attribute.name.as_str(), "auto_pad" | "pads"));
     tract_operators::operator(&node.op_type, context, &node)
 }
 
-/// tract's convolution.
+/// Builds tract's convolution.
 pub fn conv(context: &ParsingContext, node: &NodeProto) -> Built {
     expect_moderate(node)?;
     tract_operators::operator("Conv", context, node)

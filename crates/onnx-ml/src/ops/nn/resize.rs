@@ -1,6 +1,6 @@
-//! [Resize](https://onnx.ai/onnx/operators/onnx__Resize.html): tract's; of opset 10, and as
-//! [Upsample](https://onnx.ai/onnx/operators/onnx__Upsample.html) before it, the nearest element is
-//! the one at or before a place.
+//! [Resize](https://onnx.ai/onnx/operators/onnx__Resize.html): tract's operator. In opset 10, and
+//! in [Upsample](https://onnx.ai/onnx/operators/onnx__Upsample.html) before it, the nearest element
+//! is the one at or before a coordinate.
 
 use crate::operator::kernel::Built;
 use crate::operator::tract_operators;

@@ -1,23 +1,23 @@
-//! [RoiAlign](https://onnx.ai/onnx/operators/onnx__RoiAlign.html): regions of images, each brought to
-//! one size: a bin is the average, or the largest, of samples between pixels.
+//! [RoiAlign](https://onnx.ai/onnx/operators/onnx__RoiAlign.html): resamples regions of images to
+//! one size. Each output bin is the average or maximum of interpolated samples.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Samples along an axis of a bin; a region larger than any image has as few.
-const MOST_SAMPLES: f32 = 1024.0;
+/// Maximum number of samples along an axis of a bin, even for a region larger than any image.
+const MAX_SAMPLES: f32 = 1024.0;
 
 #[derive(Debug)]
 struct RoiAlign {
     height: usize,
     width: usize,
     scale: f32,
-    /// Samples along an axis of a bin; 0 for as many as it has pixels.
+    /// Number of samples along an axis of a bin; 0 means one per pixel of the bin.
     samples: usize,
     largest: bool,
-    /// How far a pixel's middle is from its corner.
+    /// Offset of a pixel's center from its corner.
     shift: f32,
 }
 
@@ -43,7 +43,7 @@ pub fn roi_align(context: &ParsingContext, node: &NodeProto) -> Built {
         shift,
     };
     let bins = kernel.height > 0 && kernel.width > 0;
-    node.expect(bins && kernel.samples <= MOST_SAMPLES as usize, "bins, and at most 1024 samples")?;
+    node.expect(bins && kernel.samples <= MAX_SAMPLES as usize, "bins, and at most 1024 samples")?;
     operator(node, 3, kernel)
 }
 
@@ -94,18 +94,18 @@ impl Kernel for RoiAlign {
     }
 }
 
-/// Two pixels next to each other on an axis and their weights; none outside of the image.
+/// Two adjacent pixels along an axis and their weights; `None` outside of the image.
 type Sample = Option<[(usize, f32); 2]>;
 
 impl RoiAlign {
-    /// The samples of each bin along an axis.
+    /// Returns the samples of each bin along an axis.
     fn along(&self, from: f32, to: f32, bins: usize, length: usize) -> Vec<Vec<Sample>> {
         let (from, to) = (from * self.scale - self.shift, to * self.scale - self.shift);
-        // Without the shift, a region has a pixel at least.
+        // Without the shift, a region is at least one pixel long.
         let size = if self.shift == 0.0 { (to - from).max(1.0) } else { to - from };
         let bin = size / bins as f32;
         let samples = match self.samples {
-            0 => bin.ceil().clamp(0.0, MOST_SAMPLES) as usize,
+            0 => bin.ceil().clamp(0.0, MAX_SAMPLES) as usize,
             samples => samples,
         };
         (0..bins)
@@ -134,7 +134,7 @@ impl RoiAlign {
             _ => [0.0; 4],
         });
         if self.largest {
-            // As in ONNX Runtime: the largest weighted pixel, not the largest sample.
+            // As in ONNX Runtime, the maximum is over weighted pixels, not over samples.
             return parts.flatten().reduce(f32::max).unwrap_or(0.0);
         }
         parts.map(|parts| parts.iter().sum::<f32>()).sum::<f32>() / count.max(1) as f32

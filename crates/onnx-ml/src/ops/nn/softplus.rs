@@ -1,5 +1,5 @@
-//! [Softplus](https://onnx.ai/onnx/operators/onnx__Softplus.html): `ln(1 + exp(x))`, as `max(x, 0) +
-//! ln(1 + exp(-|x|))`, of which no part overflows.
+//! [Softplus](https://onnx.ai/onnx/operators/onnx__Softplus.html): `ln(1 + exp(x))`, computed as
+//! `max(x, 0) + ln(1 + exp(-|x|))`, which does not overflow.
 
 use crate::operator::kernel::Built;
 use tract_onnx::model::ParsingContext;
@@ -39,7 +39,7 @@ impl Expansion for Softplus {
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let fact = model.outlet_fact(inputs[0])?.clone();
-        // Half precision has no 1 + exp(x) for most x below zero.
+        // In half precision, `1 + exp(x)` rounds to 1 for most negative x.
         let wide = match fact.datum_type {
             DatumType::F16 => DatumType::F32,
             datum_type => datum_type,

@@ -1,5 +1,5 @@
-//! [QLinearMatMul](https://onnx.ai/onnx/operators/onnx__QLinearMatMul.html): tract's, with scales of
-//! half precision too.
+//! [QLinearMatMul](https://onnx.ai/onnx/operators/onnx__QLinearMatMul.html): adds scales of half
+//! precision to tract's operator.
 
 use crate::operator::kernel::Built;
 use crate::operator::tract_operators;

@@ -1,6 +1,6 @@
 //! [QuantizeLinear](https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html) and
-//! [DequantizeLinear](https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html): tract's, and what
-//! they lack: scales by blocks, of half precision or computed, and integers of 16 bits.
+//! [DequantizeLinear](https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html): add blocked
+//! scales, half-precision and computed scales, and 16-bit integers to tract's operators.
 
 use crate::operator::kernel::{self, Built, Fact, Kernel, elements, tensor};
 use crate::operator::tract_operators;
@@ -47,7 +47,7 @@ enum Direction {
 
 #[derive(Debug, Clone)]
 struct Linear {
-    /// tract's operator, for scales that are no blocks.
+    /// tract's operator, for scales that are not blocked.
     plain: Option<Box<dyn Expansion>>,
     layout: Layout,
     direction: Direction,
@@ -179,7 +179,8 @@ impl Kernel for Dequantize {
     }
 }
 
-/// Which scale an element has: the only one, one for each step on an axis, or for a block of them.
+/// Assignment of scales to elements: one for the tensor, one per index of an axis, or one per block
+/// of indices.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
     axis: i64,
@@ -207,7 +208,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Each element with its scale and zero point.
+    /// Applies `map` to each element with its scale and zero point.
     fn map(&self, inputs: &[TValue], map: impl Fn(f64, f64, f64) -> f64) -> TractResult<Tensor> {
         let shape = inputs[0].shape();
         let values = elements::<f64>(&inputs[0])?;

@@ -1,5 +1,5 @@
-//! The functions a recurrent operator's attribute `activations` may name, with their `alpha` and
-//! `beta`: those that have such are given the attributes' next ones, else ONNX's defaults.
+//! Activation functions that the attribute `activations` can name, with `alpha` and `beta`.
+//! Functions with parameters consume the next values of these attributes, or use ONNX's defaults.
 
 use crate::kernels::simd::{each, exp, tanh};
 use serde::{Deserialize, Serialize};
@@ -21,9 +21,11 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Creates an activation function by name.
+    ///
     /// # Errors
     ///
-    /// Where there is none of this name; letters' case is ignored, as in ONNX Runtime.
+    /// Returns an error if the name is unknown; case is ignored, as in ONNX Runtime.
     pub fn new(
         name: &str,
         alphas: &mut impl Iterator<Item = f32>,
@@ -47,7 +49,7 @@ impl Activation {
         })
     }
 
-    /// In place.
+    /// Applies the function in place.
     pub fn apply(self, elements: &mut [f32]) {
         match self {
             Activation::Affine(alpha, beta) => each(elements, move |x| alpha * x + beta),

@@ -1,18 +1,18 @@
-//! A step of a recurrent operator, once the products with the inputs are there.
+//! One step of a recurrent operator, after the products with the inputs.
 
 use super::activation::Activation;
 use super::weights::Weights;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
-/// What differs between the operators.
+/// The part that differs between the operators.
 pub trait Cell: Debug + Clone + Send + Sync + 'static {
     const NAME: &'static str;
 
-    /// The recurrent products of a step, each of so many gates.
+    /// Number of gates of each recurrent product of a step.
     const PRODUCTS: &'static [usize];
 
-    /// The gates of all products.
+    /// Number of gates of all products.
     const GATES: usize = {
         let mut gates = 0;
         let mut index = 0;
@@ -23,36 +23,37 @@ pub trait Cell: Debug + Clone + Send + Sync + 'static {
         gates
     };
 
-    /// What a direction's activations are without the attribute.
+    /// Default activations of one direction.
     const ACTIVATIONS: &'static [&'static str];
 
-    /// Whether the last gate's recurrent bias is not simply added, but [`Weights::recurrent_bias`].
+    /// Returns `true` if the recurrent bias of the last gate is kept in [`Weights::recurrent_bias`]
+    /// and not added to the other biases.
     fn separates_bias(&self) -> bool {
         false
     }
 
-    /// Hidden and cell state after a step, for the active rows.
+    /// Updates hidden and cell state of the active rows.
     fn step(&self, direction: &Direction, weights: &Weights, step: Step<'_>);
 }
 
 /// One step of a block of rows.
 pub struct Step<'a> {
     pub hidden_size: usize,
-    /// `[rows, gates]`: the products with the inputs, and the bias.
+    /// `[rows, gates]`: products with the inputs, plus the bias.
     pub gates: &'a mut [f32],
-    /// `[rows, hidden_size]`
+    /// Hidden state, `[rows, hidden_size]`.
     pub hidden: &'a mut [f32],
-    /// `[rows, hidden_size]`
+    /// Cell state, `[rows, hidden_size]`.
     pub cell: &'a mut [f32],
-    /// `[rows, hidden_size]`, of no meaning between the steps.
+    /// Scratch memory, `[rows, hidden_size]`; its contents do not survive a step.
     pub scratch: &'a mut [f32],
     pub time: usize,
-    /// The rows' lengths, where not all are of full length.
+    /// Length of each row's sequence, if any sequence is shorter than the longest.
     pub lengths: Option<&'a [usize]>,
 }
 
 impl<'a> Step<'a> {
-    /// The rows whose sequence has this step.
+    /// Returns the rows whose sequence has this step.
     pub fn active_rows(&self) -> impl Iterator<Item = usize> + use<'a> {
         let (time, lengths) = (self.time, self.lengths);
         (0..self.hidden.len() / self.hidden_size)
@@ -64,7 +65,7 @@ impl<'a> Step<'a> {
 pub struct Direction {
     pub reversed: bool,
     pub activations: Vec<Activation>,
-    /// What gates are limited to before the activation.
+    /// Bound on the absolute value of gates before the activation.
     pub clip: Option<f32>,
 }
 

@@ -1,4 +1,4 @@
-//! The cell of [GRU](https://onnx.ai/onnx/operators/onnx__GRU.html): its gates are update, reset
+//! The cell of [GRU](https://onnx.ai/onnx/operators/onnx__GRU.html). Its gates are update, reset
 //! and hidden, in this order.
 
 use super::cell::{Cell, Direction, Step};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Gru {
-    /// The reset gate comes after the hidden gate's recurrent product, not before it.
+    /// Applies the reset gate after the hidden gate's recurrent product, not before it.
     pub linear_before_reset: bool,
 }
 

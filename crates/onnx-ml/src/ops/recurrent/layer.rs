@@ -3,9 +3,9 @@
 //! [RNN](https://onnx.ai/onnx/operators/onnx__RNN.html), in every direction, for batches and
 //! sequences of any length.
 //!
-//! The steps' inputs go through one matrix product, as far ahead as fits a cache; then each step
-//! is a product of the hidden state with the recurrent weights, and the work of a [`Cell`]. A large
-//! batch goes through the sequence in blocks of rows. Everything is computed in `f32`.
+//! The inputs of several steps, as many as fit the cache, go through one matrix product. Each step
+//! then multiplies the hidden state by the recurrent weights and runs a [`Cell`]. A large batch
+//! goes through the sequence in blocks of rows. All computation is in `f32`.
 
 use super::activation::Activation;
 use super::cell::{Cell, Direction};
@@ -35,7 +35,7 @@ pub fn rnn(_: &ParsingContext, node: &NodeProto) -> Built {
     recurrent(node, Rnn)
 }
 
-/// Where an input is among those that are there.
+/// Indices of the optional inputs among the inputs that are present.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 struct Positions {
     bias: Option<usize>,
@@ -52,9 +52,9 @@ pub struct Recurrent<C> {
     batch_first: bool,
     hidden_size: Option<usize>,
     positions: Positions,
-    /// Whether `Y` is wanted, the states of all steps.
+    /// Returns `Y`, the hidden states of all steps, too.
     all_steps: bool,
-    /// Of inputs that are constants.
+    /// Packed weights, if the weight inputs are constants.
     weights: Option<Arc<Vec<Weights>>>,
 }
 
@@ -300,7 +300,7 @@ impl<C: Cell> Recurrent<C> {
         Ok(Some(lengths).filter(|lengths| lengths.iter().any(|length| *length < time)))
     }
 
-    /// `[directions, batch, hidden_size]`, zero without an initial state.
+    /// Returns an initial state `[directions, batch, hidden_size]`; zeros if the input is absent.
     fn state(
         &self,
         inputs: &[TValue],
@@ -323,7 +323,7 @@ impl<C: Cell> Recurrent<C> {
     }
 }
 
-/// In `f32`, the axes of time and batch swapped where the batch is first.
+/// Returns the input as `f32` with time as the first axis.
 fn by_step(value: &TValue, batch_first: bool) -> TractResult<Cow<'_, Tensor>> {
     let value = value.cast_to::<f32>()?;
     if batch_first {

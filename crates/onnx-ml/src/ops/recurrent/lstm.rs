@@ -1,4 +1,4 @@
-//! The cell of [LSTM](https://onnx.ai/onnx/operators/onnx__LSTM.html): its gates are input, output,
+//! The cell of [LSTM](https://onnx.ai/onnx/operators/onnx__LSTM.html). Its gates are input, output,
 //! forget and candidate, in this order.
 
 use super::cell::{Cell, Direction, Step};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Lstm {
-    /// The forget gate is what the input gate leaves.
+    /// Couples the gates: the forget gate is one minus the input gate.
     pub input_forget: bool,
 }
 

@@ -1,7 +1,8 @@
-//! Rows times the transpose of a matrix, added to what is there.
+//! Multiplication of rows by the transpose of a matrix, added to the output.
 //!
-//! The matrix lies in panels of [`LANES`] of its rows, column by column, so that the innermost loop
-//! runs over them; a panel is read once for [`TILE`] of the rows it is multiplied with.
+//! The matrix is packed in panels of [`LANES`] of its rows. A panel is stored column by column,
+//! `[columns][LANES]`, so that the innermost loop runs over contiguous lanes. Each panel is read
+//! once per [`TILE`] input rows.
 
 use crate::encoding::weights::Weights;
 use crate::kernels::simd;
@@ -18,7 +19,7 @@ pub struct Product {
 }
 
 impl Product {
-    /// Of the row-major matrix `[count, columns]`.
+    /// Packs a row-major matrix `[count, columns]`.
     pub fn new(count: usize, columns: usize, elements: &[f32]) -> Product {
         let mut panels = vec![[0.0; LANES]; count.div_ceil(LANES) * columns];
         for (row, elements) in elements.chunks_exact(columns.max(1)).enumerate() {
@@ -34,8 +35,8 @@ impl Product {
         self.columns
     }
 
-    /// Adds the products of each of the `rows` to the first elements of a row of `out`, one of
-    /// which begins every `stride` elements.
+    /// Adds the product of each of the `rows` to the first `count` elements of a row of `out`. Rows
+    /// of `out` begin every `stride` elements.
     pub fn add(&self, rows: &[f32], out: &mut [f32], stride: usize) {
         if self.columns > 0 {
             simd::product(Add { product: self, rows, out, stride });

@@ -1,4 +1,4 @@
-//! The cell of [RNN](https://onnx.ai/onnx/operators/onnx__RNN.html): one gate, which is the hidden
+//! The cell of [RNN](https://onnx.ai/onnx/operators/onnx__RNN.html). Its only gate is the hidden
 //! state.
 
 use super::cell::{Cell, Direction, Step};

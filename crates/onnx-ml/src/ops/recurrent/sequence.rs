@@ -1,13 +1,13 @@
-//! A block of rows through the steps of a sequence, in one direction.
+//! Runs a block of rows through the steps of a sequence, in one direction.
 
 use super::cell::{Cell, Direction, Step};
 use super::weights::Weights;
 use std::ops::Range;
 
-/// Rows of a block, and of a product over several steps.
+/// Maximum number of rows in a block, and in a product over several steps.
 pub const BLOCK: usize = 128;
 
-/// A direction over all steps of an input `[time, batch, columns]`.
+/// One direction over all steps of an input `[time, batch, columns]`.
 pub struct Sequence<'a, C> {
     pub cell: &'a C,
     pub direction: &'a Direction,
@@ -20,7 +20,8 @@ pub struct Sequence<'a, C> {
 }
 
 impl<C: Cell> Sequence<'_, C> {
-    /// Tells `each` the hidden states of these rows after each step, zero past a row's end.
+    /// Calls `each` after every step with the hidden states of the block's rows, which are zero
+    /// past a row's end.
     pub fn run(
         &self,
         rows: Range<usize>,
@@ -32,7 +33,7 @@ impl<C: Cell> Sequence<'_, C> {
         let width = self.weights.bias.len();
         let columns = self.weights.input.columns();
         let lengths = self.lengths.map(|lengths| &lengths[rows.clone()]);
-        // Only where a block has all rows are those of several steps adjacent.
+        // The rows of several steps are adjacent only if the block holds the whole batch.
         let ahead =
             if count == self.batch { (BLOCK / count).clamp(1, self.time.max(1)) } else { 1 };
         let mut gates = vec![0.0; ahead * count * width];

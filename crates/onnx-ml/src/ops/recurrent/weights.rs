@@ -1,25 +1,25 @@
-//! The weights of a recurrent operator, as its steps want them.
+//! Weights of a recurrent operator, packed for its steps.
 
 use super::product::Product;
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
-/// Of one direction.
+/// Weights of one direction.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Weights {
     pub input: Product,
     /// One product for each of the cell's.
     pub recurrent: Vec<Product>,
-    /// What the gates begin with.
+    /// Sum of input and recurrent bias of each gate.
     pub bias: Vec<f32>,
-    /// The recurrent bias of the last gate, for a cell that separates it.
+    /// Recurrent bias of the last gate, for a cell that separates it.
     pub recurrent_bias: Vec<f32>,
-    /// Of the input, output and forget gate; none of them, where there are none.
+    /// Peephole weights of the input, output and forget gate; empty if there are none.
     pub peepholes: Vec<Vec<f32>>,
 }
 
 impl Weights {
-    /// Of each direction, of tensors of `W`, `R`, `B` and `P`.
+    /// Packs the weights of each direction from the tensors `W`, `R`, `B` and `P`.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Weights {
     }
 }
 
-/// The elements of one direction.
+/// Returns the elements of one direction.
 fn part(tensor: &Tensor, direction: usize, directions: usize, len: usize) -> TractResult<Vec<f32>> {
     let (expected, found) = (directions * len, tensor.len());
     ensure!(expected == found, "expected {expected} weights, found {found}");

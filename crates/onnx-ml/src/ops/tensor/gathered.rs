@@ -1,35 +1,37 @@
-//! Tensors made of another's elements, whatever their type.
+//! Tensors gathered from the elements of another tensor of any type.
 
 use tract_onnx::tract_hir::internal::*;
 
-/// For each element of an output, whence it is taken; or nowhere, where it is the filling.
+/// The index of each output element in the data, or `None` for the fill value.
 pub type Sources = Vec<Option<usize>>;
 
-/// The output of `shape` whose elements are those of `data` at `sources`, else `filling`.
+/// Returns a tensor of `shape` with the elements of `data` at `sources`, and `fill_value` for
+/// `None`.
 ///
 /// # Errors
 ///
-/// Where a source is beyond the data, or the filling is not one element of its type.
+/// Returns an error if a source is out of bounds, or if `fill_value` is not one element of the
+/// data's type.
 pub fn pick(
     data: &Tensor,
     shape: &[usize],
     sources: &[Option<usize>],
-    filling: Option<&Tensor>,
+    fill_value: Option<&Tensor>,
 ) -> TractResult<Tensor> {
-    dispatch_datum!(pick_as(data.datum_type())(data, shape, sources, filling))
+    dispatch_datum!(pick_as(data.datum_type())(data, shape, sources, fill_value))
 }
 
 fn pick_as<T: Datum>(
     data: &Tensor,
     shape: &[usize],
     sources: &[Option<usize>],
-    filling: Option<&Tensor>,
+    fill_value: Option<&Tensor>,
 ) -> TractResult<Tensor> {
-    let filling = match filling {
-        Some(filling) => {
-            let filling = filling.cast_to::<T>()?;
-            let filling = filling.try_as_plain_ram()?.as_slice::<T>()?.first().cloned();
-            filling.context("expected an element to fill up with, found none")?
+    let fill_value = match fill_value {
+        Some(fill_value) => {
+            let fill_value = fill_value.cast_to::<T>()?;
+            let fill_value = fill_value.try_as_plain_ram()?.as_slice::<T>()?.first().cloned();
+            fill_value.context("expected an element to fill up with, found none")?
         }
         None => T::default(),
     };
@@ -39,14 +41,14 @@ fn pick_as<T: Datum>(
         .iter()
         .map(|source| match source {
             Some(source) => data.get(*source).cloned().context("expected a source in the data"),
-            None => Ok(filling.clone()),
+            None => Ok(fill_value.clone()),
         })
         .collect::<TractResult<Vec<T>>>()?;
     Ok(tract_ndarray::ArrayD::from_shape_vec(shape, elements)?.into_tensor())
 }
 
-/// The sources in data of shape `from`, where `axes` gives, for each axis of the output, the
-/// positions on that axis of the data.
+/// Returns the sources for an output whose axes select positions of the data's axes. `from` is the
+/// shape of the data.
 pub fn grid(from: &[usize], axes: &[Vec<Option<usize>>]) -> Sources {
     axes.iter().zip(from).fold(vec![Some(0)], |sources, (positions, length)| {
         let mut next = Vec::with_capacity(sources.len() * positions.len());

@@ -1,13 +1,14 @@
-//! [OneHot](https://onnx.ai/onnx/operators/onnx__OneHot.html): a new axis of a constant depth, on
-//! at an index and off elsewhere; off everywhere for an index out of range.
+//! [OneHot](https://onnx.ai/onnx/operators/onnx__OneHot.html): adds an axis of constant depth that
+//! holds the on-value at the index and the off-value elsewhere. An index out of range gives only
+//! off-values.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Elements of an output; more would ask for much memory with few bytes.
-const MOST: usize = 1 << 28;
+/// Maximum number of output elements; more would use much memory for a short input.
+const MAX_ELEMENTS: usize = 1 << 28;
 
 #[derive(Debug)]
 struct OneHot {
@@ -65,8 +66,8 @@ impl OneHot {
         let indices = elements::<i64>(&inputs[0])?;
         let indices = indices.try_as_plain_ram()?;
         let indices = indices.as_slice::<i64>()?;
-        let len = indices.len().checked_mul(depth).filter(|len| *len <= MOST);
-        let len = len.with_context(|| format!("expected at most {MOST} elements"))?;
+        let len = indices.len().checked_mul(depth).filter(|len| *len <= MAX_ELEMENTS);
+        let len = len.with_context(|| format!("expected at most {MAX_ELEMENTS} elements"))?;
         let mut out = vec![off.clone(); len];
         for (position, index) in indices.iter().enumerate() {
             let index = if *index < 0 { index.saturating_add(depth as i64) } else { *index };

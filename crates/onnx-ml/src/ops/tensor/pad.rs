@@ -1,5 +1,5 @@
-//! [Pad](https://onnx.ai/onnx/operators/onnx__Pad.html): tract's operator, and what it lacks: pads
-//! below zero, which cut off; the mode `wrap`; a constant in a vector.
+//! [Pad](https://onnx.ai/onnx/operators/onnx__Pad.html): adds negative pads, which crop, the mode
+//! `wrap` and a constant given as a vector to tract's operator.
 
 use crate::operator::kernel::{self, Built};
 use tract_onnx::model::{ParsingContext, optional_inputs};
@@ -11,7 +11,7 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Clone)]
 struct Pad {
     mode: Mode,
-    /// Before all axes, then after them; of opsets before 11.
+    /// Pads before all axes, then after all axes, from the attribute of opsets before 11.
     pads: Option<Vec<i64>>,
     constant: Option<usize>,
     axes: Option<usize>,
@@ -42,7 +42,7 @@ pub fn pad(context: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl Pad {
-    /// What to put before and after each axis.
+    /// Returns the number of elements to add before and after each axis.
     fn sides<'a>(
         &self,
         rank: usize,
@@ -173,7 +173,7 @@ impl Expansion for Pad {
     }
 }
 
-/// Each axis continued with its own elements, from its other end.
+/// Repeats the elements of each axis periodically on both sides.
 fn wrap(
     prefix: &str,
     model: &mut TypedModel,

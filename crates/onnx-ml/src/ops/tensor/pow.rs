@@ -1,5 +1,6 @@
-//! [Pow](https://onnx.ai/onnx/operators/onnx__Pow.html), whose exponent may be of another type: PyTorch
-//! and skl2onnx write integers. tract computes powers of floats with such in double precision.
+//! [Pow](https://onnx.ai/onnx/operators/onnx__Pow.html) with an exponent of another type than the
+//! base. PyTorch and skl2onnx write integer exponents. tract computes such powers of floats in
+//! double precision.
 
 use crate::operator::kernel::Built;
 use tract_onnx::model::ParsingContext;

@@ -1,7 +1,7 @@
-//! What tract's reductions lack: [ReduceMax](https://onnx.ai/onnx/operators/onnx__ReduceMax.html) and
-//! ReduceMin of booleans, and a
-//! [ReduceLogSumExp](https://onnx.ai/onnx/operators/onnx__ReduceLogSumExp.html) that is finite where
-//! the exponentials are not.
+//! Reductions that tract lacks: [ReduceMax](https://onnx.ai/onnx/operators/onnx__ReduceMax.html)
+//! and ReduceMin of booleans, and a
+//! [ReduceLogSumExp](https://onnx.ai/onnx/operators/onnx__ReduceLogSumExp.html) that stays finite
+//! where the exponentials overflow.
 
 use crate::operator::kernel::Built;
 use crate::operator::tract_operators;
@@ -60,7 +60,7 @@ impl Expansion for Extreme {
     }
 }
 
-/// The largest element is taken off first, and added at last.
+/// Log-sum-exp that subtracts the maximum first and adds it at the end.
 #[derive(Debug, Clone)]
 struct LogSumExp {
     sum: Box<dyn Expansion>,
@@ -99,7 +99,7 @@ impl Expansion for LogSumExp {
     }
 }
 
-/// The largest elements, with the largest number for infinity.
+/// Replaces infinite maxima by the largest finite number.
 fn finite(
     name: &str,
     model: &mut TypedModel,

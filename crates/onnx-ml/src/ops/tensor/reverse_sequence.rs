@@ -1,5 +1,5 @@
-//! [ReverseSequence](https://onnx.ai/onnx/operators/onnx__ReverseSequence.html): the first steps of
-//! each sequence, as many as it has, in reverse order.
+//! [ReverseSequence](https://onnx.ai/onnx/operators/onnx__ReverseSequence.html): reverses the first
+//! steps of each sequence, up to its length.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator};
 use crate::ops::tensor::gathered::pick;
@@ -9,7 +9,7 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct ReverseSequence {
-    /// Whether the batch is the first axis and time the second, or the other way round.
+    /// Batch is the first axis and time the second, not the other way round.
     batch_first: bool,
 }
 

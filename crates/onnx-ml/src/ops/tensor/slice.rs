@@ -1,5 +1,5 @@
-//! [Slice](https://onnx.ai/onnx/operators/onnx__Slice.html): tract's, which lacks bounds that are
-//! computed, and steps along an axis of unknown size.
+//! [Slice](https://onnx.ai/onnx/operators/onnx__Slice.html): adds computed bounds, and steps along
+//! axes of unknown length, to tract's operator.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, kernel_op};
 use tract_onnx::model::{ParsingContext, optional_inputs};
@@ -26,12 +26,12 @@ pub fn slice(context: &ParsingContext, node: &NodeProto) -> Built {
     Ok((expand(Slice(known)), vec![]))
 }
 
-/// tract's, where it can.
+/// tract's operator where it is sufficient.
 #[derive(Debug, Clone)]
 struct Slice(StridedSlice);
 
 impl Slice {
-    /// Whether tract takes these steps along these axes, the first ones without any.
+    /// Returns `true` if tract supports these steps along these axes; `None` means the first axes.
     fn is_plain(shape: &[TDim], axes: Option<&Tensor>, steps: &Tensor) -> TractResult<bool> {
         let steps = steps.cast_to::<i64>()?;
         let steps = steps.try_as_plain_ram()?;
@@ -122,14 +122,14 @@ fn resolved_axes(axes: &Tensor, rank: usize) -> TractResult<Vec<usize>> {
     each.collect()
 }
 
-/// Slices by what the inputs say when it runs.
+/// A slice whose bounds are inputs at run time.
 #[derive(Debug)]
 struct Window {
-    /// Where this input is.
+    /// Index of the input with the axes.
     axes: Option<usize>,
-    /// Where this input is.
+    /// Index of the input with the steps.
     steps: Option<usize>,
-    /// The output's, with a symbol of its own for what is not known.
+    /// Shape of the output, with a new symbol for each dimension that is not known.
     shape: TVec<TDim>,
 }
 
@@ -169,7 +169,7 @@ impl Kernel for Window {
     }
 }
 
-/// The elements from `start` on and before `end`, of an axis of this size.
+/// Returns the range from `start` up to `end` (exclusive) of an axis of length `size`.
 fn window(size: i64, start: i64, end: i64, step: i64) -> TractResult<tract_ndarray::Slice> {
     let from_start = |bound: i64| if bound < 0 { bound.saturating_add(size) } else { bound };
     let (start, end) = (from_start(start), from_start(end));

@@ -1,5 +1,5 @@
-//! [SpaceToDepth](https://onnx.ai/onnx/operators/onnx__SpaceToDepth.html): blocks of pixels as
-//! channels, which come after those of the image (DCR) or before them (CRD).
+//! [SpaceToDepth](https://onnx.ai/onnx/operators/onnx__SpaceToDepth.html): moves blocks of pixels
+//! into channels. The block index varies slower (DCR) or faster (CRD) than the image's channels.
 
 use crate::operator::kernel::Built;
 use tract_onnx::model::ParsingContext;
@@ -60,7 +60,7 @@ impl Expansion for SpaceToDepth {
         let (height, width) = (shape[2].clone() / self.size, shape[3].clone() / self.size);
         let blocks = tvec![height, size.clone(), width, size.clone()];
         let channels = tvec![shape[1].clone() * self.size * self.size];
-        // [N, C, H, S, W, S] from here on.
+        // From here on the shape is [N, C, H, S, W, S].
         let order = match self.channels_first {
             false => [AxisOp::Move(3, 1), AxisOp::Move(5, 2)],
             true => [AxisOp::Move(3, 2), AxisOp::Move(5, 3)],

@@ -1,5 +1,5 @@
-//! [Squeeze](https://onnx.ai/onnx/operators/onnx__Squeeze.html): without some axes of length one,
-//! in whatever order they are told and from whichever end counted; else without all of them.
+//! [Squeeze](https://onnx.ai/onnx/operators/onnx__Squeeze.html): removes the given axes of length
+//! 1, or all of them. Axes may be negative and in any order.
 
 use crate::operator::kernel::{self, Built};
 use tract_onnx::model::{ParsingContext, optional_inputs};
@@ -8,7 +8,7 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Clone)]
 enum Squeeze {
-    /// Those of the second input.
+    /// Axes from the second input.
     Input,
     Axes(Vec<i64>),
     All,
@@ -24,7 +24,7 @@ pub fn squeeze(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl Squeeze {
-    /// The axes to leave out, the last first.
+    /// Returns the axes to remove, in descending order.
     fn axes(&self, shape: &[TDim], input: Option<&Tensor>) -> TractResult<Vec<usize>> {
         let told = match (self, input) {
             (Squeeze::All, _) => {

@@ -1,4 +1,4 @@
-//! The n-grams of a TfIdfVectorizer: its pool as a trie over the numbers of its words.
+//! The n-grams of a TfIdfVectorizer. The pool is stored as a trie whose edges are word numbers.
 
 use foldhash::HashMap;
 use foldhash::HashMapExt;
@@ -6,24 +6,24 @@ use serde::{Deserialize, Serialize};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// The number of a word that is in no n-gram.
+/// Number of a word that occurs in no n-gram.
 pub const UNKNOWN: u32 = u32::MAX;
 
-/// More columns would let a small model ask for any amount of memory.
+/// Maximum number of columns; more would let a small model request any amount of memory.
 const MAX_COLUMNS: u32 = 1 << 22;
 
-/// More would let it ask for any amount of time.
+/// Maximum of `max_skip_count`; more would let a small model take any amount of time.
 const MAX_SKIPS: usize = 100;
 
-/// Sequences of words that are counted, each in a column.
+/// The n-grams to count, each of which has a column.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Ngrams {
     words: Words,
-    /// For each word, the node of its n-gram of one.
+    /// Trie node of each word's unigram.
     first: Vec<u32>,
-    /// From an n-gram's node, by a word, to the node of the n-gram with the word added.
+    /// Maps a node and the next word to the node of the n-gram extended by that word.
     longer: HashMap<(u32, u32), u32>,
-    /// For each node, column and weight of its n-gram, if it is one of the pool's.
+    /// Column and weight of each node, if its n-gram is in the pool.
     counted: Vec<Option<(u32, f32)>>,
     columns: usize,
     lengths: std::ops::RangeInclusive<usize>,
@@ -45,9 +45,11 @@ enum Mode {
 }
 
 impl Ngrams {
+    /// Reads the pool from the attributes of `node`.
+    ///
     /// # Errors
     ///
-    /// Where the attributes of `node` do not fit together or ask for too much.
+    /// Returns an error if the attributes contradict each other or exceed a limit.
     pub fn parse(node: &NodeProto) -> TractResult<Ngrams> {
         let mode = match node.get_attr("mode")? {
             "TF" => Mode::Tf,
@@ -91,12 +93,12 @@ impl Ngrams {
         self.columns
     }
 
-    /// Whether words are texts, not integers.
+    /// Returns `true` if words are texts and `false` if they are integers.
     pub fn is_text(&self) -> bool {
         matches!(self.words, Words::Texts(_))
     }
 
-    /// The number of a word; [`UNKNOWN`] if there is none.
+    /// Returns the number of a word, or [`UNKNOWN`].
     pub fn word(&self, text: &str) -> u32 {
         match &self.words {
             Words::Texts(words) => words.get(text).copied().unwrap_or(UNKNOWN),
@@ -104,7 +106,7 @@ impl Ngrams {
         }
     }
 
-    /// As [`Ngrams::word`].
+    /// Returns the number of an integer word, or [`UNKNOWN`].
     pub fn number(&self, number: i64) -> u32 {
         match &self.words {
             Words::Numbers(words) => words.get(&number).copied().unwrap_or(UNKNOWN),
@@ -112,7 +114,7 @@ impl Ngrams {
         }
     }
 
-    /// Calls `found` with column and weight of each n-gram in a sequence.
+    /// Calls `found` with column and weight of each n-gram in a sequence of words.
     pub fn for_each(&self, words: &[u32], mut found: impl FnMut(u32, f32)) {
         for step in 1..=self.skips + 1 {
             for (start, word) in words.iter().enumerate() {
@@ -126,7 +128,7 @@ impl Ngrams {
                         let Some(next) = next else { break };
                         node = *next;
                     }
-                    // Between the words of one word nothing can be skipped.
+                    // A single word has no gap to skip, so unigrams are counted only once.
                     if self.lengths.contains(&length)
                         && (length > 1 || step == 1)
                         && let Some((column, weight)) = self.counted[node as usize]
@@ -141,7 +143,7 @@ impl Ngrams {
         }
     }
 
-    /// The value of a column, of all that was found there.
+    /// Returns the value of a column from all matches in it.
     pub fn value(&self, found: &[(u32, f32)]) -> f32 {
         match (self.mode, found) {
             (Mode::Idf, [.., (_, weight)]) => *weight,
@@ -182,7 +184,7 @@ impl Ngrams {
         node.expect_attr("ngram_indexes", self.columns > 0, || "at least one".to_owned())
     }
 
-    /// The node of an n-gram.
+    /// Returns the node of an n-gram and adds the nodes that are missing.
     fn insert(&mut self, ngram: &[u32]) -> TractResult<u32> {
         let mut new = u32::try_from(self.counted.len())?;
         let mut reached = None;
@@ -211,7 +213,7 @@ impl Words {
     }
 }
 
-/// The pool's words, and their numbers one after the other.
+/// Returns the words of the pool, and the pool as a sequence of word numbers.
 fn pool(node: &NodeProto) -> TractResult<(Words, Vec<u32>)> {
     let texts: Vec<String> = node.get_attr_opt_vec("pool_strings")?.unwrap_or_default();
     if !texts.is_empty() {
@@ -236,7 +238,7 @@ fn numbered<W: std::hash::Hash + Eq>(pool: Vec<W>) -> TractResult<(HashMap<W, u3
     Ok((words, pool))
 }
 
-/// Where n-grams of one, two, … words start in the pool, and where it ends.
+/// Returns the start of the 1-grams, 2-grams, … in the pool, and the end of the pool.
 fn bounds(node: &NodeProto, counts: &[i64], pool: usize) -> TractResult<Vec<usize>> {
     let bounds: Option<Vec<usize>> =
         counts.iter().map(|start| usize::try_from(*start).ok()).chain([Some(pool)]).collect();

@@ -1,5 +1,5 @@
-//! Regular expressions as ONNX's text operators have them, those of RE2: the leftmost match and of
-//! these the longest, `\w`, `\d`, `\s` and `\b` of ASCII. Matching takes linear time.
+//! Regular expressions with the semantics of RE2 that ONNX's text operators specify: the
+//! leftmost-longest match, and ASCII `\w`, `\d`, `\s` and `\b`. Matching takes linear time.
 
 mod run;
 
@@ -12,8 +12,8 @@ use std::ops::Range;
 use std::str::Chars;
 use tract_onnx::tract_hir::internal::*;
 
-/// Longer ones would let a small model take much time to load.
-const LONGEST: usize = 10_000;
+/// Maximum length of a pattern; longer ones would make a small model slow to load.
+const MAX_LENGTH: usize = 10_000;
 
 #[derive(Debug)]
 pub struct Pattern {
@@ -26,15 +26,17 @@ enum Matcher {
     Run(Run),
     Other {
         leftmost: Regex,
-        /// Anchored, it finds the longest match.
+        /// Anchored search for the longest match from a given start.
         longest: Regex,
     },
 }
 
 impl Pattern {
+    /// Compiles `pattern`.
+    ///
     /// # Errors
     ///
-    /// Where `pattern` is no regular expression, or one too large.
+    /// Returns an error if `pattern` is not a regular expression or is too large.
     pub fn new(pattern: &str) -> TractResult<Pattern> {
         let translated = translate(checked(pattern)?);
         let leftmost = build(Regex::config(), pattern, &translated)?;
@@ -48,7 +50,7 @@ impl Pattern {
         Ok(Pattern { source: pattern.to_owned(), matcher })
     }
 
-    /// The first match from byte `start` on.
+    /// Returns the first match at or after byte `start`.
     pub fn find(&self, text: &str, start: usize) -> Option<Range<usize>> {
         let (leftmost, longest) = match &self.matcher {
             Matcher::Run(run) => return run.find(text, start),
@@ -73,17 +75,19 @@ impl<'de> Deserialize<'de> for Pattern {
     }
 }
 
-/// A pattern for whole texts.
+/// A pattern that must match a whole text.
 #[derive(Debug)]
 pub struct Whole(Regex);
 
 impl Whole {
+    /// Compiles `pattern`.
+    ///
     /// # Errors
     ///
-    /// As [`Pattern::new`].
+    /// Returns an error if [`Pattern::new`] would.
     pub fn new(pattern: &str) -> TractResult<Whole> {
         let translated = translate(checked(pattern)?);
-        // On its own, lest it closes the group.
+        // Compile the pattern on its own first: it could otherwise close the group it is put into.
         build(Regex::config(), pattern, &translated)?;
         build(Regex::config(), pattern, &format!(r"\A(?:{translated})\z")).map(Whole)
     }
@@ -95,7 +99,7 @@ impl Whole {
 
 fn checked(pattern: &str) -> TractResult<&str> {
     let found = pattern.len();
-    ensure!(found <= LONGEST, "expected a pattern of {LONGEST} bytes or less, found {found}");
+    ensure!(found <= MAX_LENGTH, "expected a pattern of {MAX_LENGTH} bytes or less, found {found}");
     Ok(pattern)
 }
 
@@ -111,8 +115,8 @@ const WORD: &str = "0-9A-Za-z_";
 const DIGIT: &str = "0-9";
 const SPACE: &str = r"\t\n\f\r ";
 
-/// The same expression where `\w` and the like are of Unicode, and brackets may hold brackets and
-/// operators.
+/// Translates RE2 syntax to that of the `regex` crates, whose `\w` etc. are Unicode and whose
+/// brackets may contain brackets and operators.
 fn translate(pattern: &str) -> String {
     let mut translated = String::with_capacity(pattern.len());
     let mut rest = pattern.chars().peekable();
@@ -126,7 +130,7 @@ fn translate(pattern: &str) -> String {
     translated
 }
 
-/// What follows a backslash.
+/// Translates what follows a backslash.
 fn escape(rest: &mut Peekable<Chars>, in_brackets: bool, translated: &mut String) {
     let c = rest.next();
     let class = match c.map(|c| c.to_ascii_lowercase()) {
@@ -148,7 +152,7 @@ fn escape(rest: &mut Peekable<Chars>, in_brackets: bool, translated: &mut String
     }
 }
 
-/// What follows an opening bracket, up to the closing one.
+/// Translates a bracket expression after its opening bracket.
 fn brackets(rest: &mut Peekable<Chars>, translated: &mut String) {
     translated.push('[');
     translated.extend(rest.next_if_eq(&'^'));
@@ -160,7 +164,7 @@ fn brackets(rest: &mut Peekable<Chars>, translated: &mut String) {
                 return;
             }
             '\\' => escape(rest, true, translated),
-            // A class such as [:alpha:].
+            // A class such as `[:alpha:]`.
             '[' if rest.peek() == Some(&':') => {
                 translated.push('[');
                 for c in rest.by_ref() {
@@ -240,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        for pattern in ["[", "(a", "a{1000}{1000}{1000}", r"(?=a)", &"a".repeat(LONGEST + 1)] {
+        for pattern in ["[", "(a", "a{1000}{1000}{1000}", r"(?=a)", &"a".repeat(MAX_LENGTH + 1)] {
             assert!(Pattern::new(pattern).is_err(), "{pattern:.20}");
         }
     }

@@ -1,5 +1,5 @@
-//! [RegexFullMatch](https://onnx.ai/onnx/operators/onnx__RegexFullMatch.html): whether a regular
-//! expression, in RE2's syntax, matches the whole of each text.
+//! [RegexFullMatch](https://onnx.ai/onnx/operators/onnx__RegexFullMatch.html): `true` for each text
+//! that a regular expression in RE2 syntax matches as a whole.
 
 use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
 use crate::ops::text::pattern::Whole;

@@ -1,13 +1,13 @@
 //! [Cast](https://onnx.ai/onnx/operators/onnx__Cast.html) from and to strings.
 //!
-//! A float becomes the text that C's `%.8g` makes of it, as in ONNX Runtime. A text becomes a
-//! number where all of it is one, spaces around it aside; an integer is what is before the point.
+//! A float is formatted like C's `%.8g`, as in ONNX Runtime. A text must be a number as a whole,
+//! apart from spaces around it. A cast to an integer truncates at the decimal point.
 
 use crate::operator::invalid_value::{Expected, RefusedValue};
 use crate::operator::kernel::tensor;
 use tract_onnx::tract_hir::internal::*;
 
-/// The cast of one string, or to one.
+/// A cast from or to strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StringCast {
     pub to: DatumType,
@@ -99,7 +99,7 @@ fn integer(text: &str) -> Option<i64> {
     })
 }
 
-/// Eight significant digits, without zeros at the end.
+/// Formats `x` with 8 significant digits and without trailing zeros.
 fn shortest(x: f64) -> String {
     const DIGITS: i32 = 8;
     if x.is_nan() {

@@ -1,5 +1,5 @@
-//! [StringConcat](https://onnx.ai/onnx/operators/onnx__StringConcat.html): texts of two tensors
-//! joined, element by element, with broadcasting.
+//! [StringConcat](https://onnx.ai/onnx/operators/onnx__StringConcat.html): concatenates the texts
+//! of two tensors element by element, with broadcasting.
 
 use crate::operator::kernel::{Built, Fact, Kernel, operator};
 use tract_onnx::model::ParsingContext;

@@ -1,9 +1,9 @@
-//! [StringNormalizer](https://onnx.ai/onnx/operators/onnx__StringNormalizer.html): texts in upper
-//! or lower case, without those that are stopwords.
+//! [StringNormalizer](https://onnx.ai/onnx/operators/onnx__StringNormalizer.html): changes the case
+//! of texts and removes stopwords.
 //!
-//! The case of a character is its simple one of Unicode, as in ONNX Runtime: always one character,
-//! whatever its neighbours. The attribute `locale` changes nothing. Where stopwords leave nothing,
-//! one empty text is the answer.
+//! Case conversion uses Unicode's simple mapping, as in ONNX Runtime: each character maps to one
+//! character, whatever its neighbors. The attribute `locale` has no effect. If stopwords remove
+//! everything, the result is one empty text.
 
 use crate::encoding::fields::none;
 use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
@@ -30,9 +30,9 @@ enum Case {
 #[derive(Debug)]
 struct Stopwords {
     words: HashSet<String>,
-    /// The case in which texts are compared.
+    /// Case in which texts are compared with stopwords.
     case: Case,
-    /// How many texts are left.
+    /// Symbol for the number of texts that remain.
     left: Symbol,
 }
 
@@ -121,13 +121,14 @@ impl Case {
     }
 }
 
-/// Of the one letter that becomes two, the dotted I, the first is its simple lower case.
+/// The dotted capital I is the only letter with two lower-case characters; the first is its simple
+/// mapping.
 fn lower(c: char) -> char {
     c.to_lowercase().next().unwrap_or(c)
 }
 
-/// Characters that become several have no simple upper case, or one of their title case: Greek
-/// vowels with a iota.
+/// Characters that map to several have no simple upper case, or a single title-case character:
+/// Greek vowels with iota.
 fn upper(c: char) -> char {
     let mut characters = c.to_uppercase();
     match (characters.next(), characters.len(), c) {

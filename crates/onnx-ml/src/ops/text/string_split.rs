@@ -1,8 +1,9 @@
-//! [StringSplit](https://onnx.ai/onnx/operators/onnx__StringSplit.html): each text's pieces between
-//! delimiters, along a new last axis filled up with empty texts, and how many pieces it has.
+//! [StringSplit](https://onnx.ai/onnx/operators/onnx__StringSplit.html): splits each text at a
+//! delimiter. The pieces form a new last axis, padded with empty texts. The second output is the
+//! number of pieces.
 //!
-//! As in ONNX Runtime, runs of spaces delimit where no delimiter is given, and an empty text has
-//! no piece.
+//! As in ONNX Runtime, runs of spaces delimit if no delimiter is given, and an empty text has no
+//! pieces.
 
 use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
 use crate::ops::text::tokenizer::table;
@@ -12,11 +13,11 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct StringSplit {
-    /// Empty for runs of spaces.
+    /// Delimiter; empty means runs of spaces.
     delimiter: String,
-    /// How many pieces at most.
+    /// Maximum number of pieces.
     pieces: usize,
-    /// Pieces of the text that has most.
+    /// Symbol for the largest number of pieces of a text.
     width: Symbol,
 }
 

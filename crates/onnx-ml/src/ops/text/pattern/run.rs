@@ -1,4 +1,4 @@
-//! The pattern that nearly every tokenizer has: a run of characters of one class, `[a-zA-Z]+`.
+//! The pattern of nearly every tokenizer: a run of characters of one class, such as `[a-zA-Z]+`.
 
 use regex_automata::util::syntax;
 use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind};
@@ -13,7 +13,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// `None` where the pattern is another.
+    /// Returns `None` if the pattern is not a single run.
     pub fn new(pattern: &str) -> Option<Run> {
         let pattern = syntax::parse(pattern).ok()?;
         let (class, shortest, longest) = match pattern.kind() {
@@ -25,7 +25,7 @@ impl Run {
         Some(Run { ascii, class, shortest, longest: longest.unwrap_or(u32::MAX) })
     }
 
-    /// The first run from byte `start` on, up to its longest.
+    /// Returns the first run at or after byte `start`, of at most `longest` characters.
     pub fn find(&self, text: &str, start: usize) -> Option<Range<usize>> {
         let (mut first, mut length) = (start, 0);
         for (offset, c) in text[start..].char_indices() {

@@ -26,7 +26,7 @@ pub trait Vectorized {
     fn run(self) -> Self::Output;
 }
 
-/// Runs `work` with the widest registers of this processor.
+/// Runs `work` with the widest registers that the processor has.
 pub fn vectorized<W: Vectorized>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     if let Some(set) = Avx512::detected() {
@@ -121,7 +121,7 @@ pub trait Product {
     fn run<const FMA: bool>(self) -> Self::Output;
 }
 
-/// Runs `work` with the widest registers of this processor.
+/// Runs `work` with the widest registers that the processor has.
 pub fn product<W: Product>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     if W::WIDE != Some(false)

@@ -1,7 +1,7 @@
-//! Ensembles of decision trees: checked, laid out for the cache, and asked many rows at a time.
+//! Evaluates ensembles of decision trees for many rows at a time.
 //!
-//! Small trees are asked as bits, larger ones by a walk; either gives the leaf that a row arrives
-//! at.
+//! Small trees are evaluated with bit vectors ([`quick_scorer`]), larger ones by traversal
+//! ([`traversal`]). Both return the leaf that a row reaches; [`leaves`] turns leaves into scores.
 
 mod description;
 mod leaves;
@@ -12,19 +12,19 @@ mod traversal;
 pub use description::{Aggregate, Branch, Child, Description, Mode, Scores};
 use leaves::Leaves;
 pub use number::Number;
-use quick_scorer::{Bits, GROUPS};
+use quick_scorer::{GROUPS, QuickScorer};
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 use traversal::Nodes;
 
-/// Rows that go through a tree before the next one: few enough to stay in the first-level cache.
+/// Number of rows that go through a tree before the next tree, few enough to stay in the L1 cache.
 const BLOCK: usize = GROUPS * quick_scorer::LANES;
 
-/// Trees whose leaves are found before their weights are added: few enough that the numbers of the
-/// leaves stay in the second-level cache.
+/// Number of trees whose leaves are found before their weights are added, few enough that the leaf
+/// numbers stay in the L2 cache.
 const CHUNK: usize = 256;
 
-/// More targets would let a small model ask for any amount of memory.
+/// Maximum number of targets; more would let a small model request any amount of memory.
 pub const MAX_TARGETS: usize = 1 << 20;
 
 /// A checked ensemble.
@@ -32,18 +32,20 @@ pub const MAX_TARGETS: usize = 1 << 20;
 #[serde(bound(serialize = "T: Number + Serialize", deserialize = "T: Number + Deserialize<'de>"))]
 pub struct Forest<T: Number> {
     nodes: Nodes<T>,
-    bits: Bits<T>,
+    quick_scorer: QuickScorer<T>,
     leaves: Leaves<T>,
     targets: usize,
-    /// Columns that a row must have.
+    /// Number of columns that a row must have.
     columns: usize,
 }
 
 impl<T: Number> Forest<T> {
+    /// Validates an ensemble and prepares it for evaluation.
+    ///
     /// # Errors
     ///
-    /// Where a node leads nowhere, or is reached twice, as in a circle, or not at all; where a
-    /// leaf's target is out of range; where the ensemble is too large.
+    /// Returns an error if a child does not exist, a node is reached twice (as in a cycle) or
+    /// never, a target is out of range, or the ensemble is too large.
     pub fn new(description: Description<T>) -> TractResult<Forest<T>> {
         let Description { branches, leaves, roots, targets } = description;
         ensure!(
@@ -60,12 +62,20 @@ impl<T: Number> Forest<T> {
     }
 
     fn assembled(nodes: Nodes<T>, leaves: Leaves<T>, targets: usize) -> Forest<T> {
-        Forest { bits: Bits::new(&nodes), columns: nodes.columns(), nodes, leaves, targets }
+        Forest {
+            quick_scorer: QuickScorer::new(&nodes),
+            columns: nodes.columns(),
+            nodes,
+            leaves,
+            targets,
+        }
     }
 
+    /// Checks that rows have enough columns.
+    ///
     /// # Errors
     ///
-    /// Where rows of so many columns lack one that is compared.
+    /// Returns an error if a feature index is not below `columns`.
     pub fn expect_columns(&self, columns: usize) -> TractResult<()> {
         ensure!(
             columns >= self.columns,
@@ -75,11 +85,11 @@ impl<T: Number> Forest<T> {
         Ok(())
     }
 
-    /// The scores of the rows of `x`, which have `columns` columns each.
+    /// Returns the scores of the rows of `x`, each of which has `columns` columns.
     ///
     /// # Errors
     ///
-    /// As [`Forest::expect_columns`].
+    /// Returns an error if [`Forest::expect_columns`] does.
     pub fn scores(
         &self,
         x: &[T],
@@ -122,13 +132,13 @@ impl<T: Number> Forest<T> {
             let rows = scores.len() / self.targets;
             let x = &x[block * BLOCK * columns..][..rows * columns];
             let groups = &mut transposed[..rows.div_ceil(quick_scorer::LANES)];
-            self.bits.transpose(x, columns, rows, groups);
+            self.quick_scorer.transpose(x, columns, rows, groups);
             for first in (0..trees).step_by(CHUNK) {
                 let chunk = first..trees.min(first + CHUNK);
-                self.bits.leaves(chunk.clone(), groups, &mut leaves);
+                self.quick_scorer.leaves(chunk.clone(), groups, &mut leaves);
                 for (tree, leaves) in chunk.zip(&mut leaves) {
                     let leaves = &mut leaves.as_flattened_mut()[..rows];
-                    if !self.bits.has(tree) {
+                    if !self.quick_scorer.has(tree) {
                         self.nodes.leaves_of_tree(tree, x, columns, leaves);
                     }
                     self.leaves.add(tree, leaves, aggregate, scores, given);
@@ -139,7 +149,7 @@ impl<T: Number> Forest<T> {
 }
 
 impl Forest<f32> {
-    /// The same ensemble with doubles, for features that are doubles.
+    /// Returns the same ensemble in double precision, for features that are doubles.
     pub fn widened(&self) -> Forest<f64> {
         Forest::assembled(self.nodes.widened(), self.leaves.widened(), self.targets)
     }

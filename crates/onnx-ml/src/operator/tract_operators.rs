@@ -1,4 +1,4 @@
-//! tract's own operators, for those of this crate that only correct or complete them.
+//! tract's own operators, for operators of this crate that only correct or extend them.
 
 use std::sync::LazyLock;
 use tract_onnx::Onnx;
@@ -8,11 +8,11 @@ use tract_onnx::tract_hir::internal::*;
 
 static OPERATORS: LazyLock<OnnxOpRegister> = LazyLock::new(|| tract_onnx::onnx().op_register);
 
-/// What tract makes of the node, as an operator of that name.
+/// Builds tract's operator `name` for the node.
 ///
 /// # Errors
 ///
-/// Where it has none, or takes no such node.
+/// Returns an error if tract lacks the operator or rejects the node.
 pub fn operator(
     name: &str,
     context: &ParsingContext,
@@ -22,11 +22,11 @@ pub fn operator(
     build(context, node)
 }
 
-/// As [`operator`], for one whose nodes are made of others.
+/// Builds tract's operator like [`operator`], for an operator that tract expands into others.
 ///
 /// # Errors
 ///
-/// As [`operator`], and where it is of another kind.
+/// Returns an error if [`operator`] does, or if the operator is not expanded.
 pub fn expansion(
     name: &str,
     context: &ParsingContext,
@@ -37,11 +37,11 @@ pub fn expansion(
     expansion.cloned().with_context(|| format!("expected {name} to be made of other operators"))
 }
 
-/// As [`expansion`], for one that asks nothing of the model around its node.
+/// Builds tract's operator like [`expansion`], without the context of a model.
 ///
 /// # Errors
 ///
-/// As [`expansion`].
+/// Returns an error if [`expansion`] does.
 pub fn expansion_alone(name: &str, node: &NodeProto) -> TractResult<Box<dyn Expansion>> {
     let context = ParsingContext {
         onnx_operator_set_version: 0,

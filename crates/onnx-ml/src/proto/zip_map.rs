@@ -1,8 +1,8 @@
-//! `ZipMap` ([ai.onnx.ml](https://onnx.ai/onnx/operators/onnx_aionnxml_ZipMap.html)): a sequence
-//! of maps from class label to score, made of a tensor of scores `[N, C]`.
+//! `ZipMap` ([ai.onnx.ml](https://onnx.ai/onnx/operators/onnx_aionnxml_ZipMap.html)): converts
+//! scores `[N, C]` to a sequence of maps from class label to score.
 //!
-//! tract has neither sequences nor maps, and needs none here: the maps' keys are constants of the
-//! model. [`lower`] hands them over and leaves the tensor.
+//! tract has no sequences or maps, and needs none, because the keys are constants of the model.
+//! [`lower`] returns the keys and keeps the tensor.
 
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
@@ -11,11 +11,11 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 pub struct ZipMap {
     /// Name of the graph output.
     pub output: String,
-    /// The keys, in the order of the tensor's last axis; integers in decimal.
+    /// Keys in the order of the tensor's last axis; integers in decimal.
     pub labels: Vec<String>,
 }
 
-/// Replaces each `ZipMap` node of `model` by `Identity` and tells what its keys were.
+/// Replaces each `ZipMap` node of `model` by `Identity` and returns its keys.
 pub fn lower(model: &mut ModelProto) -> Vec<ZipMap> {
     let Some(graph) = model.graph.as_mut() else {
         return vec![];
@@ -36,8 +36,8 @@ pub fn lower(model: &mut ModelProto) -> Vec<ZipMap> {
     lowered
 }
 
-/// The class labels a node of `ai.onnx.ml` carries, as text, whatever its attribute is called;
-/// empty if it has none.
+/// Returns the class labels of an `ai.onnx.ml` node as text, from whichever attribute holds them;
+/// empty if there are none.
 pub fn class_labels(node: &NodeProto) -> Vec<String> {
     let labels = node.attribute.iter().find(|attribute| {
         attribute.name.starts_with("classlabels")
@@ -58,7 +58,7 @@ fn is_zip_map(node: &NodeProto) -> bool {
     node.op_type == "ZipMap" && node.domain == "ai.onnx.ml"
 }
 
-/// Leaves it to the graph what the type of a value is.
+/// Removes the declared type of a value, so that it is inferred.
 pub(crate) fn forget_type(graph: &mut GraphProto, name: &str) {
     for info in graph.output.iter_mut().chain(graph.value_info.iter_mut()) {
         if info.name == name {

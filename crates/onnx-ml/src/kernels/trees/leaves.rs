@@ -1,4 +1,4 @@
-//! What the leaves of trees weigh, and how the weights become scores.
+//! Weights of the leaves of trees, and their aggregation to scores.
 
 use super::description::{Aggregate, Scores};
 use super::number::Number;
@@ -6,30 +6,30 @@ use crate::encoding::weights::{Weights, pairs};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// The weights of the leaves, which are numbered tree by tree.
+/// The weights of the leaves. Leaves are numbered consecutively, tree by tree.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(bound = "T: Number")]
 pub struct Leaves<T: Number> {
     targets: usize,
-    /// Of each tree, the number of its first leaf.
+    /// Number of the first leaf of each tree.
     firsts: Vec<usize>,
-    /// Of each leaf, its weights.
+    /// Range of each leaf's entries in `weights`.
     #[serde(with = "pairs")]
     ranges: Vec<Range<usize>>,
-    /// Target and weight.
+    /// Target and weight of each entry.
     #[serde(with = "pairs")]
     weights: Vec<(u32, T)>,
-    even: Option<Even<T>>,
+    dense: Option<Dense<T>>,
 }
 
-/// The weights of trees of which each one's leaves all weigh on the same targets.
+/// A denser layout for ensembles in which all leaves of a tree have weights for the same targets.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(bound = "T: Number")]
-struct Even<T: Number> {
-    trees: Vec<EvenTree>,
+struct Dense<T: Number> {
+    trees: Vec<DenseTree>,
     targets: Vec<u32>,
     weights: Weights<T>,
-    /// The targets some tree weighs on.
+    /// Flags of the targets that any tree contributes to.
     given: Vec<bool>,
 }
 
@@ -60,14 +60,15 @@ impl pairs::Pair for Range<usize> {
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct EvenTree {
+struct DenseTree {
     targets: Range<usize>,
-    /// Of its first leaf; those of the others follow.
+    /// Index of the weights of the first leaf; the other leaves follow.
     weights: usize,
 }
 
 impl<T: Number> Leaves<T> {
-    /// `sources` tells which of `leaves` each leaf of the trees is; `counts` how many each tree has.
+    /// Creates the table. `sources` maps each leaf of the trees to an element of `leaves`, and
+    /// `counts` is the number of leaves of each tree.
     pub fn new(
         targets: usize,
         leaves: &[Vec<(usize, T)>],
@@ -91,13 +92,13 @@ impl<T: Number> Leaves<T> {
                 first - count
             })
             .collect();
-        let mut leaves = Leaves { targets, firsts, ranges, weights, even: None };
-        leaves.even = leaves.even();
+        let mut leaves = Leaves { targets, firsts, ranges, weights, dense: None };
+        leaves.dense = leaves.dense();
         leaves
     }
 
-    fn even(&self) -> Option<Even<T>> {
-        let mut even = Even {
+    fn dense(&self) -> Option<Dense<T>> {
+        let mut dense = Dense {
             trees: Vec::with_capacity(self.firsts.len()),
             targets: vec![],
             weights: vec![].into(),
@@ -107,40 +108,41 @@ impl<T: Number> Leaves<T> {
         let ends = self.firsts.iter().skip(1).copied().chain([self.ranges.len()]);
         for (first, end) in self.firsts.iter().zip(ends) {
             let leaves = self.ranges[*first..end].iter().map(|range| &self.weights[range.clone()]);
-            let start = even.targets.len();
-            even.targets.extend(leaves.clone().next()?.iter().map(|(target, _)| *target));
-            let tree = EvenTree { targets: start..even.targets.len(), weights: weights.len() };
-            let targets = &even.targets[tree.targets.clone()];
+            let start = dense.targets.len();
+            dense.targets.extend(leaves.clone().next()?.iter().map(|(target, _)| *target));
+            let tree = DenseTree { targets: start..dense.targets.len(), weights: weights.len() };
+            let targets = &dense.targets[tree.targets.clone()];
             let same = |leaf: &[(u32, T)]| leaf.iter().map(|(target, _)| target).eq(targets);
-            // A leaf that is several trees' has its weights once only above.
+            // Trees may share leaves, which are stored once in `weights` but repeated here.
             if !leaves.clone().all(same) || weights.len() > 2 * self.weights.len() {
                 return None;
             }
             weights.extend(leaves.flatten().map(|(_, weight)| *weight));
-            targets.iter().for_each(|target| even.given[*target as usize] = true);
-            even.trees.push(tree);
+            targets.iter().for_each(|target| dense.given[*target as usize] = true);
+            dense.trees.push(tree);
         }
-        even.weights = weights.into();
-        Some(even)
+        dense.weights = weights.into();
+        Some(dense)
     }
 
-    /// No score yet, for so many rows; where sums are even, what will be given is known.
+    /// Returns empty scores for the given number of rows. For sums in the dense layout, the flags
+    /// are known in advance.
     pub fn start(&self, rows: usize, aggregate: Aggregate) -> Scores<T> {
         let len = rows * self.targets;
-        let given = match self.even_sums(aggregate) {
-            Some(even) => even.given.repeat(rows),
+        let given = match self.dense_sums(aggregate) {
+            Some(dense) => dense.given.repeat(rows),
             None => vec![false; len],
         };
         Scores { scores: vec![T::default(); len], given }
     }
 
-    fn even_sums(&self, aggregate: Aggregate) -> Option<&Even<T>> {
+    fn dense_sums(&self, aggregate: Aggregate) -> Option<&Dense<T>> {
         let sums = matches!(aggregate, Aggregate::Sum | Aggregate::Average);
-        self.even.as_ref().filter(|_| sums)
+        self.dense.as_ref().filter(|_| sums)
     }
 
-    /// Adds what the leaves weigh at which the rows arrive in a tree: `scores` and `given` are
-    /// those of these rows.
+    /// Adds the weights of the leaves that the rows reach in a tree. `scores` and `given` are those
+    /// of the same rows.
     pub fn add(
         &self,
         tree: usize,
@@ -149,8 +151,8 @@ impl<T: Number> Leaves<T> {
         scores: &mut [T],
         given: &mut [bool],
     ) {
-        if let Some(even) = self.even_sums(aggregate) {
-            even.add(tree, leaves, self.targets, scores);
+        if let Some(dense) = self.dense_sums(aggregate) {
+            dense.add(tree, leaves, self.targets, scores);
             return;
         }
         let first = self.firsts[tree];
@@ -171,7 +173,7 @@ impl<T: Number> Leaves<T> {
     }
 }
 
-impl<T: Number> Even<T> {
+impl<T: Number> Dense<T> {
     fn add(&self, tree: usize, leaves: &[u32], width: usize, scores: &mut [T]) {
         let tree = &self.trees[tree];
         let weights = &self.weights[tree.weights..];
@@ -186,7 +188,7 @@ impl<T: Number> Even<T> {
                     scores[target as usize] += weights[*leaf as usize];
                 }
             }
-            // All of a few classes: a loop over them would take longer than they do.
+            // All of a few classes: with a constant width, the loop over targets is unrolled.
             [0, 1] if width == 2 => add_all::<T, 2>(weights, leaves, scores),
             [0, 1, 2] if width == 3 => add_all::<T, 3>(weights, leaves, scores),
             [0, 1, 2, 3] if width == 4 => add_all::<T, 4>(weights, leaves, scores),
@@ -213,16 +215,16 @@ fn add_all<T: Number, const N: usize>(weights: &[T], leaves: &[u32], scores: &mu
 }
 
 impl Leaves<f32> {
-    /// The same weights as doubles.
+    /// Returns the same weights in double precision.
     pub fn widened(&self) -> Leaves<f64> {
         let mut leaves = Leaves {
             targets: self.targets,
             firsts: self.firsts.clone(),
             ranges: self.ranges.clone(),
             weights: self.weights.iter().map(|(target, w)| (*target, f64::from(*w))).collect(),
-            even: None,
+            dense: None,
         };
-        leaves.even = leaves.even();
+        leaves.dense = leaves.dense();
         leaves
     }
 }

@@ -4,7 +4,7 @@ use bytemuck::Pod;
 use std::ops::{Add, AddAssign, Div, Neg};
 use tract_onnx::tract_hir::internal::*;
 
-/// The element type of thresholds, features and scores.
+/// Element type of thresholds, features and scores.
 pub trait Number:
     Datum
     + Pod

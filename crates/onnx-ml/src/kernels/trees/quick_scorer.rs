@@ -1,10 +1,14 @@
-//! Trees of up to 64 leaves as bit vectors, after
-//! [QuickScorer](https://doi.org/10.1145/2766462.2767733).
+//! Evaluation of trees with at most 64 leaves as bit vectors: the
+//! [QuickScorer](https://doi.org/10.1145/2766462.2767733) algorithm.
 //!
-//! A tree's leaves are bits, from left to right. A comparison that does not hold rules out the
-//! leaves on its left; of those that no comparison rules out, a row arrives at the first. All
-//! comparisons of a tree are made, in any order and without a branch: for [`LANES`] rows at once
-//! that costs less than to walk.
+//! The leaves of a tree are numbered from left to right and represented by one bit each. A
+//! comparison that does not hold rules out the leaves of its left subtree. Each comparison
+//! therefore has a mask of the leaves that remain in this case, and a row's bit vector is the
+//! bitwise AND of the masks of all its false comparisons. The row reaches the first remaining leaf,
+//! which is the lowest bit that is set.
+//!
+//! All comparisons of a tree are evaluated, in any order and without branches. For [`LANES`] rows
+//! at once this is faster than following each row from node to node.
 
 use super::number::Number;
 use super::traversal::{Node, Nodes};
@@ -12,34 +16,34 @@ use crate::kernels::simd::{Vectorized, vectorized};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Rows at once.
+/// Number of rows that are evaluated at once, one per SIMD lane.
 pub const LANES: usize = 16;
 
-/// Groups of rows that go through a tree before the next one.
+/// Number of groups of rows that go through a tree before the next tree.
 pub const GROUPS: usize = 4;
 
-/// To bring rows into columns pays from so many trees on.
-const FEWEST_TREES: usize = 4;
+/// Minimum number of trees in the ensemble; with fewer trees, transposing the rows does not pay.
+const MIN_TREES: usize = 4;
 
-/// More leaves would need a third word, and most comparisons would be made in vain.
-const MOST_LEAVES: u32 = 64;
+/// Maximum number of leaves. More would need a third word, and most comparisons would be wasted.
+const MAX_LEAVES: u32 = 64;
 
-/// The trees of a forest that are small enough.
+/// The trees of a forest that are small enough for bit vectors.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Bits<T> {
-    /// Columns of the input that are compared with.
+pub struct QuickScorer<T> {
+    /// Columns of the input that occur in a comparison.
     features: Vec<usize>,
-    /// By tree; `None` where it has too many leaves.
+    /// One entry per tree; `None` if it has too many leaves.
     trees: Vec<Option<Tree>>,
     narrow: Vec<Comparison<T, 1>>,
     wide: Vec<Comparison<T, 2>>,
 }
 
-/// Where the comparisons of a tree are: first those by `<=` that NaN does not satisfy, then those
-/// that it does, then those by `==`.
+/// Ranges of a tree's comparisons. First come those by `<=` that NaN does not satisfy, then those
+/// by `<=` that NaN satisfies, then those by `==`.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 struct Tree {
-    /// More than 32 leaves.
+    /// The tree has more than 32 leaves, so its comparisons are in `wide`.
     wide: bool,
     start: u32,
     missing: u32,
@@ -56,28 +60,29 @@ struct Comparison<T, const WORDS: usize> {
     threshold: T,
     /// Index into `features`.
     feature: u32,
-    /// The leaves that remain if it does not hold.
+    /// Mask of the leaves that remain if the comparison does not hold.
     remaining: [u32; WORDS],
-    /// Whether NaN satisfies a comparison for equality.
+    /// NaN satisfies a comparison by `==`.
     missing_true: bool,
 }
 
-impl<T: Number> Bits<T> {
-    pub fn new(nodes: &Nodes<T>) -> Bits<T> {
-        let mut bits = Bits { features: vec![], trees: vec![], narrow: vec![], wide: vec![] };
-        let mut places = vec![None; nodes.columns()];
-        let many = nodes.trees().len() >= FEWEST_TREES;
+impl<T: Number> QuickScorer<T> {
+    pub fn new(nodes: &Nodes<T>) -> QuickScorer<T> {
+        let mut scorer =
+            QuickScorer { features: vec![], trees: vec![], narrow: vec![], wide: vec![] };
+        let mut indices = vec![None; nodes.columns()];
+        let many = nodes.trees().len() >= MIN_TREES;
         for tree in nodes.trees() {
-            let tree = (many && tree.leaf_count <= MOST_LEAVES).then(|| {
+            let tree = (many && tree.leaf_count <= MAX_LEAVES).then(|| {
                 let mut comparisons = comparisons(nodes, tree.root, &mut |column| {
-                    *places[column].get_or_insert_with(|| {
-                        bits.features.push(column);
-                        bits.features.len() as u32 - 1
+                    *indices[column].get_or_insert_with(|| {
+                        scorer.features.push(column);
+                        scorer.features.len() as u32 - 1
                     })
                 });
                 merge(&mut comparisons);
                 let wide = tree.leaf_count > 32;
-                let start = if wide { bits.wide.len() } else { bits.narrow.len() } as u32;
+                let start = if wide { scorer.wide.len() } else { scorer.narrow.len() } as u32;
                 let until = |last| {
                     let count = comparisons.iter().take_while(|(kind, _)| *kind <= last).count();
                     start + count as u32
@@ -91,22 +96,22 @@ impl<T: Number> Bits<T> {
                 };
                 let comparisons = comparisons.into_iter().map(|(_, comparison)| comparison);
                 match wide {
-                    true => bits.wide.extend(comparisons),
-                    false => bits.narrow.extend(comparisons.map(narrow)),
+                    true => scorer.wide.extend(comparisons),
+                    false => scorer.narrow.extend(comparisons.map(narrow)),
                 }
                 tree
             });
-            bits.trees.push(tree);
+            scorer.trees.push(tree);
         }
-        bits
+        scorer
     }
 
     pub fn has(&self, tree: usize) -> bool {
         self.trees[tree].is_some()
     }
 
-    /// The compared columns of the rows of `x`, feature by feature, a group for each [`LANES`] rows;
-    /// what is left of the lanes repeats the last row.
+    /// Writes the compared columns of the rows of `x` as `[group][feature][lane]`. If the last
+    /// group is not full, its remaining lanes repeat the last row.
     pub fn transpose(&self, x: &[T], columns: usize, rows: usize, groups: &mut [Vec<[T; LANES]>]) {
         for (group, transposed) in groups.iter_mut().enumerate() {
             let start = |lane: usize| (group * LANES + lane).min(rows - 1) * columns;
@@ -117,20 +122,20 @@ impl<T: Number> Bits<T> {
         }
     }
 
-    /// For each of `trees` that is here, the leaf that each row arrives at. Each tree has a place in
-    /// `leaves`.
+    /// Writes the leaf that each row reaches, for each of `trees` that is evaluated here. `leaves`
+    /// has one entry per tree.
     pub fn leaves(
         &self,
         trees: Range<usize>,
         groups: &[Vec<[T; LANES]>],
         leaves: &mut [[[u32; LANES]; GROUPS]],
     ) {
-        vectorized(Leaves { bits: self, trees, groups, leaves });
+        vectorized(Leaves { scorer: self, trees, groups, leaves });
     }
 }
 
 struct Leaves<'a, T> {
-    bits: &'a Bits<T>,
+    scorer: &'a QuickScorer<T>,
     trees: Range<usize>,
     groups: &'a [Vec<[T; LANES]>],
     leaves: &'a mut [[[u32; LANES]; GROUPS]],
@@ -141,18 +146,18 @@ impl<T: Number> Vectorized for Leaves<'_, T> {
 
     #[inline(always)]
     fn run(self) {
-        let Leaves { bits, trees, groups, leaves } = self;
-        for (tree, leaves) in bits.trees[trees].iter().zip(leaves) {
+        let Leaves { scorer, trees, groups, leaves } = self;
+        for (tree, leaves) in scorer.trees[trees].iter().zip(leaves) {
             let Some(tree) = tree else { continue };
             for (x, leaves) in groups.iter().zip(leaves) {
                 if tree.wide {
-                    let [low, high] = tree.remaining(&bits.wide, x);
+                    let [low, high] = tree.remaining(&scorer.wide, x);
                     for ((leaf, low), high) in leaves.iter_mut().zip(low).zip(high) {
                         let beyond = 32 + high.trailing_zeros();
                         *leaf = if low == 0 { beyond } else { low.trailing_zeros() };
                     }
                 } else {
-                    let [low] = tree.remaining(&bits.narrow, x);
+                    let [low] = tree.remaining(&scorer.narrow, x);
                     for (leaf, low) in leaves.iter_mut().zip(low) {
                         *leaf = low.trailing_zeros();
                     }
@@ -163,7 +168,8 @@ impl<T: Number> Vectorized for Leaves<'_, T> {
 }
 
 impl Tree {
-    /// The leaves that no comparison rules out, for each row.
+    /// Returns the bit vectors of the leaves that no comparison rules out, one per row, as
+    /// `[word][lane]`.
     #[inline(always)]
     fn remaining<T: Number, const WORDS: usize>(
         &self,
@@ -215,15 +221,18 @@ enum Kind {
     Equal,
 }
 
-/// The comparisons of the tree below `root`. `place` tells where a column is among the features.
+/// Returns the comparisons of the tree below `root`. `index_of` returns the index of a column among
+/// the features. The traversal is depth first and counts leaves, so that a left subtree covers a
+/// contiguous range of leaves.
 fn comparisons<T: Number>(
     nodes: &Nodes<T>,
     root: u32,
-    place: &mut impl FnMut(usize) -> u32,
+    index_of: &mut impl FnMut(usize) -> u32,
 ) -> Vec<(Kind, Comparison<T, 2>)> {
     let mut found: Vec<(Kind, Comparison<T, 2>)> = vec![];
     let mut leaf = 0;
-    // A node, or the end of the left side of the comparison at an index.
+    // A node to visit, or the end of the left subtree of the comparison at `index`, whose leaves
+    // start at `first`.
     enum Step {
         Node(u32),
         LeftEnds { index: usize, first: u32 },
@@ -236,7 +245,7 @@ fn comparisons<T: Number>(
                 None => leaf += 1,
                 Some((node, [left, right])) => {
                     let index = found.len();
-                    found.push(comparison(node, place(node.feature())));
+                    found.push(comparison(node, index_of(node.feature())));
                     pending.push(Step::Node(right));
                     pending.push(Step::LeftEnds { index, first: leaf });
                     pending.push(Step::Node(left));
@@ -247,8 +256,8 @@ fn comparisons<T: Number>(
     found
 }
 
-/// Sorts by kind, and makes one of equal comparisons, as in trees that ask the same at each node of
-/// a level: what any of them rules out is ruled out.
+/// Sorts the comparisons by kind and merges equal ones into one, whose mask is the AND of theirs.
+/// Oblivious trees have the same comparison at each node of a level.
 fn merge<T: Number>(comparisons: &mut Vec<(Kind, Comparison<T, 2>)>) {
     let key = |(kind, comparison): &(Kind, Comparison<T, 2>)| {
         (*kind, comparison.feature, comparison.threshold.bits(), comparison.missing_true)
@@ -267,7 +276,7 @@ fn merge<T: Number>(comparisons: &mut Vec<(Kind, Comparison<T, 2>)>) {
 
 fn comparison<T: Number>(node: &Node<T>, feature: u32) -> (Kind, Comparison<T, 2>) {
     let missing_true = node.missing_true();
-    // No comparison with NaN holds, nor does equality with it.
+    // A comparison by `<=` or `==` with NaN never holds, so either kind serves for a NaN threshold.
     let kind = match (node.equal() || node.threshold.nan(), missing_true) {
         (true, _) => Kind::Equal,
         (false, true) => Kind::Missing,
@@ -277,7 +286,7 @@ fn comparison<T: Number>(node: &Node<T>, feature: u32) -> (Kind, Comparison<T, 2
     (kind, Comparison { threshold, feature, remaining: [u32::MAX; 2], missing_true })
 }
 
-/// All bits but those from `first` to before `end`.
+/// Returns a mask without the bits `first..end`.
 fn without(first: u32, end: u32) -> [u32; 2] {
     let below = |bit: u32| 1_u64.checked_shl(bit).map_or(u64::MAX, |bit| bit - 1);
     let remaining = !(below(end) & !below(first));

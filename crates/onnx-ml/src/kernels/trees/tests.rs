@@ -1,6 +1,6 @@
 use super::*;
 
-/// Xorshift (Marsaglia): the same numbers in each run.
+/// Xorshift generator (Marsaglia), so that every run uses the same numbers.
 struct Random(u64);
 
 impl Random {
@@ -11,7 +11,7 @@ impl Random {
         (self.0 % end as u64) as usize
     }
 
-    /// Few numbers, so that features meet thresholds.
+    /// Returns one of a few numbers, so that features often equal thresholds.
     fn number(&mut self) -> f32 {
         [f32::NEG_INFINITY, -1.5, -0.0, 0.0, 0.5, 0.1, 2.0, f32::INFINITY][self.below(8)]
     }
@@ -44,7 +44,7 @@ impl Random {
     }
 }
 
-/// The specification, word for word.
+/// Reference implementation, directly from the specification.
 fn leaf<'a, T: Number>(
     description: &'a Description<f32>,
     mut at: Child,
@@ -123,7 +123,7 @@ fn forests_answer_as_the_specification_does() {
         let x: Vec<f32> = (0..rows * 4)
             .map(|_| if random.below(9) == 0 { f32::NAN } else { random.number() })
             .collect();
-        // Doubles that lie between two floats, too.
+        // Includes doubles that lie between two floats.
         let shift = [0.0, 1e-12, -1e-12];
         let x64: Vec<f64> = x.iter().map(|x| f64::from(*x) + shift[random.below(3)]).collect();
         for aggregate in [Aggregate::Sum, Aggregate::Average, Aggregate::Min, Aggregate::Max] {

@@ -1,8 +1,9 @@
-//! Trees as nodes, and walks down them.
+//! Evaluation of trees by traversal from the root to a leaf.
 //!
-//! A walk waits at each node for the last one's answer, so several go side by side, without
-//! branches that depend on the data. Two children are neighbours: the next node is the first one's
-//! place, plus one if the comparison does not hold. A leaf leads to itself.
+//! Each step of a traversal depends on the last one, so several traversals run interleaved. They
+//! contain no branches that depend on the data: the two children of a node are adjacent, and the
+//! next node is the index of the left child, plus 1 if the comparison does not hold. A leaf is its
+//! own successor, so that all traversals can take the same number of steps.
 
 use super::description::{Branch, Child, Mode};
 use super::number::Number;
@@ -10,16 +11,16 @@ use crate::encoding::weights::{Weights, pairs};
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
-/// Walks side by side.
+/// Number of interleaved traversals.
 const LANES: usize = 8;
 
-/// Trees, all nodes in one list.
+/// The nodes of all trees in one list.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(bound = "T: Number")]
 pub struct Nodes<T> {
     #[serde(with = "pairs")]
     nodes: Vec<Node<T>>,
-    /// The number of the leaf within its tree; of a branch, 0.
+    /// Number of each leaf within its tree; 0 for a branch.
     leaves: Weights<u32>,
     trees: Vec<Tree>,
     kind: Kind,
@@ -28,7 +29,7 @@ pub struct Nodes<T> {
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct Tree {
     pub root: u32,
-    /// Steps to the farthest leaf.
+    /// Number of steps to the deepest leaf.
     depth: u32,
     pub leaf_count: u32,
 }
@@ -36,7 +37,7 @@ pub struct Tree {
 #[derive(Debug, Clone, Copy)]
 pub struct Node<T> {
     pub threshold: T,
-    /// The feature, and flags in the highest bits.
+    /// Index of the feature, with flags in the highest bits.
     feature: u32,
     left: u32,
 }
@@ -54,37 +55,39 @@ impl<T: Number> pairs::Pair for Node<T> {
     }
 }
 
-/// NaN takes the way of a comparison that holds.
+/// NaN satisfies the comparison.
 const MISSING: u32 = 1 << 31;
 /// The comparison is `==`, else it is `<=`.
 const EQUAL: u32 = 1 << 30;
-/// The threshold is the number below the model's.
+/// The comparison is `<` in the model: the threshold is the next lower number.
 const STRICT: u32 = 1 << 29;
 const FEATURE: u32 = STRICT - 1;
 
-/// What the nodes of a forest need to be asked.
+/// Variant of the comparison that is sufficient for all nodes of a forest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 enum Kind {
-    /// `<=` only, which NaN does not satisfy.
+    /// Only `<=`, which NaN does not satisfy.
     Plain,
-    /// `<=` only.
+    /// Only `<=`, which NaN may satisfy.
     Missing,
     Any,
 }
 
 impl<T: Number> Nodes<T> {
-    /// The trees below `roots`, and the leaf of the model that each leaf is, tree by tree.
+    /// Creates the trees below `roots`. Returns them and, for each of their leaves in order, its
+    /// index in the model.
     ///
     /// # Errors
     ///
-    /// Where a node leads nowhere, or is reached twice, as in a circle, or not at all.
+    /// Returns an error if a child does not exist, or if a node is reached twice (as in a cycle) or
+    /// never.
     pub fn new(
         branches: &[Branch<T>],
         leaf_count: usize,
         roots: &[Child],
     ) -> TractResult<(Nodes<T>, Vec<usize>)> {
         let capacity = 2 * branches.len() + roots.len();
-        // A place and a number are 32 bits, flags and all.
+        // Node indices, and feature indices with their flags, must fit 32 bits.
         ensure!(capacity < FEATURE as usize, "expected fewer nodes, found {capacity}");
         let mut nodes = Nodes {
             nodes: Vec::with_capacity(capacity),
@@ -109,7 +112,7 @@ impl<T: Number> Nodes<T> {
         Ok((nodes, sources))
     }
 
-    /// Appends a tree, depth first, so that most steps stay close.
+    /// Appends a tree in depth-first order, so that most steps stay close in memory.
     fn lay_out(
         &mut self,
         root: Child,
@@ -122,11 +125,11 @@ impl<T: Number> Nodes<T> {
         let mut tree = Tree { root: root_index, depth: 0, leaf_count: 0 };
         let mut pending = vec![(root, root_index, 0)];
         while let Some((child, index, depth)) = pending.pop() {
-            let place = index as usize;
+            let index = index as usize;
             match child {
                 Child::Leaf(leaf) => {
                     ensure!(leaf < leaf_count, "expected a leaf below {leaf_count}, found {leaf}");
-                    self.leaves.to_mut()[place] = tree.leaf_count;
+                    self.leaves.to_mut()[index] = tree.leaf_count;
                     tree.leaf_count += 1;
                     tree.depth = tree.depth.max(depth);
                     sources.push(leaf);
@@ -141,7 +144,7 @@ impl<T: Number> Nodes<T> {
                     );
                     let left = self.reserve(2);
                     let (node, swapped) = Node::new(source, left)?;
-                    self.nodes[place] = node;
+                    self.nodes[index] = node;
                     let [yes, no] = source.children;
                     let [first, second] = if swapped { [no, yes] } else { [yes, no] };
                     pending.push((second, left + 1, depth + 1));
@@ -153,12 +156,12 @@ impl<T: Number> Nodes<T> {
         Ok(())
     }
 
-    /// Places for nodes that are leaves until told otherwise.
+    /// Appends nodes that are leaves until they are overwritten.
     fn reserve(&mut self, count: u32) -> u32 {
         let first = self.nodes.len() as u32;
-        for place in first..first + count {
-            // No comparison with NaN holds, so the next node is the one after `left`.
-            let left = place.wrapping_sub(1);
+        for index in first..first + count {
+            // A comparison with NaN never holds, so the successor is `left + 1`, the leaf itself.
+            let left = index.wrapping_sub(1);
             self.nodes.push(Node { threshold: T::NAN, feature: 0, left });
             self.leaves.to_mut().push(0);
         }
@@ -169,21 +172,21 @@ impl<T: Number> Nodes<T> {
         &self.trees
     }
 
-    /// The node at a place, and its children's places; `None` for a leaf.
-    pub fn branch(&self, place: u32) -> Option<(&Node<T>, [u32; 2])> {
-        let node = &self.nodes[place as usize];
-        let is_leaf = node.left == place.wrapping_sub(1);
+    /// Returns the node at an index and the indices of its children, or `None` for a leaf.
+    pub fn branch(&self, index: u32) -> Option<(&Node<T>, [u32; 2])> {
+        let node = &self.nodes[index as usize];
+        let is_leaf = node.left == index.wrapping_sub(1);
         (!is_leaf).then(|| (node, [node.left, node.left + 1]))
     }
 
-    /// Columns that a row must have.
+    /// Number of columns that a row must have.
     pub fn columns(&self) -> usize {
-        let branches = (0..self.nodes.len() as u32).filter_map(|place| self.branch(place));
+        let branches = (0..self.nodes.len() as u32).filter_map(|index| self.branch(index));
         branches.map(|(node, _)| node.feature() + 1).max().unwrap_or(0)
     }
 
-    /// Tells the leaf of each tree that the row `x` arrives at.
-    pub fn leaves_of_row(&self, x: &[T], mut tell: impl FnMut(usize, u32)) {
+    /// Calls `found` with each tree and the leaf that the row `x` reaches in it.
+    pub fn leaves_of_row(&self, x: &[T], mut found: impl FnMut(usize, u32)) {
         let kind = match self.kind {
             Kind::Missing if !x.iter().any(|x| x.nan()) => Kind::Plain,
             kind => kind,
@@ -193,12 +196,12 @@ impl<T: Number> Nodes<T> {
             let depth = trees.iter().map(|tree| tree.depth).max().unwrap_or(0);
             let leaves = self.walk(kind, roots, [0; LANES], depth, x);
             for (lane, leaf) in leaves.into_iter().take(trees.len()).enumerate() {
-                tell(chunk * LANES + lane, leaf);
+                found(chunk * LANES + lane, leaf);
             }
         }
     }
 
-    /// The leaf of `tree` that each of the rows of `x` arrives at.
+    /// Writes the leaf of `tree` that each row of `x` reaches.
     pub fn leaves_of_tree(&self, tree: usize, x: &[T], columns: usize, leaves: &mut [u32]) {
         let Tree { root, depth, .. } = self.trees[tree];
         let rows = leaves.len();
@@ -218,14 +221,14 @@ impl<T: Number> Nodes<T> {
         depth: u32,
         x: &[T],
     ) -> [u32; LANES] {
-        let places = match kind {
+        let indices = match kind {
             Kind::Plain => self.descend(roots, rows, depth, x, |node, x| x <= node.threshold),
             Kind::Missing => self.descend(roots, rows, depth, x, |node, x| {
                 (x <= node.threshold) | (x.nan() & node.missing_true())
             }),
             Kind::Any => self.descend(roots, rows, depth, x, Node::holds),
         };
-        places.map(|place| self.leaves[place as usize])
+        indices.map(|index| self.leaves[index as usize])
     }
 
     #[inline(always)]
@@ -240,14 +243,14 @@ impl<T: Number> Nodes<T> {
         let mut at = roots;
         for _ in 0..depth {
             let mut moved = 0;
-            for (place, row) in at.iter_mut().zip(rows) {
-                let node = &self.nodes[*place as usize];
+            for (index, row) in at.iter_mut().zip(rows) {
+                let node = &self.nodes[*index as usize];
                 let holds = holds(node, x[row + node.feature()]);
                 let next = node.left.wrapping_add(u32::from(!holds));
-                moved |= *place ^ next;
-                *place = next;
+                moved |= *index ^ next;
+                *index = next;
             }
-            // Most walks are shorter than the longest.
+            // Most traversals end before the longest possible one.
             if moved == 0 {
                 break;
             }
@@ -257,7 +260,8 @@ impl<T: Number> Nodes<T> {
 }
 
 impl<T: Number> Node<T> {
-    /// The node, and whether its children change places.
+    /// Creates the node. Returns `true` if its children are swapped, because the comparison is
+    /// negated.
     fn new(branch: &Branch<T>, left: u32) -> TractResult<(Node<T>, bool)> {
         let (threshold, flags, swapped) = match branch.mode {
             Mode::Leq => (branch.threshold, 0, false),
@@ -267,12 +271,12 @@ impl<T: Number> Node<T> {
             Mode::Eq => (branch.threshold, EQUAL, false),
             Mode::Neq => (branch.threshold, EQUAL, true),
         };
-        // A NaN threshold makes a comparison false. Where the children have changed places, and
-        // for the negated comparison, which then holds, that is the other way.
+        // A comparison with a NaN threshold is false. If the children are swapped it would have to
+        // be true, which `<=` with NaN cannot express.
         let never = branch.threshold.nan() && branch.mode != Mode::Neq;
         ensure!(!(swapped && never), "expected a threshold to compare with, found NaN");
         let missing_true = match branch.mode {
-            // NaN differs from every threshold.
+            // NaN is not equal to any threshold.
             Mode::Neq => false,
             _ => branch.missing_true != swapped,
         };
@@ -305,7 +309,7 @@ impl<T: Number> Node<T> {
     }
 }
 
-/// The greatest number below: `x < t` is `x <= below(t)`.
+/// Returns the next lower number: `x < t` is equivalent to `x <= below(t)`.
 fn below<T: Number>(threshold: T) -> T {
     let below = threshold.next_down();
     // Nothing is below minus infinity.
@@ -313,11 +317,12 @@ fn below<T: Number>(threshold: T) -> T {
 }
 
 impl Nodes<f32> {
-    /// The same trees with doubles.
+    /// Returns the same trees in double precision.
     pub fn widened(&self) -> Nodes<f64> {
         let widen = |node: &Node<f32>| Node {
             threshold: match node.feature & STRICT != 0 && !node.threshold.is_nan() {
-                // What is below a float is not what is below the same double.
+                // The number below a float differs from the number below the same value as a
+                // double.
                 true => below(f64::from(node.threshold.next_up())),
                 false => f64::from(node.threshold),
             },

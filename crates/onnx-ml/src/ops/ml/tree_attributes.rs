@@ -1,5 +1,5 @@
-//! The attributes that TreeEnsembleClassifier and TreeEnsembleRegressor share: nodes named by tree
-//! and number, and weights at the leaves, as single or (from version 3 on) double precision.
+//! Attributes that TreeEnsembleClassifier and TreeEnsembleRegressor share: nodes identified by tree
+//! and node number, and leaf weights, in single or (since version 3) double precision.
 
 use crate::encoding::fields::once;
 use crate::kernels::trees::{Aggregate, Branch, Child, Description, Forest, Mode, Number, Scores};
@@ -15,7 +15,7 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Ensemble {
     single: Option<Forest<f32>>,
-    /// Made when features are doubles, where the attributes are not.
+    /// The trees in double precision, created when features are doubles but attributes are not.
     #[serde(with = "once")]
     double: OnceLock<Forest<f64>>,
 }
@@ -28,12 +28,13 @@ pub enum Computed {
 }
 
 impl Ensemble {
-    /// The trees of `node`, whose leaves' weights are in the attributes `class_*` or `target_*`:
-    /// `prefix` is one of these two, `ids` the full name of the list of targets.
+    /// Reads the trees of `node`. The leaf weights are in the attributes `class_*` or `target_*`:
+    /// `prefix` is one of these, and `ids` is the full name of the list of targets.
     ///
     /// # Errors
     ///
-    /// Where lists disagree in length, nodes are missing, or the trees are none.
+    /// Returns an error if the lists differ in length, nodes are missing, or the nodes do not form
+    /// trees.
     pub fn parse(
         context: &ParsingContext,
         node: &NodeProto,
@@ -54,9 +55,11 @@ impl Ensemble {
         Ok(Ensemble { single: Some(forest), double: OnceLock::new() })
     }
 
+    /// Checks that rows have enough columns.
+    ///
     /// # Errors
     ///
-    /// Where rows of so many columns lack one that is compared.
+    /// Returns an error if a feature index is not below `columns`.
     pub fn expect_columns(&self, columns: usize) -> TractResult<()> {
         match &self.single {
             Some(forest) => forest.expect_columns(columns),
@@ -64,9 +67,11 @@ impl Ensemble {
         }
     }
 
+    /// Computes the scores of the rows.
+    ///
     /// # Errors
     ///
-    /// As [`Ensemble::expect_columns`].
+    /// Returns an error if [`Ensemble::expect_columns`] does.
     pub fn scores(
         &self,
         input: &TValue,
@@ -95,11 +100,11 @@ impl Ensemble {
     }
 }
 
-/// A list of numbers, from the tensor attribute if there is one.
+/// Returns a list of numbers, from the tensor attribute if present.
 ///
 /// # Errors
 ///
-/// Where the attribute has another type.
+/// Returns an error if the attribute has another type.
 pub fn numbers<T: Number>(
     context: &ParsingContext,
     node: &NodeProto,
@@ -145,7 +150,7 @@ fn describe<T: Number>(
         expect_len("nodes_missing_value_tracks_true", missing.len(), count)?;
     }
 
-    // What each node is: branches and leaves are counted apart.
+    // The kind of each node; branches and leaves are numbered separately.
     let mut children = HashMap::with_capacity(count);
     let mut kinds = Vec::with_capacity(count);
     let (mut branch_count, mut leaf_count) = (0, 0);
@@ -222,7 +227,7 @@ fn describe<T: Number>(
     Ok(Description { branches, leaves, roots, targets })
 }
 
-/// `None` for a leaf.
+/// Returns `None` for a leaf.
 fn mode(name: &str) -> TractResult<Option<Mode>> {
     Ok(Some(match name {
         "LEAF" => return Ok(None),

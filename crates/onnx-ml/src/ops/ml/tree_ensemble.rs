@@ -1,9 +1,9 @@
-//! [TreeEnsemble](https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html), which version 5
-//! of `ai.onnx.ml` has in place of the ensembles of classifiers and regressors.
+//! [TreeEnsemble](https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html), which replaces
+//! the ensembles of classifiers and regressors in version 5 of `ai.onnx.ml`.
 //!
-//! A branch on membership of a set is one on equality in a column that tells the membership, which
-//! each row is given for each such branch. The transforms are numbered as the specification has
-//! them; ONNX Runtime 1.32 takes softmax and logistic for one another.
+//! A branch on set membership becomes a test for equality with 1 in an additional column. The
+//! column is computed for each row and holds the membership. Post-transforms are numbered as in the
+//! specification; ONNX Runtime 1.32 swaps softmax and logistic.
 
 use crate::kernels::trees::{Aggregate, Branch, Child, Description, Forest, Mode, Number, Scores};
 use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
@@ -14,23 +14,23 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{NodeProto, TensorProto};
 use tract_onnx::tract_hir::internal::*;
 
-/// Elements of the rows that are given columns at a time.
+/// Number of elements of the rows that are extended by these columns at a time.
 const BLOCK: usize = 1 << 18;
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(bound(serialize = "T: Serialize", deserialize = "T: Deserialize<'de>"))]
 pub struct TreeEnsemble<T: Number> {
     forest: Forest<T>,
-    /// In the order of the columns they add.
+    /// Sets in the order of the columns they add.
     sets: Vec<Set<T>>,
-    /// Columns that a row must have.
+    /// Number of columns that a row must have.
     columns: usize,
     targets: usize,
     aggregate: Aggregate,
     post_transform: PostTransform,
 }
 
-/// The members that a feature is compared with, in ascending order.
+/// Members that a feature is compared with, in ascending order.
 #[derive(Debug, Deserialize, Serialize)]
 struct Set<T> {
     feature: usize,
@@ -132,7 +132,7 @@ impl<T: Number> TreeEnsemble<T> {
 
     fn finish(&self, scores: Scores<T>) -> Vec<T> {
         let mut scores = scores.scores;
-        // ONNX Runtime transforms a single target by PROBIT only.
+        // ONNX Runtime transforms a single target only by PROBIT.
         let transformed = match self.post_transform {
             PostTransform::None => false,
             PostTransform::Probit => true,
@@ -156,7 +156,8 @@ impl<T: Number> Set<T> {
         Set { feature, members }
     }
 
-    /// One if the row's feature is a member, else zero; NaN if it is NaN.
+    /// Returns 1 if the row's feature is a member of the set, 0 if not, and NaN if the feature is
+    /// NaN.
     fn membership(&self, row: &[T]) -> T {
         let x = row[self.feature];
         match self.members.binary_search_by(|member| compare(member, &x)) {
@@ -167,7 +168,7 @@ impl<T: Number> Set<T> {
     }
 }
 
-/// Of numbers, neither of them NaN.
+/// Compares numbers that are not NaN.
 fn compare<T: PartialOrd>(x: &T, y: &T) -> Ordering {
     x.partial_cmp(y).unwrap_or(Ordering::Equal)
 }
@@ -180,7 +181,7 @@ fn numbers<T: Datum + Copy>(tensor: &Tensor) -> TractResult<Vec<T>> {
     Ok(tensor.cast_to::<T>()?.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
 }
 
-/// Target and weight of each leaf.
+/// Returns target and weight of each leaf.
 fn leaves<T: Number>(
     context: &ParsingContext,
     node: &NodeProto,
@@ -198,7 +199,7 @@ fn leaves<T: Number>(
     Ok(ids.into_iter().zip(weights).map(|leaf| vec![leaf]).collect())
 }
 
-/// The branches, and the set of each that has one.
+/// Returns the branches, and the set of each branch that tests for membership.
 #[expect(clippy::type_complexity, reason = "a pair of lists")]
 fn branches<T: Number>(
     context: &ParsingContext,

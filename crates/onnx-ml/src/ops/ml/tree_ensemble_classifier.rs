@@ -1,8 +1,8 @@
 //! [TreeEnsembleClassifier](https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleClassifier.html)
 //!
-//! The specification leaves open what a binary model with weights for one class means; this is
-//! ONNX Runtime's reading. The weights are the positive class's. If none is negative they are
-//! probabilities, and more than a half wins; else they are margins, and more than zero wins.
+//! The specification does not define a binary model with weights for one class only; this follows
+//! ONNX Runtime. The weights belong to the positive class. If none is negative, scores are
+//! probabilities and the threshold is 0.5. Otherwise they are margins and the threshold is 0.
 
 use crate::kernels::logistic::logistic_pair;
 use crate::kernels::reduce::greatest;
@@ -22,9 +22,9 @@ pub struct TreeEnsembleClassifier {
     labels: Labels,
     base_values: Vec<f64>,
     post_transform: PostTransform,
-    /// Two classes, of which one has weights.
+    /// Two classes, only one of which has weights.
     one_sided: bool,
-    /// No weight is negative.
+    /// All weights are at least 0.
     probabilities: bool,
 }
 
@@ -81,7 +81,7 @@ impl Kernel for TreeEnsembleClassifier {
 }
 
 impl TreeEnsembleClassifier {
-    /// The winning class of each row, and all scores.
+    /// Returns the winning class of each row, and all scores.
     fn finish<T: Number>(&self, scores: Scores<T>) -> (Vec<usize>, Vec<f32>) {
         let Scores { mut scores, mut given } = scores;
         if self.base_values.is_empty() && given.iter().all(|given| *given) {
@@ -102,7 +102,7 @@ impl TreeEnsembleClassifier {
         (winners, finished)
     }
 
-    /// Where each class has a score of the leaves, and nothing else.
+    /// Returns classes and scores if every class has a score from the leaves and nothing else.
     fn finish_given<T: Number>(&self, scores: Vec<T>) -> (Vec<usize>, Vec<f32>) {
         let classes = self.labels.len();
         let threshold = T::from_f64(self.threshold());
@@ -115,7 +115,7 @@ impl TreeEnsembleClassifier {
         (winners, finished)
     }
 
-    /// Of two classes, the second wins whose score is above it.
+    /// Score above which the second of two classes wins.
     fn threshold(&self) -> f64 {
         if self.one_sided && self.probabilities { 0.5 } else { 0.0 }
     }
@@ -151,7 +151,7 @@ impl TreeEnsembleClassifier {
         finished: &mut [f32],
     ) -> usize {
         match *base_values {
-            // ONNX Runtime takes the scores for margins here, and the first one for the sum.
+            // ONNX Runtime treats the scores as margins here, and the first as part of the sum.
             [_, second] if given[1] => {
                 scores[1] = scores[0] + second;
                 scores[0] = -scores[1];
@@ -181,7 +181,7 @@ impl TreeEnsembleClassifier {
     }
 }
 
-/// A score that no leaf gave is zero, whatever the base value.
+/// Copies scores; a score that no leaf contributed to is zero, whatever the base value.
 fn copy_given<T: Number>(scores: &[T], given: &[bool], finished: &mut [f32]) {
     for ((finished, score), given) in finished.iter_mut().zip(scores).zip(given) {
         *finished = if *given { score.to_f32() } else { 0.0 };

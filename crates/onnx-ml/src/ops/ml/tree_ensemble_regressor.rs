@@ -13,7 +13,7 @@ use tract_onnx::tract_hir::internal::*;
 pub struct TreeEnsembleRegressor {
     ensemble: Ensemble,
     targets: usize,
-    /// One for each target, or none.
+    /// One base value per target, or none.
     base_values: Vec<f64>,
     aggregate: Aggregate,
     post_transform: PostTransform,
@@ -70,13 +70,13 @@ impl TreeEnsembleRegressor {
             }
         }
         let mut scores: Vec<f32> = scores.into_iter().map(T::to_f32).collect();
-        // ONNX Runtime gives no base value where no leaf has a weight, save to a single target.
+        // If no leaf contributes, ONNX Runtime omits the base value, except for a single target.
         if self.targets > 1 {
             for (score, _) in scores.iter_mut().zip(given).filter(|(_, given)| !given) {
                 *score = 0.0;
             }
         }
-        // ONNX Runtime transforms a single target by PROBIT only.
+        // ONNX Runtime transforms a single target only by PROBIT.
         if self.targets > 1 || self.post_transform == PostTransform::Probit {
             self.post_transform.apply(&mut scores, self.targets);
         }

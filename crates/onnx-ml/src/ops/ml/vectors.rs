@@ -1,8 +1,9 @@
-//! The rows of an input against the vectors of a model: dot products and squared distances.
+//! Dot products and squared distances between the rows of an input and constant vectors.
 //!
-//! Many vectors lie in panels of [`LANES`], column by column, so that the innermost loop runs over
-//! vectors whatever the number of columns, and a panel is read once for [`TILE`] rows. Of a few
-//! vectors most lanes would be empty: there it runs over columns.
+//! Many vectors are packed in panels of [`LANES`]. A panel is stored column by column,
+//! `[columns][LANES]`, so that the innermost loop runs over vectors for any number of columns. Each
+//! panel is read once per [`TILE`] rows. With few vectors most lanes would be empty, so the
+//! innermost loop runs over columns instead.
 
 use crate::encoding::weights::Weights;
 use crate::kernels::simd::{Product, Vectorized, product, vectorized};
@@ -13,10 +14,10 @@ use tract_onnx::tract_hir::internal::*;
 const LANES: usize = 8;
 const TILE: usize = 4;
 
-/// From so many vectors on, they lie in panels.
-const MANY: usize = 4;
+/// Minimum number of vectors that are packed in panels.
+const MIN_PANEL_VECTORS: usize = 4;
 
-/// Vectors of equally many columns.
+/// Constant vectors with the same number of columns.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Vectors {
     count: usize,
@@ -31,17 +32,17 @@ enum Layout {
 }
 
 impl Vectors {
-    /// The rows of the row-major matrix `[count, columns]`, at least one of each.
+    /// Packs the row-major matrix `[count, columns]`, both at least 1.
     ///
     /// # Errors
     ///
-    /// Where `elements` are no such matrix.
+    /// Returns an error if `elements` do not form such a matrix.
     pub fn new(count: usize, elements: &[f32]) -> TractResult<Vectors> {
         let found = elements.len();
         let whole = count > 0 && found > 0 && found.is_multiple_of(count);
         ensure!(whole, "expected {count} vectors of equal length, found {found} elements");
         let columns = found / count;
-        if count < MANY {
+        if count < MIN_PANEL_VECTORS {
             return Ok(Vectors { count, columns, layout: Layout::Rows(elements.to_vec().into()) });
         }
         let mut panels = vec![[0.0; LANES]; count.div_ceil(LANES) * columns];
@@ -62,11 +63,12 @@ impl Vectors {
         self.columns
     }
 
-    /// The number of rows of an input.
+    /// Returns the number of rows of an input.
     ///
     /// # Errors
     ///
-    /// Where it is no matrix of numbers with a column for each of a vector's.
+    /// Returns an error if the input is not a matrix of numbers with the vectors' number of
+    /// columns.
     pub fn rows(&self, input: &Fact) -> TractResult<TDim> {
         ensure!(input.is_number(), "expected numbers, found {:?}", input.datum_type);
         let (rows, columns) = input.matrix()?;
@@ -75,12 +77,12 @@ impl Vectors {
         Ok(rows)
     }
 
-    /// The dot product of each row with each vector, `[rows, count]`.
+    /// Writes the dot product of each row and vector as `[rows, count]`.
     pub fn dots(&self, rows: &[f32], products: &mut [f32]) {
         self.fold(rows, products, |sum, x, y| sum + x * y, |sum, x, y| x.mul_add(y, sum));
     }
 
-    /// As [`Vectors::dots`], of one row that is zero but for some columns.
+    /// Writes the dot products for one row that is zero except in `columns`.
     pub fn sparse_dots(&self, columns: &[u32], values: &[f32], products: &mut [f32]) {
         for (column, value) in columns.iter().zip(values) {
             let column = *column as usize;
@@ -103,7 +105,7 @@ impl Vectors {
         }
     }
 
-    /// The squared distance of each row from each vector, `[rows, count]`.
+    /// Writes the squared distance of each row and vector as `[rows, count]`.
     pub fn squared_distances(&self, rows: &[f32], distances: &mut [f32]) {
         self.fold(
             rows,
@@ -113,7 +115,8 @@ impl Vectors {
         );
     }
 
-    /// `fused` is `step` where the processor multiplies and adds in one instruction.
+    /// Folds each row and vector over the columns. `fused` replaces `step` if the processor has
+    /// fused multiply-add.
     fn fold(
         &self,
         rows: &[f32],
@@ -125,7 +128,7 @@ impl Vectors {
     }
 }
 
-/// Each row and vector, folded over the columns.
+/// Fold of each row and vector over the columns.
 struct Fold<'a, F, G> {
     vectors: &'a Vectors,
     rows: &'a [f32],
@@ -220,7 +223,7 @@ fn fold_panel<const N: usize>(
     sums
 }
 
-/// Of `N` columns: a loop over them would take longer than they do.
+/// Folds `N` columns; the loop over a constant number of columns is unrolled.
 #[inline(always)]
 fn fold_few<const N: usize>(
     vectors: &[f32],
@@ -251,7 +254,7 @@ fn fold_columns(x: &[f32], y: &[f32], step: impl Fn(f32, f32, f32) -> f32) -> f3
     sums.iter().sum::<f32>() + rest
 }
 
-/// The dot product, summed in double precision.
+/// Returns the dot product, accumulated in double precision.
 pub fn dot(x: &[f32], y: &[f32]) -> f64 {
     vectorized(Dot { x, y })
 }

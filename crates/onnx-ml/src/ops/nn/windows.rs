@@ -1,22 +1,24 @@
-//! The windows of a kernel that slides over the spatial axes of `[N, C, D…]`, as pooling operators
-//! declare them: strides, dilations, padding, and whether a last window may be cut.
+//! Sliding windows over the spatial axes of `[N, C, D…]`, with the attributes of pooling operators:
+//! strides, dilations, padding and `ceil_mode`.
 
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Of a kernel, its steps and its padding, along an axis.
-const LONGEST: usize = 1 << 20;
+/// Maximum of kernel size, stride and padding along an axis.
+const MAX_LENGTH: usize = 1 << 20;
 
-/// Elements of the kernel below all windows, which [`Windows::over`] lists: 1 GB.
-const MOST_TAPS: usize = 1 << 26;
+/// Maximum number of kernel elements over all windows that [`Windows::over`] lists: 1 GB.
+const MAX_TAPS: usize = 1 << 26;
 
-/// Of a kernel with its padding, in [`expect_moderate`]: what is read and made beside the input.
-const MOST_AROUND: i64 = 1 << 22;
+/// Maximum number of elements of a kernel with its padding, for [`expect_moderate`].
+const MAX_PADDED_KERNEL: i64 = 1 << 22;
 
+/// Checks the size of a convolution or pooling kernel before tract sees the node.
+///
 /// # Errors
 ///
-/// Where the attributes of a convolution or pooling would have tract go through more than any model
-/// means: a kernel with its padding of over four million elements, or steps of over a million.
+/// Returns an error for attributes far beyond real models, which would keep tract busy: more than
+/// four million kernel and padding elements, or strides of more than a million.
 pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
     let list = |name: &str| -> TractResult<Vec<i64>> {
         Ok(node.get_attr_opt_vec(name)?.unwrap_or_default())
@@ -24,11 +26,11 @@ pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
     let (kernel, pads) = (list("kernel_shape")?, list("pads")?);
     for name in ["kernel_shape", "strides", "dilations"] {
         let found = list(name)?;
-        let fits = found.iter().all(|length| (1..=LONGEST as i64).contains(length));
-        node.expect_attr(name, fits, || format!("1 to {LONGEST}, found {found:?}"))?;
+        let fits = found.iter().all(|length| (1..=MAX_LENGTH as i64).contains(length));
+        node.expect_attr(name, fits, || format!("1 to {MAX_LENGTH}, found {found:?}"))?;
     }
-    let fits = pads.iter().all(|pad| (0..=LONGEST as i64).contains(pad));
-    node.expect_attr("pads", fits, || format!("0 to {LONGEST}, found {pads:?}"))?;
+    let fits = pads.iter().all(|pad| (0..=MAX_LENGTH as i64).contains(pad));
+    node.expect_attr("pads", fits, || format!("0 to {MAX_LENGTH}, found {pads:?}"))?;
     let axes = kernel.len().max(pads.len() / 2);
     let around = (0..axes).map(|axis| {
         let [kernel, before, after] = [
@@ -39,8 +41,8 @@ pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
         kernel + before + after
     });
     let around = around.fold(1, i64::saturating_mul);
-    node.expect(around <= MOST_AROUND, || {
-        format!("a kernel with its padding of at most {MOST_AROUND} elements, found {around}")
+    node.expect(around <= MAX_PADDED_KERNEL, || {
+        format!("a kernel with its padding of at most {MAX_PADDED_KERNEL} elements, found {around}")
     })
 }
 
@@ -60,21 +62,21 @@ enum Padding {
     SameLower,
 }
 
-/// Where a window lies on the input.
+/// Position of a window on the input.
 #[derive(Debug, Default)]
 pub struct Window {
-    /// The element of the kernel and that of the input below it, but for those on the padding.
+    /// Pairs of kernel element and input element, without those on the padding.
     pub taps: Vec<(usize, usize)>,
-    /// How many elements of the kernel lie on the input or its padding.
+    /// Number of kernel elements that lie on the input or its padding.
     pub covered: usize,
 }
 
 impl Windows {
-    /// The windows of a node with such a kernel.
+    /// Reads the windows of a node with the given kernel shape.
     ///
     /// # Errors
     ///
-    /// Where the attributes do not fit the kernel.
+    /// Returns an error if the attributes do not fit the kernel.
     pub fn new(node: &NodeProto, kernel: Vec<usize>) -> TractResult<Windows> {
         let axes = kernel.len();
         let list = |name: &str, length: usize, default: usize| -> TractResult<Vec<usize>> {
@@ -100,20 +102,21 @@ impl Windows {
             kernel,
         };
         let mut lengths = windows.kernel.iter().chain(&windows.strides).chain(&windows.dilations);
-        let fits = lengths.all(|length| (1..=LONGEST).contains(length));
-        ensure!(fits, "expected lengths from 1 to {LONGEST}, found {windows:?}");
+        let fits = lengths.all(|length| (1..=MAX_LENGTH).contains(length));
+        ensure!(fits, "expected lengths from 1 to {MAX_LENGTH}, found {windows:?}");
         if let Padding::Explicit(pads) = &windows.padding {
-            let fits = pads.iter().all(|pad| *pad <= LONGEST);
-            ensure!(fits, "expected at most {LONGEST} elements of padding, found {pads:?}");
+            let fits = pads.iter().all(|pad| *pad <= MAX_LENGTH);
+            ensure!(fits, "expected at most {MAX_LENGTH} elements of padding, found {pads:?}");
         }
         Ok(windows)
     }
 
-    /// How many windows lie along each of the spatial axes.
+    /// Returns the number of windows along each spatial axis.
     ///
     /// # Errors
     ///
-    /// Where there are not as many as the kernel has, or one is too short.
+    /// Returns an error if the number of axes differs from the kernel's, or if an axis is too
+    /// short.
     pub fn counts<D: DimLike>(&self, lengths: &[D]) -> TractResult<TVec<D>> {
         let (expected, found) = (self.kernel.len(), lengths.len());
         ensure!(expected == found, "expected {expected} spatial dimensions, found {found}");
@@ -121,7 +124,7 @@ impl Windows {
         let counts = counts.collect::<TractResult<TVec<D>>>()?;
         let known = counts.iter().filter_map(|count| count.as_usize());
         let taps = known.chain(self.kernel.iter().copied());
-        let fits = taps.fold(1, usize::saturating_mul) <= MOST_TAPS;
+        let fits = taps.fold(1, usize::saturating_mul) <= MAX_TAPS;
         ensure!(fits, "expected fewer or smaller windows, found {counts:?} of {:?}", self.kernel);
         Ok(counts)
     }
@@ -142,26 +145,26 @@ impl Windows {
         if !self.ceil {
             return Ok(room / stride + 1);
         }
-        // A last window that would start on the padding after the input is left out.
+        // A last window that would start on the padding after the input is dropped.
         let started = (length.clone() + before + (stride - 1)) / stride;
         Ok((room.divceil(stride) + 1).mini(started))
     }
 
-    /// From a kernel's first element to its last.
+    /// Returns the extent of the dilated kernel along an axis.
     fn extent(&self, axis: usize) -> usize {
         (self.kernel[axis] - 1) * self.dilations[axis] + 1
     }
 
-    /// Where an element of the kernel lies on the padded axis.
+    /// Returns the position of a kernel element on the padded axis.
     pub fn place(&self, axis: usize, window: usize, element: usize) -> usize {
         window * self.strides[axis] + element * self.dilations[axis]
     }
 
-    /// How many elements an axis of this length is padded with before and after.
+    /// Returns the padding before and after an axis of the given length.
     ///
     /// # Errors
     ///
-    /// As [`Windows::counts`].
+    /// Returns an error if [`Windows::counts`] does.
     pub fn pads(&self, axis: usize, length: usize) -> TractResult<(usize, usize)> {
         let total = || -> TractResult<usize> {
             let last = (self.count(axis, &length)?.max(1) - 1) * self.strides[axis];
@@ -174,11 +177,11 @@ impl Windows {
         })
     }
 
-    /// Each window over an input of these spatial lengths, in row-major order.
+    /// Returns all windows over an input with the given spatial lengths, in row-major order.
     ///
     /// # Errors
     ///
-    /// As [`Windows::counts`].
+    /// Returns an error if [`Windows::counts`] does.
     pub fn over(&self, lengths: &[usize]) -> TractResult<Vec<Window>> {
         self.counts(lengths)?;
         let mut windows = vec![Window { taps: vec![(0, 0)], covered: 1 }];
@@ -211,7 +214,8 @@ impl Windows {
 }
 
 impl Window {
-    /// This window with one axis more, on which the kernel and the input have these lengths.
+    /// Returns the product of this window with a window along one more axis, which has the given
+    /// kernel and input lengths.
     fn across(&self, line: &Window, kernel: usize, length: usize) -> Window {
         let taps = self.taps.iter().flat_map(|(element, source)| {
             line.taps.iter().map(move |(on, at)| (element * kernel + on, source * length + at))

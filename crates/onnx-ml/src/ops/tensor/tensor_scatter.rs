@@ -1,5 +1,5 @@
-//! [TensorScatter](https://onnx.ai/onnx/operators/onnx__TensorScatter.html): a cache of keys or
-//! values with an update written into its sequence axis, from an index on that each row has.
+//! [TensorScatter](https://onnx.ai/onnx/operators/onnx__TensorScatter.html): writes an update into
+//! the sequence axis of a key or value cache, at an index per row.
 
 use crate::operator::kernel::{Built, Fact, Kernel, axis, elements, variadic};
 use crate::ops::tensor::gathered::pick;

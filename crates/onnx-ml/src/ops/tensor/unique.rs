@@ -1,5 +1,6 @@
-//! [Unique](https://onnx.ai/onnx/operators/onnx__Unique.html): the different elements of a tensor, or
-//! its different slices along an axis; where each is first, which each element is, and how many.
+//! [Unique](https://onnx.ai/onnx/operators/onnx__Unique.html): the distinct elements of a tensor,
+//! or its distinct slices along an axis, with the index of their first occurrence, the inverse
+//! mapping and the counts.
 
 use crate::operator::kernel::{Built, axis, tensor};
 use crate::ops::tensor::gathered::{grid, pick};
@@ -12,7 +13,7 @@ use tract_onnx::tract_hir::internal::*;
 struct Unique {
     axis: Option<i64>,
     sorted: bool,
-    /// Which of the operator's four outputs the node has.
+    /// Indices of the outputs that the node has, of the operator's four.
     wanted: Vec<usize>,
     count: Symbol,
 }
@@ -127,10 +128,10 @@ impl TypedOp for Unique {
 }
 
 struct Groups {
-    /// For each group, where its first element is, and how many there are.
+    /// Index of the first element of each group.
     first: Vec<usize>,
     count: Vec<usize>,
-    /// For each element, its group.
+    /// Group of each element.
     group: Vec<usize>,
 }
 
@@ -168,7 +169,7 @@ fn groups<T: Datum + PartialOrd>(
     Ok(Groups { first, count: runs.iter().map(|run| run.len()).collect(), group })
 }
 
-/// NaN comes last.
+/// Orders values; NaN comes last.
 fn order<T: PartialOrd>(a: &T, b: &T) -> Option<Ordering> {
     a.partial_cmp(b).or_else(|| Some((a.partial_cmp(a).is_none()).cmp(&b.partial_cmp(b).is_none())))
 }

@@ -1,8 +1,8 @@
-//! [TfIdfVectorizer](https://onnx.ai/onnx/operators/onnx__TfIdfVectorizer.html): how often the
-//! n-grams of a pool occur in a sequence of words or numbers, or in each row of a matrix of them.
+//! [TfIdfVectorizer](https://onnx.ai/onnx/operators/onnx__TfIdfVectorizer.html): counts the n-grams
+//! of a pool in a sequence of words or integers, or in each row of a matrix of them.
 //!
-//! It takes in the operators around it that only see what is not zero: the Tokenizer before it, and
-//! after it a product with a constant, a Normalizer, and a linear model.
+//! Neighbors that only need the non-zero columns are fused into it: the Tokenizer before it, and a
+//! product with a constant, a Normalizer and a linear model after it.
 
 use crate::encoding::fields::shared_tensor;
 use crate::operator::kernel::{Built, Fact, Kernel, kernel, operator, replace, successor, tensor};
@@ -84,7 +84,7 @@ impl Kernel for TfIdfVectorizer {
     }
 }
 
-/// The vector that `next` multiplies each row of `node` by.
+/// Returns the vector by which `next` multiplies each row of `node`.
 fn factors(
     model: &TypedModel,
     node: &TypedNode,
@@ -100,7 +100,7 @@ fn factors(
     }))
 }
 
-/// The matrix that `next` multiplies the rows of `node` with.
+/// Returns the matrix by which `next` multiplies the rows of `node`.
 fn matrix(
     model: &TypedModel,
     node: &TypedNode,
@@ -117,7 +117,7 @@ fn matrix(
     Ok(matrix.filter(|matrix| is_plain && matrix.datum_type() == f32::datum_type()))
 }
 
-/// A bag of words and the linear model that takes it.
+/// A bag of words and the linear classifier that reads it.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Classifier {
     bag: Bag,
@@ -145,7 +145,7 @@ impl Kernel for Classifier {
     }
 }
 
-/// A bag of words times a matrix.
+/// A bag of words multiplied by a matrix.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Product {
     bag: Bag,

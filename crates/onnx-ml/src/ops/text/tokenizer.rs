@@ -1,8 +1,8 @@
 //! [Tokenizer](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.Tokenizer)
-//! of `com.microsoft`: texts to tokens, along a new last axis that is filled up with `pad_value`.
+//! of `com.microsoft`: splits texts into tokens along a new last axis, padded with `pad_value`.
 //!
-//! A text is split into its characters, at matches of `separators`, or into the matches of
-//! `tokenexp`, both of them regular expressions in RE2's syntax.
+//! A text is split into characters, at matches of `separators`, or into the matches of `tokenexp`.
+//! Both are regular expressions in RE2 syntax.
 
 use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
 use crate::ops::text::pattern::Pattern;
@@ -12,26 +12,26 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// One long text makes the rows of all others long: so many elements take 400 MB.
+/// Maximum number of elements, which take 400 MB. One long text makes the rows of all texts long.
 const MAX_ELEMENTS: usize = 1 << 24;
 
-/// What stands before and after a text's tokens, where they are marked.
+/// Start and end mark of a text's tokens, if `mark` is set.
 const MARKS: [&str; 2] = ["\u{2}", "\u{3}"];
 
-/// Texts to tensors of tokens.
+/// Converts texts to tensors of tokens.
 #[derive(Debug)]
 pub struct Tokens {
     pub tokenizer: Arc<Tokenizer>,
     pad_value: String,
-    /// Tokens of the text that has most.
+    /// Symbol for the largest number of tokens of a text.
     width: Symbol,
 }
 
-/// How a text becomes tokens.
+/// Rules by which a text is split into tokens.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Tokenizer {
     split: Split,
-    /// Shorter tokens, in characters, are left out.
+    /// Minimum length of a token in characters; shorter ones are dropped.
     shortest: usize,
     marks: bool,
 }
@@ -73,7 +73,7 @@ impl Kernel for Tokens {
             self.tokenizer.tokenize(text, &mut tokens);
             ends.push(tokens.len());
         }
-        // ONNX Runtime has no marks either where no text has a token.
+        // If no text has a token, ONNX Runtime omits the marks too.
         if self.tokenizer.marks && tokens.len() == MARKS.len() * ends.len() {
             tokens.clear();
             ends.fill(0);
@@ -83,9 +83,11 @@ impl Kernel for Tokens {
 }
 
 impl Tokenizer {
+    /// Reads the attributes of `node`.
+    ///
     /// # Errors
     ///
-    /// Where the attributes of `node` say no way to split a text.
+    /// Returns an error if the attributes do not define a way to split a text.
     pub fn parse(node: &NodeProto) -> TractResult<Tokenizer> {
         let shortest: i64 = node.get_attr("mincharnum")?;
         let least = usize::try_from(shortest).ok().filter(|shortest| *shortest > 0);
@@ -148,7 +150,7 @@ impl Tokenizer {
         }
     }
 
-    /// What is between the matches; where one is empty, the character that follows is none of it.
+    /// Appends the parts between the matches. An empty match consumes the next character.
     fn between<'t>(&self, pattern: &Pattern, text: &'t str, pieces: &mut Vec<&'t str>) {
         let mut start = 0;
         while start < text.len() {
@@ -168,17 +170,17 @@ impl Tokenizer {
     }
 }
 
-/// Where the character at `index` ends; the text's end at its end.
+/// Returns the end of the character at `index`, or `index` at the end of the text.
 fn after_character(text: &str, index: usize) -> usize {
     index + text[index..].chars().next().map_or(0, char::len_utf8)
 }
 
-/// A tensor of strings with an axis more than `shape`: `strings` row by row, up to each of `ends`,
-/// and what is missing filled with `padding`.
+/// Returns a tensor of strings with one more axis than `shape`. Each of `ends` is the end of a row
+/// in `strings`; shorter rows are padded with `padding`.
 ///
 /// # Errors
 ///
-/// Where it would be too large.
+/// Returns an error if the tensor would be too large.
 pub fn table(
     shape: &[usize],
     strings: &[&str],

@@ -13,12 +13,12 @@ pub mod row_wise;
 
 use tract_onnx::prelude::*;
 
-/// tract's optimised model, with this crate's operators in place of its slow ones; its outputs are
-/// integers where tract has dimensions.
+/// Optimizes the model with tract and replaces slow operators by this crate's. Outputs that are
+/// dimensions in tract become integers.
 ///
 /// # Errors
 ///
-/// Where tract cannot optimise the model.
+/// Returns an error if tract cannot optimize the model.
 pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
     integer_outputs::cast_dimensions(&mut model)?;
     flat_product::flatten(&mut model)?;

@@ -1,6 +1,6 @@
 //! The view of a tensor around neighboring axes.
 
-/// A tensor seen as `[outer, length, inner]`, around neighbouring axes.
+/// A tensor viewed as `[outer, length, inner]`, where `length` covers a range of axes.
 #[derive(Debug, Clone, Copy)]
 pub struct AxisView {
     pub outer: usize,
@@ -9,7 +9,7 @@ pub struct AxisView {
 }
 
 impl AxisView {
-    /// `None` where the axes are no neighbours.
+    /// Returns `None` if the axes are not adjacent.
     pub fn new(shape: &[usize], axes: &[usize]) -> Option<AxisView> {
         let (first, last) = (*axes.iter().min()?, *axes.iter().max()?);
         let neighbours = last - first + 1 == axes.len() && last < shape.len();

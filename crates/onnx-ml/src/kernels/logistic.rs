@@ -2,7 +2,7 @@
 
 use crate::kernels::simd::exp;
 
-/// `1 / (1 + exp(-x))`, without overflow.
+/// Returns `1 / (1 + exp(-x))`, without overflow.
 #[inline(always)]
 pub fn logistic(x: f32) -> f32 {
     let [_, positive] = logistic_pair(x);

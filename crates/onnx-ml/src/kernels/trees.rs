@@ -27,7 +27,7 @@ const CHUNK: usize = 256;
 /// Maximum number of targets; more would let a small model request any amount of memory.
 pub const MAX_TARGETS: usize = 1 << 20;
 
-/// A checked ensemble.
+/// A validated ensemble, ready for evaluation.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(bound(serialize = "T: Number + Serialize", deserialize = "T: Number + Deserialize<'de>"))]
 pub struct Forest<T: Number> {

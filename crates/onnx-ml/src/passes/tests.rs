@@ -13,7 +13,7 @@ use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
 use tract_onnx::tract_hir::internal::*;
 
-/// Xorshift (Marsaglia): the same numbers in each run.
+/// Xorshift generator (Marsaglia), so that every run uses the same numbers.
 struct Random(u64);
 
 impl Random {

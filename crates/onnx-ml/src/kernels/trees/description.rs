@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
-/// How a branch compares a feature with its threshold.
+/// Comparison of a feature with a branch's threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     Leq,
@@ -14,15 +14,15 @@ pub enum Mode {
     Neq,
 }
 
-/// An inner node, as a model describes it.
+/// An inner node, as the model describes it.
 #[derive(Debug, Clone)]
 pub struct Branch<T> {
     pub feature: usize,
     pub mode: Mode,
     pub threshold: T,
-    /// Whether NaN takes the way of a comparison that holds.
+    /// NaN follows the branch of a comparison that holds.
     pub missing_true: bool,
-    /// Where to go if the comparison holds, and if it does not.
+    /// Children for a comparison that holds, and for one that does not.
     pub children: [Child; 2],
 }
 
@@ -33,17 +33,17 @@ pub enum Child {
     Leaf(usize),
 }
 
-/// An ensemble, as a model describes it.
+/// An ensemble, as the model describes it.
 #[derive(Debug)]
 pub struct Description<T> {
     pub branches: Vec<Branch<T>>,
-    /// Target and weight, as many as a leaf has.
+    /// Targets and weights of each leaf.
     pub leaves: Vec<Vec<(usize, T)>>,
     pub roots: Vec<Child>,
     pub targets: usize,
 }
 
-/// How the trees' weights for a target become its score.
+/// Aggregation of the trees' weights for a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Aggregate {
     Sum,
@@ -53,9 +53,11 @@ pub enum Aggregate {
 }
 
 impl Aggregate {
+    /// Parses the attribute `aggregate_function`.
+    ///
     /// # Errors
     ///
-    /// Where `name` is none of `aggregate_function`'s values.
+    /// Returns an error if `name` is not one of its values.
     pub fn parse(name: &str) -> TractResult<Aggregate> {
         Ok(match name {
             "SUM" => Aggregate::Sum,
@@ -67,7 +69,7 @@ impl Aggregate {
     }
 }
 
-/// A score per row and target, and whether any leaf gave one.
+/// A score per row and target, and a flag that is set if any leaf contributed to it.
 #[derive(Debug)]
 pub struct Scores<T> {
     pub scores: Vec<T>,

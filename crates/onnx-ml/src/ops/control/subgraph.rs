@@ -106,7 +106,7 @@ pub fn inline(
     Ok(model.output_outlets()?.iter().map(|output| outlets[output]).collect())
 }
 
-/// A model that is run by an operator of another.
+/// A model that an operator of another model runs.
 #[derive(Debug, Clone)]
 pub struct Runnable {
     pub model: Arc<TypedModel>,

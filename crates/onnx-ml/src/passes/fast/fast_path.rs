@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 use tract_onnx::prelude::*;
 
-/// A faster way to compute what an operator does.
+/// A faster implementation of an operator.
 pub trait FastPath: Debug + Send + Sync + 'static {
-    /// The outputs; `None` for inputs of a type or shape that are left to the slow way.
+    /// Returns the outputs, or `None` if it does not support the inputs' types or shapes.
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>>;
 }

@@ -5,8 +5,23 @@
 //! both are `null`. In CSV they are `NaN`, `inf` and `-inf`.
 
 use crate::protocol::json::{self, Keys, View};
-use ml_app_model::{Content, Elements, PredictionShape, Signature, Source, Tensors};
+use ml_app_model::{
+    ClassScores, Elements, PREDICTION, Prediction, PredictionShape, Signature, Source, Tensors,
+};
 use std::io::Write;
+
+/// The start of each object, `{"prediction":`. One copy of a constant is faster than three.
+const OPENING: [u8; PREDICTION.len() + 4] = {
+    let mut opening = [b'"'; PREDICTION.len() + 4];
+    opening[0] = b'{';
+    let mut index = 0;
+    while index < PREDICTION.len() {
+        opening[index + 2] = PREDICTION.as_bytes()[index];
+        index += 1;
+    }
+    opening[PREDICTION.len() + 3] = b':';
+    opening
+};
 
 /// The outputs of a model, ready to be encoded row by row.
 #[derive(Debug)]
@@ -15,25 +30,23 @@ pub struct Answer<'a> {
     shape: PredictionShape<'a>,
     rows: usize,
     outputs: Vec<View<'a>>,
-    /// The escaped names of the members, followed by the names in the member that is an object.
+    /// The escaped names of the classes or of several outputs.
     keys: Keys,
-    /// Number of members.
-    members: usize,
 }
 
 impl<'a> Answer<'a> {
     /// Takes the outputs of the model that has this signature.
     pub fn new(signature: &'a Signature, outputs: &'a Tensors) -> Answer<'a> {
         let shape = PredictionShape::new(signature);
-        let members = shape.members().map(|member| member.name);
-        let names = shape.members().filter_map(|member| match member.content {
-            Content::Value(_) => None,
-            Content::Named(named) => Some(named.names()),
-        });
-        let keys = Keys::new(members.chain(names.flatten()));
+        let keys = match (shape.prediction, shape.scores) {
+            (Prediction::Outputs(outputs), _) => {
+                Keys::new(outputs.iter().map(|output| &*output.name))
+            }
+            (_, Some(scores)) => Keys::new(scores.classes.iter().map(|class| &**class)),
+            (Prediction::Output(_), None) => Keys::new(std::iter::empty()),
+        };
         let views = outputs.tensors().iter().map(View::new).collect();
-        let members = shape.members().count();
-        Answer { signature, shape, rows: outputs.rows(), outputs: views, keys, members }
+        Answer { signature, shape, rows: outputs.rows(), outputs: views, keys }
     }
 
     pub fn rows(&self) -> usize {
@@ -46,18 +59,18 @@ impl<'a> Answer<'a> {
 
     /// Returns an estimate of an object's size in bytes.
     pub fn row_size(&self) -> usize {
-        10 + self.keys.size() + self.outputs.iter().map(View::row_size).sum::<usize>()
+        40 + self.keys.size() + self.outputs.iter().map(View::row_size).sum::<usize>()
     }
 
     /// Appends `{"prediction": …, "probabilities": {…}}` for a row.
     pub fn object(&self, out: &mut Vec<u8>, row: usize) {
-        self.members(out, |out, source| self.value(out, row, source));
+        self.members(out, |out, view, element| element_or_row(out, view, row, element));
     }
 
     /// Appends one such object with an array over all rows for each value.
     pub fn columns_object(&self, out: &mut Vec<u8>) {
-        self.members(out, |out, source| {
-            json::list(out, b"[]", self.rows, |out, row| self.value(out, row, source));
+        self.members(out, |out, view, element| {
+            json::list(out, b"[]", self.rows, |out, row| element_or_row(out, view, row, element));
         });
     }
 
@@ -69,16 +82,7 @@ impl<'a> Answer<'a> {
     /// Returns the names of the columns that predictions add to a table, such as `prediction`,
     /// `probability_yes`.
     pub fn columns(signature: &Signature) -> Vec<String> {
-        let mut columns = vec![];
-        for member in PredictionShape::new(signature).members() {
-            match member.content {
-                Content::Value(_) => columns.push(member.singular.to_owned()),
-                Content::Named(named) => {
-                    columns.extend(named.names().map(|name| format!("{}_{name}", member.singular)));
-                }
-            }
-        }
-        columns
+        PredictionShape::new(signature).columns()
     }
 
     /// Returns the cells of each of the [`Answer::columns`].
@@ -119,33 +123,38 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Appends an object with the members of a prediction; `value` appends the value of a source.
+    /// Appends an object with the members of a prediction. `value` appends the value of an output, or of
+    /// one of its elements.
     #[inline]
-    fn members(&self, out: &mut Vec<u8>, value: impl Fn(&mut Vec<u8>, Source)) {
-        out.push(b'{');
-        for (index, member) in self.shape.members().enumerate() {
-            if index > 0 {
-                out.push(b',');
+    fn members(&self, out: &mut Vec<u8>, value: impl Fn(&mut Vec<u8>, &View<'_>, Option<usize>)) {
+        out.extend_from_slice(&OPENING);
+        match self.shape.prediction {
+            Prediction::Output(output) => value(out, &self.outputs[output], None),
+            Prediction::Outputs(outputs) => {
+                json::list(out, b"{}", outputs.len(), |out, output| {
+                    out.extend_from_slice(self.keys.get(output));
+                    value(out, &self.outputs[output], None);
+                });
             }
-            out.extend_from_slice(self.keys.get(index));
-            match member.content {
-                Content::Value(source) => value(out, source),
-                Content::Named(named) => json::list(out, b"{}", named.len(), |out, index| {
-                    out.extend_from_slice(self.keys.get(self.members + index));
-                    value(out, named.source(index));
-                }),
-            }
+        }
+        if let Some(ClassScores { meaning, output, classes }) = &self.shape.scores {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(meaning.plural().as_bytes());
+            out.extend_from_slice(b"\":");
+            json::list(out, b"{}", classes.len(), |out, column| {
+                out.extend_from_slice(self.keys.get(column));
+                value(out, &self.outputs[*output], Some(column));
+            });
         }
         out.push(b'}');
     }
+}
 
-    #[inline]
-    fn value(&self, out: &mut Vec<u8>, row: usize, Source { output, element }: Source) {
-        let view = &self.outputs[output];
-        match element {
-            Some(element) => view.element(out, row * view.width + element),
-            None => view.row(out, row),
-        }
+#[inline]
+fn element_or_row(out: &mut Vec<u8>, view: &View<'_>, row: usize, element: Option<usize>) {
+    match element {
+        Some(element) => view.element(out, row * view.width + element),
+        None => view.row(out, row),
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::error::{LoadError, RunError};
 use crate::example::{push_array, scalar};
 use crate::metadata::{GOLDEN, GoldenRow};
-use crate::prediction::{Content, Member, PredictionShape, Source};
+use crate::prediction::{ClassScores, PREDICTION, Prediction, PredictionShape};
 use crate::rows::Rows;
 use crate::signature::Signature;
 use crate::tensor::{Elements, Tensor};
@@ -77,27 +77,23 @@ fn inputs(signature: &Signature, row: &Map<String, Json>) -> Result<Tensors, Str
 
 /// Returns the prediction for a single row as JSON.
 fn prediction(signature: &Signature, outputs: &Tensors) -> Map<String, Json> {
-    let value = |source: Source| {
-        let tensor = &outputs.tensors()[source.output];
-        match source.element {
-            Some(column) => element(tensor, column),
-            None => nested(tensor, tensor.row_shape(), 0),
+    let tensor = |output: usize| &outputs.tensors()[output];
+    let row = |output| nested(tensor(output), tensor(output).row_shape(), 0);
+    let shape = PredictionShape::new(signature);
+    let value = match shape.prediction {
+        Prediction::Output(output) => row(output),
+        Prediction::Outputs(outputs) => {
+            let values = outputs.iter().enumerate();
+            Json::Object(values.map(|(index, output)| (output.name.clone(), row(index))).collect())
         }
     };
-    let shape = PredictionShape::new(signature);
-    let member = |member: &Member<'_>| {
-        let content = match member.content {
-            Content::Value(source) => value(source),
-            Content::Named(named) => {
-                let values = named.names().enumerate();
-                let values =
-                    values.map(|(index, name)| (name.to_owned(), value(named.source(index))));
-                Json::Object(values.collect())
-            }
-        };
-        (member.name.to_owned(), content)
-    };
-    shape.members().map(member).collect()
+    let mut members = Map::from_iter([(PREDICTION.to_owned(), value)]);
+    if let Some(ClassScores { meaning, output, classes }) = shape.scores {
+        let scores = classes.iter().enumerate();
+        let scores = scores.map(|(column, class)| (class.clone(), element(tensor(output), column)));
+        members.insert(meaning.plural().to_owned(), Json::Object(scores.collect()));
+    }
+    members
 }
 
 /// Returns nested arrays for the elements of a row from `start` on.

@@ -54,9 +54,10 @@ pub mod value;
 pub use datatype::{Datatype, Kind};
 pub use error::{LoadError, RunError};
 pub use model::Model;
+/// Readers of serialized operators. A build names those that its model needs.
 pub use onnx_ml::prepared::operators as forms;
 pub use phases::Phases;
-pub use prediction::{Content, PredictionShape, Source};
+pub use prediction::{ClassScores, PREDICTION, Prediction, PredictionShape, Source};
 pub use prepared::Prepared;
 pub use report::Report;
 pub use rows::Rows;

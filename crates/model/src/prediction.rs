@@ -3,47 +3,44 @@
 //! Golden rows and the protocols with named features have predictions in this shape. It is about names
 //! and indices only: how a value is written is up to the encoder.
 
-use crate::signature::{Signature, Task, TensorSpec};
+use crate::signature::{Scores, Signature, Task, TensorSpec};
 
-/// The named members of the prediction for a row.
+/// Name of the member that every prediction has.
+pub const PREDICTION: &str = "prediction";
+
+/// The members of the prediction for a row.
 ///
 /// A classifier has two members: the label as `prediction`, and a value for each class as
 /// `probabilities` or `scores`. Every other model has `prediction` only: the value of its one output, or
 /// a value for each output by name.
 #[derive(Debug, Clone, Copy)]
 pub struct PredictionShape<'s> {
-    prediction: Member<'s>,
-    scores: Option<Member<'s>>,
+    /// The member [`PREDICTION`].
+    pub prediction: Prediction<'s>,
+    /// The member with the scores of a classifier.
+    pub scores: Option<ClassScores<'s>>,
 }
 
-/// A part of a prediction that has a name.
+/// The value of the member [`PREDICTION`].
 #[derive(Debug, Clone, Copy)]
-pub struct Member<'s> {
-    /// Name of the member, such as `probabilities`.
-    pub name: &'static str,
-    /// Name for one of its values, such as `probability`.
-    pub singular: &'static str,
-    pub content: Content<'s>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub enum Content<'s> {
-    Value(Source),
-    /// An object with a value for each name.
-    Named(Named<'s>),
-}
-
-/// The values of a member by name: those of the classes or of the outputs.
-#[derive(Debug, Clone, Copy)]
-pub struct Named<'s>(Names<'s>);
-
-#[derive(Debug, Clone, Copy)]
-enum Names<'s> {
-    Classes { classes: &'s [String], output: usize },
+pub enum Prediction<'s> {
+    /// The row of the output with this index.
+    Output(usize),
+    /// An object with the row of each output.
     Outputs(&'s [TensorSpec]),
 }
 
-/// The element or the row of an output that a value is taken from.
+/// An object with a score for each class: the elements of an output's row.
+#[derive(Debug, Clone, Copy)]
+pub struct ClassScores<'s> {
+    /// The meaning of the scores, which gives the member its name.
+    pub meaning: Scores,
+    /// Index of the output.
+    pub output: usize,
+    pub classes: &'s [String],
+}
+
+/// The row or the element of an output that a value is taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
     /// Index of the output.
@@ -54,75 +51,43 @@ pub struct Source {
 
 impl<'s> PredictionShape<'s> {
     pub fn new(signature: &'s Signature) -> PredictionShape<'s> {
-        let prediction = |content| Member { name: "prediction", singular: "prediction", content };
-        let whole = |output| Content::Value(Source { output, element: None });
-        match &signature.task {
-            Task::Classification { label, scores, classes, meaning } => PredictionShape {
-                prediction: prediction(whole(*label)),
-                scores: Some(Member {
-                    name: meaning.plural(),
-                    singular: meaning.singular(),
-                    content: Content::Named(Named(Names::Classes { classes, output: *scores })),
-                }),
+        match (&signature.task, &*signature.outputs) {
+            (Task::Classification { label, scores, classes, meaning }, _) => PredictionShape {
+                prediction: Prediction::Output(*label),
+                scores: Some(ClassScores { meaning: *meaning, output: *scores, classes }),
             },
-            Task::Other => {
-                let content = match &*signature.outputs {
-                    [_] => whole(0),
-                    outputs => Content::Named(Named(Names::Outputs(outputs))),
-                };
-                PredictionShape { prediction: prediction(content), scores: None }
+            (Task::Other, [_]) => {
+                PredictionShape { prediction: Prediction::Output(0), scores: None }
+            }
+            (Task::Other, outputs) => {
+                PredictionShape { prediction: Prediction::Outputs(outputs), scores: None }
             }
         }
     }
 
-    /// The members in their order. At most one of them is [`Content::Named`].
-    #[inline]
-    pub fn members(&self) -> impl Iterator<Item = &Member<'s>> {
-        std::iter::once(&self.prediction).chain(&self.scores)
-    }
-
-    /// Returns the source of value number `index`, counted over all members.
-    #[inline]
-    pub fn source(&self, index: usize) -> Source {
-        match (&self.prediction.content, &self.scores) {
-            (Content::Named(named), _) => named.source(index),
-            (Content::Value(_), Some(Member { content: Content::Named(named), .. }))
-                if index > 0 =>
-            {
-                named.source(index - 1)
+    /// Returns a name for each value, such as `prediction` and `probability_yes`: the columns of a table.
+    pub fn columns(&self) -> Vec<String> {
+        let mut columns = match self.prediction {
+            Prediction::Output(_) => vec![PREDICTION.to_owned()],
+            Prediction::Outputs(outputs) => {
+                outputs.iter().map(|output| format!("{PREDICTION}_{}", output.name)).collect()
             }
-            (Content::Value(source), _) => *source,
-        }
-    }
-}
-
-impl<'s> Named<'s> {
-    pub fn len(self) -> usize {
-        match self.0 {
-            Names::Classes { classes, .. } => classes.len(),
-            Names::Outputs(outputs) => outputs.len(),
-        }
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
-    }
-
-    pub fn names(self) -> impl Iterator<Item = &'s str> {
-        let (classes, outputs): (&[String], &[TensorSpec]) = match self.0 {
-            Names::Classes { classes, .. } => (classes, &[]),
-            Names::Outputs(outputs) => (&[], outputs),
         };
-        let outputs = outputs.iter().map(|output| output.name.as_str());
-        classes.iter().map(String::as_str).chain(outputs)
+        if let Some(ClassScores { meaning, classes, .. }) = self.scores {
+            columns.extend(classes.iter().map(|class| format!("{}_{class}", meaning.singular())));
+        }
+        columns
     }
 
-    /// Returns the source of value number `index`.
+    /// Returns the source of the value in one of the [`PredictionShape::columns`].
     #[inline]
-    pub fn source(self, index: usize) -> Source {
-        match self.0 {
-            Names::Classes { output, .. } => Source { output, element: Some(index) },
-            Names::Outputs(_) => Source { output: index, element: None },
+    pub fn source(&self, column: usize) -> Source {
+        match (self.prediction, self.scores) {
+            (Prediction::Outputs(_), _) => Source { output: column, element: None },
+            (Prediction::Output(_), Some(ClassScores { output, .. })) if column > 0 => {
+                Source { output, element: Some(column - 1) }
+            }
+            (Prediction::Output(output), _) => Source { output, element: None },
         }
     }
 }
@@ -131,7 +96,6 @@ impl<'s> Named<'s> {
 mod tests {
     use super::*;
     use crate::datatype::Datatype;
-    use crate::signature::Scores;
 
     fn signature(task: Task, outputs: &[&str]) -> Signature {
         let output = |name: &&str| TensorSpec {
@@ -153,35 +117,14 @@ mod tests {
         }
     }
 
-    /// The sources, found through the members, with the names that lead to them.
-    fn values(shape: &PredictionShape<'_>) -> Vec<(String, Source)> {
-        let mut values = vec![];
-        for member in shape.members() {
-            match member.content {
-                Content::Value(source) => values.push((member.name.to_owned(), source)),
-                Content::Named(named) => {
-                    for (index, name) in named.names().enumerate() {
-                        values.push((format!("{}.{name}", member.name), named.source(index)));
-                    }
-                }
-            }
-        }
-        values
-    }
-
     fn check(task: Task, outputs: &[&str], expected: &[(&str, usize, Option<usize>)]) {
         let signature = signature(task, outputs);
         let shape = PredictionShape::new(&signature);
-        let expected: Vec<_> = expected
-            .iter()
-            .map(|(name, output, element)| {
-                ((*name).to_owned(), Source { output: *output, element: *element })
-            })
-            .collect();
-        assert_eq!(values(&shape), expected);
-        for (index, (_, source)) in expected.iter().enumerate() {
-            assert_eq!(shape.source(index), *source);
-        }
+        let columns = shape.columns();
+        let sources = (0..columns.len()).map(|column| shape.source(column));
+        let found: Vec<_> =
+            columns.iter().zip(sources).map(|(name, s)| (&**name, s.output, s.element)).collect();
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -197,14 +140,14 @@ mod tests {
             &["p", "label"],
             &[
                 ("prediction", 1, None),
-                ("probabilities.no", 0, Some(0)),
-                ("probabilities.yes", 0, Some(1)),
+                ("probability_no", 0, Some(0)),
+                ("probability_yes", 0, Some(1)),
             ],
         );
         check(
             task(Scores::Other),
             &["p", "label"],
-            &[("prediction", 1, None), ("scores.no", 0, Some(0)), ("scores.yes", 0, Some(1))],
+            &[("prediction", 1, None), ("score_no", 0, Some(0)), ("score_yes", 0, Some(1))],
         );
     }
 
@@ -214,7 +157,7 @@ mod tests {
         check(
             Task::Other,
             &["mean", "deviation"],
-            &[("prediction.mean", 0, None), ("prediction.deviation", 1, None)],
+            &[("prediction_mean", 0, None), ("prediction_deviation", 1, None)],
         );
     }
 }

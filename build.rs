@@ -1,6 +1,7 @@
-//! Takes the model that `MODEL` names (default `model.onnx`), refuses one that could not be
-//! served, and prepares what the binary embeds: the model, the list of crates and the assets of the Swagger
-//! page. Tells the linker which functions a start runs.
+//! Prepares the files that the binary embeds: the model that `MODEL` names (default `model.onnx`), the list
+//! of crates, and the assets of the Swagger page. Fails if the model cannot be served.
+//!
+//! It also passes `build/order.ld` to the linker, which places the functions of a start next to each other.
 
 #[path = "build/dependencies.rs"]
 mod dependencies;
@@ -12,7 +13,7 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Files of Swagger UI that the page needs.
+/// Files of Swagger UI that the documentation page needs.
 const ASSETS: [&str; 2] = ["swagger-ui-bundle.js", "swagger-ui.css"];
 
 fn main() {
@@ -32,10 +33,11 @@ fn main() {
 }
 
 fn out_dir() -> Result<PathBuf, Box<dyn Error>> {
-    Ok(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?.into())
+    Ok(env::var_os("OUT_DIR").ok_or("expected the variable OUT_DIR, which cargo sets")?.into())
 }
 
-/// What a start runs lies together in the static binary.
+/// Places the functions that a start runs next to each other, so that a start reads fewer pages of the file.
+/// Only the static binary is linked this way.
 fn order_functions() {
     println!("cargo::rerun-if-changed=build/order.ld");
     if env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|env| env == "musl") {
@@ -50,13 +52,13 @@ fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
     let bytes = fs::read(&path)
         .map_err(|error| format!("cannot read the model {}: {error}", path.display()))?;
     let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let embedded = external_data::embed(bytes, &path).map_err(|error| refusal(&path, &error))?;
+    let embedded = external_data::embed(bytes, &path).map_err(|error| rejection(&path, &error))?;
     for file in &embedded.files {
         println!("cargo::rerun-if-changed={}", file.display());
     }
-    let refused = |error| refusal(&path, &error);
-    let model = Model::load(&embedded.onnx).map_err(refused)?;
-    let report = Report::read(&embedded.onnx).map_err(refused)?;
+    let rejected = |error| rejection(&path, &error);
+    let model = Model::load(&embedded.onnx).map_err(rejected)?;
+    let report = Report::read(&embedded.onnx).map_err(rejected)?;
     fs::write(out.join("model.report"), serde_json::to_vec(&report)?)?;
     fs::write(out.join("model.sha256"), digest)?;
     println!("cargo::rustc-check-cfg=cfg(prepared)");
@@ -65,17 +67,18 @@ fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
             println!("cargo::rustc-cfg=prepared");
             fs::write(out.join("model.prepared"), &prepared.model)?;
             fs::write(out.join("model.weights"), &prepared.weights)?;
-            // Named in the code, so that the binary has these operators and no others.
+            // The code that includes this list names each reader, so that the linker keeps the code of
+            // these operators only.
             let readers = prepared.readers.iter();
             let readers: Vec<_> =
                 readers.map(|reader| format!("ml_app_model::forms::{}", reader.name)).collect();
             fs::write(out.join("model.readers"), format!("[{}]", readers.join(", ")))?;
             Model::read_prepared(&prepared.model, prepared.weights.leak(), &prepared.readers)
-                .map_err(refused)?;
+                .map_err(rejected)?;
         }
         Err(error) => {
             println!(
-                "cargo::warning=the server will read and optimise the model at each start: {error}"
+                "cargo::warning=the server will read and optimize the model at each start: {error}"
             );
             fs::write(out.join("model.onnx"), embedded.onnx)?;
         }
@@ -83,10 +86,10 @@ fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn refusal(path: &Path, error: &LoadError) -> String {
+fn rejection(path: &Path, error: &LoadError) -> String {
     format!(
         "the model {} cannot be served: {error}\n\
-         `ml-app check {}` tells more",
+         run `ml-app check {}` for details",
         path.display(),
         path.display()
     )
@@ -98,7 +101,7 @@ fn embed_dependencies(out: &Path) -> Result<(), Box<dyn Error>> {
     }
     let list = dependencies::list().unwrap_or_else(|error| {
         println!(
-            "cargo::warning=the binary will not tell its crates: {}",
+            "cargo::warning=the binary will not contain the list of its crates: {}",
             error.to_string().replace('\n', " ")
         );
         Vec::new()
@@ -107,15 +110,18 @@ fn embed_dependencies(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The assets are deflated in their archive: a gzip frame around that makes them ready to send.
+/// Writes the assets in gzip format, ready to be sent. The zip archive has them deflated, so only the gzip
+/// header and trailer are added ([RFC 1952](https://www.rfc-editor.org/rfc/rfc1952)).
 fn embed_assets(out: &Path) -> Result<(), Box<dyn Error>> {
     let mut archive =
         zip::ZipArchive::new(Cursor::new(utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED))?;
-    let root = archive.name_for_index(0).ok_or("the archive is empty")?;
+    let root = archive.name_for_index(0).ok_or("the archive of Swagger UI is empty")?;
     let prefix = format!("{}/dist/", root?.split('/').next().unwrap_or_default());
     for name in ASSETS {
         let file = format!("{prefix}{name}");
-        let index = archive.index_for_name(&file).ok_or(format!("the archive holds no {file}"))?;
+        let index = archive
+            .index_for_name(&file)
+            .ok_or(format!("the archive of Swagger UI has no {file}"))?;
         let mut file = archive.by_index_raw(index)?;
         let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
         file.read_to_end(&mut gzip)?;

@@ -1,5 +1,7 @@
-//! The crates that the binary is made of, as `cargo auditable` writes them down and scanners find them:
-//! JSON in a zlib stream, for the section `.dep-v0`. Beyond that format a package has its `license`.
+//! Lists the crates in the binary, in the format of [`cargo auditable`], which vulnerability scanners read:
+//! zlib-compressed JSON in the section `.dep-v0`. In addition, each package has its `license`.
+//!
+//! [`cargo auditable`]: https://github.com/rust-secure-code/cargo-auditable
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -10,10 +12,10 @@ use std::error::Error;
 use std::io::Write;
 use std::process::Command;
 
-/// A build's dependency whose files the binary holds.
+/// A build dependency whose files are embedded in the binary, so it counts as a runtime dependency.
 const EMBEDDED: &str = "utoipa-swagger-ui-vendored";
 
-/// Name and version.
+/// Name and version of a package.
 type Id = (String, String);
 
 #[derive(Default)]
@@ -23,7 +25,11 @@ struct Package {
     dependencies: BTreeSet<Id>,
 }
 
-/// What cargo is about to compile, by the target and the features that it tells.
+/// Returns the compressed list of the packages for the current target and features.
+///
+/// # Errors
+///
+/// Returns an error if `cargo tree` fails, which needs the packages' sources.
 pub fn list() -> Result<Vec<u8>, Box<dyn Error>> {
     let mut packages: BTreeMap<Id, Package> = BTreeMap::new();
     let mut path: Vec<Id> = Vec::new();
@@ -33,10 +39,10 @@ pub fn list() -> Result<Vec<u8>, Box<dyn Error>> {
         if let Some(parent) = path.last() {
             packages.entry(parent.clone()).or_default().dependencies.insert(id.clone());
         }
-        let (place, license) = rest.split_once('|').ok_or("no licence")?;
+        let (source, license) = rest.split_once('|').ok_or("expected a license, found none")?;
         let package = packages.entry(id.clone()).or_default();
         package.license = license.trim_end_matches(" (*)").replace(" / ", "/").replace('/', " OR ");
-        package.local = place.contains(['/', '\\']);
+        package.local = source.contains(['/', '\\']);
         path.push(id);
     }
     let runtime: BTreeSet<Id> = tree("normal,no-proc-macro")?
@@ -63,7 +69,8 @@ pub fn list() -> Result<Vec<u8>, Box<dyn Error>> {
     Ok(zlib.finish()?)
 }
 
-/// A line a package: its depth, name, version, place if it is no registry's, and licence.
+/// Runs `cargo tree`. Each line has the depth, name, version, path (unless from a registry) and license of a
+/// package.
 fn tree(edges: &str) -> Result<String, Box<dyn Error>> {
     let features: Vec<String> = env::vars_os()
         .filter_map(|(name, _)| Some(name.to_str()?.strip_prefix("CARGO_FEATURE_")?.to_lowercase()))
@@ -80,6 +87,7 @@ fn tree(edges: &str) -> Result<String, Box<dyn Error>> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// Splits a line of [`tree`] into the package, its depth, and the rest: path and license.
 fn parse(line: &str) -> Result<(Id, usize, &str), Box<dyn Error>> {
     let mut words = line.splitn(3, ' ');
     let mut word = || words.next().ok_or(format!("expected a package, found `{line}`"));

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes build/order.ld anew: which functions the server runs from its start to its first answer, found by
-# running it in an emulator that logs them. Installs what it needs, on Debian and its kin.
+# Writes build/order.ld: the functions that the server runs from its start to its first response. Runs the
+# server in an emulator that logs them. Installs missing packages on Debian and its derivatives.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset MODEL CARGO_TARGET_DIR
@@ -21,30 +21,31 @@ scratch=$(mktemp --directory)
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 touch "$scratch/stderr"
-# The emulator has none of the system calls that the sandbox is made with.
+# The emulator does not support the system calls of the sandbox.
 PORT=0 ML_APP_HOST=127.0.0.1 ML_APP_SANDBOX=off "$emulator" -d nochain,exec -D "$scratch/log" \
     "target/$target/release/ml-app" 2>"$scratch/stderr" &
 server=$!
 for _ in $(seq 600); do
     url=$(sed -n 's|.*listening on \(http://[0-9.:]*\).*|\1|p' "$scratch/stderr")
     [ -z "$url" ] || break
-    kill -0 "$server" 2>/dev/null || fail "the server ended: $(cat "$scratch/stderr")"
+    kill -0 "$server" 2>/dev/null || fail "the server exited: $(cat "$scratch/stderr")"
     sleep 0.1
 done
-[ -n "$url" ] || fail "the server does not listen: $(cat "$scratch/stderr")"
-question=$(sed -n "s|^\$ curl 'localhost:5000\(/predict[^']*\)'\$|\1|p" README.md | head -n 1)
-curl --silent --show-error --fail --output /dev/null --max-time 60 "$url$question"
+[ -n "$url" ] || fail "the server did not listen within 60 s: $(cat "$scratch/stderr")"
+request=$(sed -n "s|^\$ curl 'localhost:5000\(/predict[^']*\)'\$|\1|p" README.md | head -n 1)
+curl --silent --show-error --fail --output /dev/null --max-time 60 "$url$request"
 kill "$server"
 wait "$server" || true
 
-# Of Rust's names the first letters without hashes and numbers, which are others in each build; of C, the allocator
-# alone has a section for each function.
+# Each function is in a section of its own, named after it. Hashes and numbers in Rust's names differ between
+# builds: wildcards replace them, and names are cut after 100 characters. Of the C code, only the allocator is
+# compiled with a section for each function.
 names=$(sed -n 's/^Trace .*\] //p' "$scratch/log" | sed -nE '/^(_ZN|_R|_?mi_)/p' |
     sed -E 's/17h[0-9a-f]{16}E.*/17h*/; s/Cs[0-9A-Za-z]+_/Cs*_/g; s/\.[0-9]+$/*/; s/^(.{100}).+/\1*/' | LC_ALL=C sort --unique)
 [ "$(wc -l <<<"$names")" -gt 500 ] || fail "the emulator logged too few functions: ${names:0:500}"
 {
-    echo "/* What the server runs from its start to its first answer lies together: a node that has not read the"
-    echo "   file yet reads less of it, and a start has fewer page faults. Written by build/order.sh. */"
+    echo "/* Places the functions that the server runs from its start to its first response next to each other. A"
+    echo "   start reads fewer pages of the file from disk and has fewer page faults. Written by build/order.sh. */"
     echo "SECTIONS {"
     echo "  .text.start : {"
     sed 's/.*/    *(.text.&)/' <<<"$names"

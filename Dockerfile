@@ -1,21 +1,21 @@
-# One static binary in an empty image. Docker, BuildKit, podman and buildah build it alike:
+# One static binary in an empty image. Works with Docker, BuildKit, podman and buildah:
 #
 #     docker build -t ml-app .
 #     docker build -t ml-app --build-arg MODEL=other.onnx .
 #
-# A binary that cargo compiled outside is put into the same image by naming its directory:
+# To use a binary that is already compiled, name its directory:
 #
 #     docker build -t ml-app --build-context compiled=target/x86_64-unknown-linux-musl/release .
 
 FROM --platform=$BUILDPLATFORM rust:1.95.0-alpine3.22 AS rust
 WORKDIR /src
 
-# The workspace with its code left out: manifests, and an empty program for each file they ask for. It
-# is the same as long as the manifests are, and so is the layer of dependencies compiled from it. Only
-# crates/inventory is whole: the dependencies are compiled with it.
+# The workspace without its code: the manifests, and an empty program for each file that they require. This stage
+# changes only if a manifest does, so the layer of compiled dependencies stays cached. Only crates/inventory is
+# complete, because the dependencies are compiled with it.
 FROM rust AS manifests
 COPY . .
-# Alpine's shell has no pipefail by default; cargo misses a manifest that is not there.
+# Alpine's shell has no pipefail by default. If a command of the pipe fails, cargo fails for a missing manifest.
 # hadolint ignore=DL4006
 RUN find . -name Cargo.toml -o -name Cargo.lock -o -path './.cargo/*' -o -name build.rs \
         -o -path '*/src/lib.rs' -o -path '*/src/main.rs' -o -path '*/benches/*.rs' \
@@ -29,16 +29,16 @@ RUN find . -name Cargo.toml -o -name Cargo.lock -o -path './.cargo/*' -o -name b
     done \
     && find /manifests -exec touch -d @0 {} +
 
-# Compiled on the machine that builds for the one that runs, never emulated: clang and rust-lld know
-# every processor, and lack only the headers of the other's libc.
+# Cross-compiles for the target platform instead of emulating it: clang and rust-lld support every processor, and
+# need only the headers of the target's libc.
 FROM rust AS compiled
 ARG TARGETARCH
-# Alpine takes a version away once it has a newer one.
+# Alpine removes old versions of a package, so that a pinned version would soon fail.
 # hadolint ignore=DL3018
 RUN case "${TARGETARCH:-$(uname -m)}" in \
         amd64 | x86_64) arch=x86_64 ;; \
         arm64 | aarch64) arch=aarch64 ;; \
-        *) echo "error: expected TARGETARCH amd64 or arm64, but found $TARGETARCH" >&2; exit 1 ;; \
+        *) echo "error: TARGETARCH: expected amd64 or arm64, found $TARGETARCH" >&2; exit 1 ;; \
     esac \
     && target=$arch-unknown-linux-musl \
     && rustup target add "$target" \
@@ -57,7 +57,7 @@ COPY --from=manifests /manifests .
 RUN cargo build --release --locked --no-default-features
 COPY . .
 ARG MODEL=model.onnx
-# Cargo goes by the time of a file, and the code is older than the build of what stood in for it.
+# Cargo compares modification times, and the code is older than the build of the empty programs.
 RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
     && find crates/inventory -exec touch -d @0 {} + \
     && cargo rustc --release --locked --no-default-features --bin ml-app -- -C lto=thin \

@@ -1,6 +1,6 @@
-"""Starts each server in turns, checks its answers, measures it, and prints a table.
+"""Starts the servers in turns, checks their responses, measures them, and prints a table.
 
-What `benches/load/run.sh` calls once everything is built; `--help` tells its arguments.
+`benches/load/run.sh` runs this when everything is built. `--help` lists the arguments.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import peers
 import report
-from questions import ROOT, any_model, default_model
+from workload import ROOT, any_model, default_model
 from server import Failure, Server
 
 ENVIRONMENTS = ROOT / "target/peers"
@@ -23,14 +23,14 @@ CONNECTIONS = (1, 16, 64)
 BATCHES = (1000, 10_000)
 WARM_UP_SECONDS = 1
 NOISE = 0.1
-"""Part of the processors that others may take; a run with more is repeated."""
+"""Fraction of the processors that other programs may use; a measurement with more is repeated."""
 TRIES = 3
 SETTLE_SECONDS = 1
 
 
 @dataclass
 class Result:
-    """Of each round; times in seconds, memory and size in MB."""
+    """The figures of all rounds: times in seconds, memory and size in MB."""
 
     size: float
     cold_start: list[float] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Result:
     failure: str = ""
 
     def is_whole(self, arguments) -> bool:
-        """Whether each figure was measured once at least."""
+        """Returns whether each figure was measured at least once."""
         measured = self.single.keys() | self.batches.keys()
         return bool(self.loaded) and measured >= {*arguments.connections, *arguments.batches}
 
@@ -62,7 +62,7 @@ def main() -> int:
     model = default_model(ENVIRONMENTS / "model", most)
     subjects = {}
     if arguments.model:
-        # What it takes beside the default model.
+        # The default model is the reference for the other model.
         subjects[report.DEFAULT] = (peers.ALL[0], model)
         model = any_model(arguments.model.resolve(), ENVIRONMENTS / "other", most)
     subjects |= {peer.name: (peer, model) for peer in chosen}
@@ -70,7 +70,7 @@ def main() -> int:
     try:
         rounds(subjects, results, arguments)
     except KeyboardInterrupt:
-        print("interrupted: this is what there is", file=sys.stderr)
+        print("interrupted: the table has the servers measured so far", file=sys.stderr)
         results = {name: result for name, result in results.items() if result.is_whole(arguments)}
     print(report.markdown(model.name, results, arguments))
     if arguments.json:
@@ -105,8 +105,8 @@ def parse() -> argparse.Namespace:
         return [int(part) for part in text.split(",") if part]
 
     parser = argparse.ArgumentParser(prog="run.sh", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", type=lambda text: text.split(";"), metavar="NAMES", help="between semicolons")
-    parser.add_argument("--list", action="store_true", help="the names, and nothing else")
+    parser.add_argument("--only", type=lambda text: text.split(";"), metavar="NAMES", help="separated by semicolons")
+    parser.add_argument("--list", action="store_true", help="print the names only")
     parser.add_argument("--model", type=Path, metavar="FILE", help="an ONNX file of one float input [model.onnx]")
     parser.add_argument("--rounds", type=int, default=3, help="[%(default)s]")
     parser.add_argument("--seconds", type=int, default=5, help="of each measurement [%(default)s]")
@@ -120,40 +120,40 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     known = [peer.name for peer in peers.ALL]
     if unknown := [name for name in arguments.only or [] if name not in known]:
-        parser.error(f"--only: expected some of {', '.join(known)}, but found {', '.join(unknown)}")
+        parser.error(f"--only: expected some of {', '.join(known)}, found {', '.join(unknown)}")
     if arguments.model and not arguments.model.is_file():
-        parser.error(f"--model: there is no {arguments.model}")
+        parser.error(f"--model: expected a file, found no {arguments.model}")
     return arguments
 
 
 def measure(start, peer, model, arguments, result) -> None:
-    one = peer.protocol.ask(model, model.rows[:1])
+    one_row = peer.protocol.encode(model, model.rows[:1])
     for _ in range(arguments.starts - 1):
         with start() as server:
-            result.cold_start.append(server.first_answer(one))
+            result.cold_start.append(server.first_response(one_row))
     with start() as server:
-        result.cold_start.append(server.first_answer(one))
+        result.cold_start.append(server.first_response(one_row))
         result.idle.append(server.memory())
         for connections in arguments.connections:
-            sample = quietly(server, one, connections, arguments.seconds)
+            sample = quietly(server, one_row, connections, arguments.seconds)
             result.single.setdefault(connections, []).append(sample)
         for rows in arguments.batches:
-            question = peer.protocol.ask(model, model.rows[:rows])
-            status, answer = server.ask(question)
+            request = peer.protocol.encode(model, model.rows[:rows])
+            status, response = server.send(request)
             if status != 200:
-                raise Failure(f"{rows} rows: status {status}: {answer[:200]!r}")
-            server.check(answer)
-            sample = quietly(server, question, 2, arguments.seconds)
+                raise Failure(f"{rows} rows: status {status}: {response[:200]!r}")
+            server.check(response)
+            sample = quietly(server, request, 2, arguments.seconds)
             result.batches.setdefault(rows, []).append({**sample, "rate": sample["rate"] * rows})
         result.loaded.append(server.memory())
 
 
-def quietly(server, question, connections, seconds) -> dict:
-    """The quietest of some runs, after one that does not count."""
-    server.load(question, connections, WARM_UP_SECONDS)
+def quietly(server, request, connections, seconds) -> dict:
+    """Warms up, then measures until other programs use few processors. Returns the best measurement."""
+    server.load(request, connections, WARM_UP_SECONDS)
     best = None
     for _ in range(TRIES):
-        sample = server.load(question, connections, seconds)
+        sample = server.load(request, connections, seconds)
         if best is None or sample["others"] < best["others"]:
             best = sample
         if best["others"] <= NOISE:
@@ -164,7 +164,7 @@ def quietly(server, question, connections, seconds) -> dict:
 
 
 def size_of(peer, built: Path) -> float:
-    """What has to be on the disk: the program, or the packages beside Python."""
+    """Returns the size on disk in MB: of the program, or of the Python packages."""
     if not peer.folder:
         return Path(peer.command[0].format(built=built)).stat().st_size / 1e6
     files = (ENVIRONMENTS / peer.folder).rglob("*")

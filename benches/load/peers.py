@@ -1,11 +1,11 @@
-"""The servers: how each is started, and which protocol it is asked by."""
+"""The servers: the command that starts each, and its protocol."""
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import questions
+import workload
 
 PEERS = Path(__file__).resolve().parent / "peers"
 WORKERS = "{processors}"
@@ -13,8 +13,8 @@ WORKERS = "{processors}"
 
 @dataclass
 class Peer:
-    """Words may have {port}, {processors}, {model}, {name}, {built}, {scratch}, {bin}, and what files the
-    model has: {pickle}, {coefficients}."""
+    """A server. These placeholders are replaced in the command, the path and the variables: {port}, {processors},
+    {model}, {name}, {built}, {scratch}, {bin}, and for the default model {pickle} and {coefficients}."""
 
     name: str
     command: list[str]
@@ -22,14 +22,14 @@ class Peer:
     protocol: object
     health: str = "/health"
     folder: str = ""
-    """Of PEERS; its environment has the same name. A program of ours has none."""
+    """The folder in PEERS, and the name of the Python environment. Empty for programs of this project."""
     variables: dict[str, str] = field(default_factory=dict)
     prepare: Callable[[Path, dict[str, str]], None] | None = None
-    """Writes what it wants to read into a folder, {scratch}."""
+    """Writes the configuration files of the server into a folder, {scratch}."""
     default_model: bool = False
-    """Serves the default model alone."""
+    """If true, it can serve only the default model."""
     other_model: tuple[str, ...] = ()
-    """Words that follow where it is to serve another one."""
+    """Arguments that are added if it serves another model."""
 
 
 def mlserver(scratch: Path, words: dict[str, str]) -> None:
@@ -51,7 +51,7 @@ def ours(name: str, path: str, protocol: object) -> Peer:
 def python(folder: str, name: str, command: list[str], protocol: object = None, **more) -> Peer:
     path = more.pop("path", "/predict")
     variables = {"MODEL": "{model}", "PYTHONPATH": str(PEERS), **more.pop("variables", {})}
-    return Peer(name, command, path, protocol or questions.Instances(), folder=folder, variables=variables, **more)
+    return Peer(name, command, path, protocol or workload.Instances(), folder=folder, variables=variables, **more)
 
 
 INFER = "/v2/models/{name}/infer"
@@ -60,14 +60,14 @@ FASTAPI += ["--log-level", "warning"]
 PICKLE = {"PICKLE": "{pickle}"}
 
 ALL = [
-    ours("ml-app", "/v1/models/{name}:predict", questions.Objects()),
-    ours("ml-app, OIP", INFER, questions.OpenInference()),
-    ours("ml-app, OIP binary", INFER, questions.OpenInferenceBinary()),
+    ours("ml-app", "/v1/models/{name}:predict", workload.Objects()),
+    ours("ml-app, OIP", INFER, workload.OpenInference()),
+    ours("ml-app, OIP binary", INFER, workload.OpenInferenceBinary()),
     Peer(
         "actix-web ceiling",
         ["{built}/examples/ceiling", "{coefficients}", "{port}"],
         "/predict",
-        questions.Instances(),
+        workload.Instances(),
         default_model=True,
     ),
     python(
@@ -85,7 +85,7 @@ ALL = [
         default_model=True,
     ),
     python("fastapi", "FastAPI, ONNX Runtime", FASTAPI),
-    python("fastapi", "FastAPI, binary", FASTAPI, questions.RawBinary(), path="/predict_binary"),
+    python("fastapi", "FastAPI, binary", FASTAPI, workload.RawBinary(), path="/predict_binary"),
     python("litserve", "LitServe", ["{bin}/python", "app.py", "{port}"]),
     python(
         "mosec",
@@ -105,7 +105,7 @@ ALL = [
         "mlserver",
         "MLServer",
         ["{bin}/mlserver", "start", "{scratch}"],
-        questions.OpenInference("predict", ("predict", "predict_proba")),
+        workload.OpenInference("predict", ("predict", "predict_proba")),
         path=INFER,
         health="/v2/health/ready",
         variables={
@@ -121,7 +121,7 @@ ALL = [
         "KServe",
         ["{bin}/python", "app.py", "--http_port", "{port}", "--enable_grpc", "false", "--workers", WORKERS]
         + ["--enable_latency_logging", "false"],
-        questions.Scores(),
+        workload.Scores(),
         path="/v1/models/model:predict",
         health="/v2/health/ready",
         variables=PICKLE,

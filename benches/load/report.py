@@ -1,4 +1,4 @@
-"""What was measured, as Markdown for the README and as a plot."""
+"""Prints the results as Markdown and as a plot."""
 
 import os
 import statistics
@@ -21,7 +21,7 @@ GUNICORN = "Flask, gunicorn"
 
 
 def markdown(model: str, results: dict, arguments) -> str:
-    """The table, the targets that can be told from it, and how it was made."""
+    """Returns the table, the targets, and the conditions of the measurement."""
     head = ["", "cold start", "memory, idle", "after load"]
     for connections in arguments.connections:
         head += [f"requests/s on {connections}", "p50", "p99"]
@@ -30,7 +30,8 @@ def markdown(model: str, results: dict, arguments) -> str:
     fastest = max(arguments.connections)
     for name, result in sorted(results.items(), key=lambda entry: -rate(entry[1], fastest)):
         lines.append(row(cells(name, result, arguments, len(head))))
-    lines += ["", *targets(results, arguments), "", f"{date.today()}, {machine()}; the model is {model}; {arguments.rounds} rounds."]
+    conditions = f"{date.today()}, {machine()}; the model is {model}; {arguments.rounds} rounds."
+    lines += ["", *targets(results, arguments), "", conditions]
     return "\n".join(lines)
 
 
@@ -40,7 +41,7 @@ def cells(name: str, result, arguments, width: int) -> list[str]:
     found = [name, duration(min(result.cold_start)), memory(result.idle), memory(result.loaded)]
     for connections in arguments.connections:
         samples = result.single[connections]
-        found += [f"{rate(result, connections):,.0f}", *(duration(middle(samples, name)) for name in ("p50", "p99"))]
+        found += [f"{rate(result, connections):,.0f}", *(duration(median(samples, name)) for name in ("p50", "p99"))]
     found += [f"{batch(result, rows):,.0f}" for rows in arguments.batches]
     return [*found, f"{result.size:,.0f} MB"]
 
@@ -50,7 +51,7 @@ def row(values: list[str]) -> str:
 
 
 def targets(results: dict, arguments) -> list[str]:
-    """Ratios, each between two servers that were measured in the same rounds."""
+    """Returns ratios between servers that were measured in the same rounds, with their targets."""
     connections = max(arguments.connections)
     rates = (f"requests/s on {connections}", lambda result: rate(result, connections))
     rows = ("rows/s of 10,000", lambda result: batch(result, 10_000))
@@ -58,7 +59,7 @@ def targets(results: dict, arguments) -> list[str]:
     if DEFAULT in results:
         ratios += [(OURS, DEFAULT, *rates, 0.9, AT_LEAST)]
     else:
-        p99 = ("p99 on 16", lambda result: middle(result.single[16], "p99"))
+        p99 = ("p99 on 16", lambda result: median(result.single[16], "p99"))
         ratios += [
             (OURS, CEILING, *rates, 0.95, AT_LEAST),
             (OURS, FASTAPI, *rates, 20, AT_LEAST),
@@ -90,14 +91,14 @@ def verdict(met: bool) -> str:
 
 
 def best_of_json(results: dict) -> list[str]:
-    """The server in Python that reads most rows of JSON, if there is one."""
+    """Returns the server in Python that processes the most rows of JSON, if there is one."""
     ours = (OURS, CEILING, *(name for name in results if "binary" in name or name.startswith(OURS)))
     others = [name for name in results if name not in ours and results[name].batches.get(10_000)]
     return sorted(others, key=lambda name: batch(results[name], 10_000))[-1:]
 
 
 def plot(results: dict, arguments) -> None:
-    """Four measures side by side, on logarithmic scales."""
+    """Plots four figures side by side, on logarithmic scales."""
     shown = {
         name: result
         for name, result in results.items()
@@ -106,7 +107,7 @@ def plot(results: dict, arguments) -> None:
     most = max(arguments.connections)
     names = sorted(shown, key=lambda name: rate(shown[name], most))
     if not names:
-        return print("no plot: nothing was measured that it shows", file=sys.stderr)
+        return print("no plot: none of its servers was measured", file=sys.stderr)
     panels = [
         (f"requests/s, one row, {most} connections", lambda result: rate(result, most), "{:,.0f}"),
         ("cold start, ms", lambda result: min(result.cold_start) * 1e3, "{:,.0f}"),
@@ -117,8 +118,8 @@ def plot(results: dict, arguments) -> None:
     figure, axes = plt.subplots(1, len(panels), figsize=(11, 0.34 * len(names) + 0.9), sharey=True)
     for axis, (title, value, form) in zip(axes, panels, strict=True):
         values = [value(shown[name]) for name in names]
-        colours = ["#0b7285" if name == OURS else "#adb5bd" for name in names]
-        bars = axis.barh(names, values, color=colours, height=0.7)
+        colors = ["#0b7285" if name == OURS else "#adb5bd" for name in names]
+        bars = axis.barh(names, values, color=colors, height=0.7)
         axis.bar_label(bars, [form.format(value) for value in values], padding=3, color="#495057")
         axis.set_xscale("log")
         axis.set_xlim(min(values) / 2, max(values) * 6)
@@ -133,14 +134,14 @@ def plot(results: dict, arguments) -> None:
 
 def rate(result, connections: int) -> float:
     samples = result.single.get(connections)
-    return middle(samples, "rate") if samples else 0.0
+    return median(samples, "rate") if samples else 0.0
 
 
 def batch(result, rows: int) -> float:
-    return middle(result.batches[rows], "rate")
+    return median(result.batches[rows], "rate")
 
 
-def middle(samples: list[dict], name: str) -> float:
+def median(samples: list[dict], name: str) -> float:
     return statistics.median(sample[name] for sample in samples)
 
 

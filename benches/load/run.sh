@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# ml-app beside the servers that people use today, and beside what its own framework can do at most: all
-# answer the same rows with the same model, are checked, and measured in turns.
+# Compares ml-app with other model servers, and with the upper bound of its own framework. All get the same rows and
+# serve the same model; their responses are checked, and they are measured in turns.
 #
 #   benches/load/run.sh [--only 'NAME;NAME'] [--model FILE.onnx] [--rounds N] [--seconds S] [--svg FILE] [--json FILE]
 #   benches/load/run.sh --list | --help
 #
-# Each peer has an environment of its own below target/peers, 5 GB in all; --only leaves out what it does
-# not name. Everything takes half an hour on two processors, which must have nothing else to do.
+# Each server in Python has its own environment below target/peers, 5 GB in all; with --only, only those of the
+# named servers are installed. A run takes half an hour on two cores, which must have nothing else to do.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
@@ -18,7 +18,7 @@ command -v musl-gcc >/dev/null || missing+=(musl-tools)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 
-# environment NAME REQUIREMENTS: the Python packages are in target/peers/NAME.
+# environment NAME REQUIREMENTS: installs the Python packages into target/peers/NAME.
 environment() {
     cmp -s "$2" "target/peers/$1/requirements.txt" && return
     echo "installing $1" >&2
@@ -36,7 +36,7 @@ done
 
 target=$(uname -m)-unknown-linux-musl
 need_target "$target"
-# What is shipped serves the model that it was built with; another one is for the binary that reads ONNX.
+# The shipped binary serves only the model that it was built with. Another model needs a binary that reads ONNX.
 features=(--no-default-features)
 case " $* " in *" --model"*) features=() ;; esac
 for program in --bin=ml-app --example=ceiling; do

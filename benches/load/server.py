@@ -1,4 +1,4 @@
-"""A running server: its processes, their memory, their processor time, and what it answers."""
+"""A running server: its processes, their memory and processor time, and its responses."""
 
 import http.client
 import json
@@ -11,19 +11,19 @@ import uuid
 from pathlib import Path
 
 from peers import PEERS, Peer
-from questions import ROOT, Model, Question
+from workload import ROOT, Model, Request
 
 PROCESSORS = os.cpu_count()
 TICKS = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 120
 STOP_SECONDS = 15
-ANSWER_SECONDS = 60
-REFUSED = (415, 422, 500)
-"""What no server answers because it is about to start."""
+RESPONSE_SECONDS = 60
+FINAL_ERRORS = (415, 422, 500)
+"""Statuses that do not mean that the server is still starting."""
 
 
 class Failure(Exception):
-    """The server does not start, or answers wrongly."""
+    """The server does not start, or sends a wrong response."""
 
 
 class Server:
@@ -47,7 +47,7 @@ class Server:
         self.peer, self.model = peer, model
         self.path = peer.path.format(**words)
         command = [*peer.command, *(() if model.files else peer.other_model)]
-        # Who has it in the environment belongs to the server, whatever its parent and session.
+        # All processes with this variable belong to the server, whatever their parents and sessions are.
         self.mark = f"LOAD_BENCH={uuid.uuid4().hex}"
         variables = {name: value.format(**words) for name, value in peer.variables.items()}
         search = f"{words['bin']}:{os.environ['PATH']}"
@@ -92,48 +92,48 @@ class Server:
                 pass
         return found
 
-    def first_answer(self, question: Question) -> float:
-        """Seconds from the start of the program to its first right answer."""
+    def first_response(self, request: Request) -> float:
+        """Returns the seconds from the start of the program to its first correct response."""
         pause, last = 0.0005, "no connection"
         while (since := time.perf_counter() - self.spawned) < START_SECONDS:
             if self.process.poll() is not None:
-                raise Failure(f"ended with code {self.process.returncode}: {self.tail()}")
+                raise Failure(f"exited with code {self.process.returncode}: {self.tail()}")
             try:
-                status, answer = self.ask(question)
+                status, response = self.send(request)
                 if status == 200:
                     since = time.perf_counter() - self.spawned
-                    self.check(answer)
+                    self.check(response)
                     return since
-                last = f"status {status}: {answer[:200]!r}"
-                if status in REFUSED:
+                last = f"status {status}: {response[:200]!r}"
+                if status in FINAL_ERRORS:
                     raise Failure(f"{last}; {self.tail()}")
             except (OSError, http.client.HTTPException):
                 pass
-            # A hundredth of what it has taken, so that asking takes nothing of it.
+            # A hundredth of the time so far, so that requests do not slow down the start.
             time.sleep(max(pause, since / 100))
-        raise Failure(f"no answer in {START_SECONDS} s, at last {last}; {self.tail()}")
+        raise Failure(f"no response in {START_SECONDS} s, last {last}; {self.tail()}")
 
-    def ask(self, question: Question) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+    def send(self, request: Request) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=RESPONSE_SECONDS)
         try:
-            headers = {"content-type": question.content_type, **dict(question.headers)}
-            connection.request("POST", self.path, question.body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            headers = {"content-type": request.content_type, **dict(request.headers)}
+            connection.request("POST", self.path, request.body, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
         finally:
             connection.close()
 
-    def check(self, answer: bytes) -> None:
+    def check(self, response: bytes) -> None:
         try:
-            self.model.check(*self.peer.protocol.read(self.model, answer))
+            self.model.check(*self.peer.protocol.decode(self.model, response))
         except (ValueError, LookupError, TypeError) as error:
-            raise Failure(f"a wrong answer: {error}; {answer[:200]!r}") from error
+            raise Failure(f"wrong response: {error}; {response[:200]!r}") from error
 
     def tail(self) -> str:
         return self.log.read_text(errors="replace").strip()[-500:]
 
     def memory(self) -> float:
-        """MB; what processes share is counted once."""
+        """Returns the memory of all processes in MB. Shared memory is counted once."""
         total = 0
         for process in self.processes():
             try:
@@ -153,16 +153,16 @@ class Server:
                 pass
         return total
 
-    def load(self, question: Question, connections: int, seconds: float) -> dict:
-        """What wrk measured on so many connections, and which part of the processors others took."""
+    def load(self, request: Request, connections: int, seconds: float) -> dict:
+        """Runs wrk. Returns its figures, and as `others` the fraction of the processors that other programs used."""
         body = self.log.with_name("body")
-        body.write_bytes(question.body)
-        command = ["wrk", "--latency", "--timeout", f"{ANSWER_SECONDS}s", "-s", str(ROOT / "tests/load/wrk.lua")]
+        body.write_bytes(request.body)
+        command = ["wrk", "--latency", "--timeout", f"{RESPONSE_SECONDS}s", "-s", str(ROOT / "tests/load/wrk.lua")]
         command += ["-t1", f"-c{connections}", f"-d{seconds}s", f"http://127.0.0.1:{self.port}{self.path}"]
         variables = {
             "BODY": str(body),
-            "CONTENT_TYPE": question.content_type,
-            "HEADERS": "".join(f"{name}: {value}\n" for name, value in question.headers),
+            "CONTENT_TYPE": request.content_type,
+            "HEADERS": "".join(f"{name}: {value}\n" for name, value in request.headers),
         }
         before = all_processor_time(), self.processor_time() + children_time(), time.perf_counter()
         run = subprocess.run(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True, check=True)
@@ -184,7 +184,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def all_processor_time() -> float:
-    """Seconds that all processors have been busy."""
+    """Returns the seconds in which processors have been busy, in all."""
     user, nice, system, _idle, _wait, interrupts, soft = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8]
     )

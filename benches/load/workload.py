@@ -1,4 +1,4 @@
-"""The model that all serve, its rows with the answers that are right, and how each protocol puts them."""
+"""The model that all servers load, rows with their expected predictions, and the encodings of the protocols."""
 
 import csv
 import json
@@ -23,32 +23,32 @@ class Model:
     name: str
     input: str
     rows: np.ndarray
-    """Of the largest body, as they are asked; smaller ones have the first of them."""
+    """The rows of the largest body. A smaller body has the first of them."""
     labels: np.ndarray
     scores: np.ndarray
     files: dict[str, Path]
-    """The same model in other forms: `pickle` and `coefficients`, of the default model."""
+    """The default model in other formats, `pickle` and `coefficients`."""
 
     def check(self, labels, scores) -> None:
-        """Raises ValueError where these are not the answers to the first rows."""
+        """Raises ValueError if these are not the predictions for the first rows."""
         scores = np.asarray(scores, np.float64)
         expected = self.scores[: len(scores)]
         if scores.shape != expected.shape:
-            raise ValueError(f"expected scores of the shape {expected.shape}, but found {scores.shape}")
+            raise ValueError(f"expected scores of the shape {expected.shape}, found {scores.shape}")
         furthest = np.abs(scores - expected) / np.maximum(1, np.abs(expected))
         if not furthest.max() <= TOLERANCE:
             row = furthest.max(axis=1).argmax()
-            raise ValueError(f"row {row + 1}: expected {expected[row]}, but found {scores[row]}")
+            raise ValueError(f"row {row + 1}: expected {expected[row]}, found {scores[row]}")
         wrong = [] if labels is None else np.flatnonzero(np.ravel(labels) != self.labels[: len(scores)])
-        # Where two classes are as likely, either will do.
+        # If two classes are equally likely, either label is right.
         for row in wrong:
             first, second = np.sort(expected[row])[[-1, -2]]
             if first - second > TOLERANCE * max(1, abs(first)):
-                raise ValueError(f"row {row + 1}: expected {self.labels[row]}, but found {np.ravel(labels)[row]}")
+                raise ValueError(f"row {row + 1}: expected {self.labels[row]}, found {np.ravel(labels)[row]}")
 
 
 def default_model(folder: Path, most: int) -> Model:
-    """model.onnx, asked for the visitors of its golden file, to whom scikit-learn's answers are known."""
+    """Returns model.onnx with the rows of its golden file, whose predictions are scikit-learn's."""
     path = ROOT / "model.onnx"
     with (ROOT / "tests/cases/online-sales/golden.csv").open() as file:
         golden = list(islice(cycle(csv.DictReader(file)), most))
@@ -79,7 +79,7 @@ def default_model(folder: Path, most: int) -> Model:
 
 
 def any_model(path: Path, folder: Path, most: int) -> Model:
-    """A model of one float input, asked for random rows; the answers are ONNX Runtime's."""
+    """Returns a model of one float input with random rows, whose predictions are ONNX Runtime's."""
     path = without_zip_map(path, folder)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (tensor,) = session.get_inputs()
@@ -87,14 +87,17 @@ def any_model(path: Path, folder: Path, most: int) -> Model:
     rows = np.random.default_rng(0).standard_normal(shape).astype(np.float32).round(4)
     *labels, scores = session.run(None, {tensor.name: rows})
     labels = labels[0] if labels else scores.argmax(axis=1)
-    # As ml-app calls a model whose name does not suit a path.
+    # ml-app replaces the characters that are not allowed in a path.
     name = re.sub("[^A-Za-z0-9._~-]+", "-", onnx.load(path, load_external_data=False).graph.name).strip("-")
     return Model(path, name, tensor.name, rows, labels, scores, {})
 
 
 def without_zip_map(path: Path, folder: Path) -> Path:
-    """The model with scores as a tensor. A list of dictionaries, the converter's default for a classifier,
-    costs a server in Python more, and whoever goes by speed turns it off."""
+    """Returns the model with scores as a tensor.
+
+    By default the converter writes a list of dictionaries for a classifier. That makes servers in Python slower, so
+    that users who need speed turn it off.
+    """
     model = onnx.load(path, load_external_data=False)
     for node in [node for node in model.graph.node if node.op_type == "ZipMap"]:
         (output,) = (output for output in model.graph.output if output.name == node.output[0])
@@ -112,7 +115,7 @@ def metadata(model: onnx.ModelProto) -> dict[str, str]:
 
 
 @dataclass
-class Question:
+class Request:
     body: bytes
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
@@ -123,28 +126,28 @@ def compact(value) -> bytes:
 
 
 def plain(rows: np.ndarray) -> list:
-    """Numbers as a client would write them, in their shortest form."""
+    """Returns numbers as a client writes them, in their shortest form."""
     if rows.dtype == np.float32:
         rows = np.array([float(str(value)) for value in rows.ravel()]).reshape(rows.shape)
     return rows.tolist()
 
 
 class Instances:
-    """`{"instances": [[…], …]}`, answered by `predictions`, and `probabilities` beside them."""
+    """A request `{"instances": [[…], …]}` and a response with `predictions` and `probabilities`."""
 
-    def ask(self, model: Model, rows: np.ndarray) -> Question:
-        return Question(compact({"instances": plain(rows)}))
+    def encode(self, model: Model, rows: np.ndarray) -> Request:
+        return Request(compact({"instances": plain(rows)}))
 
-    def read(self, model: Model, answer: bytes):
-        answer = json.loads(answer)
-        return answer["predictions"], answer["probabilities"]
+    def decode(self, model: Model, response: bytes):
+        response = json.loads(response)
+        return response["predictions"], response["probabilities"]
 
 
 class Objects(Instances):
-    """As TensorFlow Serving answers them: a prediction has the outputs by their names."""
+    """The response of TensorFlow Serving: each prediction has the outputs by name."""
 
-    def read(self, model: Model, answer: bytes):
-        predictions = json.loads(answer)["predictions"]
+    def decode(self, model: Model, response: bytes):
+        predictions = json.loads(response)["predictions"]
         if not isinstance(predictions[0], dict):
             return None, predictions
         *label, scores = predictions[0]
@@ -153,10 +156,10 @@ class Objects(Instances):
 
 
 class Scores(Instances):
-    """`predictions` are the probabilities."""
+    """A response whose `predictions` are the probabilities."""
 
-    def read(self, model: Model, answer: bytes):
-        return None, json.loads(answer)["predictions"]
+    def decode(self, model: Model, response: bytes):
+        return None, json.loads(response)["predictions"]
 
 
 class OpenInference:
@@ -165,53 +168,53 @@ class OpenInference:
     def __init__(self, tensor: str | None = None, outputs: tuple[str, ...] = ()):
         self.tensor, self.outputs = tensor, outputs
 
-    def ask(self, model: Model, rows: np.ndarray) -> Question:
+    def encode(self, model: Model, rows: np.ndarray) -> Request:
         tensor = {"name": self.tensor or model.input, "shape": rows.shape, "datatype": "FP32"}
-        question = {"inputs": [{**tensor, "data": plain(rows.ravel())}]}
+        request = {"inputs": [{**tensor, "data": plain(rows.ravel())}]}
         if self.outputs:
-            question["outputs"] = [{"name": name} for name in self.outputs]
-        return Question(compact(question))
+            request["outputs"] = [{"name": name} for name in self.outputs]
+        return Request(compact(request))
 
-    def read(self, model: Model, answer: bytes):
-        return answers([(output, output["data"]) for output in json.loads(answer)["outputs"]])
+    def decode(self, model: Model, response: bytes):
+        return labels_and_scores([(output, output["data"]) for output in json.loads(response)["outputs"]])
 
 
 class OpenInferenceBinary:
-    """The Open Inference Protocol with tensors as bytes, both ways, as Triton's clients have them."""
+    """The Open Inference Protocol with binary tensors in request and response, the default of Triton's clients."""
 
     LENGTH = "Inference-Header-Content-Length"
 
-    def ask(self, model: Model, rows: np.ndarray) -> Question:
+    def encode(self, model: Model, rows: np.ndarray) -> Request:
         data = rows.astype(np.float32).tobytes()
         tensor = {"name": model.input, "shape": rows.shape, "datatype": "FP32"}
         tensor["parameters"] = {"binary_data_size": len(data)}
         head = compact({"inputs": [tensor], "parameters": {"binary_data_output": True}})
-        return Question(head + data, "application/octet-stream", ((self.LENGTH, str(len(head))),))
+        return Request(head + data, "application/octet-stream", ((self.LENGTH, str(len(head))),))
 
-    def read(self, model: Model, answer: bytes):
+    def decode(self, model: Model, response: bytes):
         # The head is an object, and what comes after it no JSON.
-        head, end = json.JSONDecoder().raw_decode(answer.decode("latin-1"))
+        head, end = json.JSONDecoder().raw_decode(response.decode("latin-1"))
         outputs = []
         for output in head["outputs"]:
             size = output["parameters"]["binary_data_size"]
             kind = {"FP32": np.float32, "INT64": np.int64}[output["datatype"]]
-            outputs.append((output, np.frombuffer(answer[end : end + size], kind)))
+            outputs.append((output, np.frombuffer(response[end : end + size], kind)))
             end += size
-        return answers(outputs)
+        return labels_and_scores(outputs)
 
 
 class RawBinary:
-    """The float32 of one row after another, answered in the same way by the scores."""
+    """The float32 values of all rows, and a response with the float32 values of all scores."""
 
-    def ask(self, model: Model, rows: np.ndarray) -> Question:
-        return Question(rows.astype(np.float32).tobytes(), "application/octet-stream")
+    def encode(self, model: Model, rows: np.ndarray) -> Request:
+        return Request(rows.astype(np.float32).tobytes(), "application/octet-stream")
 
-    def read(self, model: Model, answer: bytes):
-        return None, np.frombuffer(answer, np.float32).reshape(-1, model.scores.shape[1])
+    def decode(self, model: Model, response: bytes):
+        return None, np.frombuffer(response, np.float32).reshape(-1, model.scores.shape[1])
 
 
-def answers(outputs):
-    """Labels, if there are any, and scores: tensors of one and of more elements a row."""
+def labels_and_scores(outputs):
+    """Returns the labels, if there are any, and the scores. Scores are the tensor of floats."""
     labels, scores = None, None
     for output, data in outputs:
         if output["datatype"].startswith("FP"):

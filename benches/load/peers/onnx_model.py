@@ -1,4 +1,4 @@
-"""The ONNX file in the environment's MODEL, by ONNX Runtime."""
+"""Runs the ONNX file that the variable MODEL names, with ONNX Runtime."""
 
 import os
 
@@ -7,7 +7,7 @@ import onnxruntime
 
 
 class OnnxModel:
-    """One thread: each server has a process for each processor, and would share them otherwise."""
+    """A session with one thread, because each server has one process per processor."""
 
     def __init__(self):
         options = onnxruntime.SessionOptions()
@@ -18,10 +18,10 @@ class OnnxModel:
         self.input = self.session.get_inputs()[0].name
 
     def run(self, rows):
-        """Labels and scores; of a model without labels they are where the scores are largest."""
+        """Returns labels and scores. If the model has no labels, they are the indices of the largest scores."""
         *labels, scores = self.session.run(None, {self.input: np.asarray(rows, np.float32)})
         return labels[0] if labels else scores.argmax(axis=1), scores
 
-    def answer(self, rows):
+    def predict(self, rows):
         labels, scores = self.run(rows)
         return {"predictions": labels.tolist(), "probabilities": scores.tolist()}

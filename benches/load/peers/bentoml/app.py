@@ -1,4 +1,4 @@
-"""BentoML and ONNX Runtime, a worker for each processor: bentoml serve app:Predictor."""
+"""BentoML and ONNX Runtime, one worker per processor: bentoml serve app:Predictor."""
 
 import os
 from typing import Any
@@ -14,4 +14,4 @@ class Predictor:
 
     @bentoml.api
     def predict(self, instances: list[Any]) -> dict[str, Any]:
-        return self.model.answer(instances)
+        return self.model.predict(instances)

@@ -1,4 +1,4 @@
-"""FastAPI and ONNX Runtime. /predict takes JSON, /predict_binary the float32 of one row after another."""
+"""FastAPI and ONNX Runtime. /predict takes JSON, /predict_binary the float32 values of all rows."""
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
@@ -10,11 +10,11 @@ model = OnnxModel()
 shape = (-1, *model.session.get_inputs()[0].shape[1:])
 
 
-class Question(BaseModel):
+class Instances(BaseModel):
     instances: list[list[float]]
 
 
-class Answer(BaseModel):
+class Predictions(BaseModel):
     predictions: list[int]
     probabilities: list[list[float]]
 
@@ -25,8 +25,8 @@ async def health() -> str:
 
 
 @app.post("/predict")
-async def predict(question: Question) -> Answer:
-    return Answer(**model.answer(question.instances))
+async def predict(body: Instances) -> Predictions:
+    return Predictions(**model.predict(body.instances))
 
 
 @app.post("/predict_binary")

@@ -1,4 +1,4 @@
-"""The recipe: Flask, a pickled scikit-learn model, flasgger's page at /apidocs."""
+"""Flask, a pickled scikit-learn model, and flasgger's page at /apidocs."""
 
 import os
 import pickle

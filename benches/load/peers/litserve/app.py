@@ -1,4 +1,4 @@
-"""LitServe and ONNX Runtime, a worker for each processor: app.py PORT."""
+"""LitServe and ONNX Runtime, one worker per processor: app.py PORT."""
 
 import os
 import sys
@@ -15,10 +15,10 @@ class Predictor(LitAPI):
         return request["instances"]
 
     def predict(self, rows):
-        return self.model.answer(rows)
+        return self.model.predict(rows)
 
-    def encode_response(self, answer):
-        return answer
+    def encode_response(self, predictions):
+        return predictions
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""mosec and ONNX Runtime, a worker for each processor: app.py --port PORT."""
+"""mosec and ONNX Runtime, one worker per processor: app.py --port PORT."""
 
 import os
 
@@ -12,7 +12,7 @@ class Predictor(Worker):
         self.model = OnnxModel()
 
     def forward(self, data):
-        return self.model.answer(data["instances"])
+        return self.model.predict(data["instances"])
 
 
 if __name__ == "__main__":

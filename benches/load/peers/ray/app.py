@@ -1,4 +1,4 @@
-"""Ray Serve and ONNX Runtime, a replica for each processor: app.py PORT."""
+"""Ray Serve and ONNX Runtime, one replica per processor: app.py PORT."""
 
 import os
 import sys
@@ -15,8 +15,8 @@ class Predictor:
         self.model = OnnxModel()
 
     async def __call__(self, request: Request):
-        question = await request.json()
-        return JSONResponse(self.model.answer(question["instances"]))
+        body = await request.json()
+        return JSONResponse(self.model.predict(body["instances"]))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-//! actix-web and nothing else, set up as ml-app's server is: what `cargo bench --bench cold_start`
-//! compares with. It answers every request with the same JSON, on `PORT` of the loopback, in
+//! actix-web alone, with the same set-up as ml-app's server. `cargo bench --bench cold_start` compares ml-app
+//! with it. It responds to every request with the same JSON, on `PORT` of the loopback interface, with
 //! `ML_APP_WORKERS` threads.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
@@ -18,13 +18,13 @@ fn main() -> io::Result<()> {
         .or_else(|| thread::available_parallelism().ok().map(usize::from))
         .unwrap_or(1);
     actix_web::rt::System::new().block_on(
-        HttpServer::new(|| App::new().default_service(web::to(answer)))
+        HttpServer::new(|| App::new().default_service(web::to(respond)))
             .workers(workers)
             .bind((Ipv4Addr::LOCALHOST, port))?
             .run(),
     )
 }
 
-async fn answer() -> HttpResponse {
+async fn respond() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body("{\"prediction\":1}")
 }

@@ -1,8 +1,8 @@
-//! What actix-web can do at most with a logistic regression: `serde_json` into vectors, plain loops, and
-//! `serde_json` again. No validation, no model file, no metrics. `benches/load` compares ml-app with it.
+//! The upper bound for a logistic regression on actix-web: `serde_json` into vectors, plain loops, and
+//! `serde_json` again, without validation, model file or metrics. `benches/load` compares ml-app with it.
 //!
-//! `ceiling COEFFICIENTS PORT` answers `{"instances": [[…], …]}` at `/predict`, with a thread for each
-//! processor. COEFFICIENTS is JSON, `coef` and `intercept` as scikit-learn has them for two classes.
+//! `ceiling COEFFICIENTS PORT` predicts for `{"instances": [[…], …]}` at `/predict`, with one thread per
+//! processor. COEFFICIENTS is a JSON file with scikit-learn's `coef` and `intercept` for two classes.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use musl_mem as _;
@@ -13,7 +13,8 @@ use std::{env, fs, io, thread};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const LARGEST_BODY: usize = 64 << 20;
+/// Maximum size of a request body, in bytes.
+const MAX_BODY: usize = 64 << 20;
 
 #[derive(Deserialize)]
 struct Regression {
@@ -22,18 +23,18 @@ struct Regression {
 }
 
 #[derive(Deserialize)]
-struct Question {
+struct Instances {
     instances: Vec<Vec<f64>>,
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct Predictions {
     predictions: Vec<u8>,
     probabilities: Vec<[f64; 2]>,
 }
 
 impl Regression {
-    fn answer(&self, rows: &[Vec<f64>]) -> Answer {
+    fn predict(&self, rows: &[Vec<f64>]) -> Predictions {
         let probabilities: Vec<[f64; 2]> = rows
             .iter()
             .map(|row| {
@@ -43,7 +44,7 @@ impl Regression {
                 [1.0 - positive, positive]
             })
             .collect();
-        Answer {
+        Predictions {
             predictions: probabilities.iter().map(|row| u8::from(row[1] > 0.5)).collect(),
             probabilities,
         }
@@ -61,7 +62,7 @@ fn main() -> io::Result<()> {
     let server = HttpServer::new(move || {
         App::new()
             .app_data(regression.clone())
-            .app_data(web::PayloadConfig::new(LARGEST_BODY))
+            .app_data(web::PayloadConfig::new(MAX_BODY))
             .route("/health", web::get().to(HttpResponse::Ok))
             .route("/predict", web::post().to(predict))
     });
@@ -71,8 +72,8 @@ fn main() -> io::Result<()> {
 }
 
 async fn predict(regression: web::Data<Regression>, body: web::Bytes) -> HttpResponse {
-    match serde_json::from_slice::<Question>(&body) {
-        Ok(question) => HttpResponse::Ok().json(regression.answer(&question.instances)),
+    match serde_json::from_slice::<Instances>(&body) {
+        Ok(body) => HttpResponse::Ok().json(regression.predict(&body.instances)),
         Err(error) => HttpResponse::BadRequest().body(error.to_string()),
     }
 }

@@ -1,7 +1,7 @@
-//! What `ml-app predict` can do at most with a CSV: each field is read as a number, and as many bytes are
-//! written as there are predictions, without any. By the csv crate, on one thread.
+//! The upper bound for `ml-app predict` on a CSV file, on one thread with the csv crate: parses each field as a
+//! number, and writes an output of the same size without predicting anything.
 //!
-//! `parse FILE BYTES > OUT` appends so many bytes to each record.
+//! `parse FILE BYTES > OUT` appends `BYTES` bytes to each record.
 
 use musl_mem as _;
 use std::io::{self, BufWriter, Write};

@@ -1,4 +1,4 @@
-//! Just enough HTTP to ask a server that may not be there yet.
+//! A minimal HTTP client for a server that may not listen yet.
 
 use anyhow::{Context, bail};
 use std::io::{ErrorKind, Read, Write};
@@ -8,19 +8,21 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Time until a start counts as failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// With what the kernel adds to a sleep, some 60 µs: what a start is measured to. Without a sleep
-/// this process would take a core from the server.
+/// Pause between two attempts to connect. With the kernel's timer slack an attempt takes about 60 µs, which is
+/// the resolution of the measurement. Without a pause this process would take a core from the server.
 const PAUSE: Duration = Duration::from_micros(10);
 
-pub struct Answer {
+/// A response with a `Content-Length`.
+pub struct Response {
     pub status: u16,
     pub body: Vec<u8>,
 }
 
-/// One that nobody listens on, below those that the system gives to connections: one of these
-/// could be connected to itself.
+/// Returns a port on which no process listens. It is below the ephemeral ports: a client that tries to connect
+/// to a free ephemeral port can be given that port for its own end, and so be connected to itself.
 pub fn free_port() -> anyhow::Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 20_000;
@@ -31,14 +33,14 @@ pub fn free_port() -> anyhow::Result<u16> {
             return Ok(port);
         }
     }
-    bail!("no port from {FIRST} on is free");
+    bail!("no port from {FIRST} to {} is free", FIRST + COUNT - 1);
 }
 
-/// Tries until `process` listens.
+/// Tries to connect until `process` listens.
 pub fn connect(process: &mut Child, port: u16) -> anyhow::Result<TcpStream> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let start = Instant::now();
-    for tries in 1_u64.. {
+    for attempt in 1_u64.. {
         match TcpStream::connect(address) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
@@ -48,45 +50,46 @@ pub fn connect(process: &mut Child, port: u16) -> anyhow::Result<TcpStream> {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => thread::sleep(PAUSE),
             Err(error) => return Err(error).context(format!("cannot connect to {address}")),
         }
-        if tries % 256 == 0 {
+        if attempt % 256 == 0 {
             if let Some(status) = process.try_wait()? {
-                bail!("it ended before it listened, with {status}");
+                bail!("it exited before it listened, with {status}");
             }
             if start.elapsed() > PATIENCE {
                 bail!("it does not listen on {address} after {} s", PATIENCE.as_secs());
             }
         }
     }
-    unreachable!("there are tries without end")
+    unreachable!("the number of attempts is not limited")
 }
 
-pub fn ask(stream: &mut TcpStream, request: &[u8]) -> anyhow::Result<Answer> {
+/// Sends a request and reads the response.
+pub fn send(stream: &mut TcpStream, request: &[u8]) -> anyhow::Result<Response> {
     stream.write_all(request)?;
     let mut received = vec![];
     let mut buffer = vec![0; 1 << 16];
     loop {
         let count = stream.read(&mut buffer)?;
         if count == 0 {
-            bail!("the connection was closed before the answer's end");
+            bail!("the connection was closed before the end of the response");
         }
         received.extend_from_slice(&buffer[..count]);
-        if let Some(answer) = whole(&received)? {
-            return Ok(answer);
+        if let Some(response) = parse(&received)? {
+            return Ok(response);
         }
     }
 }
 
-/// `None` where more is to come.
-fn whole(received: &[u8]) -> anyhow::Result<Option<Answer>> {
+/// Parses a response. Returns `None` if it is incomplete.
+fn parse(received: &[u8]) -> anyhow::Result<Option<Response>> {
     const BLANK: &[u8] = b"\r\n\r\n";
     let Some(end) = received.windows(BLANK.len()).position(|window| window == BLANK) else {
         return Ok(None);
     };
-    let head = str::from_utf8(&received[..end])?.to_ascii_lowercase();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-    let length: usize = length.context("an answer without content-length")?.trim().parse()?;
+    let headers = str::from_utf8(&received[..end])?.to_ascii_lowercase();
+    let status = headers.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let length = headers.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let length: usize = length.context("the response has no content-length")?.trim().parse()?;
     let body = &received[end + BLANK.len()..];
-    let status = status.context("expected HTTP, but found something else")?;
-    Ok((body.len() >= length).then(|| Answer { status, body: body[..length].to_vec() }))
+    let status = status.context("the response is not HTTP")?;
+    Ok((body.len() >= length).then(|| Response { status, body: body[..length].to_vec() }))
 }

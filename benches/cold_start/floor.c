@@ -1,4 +1,4 @@
-/* The least that can answer HTTP: binds $PORT of the loopback, reads a request, writes an answer. */
+/* The lower bound for a start: binds $PORT of the loopback interface, reads a request, writes a response. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -6,20 +6,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const char answer[] =
+static const char response[] =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
     "{\"prediction\":1}";
 
-/* Reads up to the blank line after a head: 0 if there is no more, or too much. */
+/* Reads up to the empty line after the headers. Returns 0 if the client has disconnected, or sends too much. */
 static int request(int client) {
     static char buffer[4096];
-    size_t held = 0;
-    while (held < sizeof buffer - 1) {
-        ssize_t count = read(client, buffer + held, sizeof buffer - 1 - held);
+    size_t length = 0;
+    while (length < sizeof buffer - 1) {
+        ssize_t count = read(client, buffer + length, sizeof buffer - 1 - length);
         if (count <= 0)
             return 0;
-        held += (size_t)count;
-        buffer[held] = 0;
+        length += (size_t)count;
+        buffer[length] = 0;
         if (strstr(buffer, "\r\n\r\n"))
             return 1;
     }
@@ -37,7 +37,7 @@ int main(void) {
         return 1;
     for (;;) {
         int client = accept(listener, 0, 0);
-        while (client >= 0 && request(client) && write(client, answer, sizeof answer - 1) > 0)
+        while (client >= 0 && request(client) && write(client, response, sizeof response - 1) > 0)
             ;
         close(client);
     }

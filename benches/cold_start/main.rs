@@ -1,8 +1,8 @@
-//! The cold start of the shipped binary: from `exec` to its first correct answer.
+//! The cold start of the shipped binary: from `exec` to its first correct response.
 //!
-//! Each run starts the program anew on a free port, tries to connect until it listens, asks for a
-//! prediction and checks it. Beside it, in turns, two programs that do less: a static one in C that
-//! only binds and answers, and actix-web alone, built as ml-app is.
+//! Each run starts the program on a free port, tries to connect until it listens, requests a prediction and
+//! checks it. Two smaller programs are measured in turns with it: a static one in C that only binds and
+//! responds, and actix-web alone, built with the same options as ml-app.
 //!
 //! ```sh
 //! cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --bin ml-app -- -C lto=thin
@@ -10,17 +10,17 @@
 //! cargo bench --bench cold_start
 //! ```
 //!
-//! The clock starts just before the process is made. The files are in the page cache.
+//! The clock starts just before the process is created. The files are in the page cache.
 
 mod client;
 mod program;
-mod question;
+mod request;
 mod table;
 
 use anyhow::{Context, bail};
 use clap::Parser;
 use program::Program;
-use question::Question;
+use request::Request;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -30,31 +30,31 @@ const BUILD: &str = concat!(
     "  cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --example bare -- -C lto=thin",
 );
 
-/// Times the cold start of ml-app beside programs that do less.
+/// Measures the cold start of ml-app, and of smaller programs for comparison.
 #[derive(Debug, Parser)]
 struct Options {
-    /// The program to time [env: ML_APP_BINARY] [default: the static one of this project]
+    /// Program to measure [env: ML_APP_BINARY] [default: the static binary of this project]
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
-    /// How often each program is started
+    /// Number of starts of each program
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
     /// Serve this ONNX file instead of the embedded model
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Threads that answer requests [default: as the program has it]
+    /// Number of I/O threads [default: the default of the program]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Ask this of /predict instead of the model's own example
+    /// Query for /predict instead of the example of the model
     #[arg(long, value_name = "QUERY")]
     query: Option<String>,
-    /// A few starts only, to see that all works
+    /// Start each program only a few times, as a test
     #[arg(long)]
     test: bool,
-    /// What cargo passes
+    /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
-    /// Only if this is a part of the bench's name
+    /// Run only if the name of the bench contains this
     #[arg(hide = true)]
     filter: Option<String>,
 }
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> anyhow::Result<()> {
-    // cargo gives benches a folder in that of the build, or in the target's in there.
+    // CARGO_TARGET_TMPDIR is `target/tmp`, or `target/TRIPLE/tmp` if cargo builds for a target.
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let folder = scratch.parent().context("a folder of the build")?;
     let folder = if folder.ends_with(TARGET) { folder.into() } else { folder.join(TARGET) };
@@ -85,27 +85,27 @@ fn run(options: &Options) -> anyhow::Result<()> {
     let bare = binary.with_file_name("examples").join("bare");
     for program in [&binary, &bare] {
         if !program.is_file() {
-            bail!("there is no {}; build it by\n{BUILD}", program.display());
+            bail!("{} is missing; build it by\n{BUILD}", program.display());
         }
     }
     let floor = compile_floor(scratch)?;
 
-    let question = Question::of(&binary, options.model.as_deref(), options.query.as_deref())?;
-    let nothing = Question::nothing();
+    let request = Request::of(&binary, options.model.as_deref(), options.query.as_deref())?;
+    let empty = Request::empty();
     let mut programs = [
-        Program::new("C, bind and answer", &floor, &nothing, options.workers),
-        Program::new("actix-web alone", &bare, &nothing, options.workers),
-        Program::new("ml-app", &binary, &question, options.workers),
+        Program::new("C, bind and respond", &floor, &empty, options.workers),
+        Program::new("actix-web alone", &bare, &empty, options.workers),
+        Program::new("ml-app", &binary, &request, options.workers),
     ];
     if let Some(model) = &options.model {
         programs[2].serve(model);
     }
-    // The first start of each is not timed: it fills the page cache, and gives the answer that all
-    // others are compared with.
+    // The first start of each program is not measured: it fills the page cache. Its response is compared with the
+    // responses of all other starts.
     for program in &mut programs {
-        program.answer = program.start()?.answer;
+        program.expected = program.start()?.body;
     }
-    question.check(&programs[2].answer)?;
+    request.check(&programs[2].expected)?;
 
     let runs = if options.test { 3 } else { options.runs };
     let mut starts = [vec![], vec![], vec![]];
@@ -114,7 +114,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
             starts.push(program.start()?);
         }
     }
-    println!("{runs} starts each, in turns; {}\n", question.text);
+    println!("{runs} starts each, in turns; {}\n", request.text);
     table::print(&programs, &starts, options.model.is_none());
     Ok(())
 }

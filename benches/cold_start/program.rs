@@ -1,7 +1,7 @@
-//! A program, and a start of it.
+//! A program, and the measurement of one start.
 
 use crate::client;
-use crate::question::Question;
+use crate::request::Request;
 use anyhow::{Context, bail};
 use std::ffi::OsString;
 use std::fs;
@@ -16,21 +16,24 @@ pub struct Program<'q> {
     path: PathBuf,
     args: Vec<OsString>,
     workers: Option<usize>,
-    question: &'q Question,
-    /// That every start must give; empty while it is unknown.
-    pub answer: Vec<u8>,
+    request: &'q Request,
+    /// Body of the response that every start must send. Empty before the first start.
+    pub expected: Vec<u8>,
 }
 
-/// What a start took, in milliseconds, and what the process had then.
+/// Figures of one start. Times are in milliseconds, memory in KiB.
 pub struct Start {
-    pub answer: Vec<u8>,
-    pub answered: f64,
+    /// Body of the first response.
+    pub body: Vec<u8>,
+    /// Time from the creation of the process to the first response.
+    pub first_response: f64,
+    /// Processor time of all threads up to then.
     pub cpu: f64,
-    /// KiB.
+    /// Anonymous memory at that time.
     pub anonymous: f64,
-    /// KiB.
+    /// Resident memory at that time.
     pub resident: f64,
-    /// What the program tells of its start; empty if it tells nothing.
+    /// Names and times of the phases that the program reports in its metrics. Empty if it reports none.
     pub phases: Vec<(String, f64)>,
 }
 
@@ -38,16 +41,18 @@ impl<'q> Program<'q> {
     pub fn new(
         name: &'static str,
         path: &Path,
-        question: &'q Question,
+        request: &'q Request,
         workers: Option<usize>,
     ) -> Program<'q> {
-        Program { name, path: path.to_owned(), args: vec![], workers, question, answer: vec![] }
+        Program { name, path: path.to_owned(), args: vec![], workers, request, expected: vec![] }
     }
 
+    /// Serves this ONNX file instead of the embedded model.
     pub fn serve(&mut self, model: &Path) {
         self.args = vec!["serve".into(), "--model".into(), model.into()];
     }
 
+    /// Starts the program, sends the request and stops the program.
     pub fn start(&self) -> anyhow::Result<Start> {
         self.timed().with_context(|| format!("{} ({})", self.name, self.path.display()))
     }
@@ -73,41 +78,41 @@ impl<'q> Program<'q> {
         let start = Instant::now();
         let mut process = Running(command.spawn()?);
         let mut stream = client::connect(&mut process.0, port)?;
-        let answer = client::ask(&mut stream, &self.question.request)?;
-        let answered = start.elapsed().as_secs_f64() * 1e3;
+        let response = client::send(&mut stream, &self.request.bytes)?;
+        let first_response = start.elapsed().as_secs_f64() * 1e3;
         let id = process.0.id();
         let cpu = cpu(id)?;
         let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-        let found = String::from_utf8_lossy(&answer.body);
-        if answer.status != 200 {
-            bail!("expected status 200, but found {}: {found}", answer.status);
+        let found = String::from_utf8_lossy(&response.body);
+        if response.status != 200 {
+            bail!("expected status 200, found {}: {found}", response.status);
         }
-        if !self.answer.is_empty() && self.answer != answer.body {
-            bail!("expected {}, but found {found}", String::from_utf8_lossy(&self.answer));
+        if !self.expected.is_empty() && self.expected != response.body {
+            bail!("expected {}, found {found}", String::from_utf8_lossy(&self.expected));
         }
         Ok(Start {
-            answer: answer.body,
-            answered,
+            body: response.body,
+            first_response,
             cpu,
             anonymous: memory(&status, "RssAnon")?,
             resident: memory(&status, "VmRSS")?,
-            phases: phases(&mut stream, date, answered)?,
+            phases: phases(&mut stream, date, first_response)?,
         })
     }
 }
 
-/// Ends with its value.
+/// A process that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Milliseconds that all threads of a process have run.
+/// Returns the processor time of all threads, in milliseconds.
 fn cpu(id: u32) -> anyhow::Result<f64> {
     let mut nanoseconds = 0.0;
     for thread in fs::read_dir(format!("/proc/{id}/task"))? {
@@ -118,24 +123,25 @@ fn cpu(id: u32) -> anyhow::Result<f64> {
     Ok(nanoseconds / 1e6)
 }
 
+/// Returns a value of `/proc/PID/status`, in KiB.
 fn memory(status: &str, name: &str) -> anyhow::Result<f64> {
     let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let value = value.and_then(|value| value.trim().trim_end_matches(" kB").parse().ok());
     value.with_context(|| format!("no {name} in the process's status"))
 }
 
-/// From `/metrics`, and what lies before and after them.
+/// Returns the phases of the start in `/metrics`, and the time before the first and after the last.
 fn phases(
     stream: &mut TcpStream,
     spawned: SystemTime,
-    answered: f64,
+    first_response: f64,
 ) -> anyhow::Result<Vec<(String, f64)>> {
-    // A server may answer before it has noted that it is ready.
+    // A server may send a response before it has recorded that it is ready.
     for _ in 0..100 {
         let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        let answer = client::ask(stream, request)?;
-        let text = String::from_utf8_lossy(&answer.body);
-        if answer.status != 200 || !text.starts_with('#') {
+        let response = client::send(stream, request)?;
+        let text = String::from_utf8_lossy(&response.body);
+        if response.status != 200 || !text.starts_with('#') {
             return Ok(vec![]);
         }
         let sample = |line: &str, name: &str| -> Option<(String, f64)> {
@@ -156,8 +162,8 @@ fn phases(
             phases.push((phase.trim_end_matches("\"}").to_owned(), value));
         }
         let before: f64 = phases.iter().map(|(_, time)| time).sum();
-        phases.push(("ready to answer".to_owned(), answered - before));
+        phases.push(("ready to first response".to_owned(), first_response - before));
         return Ok(phases);
     }
-    bail!("/metrics tells nothing of the start");
+    bail!("/metrics has no process_start_time_seconds");
 }

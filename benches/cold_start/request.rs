@@ -1,37 +1,35 @@
-//! What is asked: the example in the program's own OpenAPI document, which has the answer too.
+//! The request for a prediction: the example of the program's own OpenAPI document, with its response.
 
 use anyhow::{Context, bail};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// Bytes of a query that every server takes; an image as one is longer.
-const LONGEST: usize = 8 << 10;
+/// Maximum length of a query, in bytes, that every server accepts. The example of an image is longer, and is
+/// sent as a body.
+const MAX_QUERY: usize = 8 << 10;
 
-pub struct Question {
-    /// Whole, as it is sent.
-    pub request: Vec<u8>,
-    /// For people.
+/// A request, and the response that it must get.
+pub struct Request {
+    pub bytes: Vec<u8>,
+    /// Description for people.
     pub text: String,
-    /// As the document tells it; unknown for a query that was given.
-    answer: Option<Value>,
+    /// Body of the response, as the document shows it. Unknown for a query of the command line.
+    expected: Option<Value>,
 }
 
-impl Question {
-    pub fn of(
-        binary: &Path,
-        model: Option<&Path>,
-        query: Option<&str>,
-    ) -> anyhow::Result<Question> {
+impl Request {
+    /// Returns a request with this query, or with the document's example.
+    pub fn of(binary: &Path, model: Option<&Path>, query: Option<&str>) -> anyhow::Result<Request> {
         if let Some(query) = query {
-            return Ok(Question::get(query, None));
+            return Ok(Request::get(query, None));
         }
         let document = document(binary, model)?;
         let predict = &document["paths"]["/predict"];
-        let answer =
+        let expected =
             predict["get"]["responses"]["200"]["content"]["application/json"]["example"].clone();
-        if answer.is_null() {
-            bail!("the OpenAPI document has no example of an answer");
+        if expected.is_null() {
+            bail!("the OpenAPI document has no example of a response");
         }
         let parameters = predict["get"]["parameters"].as_array().context("no parameters")?;
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -41,63 +39,67 @@ impl Question {
                 .get("example")
                 .unwrap_or(&parameter["content"]["application/json"]["example"]);
             match example {
-                Value::Null => bail!("no example of `{name}`; --query tells what to ask"),
+                Value::Null => bail!("`{name}` has no example; use --query"),
                 Value::String(text) => query.append_pair(name, text),
                 other => query.append_pair(name, &other.to_string()),
             };
         }
         let query = query.finish();
-        if query.len() <= LONGEST {
-            return Ok(Question::get(&query, Some(answer)));
+        if query.len() <= MAX_QUERY {
+            return Ok(Request::get(&query, Some(expected)));
         }
         let body = &predict["post"]["requestBody"]["content"]["application/json"];
-        Ok(Question::post(&body["examples"]["row"]["value"].to_string(), answer))
+        Ok(Request::post(&body["examples"]["row"]["value"].to_string(), expected))
     }
 
-    /// For programs that answer anything.
-    pub fn nothing() -> Question {
-        Question::get("", None)
+    /// Returns a request for programs that send the same response to all requests.
+    pub fn empty() -> Request {
+        Request::get("", None)
     }
 
-    fn get(query: &str, answer: Option<Value>) -> Question {
+    fn get(query: &str, expected: Option<Value>) -> Request {
         let text = format!("GET /predict?{query}");
-        let request = format!("{text} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes();
-        Question { request, text, answer }
+        let bytes = format!("{text} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes();
+        Request { bytes, text, expected }
     }
 
-    fn post(body: &str, answer: Value) -> Question {
+    fn post(body: &str, expected: Value) -> Request {
         let length = body.len();
-        let request = format!(
+        let bytes = format!(
             "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              Content-Length: {length}\r\n\r\n{body}"
         );
         let text = format!("POST /predict with {length} bytes of JSON");
-        Question { request: request.into_bytes(), text, answer: Some(answer) }
+        Request { bytes: bytes.into_bytes(), text, expected: Some(expected) }
     }
 
-    /// Is this the answer of the document?
-    pub fn check(&self, answer: &[u8]) -> anyhow::Result<()> {
-        let found: Value = serde_json::from_slice(answer).context("the answer is no JSON")?;
-        match &self.answer {
+    /// Checks the body of a response.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the body is not the document's example.
+    pub fn check(&self, body: &[u8]) -> anyhow::Result<()> {
+        let found: Value = serde_json::from_slice(body).context("the response is not JSON")?;
+        match &self.expected {
             Some(expected) if *expected != found => {
-                bail!("{}: expected {expected}, but found {found}", self.text)
+                bail!("{}: expected {expected}, found {found}", self.text)
             }
             _ => Ok(()),
         }
     }
 }
 
+/// Returns the OpenAPI document that `binary openapi` prints.
 fn document(binary: &Path, model: Option<&Path>) -> anyhow::Result<Value> {
     let mut command = Command::new(binary);
     command.arg("openapi");
     if let Some(model) = model {
         command.arg("--model").arg(model);
     }
-    let place = binary.display();
-    let output = command.output().with_context(|| format!("cannot run {place}"))?;
+    let path = binary.display();
+    let output = command.output().with_context(|| format!("cannot run {path}"))?;
     if !output.status.success() {
-        bail!("{place} openapi fails: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!("{path} openapi fails: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    serde_json::from_slice(&output.stdout)
-        .with_context(|| format!("{place} openapi prints no JSON"))
+    serde_json::from_slice(&output.stdout).with_context(|| format!("{path} openapi prints no JSON"))
 }

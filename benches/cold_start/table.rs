@@ -1,13 +1,13 @@
-//! Figures for people, as Markdown.
+//! The figures as Markdown tables.
 
 use crate::program::{Program, Start};
 
-/// For each program its starts; `targets` are for the default model.
+/// Prints the figures of all programs. The targets apply to the default model only.
 pub fn print(programs: &[Program<'_>; 3], starts: &[Vec<Start>; 3], targets: bool) {
     println!("| exec → first 200, ms | median | p99 | min | CPU | RssAnon, MB | RSS, MB |");
     println!("|---|--:|--:|--:|--:|--:|--:|");
     for (program, starts) in programs.iter().zip(starts) {
-        let times = sorted(starts, |start| start.answered);
+        let times = sorted(starts, |start| start.first_response);
         let of = |value: fn(&Start) -> f64| median(&sorted(starts, value));
         println!(
             "| {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |",
@@ -24,30 +24,33 @@ pub fn print(programs: &[Program<'_>; 3], starts: &[Vec<Start>; 3], targets: boo
     print_phases(&starts[2]);
 
     let [floor, bare, served] =
-        starts.each_ref().map(|starts| median(&sorted(starts, |start| start.answered)));
+        starts.each_ref().map(|starts| median(&sorted(starts, |start| start.first_response)));
     let anonymous = median(&sorted(&starts[2], |start| start.anonymous)) / 1024.0;
     let figures = [
         ("exec → first 200 against C", served / floor, "×", 6.0),
         ("exec → first 200 against actix-web", served / bare, "×", 1.5),
-        ("RssAnon after the first answer", anonymous, " MB", 5.0),
+        ("RssAnon after the first response", anonymous, " MB", 5.0),
     ];
-    match targets {
-        true => println!("\n| | measured | target | |\n|---|--:|--:|---|"),
-        false => println!("\n| | measured |\n|---|--:|"),
+    if targets {
+        println!("\n| | measured | target | |\n|---|--:|--:|---|");
+    } else {
+        println!("\n| | measured |\n|---|--:|");
     }
     for (name, measured, unit, target) in figures {
         let met = if measured <= target { "met" } else { "missed" };
-        match targets {
-            true => println!("| {name} | {measured:.1}{unit} | ≤ {target}{unit} | {met} |"),
-            false => println!("| {name} | {measured:.1}{unit} |"),
+        if targets {
+            println!("| {name} | {measured:.1}{unit} | ≤ {target}{unit} | {met} |");
+        } else {
+            println!("| {name} | {measured:.1}{unit} |");
         }
     }
 }
 
+/// Prints the median of each phase.
 fn print_phases(starts: &[Start]) {
     let names: Vec<&str> = starts[0].phases.iter().map(|(name, _)| name.as_str()).collect();
     if names.is_empty() {
-        println!("\nThis ml-app has no /metrics: it tells no phases of its start.");
+        println!("\nThis ml-app reports no phases of its start in /metrics.");
         return;
     }
     println!("\n| phase | median, ms |\n|---|--:|");
@@ -65,8 +68,5 @@ fn sorted(starts: &[Start], value: impl Fn(&Start) -> f64) -> Vec<f64> {
 
 fn median(sorted: &[f64]) -> f64 {
     let half = sorted.len() / 2;
-    match sorted.len() % 2 {
-        0 => (sorted[half - 1] + sorted[half]) / 2.0,
-        _ => sorted[half],
-    }
+    if sorted.len() % 2 == 0 { (sorted[half - 1] + sorted[half]) / 2.0 } else { sorted[half] }
 }

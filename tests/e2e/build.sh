@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds with models that cannot be served, which must fail and say why, and with ones that can.
+# Builds the binary with invalid models, which must fail with an explanation, and with valid models.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
@@ -14,34 +14,35 @@ fail() {
     exit 1
 }
 
-# says TEXT...: the output has each of these texts.
-says() {
+# expect TEXT...: fails unless the output contains each of these texts.
+expect() {
     local text
     for text in "$@"; do
-        grep -qF -- "$text" "$output" || fail "expected the output to say: $text"
+        grep -qF -- "$text" "$output" || fail "expected this text in the output: $text"
     done
 }
 
-# refused MODEL TEXT...: the build with this model fails, and says each of these texts.
+# refused MODEL TEXT...: the build with this model must fail, and print each of these texts.
 refused() {
     echo "MODEL=$1 is refused"
     if MODEL=$1 cargo build --release >"$output" 2>&1; then
-        fail "expected the build with MODEL=$1 to fail"
+        fail "MODEL=$1: expected the build to fail"
     fi
-    says "${@:2}"
+    expect "${@:2}"
 }
 
-# embedded TEXT...: the built binary's model is described with each of these texts.
+# embedded TEXT...: the description of the built binary's model must contain each of these texts.
 embedded() {
     $binary inspect >"$output" 2>&1 || fail "the built binary cannot inspect its model"
-    says "$@"
+    expect "$@"
 }
 
 refused /nonexistent.onnx "cannot read the model"
 refused Cargo.toml "no ONNX model"
 refused tests/cases/unsupported/model.onnx mystery com.example.NonExistent
 
-# What is appended to a protobuf message is part of it: here field 14, an entry of metadata_props.
+# Bytes that are appended to a protobuf message are further fields of it: here field 14, an entry of metadata_props,
+# with a wrong golden row.
 wrong=$(mktemp --suffix .onnx)
 trap 'rm -f "$output" "$wrong"' EXIT
 golden='[{"inputs":{"age":44,"sex":2,"bmi":28.6,"bp":175.6},"outputs":{"prediction":1}}]'

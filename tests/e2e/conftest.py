@@ -1,4 +1,4 @@
-"""Starts the binary that `ML_APP_BINARY` names."""
+"""Starts servers with the binary that `ML_APP_BINARY` names."""
 
 import os
 import re
@@ -22,7 +22,7 @@ os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
 
 
 class Server:
-    """A running server, seen by a client."""
+    """A client of a running server."""
 
     def __init__(self, url):
         self.url = url
@@ -35,7 +35,7 @@ class Server:
 
 @contextmanager
 def serve(log, model=None, *arguments):
-    """Serves the model of a case, or the embedded one, and stops the server as Kubernetes would."""
+    """Serves the model of a case, or the embedded one, and stops the server by SIGTERM, as Kubernetes does."""
     command = [BINARY, "serve", "--port", "0", *arguments]
     if model:
         command += ["--model", CASES / model / "model.onnx"]
@@ -60,19 +60,19 @@ def address(process, log):
         if found:
             return f"http://127.0.0.1:{found[1]}"
         time.sleep(0.05)
-    pytest.fail(f"no server: {log.read_text()}")
+    pytest.fail(f"the server does not start: {log.read_text()}")
 
 
 @pytest.fixture(scope="module")
 def server(request, tmp_path_factory):
-    """A server of the embedded model, or of the case that the test's `model` names."""
+    """A server of the embedded model, or of a case that is named by `serving`."""
     model = getattr(request, "param", None)
     with serve(tmp_path_factory.mktemp("server") / "stderr", model) as running:
         yield running
 
 
 def serving(*models):
-    """Runs a test once for each model; `None` is the embedded one."""
+    """Runs a test once for each model. `None` stands for the embedded model."""
     return pytest.mark.parametrize(
         "server", models, indirect=True, ids=[model or "embedded" for model in models]
     )

@@ -1,4 +1,4 @@
-"""The Swagger page works in a browser, without any other host."""
+"""The Swagger page works in a browser, without requests to other hosts."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ FLAGS = """
 
 
 class Page:
-    """The Swagger page of a server, and what a reader does with it."""
+    """The Swagger page of a server, and the actions of a user on it."""
 
     def __init__(self, driver, server):
         self.driver = driver
@@ -35,7 +35,7 @@ class Page:
         self.find(".info .title")
 
     def find(self, selector, inside=None):
-        """The first such element, once it is shown."""
+        """Waits until an element is shown, and returns the first one."""
         found = self.wait(lambda: [e for e in self.all(selector, inside) if e.is_displayed()])
         return found[0]
 
@@ -46,21 +46,21 @@ class Page:
         return WebDriverWait(self.driver, PATIENCE).until(lambda _: condition())
 
     def operation(self, name):
-        """Unfolds an operation."""
+        """Expands an operation, and returns its element."""
         operation = self.find(f"[id^=operations-][id$='-{name}']")
         self.find(".opblock-summary-control", operation).click()
         self.find("button.execute", operation)
         return operation
 
     def execute(self, operation):
-        """Presses Execute; the answer's status and body as the page shows them."""
+        """Clicks Execute. Returns status and body of the response, as the page shows them."""
         self.find("button.execute", operation).click()
-        answer = self.find(".live-responses-table tbody .response", operation)
-        status = self.find(".response-col_status", answer).text.split()[0]
-        return status, self.find(".response-col_description .microlight", answer).text
+        response = self.find(".live-responses-table tbody .response", operation)
+        status = self.find(".response-col_status", response).text.split()[0]
+        return status, self.find(".response-col_description .microlight", response).text
 
     def requests(self):
-        """The URL of every request since the last call."""
+        """Returns the URLs of all requests since the last call."""
         entries = [json.loads(entry["message"]) for entry in self.driver.get_log("performance")]
         events = [entry["message"] for entry in entries]
         urls = [
@@ -71,7 +71,7 @@ class Page:
         return [url for url in urls if urlsplit(url).scheme not in NO_HOST]
 
     def screenshot(self, path):
-        """Saves the whole page, however long."""
+        """Saves a picture of the whole page."""
         options = {"captureBeyondViewport": True}
         png = self.driver.execute_cdp_cmd("Page.captureScreenshot", options)["data"]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ class Page:
 
 @pytest.fixture
 def page(server, tmp_path):
-    """A browser; at the end, what it asked for and what it complained about are checked."""
+    """A browser. After the test, its requests and its console are checked."""
     options = ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
@@ -102,14 +102,14 @@ def shown_features(page, operation):
     return [name.text.split()[0] for name in page.all(".parameters .parameter__name", operation)]
 
 
-def test_the_root_leads_to_the_page(page):
+def test_the_root_redirects_to_the_page(page):
     page.open("/")
     assert page.driver.current_url == f"{page.server.url}/apidocs"
     assert page.driver.title == "online-sales"
     assert page.find(".info .title").text.startswith("online-sales")
 
 
-def test_every_operation_works_as_the_page_opens_it(page, tmp_path):
+def test_operations_work_with_their_examples(page, tmp_path):
     page.open("/apidocs")
 
     query = page.operation("predict_query")
@@ -132,7 +132,7 @@ def test_every_operation_works_as_the_page_opens_it(page, tmp_path):
     page.find("input[type=file]", file).send_keys(str(table))
     status, body = page.execute(file)
     assert status == "200"
-    assert [answer["prediction"] for answer in json.loads(body)] == [
+    assert [row["prediction"] for row in json.loads(body)] == [
         int(line.split(",")[3]) for line in visitors[1:]
     ]
 
@@ -145,7 +145,7 @@ def test_every_operation_works_as_the_page_opens_it(page, tmp_path):
     ["v2_infer", "v2_model", "v2_model_config", "v2_stats", "v1_predict", "v1_model", "vertex_predict"]
     + ["sagemaker_invocations"],
 )
-def test_the_operations_of_each_protocol_work_as_the_page_opens_them(page, name):
+def test_operations_of_the_protocols_work_with_their_examples(page, name):
     page.open("/apidocs")
     status, body = page.execute(page.operation(name))
     assert status == "200", body
@@ -153,7 +153,7 @@ def test_the_operations_of_each_protocol_work_as_the_page_opens_them(page, name)
 
 
 @pytest.mark.parametrize("content_type", ["text/csv", "application/x-ndjson"])
-def test_the_examples_of_other_formats_work_too(page, content_type):
+def test_examples_of_other_formats_work(page, content_type):
     page.open("/apidocs")
     post = page.operation("predict")
     Select(page.find(".opblock-section-request-body select.content-type", post)).select_by_value(
@@ -165,7 +165,7 @@ def test_the_examples_of_other_formats_work_too(page, content_type):
 
 
 @serving("diabetes")
-def test_another_model_has_a_page_of_its_own(page):
+def test_the_page_shows_the_features_of_another_model(page):
     page.open("/apidocs")
     query = page.operation("predict_query")
     assert shown_features(page, query) == DIABETES

@@ -1,4 +1,4 @@
-"""The server does what its OpenAPI document says."""
+"""The server's responses agree with its OpenAPI document."""
 
 import json
 
@@ -18,15 +18,15 @@ NOT_OFFERED = "image/png"
 
 
 def valid(document, schema, value):
-    """Asserts that a schema of the document admits the value."""
-    # References are looked up in the root, and a `$ref` has the last word over its neighbours.
+    """Asserts that the value is valid by a schema of the document."""
+    # References are resolved from the root of the schema, so the root gets the components.
     root = {**schema, "components": document["components"]}
-    faults = [fault.message for fault in OAS30Validator(root).iter_errors(value)]
-    assert not faults, f"{value!r}: {faults}"
+    errors = [error.message for error in OAS30Validator(root).iter_errors(value)]
+    assert not errors, f"{value!r}: {errors}"
 
 
 def declared(server, response, method, path, status):
-    """Asserts that the response has the status, and that the document tells of such a response."""
+    """Asserts that the response has the status, and that the document declares such a response."""
     assert response.status_code == status, response.text
     operation = server.document["paths"][path][method.lower()]
     assert str(status) in operation["responses"]
@@ -44,13 +44,13 @@ def declared(server, response, method, path, status):
 
 
 def examples(media):
-    """The examples of a media type, with their names."""
+    """Returns the examples of a media type by name."""
     several = {name: example["value"] for name, example in media.get("examples", {}).items()}
     return {"example": media["example"], **several} if "example" in media else several
 
 
 def body_examples(server):
-    """Content type, example's name, and example of each body of `POST /predict`."""
+    """Returns content type, name and value of each example of a body of `POST /predict`."""
     content = server.document["paths"]["/predict"]["post"]["requestBody"]["content"]
     return [
         (media_type, name, example)
@@ -64,7 +64,7 @@ def encoded(value):
 
 
 def query(server):
-    """The examples of the parameters of `GET /predict`."""
+    """Returns a query with the examples of the parameters of `GET /predict`."""
     pairs = {}
     for parameter in server.document["paths"]["/predict"]["get"]["parameters"]:
         if "schema" in parameter:
@@ -107,15 +107,15 @@ def test_every_example_is_valid(server):
 
 
 @every_model
-def test_the_example_of_a_query_is_answered(server):
-    answer = server.send("GET", "/predict", params=query(server))
-    declared(server, answer, "GET", "/predict", 200)
+def test_the_example_of_a_query_succeeds(server):
+    response = server.send("GET", "/predict", params=query(server))
+    declared(server, response, "GET", "/predict", 200)
     responses = server.document["paths"]["/predict"]["get"]["responses"]
-    assert answer.json() == responses["200"]["content"][JSON]["example"]
+    assert response.json() == responses["200"]["content"][JSON]["example"]
 
 
 @every_model
-def test_every_example_of_a_body_is_answered(server):
+def test_every_example_of_a_body_succeeds(server):
     bodies = body_examples(server)
     assert [(media_type, name) for media_type, name, _ in bodies] == [
         (JSON, "row"),
@@ -125,16 +125,16 @@ def test_every_example_of_a_body_is_answered(server):
         (NDJSON, "example"),
     ]
     for media_type, _, example in bodies:
-        answer = server.send(
+        response = server.send(
             "POST", "/predict", data=encoded(example), headers={"content-type": media_type}
         )
-        declared(server, answer, "POST", "/predict", 200)
-        assert answer.headers["content-type"].split(";")[0] == media_type
+        declared(server, response, "POST", "/predict", 200)
+        assert response.headers["content-type"].split(";")[0] == media_type
 
 
 @every_model
 @pytest.mark.parametrize("accept", [JSON, CSV, NDJSON])
-def test_a_table_is_answered_in_each_format(server, accept):
+def test_predictions_come_in_each_format(server, accept):
     operation = server.document["paths"]["/predict_file"]["post"]
     example = operation["responses"]["200"]["content"][accept]["example"]
     for path, body in {
@@ -142,14 +142,14 @@ def test_a_table_is_answered_in_each_format(server, accept):
         "/predict_file": {"files": {"file": ("rows.csv", csv(server).encode(), CSV)}},
     }.items():
         headers = {"accept": accept, **({"content-type": CSV} if "data" in body else {})}
-        answer = server.send("POST", path, headers=headers, **body)
-        declared(server, answer, "POST", path, 200)
-        assert answer.headers["content-type"].split(";")[0] == accept
-        assert (answer.json() if accept == JSON else answer.text) == example
+        response = server.send("POST", path, headers=headers, **body)
+        declared(server, response, "POST", path, 200)
+        assert response.headers["content-type"].split(";")[0] == accept
+        assert (response.json() if accept == JSON else response.text) == example
 
 
 @every_model
-def test_the_probes_and_pages_answer_as_declared(server):
+def test_probes_and_pages_are_declared(server):
     for path in ["/", "/apidocs", "/openapi.json", "/healthz", "/readyz", "/metrics"]:
         declared(server, server.send("GET", path), "GET", path, 200)
 
@@ -166,8 +166,8 @@ def test_bad_queries_get_declared_problems(server):
         (422, {**good, first: [good[first], good[first]]}, JSON),
         (406, good, NOT_OFFERED),
     ]:
-        answer = server.send("GET", "/predict", params=parameters, headers={"accept": accept})
-        declared(server, answer, "GET", "/predict", status)
+        response = server.send("GET", "/predict", params=parameters, headers={"accept": accept})
+        declared(server, response, "GET", "/predict", status)
 
 
 @every_model
@@ -197,10 +197,10 @@ def test_bad_bodies_get_declared_problems(server):
         (422, '{"no_feature": 1}\n', NDJSON, NDJSON),
     ]:
         body = body if isinstance(body, bytes) else encoded(body)
-        answer = server.send(
+        response = server.send(
             "POST", "/predict", data=body, headers={"content-type": content_type, "accept": accept}
         )
-        declared(server, answer, "POST", "/predict", status)
+        declared(server, response, "POST", "/predict", status)
 
 
 @every_model
@@ -214,14 +214,14 @@ def test_bad_files_get_declared_problems(server):
         (415, {"data": csv(server).encode(), "headers": {"content-type": CSV}}),
         (422, {"files": {"file": ("rows.csv", b"no_feature\n1\n", CSV)}}),
     ]:
-        answer = server.send("POST", "/predict_file", **request)
-        declared(server, answer, "POST", "/predict_file", status)
+        response = server.send("POST", "/predict_file", **request)
+        declared(server, response, "POST", "/predict_file", status)
 
 
 def test_too_large_bodies_get_a_declared_problem(tmp_path):
     with serve(tmp_path / "stderr", None, "--max-body", "1KiB") as server:
         body = b" " * 2000
-        answer = server.send("POST", "/predict", data=body, headers={"content-type": JSON})
-        declared(server, answer, "POST", "/predict", 413)
-        answer = server.send("POST", "/predict_file", files={"file": ("rows.csv", body, CSV)})
-        declared(server, answer, "POST", "/predict_file", 413)
+        response = server.send("POST", "/predict", data=body, headers={"content-type": JSON})
+        declared(server, response, "POST", "/predict", 413)
+        response = server.send("POST", "/predict_file", files={"file": ("rows.csv", body, CSV)})
+        declared(server, response, "POST", "/predict_file", 413)

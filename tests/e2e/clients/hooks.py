@@ -1,4 +1,4 @@
-"""Formats that schemathesis does not know: text both ways."""
+"""Media types that schemathesis does not know. They are sent and received as text."""
 
 import schemathesis
 

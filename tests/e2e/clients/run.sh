@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Lets the clients that people have ask the server, unchanged. Each has Python packages of its own,
-# which go to target/clients.
+# Runs unmodified clients of other projects against the server. Each has its own Python packages in
+# target/clients.
 #
 # ML_APP_BINARY names the server.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 . tests/packages.sh
 
-# perf_analyzer wants it.
+# perf_analyzer needs this library.
 ldconfig -p | grep -q libb64.so.0d || install_packages libb64-0d
 
 for requirements in tests/e2e/clients/*.txt; do

@@ -1,4 +1,4 @@
-"""KServe's client, as it comes."""
+"""KServe's client, unmodified."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What schemathesis makes of the OpenAPI document finds no fault, with every check on."""
+"""schemathesis, which generates requests from the OpenAPI document, finds no error with all of its checks."""
 
 import os
 import subprocess
@@ -11,12 +11,12 @@ HERE = Path(__file__).resolve().parent
 
 
 @serving(None, "mixed")
-def test_no_fault_is_found(server):
+def test_schemathesis_finds_no_error(server):
     command = [
         Path(sys.executable).parent / "schemathesis",
         *("--config-file", HERE / "schemathesis.toml"),
         *("run", f"{server.url}/openapi.json", "--seed", "1", "--max-examples", "50"),
     ]
     hooks = {**os.environ, "PYTHONPATH": str(HERE), "SCHEMATHESIS_HOOKS": "hooks"}
-    run = subprocess.run(command, env=hooks, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
+    run = subprocess.run(command, env=hooks, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800)
     assert run.returncode == 0, run.stdout

@@ -1,4 +1,4 @@
-"""Triton's client and perf_analyzer, as they come."""
+"""Triton's client and perf_analyzer, unmodified."""
 
 import os
 import subprocess
@@ -21,13 +21,13 @@ def client(server):
         yield client
 
 
-def given(rows=ROWS, binary=True):
+def inputs(rows=ROWS, binary=True):
     tensor = triton.InferInput("X", rows.shape, "FP32")
     tensor.set_data_from_numpy(rows, binary_data=binary)
     return [tensor]
 
 
-def wanted(binary=True, **more):
+def outputs(binary=True, **more):
     return [triton.InferRequestedOutput(name, binary_data=binary, **more) for name in OUTPUTS]
 
 
@@ -50,14 +50,14 @@ def test_health_and_metadata(client):
 
 
 def test_the_default_call(client):
-    check(client.infer(MODEL, given()))
+    check(client.infer(MODEL, inputs()))
 
 
 @pytest.mark.parametrize("binary_in", [True, False])
 @pytest.mark.parametrize("binary_out", [True, False])
-def test_json_and_bytes_each_way(client, binary_in, binary_out):
+def test_json_and_binary_in_both_directions(client, binary_in, binary_out):
     result = client.infer(
-        MODEL, given(binary=binary_in), outputs=wanted(binary_out), request_id="7", model_version="1"
+        MODEL, inputs(binary=binary_in), outputs=outputs(binary_out), request_id="7", model_version="1"
     )
     check(result)
     assert result.get_response()["id"] == "7"
@@ -69,8 +69,8 @@ def test_compression(client, algorithm, binary):
     rows = np.tile(ROWS, (5000, 1))
     result = client.infer(
         MODEL,
-        given(rows, binary),
-        outputs=wanted(binary),
+        inputs(rows, binary),
+        outputs=outputs(binary),
         request_compression_algorithm=algorithm,
         response_compression_algorithm=algorithm,
     )
@@ -78,7 +78,7 @@ def test_compression(client, algorithm, binary):
 
 
 def test_asynchronous_calls(client):
-    calls = [client.async_infer(MODEL, given()) for _ in range(20)]
+    calls = [client.async_infer(MODEL, inputs()) for _ in range(20)]
     for call in calls:
         check(call.get_result())
 
@@ -86,7 +86,7 @@ def test_asynchronous_calls(client):
 @pytest.mark.parametrize("binary", [True, False])
 def test_classification(client, binary):
     output = triton.InferRequestedOutput(OUTPUTS[1], binary_data=binary, class_count=2)
-    found = client.infer(MODEL, given(), outputs=[output]).as_numpy(OUTPUTS[1])
+    found = client.infer(MODEL, inputs(), outputs=[output]).as_numpy(OUTPUTS[1])
     assert found.shape == (2, 2)
     first = found[0, 0]
     value, index, label = (first.decode() if isinstance(first, bytes) else first).split(":")
@@ -97,17 +97,17 @@ def test_classification(client, binary):
 def test_statistics(client):
     count = lambda: client.get_inference_statistics(MODEL)["model_stats"][0]["inference_count"]
     before = count()
-    check(client.infer(MODEL, given()))
+    check(client.infer(MODEL, inputs()))
     assert count() == before + len(ROWS)
     assert len(client.get_inference_statistics()["model_stats"]) == 1
 
 
-def test_errors_are_clean(client):
+def test_errors_have_status_and_message(client):
     for call, status, text in [
         (lambda: client.get_model_config("other"), "404", "`online-sales`"),
-        (lambda: client.infer("other", given()), "404", "`online-sales`"),
-        (lambda: client.infer(MODEL, given(), model_version="2"), "404", "version"),
-        (lambda: client.infer(MODEL, given(np.zeros((1, 4), np.float32))), "400", "[?, 3]"),
+        (lambda: client.infer("other", inputs()), "404", "`online-sales`"),
+        (lambda: client.infer(MODEL, inputs(), model_version="2"), "404", "version"),
+        (lambda: client.infer(MODEL, inputs(np.zeros((1, 4), np.float32))), "400", "[?, 3]"),
         (lambda: client.load_model(MODEL), "400", "compiled in"),
         (lambda: client.unload_model(MODEL), "400", "compiled in"),
         (lambda: client.get_trace_settings(), "404", "/v2/trace"),
@@ -118,7 +118,7 @@ def test_errors_are_clean(client):
         assert text in error.value.message()
 
 
-def test_strings_both_ways(tmp_path):
+def test_strings_in_both_directions(tmp_path):
     from conftest import serve
 
     city = np.array([["São Paulo"], [""]], object)
@@ -145,7 +145,7 @@ def test_strings_both_ways(tmp_path):
         client.close()
 
 
-# In JSON it sends one row whatever the shape.
+# With JSON, perf_analyzer sends one row, whatever the shape is.
 @pytest.mark.parametrize("tensor_format, rows", [("binary", 4), ("json", 1)])
 def test_perf_analyzer(server, tensor_format, rows):
     import nvidia.cuda_runtime
@@ -163,7 +163,7 @@ def test_perf_analyzer(server, tensor_format, rows):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert run.returncode == 0, run.stdout
     assert "Request count: 200" in run.stdout and "Throughput:" in run.stdout, run.stdout

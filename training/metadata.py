@@ -1,7 +1,7 @@
 """Write ml-app's description of a model into an ONNX file.
 
-Everything here is optional to the server, and any exporter can write it; the
-convention is stated in README.md next to this file.
+Every entry is optional, and any exporter can write it. README.md in this folder
+documents the entries.
 """
 
 import json
@@ -26,17 +26,17 @@ def describe(
     metrics: dict[str, float] | None = None,
     golden: list[dict] | None = None,
 ) -> onnx.ModelProto:
-    """Write the description into `model`, replacing an earlier one, and return it.
+    """Write the description into `model`, replace an earlier one, and return the model.
 
     `name` is part of a URL: letters, digits, `.`, `_` and `-` only. `features`
-    has one entry per column, over the graph's inputs in their order. `classes`
-    maps each label to its meaning; `metrics` were measured on held-out data. `golden`
-    has rows that the server must answer as the trained model does, each with its
-    "inputs" by feature and its "outputs"; without it none are written.
-    Raises ValueError, with `model` untouched, when the description is malformed.
+    has one entry per column of the graph's inputs, in order. `classes` maps each
+    label to its meaning. `metrics` were measured on held-out data. `golden` has rows
+    for which the server must give the same predictions as the trained model, each with
+    "inputs" by feature and "outputs". Raises ValueError, and leaves `model` unchanged,
+    if the description is malformed.
     """
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-        raise ValueError(f"model name {name!r}: use letters, digits, '.', '_' and '-'")
+        raise ValueError(f"model name: expected letters, digits, '.', '_' and '-', found {name!r}")
     _check(features)
     sections = {"features": features}
     if classes is not None:
@@ -60,13 +60,13 @@ def describe(
 def features_of(frame: pd.DataFrame, /, **overrides: dict) -> list[dict]:
     """Describe each column of `frame`, the rows a model was trained on, in order.
 
-    Type, range and example come from the column: the example is the median of
-    numbers, the most frequent value otherwise. An override, keyed by column,
-    adds fields or replaces these: `age={"unit": "years"}`.
+    Type, range and example come from the column: the example is the median of a
+    numeric column, and the most frequent value of other columns. An override, keyed
+    by column, adds or replaces fields: `age={"unit": "years"}`.
     """
     unknown = overrides.keys() - set(frame.columns)
     if unknown:
-        raise ValueError(f"no such column: {', '.join(sorted(unknown))}")
+        raise ValueError(f"unknown columns: {', '.join(sorted(unknown))}")
     return [_feature(frame[name]) | overrides.get(name, {}) for name in frame.columns]
 
 
@@ -98,7 +98,7 @@ def _check(features: list[dict]) -> None:
     for feature in features:
         name = feature.get("name")
         if not isinstance(name, str) or not name:
-            raise ValueError(f"a feature needs a name: {feature}")
+            raise ValueError(f"feature without a name: {feature}")
         if name in seen:
             raise ValueError(f"feature {name!r} is described twice")
         if feature.keys() - FIELDS:
@@ -112,8 +112,8 @@ def _check_golden(golden: list[dict], features: list[dict]) -> None:
     names = {feature["name"] for feature in features}
     for number, row in enumerate(golden, 1):
         if row.keys() != {"inputs", "outputs"}:
-            raise ValueError(f"golden row {number} needs inputs and outputs, and nothing else: {row}")
+            raise ValueError(f"golden row {number}: expected inputs and outputs only, found {row}")
         if row["inputs"].keys() - names:
-            raise ValueError(f"golden row {number}: its inputs are no features: {row['inputs']}")
+            raise ValueError(f"golden row {number}: unknown features: {sorted(row['inputs'].keys() - names)}")
         if not row["outputs"]:
-            raise ValueError(f"golden row {number} has no output")
+            raise ValueError(f"golden row {number}: no output")

@@ -1,8 +1,8 @@
-"""Train the online-sales model: does a visitor of the shop buy?
+"""Train the online-sales model, which predicts whether a visitor of the shop buys.
 
-Prints the held-out figures and writes the model as ONNX, together with a golden
-file: scikit-learn's own answers on a grid of visitors. Nothing is written unless
-the exported model gives the same answers. Exits with 2 when the data is unusable.
+Prints the figures for held-out rows, and writes the model as ONNX and a golden file
+with scikit-learn's predictions on a grid of visitors. Writes nothing if the exported
+model's predictions differ from these. Exits with 2 if the data is unusable.
 """
 
 import argparse
@@ -36,28 +36,28 @@ FEATURES = {
     },
 }
 CLASSES = {0: "does not buy", 1: "buys"}
-# The start checks each of them: a few, on either side of the boundary and far from it.
+# Each start of the server checks these rows, so they are few: on both sides of the boundary, and far from it.
 GOLDEN = [(21, 1, 14), (45, 0, 5), (36, 0, 10), (123, 0, 29)]
-FEWEST = 10
+MIN_ROWS = 10
 TOLERANCE = 1e-6
 
 
 def load(path: Path) -> pd.DataFrame:
-    """Read the wanted columns; raises OSError or ValueError with a message for the user."""
+    """Read the columns that are used. Raises OSError or ValueError with a message for the user."""
     wanted = [*FEATURES, TARGET]
     frame = pd.read_csv(path)
     missing = [column for column in wanted if column not in frame]
     if missing:
         raise ValueError(
-            f"wants the columns {', '.join(wanted)}; "
+            f"expected the columns {', '.join(wanted)}; "
             f"missing: {', '.join(missing)}; found: {', '.join(map(str, frame.columns))}"
         )
     unusable = [c for c in wanted if not is_integer_dtype(frame[c])]
     if unusable:
-        raise ValueError(f"wants a whole number in every row of: {', '.join(unusable)}")
+        raise ValueError(f"expected an integer in every row of: {', '.join(unusable)}")
     rows = frame[TARGET].value_counts()
-    if set(rows.index) != set(CLASSES) or rows.min() < FEWEST:
-        raise ValueError(f"wants 0 or 1 in {TARGET}, and at least {FEWEST} rows of each")
+    if set(rows.index) != set(CLASSES) or rows.min() < MIN_ROWS:
+        raise ValueError(f"{TARGET}: expected 0 or 1, and at least {MIN_ROWS} rows of each")
     return frame[wanted]
 
 
@@ -68,13 +68,13 @@ def train(frame: pd.DataFrame) -> tuple[LogisticRegression, onnx.ModelProto]:
     classifier = LogisticRegression(class_weight="balanced").fit(X.to_numpy(), seen[TARGET])
 
     y = held_out[TARGET]
-    answers = classifier.predict(held_out[[*FEATURES]].to_numpy())
+    predictions = classifier.predict(held_out[[*FEATURES]].to_numpy())
     metrics = {
-        "accuracy": accuracy_score(y, answers),
-        "precision": precision_score(y, answers),
-        "recall": recall_score(y, answers),
+        "accuracy": accuracy_score(y, predictions),
+        "precision": precision_score(y, predictions),
+        "recall": recall_score(y, predictions),
     }
-    print(classification_report(y, answers))
+    print(classification_report(y, predictions))
     print("coefficients", *classifier.coef_[0])
     print("intercept   ", *classifier.intercept_)
     print("accuracy    ", metrics["accuracy"])
@@ -95,7 +95,7 @@ def train(frame: pd.DataFrame) -> tuple[LogisticRegression, onnx.ModelProto]:
 
 
 def golden_row(classifier: LogisticRegression, row: tuple) -> dict:
-    """The classifier's answer to one visitor, as the server is to give it."""
+    """Return a golden row: one visitor and the classifier's prediction."""
     X = np.array([row])
     return {
         "inputs": dict(zip(FEATURES, row, strict=True)),
@@ -109,8 +109,8 @@ def golden_row(classifier: LogisticRegression, row: tuple) -> dict:
     }
 
 
-def answer_grid(classifier: LogisticRegression) -> pd.DataFrame:
-    """The classifier's answers on a grid that reaches well beyond the training range."""
+def prediction_grid(classifier: LogisticRegression) -> pd.DataFrame:
+    """Return the classifier's predictions on a grid that extends well beyond the training range."""
     ages = sorted({*range(0, 131, 5), 17, 21})
     pages = [*range(31), *range(35, 61, 5)]
     grid = pd.DataFrame(itertools.product(ages, (0, 1), pages), columns=[*FEATURES])
@@ -123,9 +123,9 @@ def answer_grid(classifier: LogisticRegression) -> pd.DataFrame:
 
 
 def difference(model: bytes, golden: pd.DataFrame) -> float:
-    """Largest difference between the exported model's probabilities and the golden ones.
+    """Return the largest difference between the exported model's and the golden probabilities.
 
-    Infinite when the two disagree on a label.
+    It is infinite if a label differs.
     """
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     labels, probabilities = session.run(None, {"X": golden[[*FEATURES]].to_numpy(np.float32)})
@@ -136,7 +136,7 @@ def difference(model: bytes, golden: pd.DataFrame) -> float:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step: a reader sees the old file or the new."""
+    """Replace the content of `path` atomically: a reader sees either the old or the new file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
@@ -167,7 +167,7 @@ def main() -> int:
 
     classifier, model = train(frame)
     content = model.SerializeToString(deterministic=True)
-    golden = answer_grid(classifier)
+    golden = prediction_grid(classifier)
     largest = difference(content, golden)
     print(f"largest difference between ONNX and scikit-learn on {len(golden)} visitors: {largest:.2g}")
     if not largest <= TOLERANCE:

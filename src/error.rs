@@ -1,16 +1,17 @@
-//! What can go wrong with a request, by who must act. Knows no HTTP.
+//! Errors of a request, by who must act: the client, the operator or the developers. Knows no HTTP.
 
 use ml_app_model::RunError;
 use std::fmt;
 
+/// Why a request has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bytes do not have the format they claim.
+    /// The body does not have the format that it claims to have.
     #[error("{0}")]
-    Malformed(Faults),
-    /// The format is right, the values are not what the model takes.
+    Malformed(RequestErrors),
+    /// The body has the right format, but its values do not fit the model.
     #[error("{0}")]
-    Invalid(Faults),
+    Invalid(RequestErrors),
     #[error("content type: expected {expected}, found {found}")]
     UnsupportedFormat { expected: String, found: String },
     #[error("content encoding: expected {expected}, found {found}")]
@@ -25,7 +26,7 @@ pub enum Error {
     TooManyRows { limit: usize, found: usize },
     #[error("expected request headers of at most {limit} bytes, found {found}")]
     HeaderTooLarge { limit: usize, found: usize },
-    /// The client went away, or its connection broke, before the body was whole.
+    /// The client disconnected, or its connection broke, before the whole body had arrived.
     #[error("the body ended early: {0}")]
     Interrupted(String),
     #[error("expected the whole body within {seconds} s")]
@@ -36,12 +37,12 @@ pub enum Error {
     Busy(Busy),
     #[error(transparent)]
     Model(RunError),
-    /// A fault of ours: what it is, for the log.
+    /// A bug in this program, described for the log.
     #[error("{0}")]
     Internal(String),
 }
 
-/// What there is no place or no time for now.
+/// Why the server cannot complete a request at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Busy {
     #[error("the server is at capacity: {limit} predictions are already waiting or running")]
@@ -60,7 +61,7 @@ impl From<RunError> for Error {
     fn from(error: RunError) -> Error {
         match error {
             RunError::Refused { row, mismatch } => {
-                Error::Invalid(Fault::new(mismatch.to_string()).row(row).into())
+                Error::Invalid(RequestError::new(mismatch.to_string()).row(row).into())
             }
             error => Error::Model(error),
         }
@@ -68,7 +69,7 @@ impl From<RunError> for Error {
 }
 
 impl Error {
-    /// Which limit refused the request, if one did, in a word.
+    /// Returns the name of the limit that rejected the request, if a limit did: one of [`Error::LIMITS`].
     pub fn limit(&self) -> Option<&'static str> {
         Some(match self {
             Error::HeaderTooLarge { .. } => "header",
@@ -84,7 +85,7 @@ impl Error {
         })
     }
 
-    /// All that [`Error::limit`] can be.
+    /// All names that [`Error::limit`] returns; they are the values of a metric's label.
     pub const LIMITS: [&'static str; 9] = [
         "header",
         "body",
@@ -98,70 +99,76 @@ impl Error {
     ];
 }
 
-/// One fault and its place.
+/// One error in a request, and where it is.
+///
+/// It serializes as an entry of `errors` in a problem document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Fault {
-    /// What was expected and what was found.
+pub struct RequestError {
+    /// The text: "expected …, found …", or "missing …".
     pub detail: String,
+    /// Name of the feature, of the unknown feature, or of the column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature: Option<String>,
-    /// Whether `detail` names the feature, so that the place need not repeat it.
+    /// True if `detail` names the feature, so that [`Display`](fmt::Display) does not name it again.
     #[serde(skip)]
     pub(crate) detail_names_feature: bool,
-    /// Counted from 1, without a header.
+    /// Number of the row, counted from 1. A header is not a row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<usize>,
-    /// Line of the body, counted from 1.
+    /// Number of the line in the body, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
-    /// Byte of the line, counted from 1.
+    /// Position in the line, in bytes, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<u64>,
 }
 
-impl Fault {
-    pub fn new(detail: impl Into<String>) -> Fault {
-        Fault { detail: detail.into(), ..Fault::default() }
+impl RequestError {
+    /// Creates an error without a place. `detail` reads "expected …, found …", or names what is missing.
+    pub fn new(detail: impl Into<String>) -> RequestError {
+        RequestError { detail: detail.into(), ..RequestError::default() }
     }
 
-    pub fn of(feature: &str, detail: impl fmt::Display) -> Fault {
-        Fault::new(detail.to_string()).feature(feature)
+    /// Creates an error in the value of a feature.
+    pub fn of(feature: &str, detail: impl fmt::Display) -> RequestError {
+        RequestError::new(detail.to_string()).feature(feature)
     }
 
-    /// "missing feature `age`".
-    pub fn missing(what: &str, feature: &str) -> Fault {
-        Fault::naming(format!("missing {what} `{feature}`"), feature)
+    /// "missing feature `age`", where `what` is "feature".
+    pub fn missing(what: &str, name: &str) -> RequestError {
+        RequestError::naming(format!("missing {what} `{name}`"), name)
     }
 
-    /// "duplicate feature `age`".
-    pub fn duplicate(what: &str, feature: &str) -> Fault {
-        Fault::naming(format!("duplicate {what} `{feature}`"), feature)
+    /// "duplicate feature `age`", where `what` is "feature".
+    pub fn duplicate(what: &str, name: &str) -> RequestError {
+        RequestError::naming(format!("duplicate {what} `{name}`"), name)
     }
 
-    /// An error of a feature whose name is in `detail`.
-    pub fn naming(detail: impl Into<String>, feature: &str) -> Fault {
-        Fault { detail_names_feature: true, ..Fault::new(detail).feature(feature) }
+    /// Creates an error of a feature that `detail` names.
+    pub fn naming(detail: impl Into<String>, feature: &str) -> RequestError {
+        RequestError { detail_names_feature: true, ..RequestError::new(detail).feature(feature) }
     }
 
-    pub fn feature(self, feature: &str) -> Fault {
-        Fault { feature: Some(feature.to_owned()), ..self }
+    pub fn feature(self, feature: &str) -> RequestError {
+        RequestError { feature: Some(feature.to_owned()), ..self }
     }
 
-    /// `row` is counted from 0.
-    pub fn row(self, row: usize) -> Fault {
-        Fault { row: Some(row + 1), ..self }
+    /// Sets the row. Here, `row` is counted from 0.
+    pub fn row(self, row: usize) -> RequestError {
+        RequestError { row: Some(row + 1), ..self }
     }
 
-    pub fn line(self, line: u64) -> Fault {
-        Fault { line: Some(line), ..self }
+    pub fn line(self, line: u64) -> RequestError {
+        RequestError { line: Some(line), ..self }
     }
 
-    pub fn column(self, column: u64) -> Fault {
-        Fault { column: Some(column), ..self }
+    pub fn column(self, column: u64) -> RequestError {
+        RequestError { column: Some(column), ..self }
     }
 }
 
-impl fmt::Display for Fault {
+/// "line 3, `age`: expected an integer, found `abc`". A line is named in place of a row if it is known.
+impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut place = vec![];
         match (self.line, self.row) {
@@ -172,7 +179,9 @@ impl fmt::Display for Fault {
         if let Some(column) = self.column {
             place.push(format!("column {column}"));
         }
-        if let (Some(feature), false) = (&self.feature, self.detail_names_feature) {
+        if let Some(feature) = &self.feature
+            && !self.detail_names_feature
+        {
             place.push(format!("`{feature}`"));
         }
         if place.is_empty() {
@@ -182,36 +191,38 @@ impl fmt::Display for Fault {
     }
 }
 
-/// All faults found in one request; those past [`Faults::LISTED`] are only counted.
+/// The errors in one request. Those past [`RequestErrors::MAX_LISTED`] are only counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Faults {
-    pub listed: Vec<Fault>,
+pub struct RequestErrors {
+    pub listed: Vec<RequestError>,
+    /// Number of errors that are not listed.
     pub omitted: usize,
-    /// One of them is of the format, not of the values.
+    /// True if an error is in the format of the body rather than in a value.
     pub malformed: bool,
 }
 
-impl Faults {
-    /// A body of a million wrong cells must not make an answer of a hundred megabytes.
-    pub const LISTED: usize = 100;
+impl RequestErrors {
+    /// Maximum number of errors listed in a response. Without it, a body with a million invalid cells would get a
+    /// response of 100 MB.
+    pub const MAX_LISTED: usize = 100;
 
-    /// Nor must it take long to find out.
-    pub const COUNTED: usize = 10_000;
+    /// Number of errors after which a body is not read any further, to bound the time that it takes.
+    pub const MAX_COUNTED: usize = 10_000;
 
-    pub fn push(&mut self, fault: Fault) {
-        if self.listed.len() < Faults::LISTED {
-            self.listed.push(fault);
+    pub fn push(&mut self, error: RequestError) {
+        if self.listed.len() < RequestErrors::MAX_LISTED {
+            self.listed.push(error);
         } else {
             self.omitted += 1;
         }
     }
 
-    /// Faults of what comes after `rows` rows more.
-    pub fn extend(&mut self, more: Faults, rows: usize) {
+    /// Appends the errors of a further part of the body, which begins after `rows` rows.
+    pub fn extend(&mut self, more: RequestErrors, rows: usize) {
         self.malformed |= more.malformed;
         self.omitted += more.omitted;
-        for fault in more.listed {
-            self.push(Fault { row: fault.row.map(|row| row + rows), ..fault });
+        for error in more.listed {
+            self.push(RequestError { row: error.row.map(|row| row + rows), ..error });
         }
     }
 
@@ -219,14 +230,14 @@ impl Faults {
         self.listed.is_empty()
     }
 
-    /// A further fault would only be counted.
+    /// Returns whether a further error would only be counted.
     pub fn is_full(&self) -> bool {
-        self.listed.len() == Faults::LISTED
+        self.listed.len() == RequestErrors::MAX_LISTED
     }
 
-    /// There are so many that the rest need not be read.
+    /// Returns whether there are too many errors to read on.
     pub fn is_exhausted(&self) -> bool {
-        self.len() >= Faults::COUNTED
+        self.len() >= RequestErrors::MAX_COUNTED
     }
 
     pub fn len(&self) -> usize {
@@ -234,19 +245,31 @@ impl Faults {
     }
 }
 
-impl From<Fault> for Faults {
-    fn from(fault: Fault) -> Faults {
-        Faults { listed: vec![fault], ..Faults::default() }
+impl From<RequestError> for RequestErrors {
+    fn from(error: RequestError) -> RequestErrors {
+        RequestErrors { listed: vec![error], ..RequestErrors::default() }
     }
 }
 
-impl From<Faults> for Error {
-    fn from(faults: Faults) -> Error {
-        if faults.malformed { Error::Malformed(faults) } else { Error::Invalid(faults) }
+impl Error {
+    /// Creates the error for a malformed body, without a place.
+    pub(crate) fn malformed(detail: impl Into<String>) -> Error {
+        Error::Malformed(RequestError::new(detail).into())
+    }
+
+    /// Creates the error for values that do not fit the model, without a place.
+    pub(crate) fn invalid(detail: impl Into<String>) -> Error {
+        Error::Invalid(RequestError::new(detail).into())
     }
 }
 
-impl fmt::Display for Faults {
+impl From<RequestErrors> for Error {
+    fn from(errors: RequestErrors) -> Error {
+        if errors.malformed { Error::Malformed(errors) } else { Error::Invalid(errors) }
+    }
+}
+
+impl fmt::Display for RequestErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(first) = self.listed.first() else { return f.write_str("no errors") };
         write!(f, "{first}")?;

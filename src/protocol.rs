@@ -1,94 +1,108 @@
-//! The wire formats: bytes to [`Tensors`] that agree with a [`Signature`], and back. Knows neither
-//! sockets nor status codes.
+//! Wire formats: decodes request bodies to [`Tensors`] that agree with a [`Signature`], and encodes output
+//! tensors as response bodies. Knows neither sockets nor status codes.
 //!
-//! - [`features`]: named features as JSON and NDJSON, and in a query; [`csv`] as CSV, [`headerless`]
-//!   as CSV without their names.
-//! - [`instances`]: KServe v1, TensorFlow Serving, Vertex AI.
-//! - [`oip`]: the Open Inference Protocol, v2. Its gRPC form would be a file beside.
-//! - [`any`]: any of these in JSON; [`framed`] for SageMaker and Vertex AI as Triton serves them.
+//! One module per protocol:
 //!
-//! What they share: [`reader`] has rows and the faults found in them, where tensors are made of rows;
-//! [`answer`] predictions by the features' protocols; [`json`] what is in JSON; `number` reads most numbers.
+//! - [`features`]: named features as JSON, NDJSON or CSV, and in a query string.
+//! - [`instances`]: the JSON of KServe v1, TensorFlow Serving and Vertex AI.
+//! - [`oip`]: the Open Inference Protocol (KServe v2, Triton), with its binary tensor extension.
+//! - [`auto_detect`]: any of these in JSON, on routes that clients of several protocols share.
+//! - [`binary_json`]: the Open Inference Protocol's binary form as Triton serves it on SageMaker and Vertex AI.
+//! - [`sagemaker_csv`]: CSV that may lack the header row.
+//!
+//! Shared by them:
+//!
+//! - [`reader`]: collects rows and the errors found in them.
+//! - [`csv`]: reads and writes tables.
+//! - [`json`]: what the JSON formats have in common, and the fast path for plain numbers.
+//! - [`predictions`]: encodes predictions for [`features`] and [`csv`].
+//! - `number` and `float`: parse and print numbers.
 
-pub mod answer;
-pub mod any;
-pub mod csv;
+pub mod auto_detect;
+pub mod binary_json;
+mod cell;
+pub(crate) mod csv;
 pub mod features;
 mod float;
-pub mod framed;
-pub mod headerless;
 pub mod instances;
 pub mod json;
 mod number;
 pub mod oip;
-pub mod reader;
+pub mod predictions;
+pub(crate) mod reader;
+pub mod sagemaker_csv;
 
 use crate::error::Error;
 use ml_app_model::{Signature, Tensors};
 use std::borrow::Cow;
 
-/// How one question is read and its answer written.
+/// Decodes a request and encodes the response to it.
 pub trait Protocol: Send + 'static {
-    /// What the question asks of the answer.
-    type Wish: Send;
+    /// Options for the response that the request sets, such as its layout or the outputs that it has.
+    type ResponseOptions: Send;
 
-    /// `limit` is how many values the rows may have, where a body may leave some out.
+    /// Decodes a request body.
+    ///
+    /// `limit` is the maximum number of values that the rows may have in total. It matters for bodies that
+    /// leave values out: their tensors can be much larger than the body.
     ///
     /// # Errors
     ///
-    /// Where the body is malformed, or its values are not what the signature takes.
+    /// Returns an error if the body is malformed, or if its values do not fit the signature.
     fn decode(
         &self,
         body: &[u8],
         signature: &Signature,
         limit: usize,
-    ) -> Result<(Tensors, Self::Wish), Error>;
+    ) -> Result<(Tensors, Self::ResponseOptions), Error>;
 
-    /// `body` is the question's.
+    /// Encodes the response. `body` is the body of the request, which a CSV response repeats.
     ///
     /// # Errors
     ///
-    /// Where the outputs have no form in this protocol.
+    /// Returns an error if the outputs cannot be written in this protocol.
     fn encode(
         &self,
-        wish: Self::Wish,
+        options: Self::ResponseOptions,
         body: &[u8],
         signature: &Signature,
         outputs: Tensors,
     ) -> Result<Encoded, Error>;
 }
 
-/// An answer on its way out.
+/// An encoded response.
 #[derive(Debug)]
 pub struct Encoded {
     pub content_type: Cow<'static, str>,
+    /// Further headers that belong to the protocol.
     pub headers: Vec<(&'static str, String)>,
     pub body: Body,
 }
 
+/// The body of an encoded response.
 #[derive(Debug)]
 pub enum Body {
     Whole(Vec<u8>),
-    /// Outputs to be written as NDJSON while they are sent.
+    /// Outputs that are encoded as NDJSON while the response is being sent.
     Lines(Tensors),
 }
 
-/// The formats that rows of named features, and their answers, can have.
+/// A format of named features, in a request or a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum WireFormat {
     Json,
     Csv,
     Ndjson,
 }
 
-impl Format {
-    pub const ALL: [Format; 3] = [Format::Json, Format::Csv, Format::Ndjson];
+impl WireFormat {
+    pub const ALL: [WireFormat; 3] = [WireFormat::Json, WireFormat::Csv, WireFormat::Ndjson];
 
     pub fn media_type(self) -> &'static str {
         match self {
-            Format::Json => "application/json",
-            Format::Csv => "text/csv",
-            Format::Ndjson => "application/x-ndjson",
+            WireFormat::Json => "application/json",
+            WireFormat::Csv => "text/csv",
+            WireFormat::Ndjson => "application/x-ndjson",
         }
     }
 }
@@ -96,7 +110,7 @@ impl Format {
 impl Encoded {
     pub fn json(body: Vec<u8>) -> Encoded {
         Encoded {
-            content_type: Format::Json.media_type().into(),
+            content_type: WireFormat::Json.media_type().into(),
             headers: vec![],
             body: Body::Whole(body),
         }

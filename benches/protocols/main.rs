@@ -1,48 +1,52 @@
-//! From bytes to tensors, and back: `decode/<protocol>/<rows>`, `encode/<protocol>/<rows>`. The whole service
-//! without a socket: `request/<protocol>/<rows>`. Over the embedded model.
+//! Benchmarks of the protocols, over the embedded model.
+//!
+//! - `decode/<protocol>/<rows>`: from a request's bytes to tensors.
+//! - `encode/<protocol>/<rows>`: from output tensors to a response's bytes.
+//! - `request/<protocol>/<rows>`: the whole service, without a socket.
 
-mod questions;
+mod requests;
 
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ml_app::config::{Config, Limits};
 use ml_app::http::{State, app};
-use ml_app::protocol::features::Named;
+use ml_app::protocol::features::NamedFeatures;
 use ml_app::protocol::instances::Predict;
 use ml_app::protocol::oip::{HEADER_LENGTH, Infer};
-use ml_app::protocol::{Body, Encoded, Format, Protocol};
+use ml_app::protocol::predictions::Predictions;
+use ml_app::protocol::{Body, Encoded, Protocol, WireFormat};
 use ml_app::source::Source;
 use ml_app_model::{Model, Signature, Tensors};
 use paperclip::actix::web::Data;
-use questions::{Questions, ROWS, Request};
+use requests::{ROWS, Request, Requests};
 use std::hint::black_box;
 
 fn protocols(criterion: &mut Criterion) {
     let model = Source::Embedded.load().expect("the embedded model loads");
     for rows in ROWS {
-        let questions = Questions::new(model.signature(), rows);
-        let same = |format| Named { question: format, answer: format };
-        let mut bench = Bench { criterion, model: &model, questions: &questions };
-        bench.protocol("json", &same(Format::Json), &questions.json);
-        bench.protocol("ndjson", &same(Format::Ndjson), &questions.ndjson);
-        bench.protocol("csv", &same(Format::Csv), &questions.csv);
-        bench.protocol("instances", &Predict, &questions.instances);
-        bench.protocol("oip", &Infer::Json, &questions.oip);
-        let length = questions.oip_header.to_string();
+        let requests = Requests::new(model.signature(), rows);
+        let same = |format| NamedFeatures { request: format, response: format };
+        let mut bench = Bench { criterion, model: &model, requests: &requests };
+        bench.protocol("json", &same(WireFormat::Json), &requests.json);
+        bench.protocol("ndjson", &same(WireFormat::Ndjson), &requests.ndjson);
+        bench.protocol("csv", &same(WireFormat::Csv), &requests.csv);
+        bench.protocol("instances", &Predict, &requests.instances);
+        bench.protocol("oip", &Infer::Json, &requests.oip);
+        let length = requests.oip_header.to_string();
         let binary = Infer::new("", Some(&length)).expect("a number");
-        bench.protocol("oip_binary", &binary, &questions.oip_binary);
+        bench.protocol("oip_binary", &binary, &requests.oip_binary);
     }
 }
 
 struct Bench<'a> {
     criterion: &'a mut Criterion,
     model: &'a Model,
-    questions: &'a Questions,
+    requests: &'a Requests,
 }
 
 impl Bench<'_> {
     fn protocol<P: Protocol>(&mut self, name: &str, protocol: &P, body: &[u8]) {
-        let Questions { rows, tensors, .. } = self.questions;
+        let Requests { rows, tensors, .. } = self.requests;
         let signature = self.model.signature();
         let decode = || protocol.decode(body, signature, usize::MAX).expect("its own rows");
         let mut group = self.criterion.benchmark_group("decode");
@@ -57,10 +61,10 @@ impl Bench<'_> {
         group.finish();
         assert!(decode().0 == *tensors, "{name} has the rows of the others");
 
-        let outputs = self.model.run(tensors.clone()).expect("the model answers");
-        let encode = |(wish, outputs): (P::Wish, Tensors)| {
-            let encoded = protocol.encode(wish, body, signature, outputs);
-            bytes(signature, encoded.expect("its own answer"))
+        let outputs = self.model.run(tensors.clone()).expect("the model runs");
+        let encode = |(options, outputs): (P::ResponseOptions, Tensors)| {
+            let encoded = protocol.encode(options, body, signature, outputs);
+            bytes(signature, encoded.expect("outputs of its own rows"))
         };
         let expected = encode((decode().1, outputs.clone()));
         let mut group = self.criterion.benchmark_group("encode");
@@ -69,7 +73,7 @@ impl Bench<'_> {
             let setup = || (decode().1, outputs.clone());
             bencher.iter_batched(
                 setup,
-                |answer| assert!(encode(answer) == expected),
+                |response| assert!(encode(response) == expected),
                 BatchSize::SmallInput,
             );
         });
@@ -77,15 +81,15 @@ impl Bench<'_> {
     }
 }
 
-/// Lines are written while they are sent: here, all of them.
+/// Returns the whole body. The server encodes the lines of NDJSON while it sends them; here, they are encoded at once.
 fn bytes(signature: &Signature, encoded: Encoded) -> Vec<u8> {
     match encoded.body {
         Body::Whole(body) => body,
         Body::Lines(outputs) => {
-            let answer = ml_app::protocol::answer::Answer::new(signature, &outputs);
+            let predictions = Predictions::new(signature, &outputs);
             let mut body = vec![];
             for row in 0..outputs.rows() {
-                answer.object(&mut body, row);
+                predictions.object(&mut body, row);
                 body.push(b'\n');
             }
             body
@@ -104,28 +108,28 @@ fn request(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request");
     for rows in ROWS {
         group.throughput(Throughput::Elements(rows as u64));
-        let questions = Questions::new(signature, rows);
+        let requests = Requests::new(signature, rows);
         for Request { protocol, path, content_type, header_length, body } in
-            questions.requests(&signature.name)
+            requests.requests(&signature.name)
         {
-            let ask = || {
+            let send = || {
                 runtime.block_on(async {
                     let mut request = TestRequest::post().uri(&path).set_payload(body.to_vec());
                     request = request.insert_header(("content-type", content_type));
                     if let Some(length) = header_length {
                         request = request.insert_header((HEADER_LENGTH, length));
                     }
-                    let answer = call_service(&service, request.to_request()).await;
-                    assert_eq!(answer.status(), 200, "{protocol}");
-                    read_body(answer).await
+                    let response = call_service(&service, request.to_request()).await;
+                    assert_eq!(response.status(), 200, "{protocol}");
+                    read_body(response).await
                 })
             };
-            let expected = ask();
+            let expected = send();
             group.bench_function(format!("{protocol}/{rows}"), |bencher| {
                 bencher.iter(|| {
-                    let answer = ask();
-                    assert!(answer == expected);
-                    black_box(answer)
+                    let response = send();
+                    assert!(response == expected);
+                    black_box(response)
                 });
             });
         }

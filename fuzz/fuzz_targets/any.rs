@@ -3,12 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ml_app::protocol::any::Any;
-use ml_app::protocol::framed::{Framed, SAGEMAKER};
+use ml_app::protocol::auto_detect::AutoDetect;
+use ml_app::protocol::binary_json::{BinaryJson, SAGEMAKER};
 use ml_app_fuzz::{decoder, model};
 
 fuzz_target!(|input: &[u8]| {
     let mut body = input;
-    let protocol = Framed { protocol: Any, media_type: SAGEMAKER };
+    let protocol = BinaryJson { protocol: AutoDetect, media_type: SAGEMAKER };
     decoder::check(protocol, model(&mut body), body);
 });

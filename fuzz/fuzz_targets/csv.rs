@@ -3,17 +3,17 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ml_app::protocol::Format;
-use ml_app::protocol::features::Named;
-use ml_app::protocol::headerless::Headerless;
+use ml_app::protocol::WireFormat;
+use ml_app::protocol::features::NamedFeatures;
+use ml_app::protocol::sagemaker_csv::SageMakerCsv;
 use ml_app_fuzz::{choice, decoder, model};
 
 fuzz_target!(|input: &[u8]| {
     let mut body = input;
     let model = model(&mut body);
-    let answer = Format::Csv;
+    let answer = WireFormat::Csv;
     match choice(&mut body, 2) {
-        0 => decoder::check(Named { question: Format::Csv, answer }, model, body),
-        _ => decoder::check(Headerless { answer }, model, body),
+        0 => decoder::check(NamedFeatures { request: WireFormat::Csv, response: answer }, model, body),
+        _ => decoder::check(SageMakerCsv { response: answer }, model, body),
     }
 });

@@ -3,13 +3,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ml_app::protocol::Format;
-use ml_app::protocol::features::Named;
+use ml_app::protocol::WireFormat;
+use ml_app::protocol::features::NamedFeatures;
 use ml_app_fuzz::{choice, decoder, model};
 
 fuzz_target!(|input: &[u8]| {
     let mut body = input;
     let model = model(&mut body);
-    let format = [Format::Json, Format::Ndjson][choice(&mut body, 2)];
-    decoder::check(Named { question: format, answer: format }, model, body);
+    let format = [WireFormat::Json, WireFormat::Ndjson][choice(&mut body, 2)];
+    decoder::check(NamedFeatures { request: format, response: format }, model, body);
 });

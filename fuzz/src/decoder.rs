@@ -3,7 +3,7 @@
 use crate::response;
 use ml_app::error::Error;
 use ml_app::http::problem::Problem;
-use ml_app::protocol::answer::Answer;
+use ml_app::protocol::predictions::Predictions;
 use ml_app::protocol::oip::HEADER_LENGTH;
 use ml_app::protocol::{Body, Protocol};
 use ml_app_model::{Model, Signature, Tensors};
@@ -15,20 +15,20 @@ const LIMIT: usize = 1 << 16;
 /// give a readable response.
 pub fn check<P: Protocol>(protocol: P, model: &Model, body: &[u8]) {
     let signature = model.signature();
-    let (inputs, wish) = match protocol.decode(body, signature, LIMIT) {
+    let (inputs, options) = match protocol.decode(body, signature, LIMIT) {
         Ok(decoded) => decoded,
         Err(error) => return is_of_client(error),
     };
     agree(signature, &inputs);
     let Ok(outputs) = model.run(inputs) else { return };
-    let encoded = protocol.encode(wish, body, signature, outputs);
+    let encoded = protocol.encode(options, body, signature, outputs);
     let encoded = encoded.expect("a decoded request has a response");
     let length = encoded.headers.iter().find(|(name, _)| *name == HEADER_LENGTH);
     let length = length.map(|(_, length)| &**length);
     match encoded.body {
         Body::Whole(body) => response::check(&encoded.content_type, length, &body),
         Body::Lines(outputs) => {
-            let answer = Answer::new(signature, &outputs);
+            let answer = Predictions::new(signature, &outputs);
             for row in 0..answer.rows() {
                 let mut line = vec![];
                 answer.object(&mut line, row);

@@ -1,7 +1,7 @@
 //! Checks that a response has the format that its `Content-Type` names.
 
 use ml_app::http::problem;
-use ml_app::protocol::framed::{self, SAGEMAKER, VERTEX};
+use ml_app::protocol::binary_json::{self, SAGEMAKER, VERTEX};
 use ml_app::protocol::oip::{BINARY, HEADER_LENGTH, Infer};
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -18,8 +18,8 @@ pub fn check(content_type: &str, json_length: Option<&str>, body: &[u8]) {
             assert!(records.all(|record| record.is_ok()), "{}", text(body));
         }
         BINARY => are_tensors(Infer::new(HEADER_LENGTH, json_length).ok(), body),
-        SAGEMAKER => are_tensors(framed::infer(content_type, SAGEMAKER).ok().flatten(), body),
-        VERTEX => are_tensors(framed::infer(content_type, VERTEX).ok().flatten(), body),
+        SAGEMAKER => are_tensors(binary_json::infer(content_type, SAGEMAKER).ok().flatten(), body),
+        VERTEX => are_tensors(binary_json::infer(content_type, VERTEX).ok().flatten(), body),
         _ => assert!(std::str::from_utf8(body).is_ok(), "{content_type}"),
     }
 }

@@ -92,12 +92,12 @@ fn report(file: &Path, scored: Result<Scored, Failure>) -> anyhow::Result<ExitCo
             log::info!("{rows} rows scored");
             Ok(ExitCode::SUCCESS)
         }
-        Err(Failure::Rows(Error::Malformed(faults) | Error::Invalid(faults))) => {
-            for fault in &faults.listed {
-                eprintln!("error: {name}: {fault}");
+        Err(Failure::Rows(Error::Malformed(errors) | Error::Invalid(errors))) => {
+            for error in &errors.listed {
+                eprintln!("error: {name}: {error}");
             }
-            if faults.omitted > 0 {
-                eprintln!("error: {name}: {} more errors", faults.omitted);
+            if errors.omitted > 0 {
+                eprintln!("error: {name}: {} more errors", errors.omitted);
             }
             Ok(ExitCode::FAILURE)
         }

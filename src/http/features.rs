@@ -3,11 +3,11 @@
 pub(crate) mod openapi;
 
 use crate::http::State;
-use crate::http::negotiate::Format;
+use crate::http::negotiate::WireFormat;
 use crate::http::predict::{Question, answer, offered};
 use crate::http::problem::{ErrorFormat, Problem};
 use crate::http::route::Api;
-use crate::protocol::features::{Named, Query};
+use crate::protocol::features::{NamedFeatures, Query};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use paperclip::actix::api_v2_operation;
@@ -27,7 +27,7 @@ pub(crate) async fn predict_query(
     request: HttpRequest,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    Format::of_answer(request.headers(), &[Format::Json])?;
+    WireFormat::of_answer(request.headers(), &[WireFormat::Json])?;
     let query = Bytes::copy_from_slice(request.query_string().as_bytes());
     let question = Question::new(query, &state);
     Ok(answer(state, question, Query).await?)
@@ -43,9 +43,11 @@ pub(crate) async fn predict(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let format = Format::of_body(request.headers())?;
-    let named =
-        Named { question: format, answer: Format::of_answer(request.headers(), offered(format))? };
+    let format = WireFormat::of_body(request.headers())?;
+    let named = NamedFeatures {
+        request: format,
+        response: WireFormat::of_answer(request.headers(), offered(format))?,
+    };
     let question = Question::read(&request, payload, &state).await?;
     Ok(answer(state, question, named).await?)
 }
@@ -61,8 +63,8 @@ pub(crate) async fn predict_file(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let format = Format::of_answer(request.headers(), &Format::ALL)?;
-    let named = Named { question: Format::Csv, answer: format };
+    let format = WireFormat::of_answer(request.headers(), &WireFormat::ALL)?;
+    let named = NamedFeatures { request: WireFormat::Csv, response: format };
     let question = Question::read_file(&request, payload, &state).await?;
     Ok(answer(state, question, named).await?)
 }

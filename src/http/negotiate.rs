@@ -1,7 +1,7 @@
 //! Which format and coding a request is in, and which its answer is to be in.
 
-use crate::error::{Error, Fault};
-pub use crate::protocol::Format;
+use crate::error::{Error, RequestError};
+pub use crate::protocol::WireFormat;
 use actix_web::http::header::{self, HeaderMap};
 use flate2::Compression;
 use flate2::bufread::{GzEncoder, MultiGzDecoder, ZlibDecoder, ZlibEncoder};
@@ -84,7 +84,7 @@ impl Coding {
         source.by_ref().take(beyond).read_to_end(&mut inflated).map_err(|error| {
             let name = self.name().unwrap_or("identity");
             let detail = format!("invalid {name} body: {error}");
-            Error::Malformed(Fault::new(detail).into())
+            Error::Malformed(RequestError::new(detail).into())
         })?;
         match inflated.len() > limit {
             true => Err(Error::TooLarge { limit }),
@@ -109,20 +109,20 @@ impl Coding {
     }
 }
 
-impl Format {
+impl WireFormat {
     /// The format of a body; JSON if the request does not say.
     ///
     /// # Errors
     ///
     /// [`Error::UnsupportedFormat`], for a character set other than UTF-8 too.
-    pub fn of_body(headers: &HeaderMap) -> Result<Format, Error> {
+    pub fn of_body(headers: &HeaderMap) -> Result<WireFormat, Error> {
         let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
-            return Ok(Format::Json);
+            return Ok(WireFormat::Json);
         };
         let content_type = content_type.to_str().unwrap_or_default();
         let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
         let media_type = media_type.trim().to_ascii_lowercase();
-        let mut formats = Format::ALL.into_iter();
+        let mut formats = WireFormat::ALL.into_iter();
         let format = formats.find(|format| format.is_called(&media_type));
         let charset = parameters.split(';').find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
@@ -132,7 +132,7 @@ impl Format {
             ["utf-8", "utf8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known))
         });
         format.filter(|_| utf8).ok_or_else(|| Error::UnsupportedFormat {
-            expected: format!("one of {}, in UTF-8", list(&Format::ALL)),
+            expected: format!("one of {}, in UTF-8", list(&WireFormat::ALL)),
             found: ml_app_model::value::excerpt(content_type),
         })
     }
@@ -142,7 +142,7 @@ impl Format {
     /// # Errors
     ///
     /// [`Error::NotAcceptable`].
-    pub fn of_answer(headers: &HeaderMap, offered: &[Format]) -> Result<Format, Error> {
+    pub fn of_answer(headers: &HeaderMap, offered: &[WireFormat]) -> Result<WireFormat, Error> {
         let wanted = joined(headers, header::ACCEPT);
         if wanted.trim().is_empty() {
             return Ok(offered[0]);
@@ -159,11 +159,11 @@ impl Format {
     }
 }
 
-impl Format {
+impl WireFormat {
     fn is_called(self, media_type: &str) -> bool {
         match self {
             // It has no registered name.
-            Format::Ndjson => [
+            WireFormat::Ndjson => [
                 self.media_type(),
                 "application/ndjson",
                 "application/jsonl",
@@ -179,7 +179,7 @@ impl Format {
     }
 }
 
-fn list(formats: &[Format]) -> String {
+fn list(formats: &[WireFormat]) -> String {
     let names: Vec<&str> = formats.iter().map(|format| format.media_type()).collect();
     names.join(", ")
 }
@@ -194,7 +194,7 @@ pub(crate) fn content_type(headers: &HeaderMap) -> &str {
 pub fn wants_page(headers: &HeaderMap) -> bool {
     let accept = joined(headers, header::ACCEPT);
     let page = "text/html";
-    media_weight(&accept, page, |name| name == page) > Format::Json.weight(&accept)
+    media_weight(&accept, page, |name| name == page) > WireFormat::Json.weight(&accept)
 }
 
 fn media_weight(accept: &str, media_type: &str, is_called: impl Fn(&str) -> bool) -> f32 {
@@ -236,21 +236,21 @@ mod tests {
     use super::*;
     use actix_web::http::header::HeaderValue;
 
-    fn answer(accept: &'static str) -> Option<Format> {
+    fn answer(accept: &'static str) -> Option<WireFormat> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-        Format::of_answer(&headers, &Format::ALL).ok()
+        WireFormat::of_answer(&headers, &WireFormat::ALL).ok()
     }
 
     #[test]
     fn the_most_specific_range_counts() {
-        assert_eq!(answer("*/*"), Some(Format::Json));
-        assert_eq!(answer("text/csv"), Some(Format::Csv));
-        assert_eq!(answer("text/*"), Some(Format::Csv));
-        assert_eq!(answer("text/csv;q=0.5, application/x-ndjson"), Some(Format::Ndjson));
-        assert_eq!(answer("*/*, application/json;q=0"), Some(Format::Csv));
-        assert_eq!(answer("text/html, */*;q=0.1"), Some(Format::Json));
-        assert_eq!(answer("application/jsonlines"), Some(Format::Ndjson));
+        assert_eq!(answer("*/*"), Some(WireFormat::Json));
+        assert_eq!(answer("text/csv"), Some(WireFormat::Csv));
+        assert_eq!(answer("text/*"), Some(WireFormat::Csv));
+        assert_eq!(answer("text/csv;q=0.5, application/x-ndjson"), Some(WireFormat::Ndjson));
+        assert_eq!(answer("*/*, application/json;q=0"), Some(WireFormat::Csv));
+        assert_eq!(answer("text/html, */*;q=0.1"), Some(WireFormat::Json));
+        assert_eq!(answer("application/jsonlines"), Some(WireFormat::Ndjson));
         assert_eq!(answer("image/png"), None);
     }
 
@@ -286,11 +286,11 @@ mod tests {
         let body = |content_type| {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-            Format::of_body(&headers).ok()
+            WireFormat::of_body(&headers).ok()
         };
-        assert_eq!(Format::of_body(&HeaderMap::new()).ok(), Some(Format::Json));
-        assert_eq!(body("Application/JSON; charset=UTF-8"), Some(Format::Json));
-        assert_eq!(body("text/csv; header=present"), Some(Format::Csv));
+        assert_eq!(WireFormat::of_body(&HeaderMap::new()).ok(), Some(WireFormat::Json));
+        assert_eq!(body("Application/JSON; charset=UTF-8"), Some(WireFormat::Json));
+        assert_eq!(body("text/csv; header=present"), Some(WireFormat::Csv));
         assert_eq!(body("text/csv; charset=utf-16"), None);
         assert_eq!(body("application/x-www-form-urlencoded"), None);
     }

@@ -148,7 +148,7 @@ pub(crate) async fn repository(
     // It may ask for the ready ones only, which is all the same.
     if !body.trim_ascii().is_empty() {
         let asked: Result<Map<String, Value>, _> = serde_json::from_slice(&body);
-        asked.map_err(|error| Error::Malformed(json::fault(&error).into()))?;
+        asked.map_err(|error| Error::Malformed(json::error(&error).into()))?;
     }
     Ok(HttpResponse::Ok().json(describe::repository(state.model.signature())))
 }

@@ -1,11 +1,11 @@
 //! Predictions: read, decode, run, encode; whatever the protocol.
 
-use crate::error::{Busy, Error, Fault};
+use crate::error::{Busy, Error, RequestError};
 use crate::executor::Failure;
-use crate::http::negotiate::{Coding, Format};
+use crate::http::negotiate::{Coding, WireFormat};
 use crate::http::{Rows, State, slices};
 use crate::inferences::Times;
-use crate::protocol::answer::Answer;
+use crate::protocol::predictions::Predictions;
 use crate::protocol::{Body, Encoded, Protocol};
 use actix_multipart::{Multipart, MultipartError};
 use actix_web::error::PayloadError;
@@ -22,11 +22,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// The formats of answers to a question in this one; the first is preferred.
-pub fn offered(question: Format) -> &'static [Format] {
+pub fn offered(question: WireFormat) -> &'static [WireFormat] {
     match question {
-        Format::Json => &[Format::Json],
-        Format::Csv => &[Format::Csv, Format::Json, Format::Ndjson],
-        Format::Ndjson => &[Format::Ndjson, Format::Json],
+        WireFormat::Json => &[WireFormat::Json],
+        WireFormat::Csv => &[WireFormat::Csv, WireFormat::Json, WireFormat::Ndjson],
+        WireFormat::Ndjson => &[WireFormat::Ndjson, WireFormat::Json],
     }
 }
 
@@ -223,7 +223,7 @@ struct Work<P> {
 struct Decoded<P: Protocol> {
     work: Work<P>,
     inputs: Tensors,
-    wish: P::Wish,
+    options: P::ResponseOptions,
 }
 
 impl<P: Protocol> Work<P> {
@@ -243,15 +243,15 @@ impl<P: Protocol> Work<P> {
         // Rows that are told in full have a byte for each value at the least.
         let decoded = inflated
             .and_then(|()| self.protocol.decode(&self.question.body, signature, limits.max_body))
-            .and_then(|(inputs, wish)| match (inputs.rows(), limits.max_rows) {
+            .and_then(|(inputs, options)| match (inputs.rows(), limits.max_rows) {
                 (found, limit) if found > limit => Err(Error::TooManyRows { limit, found }),
-                _ => Ok((inputs, wish)),
+                _ => Ok((inputs, options)),
             });
         match decoded {
-            Ok((inputs, wish)) => {
+            Ok((inputs, options)) => {
                 self.state.metrics.drift.asked(&inputs);
                 self.times.decoded(inputs.rows());
-                Ok(Decoded { work: self, inputs, wish })
+                Ok(Decoded { work: self, inputs, options })
             }
             Err(error) => {
                 self.state.inferences.end(self.times, false);
@@ -267,12 +267,12 @@ impl<P: Protocol> Decoded<P> {
     }
 
     fn finish(self) -> Result<Answered, Error> {
-        let Decoded { work: Work { state, question, protocol, mut times }, inputs, wish } = self;
+        let Decoded { work: Work { state, question, protocol, mut times }, inputs, options } = self;
         let rows = inputs.rows();
         let answered = state.model.run(inputs).map_err(Error::from).and_then(|outputs| {
             state.metrics.drift.answered(&outputs);
             times.inferred();
-            protocol.encode(wish, &question.body, state.model.signature(), outputs)
+            protocol.encode(options, &question.body, state.model.signature(), outputs)
         });
         if let Err(Error::Model(RunError::Panicked(_))) = answered {
             state.metrics.panicked();
@@ -322,7 +322,7 @@ fn lines(
     const ROWS: usize = 1000;
     let rows = outputs.rows();
     stream::iter((0..rows).step_by(ROWS).map(move |start| {
-        let answer = Answer::new(state.model.signature(), &outputs);
+        let answer = Predictions::new(state.model.signature(), &outputs);
         let mut body = vec![];
         for row in start..rows.min(start + ROWS) {
             answer.object(&mut body, row);
@@ -401,7 +401,7 @@ async fn read_file(
         let mut part = part.map_err(|error| multipart_error(content_type, limit, error))?;
         let is_file = part.name() == Some(FILE);
         if is_file && file.is_some() {
-            let fault = Fault::new("expected one part named `file`, found a second");
+            let fault = RequestError::new("expected one part named `file`, found a second");
             return Err(Error::Malformed(fault.into()));
         }
         let mut bytes = BytesMut::new();
@@ -417,7 +417,7 @@ async fn read_file(
         }
     }
     file.map(BytesMut::freeze).ok_or_else(|| {
-        let fault = Fault::new("expected a part named `file` that holds a CSV, found none");
+        let fault = RequestError::new("expected a part named `file` that holds a CSV, found none");
         Error::Malformed(fault.into())
     })
 }
@@ -439,7 +439,7 @@ fn multipart_error(content_type: &str, limit: usize, error: MultipartError) -> E
         }
         error => {
             let detail = format!("invalid multipart form: {error}");
-            Error::Malformed(Fault::new(detail).into())
+            Error::Malformed(RequestError::new(detail).into())
         }
     }
 }

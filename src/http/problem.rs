@@ -1,6 +1,6 @@
 //! Errors as `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
 
-use crate::error::{Error, Fault};
+use crate::error::{Error, RequestError};
 use crate::http::identity;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -20,7 +20,7 @@ pub struct Problem {
     pub detail: String,
     /// Every fault found, as far as they are listed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<Fault>,
+    pub errors: Vec<RequestError>,
     /// Faults found beyond those listed.
     #[serde(skip_serializing_if = "is_zero")]
     pub errors_omitted: usize,
@@ -104,7 +104,7 @@ impl From<Error> for Problem {
             Error::Model(error) => {
                 // It may tell values.
                 log::debug!("the model failed on a request: {error}");
-                Problem::new(status, "the model cannot compute an answer for these values")
+                Problem::new(status, "the model cannot compute a result for these values")
             }
             Error::Internal(error) => Problem::fault(&error),
             error => Problem::new(status, error.to_string()),
@@ -114,7 +114,7 @@ impl From<Error> for Problem {
 }
 
 impl Problem {
-    fn with(self, errors: Vec<Fault>) -> Problem {
+    fn with(self, errors: Vec<RequestError>) -> Problem {
         Problem { errors, ..self }
     }
 }

@@ -2,15 +2,15 @@
 //! [containers](https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html).
 
 use crate::http::State;
-use crate::http::negotiate::{Format, content_type};
+use crate::http::negotiate::{WireFormat, content_type};
 use crate::http::predict::{Question, answer, offered};
 use crate::http::problem::{ErrorFormat, Plain};
 use crate::http::route::Api;
-use crate::protocol::any::Any;
-use crate::protocol::features::Named;
-use crate::protocol::framed::{self, Framed};
-use crate::protocol::headerless::Headerless;
+use crate::protocol::auto_detect::AutoDetect;
+use crate::protocol::binary_json::{self, BinaryJson};
+use crate::protocol::features::NamedFeatures;
 use crate::protocol::oip::BINARY;
+use crate::protocol::sagemaker_csv::SageMakerCsv;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use paperclip::actix::api_v2_operation;
@@ -40,27 +40,31 @@ pub(crate) async fn invocations(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
-    if let Some(infer) = framed::infer(content_type(request.headers()), framed::SAGEMAKER)? {
+    if let Some(infer) =
+        binary_json::infer(content_type(request.headers()), binary_json::SAGEMAKER)?
+    {
         let question = Question::read(&request, payload, &state).await?;
-        let protocol = Framed { protocol: infer, media_type: framed::SAGEMAKER };
+        let protocol = BinaryJson { protocol: infer, media_type: binary_json::SAGEMAKER };
         return Ok(answer(state, question, protocol).await?);
     }
     // Triton's clients call their JSON so.
     let format = match content_type(request.headers()) {
-        BINARY => Format::Json,
-        _ => Format::of_body(request.headers())?,
+        BINARY => WireFormat::Json,
+        _ => WireFormat::of_body(request.headers())?,
     };
     // Clients accept what they did not ask for.
     let offered = offered(format);
-    let best = Format::of_answer(request.headers(), offered).unwrap_or(offered[0]);
+    let best = WireFormat::of_answer(request.headers(), offered).unwrap_or(offered[0]);
     let question = Question::read(&request, payload, &state).await?;
     let answered = match format {
-        Format::Json => {
-            let protocol = Framed { protocol: Any, media_type: framed::SAGEMAKER };
+        WireFormat::Json => {
+            let protocol = BinaryJson { protocol: AutoDetect, media_type: binary_json::SAGEMAKER };
             answer(state, question, protocol).await
         }
-        Format::Csv => answer(state, question, Headerless { answer: best }).await,
-        Format::Ndjson => answer(state, question, Named { question: format, answer: best }).await,
+        WireFormat::Csv => answer(state, question, SageMakerCsv { response: best }).await,
+        WireFormat::Ndjson => {
+            answer(state, question, NamedFeatures { request: format, response: best }).await
+        }
     };
     Ok(answered?)
 }
@@ -70,8 +74,8 @@ pub(crate) mod openapi {
     use crate::http::openapi::describe::{Describe, Operation};
     use crate::http::openapi::responses::{self, JSON};
     use crate::http::openapi::schema::reference;
-    use crate::protocol::any::Any;
-    use crate::protocol::framed;
+    use crate::protocol::auto_detect::AutoDetect;
+    use crate::protocol::binary_json;
     use serde_json::{Value, json};
 
     pub(crate) fn ping(_: &Describe<'_>) -> Operation {
@@ -81,8 +85,9 @@ pub(crate) mod openapi {
     pub(crate) fn invocations(describe: &Describe<'_>) -> Operation {
         let any_of = |schemas: [&str; 3]| -> Value { json!({ "anyOf": schemas.map(reference) }) };
         let example = Value::from(describe.example_row());
-        let operation = responses::prediction(describe, Any, ("Row", "Prediction"), &example);
-        let mut operation = operation.or_bytes(framed::SAGEMAKER);
+        let operation =
+            responses::prediction(describe, AutoDetect, ("Row", "Prediction"), &example);
+        let mut operation = operation.or_bytes(binary_json::SAGEMAKER);
         if let Some(body) = &mut operation.request_body {
             body["content"][JSON]["schema"] = any_of(["Row", "Instances", "InferRequest"]);
             body["content"]["text/csv"] =

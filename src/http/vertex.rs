@@ -6,8 +6,8 @@ use crate::http::negotiate::content_type;
 use crate::http::predict::{Question, answer};
 use crate::http::problem::{ErrorFormat, Plain};
 use crate::http::route::Api;
-use crate::protocol::any::Any;
-use crate::protocol::framed::{self, Framed};
+use crate::protocol::auto_detect::AutoDetect;
+use crate::protocol::binary_json::{self, BinaryJson};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use paperclip::actix::api_v2_operation;
@@ -30,12 +30,12 @@ pub(crate) async fn predict(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
-    let infer = framed::infer(content_type(request.headers()), framed::VERTEX)?;
+    let infer = binary_json::infer(content_type(request.headers()), binary_json::VERTEX)?;
     let question = Question::read(&request, payload, &state).await?;
-    let media_type = framed::VERTEX;
+    let media_type = binary_json::VERTEX;
     let answered = match infer {
-        Some(protocol) => answer(state, question, Framed { protocol, media_type }).await,
-        None => answer(state, question, Framed { protocol: Any, media_type }).await,
+        Some(protocol) => answer(state, question, BinaryJson { protocol, media_type }).await,
+        None => answer(state, question, BinaryJson { protocol: AutoDetect, media_type }).await,
     };
     Ok(answered?)
 }
@@ -44,13 +44,13 @@ pub(crate) async fn predict(
 pub(crate) mod openapi {
     use crate::http::openapi::describe::{Describe, Operation};
     use crate::http::openapi::responses;
-    use crate::protocol::any::Any;
-    use crate::protocol::framed;
+    use crate::protocol::auto_detect::AutoDetect;
+    use crate::protocol::binary_json;
     use serde_json::json;
 
     pub(crate) fn predict(describe: &Describe<'_>) -> Operation {
         let example = json!({ "instances": [describe.example_row()], "parameters": {} });
         let schemas = ("Instances", "InstancePredictions");
-        responses::prediction(describe, Any, schemas, &example).or_bytes(framed::VERTEX)
+        responses::prediction(describe, AutoDetect, schemas, &example).or_bytes(binary_json::VERTEX)
     }
 }

@@ -1,15 +1,16 @@
-//! Named features as CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)): a header row that
-//! names the columns, in any order. Columns that are no feature are ignored, and told. An empty
-//! cell is a missing value; a cell of an array feature is JSON.
+//! Named features as CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)).
+//!
+//! A header row names the columns, in any order. Columns that are no feature are ignored, and their names
+//! are reported. An empty cell is a missing value. A cell of an array feature is JSON.
 
 mod records;
-pub mod watch;
+pub mod tracking_reader;
 mod writer;
 
-use crate::error::{Error, Fault, Faults};
-use crate::protocol::answer::Answer;
-use crate::protocol::features;
-use crate::protocol::reader::{Reader, SUGGESTED};
+use crate::error::{Error, RequestError, RequestErrors};
+use crate::protocol::cell::read_text;
+use crate::protocol::predictions::Predictions;
+use crate::protocol::reader::{MAX_SUGGESTIONS, Reader};
 use ml_app_model::value::excerpt;
 use ml_app_model::{Feature, Mismatch, Signature, Tensors};
 pub use records::Record;
@@ -18,7 +19,7 @@ use std::io;
 use std::sync::Arc;
 pub use writer::Writer;
 
-/// A CSV being read: the header is, the records are to come.
+/// A CSV whose header has been read and whose records are read one by one.
 #[derive(Debug)]
 pub struct Table<'a> {
     records: Records<'a>,
@@ -28,12 +29,12 @@ pub struct Table<'a> {
     pub ignored: Vec<String>,
 }
 
-/// The feature that each column of a table holds.
+/// The feature in each column of a table; `None` for a column that is ignored.
 #[derive(Debug, Clone)]
 pub struct Columns(Arc<[Option<usize>]>);
 
 impl Columns {
-    /// More records of the same table, the first of them on this line.
+    /// Reads a later part of the same table, which starts with a record on this line.
     pub fn table<'a>(&self, source: &'a [u8], line: u64) -> Table<'a> {
         Table {
             records: Records::at(source, line),
@@ -49,22 +50,22 @@ impl<'a> Table<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] where there is none, [`Error::Invalid`] where it lacks features or
-    /// names one twice.
+    /// Returns [`Error::Malformed`] if there is no header, or [`Error::Invalid`] if a feature has no
+    /// column or two columns.
     pub fn new(source: &'a [u8], signature: &Signature) -> Result<Table<'a>, Error> {
         let mut records = Records::new(source);
         let mut header = Record::default();
-        let is_there = records.read(&mut header).map_err(interrupted)?;
+        let has_header = records.read(&mut header).map_err(interrupted)?;
         if records.is_cut() {
-            let listed = records.take_faults();
-            return Err(Error::Malformed(Faults { listed, ..Faults::default() }));
+            let listed = records.take_errors();
+            return Err(Error::Malformed(RequestErrors { listed, ..RequestErrors::default() }));
         }
         let line = records.line().unwrap_or(1);
-        if !is_there {
+        if !has_header {
             let detail = "expected a header row that names the columns, found an empty body";
-            return Err(Error::Malformed(Fault::new(detail).into()));
+            return Err(Error::malformed(detail));
         }
-        let mut faults = Faults::default();
+        let mut errors = RequestErrors::default();
         let mut ignored = vec![];
         let mut given = vec![false; signature.features.len()];
         let mut features = vec![];
@@ -74,25 +75,25 @@ impl<'a> Table<'a> {
             match feature {
                 None => ignored.push(name.into_owned()),
                 Some(feature) if std::mem::replace(&mut given[feature], true) => {
-                    faults.push(Fault::duplicate("column", &name).line(line));
+                    errors.push(RequestError::duplicate("column", &name).line(line));
                 }
                 Some(_) => {}
             }
             features.push(feature);
         }
         let nearest = |name: &String| signature.nearest_feature(name);
-        let nearest: Vec<_> = ignored.iter().take(SUGGESTED).map(nearest).collect();
+        let nearest: Vec<_> = ignored.iter().take(MAX_SUGGESTIONS).map(nearest).collect();
         let missing = |(feature, given): &(&Feature, bool)| !feature.optional && !given;
         for (feature, _) in signature.features.iter().zip(given).filter(missing) {
-            let mut fault = Fault::missing("column", &feature.name).line(line);
+            let mut error = RequestError::missing("column", &feature.name).line(line);
             if let Some(near) = nearest.iter().position(|near| *near == Some(&feature.name)) {
-                fault.detail +=
+                error.detail +=
                     &format!(" (found `{}`, which is similar)", excerpt(&ignored[near]));
             }
-            faults.push(fault);
+            errors.push(error);
         }
-        if !faults.is_empty() {
-            return Err(Error::Invalid(faults));
+        if !errors.is_empty() {
+            return Err(Error::Invalid(errors));
         }
         Ok(Table { records, header, columns: Columns(features.into()), ignored })
     }
@@ -105,20 +106,20 @@ impl<'a> Table<'a> {
         &self.columns
     }
 
-    /// Byte of the source that the next record is sought from.
+    /// Returns the index of the byte at which the search for the next record starts.
     pub fn position(&self) -> usize {
         self.records.position()
     }
 
-    /// Reads the next record without its values; `false` at the end.
+    /// Reads the next record without its values. Returns `false` at the end.
     ///
     /// # Errors
     ///
-    /// Where the source cannot be read.
+    /// Returns an error if the source cannot be read.
     pub fn skip(&mut self, record: &mut Record<'a>, reader: &mut Reader<'_>) -> io::Result<bool> {
         let read = self.records.read(record)?;
-        // Whoever scores these rows tells them.
-        self.records.take_faults();
+        // Errors in skipped rows are reported by the process that scores these rows.
+        self.records.take_errors();
         if read {
             self.records.line();
             reader.skip_row();
@@ -126,15 +127,15 @@ impl<'a> Table<'a> {
         Ok(read)
     }
 
-    /// Reads the next record into `record` and, as a row, into `reader`; `false` at the end.
+    /// Reads the next record into `record`, and as a row into `reader`. Returns `false` at the end.
     ///
     /// # Errors
     ///
-    /// Where the source cannot be read. Faults of the record itself go to `reader`.
+    /// Returns an error if the source cannot be read. Errors in the record are recorded in `reader`.
     pub fn read(&mut self, record: &mut Record<'a>, reader: &mut Reader<'_>) -> io::Result<bool> {
         let read = self.records.read(record)?;
-        for fault in self.records.take_faults() {
-            reader.push_malformed(fault);
+        for error in self.records.take_errors() {
+            reader.push_malformed(error);
         }
         if !read || reader.is_exhausted() {
             return Ok(false);
@@ -151,14 +152,14 @@ impl<'a> Table<'a> {
         if found != features.len() {
             let expected = features.len();
             let detail = format!("expected {expected} columns, as in the header, found {found}");
-            reader.push_fault(Fault::new(detail));
+            reader.push_error(RequestError::new(detail));
             return Ok(true);
         }
         match record {
             Record::Line(line) => {
                 for (cell, feature) in line.split(',').zip(features) {
                     if let Some(feature) = *feature {
-                        features::read_text(reader, feature, cell);
+                        read_text(reader, feature, cell);
                     }
                 }
             }
@@ -166,10 +167,10 @@ impl<'a> Table<'a> {
                 for (cell, feature) in cells.iter().zip(features) {
                     let Some(feature) = *feature else { continue };
                     match std::str::from_utf8(cell) {
-                        Ok(text) => features::read_text(reader, feature, text),
+                        Ok(text) => read_text(reader, feature, text),
                         Err(_) => {
                             let found = format!("`{}`", excerpt(&String::from_utf8_lossy(cell)));
-                            reader.fault(feature, &Mismatch::new("UTF-8", found));
+                            reader.feature_error(feature, &Mismatch::new("UTF-8", found));
                         }
                     }
                 }
@@ -179,11 +180,11 @@ impl<'a> Table<'a> {
     }
 }
 
-/// All rows of a CSV, and the names of the columns that were ignored.
+/// Decodes all rows of a CSV. Also returns the names of the columns that were ignored.
 ///
 /// # Errors
 ///
-/// As [`Table::new`], and [`Error::Invalid`] with every fault found in the records.
+/// Returns an error if the header is [invalid](Table::new), or every error found in the records.
 pub fn decode(
     body: &[u8],
     signature: &Signature,
@@ -196,21 +197,21 @@ pub fn decode(
     Ok((reader.into_tensors()?, table.ignored))
 }
 
-/// The records of `body`, which has been decoded, with the answer appended to each.
+/// Encodes the records of `body`, the request, with predictions appended to each.
 ///
 /// # Errors
 ///
-/// Where `body` is not what was decoded.
-pub fn append(body: &[u8], answer: &Answer<'_>) -> Result<Vec<u8>, Error> {
+/// Returns an error if `body` cannot be read.
+pub fn append(body: &[u8], predictions: &Predictions<'_>) -> Result<Vec<u8>, Error> {
     let mut records = Records::new(body);
-    let mut writer = Writer::new(body.len() * 2, answer.signature());
+    let mut writer = Writer::new(body.len() * 2, predictions.signature());
     let mut record = Record::default();
     if records.read(&mut record).map_err(interrupted)? {
         writer.header(&record);
     }
-    let (mut row, cells) = (0, answer.cells());
+    let (mut row, cells) = (0, predictions.cells());
     while records.read(&mut record).map_err(interrupted)? {
-        writer.record(&record, answer, &cells, row);
+        writer.record(&record, predictions, &cells, row);
         row += 1;
     }
     Ok(writer.out)
@@ -223,13 +224,13 @@ fn interrupted(error: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::json::plain::Random;
+    use crate::protocol::json::fast_path::Random;
     use crate::source::Source;
     use ml_app_model::{Datatype, Kind};
 
-    /// Carriage returns make the csv reader cut the cells, which then are read as text one by one.
+    /// Compares the fast path, for lines that end with LF, with the csv reader, for lines that end with CR LF.
     #[test]
-    fn cells_of_numbers_are_read_as_text_is() {
+    fn reads_numbers_in_lines_as_in_single_cells() {
         const OTHERS: [&str; 12] =
             ["", " ", " 7", "7 ", "+7", ".5", "7.", "-0", "nan", "inf", "1e400", "seven"];
         let model = Source::Embedded.load().expect("the embedded model loads");

@@ -1,40 +1,30 @@
-//! Named features as JSON, NDJSON, and in a query.
+//! Named features as JSON, NDJSON or CSV, and in a query string.
 //!
-//! A JSON body is an object (one row), an array of objects (rows), or an object of arrays
-//! (columns). `null` and the strings `NaN`, `Infinity` and `-Infinity` stand for what JSON numbers
-//! cannot say, in features whose input is a float.
+//! A JSON body is an object (one row), an array of objects (rows), or an object of arrays (columns).
+//! For features whose input is a float, `null` is a missing value (NaN), and the strings `NaN`, `Infinity` and
+//! `-Infinity` stand for the values that JSON numbers cannot express.
 
-mod rows;
+mod body;
 
-use crate::error::{Error, Fault};
-use crate::protocol::answer::Answer;
-use crate::protocol::json::plain;
+use crate::error::{Error, RequestError};
+use crate::protocol::cell::read_text;
+use crate::protocol::json::fast_path;
+use crate::protocol::predictions::Predictions;
 use crate::protocol::reader::Reader;
-use crate::protocol::{Body, Encoded, Format, Protocol, csv, json};
+use crate::protocol::{Body, Encoded, Protocol, WireFormat, csv, json};
+pub use body::FeaturesLayout;
+use body::{BodyVisitor, RowVisitor};
 use ml_app_model::value::article;
-use ml_app_model::{Kind, Mismatch, Signature, Tensors, Value};
+use ml_app_model::{Kind, Mismatch, Signature, Tensors};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use rows::{BodyVisitor, RowVisitor};
-pub use rows::{CellSeed, ElementVisitor, in_feature};
 use serde::de::DeserializeSeed;
 
-/// The shape of a JSON question, and so of its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// One object.
-    Row,
-    /// An array of objects.
-    Rows,
-    /// An object of arrays.
-    Columns,
-}
-
-/// One row by a query.
+/// One row in a query string. The response is JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct Query;
 
 impl Protocol for Query {
-    type Wish = ();
+    type ResponseOptions = ();
 
     fn decode(
         &self,
@@ -52,66 +42,65 @@ impl Protocol for Query {
         signature: &Signature,
         outputs: Tensors,
     ) -> Result<Encoded, Error> {
-        Ok(json_answer(&Answer::new(signature, &outputs), Layout::Row))
+        Ok(json_response(&Predictions::new(signature, &outputs), FeaturesLayout::Row))
     }
 }
 
-/// Rows by a body.
+/// Rows in a body, and the formats of the body and of the response.
 #[derive(Debug, Clone, Copy)]
-pub struct Named {
-    pub question: Format,
-    pub answer: Format,
+pub struct NamedFeatures {
+    pub request: WireFormat,
+    pub response: WireFormat,
 }
 
-/// What a body asks of its answer.
+/// Options for the response that the request sets.
 #[derive(Debug)]
-pub struct Asked {
-    layout: Layout,
-    /// Columns that are no feature.
+pub struct ResponseOptions {
+    layout: FeaturesLayout,
+    /// Names of CSV columns that are no feature, for a header of the response.
     ignored: Vec<String>,
 }
 
-impl Protocol for Named {
-    type Wish = Asked;
+impl Protocol for NamedFeatures {
+    type ResponseOptions = ResponseOptions;
 
     fn decode(
         &self,
         body: &[u8],
         signature: &Signature,
         limit: usize,
-    ) -> Result<(Tensors, Asked), Error> {
-        let rows = |layout| Asked { layout, ignored: vec![] };
-        match self.question {
-            Format::Json => {
+    ) -> Result<(Tensors, ResponseOptions), Error> {
+        let rows = |layout| ResponseOptions { layout, ignored: vec![] };
+        match self.request {
+            WireFormat::Json => {
                 decode(body, signature, limit).map(|(inputs, layout)| (inputs, rows(layout)))
             }
-            Format::Ndjson => {
-                decode_lines(body, signature, limit).map(|inputs| (inputs, rows(Layout::Rows)))
-            }
-            Format::Csv => {
+            WireFormat::Ndjson => decode_lines(body, signature, limit)
+                .map(|inputs| (inputs, rows(FeaturesLayout::Rows))),
+            WireFormat::Csv => {
                 let (inputs, ignored) = csv::decode(body, signature, limit)?;
-                Ok((inputs, Asked { layout: Layout::Rows, ignored }))
+                Ok((inputs, ResponseOptions { layout: FeaturesLayout::Rows, ignored }))
             }
         }
     }
 
     fn encode(
         &self,
-        Asked { layout, ignored }: Asked,
+        ResponseOptions { layout, ignored }: ResponseOptions,
         body: &[u8],
         signature: &Signature,
         outputs: Tensors,
     ) -> Result<Encoded, Error> {
-        let answer = Answer::new(signature, &outputs);
-        let encoded = match self.answer {
-            Format::Json => json_answer(&answer, layout),
-            Format::Csv => {
-                let body = Body::Whole(csv::append(body, &answer)?);
-                Encoded { content_type: self.answer.media_type().into(), headers: vec![], body }
+        let predictions = Predictions::new(signature, &outputs);
+        let encoded = match self.response {
+            WireFormat::Json => json_response(&predictions, layout),
+            WireFormat::Csv => {
+                let body = Body::Whole(csv::append(body, &predictions)?);
+                Encoded { content_type: self.response.media_type().into(), headers: vec![], body }
             }
-            Format::Ndjson => {
+            WireFormat::Ndjson => {
                 let body = Body::Lines(outputs);
-                Encoded { content_type: self.answer.media_type().into(), headers: vec![], body }
+                Encoded { content_type: self.response.media_type().into(), headers: vec![], body }
             }
         };
         if ignored.is_empty() {
@@ -122,59 +111,65 @@ impl Protocol for Named {
     }
 }
 
-fn json_answer(answer: &Answer<'_>, layout: Layout) -> Encoded {
-    let mut body = Vec::with_capacity(answer.rows() * answer.row_size());
+fn json_response(predictions: &Predictions<'_>, layout: FeaturesLayout) -> Encoded {
+    let mut body = Vec::with_capacity(predictions.rows() * predictions.row_size());
     match layout {
-        Layout::Row => answer.object(&mut body, 0),
-        Layout::Rows => answer.array(&mut body),
-        Layout::Columns => answer.columns_object(&mut body),
+        FeaturesLayout::Row => predictions.object(&mut body, 0),
+        FeaturesLayout::Rows => predictions.array(&mut body),
+        FeaturesLayout::Columns => predictions.columns_object(&mut body),
     }
     Encoded::json(body)
 }
 
+/// Decodes a JSON body.
+///
 /// # Errors
 ///
-/// [`Error::Malformed`] with line and column where `body` is no JSON or has none of the layouts,
-/// [`Error::Invalid`] with every fault found in the values.
+/// Returns [`Error::Malformed`] with line and column if `body` is not JSON or has none of the layouts, or
+/// [`Error::Invalid`] with every error found in the values.
 pub fn decode(
     body: &[u8],
     signature: &Signature,
     limit: usize,
-) -> Result<(Tensors, Layout), Error> {
+) -> Result<(Tensors, FeaturesLayout), Error> {
     let text = json::text(body, ROWS)?;
-    decode_plain(text, signature).map_or_else(|| decode_any(text, signature, limit), Ok)
+    decode_fast(text, signature).map_or_else(|| decode_serde(text, signature, limit), Ok)
 }
 
-fn decode_any(text: &str, signature: &Signature, limit: usize) -> Result<(Tensors, Layout), Error> {
+fn decode_serde(
+    text: &str,
+    signature: &Signature,
+    limit: usize,
+) -> Result<(Tensors, FeaturesLayout), Error> {
     let mut reader = Reader::new(signature, limit);
     let read = json::read(text, BodyVisitor(&mut reader));
     reader.finish_json(read)
 }
 
-fn decode_plain(text: &str, signature: &Signature) -> Option<(Tensors, Layout)> {
-    if !plain::has_plain_objects(signature) {
+/// Decodes a body that consists of objects with all features in order. Returns `None` for any other body.
+fn decode_fast(text: &str, signature: &Signature) -> Option<(Tensors, FeaturesLayout)> {
+    if !fast_path::supports_objects(signature) {
         return None;
     }
-    plain::rows(text, signature, |scanner, rows| match scanner.peek()? {
-        b'{' => scanner.object(rows).map(|()| Layout::Row),
-        _ => scanner.objects(rows).map(|()| Layout::Rows),
+    fast_path::rows(text, signature, |scanner, rows| match scanner.peek()? {
+        b'{' => scanner.object(rows).map(|()| FeaturesLayout::Row),
+        _ => scanner.objects(rows).map(|()| FeaturesLayout::Rows),
     })
 }
 
 const ROWS: &str = "at least one row";
 
-/// One object per line; empty lines are skipped.
+/// Decodes NDJSON: one object per line. Empty lines are skipped.
 ///
 /// # Errors
 ///
-/// [`Error::Malformed`] where a line is no JSON, [`Error::Invalid`] where values do not fit: with
-/// every fault found.
+/// Returns every error found: [`Error::Malformed`] if a line is not JSON, otherwise [`Error::Invalid`].
 pub fn decode_lines(body: &[u8], signature: &Signature, limit: usize) -> Result<Tensors, Error> {
     let mut reader = Reader::new(signature, limit);
-    let body = json::without_mark(body);
+    let body = json::without_bom(body);
     if body.trim_ascii().is_empty() {
         let detail = format!("expected {ROWS}, found an empty body");
-        return Err(Error::Malformed(Fault::new(detail).into()));
+        return Err(Error::malformed(detail));
     }
     for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
         read_line(&mut reader, index as u64 + 1, line);
@@ -185,21 +180,22 @@ pub fn decode_lines(body: &[u8], signature: &Signature, limit: usize) -> Result<
     reader.into_tensors()
 }
 
-/// One row, its scalars as text, its arrays as JSON.
+/// Decodes one row from a query string, in which scalars are text and arrays are JSON.
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] with every fault found.
+/// Returns [`Error::Invalid`] with every error found.
 pub fn decode_query(query: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     let mut reader = Reader::new(signature, usize::MAX);
     reader.start_row();
     for (name, value) in form_urlencoded::parse(query) {
         let Some(feature) = reader.take(&name) else { continue };
-        // A table has empty cells, a query just leaves its value out.
+        // Unlike an empty cell of a table, an empty value in a query is not a missing value: a query would
+        // leave the name out as well.
         let is_text = signature.features[feature].kind == Kind::String;
         if value.is_empty() && !is_text {
             let expected = article(signature.features[feature].kind);
-            reader.fault(feature, &Mismatch::new(expected, "nothing"));
+            reader.feature_error(feature, &Mismatch::new(expected, "nothing"));
         } else {
             read_text(&mut reader, feature, &value);
         }
@@ -208,13 +204,13 @@ pub fn decode_query(query: &[u8], signature: &Signature) -> Result<Tensors, Erro
     reader.into_tensors()
 }
 
-/// Reads a line of NDJSON, counted from 1.
+/// Reads a line of NDJSON into `reader`. `number` is the line's number, counted from 1.
 pub fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
     if line.trim_ascii().is_empty() {
         return;
     }
     reader.line = Some(number);
-    if str::from_utf8(line).is_ok_and(|text| reader.read_plain(text)) {
+    if str::from_utf8(line).is_ok_and(|text| reader.read_fast(text)) {
         return;
     }
     let rows = reader.number();
@@ -224,32 +220,18 @@ pub fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
         if reader.number() == rows {
             reader.start_row();
         }
-        let fault = json::fault(&error).row(reader.number() - 1);
-        reader.push_malformed(Fault { line: Some(number), ..fault });
+        let error = json::error(&error).row(reader.number() - 1);
+        reader.push_malformed(RequestError { line: Some(number), ..error });
     }
 }
 
-/// Sets a feature of the current row from text: a scalar as it is, an array as JSON.
-pub fn read_text(reader: &mut Reader<'_>, feature: usize, text: &str) {
-    if reader.spec(feature).is_scalar() {
-        reader.set(feature, Value::Text(text));
-        return;
-    }
-    let row = reader.len() - 1;
-    let mut source = serde_json::Deserializer::from_str(text);
-    let read = CellSeed { reader: &mut *reader, row, feature }
-        .deserialize(&mut source)
-        .and_then(|()| source.end());
-    if read.is_err() {
-        let mismatch = Mismatch::new("a JSON array", Value::Text(text).to_string());
-        reader.fault(feature, &mismatch);
-    }
-}
-
-/// A list of strings ([RFC 9651](https://www.rfc-editor.org/rfc/rfc9651#section-3.3.3)), in which
-/// what is no printable ASCII is percent-encoded; past what clients take, how many more there are.
+/// Formats names as a header's value: a list of strings ([RFC 9651](https://www.rfc-editor.org/rfc/rfc9651#section-3.3.3)).
+///
+/// Characters that are not printable ASCII are percent-encoded. Names past the maximum length are only counted, as
+/// `and-2-more`.
 fn header_list(names: &[String]) -> String {
-    const LONGEST: usize = 2048;
+    // In bytes. Clients and proxies limit headers, often to 8 KiB in total.
+    const MAX_LENGTH: usize = 2048;
     const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
     let mut list = String::new();
     let mut left_out = 0;
@@ -257,7 +239,7 @@ fn header_list(names: &[String]) -> String {
         let name = name.replace('\\', "\\\\").replace('"', "\\\"");
         let name = utf8_percent_encode(&name, ESCAPED);
         let entry = format!("{}\"{name}\"", if list.is_empty() { "" } else { ", " });
-        if list.len() + entry.len() > LONGEST {
+        if list.len() + entry.len() > MAX_LENGTH {
             left_out += 1;
             continue;
         }
@@ -273,11 +255,11 @@ fn header_list(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::json::plain::Random;
+    use crate::protocol::json::fast_path::Random;
     use crate::source::Source;
 
     #[test]
-    fn both_roads_read_the_same_rows() {
+    fn fast_path_and_serde_read_the_same_rows() {
         let model = Source::Embedded.load().expect("the embedded model loads");
         let signature = model.signature();
         let (mut random, mut rows, mut lines) = (Random::default(), 0, 0);
@@ -294,14 +276,14 @@ mod tests {
                 _ => format!("[{},{}]", object(), object()),
             };
             let text = random.damaged(text);
-            if let Some(read) = decode_plain(&text, signature) {
-                assert_eq!(decode_any(&text, signature, usize::MAX).ok(), Some(read), "{text}");
+            if let Some(read) = decode_fast(&text, signature) {
+                assert_eq!(decode_serde(&text, signature, usize::MAX).ok(), Some(read), "{text}");
                 rows += 1;
             }
-            // A line is read as the only row of a body is.
+            // A line of NDJSON is read like the only row of a body.
             let mut reader = Reader::new(signature, usize::MAX);
-            if text.starts_with('{') && reader.read_plain(&text) {
-                let body = decode_any(&text, signature, usize::MAX).ok();
+            if text.starts_with('{') && reader.read_fast(&text) {
+                let body = decode_serde(&text, signature, usize::MAX).ok();
                 assert_eq!(reader.into_tensors().ok(), body.map(|(inputs, _)| inputs), "{text}");
                 lines += 1;
             }
@@ -314,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_quoted_escaped_and_counted() {
+    fn quotes_escapes_and_counts_names_in_a_header() {
         assert_eq!(list(&["id", "a, b", "5\" \\"]), r#""id", "a, b", "5\" \\""#);
         assert_eq!(list(&["é", "%C3%A9"]), r#""%C3%A9", "%25C3%25A9""#);
         let long = "x".repeat(3000);

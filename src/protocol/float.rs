@@ -1,16 +1,26 @@
-//! Floats as decimal numbers, written by hand: the digits that serde_json writes, in less time for those
-//! that are neither tiny nor huge, as probabilities and most predictions are.
+//! Shortest decimal text of an `f32`, by the Schubfach algorithm.
+//!
+//! Most of the time that a response takes to encode goes into printing floats. This module prints the
+//! floats from 0.00001 to 2²³, which covers probabilities and most predictions, faster than serde_json and
+//! with exactly the same digits. For every other float [`write`] does nothing and the caller falls back to
+//! serde_json.
+//!
+//! "Shortest" means: of all decimal numbers that parse back to the same float, the one with the fewest
+//! digits, and of those the nearest to the float.
 
 use std::ops::Range;
 
-/// From 0.00001, the least that is written without an exponent, to 2²³, from where on all are integers.
-const PLAIN: Range<u32> = 1e-5_f32.to_bits()..8_388_608_f32.to_bits();
+/// Bit patterns of the floats that are printed here: from 0.00001, below which serde_json switches to an
+/// exponent, to 2²³, from which on every float is an integer. Bit patterns of positive floats are ordered
+/// as the floats are.
+const PRINTABLE: Range<u32> = 1e-5_f32.to_bits()..8_388_608_f32.to_bits();
 
 const ONE: u32 = 1_f32.to_bits();
 
+/// Bits of the fraction in an `f32`; the leading 1 of the significand is implicit.
 const FRACTION_BITS: u32 = f32::MANTISSA_DIGITS - 1;
 
-/// Ten to the power of the index.
+/// `POWERS[n]` is 10ⁿ.
 const POWERS: [u64; 16] = {
     let mut powers = [1; 16];
     let mut power = 1;
@@ -21,8 +31,10 @@ const POWERS: [u64; 16] = {
     powers
 };
 
-/// Digits of the index, one a byte, the first in the least.
-const THREE: [u32; 1024] = {
+/// The three decimal digits of each number below 1000, one digit (0–9) per byte, the most significant digit
+/// in the least significant byte, which is the first in memory. The table is padded to 1024 entries, so that an
+/// index masked with 1023 needs no bounds check.
+const DIGIT_TRIPLES: [u32; 1024] = {
     let mut digits = [0; 1024];
     let mut number = 0;
     while number < 1000 {
@@ -33,19 +45,21 @@ const THREE: [u32; 1024] = {
     digits
 };
 
-/// Characters.
-const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+/// Eight times the character `0`. OR-ing it to eight digits turns them into ASCII.
+const ASCII_ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
 
-/// Bytes of a sign and of any number in [`PLAIN`], with room for one store too far.
-const ROOM: usize = 24;
+/// Size of the buffer that a number without its sign is written to, in bytes. The longest text takes 15; the
+/// digits are stored eight bytes at a time, and a store may reach past the end of the text.
+const BUFFER_SIZE: usize = 24;
 
-/// Appends the shortest decimal number that is nearer to `number` than to any other float, as serde_json has
-/// it; does nothing and gives `false` for those that take a longer way.
+/// Appends the shortest text of `number` to `out` and returns `true`; returns `false`, with `out` unchanged, if
+/// `number` is not one of those that this module prints.
 pub fn write(out: &mut Vec<u8>, number: f32) -> bool {
     let bits = number.abs().to_bits();
     let fraction = bits & ((1 << FRACTION_BITS) - 1);
-    // Below a power of two floats are denser than above it.
-    if !PLAIN.contains(&bits) || fraction == 0 {
+    // A power of two (fraction 0) is left out: its lower neighbor is half as far away as its upper one,
+    // and `shortest` relies on neighbors at equal distances.
+    if !PRINTABLE.contains(&bits) || fraction == 0 {
         return false;
     }
     if number.is_sign_negative() {
@@ -53,79 +67,115 @@ pub fn write(out: &mut Vec<u8>, number: f32) -> bool {
     }
     let (digits, places) = shortest(fraction | 1 << FRACTION_BITS, bits >> FRACTION_BITS);
     let start = out.len();
-    out.extend_from_slice(&[b'0'; ROOM]);
+    out.extend_from_slice(&[b'0'; BUFFER_SIZE]);
     let Some(text) = out.last_chunk_mut() else { return false };
-    let len =
-        if bits < ONE { less_than_one(text, digits, places) } else { mixed(text, digits, places) };
+    let len = if bits < ONE {
+        write_below_one(text, digits, places)
+    } else {
+        write_at_least_one(text, digits, places)
+    };
     out.truncate(start + len);
     true
 }
 
-/// An integer of at most nine digits, and how many of its decimal places stand behind the point. No branch:
-/// half of them would be foretold wrongly.
+/// Returns the shortest decimal number that rounds to a float, as an integer of at most nine digits and the
+/// number of its decimal places: 0.25 is `(25, 2)`. The integer may end in zeros, which the caller cuts off.
 ///
-/// All of it is exact. A float is `m`/2ᵉ, and the numbers nearer to it than to others reach half a unit of
-/// `m` either way. Times the least power of ten by which that unit is at least 1, there is an integer
-/// within reach, and at most one multiple of ten (R. Giulietti, "The Schubfach way to render doubles", 2020).
+/// `m` is the significand with its leading 1, and `exponent` the biased exponent as it is stored.
+///
+/// This is Schubfach (R. Giulietti, "The Schubfach way to render doubles", 2020; [OpenJDK's implementation][jdk]
+/// explains it, too) for a range in which every intermediate value fits into 128 bits, so that the
+/// arithmetic is exact and needs no table of approximated powers:
+///
+/// 1. The float is v = `m` / 2ˢ. All numbers up to half a unit of `m` away, v ± ½ / 2ˢ, parse back to it:
+///    this is the rounding interval. Its ends belong to it if `m` is even, because parsing rounds ties to even.
+/// 2. Scale by 10ᵖ (`places`) with the least `p` for which the interval is at least 1 wide. It is then less
+///    than 10 wide. So it contains at least one integer and at most one multiple of ten.
+/// 3. If it contains a multiple of ten, that number divided by ten, with one decimal place less, is the
+///    only candidate with one digit less. Otherwise the integer nearest to v · 10ᵖ is the result.
+///
+/// The code has no branches: whether a multiple of ten is in reach is unpredictable, so every other branch would be
+/// mispredicted.
+///
+/// [jdk]: https://github.com/openjdk/jdk/blob/master/src/java.base/share/classes/jdk/internal/math/DoubleToDecimal.java
 #[inline]
 fn shortest(m: u32, exponent: u32) -> (u64, usize) {
-    // 127 is the bias; log₁₀ 2 is 1233/4096.
+    // Step 1: s, for a bias of 127.
     let shift = (127 + FRACTION_BITS - exponent) as usize;
+    // Step 2: p = ⌈s · log₁₀ 2⌉, with log₁₀ 2 ≈ 1233/4096, which is close enough for s ≤ 40. The mask
+    // spares the bounds check of the table.
     let places = (shift * 1233).div_ceil(4096) & 15;
     let unit = POWERS[places];
-    // In halves of what `shift` leaves.
+    // From here on, numbers are fixed-point with s + 1 fractional bits: v · 10ᵖ is m · 10ᵖ · 2, and half the
+    // width of the interval, ½ · 10ᵖ / 2ˢ, is simply 10ᵖ (`unit`).
     let shift = shift + 1;
     let scaled = u128::from(m) * u128::from(unit << 1);
     let (high, low) = ((scaled >> 64) as u64, scaled as u64);
+    // The integer part, and the multiple of ten at or below it.
     let floor = high << (64 - shift) | low >> shift;
     let tens = floor / 10;
+    // Distances to the multiples of ten on either side. They are below 10 · 2⁴¹, so the low 64 bits suffice.
     let above = low.wrapping_sub((tens * 10) << shift);
     let below = (10 << shift) - above;
-    // A float whose `m` is even has the ends of its reach.
+    // Step 3: which of the two is within the interval? For an odd `m` the ends are excluded.
     let odd = u64::from(m & 1);
     let up = below + odd <= unit;
     let is_ten = u64::from(up | (above + odd <= unit));
+    // The nearest integer: `rest` is the fractional part; ties go to the even integer.
     let rest = above - ((floor - tens * 10) << shift);
     let nearest = floor + u64::from(rest * 2 + (floor & 1) > 1 << shift);
     let ten = tens + u64::from(up);
+    // Select `ten` if `is_ten` is 1 (its negation is then a mask of ones), else `nearest`.
     (nearest ^ ((nearest ^ ten) & is_ten.wrapping_neg()), places - is_ten as usize)
 }
 
-/// A number less than 1 in a text of zeros: its length.
+/// Writes `digits` / 10^`places`, which is below 1, and returns the length of the text. `text` is filled with
+/// the character `0`.
+///
+/// The text is `0.`, then `places` decimal places, so that the last of the nine digits belongs at index
+/// 1 + `places`. `places` is at least 7 for a float below 1.
 #[inline]
-fn less_than_one(text: &mut [u8; ROOM], digits: u64, places: usize) -> usize {
-    let (first, rest) = nine(digits);
-    // Its first digits are zeros, or there are zeros before it.
+fn write_below_one(text: &mut [u8; BUFFER_SIZE], digits: u64, places: usize) -> usize {
+    let (first, rest) = nine_digits(digits);
+    // Start of the last eight digits. If there are more than nine places, the gap stays filled with zeros. If there
+    // are fewer, the leading digits are zeros and fall on the `0.`, hence the point is written last.
     let at = 2 + places - 8;
     text[at - 1] = b'0' + first;
-    text[at..at + 8].copy_from_slice(&(rest | ZEROS).to_le_bytes());
+    text[at..at + 8].copy_from_slice(&(rest | ASCII_ZEROS).to_le_bytes());
     text[1] = b'.';
+    // The last digits are in the high bytes: leading zero bytes are trailing zeros, which are cut off.
     at + 8 - rest.leading_zeros() as usize / 8
 }
 
-/// One that is at least 1.
+/// Writes `digits` / 10^`places`, which is at least 1 and less than 2²³, and returns the length of the text.
+/// `places` is at most 7.
 #[inline(never)]
-fn mixed(text: &mut [u8; ROOM], digits: u64, places: usize) -> usize {
+fn write_at_least_one(text: &mut [u8; BUFFER_SIZE], digits: u64, places: usize) -> usize {
     let whole = digits / POWERS[places];
-    let (_, fraction) = nine(digits - whole * POWERS[places]);
+    // The fraction has `places` digits, in the high bytes. Shift them to the low bytes, so that the first
+    // of them comes first in memory. The shift is in two steps because it is by 64 bits if `places` is 0.
+    let (_, fraction) = nine_digits(digits - whole * POWERS[places]);
     let fraction = fraction >> (8 * (7 - places)) >> 8;
-    let (_, whole) = nine(whole);
+    let (_, whole) = nine_digits(whole);
+    // Low zero bytes are leading zeros of the whole part, which are dropped.
     let before = whole.trailing_zeros() as usize / 8;
     let point = 8 - before;
-    text[..8].copy_from_slice(&((whole | ZEROS) >> (8 * before)).to_le_bytes());
+    text[..8].copy_from_slice(&((whole | ASCII_ZEROS) >> (8 * before)).to_le_bytes());
     text[point] = b'.';
-    text[point + 1..point + 9].copy_from_slice(&(fraction | ZEROS).to_le_bytes());
+    text[point + 1..point + 9].copy_from_slice(&(fraction | ASCII_ZEROS).to_le_bytes());
+    // At least one decimal place, as in `3.0`; no other trailing zeros.
     point + 1 + (8 - fraction.leading_zeros() as usize / 8).max(1)
 }
 
-/// The first of nine digits, and the others, one a byte, the first in the least.
+/// Splits a number below 10⁹ into its first digit and the other eight. These are one digit (0–9) per byte, the
+/// most significant digit in the least significant byte.
 #[inline]
-fn nine(number: u64) -> (u8, u64) {
+fn nine_digits(number: u64) -> (u8, u64) {
     let thousands = number / 1000;
     let millions = number / 1_000_000;
-    let of = |three: u64| u64::from(THREE[three as usize & 1023]);
-    let (first, second) = (of(millions), of(thousands - millions * 1000));
-    let third = of(number - thousands * 1000);
+    let triple = |three: u64| u64::from(DIGIT_TRIPLES[three as usize & 1023]);
+    let (first, second) = (triple(millions), triple(thousands - millions * 1000));
+    let third = triple(number - thousands * 1000);
     (first as u8, first >> 8 | second << 16 | third << 40)
 }
 
@@ -135,12 +185,12 @@ mod tests {
 
     fn written(number: f32) -> Option<String> {
         let mut out = b",".to_vec();
-        let taken = write(&mut out, number);
+        let is_written = write(&mut out, number);
         let text = String::from_utf8(out).expect("ASCII").split_off(1);
-        taken.then_some(text).filter(|text| !text.is_empty())
+        is_written.then_some(text).filter(|text| !text.is_empty())
     }
 
-    /// Compares with serde_json; gives how many of the floats took the short way.
+    /// Asserts that floats are printed as serde_json prints them; returns the number of those that were printed.
     fn compare(bits: impl Iterator<Item = u32>) -> usize {
         let compared = bits.map(f32::from_bits).filter(|number| {
             let expected = serde_json::to_string(number).expect("a number");
@@ -153,25 +203,26 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_those_of_serde_json() {
+    fn digits_match_serde_json() {
         let (first, last) = (0.9e-5_f32.to_bits(), 1.7e7_f32.to_bits());
         let positive = (first..last).step_by(1009);
-        let taken = compare(positive.clone());
-        assert!(taken * 100 > positive.len() * 95, "{taken} of {}", positive.len());
-        assert_eq!(compare(positive.map(|bits| bits | 1 << 31)), taken);
+        let written = compare(positive.clone());
+        assert!(written * 100 > positive.len() * 95, "{written} of {}", positive.len());
+        assert_eq!(compare(positive.map(|bits| bits | 1 << 31)), written);
     }
 
     #[test]
-    fn powers_and_their_neighbours_are_those_of_serde_json() {
+    fn digits_match_serde_json_around_powers_of_two_and_ten() {
         let powers = (-17..24).map(|power| 2_f32.powi(power));
         let tens = (-5..8).map(|power| 10_f32.powi(power));
-        let of = powers.chain(tens).flat_map(|number| number.to_bits() - 2..=number.to_bits() + 2);
-        assert!(compare(of) > 150);
+        let near =
+            powers.chain(tens).flat_map(|number| number.to_bits() - 2..=number.to_bits() + 2);
+        assert!(compare(near) > 150);
         assert!(compare((0..1000).map(|number| (number as f32 / 8.0).to_bits())) > 950);
     }
 
     #[test]
-    fn others_take_the_long_way() {
+    fn leaves_other_floats_to_serde_json() {
         for number in
             [0.0, -0.0, 0.5, 1e-6, 1e8, f32::MAX, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]
         {

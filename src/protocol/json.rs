@@ -1,8 +1,9 @@
-//! What the formats in JSON share.
+//! Common parts of the protocols in JSON: parsing with serde without a tree of values, errors with their place, and
+//! writing tensors.
 
-pub mod plain;
+pub(crate) mod fast_path;
 
-use crate::error::{Error, Fault};
+use crate::error::{Error, RequestError};
 use crate::protocol::float;
 use ml_app_model::value::cut;
 use ml_app_model::{Elements, Tensor};
@@ -14,37 +15,38 @@ use serde_json::error::Category;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A body as text, without the byte order mark that some editors write.
+/// Returns a body as text, without the byte order mark that some editors write.
 ///
 /// # Errors
 ///
-/// [`Error::Malformed`] where it is no UTF-8, or has no `expected` in it.
+/// Returns [`Error::Malformed`] if the body is not UTF-8 or is empty. `expected` describes what a body should
+/// contain.
 pub fn text<'a>(body: &'a [u8], expected: &str) -> Result<&'a str, Error> {
-    let body = without_mark(body);
-    let malformed = |fault: Fault| Error::Malformed(fault.into());
+    let body = without_bom(body);
     let text = std::str::from_utf8(body).map_err(|error| {
         let valid = &body[..error.valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-        malformed(Fault::new("expected UTF-8, found other bytes").line(line))
+        Error::Malformed(RequestError::new("expected UTF-8, found other bytes").line(line).into())
     })?;
-    match text.trim().is_empty() {
-        true => Err(malformed(Fault::new(format!("expected {expected}, found an empty body")))),
-        false => Ok(text),
+    if text.trim().is_empty() {
+        return Err(Error::malformed(format!("expected {expected}, found an empty body")));
     }
+    Ok(text)
 }
 
-pub fn without_mark(body: &[u8]) -> &[u8] {
+/// Returns a body without its byte order mark, if it has one.
+pub fn without_bom(body: &[u8]) -> &[u8] {
     body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
 }
 
-/// What `visitor` makes of a whole document.
+/// Parses a whole document with `visitor`.
 pub fn read<'de, V: Visitor<'de>>(text: &'de str, visitor: V) -> serde_json::Result<V::Value> {
     let mut source = serde_json::Deserializer::from_str(text);
     let value = Seed(visitor).deserialize(&mut source)?;
     source.end().map(|()| value)
 }
 
-/// Any value, for this visitor.
+/// Deserializes any value with a visitor. serde passes a seed where this module has a visitor with state.
 pub struct Seed<V>(pub V);
 
 impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Seed<V> {
@@ -55,7 +57,7 @@ impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Seed<V> {
     }
 }
 
-/// A visitor's methods for scalars, by its method that takes a [`Value`](ml_app_model::Value).
+/// Implements a visitor's methods for scalars by one method that takes a [`Value`](ml_app_model::Value).
 macro_rules! scalars {
     ($method:ident -> $output:ty) => {
         fn visit_bool<E: serde::de::Error>(self, flag: bool) -> Result<$output, E> {
@@ -85,7 +87,7 @@ macro_rules! scalars {
 }
 pub(crate) use scalars;
 
-/// Passes over what is left of an array; gives how much that is.
+/// Skips the rest of an array and returns the number of skipped elements.
 pub fn skip_elements<'de, A: SeqAccess<'de>>(elements: &mut A) -> Result<usize, A::Error> {
     let mut skipped = 0;
     while elements.next_element::<IgnoredAny>()?.is_some() {
@@ -94,7 +96,7 @@ pub fn skip_elements<'de, A: SeqAccess<'de>>(elements: &mut A) -> Result<usize, 
     Ok(skipped)
 }
 
-/// Passes over what is left of an object; gives how much that is.
+/// Skips the rest of an object and returns the number of skipped members.
 pub fn skip_members<'de, A: MapAccess<'de>>(members: &mut A) -> Result<usize, A::Error> {
     let mut skipped = 0;
     while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
@@ -103,7 +105,7 @@ pub fn skip_members<'de, A: MapAccess<'de>>(members: &mut A) -> Result<usize, A:
     Ok(skipped)
 }
 
-/// A struct from an object only: serde takes an array of its members too.
+/// A struct that is deserialized from an object only. By default, serde also accepts an array of its fields.
 pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -126,9 +128,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Where and why a text is no JSON, or not what was expected.
-pub fn fault(error: &serde_json::Error) -> Fault {
+/// Converts an error of serde_json, with its place: the text is not JSON, or not the JSON that was expected.
+pub fn error(error: &serde_json::Error) -> RequestError {
     let text = error.to_string();
+    // The place is a part of the message. "invalid type: X, expected Y" becomes "expected Y, found X".
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = text.strip_suffix(&place).unwrap_or(&text);
     let mistyped = ["invalid type: ", "invalid value: "]
@@ -136,21 +139,21 @@ pub fn fault(error: &serde_json::Error) -> Fault {
         .find_map(|kind| text.strip_prefix(kind)?.split_once(", expected "));
     let detail = match mistyped {
         Some((found, expected)) => {
-            let (expected, found) = (in_words(expected), in_words(found));
+            let (expected, found) = (json_name(expected), json_name(found));
             format!("expected {expected}, found {}", cut(found))
         }
         None if error.classify() == Category::Data => text.to_owned(),
         None => format!("invalid JSON: {text}"),
     };
     match error.column() {
-        // Of the document as a whole.
-        0 => Fault::new(detail),
-        column => Fault::new(detail).line(error.line() as u64).column(column as u64),
+        // serde_json uses 0 for errors of the document as a whole.
+        0 => RequestError::new(detail),
+        column => RequestError::new(detail).line(error.line() as u64).column(column as u64),
     }
 }
 
-/// What serde calls otherwise.
-fn in_words(text: &str) -> &str {
+/// Replaces serde's names of types by JSON's.
+fn json_name(text: &str) -> &str {
     match text {
         "map" | "a map" => "an object",
         "sequence" => "an array",
@@ -159,14 +162,14 @@ fn in_words(text: &str) -> &str {
     }
 }
 
-/// A tensor on its way out.
+/// A tensor to be written as JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     pub elements: Elements<'a>,
     shape: &'a [usize],
     /// Shape of a row's value; empty for a scalar.
     row_shape: &'a [usize],
-    /// Elements of a row.
+    /// Number of elements in a row.
     pub width: usize,
 }
 
@@ -181,19 +184,19 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Elements in all.
+    /// Returns the number of elements.
     pub fn count(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// About as many bytes as a row takes.
+    /// Returns an estimate of a row's size in JSON, in bytes.
     pub fn row_size(&self) -> usize {
-        let of_element = match self.elements {
+        let element_size = match self.elements {
             Elements::Float64(_) | Elements::String(_) => 20,
             Elements::Float32(_) | Elements::Float16(_) => 12,
             _ => 4,
         };
-        2 + self.width * of_element
+        2 + self.width * element_size
     }
 
     /// Appends the value of a row: a scalar or nested arrays.
@@ -205,11 +208,12 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Nested arrays of its whole shape.
+    /// Appends the whole tensor as nested arrays.
     pub fn whole(&self, out: &mut Vec<u8>) {
         self.nested(out, self.shape, 0);
     }
 
+    /// Appends the part of the tensor that has this shape and starts at the element `start`.
     fn nested(&self, out: &mut Vec<u8>, shape: &[usize], start: usize) {
         match shape {
             [] => self.element(out, start),
@@ -222,8 +226,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// An element by its place in row-major order. What is not finite is `null`, as JSON has no other
-    /// way to write it ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)).
+    /// Appends an element, by its index in row-major order. NaN and the infinities become `null`, because JSON
+    /// cannot express them ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)).
     #[inline]
     pub fn element(&self, out: &mut Vec<u8>, index: usize) {
         match self.elements {
@@ -234,7 +238,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// Of what models answer less often.
+/// Appends an element of any type. Most outputs are floats or 64-bit integers, which have faster code.
 fn other_element(out: &mut Vec<u8>, elements: Elements<'_>, index: usize) {
     match elements {
         Elements::Bool(elements) => scalar(out, &elements[index]),
@@ -253,6 +257,7 @@ fn other_element(out: &mut Vec<u8>, elements: Elements<'_>, index: usize) {
     }
 }
 
+/// Appends `len` items, separated by commas, between two brackets.
 #[inline]
 pub fn list(out: &mut Vec<u8>, brackets: &[u8; 2], len: usize, item: impl Fn(&mut Vec<u8>, usize)) {
     out.push(brackets[0]);
@@ -265,10 +270,12 @@ pub fn list(out: &mut Vec<u8>, brackets: &[u8; 2], len: usize, item: impl Fn(&mu
     out.push(brackets[1]);
 }
 
-/// Names as an object's keys, made once for all its rows.
+/// Names as keys of an object, each with its quotes and colon. They are encoded once and copied for each row.
 #[derive(Debug)]
 pub struct Keys {
+    /// All keys, one after the other.
     text: Vec<u8>,
+    /// End of each key in `text`.
     ends: Vec<usize>,
 }
 
@@ -283,19 +290,19 @@ impl Keys {
         keys
     }
 
-    /// Bytes of all.
+    /// Returns the size of all keys, in bytes.
     pub fn size(&self) -> usize {
         self.text.len()
     }
 
-    /// With the colon behind it.
+    /// Returns a key: `"name":`.
     pub fn get(&self, index: usize) -> &[u8] {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.text[start..self.ends[index]]
     }
 }
 
-/// [`scalar`], in less time for most.
+/// Appends a float, faster than [`scalar`] for most floats.
 #[inline]
 pub fn float(out: &mut Vec<u8>, number: f32) {
     if !float::write(out, number) {
@@ -303,7 +310,7 @@ pub fn float(out: &mut Vec<u8>, number: f32) {
     }
 }
 
-/// [`scalar`], in less time for labels.
+/// Appends an integer, faster than [`scalar`] for class labels from 0 to 9.
 #[inline]
 pub fn integer(out: &mut Vec<u8>, number: i64) {
     match number {
@@ -312,7 +319,7 @@ pub fn integer(out: &mut Vec<u8>, number: i64) {
     }
 }
 
-/// `value` as serde_json writes it; a number that is not finite is `null`.
+/// Appends a value as serde_json writes it. A number that is not finite becomes `null`.
 pub fn scalar<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(out, value).expect("a scalar can be written to memory");
+    serde_json::to_writer(out, value).expect("writing to memory does not fail");
 }

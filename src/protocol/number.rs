@@ -1,43 +1,62 @@
-//! Decimal numbers, read by hand.
+//! Parser for decimal numbers as JSON writes them, for the fast paths of JSON and CSV.
+//!
+//! [`short_integer`] parses up to seven digits at once and covers most values of tables. [`read`] parses every number.
+//! Both return the parsed number and its length in bytes, and parse exactly what serde_json parses, with the
+//! same result.
 
 use ml_app_model::Value;
 
-/// Of decimal digits, as many as a `u64` and an `i64` have in any case.
-const MOST_DIGITS: usize = 18;
+/// Number of decimal digits that fit into a `u64` and an `i64` whatever they are.
+const MAX_DIGITS: usize = 18;
 
-/// Of ten, those that are doubles.
-const POWERS: [f64; 23] = [
+/// Powers of ten that an `f64` represents exactly: `EXACT_POWERS[n]` is 10ⁿ.
+const EXACT_POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// As [`read`] an integer of up to seven digits, all at once: `None` is anything else.
+/// Parses an unsigned integer of one to seven digits; returns `None` for any other number and for text that is
+/// no number.
+///
+/// This is SWAR ("SIMD within a register") parsing: the next eight bytes are loaded as one `u64`, little-endian, so that
+/// the first character is the lowest byte. All of them are classified and converted with a few operations on the word.
 #[inline]
 pub fn short_integer(text: &[u8]) -> Option<(u32, usize)> {
-    const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
-    const MORE_THAN_NINE: u64 = u64::from_ne_bytes([0x80 - 10; 8]);
+    const ASCII_ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+    // Added to a byte of 10 or more, it sets the high bit.
+    const ABOVE_NINE: u64 = u64::from_ne_bytes([0x80 - 10; 8]);
     const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
     let word = match text.first_chunk() {
         Some(bytes) => u64::from_le_bytes(*bytes),
-        None => few_bytes(text),
+        None => load_short(text),
     };
-    let digits = word ^ ZEROS;
-    let others = (digits.wrapping_add(MORE_THAN_NINE) | digits) & HIGH_BITS;
+    // A digit's byte becomes its value 0–9, any other byte 10 or more.
+    let digits = word ^ ASCII_ZEROS;
+    // The high bit of each byte that is not a digit: it is set by the addition for 10–127, and is set in `digits`
+    // itself for 128–255. The addition can only carry out of a byte that is not a digit, into the bytes
+    // after it. So the first such byte is found correctly, and the others do not matter.
+    let others = (digits.wrapping_add(ABOVE_NINE) | digits) & HIGH_BITS;
+    // The number of digits; 8 if all bytes are digits, and the shift by 64 bits below then gives `None`.
     let len = others.trailing_zeros() as usize / 8;
     let follows = word.checked_shr(8 * len as u32)? as u8;
+    // A fraction or an exponent follows, or the number starts with a zero that JSON does not allow.
     if len == 0 || matches!(follows, b'.' | b'e' | b'E') || (len > 1 && word as u8 == b'0') {
         return None;
     }
-    // Zeros before them make it eight; then pairs, and pairs of pairs, are put together.
+    // Shift the digits to the high bytes, which drops the bytes after the number and puts zeros before it.
+    // It now has exactly eight digits d₀…d₇, with d₀ in the lowest byte.
     let digits = digits << (64 - 8 * len);
+    // Combine neighbors: each 16-bit lane becomes 10·d₀ + d₁, and so on.
     let pairs = (digits * 10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
+    // Combine pairs: each 32-bit lane becomes a number of four digits. Then combine those two.
     let fours = (pairs * 100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
     Some(((fours as u32) * 10_000 + (fours >> 32) as u32, len))
 }
 
-/// Less than eight, and zeros after them.
+/// Loads a text of less than eight bytes as [`short_integer`] does, with zero bytes after it.
 #[inline]
-fn few_bytes(text: &[u8]) -> u64 {
+fn load_short(text: &[u8]) -> u64 {
+    // Four to seven bytes: two loads that overlap in the middle, where both have the same bytes.
     if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
         let after = u64::from(u32::from_le_bytes(*last)) << (8 * (text.len() - 4));
         return u64::from(u32::from_le_bytes(*first)) | after;
@@ -45,9 +64,11 @@ fn few_bytes(text: &[u8]) -> u64 {
     text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
-/// The number that `text` begins with, as JSON writes numbers ([RFC
-/// 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)), and how many bytes it takes. `None` where
-/// there is none, and for an integer of more than 18 digits and for `-0`, which are not only integers.
+/// Parses the number that `text` begins with, as JSON writes numbers ([RFC
+/// 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)).
+///
+/// Returns `None` if `text` does not begin with a number. Also returns `None` for an integer of more than 18
+/// digits, which may not fit into an `i64`, and for `-0`, which serde_json reads as a float.
 pub fn read(text: &[u8]) -> Option<(Value<'static>, usize)> {
     let is_negative = text.first() == Some(&b'-');
     let first = usize::from(is_negative);
@@ -58,7 +79,7 @@ pub fn read(text: &[u8]) -> Option<(Value<'static>, usize)> {
     }
     match text.get(end) {
         Some(b'.' | b'e' | b'E') => fraction(text, first, end, digits),
-        _ if count > MOST_DIGITS || (is_negative && digits == 0) => None,
+        _ if count > MAX_DIGITS || (is_negative && digits == 0) => None,
         _ => {
             let integer = digits as i64;
             Some((Value::Integer(if is_negative { -integer } else { integer }.into()), end))
@@ -66,7 +87,8 @@ pub fn read(text: &[u8]) -> Option<(Value<'static>, usize)> {
     }
 }
 
-/// The digits from `at` on, after those `before`, and where they end; too many are no number any more.
+/// Appends the decimal digits of `text` from index `at` on to the number `before`. Returns the number, which is
+/// meaningless if it has more than 19 digits, and the index after the last digit.
 #[inline]
 fn digits(text: &[u8], mut at: usize, before: u64) -> (u64, usize) {
     let mut digits = before;
@@ -77,7 +99,10 @@ fn digits(text: &[u8], mut at: usize, before: u64) -> (u64, usize) {
     (digits, at)
 }
 
-/// A number that is no integer, whose digits before `at` are read, from `first` on.
+/// Parses the rest of a number that is not an integer: a fraction, an exponent, or both, from index `at` on.
+///
+/// `first` is the index of the number's first digit, and `whole` the integer that the digits before `at` form.
+/// The value is `whole` · 10^`power`, once the decimal places have been appended to `whole`.
 #[inline]
 fn fraction(
     text: &[u8],
@@ -85,6 +110,7 @@ fn fraction(
     mut at: usize,
     mut whole: u64,
 ) -> Option<(Value<'static>, usize)> {
+    // `count` is the number of digits in `whole`.
     let (mut count, mut power) = (at - first, 0);
     if text.get(at) == Some(&b'.') {
         let point = at + 1;
@@ -103,19 +129,20 @@ fn fraction(
         (exponent, at) = digits(text, begin, 0);
         let exponent = exponent as i64;
         match at - begin {
-            // No exponent of a double has more.
             1..=3 => power += if sign == Some(&b'-') { -exponent } else { exponent },
             0 => return None,
+            // Longer exponents are rare (`1e0001`): leave them to the standard library.
             _ => count = usize::MAX,
         }
     }
-    // Both are exact as doubles then, so that the one rounding is right (Clinger, "How to read
-    // floating point numbers accurately", PLDI 1990).
-    let is_exact = count <= MOST_DIGITS && whole <= 1 << f64::MANTISSA_DIGITS;
+    // Clinger's fast path (W. Clinger, "How to read floating point numbers accurately", PLDI 1990): if both
+    // the digits and the power of ten are exact as an `f64`, one multiplication or division rounds only once,
+    // so its result is the correctly rounded one. Otherwise use the standard library's parser.
+    let is_exact = count <= MAX_DIGITS && whole <= 1 << f64::MANTISSA_DIGITS;
     let number = match usize::try_from(power.abs()) {
-        Ok(places) if is_exact && places < POWERS.len() => {
+        Ok(places) if is_exact && places < EXACT_POWERS.len() => {
             let digits = if first == 1 { -(whole as f64) } else { whole as f64 };
-            if power < 0 { digits / POWERS[places] } else { digits * POWERS[places] }
+            if power < 0 { digits / EXACT_POWERS[places] } else { digits * EXACT_POWERS[places] }
         }
         _ => {
             let text = std::str::from_utf8(&text[..at]).ok()?;
@@ -130,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn integers_at_the_end_of_a_text_are_read_as_before_another() {
+    fn reads_integers_whatever_follows() {
         let numbers = ["0", "7", "10", "999", "1234", "56789", "123456", "7654321", "12345678"];
         for number in numbers {
             let integer = number.parse().expect("an integer");
@@ -146,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_integer_is_read_otherwise() {
+    fn short_integer_leaves_other_numbers_to_read() {
         for (text, number) in [("1.5", 1.5), ("1234.5", 1234.5), ("1e3,", 1000.0), ("12E1", 120.0)]
         {
             assert_eq!(short_integer(text.as_bytes()), None, "{text}");

@@ -87,7 +87,7 @@ impl<R: Read> Iterator for Blocks<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::csv::watch::whole_records;
+    use crate::protocol::csv::tracking_reader::whole_records;
 
     #[test]
     fn blocks_are_cut_between_records() {

@@ -6,7 +6,7 @@ mod ndjson;
 use super::blocks::Block;
 use super::input::FileFormat;
 use super::pipeline;
-use crate::error::{Error, Fault, Faults};
+use crate::error::{Error, RequestError, RequestErrors};
 use crate::protocol::reader::Reader;
 use ml_app_model::{Model, RunError, Tensors};
 use std::io::{self, Read, Write};
@@ -62,7 +62,7 @@ struct ScoredBlock {
     /// Rows in the block, with the rows before [`Scorer::range`]. Errors are numbered by it.
     rows: usize,
     scored: usize,
-    faults: Faults,
+    errors: RequestErrors,
     output: Vec<u8>,
 }
 
@@ -71,7 +71,7 @@ impl ScoredBlock {
         ScoredBlock {
             rows: reader.number(),
             scored: reader.scored(),
-            faults: reader.into_faults(),
+            errors: reader.into_errors(),
             output,
         }
     }
@@ -116,22 +116,22 @@ impl Scorer<'_> {
         };
         let blocks = blocks.take_while(is_needed).map(|block| block.map_err(Failure::from));
         pipeline::run(self.threads, blocks, score, |block| {
-            all.faults.extend(block.faults, all.rows);
+            all.errors.extend(block.errors, all.rows);
             all.rows += block.rows;
             all.scored += block.scored;
-            if all.faults.is_empty() {
+            if all.errors.is_empty() {
                 output.write_all(&block.output)?;
             }
-            exhausted.store(all.faults.is_exhausted(), Relaxed);
+            exhausted.store(all.errors.is_exhausted(), Relaxed);
             Ok(())
         })?;
-        if !all.faults.is_empty() {
-            return Err(Failure::Rows(all.faults.into()));
+        if !all.errors.is_empty() {
+            return Err(Failure::Rows(all.errors.into()));
         }
         let is_whole_file = self.range == (0..u64::MAX);
         if all.scored == 0 && is_whole_file {
-            let fault = Fault::new("expected at least one row, found none");
-            return Err(Failure::Rows(Error::Invalid(fault.into())));
+            let error = RequestError::new("expected at least one row, found none");
+            return Err(Failure::Rows(Error::Invalid(error.into())));
         }
         output.flush()?;
         Ok(all.scored)
@@ -147,7 +147,7 @@ impl Scorer<'_> {
         match self.model.run(inputs) {
             Ok(outputs) => Ok(Some(outputs)),
             Err(RunError::Refused { row, mismatch }) => {
-                reader.refuse(rows, row, &mismatch);
+                reader.reject_row(rows, row, &mismatch);
                 Ok(None)
             }
             Err(error) => Err(error.into()),

@@ -6,8 +6,8 @@ use crate::http::openapi::describe::{Describe, Operation, Schemas};
 use crate::http::openapi::responses::{self, content};
 use crate::http::openapi::schema::{self, reference};
 use crate::http::problem::{self, Problem};
-use crate::protocol::answer::Answer;
-use crate::protocol::{Format, csv, features};
+use crate::protocol::predictions::Predictions;
+use crate::protocol::{WireFormat, csv, features};
 use ml_app_model::{Task, TensorSpec};
 use serde_json::{Map, Value, json};
 
@@ -17,13 +17,14 @@ const ERRORS: &[u16] = &[400, 406, 408, 413, 415, 422, 503];
 pub(crate) fn predict_query(describe: &Describe<'_>) -> Operation {
     Operation {
         parameters: describe.signature.features.iter().map(schema::parameter).collect(),
-        responses: responses(describe, &[(Format::Json, "Prediction")], &[406, 422]),
+        responses: responses(describe, &[(WireFormat::Json, "Prediction")], &[406, 422]),
         ..Operation::default()
     }
 }
 
 pub(crate) fn predict(describe: &Describe<'_>) -> Operation {
-    let formats = [(Format::Json, "Answer"), (Format::Csv, "Table"), (Format::Ndjson, "Lines")];
+    let formats =
+        [(WireFormat::Json, "Answer"), (WireFormat::Csv, "Table"), (WireFormat::Ndjson, "Lines")];
     Operation {
         request_body: Some(body(describe)),
         responses: responses(describe, &formats, ERRORS),
@@ -32,8 +33,11 @@ pub(crate) fn predict(describe: &Describe<'_>) -> Operation {
 }
 
 pub(crate) fn predict_file(describe: &Describe<'_>) -> Operation {
-    let formats =
-        [(Format::Json, "Predictions"), (Format::Csv, "Table"), (Format::Ndjson, "Lines")];
+    let formats = [
+        (WireFormat::Json, "Predictions"),
+        (WireFormat::Csv, "Table"),
+        (WireFormat::Ndjson, "Lines"),
+    ];
     Operation {
         request_body: Some(file_body()),
         responses: responses(describe, &formats, ERRORS),
@@ -217,7 +221,7 @@ fn file_body() -> Value {
 }
 
 /// Returns the 200 in these formats, each with the name of its schema, and the errors.
-fn responses(describe: &Describe<'_>, formats: &[(Format, &str)], errors: &[u16]) -> Value {
+fn responses(describe: &Describe<'_>, formats: &[(WireFormat, &str)], errors: &[u16]) -> Value {
     let mut body = Map::new();
     for (format, schema) in formats {
         let mut media = json!({ "schema": reference(schema) });
@@ -227,7 +231,7 @@ fn responses(describe: &Describe<'_>, formats: &[(Format, &str)], errors: &[u16]
         body.insert(format.media_type().to_owned(), media);
     }
     let mut responses = content("Predictions.", Value::from(body));
-    if formats.iter().any(|(format, _)| *format == Format::Csv) {
+    if formats.iter().any(|(format, _)| *format == WireFormat::Csv) {
         responses["200"]["headers"] = json!({
             "Ignored-Columns": {
                 "description": "Columns of a CSV that are no feature, where there are any: quoted names, separated by commas.",
@@ -267,14 +271,14 @@ fn problem(describe: &Describe<'_>, status: u16) -> Option<Problem> {
     let error = match status {
         400 => features::decode(b"{", signature, usize::MAX).err()?,
         406 => Error::NotAcceptable {
-            offered: Format::Json.media_type().into(),
+            offered: WireFormat::Json.media_type().into(),
             wanted: "image/png".into(),
         },
         408 => Error::TooSlow { seconds: limits.request_timeout.as_secs() },
         413 => Error::TooLarge { limit: limits.max_body },
         503 => Error::Busy(Busy::InFlight { limit: limits.max_in_flight }),
         415 => Error::UnsupportedFormat {
-            expected: Format::Json.media_type().into(),
+            expected: WireFormat::Json.media_type().into(),
             found: "text/plain".into(),
         },
         _ => features::decode(b"{}", signature, usize::MAX).err()?,
@@ -283,20 +287,22 @@ fn problem(describe: &Describe<'_>, status: u16) -> Option<Problem> {
 }
 
 /// Returns the model's prediction for the example row.
-fn example(describe: &Describe<'_>, format: Format, schema: &str) -> Option<Value> {
+fn example(describe: &Describe<'_>, format: WireFormat, schema: &str) -> Option<Value> {
     let csv = describe.example_csv();
     let outputs = describe.outputs(&csv)?;
-    let answer = Answer::new(describe.signature, &outputs);
+    let answer = Predictions::new(describe.signature, &outputs);
     let mut text = vec![];
     match format {
-        Format::Csv => text = csv::append(csv.as_bytes(), &answer).ok()?,
-        Format::Json | Format::Ndjson => answer.object(&mut text, 0),
+        WireFormat::Csv => text = csv::append(csv.as_bytes(), &answer).ok()?,
+        WireFormat::Json | WireFormat::Ndjson => answer.object(&mut text, 0),
     }
     let text = String::from_utf8(text).ok()?;
     match (format, schema) {
-        (Format::Json, "Predictions") => Some(json!([serde_json::from_str::<Value>(&text).ok()?])),
-        (Format::Json, _) => serde_json::from_str(&text).ok(),
-        (Format::Csv, _) => Some(json!(text)),
-        (Format::Ndjson, _) => Some(json!(text + "\n")),
+        (WireFormat::Json, "Predictions") => {
+            Some(json!([serde_json::from_str::<Value>(&text).ok()?]))
+        }
+        (WireFormat::Json, _) => serde_json::from_str(&text).ok(),
+        (WireFormat::Csv, _) => Some(json!(text)),
+        (WireFormat::Ndjson, _) => Some(json!(text + "\n")),
     }
 }

@@ -1,6 +1,6 @@
 //! Responses that several operations have, errors among them.
 
-use crate::error::Faults;
+use crate::error::RequestErrors;
 use crate::http::openapi::describe::{Describe, Operation};
 use crate::http::openapi::schema::reference;
 use crate::http::problem::{self, ErrorFormat};
@@ -137,7 +137,7 @@ pub(crate) fn problem_schema() -> Value {
             "detail": { "type": "string", "description": "The first fault, with its place." },
             "errors": {
                 "type": "array",
-                "description": format!("Every fault found, the first {} of them.", Faults::LISTED),
+                "description": format!("Every fault found, the first {} of them.", RequestErrors::MAX_LISTED),
                 "items": {
                     "type": "object",
                     "properties": {

@@ -1,27 +1,34 @@
-use super::watch::{BYTE_ORDER_MARK, COLUMNS, Watch};
-use crate::error::Fault;
+//! Records of a CSV: split by hand if the text is simple, else by the csv crate.
+
+use super::tracking_reader::{BYTE_ORDER_MARK, MAX_COLUMNS, TrackingReader};
+use crate::error::RequestError;
 use csv::{ByteRecord, ReaderBuilder};
 use memchr::{memchr, memchr_iter, memchr2};
 use std::io;
 
-/// Records of a CSV, one after the other. Text without quotes and without carriage returns, which is most,
-/// is cut at commas and line ends; anything else goes through the csv reader, to the same effect.
+/// The records of a CSV, one after the other.
+///
+/// Most CSV has neither quotes nor carriage returns. Its records are the lines, and their cells are separated by
+/// commas, which `memchr` finds fast. Any other CSV goes through the csv crate, with the same result.
 #[derive(Debug)]
 pub enum Records<'a> {
     Plain(Plain<'a>),
-    Quoted(Box<csv::Reader<Watch<&'a [u8]>>>),
+    Quoted(Box<csv::Reader<TrackingReader<&'a [u8]>>>),
 }
 
+/// Records of a CSV without quotes and carriage returns.
 #[derive(Debug)]
 pub struct Plain<'a> {
     text: &'a str,
+    /// Index of the next byte to be read.
     position: usize,
-    /// Of `position`, counted from 1, and of the record before it.
+    /// Line at `position`, counted from 1.
     line: u64,
+    /// Line of the record that was read last.
     start: u64,
 }
 
-/// A record as it stands, or unquoted.
+/// A record: a line of a plain CSV, or cells without their quotes.
 #[derive(Debug, Clone)]
 pub enum Record<'a> {
     Line(&'a str),
@@ -35,7 +42,7 @@ impl Default for Record<'_> {
 }
 
 impl Record<'_> {
-    /// How many cells there are.
+    /// Returns the number of cells.
     pub fn columns(&self) -> usize {
         match self {
             Record::Line(line) => memchr_iter(b',', line.as_bytes()).count() + 1,
@@ -52,26 +59,28 @@ impl Record<'_> {
 }
 
 impl<'a> Records<'a> {
-    /// Of a whole source.
+    /// Reads a source from its start.
     pub fn new(source: &'a [u8]) -> Records<'a> {
         let marked = source.strip_prefix(&BYTE_ORDER_MARK);
         let mark = if marked.is_some() { BYTE_ORDER_MARK.len() } else { 0 };
-        Records::plain(source, mark, 1).unwrap_or_else(|| Records::quoted(Watch::new(source)))
+        Records::plain(source, mark, 1)
+            .unwrap_or_else(|| Records::quoted(TrackingReader::new(source)))
     }
 
-    /// Of a source that goes on, at the beginning of a record and of this line.
+    /// Reads a later part of a source, which starts with a record on this line.
     pub fn at(source: &'a [u8], line: u64) -> Records<'a> {
-        Records::plain(source, 0, line).unwrap_or_else(|| Records::quoted(Watch::at(source, line)))
+        Records::plain(source, 0, line)
+            .unwrap_or_else(|| Records::quoted(TrackingReader::at(source, line)))
     }
 
     fn plain(source: &'a [u8], position: usize, line: u64) -> Option<Records<'a>> {
         if memchr2(b'"', b'\r', source).is_some() {
             return None;
         }
-        // A line with too many columns is for the other to tell.
+        // Leave a line that may have too many columns to the tracking reader, which reports it.
         let mut from = 0;
         for end in memchr_iter(b'\n', source).chain([source.len()]) {
-            if end - from >= COLUMNS {
+            if end - from >= MAX_COLUMNS {
                 return None;
             }
             from = end;
@@ -80,9 +89,9 @@ impl<'a> Records<'a> {
         Some(Records::Plain(Plain { text, position, line, start: line }))
     }
 
-    fn quoted(watch: Watch<&'a [u8]>) -> Records<'a> {
+    fn quoted(source: TrackingReader<&'a [u8]>) -> Records<'a> {
         let mut builder = ReaderBuilder::new();
-        let reader = builder.flexible(true).has_headers(false).from_reader(watch);
+        let reader = builder.flexible(true).has_headers(false).from_reader(source);
         Records::Quoted(Box::new(reader))
     }
 
@@ -90,7 +99,7 @@ impl<'a> Records<'a> {
     ///
     /// # Errors
     ///
-    /// What the csv reader has against it; nothing, in memory.
+    /// Returns an error if the csv reader fails, which it does not for a source in memory.
     pub fn read(&mut self, record: &mut Record<'a>) -> io::Result<bool> {
         match self {
             Records::Plain(plain) => {
@@ -108,7 +117,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Line of the record that was read last.
+    /// Returns the line of the record that was read last. Call it once for each record.
     pub fn line(&mut self) -> Option<u64> {
         match self {
             Records::Plain(plain) => Some(plain.start),
@@ -116,7 +125,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Byte of the source that the next record is sought from.
+    /// Returns the index of the byte at which the search for the next record starts.
     pub fn position(&self) -> usize {
         match self {
             Records::Plain(plain) => plain.position,
@@ -124,15 +133,15 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Faults of the records read since the last call.
-    pub fn take_faults(&mut self) -> Vec<Fault> {
+    /// Returns the errors found since the last call.
+    pub fn take_errors(&mut self) -> Vec<RequestError> {
         match self {
             Records::Plain(_) => vec![],
-            Records::Quoted(reader) => reader.get_mut().take_faults(),
+            Records::Quoted(reader) => reader.get_mut().take_errors(),
         }
     }
 
-    /// Whether what follows is not read.
+    /// Returns whether the rest of the source is not read, because a record has too many columns.
     pub fn is_cut(&mut self) -> bool {
         match self {
             Records::Plain(_) => false,
@@ -142,7 +151,7 @@ impl<'a> Records<'a> {
 }
 
 impl<'a> Plain<'a> {
-    /// Lines without anything are no records.
+    /// Returns the next line that is not empty.
     fn next(&mut self) -> Option<&'a str> {
         loop {
             let rest = &self.text[self.position..];
@@ -178,12 +187,12 @@ mod tests {
             let cells = record.cells().map(<[u8]>::to_vec).collect();
             all.push((cells, records.line(), records.position()));
         }
-        assert!(records.take_faults().is_empty());
+        assert!(records.take_errors().is_empty());
         all
     }
 
     #[test]
-    fn plain_text_is_read_as_the_csv_reader_reads_it() {
+    fn splits_plain_text_as_the_csv_reader_does() {
         const PARTS: [&str; 9] = ["\n", "\n", ",", ",", "1", " ", "é", "\u{feff}", "-2.5"];
         let mut state = 1_u64;
         let mut random = |most: usize| {
@@ -195,13 +204,13 @@ mod tests {
             let source = text.as_bytes();
             let plain = Records::new(source);
             assert!(matches!(plain, Records::Plain(_)));
-            assert_eq!(all(plain), all(Records::quoted(Watch::new(source))), "{text:?}");
+            assert_eq!(all(plain), all(Records::quoted(TrackingReader::new(source))), "{text:?}");
         }
     }
 
     #[test]
-    fn what_is_not_plain_goes_through_the_csv_reader() {
-        let long = ",".repeat(COLUMNS);
+    fn leaves_quotes_carriage_returns_and_invalid_utf_8_to_the_csv_reader() {
+        let long = ",".repeat(MAX_COLUMNS);
         for text in [&b"1,\"2\"\n"[..], b"1,2\r\n", b"1,\xff\n", long.as_bytes()] {
             assert!(matches!(Records::new(text), Records::Quoted(_)));
         }

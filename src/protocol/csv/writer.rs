@@ -1,23 +1,28 @@
+//! Writes the records of a request again, with predictions appended to each.
+
 use super::records::Record;
-use crate::protocol::answer::{self, Answer, Cells};
 use crate::protocol::json;
+use crate::protocol::predictions::{self, Cells, Predictions};
 use ml_app_model::Signature;
 
-/// Writes records, each with its answer.
+/// Writes records, each with its prediction.
 #[derive(Debug)]
 pub struct Writer {
     pub out: Vec<u8>,
+    /// Names of the columns that the predictions add.
     names: Vec<String>,
+    /// Buffer for a cell before it is quoted.
     cell: Vec<u8>,
 }
 
 impl Writer {
-    /// Of about so many bytes.
+    /// Creates a writer with room for `capacity` bytes.
     pub fn new(capacity: usize, signature: &Signature) -> Writer {
-        let names = Answer::columns(signature);
+        let names = Predictions::columns(signature);
         Writer { out: Vec::with_capacity(capacity), names, cell: vec![] }
     }
 
+    /// Writes the header with the names of the added columns.
     pub fn header(&mut self, header: &Record<'_>) {
         self.cells(header);
         for name in &self.names {
@@ -27,11 +32,11 @@ impl Writer {
         self.out.push(b'\n');
     }
 
-    /// `row` is that of `answer`, whose cells are [`Answer::cells`].
+    /// Writes a record with the prediction of a row. `cells` are [`Predictions::cells`].
     pub fn record(
         &mut self,
         record: &Record<'_>,
-        answer: &Answer<'_>,
+        predictions: &Predictions<'_>,
         cells: &[Cells<'_>],
         row: usize,
     ) {
@@ -40,14 +45,14 @@ impl Writer {
             self.out.push(b',');
             match *cells {
                 Cells::Float32(elements, width, index) => {
-                    answer::float(&mut self.out, elements[row * width + index]);
+                    predictions::float(&mut self.out, elements[row * width + index]);
                 }
                 Cells::Int64(elements, width, index) => {
                     json::integer(&mut self.out, elements[row * width + index]);
                 }
                 Cells::Other => {
                     self.cell.clear();
-                    answer.cell(&mut self.cell, row, column);
+                    predictions.cell(&mut self.cell, row, column);
                     quote(&mut self.out, &self.cell);
                 }
             }
@@ -70,7 +75,7 @@ impl Writer {
     }
 }
 
-/// A cell, in quotes where it needs them.
+/// Appends a cell, in quotes if it needs them.
 fn quote(out: &mut Vec<u8>, cell: &[u8]) {
     if !cell.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
         return out.extend_from_slice(cell);

@@ -1,10 +1,10 @@
-//! What server and model tell of themselves.
+//! The metadata of the server and of the model.
 
-use super::name;
+use super::datatype::name;
 use ml_app_model::{Datatype, Signature, TensorSpec};
 use serde_json::{Value, json};
 
-/// What is beyond the protocol's core.
+/// Extensions of the protocol that this server supports.
 pub const EXTENSIONS: [&str; 5] = [
     "binary_tensor_data",
     "classification",
@@ -13,6 +13,7 @@ pub const EXTENSIONS: [&str; 5] = [
     "statistics",
 ];
 
+/// Returns the server's metadata.
 pub fn server() -> Value {
     json!({
         "name": env!("CARGO_PKG_NAME"),
@@ -21,6 +22,7 @@ pub fn server() -> Value {
     })
 }
 
+/// Returns the model's metadata.
 pub fn model(signature: &Signature) -> Value {
     json!({
         "name": signature.name,
@@ -35,12 +37,14 @@ fn tensor(spec: &TensorSpec) -> Value {
     json!({ "name": spec.name, "datatype": name(spec.datatype), "shape": dims(spec) })
 }
 
+/// Returns the lengths of the axes; -1 for a dynamic axis.
 fn dims(spec: &TensorSpec) -> Vec<i64> {
     let len = |len: &Option<usize>| len.map_or(-1, |len| i64::try_from(len).unwrap_or(i64::MAX));
     spec.shape.iter().map(len).collect()
 }
 
-/// As Triton tells it of a model without a batch axis of its own: `dims` are whole shapes.
+/// Returns the model's configuration as Triton reports it for a model with `max_batch_size` 0, where `dims` are
+/// whole shapes.
 pub fn config(signature: &Signature) -> Value {
     let tensor = |spec: &TensorSpec| {
         let data_type = match spec.datatype {
@@ -60,7 +64,7 @@ pub fn config(signature: &Signature) -> Value {
     })
 }
 
-/// The models that there are: one, which is ready.
+/// Returns the index of the model repository: one model, which is ready.
 pub fn repository(signature: &Signature) -> Value {
     json!([{
         "name": signature.name, "version": signature.version, "state": "READY", "reason": "",

@@ -1,8 +1,10 @@
-//! A request's tensors: JSON read into their elements while it is parsed, or the bytes that follow it.
+//! The tensors of a request. Their elements are parsed straight from the JSON, or taken from the bytes that follow it.
 
-use super::request::{NO_JSON, Parameters, names, once};
-use super::{Error, binary, invalid, malformed, name};
-use crate::protocol::json::{self, Object, Seed, plain};
+use super::binary::{self, count};
+use super::datatype::name;
+use super::parameters::{FP16_NOT_IN_JSON, Parameters, names, once};
+use crate::error::Error;
+use crate::protocol::json::{self, Object, Seed, fast_path};
 use ml_app_model::value::excerpt;
 use ml_app_model::{Data, Datatype, Signature, Tensor, TensorSpec, Tensors, Value};
 use serde::Deserialize;
@@ -13,15 +15,18 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// How elements are read: see [`plain`].
+/// How numbers in `data` are parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Road {
-    Short,
-    Long,
+pub enum ElementParser {
+    /// By the [fast path](fast_path), which fails for anything unusual.
+    Fast,
+    /// By serde, which reports errors.
+    Serde,
 }
 
-/// An input as a request has it.
+/// An input as it stands in the request.
 pub struct Input {
+    /// Index in [`Signature::inputs`].
     index: usize,
     shape: Vec<usize>,
     content: Content,
@@ -29,11 +34,11 @@ pub struct Input {
 
 enum Content {
     Elements(Data),
-    /// So many of those that follow the JSON.
+    /// Size in the bytes that follow the JSON.
     Bytes(usize),
 }
 
-/// `bytes` are what follows the JSON.
+/// Makes tensors of the inputs, in the signature's order. `bytes` are the bytes that follow the JSON.
 pub fn tensors(inputs: Vec<Input>, bytes: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     let mut found: Vec<Option<Tensor>> = signature.inputs.iter().map(|_| None).collect();
     let mut rest = bytes;
@@ -42,32 +47,34 @@ pub fn tensors(inputs: Vec<Input>, bytes: &[u8], signature: &Signature) -> Resul
         let tensor = input.tensor(&mut rest, signature)?;
         if found[index].replace(tensor).is_some() {
             let name = &signature.inputs[index].name;
-            return Err(invalid(format!("duplicate input `{name}`")));
+            return Err(Error::invalid(format!("duplicate input `{name}`")));
         }
     }
     if !rest.is_empty() {
         let (read, all) = (bytes.len() - rest.len(), bytes.len());
-        return Err(malformed(format!("expected {read} bytes of binary data, found {all}")));
+        return Err(Error::malformed(format!("expected {read} bytes of binary data, found {all}")));
     }
     let mut tensors = Vec::with_capacity(found.len());
     for (tensor, spec) in found.into_iter().zip(&signature.inputs) {
-        tensors.push(tensor.ok_or_else(|| invalid(format!("missing input `{}`", spec.name)))?);
+        tensors
+            .push(tensor.ok_or_else(|| Error::invalid(format!("missing input `{}`", spec.name)))?);
     }
     of_inputs(signature, tensors)
 }
 
 impl Input {
-    /// Takes its bytes from the front of `rest`.
+    /// Checks the shape and makes a tensor. Takes the input's bytes from the front of `rest`.
     fn tensor(self, rest: &mut &[u8], signature: &Signature) -> Result<Tensor, Error> {
         let Input { index, shape, content } = self;
         let spec = &signature.inputs[index];
         let input = &spec.name;
-        spec.check(&shape).map_err(|mismatch| invalid(format!("input `{input}`: {mismatch}")))?;
+        spec.check(&shape)
+            .map_err(|mismatch| Error::invalid(format!("input `{input}`: {mismatch}")))?;
         match content {
             Content::Elements(data) => {
                 let (expected, found) = (count(&shape, input)?, data.len());
                 if found != expected {
-                    return Err(invalid(format!(
+                    return Err(Error::invalid(format!(
                         "input `{input}`: expected {expected} elements for shape {shape:?}, found {found}"
                     )));
                 }
@@ -75,7 +82,7 @@ impl Input {
             }
             Content::Bytes(size) => {
                 let Some((bytes, after)) = rest.split_at_checked(size) else {
-                    return Err(malformed(format!(
+                    return Err(Error::malformed(format!(
                         "input `{input}`: expected {size} bytes of binary data, found {}",
                         rest.len()
                     )));
@@ -87,22 +94,17 @@ impl Input {
     }
 }
 
+/// Checks that tensors agree with the model's inputs.
 pub fn of_inputs(signature: &Signature, tensors: Vec<Tensor>) -> Result<Tensors, Error> {
     Tensors::of_inputs(signature, tensors).map_err(|(index, mismatch)| {
-        invalid(format!("input `{}`: {mismatch}", signature.inputs[index].name))
+        Error::invalid(format!("input `{}`: {mismatch}", signature.inputs[index].name))
     })
 }
 
-/// Elements of a shape.
-pub fn count(shape: &[usize], input: &str) -> Result<usize, Error> {
-    shape.iter().try_fold(1_usize, |len, dim| len.checked_mul(*dim)).ok_or_else(|| {
-        invalid(format!("input `{input}`: expected a shape of fewer elements, found {shape:?}"))
-    })
-}
-
+/// Decodes `inputs`, an array of tensors.
 pub struct InputsVisitor<'s> {
     pub signature: &'s Signature,
-    pub elements: Road,
+    pub parser: ElementParser,
 }
 
 impl<'de> Visitor<'de> for InputsVisitor<'_> {
@@ -114,9 +116,9 @@ impl<'de> Visitor<'de> for InputsVisitor<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Vec<Input>, A::Error> {
         let mut inputs = vec![];
-        let input = || Seed(InputVisitor { signature: self.signature, elements: self.elements });
+        let input = || Seed(InputVisitor { signature: self.signature, parser: self.parser });
         while let Some(input) = entries.next_element_seed(input())? {
-            // What follows cannot be right either.
+            // A further input is a duplicate or unknown. Without this limit, it would take memory first.
             if inputs.len() == self.signature.inputs.len() {
                 let expected = names(&self.signature.inputs);
                 return Err(A::Error::custom(format!(
@@ -129,9 +131,10 @@ impl<'de> Visitor<'de> for InputsVisitor<'_> {
     }
 }
 
+/// Decodes an input: an object with `name`, `shape`, `datatype` and either `data` or a size of binary data.
 struct InputVisitor<'s> {
     signature: &'s Signature,
-    elements: Road,
+    parser: ElementParser,
 }
 
 impl<'de> Visitor<'de> for InputVisitor<'_> {
@@ -143,6 +146,7 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Input, A::Error> {
         let (mut index, mut shape, mut datatype, mut parameters) = (None, None, None, None);
+        // `data` can only be decoded once the input's name is known. If it comes earlier, its text is kept.
         let (mut data, mut early): (Option<Data>, Option<&'de RawValue>) = (None, None);
         let inputs = &self.signature.inputs;
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
@@ -168,7 +172,7 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
                     Some(index) => {
                         data = Some(map.next_value_seed(DataSeed {
                             spec: &inputs[index],
-                            road: self.elements,
+                            parser: self.parser,
                         })?)
                     }
                     None => early = Some(map.next_value()?),
@@ -181,46 +185,47 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
         let absent = |key| A::Error::custom(format!("missing key `{key}` of an input"));
         let index = index.ok_or_else(|| absent("name"))?;
         let spec = &inputs[index];
-        let fault = |detail| A::Error::custom(format!("input `{}`: {detail}", spec.name));
+        let error = |detail| A::Error::custom(format!("input `{}`: {detail}", spec.name));
         let (expected, found) = (name(spec.datatype), datatype.ok_or_else(|| absent("datatype"))?);
         if found != expected {
             let found = excerpt(&found);
-            return Err(fault(format!("expected datatype {expected}, found {found}")));
+            return Err(error(format!("expected datatype {expected}, found {found}")));
         }
         if let Some(early) = early {
             let mut source = serde_json::Deserializer::from_str(early.get());
-            let read = DataSeed { spec, road: self.elements }.deserialize(&mut source);
-            data = Some(read.map_err(|error| A::Error::custom(json::fault(&error).detail))?);
+            let read = DataSeed { spec, parser: self.parser }.deserialize(&mut source);
+            data = Some(read.map_err(|error| A::Error::custom(json::error(&error).detail))?);
         }
         let parameters: Option<Object<Parameters>> = parameters.flatten();
         if let Some(Object(parameters)) = &parameters {
-            parameters.check().map_err(|detail| fault(detail.to_owned()))?;
+            parameters.check().map_err(|detail| error(detail.to_owned()))?;
         }
         let size = parameters.and_then(|Object(parameters)| parameters.binary_data_size);
         let content = match (data, size) {
             (Some(_), _) if spec.datatype == Datatype::Float16 => {
-                return Err(fault(NO_JSON.to_owned()));
+                return Err(error(FP16_NOT_IN_JSON.to_owned()));
             }
             (Some(data), None) => Content::Elements(data),
             (None, Some(size)) => Content::Bytes(size),
             (Some(_), Some(_)) => {
                 let detail = "expected `data` or `binary_data_size`, found both";
-                return Err(fault(detail.to_owned()));
+                return Err(error(detail.to_owned()));
             }
             (None, None) => {
                 let detail = "expected `data` or `binary_data_size`, found neither";
-                return Err(fault(detail.to_owned()));
+                return Err(error(detail.to_owned()));
             }
         };
         Ok(Input { index, shape: shape.ok_or_else(|| absent("shape"))?, content })
     }
 }
 
-/// The lengths of the axes.
+/// Decodes a shape: the lengths of the axes.
 struct ShapeVisitor;
 
-/// More than any model has: a shape of ones must not take memory by the axis.
-const MOST_AXES: usize = 64;
+/// Maximum number of axes, which is more than any model has. Without a limit, a shape with very many ones would take much
+/// memory.
+const MAX_AXES: usize = 64;
 
 impl<'de> Visitor<'de> for ShapeVisitor {
     type Value = Vec<usize>;
@@ -232,8 +237,8 @@ impl<'de> Visitor<'de> for ShapeVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut lens: A) -> Result<Vec<usize>, A::Error> {
         let mut shape = vec![];
         while let Some(len) = lens.next_element()? {
-            if shape.len() == MOST_AXES {
-                let detail = format!("expected a shape of at most {MOST_AXES} axes, found more");
+            if shape.len() == MAX_AXES {
+                let detail = format!("expected a shape of at most {MAX_AXES} axes, found more");
                 return Err(A::Error::custom(detail));
             }
             shape.push(len);
@@ -242,10 +247,10 @@ impl<'de> Visitor<'de> for ShapeVisitor {
     }
 }
 
-/// Elements in row-major order, nested or flat.
+/// Decodes `data`: elements in row-major order, nested or flat.
 struct DataSeed<'s> {
     spec: &'s TensorSpec,
-    road: Road,
+    parser: ElementParser,
 }
 
 impl<'de> DeserializeSeed<'de> for DataSeed<'_> {
@@ -254,16 +259,17 @@ impl<'de> DeserializeSeed<'de> for DataSeed<'_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Data, D::Error> {
         let mut data = Data::new(self.spec.datatype);
         let is_number = !matches!(self.spec.datatype, Datatype::String | Datatype::Bool);
-        if self.road == Road::Short && is_number {
+        if self.parser == ElementParser::Fast && is_number {
             let text = <&RawValue>::deserialize(deserializer)?.get();
-            let read = plain::elements(text, &mut data);
-            return read.map(|()| data).ok_or_else(|| D::Error::custom("not plain"));
+            let read = fast_path::elements(text, &mut data);
+            return read.map(|()| data).ok_or_else(|| D::Error::custom("not on the fast path"));
         }
         deserializer.deserialize_seq(ElementsVisitor { spec: self.spec, data: &mut data })?;
         Ok(data)
     }
 }
 
+/// Appends elements with serde, at any nesting.
 struct ElementsVisitor<'a> {
     spec: &'a TensorSpec,
     data: &'a mut Data,
@@ -271,9 +277,9 @@ struct ElementsVisitor<'a> {
 
 impl ElementsVisitor<'_> {
     fn push<E: serde::de::Error>(self, value: Value<'_>) -> Result<(), E> {
-        let place = self.data.len();
+        let index = self.data.len();
         self.data.push(value).map_err(|mismatch| {
-            E::custom(format!("input `{}`, element {place}: {mismatch}", self.spec.name))
+            E::custom(format!("input `{}`, element {index}: {mismatch}", self.spec.name))
         })
     }
 }

@@ -1,62 +1,69 @@
-//! An inference request: its JSON, and what it asks of its answer.
+//! An inference request: its JSON, and what it says about the response.
 
-use super::inputs::{self, Input, InputsVisitor, Road};
-use super::{Error, invalid};
+use super::inputs::{self, ElementParser, Input, InputsVisitor};
+use super::parameters::{FP16_NOT_IN_JSON, Parameters, names, once};
+use crate::error::Error;
 use crate::protocol::json::{self, Object, Seed};
-use ml_app_model::value::{excerpt, listed};
-use ml_app_model::{Datatype, Signature, TensorSpec, Tensors};
+use ml_app_model::value::excerpt;
+use ml_app_model::{Datatype, Signature, Tensors};
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// What a request asks of its answer.
+/// Options for the response that the request sets.
 #[derive(Debug)]
-pub struct Wish {
+pub struct ResponseOptions {
+    /// The request's id, which the response repeats.
     pub(super) id: Option<String>,
-    pub(super) outputs: Vec<Wanted>,
+    pub(super) outputs: Vec<RequestedOutput>,
 }
 
-/// An output that is to be in the answer.
+/// An output that the response is to have.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct RequestedOutput {
+    /// Index in [`Signature::outputs`].
     pub index: usize,
+    /// True to return its elements as bytes.
     pub binary: bool,
-    /// How many classes of each row.
+    /// Number of classes to return per row, in place of the elements.
     pub classification: Option<usize>,
 }
 
-impl Wish {
-    /// All outputs, as bytes.
-    pub(super) fn binary(signature: &Signature) -> Wish {
-        Wish { id: None, outputs: all(signature, true) }
+impl ResponseOptions {
+    /// Requests all outputs, as bytes.
+    pub(super) fn binary(signature: &Signature) -> ResponseOptions {
+        ResponseOptions { id: None, outputs: all(signature, true) }
     }
 }
 
-fn all(signature: &Signature, binary: bool) -> Vec<Wanted> {
+/// Requests all outputs.
+fn all(signature: &Signature, binary: bool) -> Vec<RequestedOutput> {
     let indices = 0..signature.outputs.len();
-    indices.map(|index| Wanted { index, binary, classification: None }).collect()
+    indices.map(|index| RequestedOutput { index, binary, classification: None }).collect()
 }
 
-/// `tensors` is what follows the JSON.
+/// Decodes a request. `head` is its JSON, and `tensors` are the bytes that follow.
 pub fn decode(
     head: &[u8],
     tensors: &[u8],
     signature: &Signature,
-) -> Result<(Tensors, Wish), Error> {
+) -> Result<(Tensors, ResponseOptions), Error> {
     let head = json::text(head, "an object with `inputs`")?;
-    let read = |elements| json::read(head, RequestVisitor { signature, elements });
-    let request = read(Road::Short)
-        .or_else(|_| read(Road::Long))
-        .map_err(|error| Error::Malformed(json::fault(&error).into()))?;
-    let wish = request.wish(signature)?;
-    Ok((inputs::tensors(request.inputs, tensors, signature)?, wish))
+    let read = |parser| json::read(head, RequestVisitor { signature, parser });
+    let request = read(ElementParser::Fast)
+        .or_else(|_| read(ElementParser::Serde))
+        .map_err(|error| Error::Malformed(json::error(&error).into()))?;
+    let options = request.response_options(signature)?;
+    Ok((inputs::tensors(request.inputs, tensors, signature)?, options))
 }
 
+/// The JSON of a request.
 struct Request {
     id: Option<String>,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
+    /// True to return outputs as bytes unless they say otherwise.
     binary: bool,
 }
 
@@ -66,91 +73,67 @@ struct Output {
     parameters: Option<Object<Parameters>>,
 }
 
-/// Those that mean something here, of a request, an input or an output; others are let by.
-#[derive(Deserialize)]
-pub struct Parameters {
-    pub binary_data_size: Option<usize>,
-    binary_data: Option<bool>,
-    binary_data_output: Option<bool>,
-    classification: Option<usize>,
-    shared_memory_region: Option<IgnoredAny>,
-}
-
-impl Parameters {
-    /// What cannot be left aside: the client would look for tensors where none are.
-    pub fn check(&self) -> Result<(), &'static str> {
-        match self.shared_memory_region {
-            Some(_) => Err("expected tensors in the body, found a shared memory region"),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Request {
-    fn wish(&self, signature: &Signature) -> Result<Wish, Error> {
+    fn response_options(&self, signature: &Signature) -> Result<ResponseOptions, Error> {
         let id = self.id.clone();
         if self.outputs.is_empty() {
             for index in 0..signature.outputs.len() {
-                writable(signature, index, self.binary)?;
+                check_writable(signature, index, self.binary)?;
             }
-            return Ok(Wish { id, outputs: all(signature, self.binary) });
+            return Ok(ResponseOptions { id, outputs: all(signature, self.binary) });
         }
-        let mut wanted: Vec<Wanted> = Vec::with_capacity(self.outputs.len());
+        let mut requested: Vec<RequestedOutput> = Vec::with_capacity(self.outputs.len());
         for Output { name, parameters } in &self.outputs {
             let Some(index) = signature.outputs.iter().position(|spec| spec.name == *name) else {
                 let known = names(&signature.outputs);
                 let found = excerpt(name);
-                return Err(invalid(format!("unknown output `{found}` (the model has {known})")));
+                return Err(Error::invalid(format!(
+                    "unknown output `{found}` (the model has {known})"
+                )));
             };
-            if wanted.iter().any(|wanted| wanted.index == index) {
-                return Err(invalid(format!("duplicate output `{name}`")));
+            if requested.iter().any(|requested| requested.index == index) {
+                return Err(Error::invalid(format!("duplicate output `{name}`")));
             }
             let parameters = parameters.as_ref().map(|Object(parameters)| parameters);
             if let Err(detail) = parameters.map_or(Ok(()), Parameters::check) {
-                return Err(invalid(format!("output `{name}`: {detail}")));
+                return Err(Error::invalid(format!("output `{name}`: {detail}")));
             }
             let classification = parameters.and_then(|parameters| parameters.classification);
             let is_text = signature.outputs[index].datatype.size().is_none();
             if classification.is_some() && is_text {
-                return Err(invalid(format!(
+                return Err(Error::invalid(format!(
                     "output `{name}`: expected numbers to classify, found strings"
                 )));
             }
             if classification == Some(0) {
-                return Err(invalid(format!(
+                return Err(Error::invalid(format!(
                     "output `{name}`: expected a classification into at least 1 class, found 0"
                 )));
             }
             let binary = parameters.and_then(|parameters| parameters.binary_data);
             let binary = binary.unwrap_or(self.binary);
-            writable(signature, index, binary || classification.is_some())?;
-            wanted.push(Wanted { index, binary, classification });
+            check_writable(signature, index, binary || classification.is_some())?;
+            requested.push(RequestedOutput { index, binary, classification });
         }
-        Ok(Wish { id, outputs: wanted })
+        Ok(ResponseOptions { id, outputs: requested })
     }
 }
 
-/// Whether an output has a form as the client wants it.
-fn writable(signature: &Signature, index: usize, otherwise: bool) -> Result<(), Error> {
+/// Checks that an output can be written. `binary` is whether it is written as bytes or as classes, not as numbers in JSON.
+fn check_writable(signature: &Signature, index: usize, binary: bool) -> Result<(), Error> {
     let spec = &signature.outputs[index];
     match spec.datatype {
-        Datatype::Float16 if !otherwise => {
-            Err(invalid(format!("output `{}`: {NO_JSON}", spec.name)))
+        Datatype::Float16 if !binary => {
+            Err(Error::invalid(format!("output `{}`: {FP16_NOT_IN_JSON}", spec.name)))
         }
         _ => Ok(()),
     }
 }
 
-pub const NO_JSON: &str = "expected binary data, because FP16 cannot be written in JSON";
-
-/// "`x`, `y`".
-pub fn names(specs: &[TensorSpec]) -> String {
-    listed(specs.iter().map(|spec| &*spec.name))
-}
-
+/// Decodes the JSON of a request.
 struct RequestVisitor<'s> {
     signature: &'s Signature,
-    elements: Road,
+    parser: ElementParser,
 }
 
 impl<'de> Visitor<'de> for RequestVisitor<'_> {
@@ -161,14 +144,14 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Request, A::Error> {
-        let RequestVisitor { signature, elements } = self;
+        let RequestVisitor { signature, parser } = self;
         let (mut id, mut inputs, mut outputs, mut parameters) = (None, None, None, None);
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             match &*key {
                 "id" => once(&mut id, map.next_value::<Option<String>>()?, "id")?,
                 "parameters" => once(&mut parameters, map.next_value()?, "parameters")?,
                 "inputs" => {
-                    let read = map.next_value_seed(Seed(InputsVisitor { signature, elements }))?;
+                    let read = map.next_value_seed(Seed(InputsVisitor { signature, parser }))?;
                     once(&mut inputs, read, "inputs")?;
                 }
                 "outputs" => {
@@ -191,14 +174,7 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
     }
 }
 
-pub fn once<T, E: serde::de::Error>(place: &mut Option<T>, value: T, key: &str) -> Result<(), E> {
-    match place.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(E::custom(format!("duplicate key `{key}`"))),
-    }
-}
-
-/// None of them where it is `null`.
+/// Decodes `outputs`, the requested outputs; `null` is an empty list.
 struct OutputsVisitor<'s> {
     signature: &'s Signature,
 }

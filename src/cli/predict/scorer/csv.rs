@@ -2,8 +2,8 @@
 
 use super::{BATCH, Failure, Scored, ScoredBlock, Scorer};
 use crate::cli::predict::blocks::{Block, Blocks};
-use crate::protocol::answer::Answer;
-use crate::protocol::csv::{Columns, Record, Table, Writer, watch};
+use crate::protocol::csv::{Columns, Record, Table, Writer, tracking_reader};
+use crate::protocol::predictions::Predictions;
 use crate::protocol::reader::Reader;
 use std::io::{Read, Write};
 use std::iter;
@@ -15,7 +15,7 @@ impl Scorer<'_> {
         mut output: impl Write,
     ) -> Result<Scored, Failure> {
         let signature = self.model.signature();
-        let mut blocks = Blocks::new(input, watch::whole_records);
+        let mut blocks = Blocks::new(input, tracking_reader::whole_records);
         let first = blocks.next().transpose()?.unwrap_or_default();
         let table = Table::new(&first.bytes, signature)?;
         // Only the first shard writes the header, so that the outputs can be concatenated.
@@ -60,7 +60,7 @@ impl Scorer<'_> {
             }
             let Some(inputs) = reader.batch()? else { continue };
             let Some(outputs) = self.run_model(inputs, &mut reader)? else { continue };
-            let answer = Answer::new(signature, &outputs);
+            let answer = Predictions::new(signature, &outputs);
             let cells = answer.cells();
             for (row, record) in records[..rows].iter().enumerate() {
                 writer.record(record, &answer, &cells, row);
@@ -79,6 +79,6 @@ fn without_header(first: Block, header_bytes: usize) -> Block {
     }
     // `whole_records` counts a record only if another one follows it.
     let header = [&first.bytes[..start], b"x"].concat();
-    let (_, lines) = watch::whole_records(&header).unwrap_or_default();
+    let (_, lines) = tracking_reader::whole_records(&header).unwrap_or_default();
     Block { bytes: first.bytes[start..].to_vec(), offset: start as u64, line: first.line + lines }
 }

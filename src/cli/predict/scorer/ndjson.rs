@@ -2,8 +2,8 @@
 
 use super::{BATCH, Failure, Scored, ScoredBlock, Scorer};
 use crate::cli::predict::blocks::{Block, Blocks};
-use crate::protocol::answer::Answer;
 use crate::protocol::features;
+use crate::protocol::predictions::Predictions;
 use crate::protocol::reader::Reader;
 use memchr::{memchr_iter, memrchr};
 use std::io::{Read, Write};
@@ -49,7 +49,7 @@ impl Scorer<'_> {
             }
             let Some(inputs) = reader.batch()? else { continue };
             let Some(outputs) = self.run_model(inputs, &mut reader)? else { continue };
-            let answer = Answer::new(signature, &outputs);
+            let answer = Predictions::new(signature, &outputs);
             for (row, line) in lines.iter().enumerate() {
                 prediction.clear();
                 answer.object(&mut prediction, row);

@@ -1,14 +1,18 @@
-//! The short road for JSON that is numbers and little else: read by hand, straight into the tensors. It
-//! takes what is plain and right. Of anything else it says `None`, and the long road through serde reads
-//! it again from the start, which also tells what is wrong with it.
+//! Fast path for JSON that consists of numbers in arrays or in objects with known keys. It parses straight into the
+//! tensors, without serde.
+//!
+//! A fast path may give up, but it must not be wrong. Every function returns `None` at the first byte that it does not
+//! expect, whether the JSON is invalid or only unusual. The caller then parses the whole text again with serde, which
+//! handles everything and reports errors with their place. So no function here reports an error, and each
+//! one must accept only what serde accepts, with the same result.
 
 use crate::protocol::number;
 use ml_app_model::{Data, Feature, Rows, Signature, Tensors, Value};
 
-/// More nested arrays than any tensor has are for the long road, which has its own limit.
-const DEEPEST: usize = 16;
+/// Maximum nesting of arrays, which is more than any tensor has. serde has its own limit.
+const MAX_DEPTH: usize = 16;
 
-/// A place in a text.
+/// A position in a JSON text, from which tokens are taken.
 pub struct Scanner<'t> {
     text: &'t str,
     at: usize,
@@ -19,7 +23,7 @@ impl<'t> Scanner<'t> {
         Scanner { text, at: 0 }
     }
 
-    /// The next byte that is no whitespace.
+    /// Skips whitespace and returns the next byte without taking it.
     #[inline]
     pub fn peek(&mut self) -> Option<u8> {
         loop {
@@ -30,6 +34,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
+    /// Skips whitespace and takes the next byte.
     #[inline]
     fn next(&mut self) -> Option<u8> {
         let next = self.peek()?;
@@ -37,26 +42,28 @@ impl<'t> Scanner<'t> {
         Some(next)
     }
 
+    /// Takes the next byte, which must be `expected`. The common case, without whitespace before it, is inlined.
     #[inline]
     pub fn take(&mut self, expected: u8) -> Option<()> {
-        match self.byte()? == expected {
-            true => self.at += 1,
-            false => self.take_after_space(expected)?,
+        if self.byte()? == expected {
+            self.at += 1;
+        } else {
+            self.take_after_whitespace(expected)?;
         }
         Some(())
     }
 
     #[inline(never)]
-    fn take_after_space(&mut self, expected: u8) -> Option<()> {
+    fn take_after_whitespace(&mut self, expected: u8) -> Option<()> {
         (self.next()? == expected).then_some(())
     }
 
-    /// Nothing is left.
+    /// Checks that nothing but whitespace is left.
     pub fn end(&mut self) -> Option<()> {
         self.peek().is_none().then_some(())
     }
 
-    /// `name` as a key, with its colon. In `name` nothing must need an escape.
+    /// Takes the key `name` and its colon. No character of `name` may need an escape.
     #[inline]
     pub fn key(&mut self, name: &str) -> Option<()> {
         self.take(b'"')?;
@@ -73,7 +80,8 @@ impl<'t> Scanner<'t> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// A number, as serde_json would have it.
+    /// Takes a number. It has the value and the type that serde_json would give it. Integers of up to seven digits
+    /// without whitespace before them are parsed inline.
     #[inline]
     pub fn number(&mut self) -> Option<Value<'static>> {
         match number::short_integer(self.text.as_bytes().get(self.at..)?) {
@@ -93,7 +101,7 @@ impl<'t> Scanner<'t> {
         Some(number)
     }
 
-    /// Rows as lists of all features, which are scalars.
+    /// Takes rows that are lists of all features, which must be [scalars](supports_lists).
     pub fn lists(&mut self, rows: &mut Rows<'_>) -> Option<()> {
         self.array(|scanner| {
             scanner.take(b'[')?;
@@ -107,12 +115,12 @@ impl<'t> Scanner<'t> {
         })
     }
 
-    /// Rows as objects of all features in their order, which are scalars and called what needs no escape.
+    /// Takes rows that are objects of all features in their order. The features must [fit](supports_objects).
     pub fn objects(&mut self, rows: &mut Rows<'_>) -> Option<()> {
         self.array(|scanner| scanner.object(rows))
     }
 
-    /// One of [`Scanner::objects`].
+    /// Takes one row of [`Scanner::objects`].
     #[inline]
     pub fn object(&mut self, rows: &mut Rows<'_>) -> Option<()> {
         let features = &rows.signature().features;
@@ -127,6 +135,7 @@ impl<'t> Scanner<'t> {
         self.take(b'}')
     }
 
+    /// Takes an array of at least one entry.
     fn array(&mut self, mut entry: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.take(b'[')?;
         loop {
@@ -140,7 +149,9 @@ impl<'t> Scanner<'t> {
     }
 }
 
-/// The elements of a tensor, nested or flat.
+/// Parses an array of numbers, nested or flat, and appends the numbers to `data` in row-major order.
+///
+/// The nesting is not compared with a shape: the Open Inference Protocol allows any nesting.
 pub fn elements(text: &str, data: &mut Data) -> Option<()> {
     let mut scanner = Scanner::new(text);
     let mut depth = 0;
@@ -149,7 +160,7 @@ pub fn elements(text: &str, data: &mut Data) -> Option<()> {
             scanner.at += 1;
             depth += 1;
         }
-        if depth == 0 || depth > DEEPEST {
+        if depth == 0 || depth > MAX_DEPTH {
             return None;
         }
         data.push(scanner.number()?).ok()?;
@@ -159,14 +170,14 @@ pub fn elements(text: &str, data: &mut Data) -> Option<()> {
                 return scanner.end();
             }
         }
-        // What was neither an end nor a comma is no number's begin either.
+        // The loop above ended at a byte that is not `]`. It must be a comma.
         if scanner.text.as_bytes()[scanner.at - 1] != b',' {
             return None;
         }
     }
 }
 
-/// What `read` makes of the whole text.
+/// Parses a whole text with `read`, which adds rows and returns a value.
 pub fn rows<T>(
     text: &str,
     signature: &Signature,
@@ -178,28 +189,30 @@ pub fn rows<T>(
     Some((rows.finish().ok()?, read))
 }
 
-/// One object and nothing else: see [`Scanner::object`].
+/// Parses a text that is one object and adds it as a row: see [`Scanner::object`].
 pub fn object(text: &str, rows: &mut Rows<'_>) -> Option<()> {
     let mut scanner = Scanner::new(text);
     scanner.object(rows)?;
     scanner.end()
 }
 
-/// Whether all features are scalars.
-pub fn has_plain_lists(signature: &Signature) -> bool {
+/// Returns whether rows can be read as lists: all features are scalars.
+pub fn supports_lists(signature: &Signature) -> bool {
     signature.features.iter().all(Feature::is_scalar)
 }
 
-/// Whether they also are called the same in JSON.
-pub fn has_plain_objects(signature: &Signature) -> bool {
-    has_plain_lists(signature) && signature.features.iter().all(|feature| is_plain(&feature.name))
+/// Returns whether rows can be read as objects: all features are scalars, and no name needs an escape in JSON.
+pub fn supports_objects(signature: &Signature) -> bool {
+    supports_lists(signature)
+        && signature.features.iter().all(|feature| needs_no_escape(&feature.name))
 }
 
-fn is_plain(name: &str) -> bool {
+fn needs_no_escape(name: &str) -> bool {
     !name.bytes().any(|byte| byte == b'"' || byte == b'\\' || byte < b' ')
 }
 
-/// Texts for tests that compare the two roads.
+/// Generates texts for tests that compare the fast path with serde. A linear congruential generator with a fixed
+/// seed.
 #[cfg(test)]
 #[derive(Debug, Default)]
 pub struct Random(u64);
@@ -211,7 +224,7 @@ impl Random {
         (self.0 >> 33) % bound
     }
 
-    /// A number of any length and form.
+    /// Returns a number of any length, with or without a fraction and an exponent.
     pub fn number(&mut self) -> String {
         let large = self.below(1 << 31);
         match self.below(6) {
@@ -224,7 +237,7 @@ impl Random {
         }
     }
 
-    /// A number that mostly is an integer, in any form.
+    /// Returns a number that is mostly an integer, written in different ways.
     pub fn integer(&mut self) -> String {
         let small = self.below(200);
         match self.below(8) {
@@ -236,7 +249,7 @@ impl Random {
         }
     }
 
-    /// The same text, or, half of the time, with a part put in or a byte taken out.
+    /// Returns the same text, or, half of the time, the text with a token inserted or a character removed.
     pub fn damaged(&mut self, mut text: String) -> String {
         const PARTS: [&str; 18] = [
             "[", "]", "{", "}", ",", ":", "-", ".", "e", "E", "+", "0", "7", " ", "\n", "\"",
@@ -260,7 +273,7 @@ mod tests {
     use serde::de::{DeserializeSeed, SeqAccess, Visitor};
     use std::fmt;
 
-    /// By serde.
+    /// Appends elements, parsed by serde.
     struct Elements<'d>(&'d mut Data);
 
     impl Elements<'_> {
@@ -284,7 +297,7 @@ mod tests {
         scalars!(push -> ());
     }
 
-    fn long_road(text: &str, datatype: Datatype) -> Option<Data> {
+    fn by_serde(text: &str, datatype: Datatype) -> Option<Data> {
         let mut data = Data::new(datatype);
         let mut source = serde_json::Deserializer::from_str(text);
         Seed(Elements(&mut data)).deserialize(&mut source).ok()?;
@@ -292,7 +305,7 @@ mod tests {
         Some(data)
     }
 
-    fn short_road(text: &str, datatype: Datatype) -> Option<Data> {
+    fn by_fast_path(text: &str, datatype: Datatype) -> Option<Data> {
         let mut data = Data::new(datatype);
         elements(text, &mut data).map(|()| data)
     }
@@ -301,28 +314,28 @@ mod tests {
         [Datatype::Float32, Datatype::Float64, Datatype::Int64, Datatype::Uint8];
 
     #[test]
-    fn plain_numbers_are_read() {
+    fn reads_numbers_in_arrays() {
         for text in [
             "[1]",
             " [ [1 , -2],\n[3.5,4e2]\t] ",
             "[0.1,1e-7,123456789012345678,2.5E+3,-0.0,1e300]",
         ] {
-            let expected = long_road(text, Datatype::Float64);
+            let expected = by_serde(text, Datatype::Float64);
             assert!(expected.is_some(), "{text}");
-            assert_eq!(short_road(text, Datatype::Float64), expected, "{text}");
+            assert_eq!(by_fast_path(text, Datatype::Float64), expected, "{text}");
         }
     }
 
     #[test]
-    fn whatever_is_read_is_what_serde_reads() {
+    fn reads_only_what_serde_reads() {
         let mut random = Random::default();
         let mut read = 0;
         for _ in 0..40_000 {
             let entries: Vec<String> = (0..=random.below(6)).map(|_| random.number()).collect();
             let text = random.damaged(format!("[{}]", entries.join(",")));
             for datatype in KINDS {
-                if let Some(data) = short_road(&text, datatype) {
-                    assert_eq!(Some(data), long_road(&text, datatype), "{text}");
+                if let Some(data) = by_fast_path(&text, datatype) {
+                    assert_eq!(Some(data), by_serde(&text, datatype), "{text}");
                     read += 1;
                 }
             }
@@ -331,13 +344,13 @@ mod tests {
     }
 
     #[test]
-    fn names_that_json_writes_otherwise_are_not_plain() {
+    fn names_with_quotes_or_control_characters_need_an_escape() {
         for name in ["a\"b", "a\\b", "a\nb"] {
-            assert!(!is_plain(name), "{name:?}");
+            assert!(!needs_no_escape(name), "{name:?}");
             let mut written = vec![];
             json::scalar(&mut written, name);
             assert_ne!(written, format!("\"{name}\"").into_bytes());
         }
-        assert!(is_plain("Größe, cm"));
+        assert!(needs_no_escape("Größe, cm"));
     }
 }

@@ -1,4 +1,4 @@
-//! The same rows in every protocol, for the embedded model.
+//! Requests with the same rows in every protocol, for the embedded model.
 
 use ml_app::protocol::json::View;
 use ml_app::protocol::{features, oip};
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 pub const ROWS: [usize; 3] = [1, 100, 10_000];
 
-/// Rows that differ, in the range that was seen in training where there is one.
-pub struct Questions {
+/// The rows in every protocol. They differ, and lie in the range of the training data if the model declares it.
+pub struct Requests {
     pub rows: usize,
     pub tensors: Tensors,
     pub json: Vec<u8>,
@@ -17,12 +17,12 @@ pub struct Questions {
     pub instances: Vec<u8>,
     pub oip: Vec<u8>,
     pub oip_binary: Vec<u8>,
-    /// Bytes of JSON that `oip_binary` begins with.
+    /// Size of the JSON at the start of `oip_binary`, in bytes.
     pub oip_header: usize,
 }
 
-impl Questions {
-    pub fn new(signature: &Signature, rows: usize) -> Questions {
+impl Requests {
+    pub fn new(signature: &Signature, rows: usize) -> Requests {
         let row = |row| -> Vec<Value> {
             signature.features.iter().map(|feature| value(feature, row)).collect()
         };
@@ -41,7 +41,7 @@ impl Questions {
         let (mut oip_binary, bytes) = infer(signature, &tensors, true);
         let oip_header = oip_binary.len();
         oip_binary.extend(bytes);
-        Questions {
+        Requests {
             rows,
             tensors,
             json,
@@ -76,12 +76,12 @@ impl Questions {
     }
 }
 
-/// As a client sends it.
+/// A request as a client sends it.
 pub struct Request<'a> {
     pub protocol: &'static str,
     pub path: String,
     pub content_type: &'static str,
-    /// Of [`HEADER_LENGTH`](ml_app::protocol::oip::HEADER_LENGTH).
+    /// Value of the header [`HEADER_LENGTH`](ml_app::protocol::oip::HEADER_LENGTH).
     pub header_length: Option<usize>,
     pub body: &'a [u8],
 }
@@ -106,7 +106,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// The JSON of an inference request, and the bytes that follow it.
+/// Returns the JSON of an inference request, and the bytes that follow it.
 fn infer(signature: &Signature, tensors: &Tensors, binary: bool) -> (Vec<u8>, Vec<u8>) {
     let mut bytes = vec![];
     let inputs: Vec<Value> = signature

@@ -25,7 +25,7 @@ const OPENING: [u8; PREDICTION.len() + 4] = {
 
 /// The outputs of a model, ready to be encoded row by row.
 #[derive(Debug)]
-pub struct Answer<'a> {
+pub struct Predictions<'a> {
     signature: &'a Signature,
     shape: PredictionShape<'a>,
     rows: usize,
@@ -34,9 +34,9 @@ pub struct Answer<'a> {
     keys: Keys,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> Predictions<'a> {
     /// Takes the outputs of the model that has this signature.
-    pub fn new(signature: &'a Signature, outputs: &'a Tensors) -> Answer<'a> {
+    pub fn new(signature: &'a Signature, outputs: &'a Tensors) -> Predictions<'a> {
         let shape = PredictionShape::new(signature);
         let keys = match (shape.prediction, shape.scores) {
             (Prediction::Outputs(outputs), _) => {
@@ -46,7 +46,7 @@ impl<'a> Answer<'a> {
             (Prediction::Output(_), None) => Keys::new(std::iter::empty()),
         };
         let views = outputs.tensors().iter().map(View::new).collect();
-        Answer { signature, shape, rows: outputs.rows(), outputs: views, keys }
+        Predictions { signature, shape, rows: outputs.rows(), outputs: views, keys }
     }
 
     pub fn rows(&self) -> usize {
@@ -85,9 +85,9 @@ impl<'a> Answer<'a> {
         PredictionShape::new(signature).columns()
     }
 
-    /// Returns the cells of each of the [`Answer::columns`].
+    /// Returns the cells of each of the [`Predictions::columns`].
     pub fn cells(&self) -> Vec<Cells<'a>> {
-        let columns = 0..Answer::columns(self.signature).len();
+        let columns = 0..Predictions::columns(self.signature).len();
         let cells = columns.map(|column| {
             let Source { output, element } = self.shape.source(column);
             let view = &self.outputs[output];
@@ -102,7 +102,7 @@ impl<'a> Answer<'a> {
         cells.collect()
     }
 
-    /// Appends the text of a cell in one of the [`Answer::columns`], without quotes.
+    /// Appends the text of a cell in one of the [`Predictions::columns`], without quotes.
     pub fn cell(&self, out: &mut Vec<u8>, row: usize, column: usize) {
         let Source { output, element } = self.shape.source(column);
         let view = &self.outputs[output];
@@ -165,7 +165,7 @@ pub enum Cells<'a> {
     Float32(&'a [f32], usize, usize),
     /// Elements, width, index.
     Int64(&'a [i64], usize, usize),
-    /// Rare types, and text that may need quotes: written by [`Answer::cell`].
+    /// Rare types, and text that may need quotes: written by [`Predictions::cell`].
     Other,
 }
 

@@ -1,0 +1,147 @@
+//! JSON of any of the protocols, recognized by its members. For the routes that clients of several protocols
+//! share: SageMaker's and Vertex AI's.
+
+use crate::error::Error;
+use crate::protocol::features::{self, NamedFeatures};
+use crate::protocol::instances::{InstancesLayout, Predict};
+use crate::protocol::oip::{self, Infer};
+use crate::protocol::{Encoded, Protocol, WireFormat, json};
+use ml_app_model::{Signature, Tensors};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+#[derive(Debug, Clone, Copy)]
+pub struct AutoDetect;
+
+const FEATURES: NamedFeatures =
+    NamedFeatures { request: WireFormat::Json, response: WireFormat::Json };
+
+/// The response options of the protocol that was detected.
+#[derive(Debug)]
+pub enum ResponseOptions {
+    Features(features::ResponseOptions),
+    Instances(InstancesLayout),
+    Tensors(oip::ResponseOptions),
+}
+
+impl Protocol for AutoDetect {
+    type ResponseOptions = ResponseOptions;
+
+    fn decode(
+        &self,
+        body: &[u8],
+        signature: &Signature,
+        limit: usize,
+    ) -> Result<(Tensors, ResponseOptions), Error> {
+        match Detected::of(body, signature) {
+            Detected::Features => FEATURES
+                .decode(body, signature, limit)
+                .map(|(inputs, options)| (inputs, ResponseOptions::Features(options))),
+            Detected::Instances => Predict
+                .decode(body, signature, limit)
+                .map(|(inputs, layout)| (inputs, ResponseOptions::Instances(layout))),
+            Detected::Tensors => Infer::Json
+                .decode(body, signature, limit)
+                .map(|(inputs, options)| (inputs, ResponseOptions::Tensors(options))),
+        }
+    }
+
+    fn encode(
+        &self,
+        options: ResponseOptions,
+        body: &[u8],
+        signature: &Signature,
+        outputs: Tensors,
+    ) -> Result<Encoded, Error> {
+        match options {
+            ResponseOptions::Features(options) => {
+                FEATURES.encode(options, body, signature, outputs)
+            }
+            ResponseOptions::Instances(layout) => Predict.encode(layout, body, signature, outputs),
+            ResponseOptions::Tensors(options) => {
+                Infer::Json.encode(options, body, signature, outputs)
+            }
+        }
+    }
+}
+
+/// The protocol of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detected {
+    Features,
+    Instances,
+    Tensors,
+}
+
+impl Detected {
+    /// Detects the protocol from the first member that is significant. If `instances` or `inputs` is also the
+    /// name of a feature, the meaning in a protocol takes precedence.
+    fn of(body: &[u8], signature: &Signature) -> Detected {
+        let mut detected = Detected::Features;
+        let members = MembersVisitor { signature, detected: &mut detected };
+        // The visitor ends parsing with an error as soon as it knows the protocol. Errors in the JSON do not
+        // matter here: the protocol's own parser reports them.
+        let _ =
+            serde_json::Deserializer::from_slice(json::without_bom(body)).deserialize_map(members);
+        detected
+    }
+}
+
+struct MembersVisitor<'a> {
+    signature: &'a Signature,
+    detected: &'a mut Detected,
+}
+
+impl<'de> Visitor<'de> for MembersVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            let is_feature = || self.signature.feature(&name).is_some();
+            *self.detected = match &*name {
+                "instances" => Detected::Instances,
+                "inputs" => {
+                    let inputs: &RawValue = map.next_value()?;
+                    if is_tensors(inputs.get()) {
+                        Detected::Tensors
+                    } else if is_feature() {
+                        Detected::Features
+                    } else {
+                        Detected::Instances
+                    }
+                }
+                // In a request to Vertex AI, `parameters` may come before `instances`.
+                other if other != "parameters" && is_feature() => Detected::Features,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            return Err(A::Error::custom("detected"));
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether the value of `inputs` is a list that begins with an object with a `datatype`, as in the Open
+/// Inference Protocol.
+fn is_tensors(inputs: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Input {
+        #[serde(rename = "datatype")]
+        _datatype: IgnoredAny,
+    }
+    let Some(first) = inputs.trim_start().strip_prefix('[') else { return false };
+    // serde would deserialize a struct from an array as well.
+    if !first.trim_start().starts_with('{') {
+        return false;
+    }
+    let mut first = serde_json::Deserializer::from_str(first).into_iter::<Input>();
+    first.next().is_some_and(|input| input.is_ok())
+}

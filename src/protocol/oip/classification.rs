@@ -1,0 +1,93 @@
+//! The [classification extension][extension]: the greatest elements of each row, as strings.
+//!
+//! [extension]: https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_classification.md
+
+use super::request::RequestedOutput;
+use crate::protocol::json::View;
+use ml_app_model::{Elements, Signature, Task, Tensor, f16};
+use std::fmt::Write;
+use std::ops::Range;
+
+/// The greatest elements of each row of an output, each as `value:index` or `value:index:label`.
+pub struct Classes<'a> {
+    view: View<'a>,
+    labels: &'a [String],
+    /// Number of classes per row.
+    pub count: usize,
+}
+
+impl<'a> Classes<'a> {
+    pub fn new(
+        tensor: &'a Tensor,
+        count: usize,
+        requested: &RequestedOutput,
+        signature: &'a Signature,
+    ) -> Classes<'a> {
+        let labels: &[String] = match &signature.task {
+            Task::Classification { scores, classes, .. } if *scores == requested.index => classes,
+            _ => &[],
+        };
+        let view = View::new(tensor);
+        Classes { view, labels, count: count.min(view.width) }
+    }
+
+    /// Calls `write` for each class, row by row. The strings are not collected, because many rows of them would take
+    /// much memory.
+    pub fn each(&self, mut write: impl FnMut(&str)) {
+        let (mut order, mut text) = (vec![], String::new());
+        let Classes { view, .. } = self;
+        for start in (0..view.count()).step_by(view.width.max(1)) {
+            let row = numbers(view.elements, start..start + view.width);
+            order.clear();
+            order.extend(0..view.width);
+            // In descending order. NaN comes last, and equal elements keep their order.
+            order.sort_by(|a: &usize, b: &usize| {
+                let either = || row[*a].is_nan().cmp(&row[*b].is_nan());
+                row[*b].partial_cmp(&row[*a]).unwrap_or_else(either)
+            });
+            for index in order.iter().copied().take(self.count) {
+                text.clear();
+                self.class(&mut text, row[index], start, index);
+                write(&text);
+            }
+        }
+    }
+
+    /// Formats a class: the element as in JSON, its index in the row, and its label.
+    fn class(&self, text: &mut String, number: f64, start: usize, index: usize) {
+        let written = if number.is_finite() {
+            let mut value = vec![];
+            self.view.element(&mut value, start + index);
+            write!(text, "{}:{index}", String::from_utf8_lossy(&value))
+        } else {
+            write!(text, "{number}:{index}")
+        };
+        written.expect("writing to a string does not fail");
+        if let Some(label) = self.labels.get(index) {
+            text.push(':');
+            text.push_str(label);
+        }
+    }
+}
+
+/// Converts elements to numbers that can be compared.
+fn numbers(elements: Elements<'_>, range: Range<usize>) -> Vec<f64> {
+    fn each<T: Copy>(elements: &[T], number: impl Fn(T) -> f64) -> Vec<f64> {
+        elements.iter().map(|element| number(*element)).collect()
+    }
+    match elements {
+        Elements::Bool(elements) => each(&elements[range], |flag| f64::from(u8::from(flag))),
+        Elements::Uint8(elements) => each(&elements[range], f64::from),
+        Elements::Uint16(elements) => each(&elements[range], f64::from),
+        Elements::Uint32(elements) => each(&elements[range], f64::from),
+        Elements::Uint64(elements) => each(&elements[range], |integer| integer as f64),
+        Elements::Int8(elements) => each(&elements[range], f64::from),
+        Elements::Int16(elements) => each(&elements[range], f64::from),
+        Elements::Int32(elements) => each(&elements[range], f64::from),
+        Elements::Int64(elements) => each(&elements[range], |integer| integer as f64),
+        Elements::Float32(elements) => each(&elements[range], f64::from),
+        Elements::Float16(elements) => each(&elements[range], f16::to_f64),
+        Elements::Float64(elements) => elements[range].to_vec(),
+        Elements::String(_) => vec![],
+    }
+}

@@ -1,0 +1,53 @@
+//! Raw requests: the body is nothing but the elements of the model's single input.
+
+use super::{binary, inputs};
+use crate::error::Error;
+use ml_app_model::{Data, Signature, Tensor, Tensors};
+
+/// Decodes the body of a raw request. The length of the input's dynamic axis, if it has one, follows from the
+/// size of the body.
+pub fn decode(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
+    let [spec] = signature.inputs.as_slice() else {
+        return Err(Error::invalid(format!(
+            "expected a model with one input for a raw binary request, found {} inputs",
+            signature.inputs.len()
+        )));
+    };
+    let input = &spec.name;
+    let dynamic_axes = spec.shape.iter().filter(|len| len.is_none()).count();
+    let rest: usize = spec.shape.iter().flatten().product();
+    let tensor = match spec.datatype.size() {
+        _ if dynamic_axes > 1 => {
+            let detail = format!(
+                "input `{input}`: expected at most one dynamic axis for a raw binary request, found {dynamic_axes}"
+            );
+            return Err(Error::invalid(detail));
+        }
+        None => {
+            // As in Triton, the body is the string itself, without its length.
+            let string = std::str::from_utf8(body).map_err(|_| {
+                Error::malformed(format!("input `{input}`: expected UTF-8, found other bytes"))
+            })?;
+            let shape: Vec<usize> = spec.shape.iter().map(|len| len.unwrap_or(1)).collect();
+            if shape.iter().product::<usize>() != 1 {
+                return Err(Error::invalid(format!(
+                    "input `{input}`: expected a shape of one string for a raw binary request, found {shape:?}"
+                )));
+            }
+            Tensor::new(&shape, Data::String(vec![string.to_owned()]))
+        }
+        Some(size) => {
+            let row = rest * size;
+            if row == 0 || !body.len().is_multiple_of(row) {
+                return Err(Error::invalid(format!(
+                    "input `{input}`: expected a multiple of {row} bytes, found {}",
+                    body.len()
+                )));
+            }
+            let shape: Vec<usize> =
+                spec.shape.iter().map(|len| len.unwrap_or(body.len() / row)).collect();
+            binary::tensor(spec, &shape, body)?
+        }
+    };
+    inputs::of_inputs(signature, vec![tensor])
+}

@@ -1,6 +1,6 @@
-//! Who may ask, from where, and what the process may do itself.
+//! API keys, cross-origin requests, and the sandbox of the process.
 
-use crate::server::{Answer, Server};
+use crate::server::{Response, Server};
 use std::fs;
 
 const ROW: &str = "/predict?age=21&new_user=1&total_pages_visited=14";
@@ -16,27 +16,27 @@ const PROBES: [&str; 7] = [
 ];
 const DOCS: [&str; 4] = ["/apidocs", "/apidocs/swagger-ui.css", "/openapi.json", "/metrics"];
 
-fn get(server: &Server, path: &str, headers: &[(&str, &str)]) -> Answer {
+fn get(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
     server.send("GET", path, headers, b"")
 }
 
 #[test]
-fn predictions_want_a_key_and_probes_none() {
+fn predictions_need_a_key_and_probes_do_not() {
     let server = Server::start_in(&[("ML_APP_API_KEYS", "key-of-today key-of-yesterday")], &[]);
     for path in PROBES.iter().chain(&DOCS) {
         assert_eq!(server.get(path).status, 200, "{path}");
     }
-    let refused = server.get(ROW);
-    assert_eq!((refused.status, refused.header("www-authenticate")), (401, "Bearer"));
-    assert_eq!(refused.header("content-type"), "application/problem+json");
+    let rejected = server.get(ROW);
+    assert_eq!((rejected.status, rejected.header("www-authenticate")), (401, "Bearer"));
+    assert_eq!(rejected.header("content-type"), "application/problem+json");
     assert_eq!(
-        refused.json()["detail"],
+        rejected.json()["detail"],
         "expected an API key (`Authorization: Bearer KEY` or `X-API-Key: KEY`), found none"
     );
-    let refused = server.post(INFER, "application/json", "{}");
-    assert_eq!(refused.status, 401);
-    assert!(refused.json()["error"].is_string());
-    // The router takes it for /predict, as it may: whoever comes so needs a key as well.
+    let rejected = server.post(INFER, "application/json", "{}");
+    assert_eq!(rejected.status, 401);
+    assert!(rejected.json()["error"].is_string());
+    // The router treats it as /predict, so it needs a key as well.
     let disguised = ROW.replacen("predict", "pre%64ict", 1);
     for path in [disguised.as_str(), "/v1/models", "/v2", "/invocations", "/no/such/route"] {
         assert_eq!(server.get(path).status, 401, "{path}");
@@ -49,9 +49,9 @@ fn predictions_want_a_key_and_probes_none() {
     for (name, value) in
         [("authorization", "Basic key-of-today"), ("x-api-key", "secret-guess"), ("x-api-key", "")]
     {
-        let refused = get(&server, ROW, &[(name, value)]);
-        assert_eq!(refused.status, 401, "{name}: {value}");
-        assert!(!refused.body.contains("secret-guess"));
+        let rejected = get(&server, ROW, &[(name, value)]);
+        assert_eq!(rejected.status, 401, "{name}: {value}");
+        assert!(!rejected.body.contains("secret-guess"));
     }
     let metrics = server.get("/metrics").body;
     assert!(metrics.contains("ml_app_rejected_total{reason=\"api_key\"} 10\n"), "{metrics}");
@@ -59,12 +59,12 @@ fn predictions_want_a_key_and_probes_none() {
     assert!(document["paths"]["/predict"]["post"]["security"][0]["bearer"].is_array());
     assert!(document["paths"]["/predict"]["post"]["responses"]["401"].is_object());
     assert!(document["paths"]["/healthz"]["get"]["security"].is_null());
-    let told = [server.announcement.concat(), server.log(0).concat(), metrics];
-    assert!(told.iter().all(|told| !told.contains("key-of-")), "{told:?}");
+    let texts = [server.announcement.concat(), server.log(0).concat(), metrics];
+    assert!(texts.iter().all(|text| !text.contains("key-of-")), "{texts:?}");
 }
 
 #[test]
-fn keys_may_be_for_all_but_the_probes_and_in_a_file() {
+fn keys_from_a_file_can_protect_all_routes_but_the_probes() {
     let file = std::env::temp_dir().join(format!("ml-app-keys-{}", std::process::id()));
     fs::write(&file, "one\ntwo\n").unwrap();
     let path = file.to_str().unwrap();
@@ -80,52 +80,52 @@ fn keys_may_be_for_all_but_the_probes_and_in_a_file() {
 }
 
 #[test]
-fn pages_of_other_origins_may_ask_where_that_is_set() {
+fn allows_configured_origins() {
     let origin = |origin| [("origin", origin)];
     let server = Server::start(&[]);
-    let answer = get(&server, ROW, &origin("https://shop.example"));
-    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, ""));
+    let response = get(&server, ROW, &origin("https://shop.example"));
+    assert_eq!((response.status, response.header("access-control-allow-origin")), (200, ""));
 
     let environment = [
         ("ML_APP_CORS_ORIGINS", "https://shop.example, http://localhost:8080"),
         ("ML_APP_API_KEYS", "key"),
     ];
     let server = Server::start_in(&environment, &[]);
-    let asked = [
+    let preflight = [
         ("origin", "https://shop.example"),
         ("access-control-request-method", "POST"),
         ("access-control-request-headers", "content-type, x-api-key"),
     ];
-    // A browser sends no key with what it asks first.
-    let answer = server.send("OPTIONS", "/predict", &asked, b"");
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("access-control-allow-origin"), "https://shop.example");
+    // A browser sends no key with a preflight request.
+    let response = server.send("OPTIONS", "/predict", &preflight, b"");
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("access-control-allow-origin"), "https://shop.example");
     let headers = [("origin", "http://localhost:8080"), ("x-api-key", "key")];
-    let answer = get(&server, ROW, &headers);
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("access-control-allow-origin"), "http://localhost:8080");
-    let answer = get(&server, ROW, &[("origin", "https://other.example"), ("x-api-key", "key")]);
-    assert_eq!(answer.header("access-control-allow-origin"), "");
+    let response = get(&server, ROW, &headers);
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("access-control-allow-origin"), "http://localhost:8080");
+    let response = get(&server, ROW, &[("origin", "https://other.example"), ("x-api-key", "key")]);
+    assert_eq!(response.header("access-control-allow-origin"), "");
 
     let server = Server::start(&["--cors-origins", "*"]);
-    let answer = get(&server, ROW, &origin("https://any.example"));
-    assert_eq!(answer.header("access-control-allow-origin"), "*");
+    let response = get(&server, ROW, &origin("https://any.example"));
+    assert_eq!(response.header("access-control-allow-origin"), "*");
 }
 
 #[test]
-fn pages_are_kept_to_their_own_files() {
+fn pages_may_only_load_their_own_files() {
     let server = Server::start(&[]);
     for path in ["/apidocs", "/apidocs/page.js", "/apidocs/swagger-ui-bundle.js"] {
-        let answer = server.get(path);
-        let policy = answer.header("content-security-policy");
+        let response = server.get(path);
+        let policy = response.header("content-security-policy");
         assert!(policy.contains("default-src 'none'; script-src 'self';"), "{path}: {policy}");
-        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(response.header("x-content-type-options"), "nosniff", "{path}");
     }
     let page = server.get("/apidocs").body;
     assert!(!page.contains("<script>"), "a script in the page would not run");
 }
 
-/// Of every thread of a process.
+/// Returns the seccomp mode of every thread of the server.
 fn seccomp(server: &Server) -> Vec<String> {
     let threads = fs::read_dir(format!("/proc/{}/task", server.id())).unwrap();
     let status = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("status")).unwrap();
@@ -140,7 +140,7 @@ fn seccomp(server: &Server) -> Vec<String> {
 fn every_thread_is_in_the_sandbox_unless_it_is_off() {
     let server = Server::start(&["--sandbox", "required"]);
     assert_eq!(server.get(ROW).status, 200);
-    // More than fits the thread that reads: one of those for predictions has begun.
+    // This is too slow for the I/O thread, so that a thread of the inference pool has run.
     let rows = vec![r#"{"age":21,"new_user":1,"total_pages_visited":14}"#; 1000].join(",");
     assert_eq!(server.post_json(format!("[{rows}]")).status, 200);
     let modes = seccomp(&server);
@@ -149,7 +149,7 @@ fn every_thread_is_in_the_sandbox_unless_it_is_off() {
     for by in ["landlock", "seccomp"] {
         assert!(metrics.contains(&format!("ml_app_sandbox{{by=\"{by}\"}} 1\n")), "{metrics}");
     }
-    // Those were opened before.
+    // The files behind these metrics are opened before the sandbox is entered.
     assert!(metrics.contains("process_cpu_seconds_total"), "{metrics}");
     assert!(metrics.contains("process_open_fds"), "{metrics}");
 

@@ -1,4 +1,4 @@
-//! Cases: folders below `tests/cases` with a model and what it is to answer.
+//! Test cases: folders below `tests/cases`, each with a model and its expected predictions.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub fn text(case: &str, file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The arguments that serve the case's model; none for the embedded one.
+/// Returns the arguments that serve a case's model. `online-sales` is the embedded model and needs none.
 pub fn model(case: &str) -> Vec<String> {
     match case {
         "online-sales" => vec![],
@@ -25,7 +25,7 @@ pub fn serve(case: &str) -> crate::server::Server {
     crate::server::Server::start(&args.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// A CSV as columns by name, in the order of the header.
+/// Parses a CSV to columns with their names, in the order of the header.
 pub fn columns(csv: &str) -> Vec<(String, Vec<String>)> {
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     let mut columns: Vec<(String, Vec<String>)> =
@@ -43,7 +43,7 @@ pub fn numbers(columns: &[(String, Vec<String>)], name: &str) -> Vec<f64> {
     values.iter().map(|value| value.parse().unwrap()).collect()
 }
 
-/// The first `n` columns as a CSV.
+/// Writes the first `n` columns as a CSV.
 pub fn csv_of(columns: &[(String, Vec<String>)], n: usize) -> String {
     let mut writer = csv::Writer::from_writer(vec![]);
     writer.write_record(columns[..n].iter().map(|(name, _)| name)).unwrap();

@@ -1,46 +1,46 @@
-//! Bad questions: each gets a 4xx that names the place, what was expected and what was found.
+//! Invalid requests. Each gets a 4xx that names the place, what was expected and what was found.
 
 use crate::case;
-use crate::questions::raw;
-use crate::server::{Answer, BOUNDARY, Server, form};
+use crate::server::{BOUNDARY, Response, Server, form};
 use serde_json::Value;
 use std::time::Duration;
 
 const HEADER: &str = "age,new_user,total_pages_visited\n";
 
-/// The problem, and each of its faults as "line 2, row 1, column 3, feature: detail".
-fn problem(answer: &Answer, status: u16) -> (Value, Vec<String>) {
-    assert_eq!(answer.status, status, "{}", answer.body);
-    assert_eq!(answer.header("content-type"), "application/problem+json");
-    let problem = answer.json();
+/// Checks that a response is a problem with this status. Returns it, and its errors as "line 2, row 1, column 3, feature:
+/// detail".
+fn problem(response: &Response, status: u16) -> (Value, Vec<String>) {
+    assert_eq!(response.status, status, "{}", response.body);
+    assert_eq!(response.header("content-type"), "application/problem+json");
+    let problem = response.json();
     assert_eq!(problem["status"], status);
     assert!(problem["title"].is_string());
     assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
-    let faults = problem["errors"].as_array().cloned().unwrap_or_default();
-    let faults = faults
+    let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+    let errors = errors
         .iter()
-        .map(|fault| {
+        .map(|error| {
             let mut place = vec![];
             for key in ["line", "row", "column"] {
-                if let Some(number) = fault[key].as_u64() {
+                if let Some(number) = error[key].as_u64() {
                     place.push(format!("{key} {number}"));
                 }
             }
-            place.extend(fault["feature"].as_str().map(str::to_owned));
-            format!("{}: {}", place.join(", "), fault["detail"].as_str().unwrap())
+            place.extend(error["feature"].as_str().map(str::to_owned));
+            format!("{}: {}", place.join(", "), error["detail"].as_str().unwrap())
         })
         .collect();
-    (problem, faults)
+    (problem, errors)
 }
 
-fn assert_faults(answer: &Answer, status: u16, expected: &[&str]) {
-    assert_eq!(problem(answer, status).1, expected);
+fn assert_errors(response: &Response, status: u16, expected: &[&str]) {
+    assert_eq!(problem(response, status).1, expected);
 }
 
 #[test]
-fn faults_of_a_query() {
+fn reports_errors_in_a_query() {
     let server = Server::start(&[]);
-    assert_faults(
+    assert_errors(
         &server.get("/predict?age=abc&new_usr=1&total_pages_visited=2.5"),
         422,
         &[
@@ -50,7 +50,7 @@ fn faults_of_a_query() {
             "row 1, new_user: missing feature `new_user`",
         ],
     );
-    assert_faults(
+    assert_errors(
         &server.get("/predict?age=1&age=2&new_user=&total_pages_visited=1"),
         422,
         &[
@@ -60,7 +60,7 @@ fn faults_of_a_query() {
     );
     assert_eq!(problem(&server.get("/predict"), 422).1.len(), 3);
     let unknown = server.get("/predict?age=1&new_user=1&total_pages_visited=1&zzz=1");
-    assert_faults(
+    assert_errors(
         &unknown,
         422,
         &[
@@ -70,12 +70,12 @@ fn faults_of_a_query() {
 }
 
 #[test]
-fn faults_of_rows() {
+fn reports_errors_in_rows() {
     let server = Server::start(&[]);
     let body = r#"[{"age":"x","new_user":true,"total_pages_visited":[1]},
         {"age":{},"new_user":1,"total_pages_visited":1e300},
         7, {"age":1,"new_user":1,"total_pages_visited":9007199254740993}, null]"#;
-    assert_faults(
+    assert_errors(
         &server.post_json(body),
         422,
         &[
@@ -89,14 +89,14 @@ fn faults_of_rows() {
             "row 5: expected an object of features, found nothing",
         ],
     );
-    assert_faults(&server.post_json("[]"), 422, &[": expected at least one row, found none"]);
+    assert_errors(&server.post_json("[]"), 422, &[": expected at least one row, found none"]);
     assert_eq!(problem(&server.post_json("{}"), 422).1.len(), 3);
 }
 
 #[test]
-fn faults_of_columns() {
+fn reports_errors_in_columns() {
     let server = Server::start(&[]);
-    assert_faults(
+    assert_errors(
         &server
             .post_json(r#"{"age":[1,2],"new_user":[1],"other":[1],"total_pages_visited":["x",2]}"#),
         422,
@@ -106,7 +106,7 @@ fn faults_of_columns() {
             "row 1, total_pages_visited: expected an integer, found \"x\"",
         ],
     );
-    assert_faults(
+    assert_errors(
         &server.post_json(r#"{"age":[1],"new_user":1}"#),
         422,
         &[
@@ -115,11 +115,11 @@ fn faults_of_columns() {
         ],
     );
     let empty = r#"{"age":[],"new_user":[],"total_pages_visited":[]}"#;
-    assert_faults(&server.post_json(empty), 422, &[": expected at least one row, found none"]);
+    assert_errors(&server.post_json(empty), 422, &[": expected at least one row, found none"]);
 }
 
 #[test]
-fn malformed_json() {
+fn reports_malformed_json_with_its_place() {
     let server = Server::start(&[]);
     let cases = [
         ("", ": expected at least one row, found an empty body"),
@@ -136,40 +136,40 @@ fn malformed_json() {
         ),
         ("[{\"age\": 1e400}]", "line 1, column 14: invalid JSON: number out of range"),
     ];
-    for (body, fault) in cases {
-        assert_faults(&server.post_json(body), 400, &[fault]);
+    for (body, error) in cases {
+        assert_errors(&server.post_json(body), 400, &[error]);
     }
-    let answer = server.post_json(b"[\n{\"age\": \"\xff\"}]");
-    assert_faults(&answer, 400, &["line 2: expected UTF-8, found other bytes"]);
-    // A value that is no JSON takes its place among the faults.
-    let answer =
+    let response = server.post_json(b"[\n{\"age\": \"\xff\"}]");
+    assert_errors(&response, 400, &["line 2: expected UTF-8, found other bytes"]);
+    // A value that is not JSON is listed with the other errors.
+    let response =
         server.post_json("{\"age\": 1e400, \"new_user\": \"x\", \"total_pages_visited\": 1}");
-    assert_faults(
-        &answer,
+    assert_errors(
+        &response,
         400,
         &[
             "row 1, age: invalid JSON: number out of range",
             "row 1, new_user: expected an integer, found \"x\"",
         ],
     );
-    // What a client sent comes back in part only.
-    let answer = server.post_json(format!("\"{}\"", "x".repeat(1 << 20)));
-    problem(&answer, 400);
-    assert!(answer.body.len() < 1000, "{}", answer.body.len());
-    // As deep as it gets: neither the stack nor the memory may go.
+    // The response repeats only the start of what the client sent.
+    let response = server.post_json(format!("\"{}\"", "x".repeat(1 << 20)));
+    problem(&response, 400);
+    assert!(response.body.len() < 1000, "{}", response.body.len());
+    // Deep nesting must exhaust neither the stack nor the memory.
     for (open, close) in [("[", "]"), ("{\"age\":", "}")] {
         let body = format!("{}1{}", open.repeat(200_000), close.repeat(200_000));
-        let answer = server.post_json(body);
-        assert!((400..500).contains(&answer.status), "{}", answer.body);
+        let response = server.post_json(body);
+        assert!((400..500).contains(&response.status), "{}", response.body);
     }
     assert_eq!(server.get("/healthz").status, 200);
 }
 
 #[test]
-fn faults_of_csv() {
+fn reports_errors_in_csv() {
     let server = Server::start(&[]);
     let csv = |body: &str| server.post("/predict", "text/csv", body);
-    assert_faults(
+    assert_errors(
         &csv(&format!("{HEADER}1,2\n1,x,3\n1,2,3,4\n\"a\nb\",1,1\n")),
         422,
         &[
@@ -179,7 +179,7 @@ fn faults_of_csv() {
             "line 5, row 4, age: expected an integer, found `a\\nb`",
         ],
     );
-    assert_faults(
+    assert_errors(
         &csv("aeg,new_user,new_user\n1,2,3\n"),
         422,
         &[
@@ -188,21 +188,21 @@ fn faults_of_csv() {
             "line 1, total_pages_visited: missing column `total_pages_visited`",
         ],
     );
-    assert_faults(&csv(HEADER), 422, &[": expected at least one row, found none"]);
-    assert_faults(
+    assert_errors(&csv(HEADER), 422, &[": expected at least one row, found none"]);
+    assert_errors(
         &csv(""),
         400,
         &[": expected a header row that names the columns, found an empty body"],
     );
-    let answer = server.post("/predict", "text/csv", [HEADER.as_bytes(), b"\xff,1,1\n"].concat());
-    assert_faults(&answer, 422, &["line 2, row 1, age: expected UTF-8, found `\u{fffd}`"]);
+    let response = server.post("/predict", "text/csv", [HEADER.as_bytes(), b"\xff,1,1\n"].concat());
+    assert_errors(&response, 422, &["line 2, row 1, age: expected UTF-8, found `\u{fffd}`"]);
 }
 
 #[test]
-fn lines_of_csv_are_those_an_editor_shows() {
+fn counts_csv_lines_as_an_editor_shows_them() {
     let server = Server::start(&[]);
     let csv = "age,new_user,total_pages_visited,note\r\n1,1,1,\r\n\r\nx,1,1,\"two\r\nlines\"\r\n1,y,1,\r\n";
-    assert_faults(
+    assert_errors(
         &server.post("/predict", "text/csv", csv),
         422,
         &[
@@ -213,20 +213,20 @@ fn lines_of_csv_are_those_an_editor_shows() {
 }
 
 #[test]
-fn quotes_of_csv_must_be_right() {
+fn rejects_misplaced_quotes_in_csv() {
     let server = Server::start(&[]);
     let header = "age,new_user,total_pages_visited,note\n";
     let csv = format!("{header}1,1,1,\"abc\n2,2,2,x\n3,3,3,y\n");
-    let fault = "line 2, column 7: expected a closing quote for the quote opened here, found the end of the file";
-    assert_faults(&server.post("/predict", "text/csv", csv), 400, &[fault]);
+    let error = "line 2, column 7: expected a closing quote for the quote opened here, found the end of the file";
+    assert_errors(&server.post("/predict", "text/csv", csv), 400, &[error]);
     let csv = format!("{header}1,1,1,\"a\"b\n");
-    let fault = "line 2, column 10: expected a comma or the end of the line after a closing quote, found other text";
-    assert_faults(&server.post_file(csv, "*/*"), 400, &[fault]);
+    let error = "line 2, column 10: expected a comma or the end of the line after a closing quote, found other text";
+    assert_errors(&server.post_file(csv, "*/*"), 400, &[error]);
 }
 
-/// Bodies that are small beside the work they ask for: told within seconds, and in little memory.
+/// Bodies that would cost far more time or memory than their size suggests.
 #[test]
-fn bodies_made_to_cost_much_are_refused_soon() {
+fn rejects_expensive_bodies_fast_and_in_little_memory() {
     let server = Server::start(&[]);
     let long = "k".repeat(250);
     let names: Vec<String> = (0..100_000).map(|i| format!("\"{long}{i}\":1")).collect();
@@ -253,9 +253,9 @@ fn bodies_made_to_cost_much_are_refused_soon() {
     assert!(peak < 700 << 20, "{} MiB", peak >> 20);
 }
 
-/// Short bodies are read on the threads that answer the probes too.
+/// Short bodies are parsed on the I/O threads, which also serve the probes.
 #[test]
-fn names_that_are_no_features_of_very_many_are_told_soon() {
+fn reports_unknown_names_of_a_wide_model_fast() {
     let server = case::serve("wide");
     let near = |i: usize| format!("x{i}y");
     let far = |i: usize| format!("{}{i}", "k".repeat(240));
@@ -276,39 +276,39 @@ fn names_that_are_no_features_of_very_many_are_told_soon() {
 }
 
 #[test]
-fn lines_of_carriage_returns_have_no_more_columns_than_they_have() {
+fn counts_columns_per_line_if_lines_end_with_carriage_returns() {
     let csv = format!("{HEADER}{}", "21,1,14\n".repeat(40_000)).replace('\n', "\r");
-    let answer = Server::start(&[]).post("/predict", "text/csv", csv);
-    assert_eq!((answer.status, answer.body.lines().count()), (200, 40_001));
+    let response = Server::start(&[]).post("/predict", "text/csv", csv);
+    assert_eq!((response.status, response.body.lines().count()), (200, 40_001));
 }
 
 #[test]
-fn one_bad_cell_in_a_hundred_thousand_rows_is_named() {
+fn reports_one_invalid_cell_in_a_hundred_thousand_rows() {
     let server = Server::start(&[]);
     let mut csv = HEADER.to_owned();
     for row in 0..100_000 {
         csv.push_str(if row == 77_776 { "1,one,1\n" } else { "1,1,1\n" });
     }
-    let answer = server.post_file(&csv, "text/csv");
-    let fault = "line 77778, row 77777, new_user: expected an integer, found `one`";
-    assert_faults(&answer, 422, &[fault]);
+    let response = server.post_file(&csv, "text/csv");
+    let error = "line 77778, row 77777, new_user: expected an integer, found `one`";
+    assert_errors(&response, 422, &[error]);
 }
 
 #[test]
-fn countless_faults_are_counted() {
+fn lists_at_most_a_hundred_errors_and_counts_the_rest() {
     let server = Server::start(&[]);
     let csv = format!("{HEADER}{}", "x,1,1\n".repeat(5000));
-    let (problem, faults) = problem(&server.post("/predict", "text/csv", csv), 422);
-    assert_eq!(faults.len(), 100);
+    let (problem, errors) = problem(&server.post("/predict", "text/csv", csv), 422);
+    assert_eq!(errors.len(), 100);
     assert_eq!(problem["errors_omitted"], 4900);
     assert!(problem["detail"].as_str().unwrap().ends_with("(and 4999 more errors)"));
 }
 
 #[test]
-fn faults_of_lines() {
+fn reports_errors_in_ndjson() {
     let server = Server::start(&[]);
     let body = "{\"age\":1,\"new_user\":1,\"total_pages_visited\":1}\n\n{\"age\":\n{\"age\":1,\"new_user\":1}\n[]\n";
-    assert_faults(
+    assert_errors(
         &server.post("/predict", "application/x-ndjson", body),
         400,
         &[
@@ -320,11 +320,11 @@ fn faults_of_lines() {
 }
 
 #[test]
-fn faults_of_types() {
+fn reports_values_that_do_not_fit_their_type() {
     let server = case::serve("mixed");
     let row =
         r#"{"x0":1e39,"x1":1,"count":9223372036854775808,"flag":1,"city":3,"image":[[1,2],[3]]}"#;
-    assert_faults(
+    assert_errors(
         &server.post_json(row),
         422,
         &[
@@ -337,30 +337,30 @@ fn faults_of_types() {
     );
     for image in ["1", "[1,2]", "[[[1]]]", "[[1,2],[3,\"x\"]]", "{}", "[]"] {
         let row = format!(r#"{{"x0":1,"x1":1,"count":1,"flag":true,"city":"","image":{image}}}"#);
-        let (_, faults) = problem(&server.post_json(row), 422);
-        assert_eq!(faults.len(), 1, "{faults:?}");
-        assert!(faults[0].starts_with("row 1, image: "), "{faults:?}");
+        let (_, errors) = problem(&server.post_json(row), 422);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with("row 1, image: "), "{errors:?}");
     }
     let query = "/predict?x0=1&x1=2&count=4&flag=true&city=a&image=[[1,2";
-    let fault = "row 1, image: expected a JSON array, found `[[1,2`";
-    assert_faults(&server.get(query), 422, &[fault]);
+    let error = "row 1, image: expected a JSON array, found `[[1,2`";
+    assert_errors(&server.get(query), 422, &[error]);
 }
 
 #[test]
-fn rows_that_the_model_answers_differently_are_told() {
+fn reports_rows_for_which_the_model_has_outputs_of_different_shapes() {
     let model = case::path("odd", "ragged.onnx");
     let server = Server::start(&["--model", model.to_str().unwrap()]);
     let few = r#"{"x0":1,"x1":0,"x2":0,"x3":0}"#;
     let many = r#"{"x0":1,"x1":1,"x2":1,"x3":0}"#;
     assert_eq!(server.post_json(format!("[{many},{many}]")).status, 200);
     for rows in [format!("[{few},{many}]"), format!("[{many},{few}]")] {
-        let (told, _) = problem(&server.post_json(rows), 422);
-        assert_eq!(told["detail"], "the model cannot compute an answer for these values");
+        let (found, _) = problem(&server.post_json(rows), 422);
+        assert_eq!(found["detail"], "the model cannot compute a result for these values");
     }
 }
 
 #[test]
-fn formats_that_cannot_be_read_or_given() {
+fn rejects_unsupported_formats() {
     let server = Server::start(&[]);
     let row = r#"{"age":1,"new_user":1,"total_pages_visited":1}"#;
     for content_type in
@@ -372,8 +372,8 @@ fn formats_that_cannot_be_read_or_given() {
     }
     for (coding, status) in [("br", 415), ("gzip", 400), ("deflate", 400)] {
         let headers = [("content-type", "application/json"), ("content-encoding", coding)];
-        let answer = server.send("POST", "/predict", &headers, b"\x1f\x8b");
-        assert!(problem(&answer, status).0["detail"].as_str().unwrap().contains(coding));
+        let response = server.send("POST", "/predict", &headers, b"\x1f\x8b");
+        assert!(problem(&response, status).0["detail"].as_str().unwrap().contains(coding));
     }
     for accept in ["image/png", "text/csv", "application/json;q=0"] {
         let headers = [("content-type", "application/json"), ("accept", accept)];
@@ -383,7 +383,7 @@ fn formats_that_cannot_be_read_or_given() {
 }
 
 #[test]
-fn faults_of_a_form() {
+fn reports_errors_in_a_form() {
     let server = Server::start(&[]);
     let multipart = format!("multipart/form-data; boundary={BOUNDARY}");
     let post = |content_type: &str, body: &[u8]| server.post("/predict_file", content_type, body);
@@ -403,9 +403,8 @@ fn faults_of_a_form() {
     assert!(second["detail"].as_str().unwrap().contains("second"), "{second}");
 }
 
-/// Its parts' headers are a part of it.
 #[test]
-fn a_form_of_headers_alone_is_as_large_as_it_is() {
+fn counts_the_headers_of_parts_towards_the_size_of_a_form() {
     let server = Server::start(&["--max-body", "1KiB"]);
     let part = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n\r\n");
     let parts = part.repeat(1100 / part.len() + 1);
@@ -415,12 +414,12 @@ fn a_form_of_headers_alone_is_as_large_as_it_is() {
          Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{parts}\r\n0\r\n\r\n",
         parts.len()
     );
-    let (head, _) = raw(&server, &request);
+    let (head, _) = server.send_raw(&request);
     assert!(head.starts_with("http/1.1 413"), "{head}");
 }
 
 #[test]
-fn routes_and_methods_that_are_not_there() {
+fn rejects_unknown_routes_and_methods() {
     let server = Server::start(&[]);
     problem(&server.get("/nope"), 404);
     problem(&server.get("/predict/"), 404);
@@ -432,32 +431,32 @@ fn routes_and_methods_that_are_not_there() {
         ("PUT", "/apidocs", "GET, HEAD"),
         ("POST", "/", "GET, HEAD"),
     ] {
-        let answer = server.send(method, path, &[], b"");
-        problem(&answer, 405);
-        assert_eq!(answer.header("allow"), allow);
+        let response = server.send(method, path, &[], b"");
+        problem(&response, 405);
+        assert_eq!(response.header("allow"), allow);
     }
 }
 
 #[test]
-fn bodies_that_are_too_large() {
+fn rejects_bodies_that_are_too_large() {
     let server = Server::start(&["--max-body", "1KiB"]);
     let body = "x".repeat(1025);
     let (told, _) = problem(&server.post_json(&body), 413);
     assert_eq!(told["detail"], "expected a body of at most 1024 bytes, found more");
     problem(&server.post_file(&body, "*/*"), 413);
-    // Without a length, chunk by chunk.
+    // A chunked body does not announce its length.
     let chunked = format!(
         "POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n\
          transfer-encoding: chunked\r\n\r\n401\r\n{body}\r\n0\r\n\r\n"
     );
-    let (head, _) = raw(&server, &chunked);
+    let (head, _) = server.send_raw(&chunked);
     assert!(head.starts_with("http/1.1 413"), "{head}");
     assert_eq!(server.post_json(&body[..1024]).status, 400);
 }
 
-/// A client that stops in the middle of a body must not hold its connection for ever.
+/// A client that stops in the middle of a body must not keep its connection open forever.
 #[test]
-fn bodies_that_do_not_come_in_time() {
+fn times_out_bodies_that_do_not_arrive() {
     let server = Server::start(&["--request-timeout", "1"]);
     let form = format!("multipart/form-data; boundary={BOUNDARY}");
     for (path, content_type) in [("/predict", "application/json"), ("/predict_file", &form)] {
@@ -465,16 +464,16 @@ fn bodies_that_do_not_come_in_time() {
             "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\n\
              content-length: 100\r\nconnection: close\r\n\r\n{{"
         );
-        let (head, body) = raw(&server, &request);
+        let (head, body) = server.send_raw(&request);
         assert!(head.starts_with("http/1.1 408"), "{head}");
         let text = String::from_utf8(body).unwrap();
         assert!(text.contains("expected the whole body within 1 s"), "{text}");
     }
 }
 
-/// A client that sends all before it reads gets the answer too, not a reset.
+/// A client that sends the whole body before it reads gets the response, not a connection reset.
 #[test]
-fn a_client_that_sends_far_too_much_gets_its_answer() {
+fn responds_to_a_client_that_sends_far_too_much() {
     let server = Server::start(&["--max-body", "1KiB"]);
     for path in ["/predict", "/predict_file"] {
         let body = vec![b' '; 20 << 20];

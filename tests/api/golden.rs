@@ -1,4 +1,4 @@
-//! The answers agree with scikit-learn's and ONNX Runtime's, and with one another by every road.
+//! Predictions agree with those of scikit-learn and ONNX Runtime, and with one another in every format.
 
 use crate::case::{self, columns, csv_of, numbers};
 use serde_json::{Value, json};
@@ -16,9 +16,9 @@ fn probabilities_agree_with_scikit_learn() {
     let golden = columns(&case::text("online-sales", "golden.csv"));
     assert!(golden[0].1.len() >= 1000);
     let server = case::serve("online-sales");
-    let answer = server.post("/predict", "text/csv", csv_of(&golden, 3));
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let found = columns(&answer.body);
+    let response = server.post("/predict", "text/csv", csv_of(&golden, 3));
+    assert_eq!(response.status, 200, "{}", response.body);
+    let found = columns(&response.body);
     let names: Vec<&String> = found.iter().map(|(name, _)| name).collect();
     let expected: Vec<&String> = golden.iter().map(|(name, _)| name).collect();
     assert_eq!(names, expected);
@@ -29,7 +29,7 @@ fn probabilities_agree_with_scikit_learn() {
 }
 
 #[test]
-fn every_road_gives_the_same_numbers() {
+fn every_format_returns_the_same_numbers() {
     let golden = columns(&case::text("online-sales", "golden.csv"));
     let server = case::serve("online-sales");
     let csv = csv_of(&golden, 3);
@@ -54,13 +54,13 @@ fn every_road_gives_the_same_numbers() {
         by_lines.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(&by_lines, expected);
 
-    let asked: Value = golden[..3]
+    let columns_of_rows: Value = golden[..3]
         .iter()
         .map(|(name, values)| {
             (name.clone(), values.iter().map(|value| number(value)).collect::<Value>())
         })
         .collect();
-    let by_columns = server.post_json(asked.to_string()).json();
+    let by_columns = server.post_json(columns_of_rows.to_string()).json();
     for (row, expected) in expected.iter().enumerate() {
         assert_eq!(by_columns["prediction"][row], expected["prediction"]);
         for class in ["0", "1"] {
@@ -89,13 +89,13 @@ fn number(text: &str) -> Value {
 }
 
 #[test]
-fn another_model_is_served_without_a_change() {
+fn serves_a_regression_model() {
     let golden = columns(&case::text("diabetes", "golden.csv"));
     let server = case::serve("diabetes");
-    let answer = server.post("/predict", "text/csv", csv_of(&golden, 4));
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    // Single precision, on predictions of up to 500.
-    let found = numbers(&columns(&answer.body), "prediction");
+    let response = server.post("/predict", "text/csv", csv_of(&golden, 4));
+    assert_eq!(response.status, 200, "{}", response.body);
+    // The model computes in single precision, and its predictions reach 500.
+    let found = numbers(&columns(&response.body), "prediction");
     assert_near(&found, &numbers(&golden, "prediction"), 1e-3);
 
     let one = server.get("/predict?age=44&sex=2&bmi=28.6&bp=175.6").json();
@@ -103,12 +103,12 @@ fn another_model_is_served_without_a_change() {
 }
 
 #[test]
-fn a_pipeline_over_numbers_and_text_answers_with_names() {
+fn serves_a_pipeline_over_numbers_and_text() {
     let golden = columns(&case::text("pipeline", "golden.csv"));
     let server = case::serve("pipeline");
-    let answer = server.post("/predict", "text/csv", csv_of(&golden, 3));
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let found = columns(&answer.body);
+    let response = server.post("/predict", "text/csv", csv_of(&golden, 3));
+    assert_eq!(response.status, 200, "{}", response.body);
+    let found = columns(&response.body);
     assert_eq!(found[3], golden[3], "labels");
     for name in ["probability_iris", "probability_rose", "probability_tulip"] {
         assert_near(&numbers(&found, name), &numbers(&golden, name), 1e-6);
@@ -117,7 +117,7 @@ fn a_pipeline_over_numbers_and_text_answers_with_names() {
     assert_eq!(one["prediction"], "rose");
     assert!(one["probabilities"]["rose"].as_f64().unwrap() > 0.5);
 
-    // A line that has text beside its numbers is a row, and one row.
+    // A line of NDJSON with numbers and text is one row. The fast path stops in the middle of it, and serde starts anew.
     let known = 0..golden[0].1.len();
     let line = |row: usize| {
         let [length, width, colour] = [0, 1, 2].map(|column: usize| &golden[column].1[row]);
@@ -132,7 +132,7 @@ fn a_pipeline_over_numbers_and_text_answers_with_names() {
 }
 
 #[test]
-fn a_dictionary_leaves_out_what_is_zero() {
+fn a_dictionary_may_leave_out_features_that_are_zero() {
     let golden: Vec<Value> =
         serde_json::from_str(&case::text("dictionary", "golden.json")).unwrap();
     let server = case::serve("dictionary");
@@ -141,12 +141,12 @@ fn a_dictionary_leaves_out_what_is_zero() {
     let by_lines = server.post("/predict", "application/x-ndjson", &lines).body;
     let by_rows = server.post_json(rows.to_string()).json();
     for ((row, case), line) in golden.iter().enumerate().zip(by_lines.lines()) {
-        let answer = &by_rows[row];
-        assert_eq!(answer["prediction"], case["output"]["prediction"]);
-        let warm = |answer: &Value| answer["probabilities"]["warm"].as_f64().unwrap();
-        assert_near(&[warm(answer)], &[warm(&case["output"])], 1e-6);
-        assert_eq!(&server.post_json(case["input"].to_string()).json(), answer);
-        assert_eq!(&serde_json::from_str::<Value>(line).unwrap(), answer);
+        let response = &by_rows[row];
+        assert_eq!(response["prediction"], case["output"]["prediction"]);
+        let warm = |response: &Value| response["probabilities"]["warm"].as_f64().unwrap();
+        assert_near(&[warm(response)], &[warm(&case["output"])], 1e-6);
+        assert_eq!(&server.post_json(case["input"].to_string()).json(), response);
+        assert_eq!(&serde_json::from_str::<Value>(line).unwrap(), response);
     }
 
     let paris = server.get("/predict?city%3DParis=1&temp=20").json();
@@ -171,11 +171,11 @@ fn a_dictionary_leaves_out_what_is_zero() {
 }
 
 #[test]
-fn all_types_go_in_and_out() {
+fn serves_all_element_types() {
     let golden: Vec<Value> = serde_json::from_str(&case::text("mixed", "golden.json")).unwrap();
     let server = case::serve("mixed");
     let rows: Vec<&Value> = golden.iter().map(|case| &case["input"]).collect();
-    let answers = server.post_json(json!(rows).to_string()).json();
+    let responses = server.post_json(json!(rows).to_string()).json();
     let columns: Value = rows[0]
         .as_object()
         .unwrap()
@@ -184,7 +184,7 @@ fn all_types_go_in_and_out() {
         .collect();
     let by_columns = server.post_json(columns.to_string()).json();
     for (row, case) in golden.iter().enumerate() {
-        let prediction = &answers[row]["prediction"];
+        let prediction = &responses[row]["prediction"];
         assert_eq!(prediction["echo"], case["output"]["echo"]);
         let score = prediction["score"].as_f64().unwrap();
         assert_near(&[score], &[case["output"]["score"].as_f64().unwrap()], 1e-4);
@@ -197,19 +197,19 @@ fn all_types_go_in_and_out() {
     assert_eq!(prediction, &json!({ "score": 2.5, "echo": "São Paulo" }));
     let csv =
         "city,image,flag,count,x1,x0\n\"a \"\"quoted\"\", city\",\"[[1,2],[3,4]]\",True,4,2,1\n";
-    let answer = server.post("/predict", "text/csv", csv).body;
+    let response = server.post("/predict", "text/csv", csv).body;
     let expected = "city,image,flag,count,x1,x0,prediction_score,prediction_echo\n\
         \"a \"\"quoted\"\", city\",\"[[1,2],[3,4]]\",True,4,2,1,2.5,\"a \"\"quoted\"\", city\"\n";
-    assert_eq!(answer, expected);
+    assert_eq!(response, expected);
 }
 
 #[test]
-fn a_text_classifier_takes_a_sentence() {
+fn serves_a_text_classifier() {
     let golden = columns(&case::text("text", "golden.csv"));
     let server = case::serve("text");
-    let answer = server.post("/predict", "text/csv", csv_of(&golden, 1));
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let found = columns(&answer.body);
+    let response = server.post("/predict", "text/csv", csv_of(&golden, 1));
+    assert_eq!(response.status, 200, "{}", response.body);
+    let found = columns(&response.body);
     assert_eq!(found[1], golden[1], "labels");
     for name in ["probability_markets", "probability_pets"] {
         assert_near(&numbers(&found, name), &numbers(&golden, name), 1e-5);
@@ -219,19 +219,19 @@ fn a_text_classifier_takes_a_sentence() {
 }
 
 #[test]
-fn categories_are_examples_and_others_are_told() {
+fn documents_known_categories_and_rejects_others() {
     let golden: Value = serde_json::from_str(&case::text("categories", "golden.json")).unwrap();
     let server = case::serve("categories");
-    let answers = server.post_json(golden["instances"].to_string()).json();
+    let responses = server.post_json(golden["instances"].to_string()).json();
     let rows = golden["instances"].as_array().unwrap().len();
-    assert_eq!(answers.as_array().unwrap().len(), rows);
+    assert_eq!(responses.as_array().unwrap().len(), rows);
     let numbers = |value: &Value| -> Vec<f64> {
         let labels = value.as_array().unwrap().iter().flat_map(|label| label.as_array().unwrap());
         labels.map(|number| number.as_f64().unwrap()).collect()
     };
-    // Two labels, and of each the probabilities of both classes: the graph has the labels first.
-    for (row, answer) in answers.as_array().unwrap().iter().enumerate() {
-        let (prediction, expected) = (&answer["prediction"], &golden["predictions"]);
+    // There are two labels, each with the probabilities of two classes. The graph has the labels as its first axis.
+    for (row, response) in responses.as_array().unwrap().iter().enumerate() {
+        let (prediction, expected) = (&response["prediction"], &golden["predictions"]);
         assert_eq!(prediction["label"], expected["label"][row]);
         let (found, expected) = (&prediction["probabilities"], &expected["probabilities"][row]);
         assert_near(&numbers(found), &numbers(expected), 1e-6);
@@ -242,19 +242,23 @@ fn categories_are_examples_and_others_are_told() {
     assert_eq!(properties["city"]["example"], "Lisbon");
     assert_eq!(properties["rooms"]["example"], 2);
 
-    let told = |answer: crate::server::Answer, status: u16, fault: &str| {
-        assert_eq!(answer.status, status, "{}", answer.body);
-        assert!(answer.body.contains(fault), "{}", answer.body);
+    let assert_rejected = |response: crate::server::Response, status: u16, error: &str| {
+        assert_eq!(response.status, status, "{}", response.body);
+        assert!(response.body.contains(error), "{}", response.body);
     };
     let unknown = r#"[{"city":"Porto","rooms":2},{"city":"Rome","rooms":2}]"#;
-    let fault = "row 2: expected one of `Lisbon`, `Porto`, `東京`, found `Rome`";
-    told(server.post_json(unknown), 422, fault);
+    let error = "row 2: expected one of `Lisbon`, `Porto`, `東京`, found `Rome`";
+    assert_rejected(server.post_json(unknown), 422, error);
     let csv = "rooms,city\n2,Porto\n7,Porto\n";
-    let fault = "row 2: expected one of `2`, `3`, `4`, found `7`";
-    told(server.post("/predict", "text/csv", csv), 422, fault);
+    let error = "row 2: expected one of `2`, `3`, `4`, found `7`";
+    assert_rejected(server.post("/predict", "text/csv", csv), 422, error);
     let inputs = r#"{"inputs":[
         {"name":"city","datatype":"BYTES","shape":[1,1],"data":["Porto"]},
         {"name":"rooms","datatype":"INT64","shape":[1,1],"data":[5]}]}"#;
-    let fault = "row 1: expected one of `2`, `3`, `4`, found `5`";
-    told(server.post("/v2/models/categories/infer", "application/json", inputs), 400, fault);
+    let error = "row 1: expected one of `2`, `3`, `4`, found `5`";
+    assert_rejected(
+        server.post("/v2/models/categories/infer", "application/json", inputs),
+        400,
+        error,
+    );
 }

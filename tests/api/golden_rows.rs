@@ -1,4 +1,4 @@
-//! Models that tell what they are to answer are served only if they do.
+//! A model with golden rows in its metadata is served only if it reproduces them.
 
 use crate::case;
 use crate::server::Server;
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// The case's model with golden rows in its metadata.
+/// Writes a case's model with golden rows in its metadata, and returns the path.
 fn with_golden(case: &str, name: &str, golden: &Value) -> PathBuf {
     let mut onnx = fs::read(case::path(case, "model.onnx")).unwrap();
     onnx.extend(metadata("ml_app.golden", &golden.to_string()));
@@ -17,7 +17,7 @@ fn with_golden(case: &str, name: &str, golden: &Value) -> PathBuf {
     path
 }
 
-/// A `metadata_props` entry, field 14 of ONNX's `ModelProto`: what is appended to a message is part
+/// Encodes an entry of `metadata_props`, field 14 of ONNX's `ModelProto`. Bytes appended to a protobuf message are a part
 /// of it.
 fn metadata(key: &str, value: &str) -> Vec<u8> {
     let entry = [field(1, key.as_bytes()), field(2, value.as_bytes())].concat();
@@ -40,7 +40,7 @@ fn ml_app(args: &[&str], model: &std::path::Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ml-app")).args(args).arg(model).output().unwrap()
 }
 
-/// What `ml-app check` says, if the exit code is as expected.
+/// Runs `ml-app check`, asserts its exit code, and returns what it prints.
 fn check(model: &std::path::Path, code: i32) -> String {
     let output = ml_app(&["check"], model);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -48,7 +48,7 @@ fn check(model: &std::path::Path, code: i32) -> String {
     text
 }
 
-/// The golden answers of a case's JSON file as golden rows.
+/// Converts the golden predictions of a case to golden rows.
 fn rows_of(case: &str, output: impl Fn(&Value) -> Value) -> Vec<Value> {
     let rows: Vec<Value> = serde_json::from_str(&case::text(case, "golden.json")).unwrap();
     rows.iter()
@@ -57,7 +57,7 @@ fn rows_of(case: &str, output: impl Fn(&Value) -> Value) -> Vec<Value> {
 }
 
 #[test]
-fn golden_rows_that_are_reproduced_are_served() {
+fn serves_a_model_that_reproduces_its_golden_rows() {
     let mixed = rows_of("mixed", |output| json!({ "prediction": output }));
     let dictionary = rows_of("dictionary", Value::clone);
     assert!(mixed.len() > 2 && dictionary.len() > 2);
@@ -73,16 +73,16 @@ fn golden_rows_that_are_reproduced_are_served() {
     }
 }
 
-/// Iris, as the model says with 0.925.
+/// A golden row that the model predicts to be an iris, with probability 0.925.
 fn flower(outputs: &Value) -> Value {
     let inputs = json!({ "length": 6.8, "width": 2.348719, "colour": "blue" });
     json!({ "inputs": inputs, "outputs": outputs })
 }
 
 #[test]
-fn a_difference_is_told_with_its_place() {
+fn reports_a_difference_with_its_place() {
     let iris = flower(&json!({ "prediction": "iris" }));
-    for (name, outputs, told) in [
+    for (name, outputs, message) in [
         (
             "label",
             json!({ "prediction": "rose" }),
@@ -107,34 +107,34 @@ fn a_difference_is_told_with_its_place() {
     ] {
         let model = with_golden("pipeline", name, &json!([iris, flower(&outputs)]));
         let text = check(&model, 1);
-        assert!(text.contains("cannot be served") && text.contains(told), "{told}: {text}");
+        assert!(text.contains("cannot be served") && text.contains(message), "{message}: {text}");
         let served = ml_app(&["serve", "--port", "0", "--model"], &model);
         assert_eq!(served.status.code(), Some(1));
         let text = String::from_utf8(served.stderr).unwrap();
-        assert!(text.contains(told) && !text.contains("listening"), "{text}");
+        assert!(text.contains(message) && !text.contains("listening"), "{text}");
     }
     let close = flower(&json!({ "probabilities": { "iris": 0.92505, "tulip": 0.07496 } }));
     check(&with_golden("pipeline", "close", &json!([close])), 0);
 }
 
 #[test]
-fn golden_floats_beyond_one_are_compared_relatively() {
+fn compares_floats_above_one_by_relative_difference() {
     let row = |prediction: Value| {
         let inputs = json!({ "age": 44, "sex": 2, "bmi": 28.6, "bp": 175.6 });
         json!([{ "inputs": inputs, "outputs": { "prediction": prediction } }])
     };
     check(&with_golden("diabetes", "near", &row(json!(281.14))), 0);
-    for (name, expected, told) in
+    for (name, expected, message) in
         [("far", json!(281.2), "expected 281.2, found 281.1"), ("none", json!(null), "null")]
     {
         let text = check(&with_golden("diabetes", name, &row(expected)), 1);
         assert!(text.contains("golden row 1, output `prediction`: "), "{text}");
-        assert!(text.contains(told), "{text}");
+        assert!(text.contains(message), "{text}");
     }
 }
 
 #[test]
-fn golden_arrays_are_compared_element_by_element() {
+fn checks_the_shapes_of_golden_inputs() {
     let mut rows = rows_of("mixed", |output| json!({ "prediction": output }));
     rows[1]["inputs"]["image"] = json!([[0.09, 0.63], [0.22]]);
     let text = check(&with_golden("mixed", "ragged", &json!(rows)), 1);
@@ -142,9 +142,9 @@ fn golden_arrays_are_compared_element_by_element() {
 }
 
 #[test]
-fn golden_rows_that_are_none_of_the_model_are_told() {
+fn reports_golden_rows_that_do_not_fit_the_model() {
     let outputs = json!({ "prediction": "iris" });
-    for (name, golden, told) in [
+    for (name, golden, message) in [
         ("object", json!({}), "metadata `ml_app.golden`: invalid type: map"),
         ("members", json!([{ "input": {}, "outputs": {} }]), "unknown field `input`"),
         (
@@ -170,6 +170,6 @@ fn golden_rows_that_are_none_of_the_model_are_told() {
         ("nothing", json!([flower(&json!({}))]), "row 1, `outputs`: expected at least one"),
     ] {
         let text = check(&with_golden("pipeline", name, &golden), 1);
-        assert!(text.contains("cannot be served") && text.contains(told), "{told}: {text}");
+        assert!(text.contains("cannot be served") && text.contains(message), "{message}: {text}");
     }
 }

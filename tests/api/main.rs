@@ -1,6 +1,7 @@
-//! Through the socket and the command line: the real binary, real models, a real client.
+//! Tests of the whole program: the real binary with real models, through the command line and over a real
+//! connection.
 
-// A test that cannot go on says so by panicking.
+// A test fails by panicking.
 #![allow(clippy::unwrap_used)]
 
 mod access;
@@ -15,6 +16,6 @@ mod limits;
 mod logging;
 mod metrics;
 mod protocols;
-mod questions;
 mod requests;
+mod routes;
 mod server;

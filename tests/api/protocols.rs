@@ -1,4 +1,4 @@
-//! What holds for all protocols, or is too large for a folder of requests.
+//! Properties of all protocols, and requests that are too large for a folder of requests.
 
 use crate::case::{self, columns};
 use crate::server::Server;
@@ -23,7 +23,7 @@ fn le_bytes(rows: &[[f32; 3]]) -> Vec<u8> {
     rows.as_flattened().iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// A request whose input follows as bytes; both outputs are to come so too.
+/// The JSON of a request whose input follows as bytes. Both outputs are requested as bytes as well.
 fn binary(rows: usize) -> Vec<u8> {
     let input = json!({
         "name": "X", "shape": [rows, 3], "datatype": "FP32",
@@ -32,7 +32,7 @@ fn binary(rows: usize) -> Vec<u8> {
     json!({ "inputs": [input], "parameters": { "binary_data_output": true } }).to_string().into()
 }
 
-/// As `Server::send`, but for a body that is no text.
+/// Sends an inference request and returns the status, the headers in lower case, and a body that need not be text.
 fn send(server: &Server, headers: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
     let head = format!(
         "POST {INFER} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\
@@ -41,11 +41,11 @@ fn send(server: &Server, headers: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
     );
     let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-    let mut answer = vec![];
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
-    let body = answer.split_off(end + 4);
-    let head = String::from_utf8(answer).unwrap().to_ascii_lowercase();
+    let mut response = vec![];
+    stream.read_to_end(&mut response).unwrap();
+    let end = response.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+    let body = response.split_off(end + 4);
+    let head = String::from_utf8(response).unwrap().to_ascii_lowercase();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), head, body)
 }
 
@@ -53,7 +53,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
-/// Labels and probabilities of an answer in bytes.
+/// Decodes the labels and probabilities of a binary response.
 fn outputs(head: &str, body: &[u8]) -> (Vec<i64>, Vec<f32>) {
     let (json, tensors) = body.split_at(header(head, LENGTH).unwrap().parse().unwrap());
     let json: Value = serde_json::from_slice(json).unwrap();
@@ -67,14 +67,14 @@ fn outputs(head: &str, body: &[u8]) -> (Vec<i64>, Vec<f32>) {
 }
 
 #[test]
-fn every_protocol_gives_the_same_numbers() {
+fn every_protocol_returns_the_same_numbers() {
     let rows = rows();
     let server = case::serve("online-sales");
     let headers = format!("{LENGTH}: {}\r\n", binary(rows.len()).len());
     let body = [binary(rows.len()), le_bytes(&rows)].concat();
-    let (status, head, answer) = send(&server, &headers, &body);
+    let (status, head, response) = send(&server, &headers, &body);
     assert_eq!(status, 200);
-    let (labels, probabilities) = outputs(&head, &answer);
+    let (labels, probabilities) = outputs(&head, &response);
     assert_eq!(labels.len(), rows.len());
 
     let same = |name: &str, label: &Value, probability: &Value, row: usize, class: usize| {
@@ -90,13 +90,13 @@ fn every_protocol_gives_the_same_numbers() {
     let named = |row: &[f32; 3]| json!({ "age": row[0], "new_user": row[1], "total_pages_visited": row[2] });
     let objects: Vec<Value> = rows.iter().map(named).collect();
     let post = |path: &str, body: Value| {
-        let answer = server.post(path, "application/json", body.to_string());
-        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
-        answer.json()
+        let response = server.post(path, "application/json", body.to_string());
+        assert_eq!(response.status, 200, "{path}: {}", response.body);
+        response.json()
     };
     for path in [INFER, "/invocations"] {
-        let answer = post(path, tensors.clone());
-        let [label, probability] = [0, 1].map(|output| &answer["outputs"][output]["data"]);
+        let response = post(path, tensors.clone());
+        let [label, probability] = [0, 1].map(|output| &response["outputs"][output]["data"]);
         for row in 0..rows.len() {
             for class in [0, 1] {
                 same(path, &label[row], &probability[row * 2 + class], row, class);
@@ -106,9 +106,9 @@ fn every_protocol_gives_the_same_numbers() {
     let vertex = "/v1/endpoints/1/deployedModels/2:predict";
     for path in ["/v1/models/online-sales:predict", vertex, "/invocations"] {
         for instances in [json!(rows), json!(objects)] {
-            let answer = post(path, json!({ "instances": instances }));
+            let response = post(path, json!({ "instances": instances }));
             for row in 0..rows.len() {
-                let prediction = &answer["predictions"][row];
+                let prediction = &response["predictions"][row];
                 let probability = &prediction["output_probability"];
                 same(path, &prediction["output_label"], &probability[0], row, 0);
                 same(path, &prediction["output_label"], &probability[1], row, 1);
@@ -116,16 +116,16 @@ fn every_protocol_gives_the_same_numbers() {
         }
     }
     for path in ["/predict", "/invocations"] {
-        let answer = post(path, json!(objects));
+        let response = post(path, json!(objects));
         for row in 0..rows.len() {
-            let prediction = &answer[row];
+            let prediction = &response[row];
             same(path, &prediction["prediction"], &prediction["probabilities"]["1"], row, 1);
         }
     }
 }
 
 #[test]
-fn compressed_bodies_grow_to_the_limit_and_no_further() {
+fn limits_the_decompressed_size_of_bodies() {
     let server = Server::start(&["--max-body", "1MiB"]);
     let before = server.peak_memory();
     let bomb = vec![b' '; 1 << 30];
@@ -138,7 +138,7 @@ fn compressed_bodies_grow_to_the_limit_and_no_further() {
     ZlibEncoder::new(&bomb[..], Compression::best()).read_to_end(&mut zlib).unwrap();
     let bombs = [("gzip", gzip(&bomb)), ("deflate", zlib)];
     for (coding, bomb) in &bombs {
-        // Some of it, which is within the limit, is a gibibyte already.
+        // A part of the compressed body that is within the limit already decompresses to far more.
         let bomb = &bomb[..bomb.len().min(1 << 20)];
         let (status, _, body) = send(&server, &format!("Content-Encoding: {coding}\r\n"), bomb);
         assert_eq!(status, 413, "{}", String::from_utf8_lossy(&body));
@@ -146,7 +146,7 @@ fn compressed_bodies_grow_to_the_limit_and_no_further() {
         assert_eq!(server.send("POST", "/predict", &headers, bomb).status, 413);
     }
     let grown = server.peak_memory() - before;
-    // Code that is read in counts too.
+    // Pages of code that are loaded meanwhile count as well.
     assert!(grown < 32 << 20, "{grown}");
     let body = json!({ "inputs": [{ "name": "X", "shape": [1, 3], "datatype": "FP32", "data": [21, 1, 14] }] });
     let twice = [gzip(b" "), gzip(body.to_string().as_bytes())].concat();
@@ -154,7 +154,7 @@ fn compressed_bodies_grow_to_the_limit_and_no_further() {
 }
 
 #[test]
-fn answers_are_compressed_where_that_is_asked_for() {
+fn compresses_responses_on_request() {
     let server = case::serve("online-sales");
     let rows = rows();
     let data: Vec<f32> = rows.as_flattened().to_vec();
@@ -165,27 +165,27 @@ fn answers_are_compressed_where_that_is_asked_for() {
     let (_, head, plain) = send(&server, "", body.as_bytes());
     assert_eq!(header(&head, "content-encoding"), None);
     for coding in ["gzip", "deflate"] {
-        let (status, head, answer) =
+        let (status, head, response) =
             send(&server, &format!("Accept-Encoding: {coding}\r\n"), body.as_bytes());
         assert_eq!((status, header(&head, "content-encoding")), (200, Some(coding)));
         let mut inflated = vec![];
         match coding {
-            "gzip" => flate2::read::GzDecoder::new(&answer[..]).read_to_end(&mut inflated),
-            _ => flate2::read::ZlibDecoder::new(&answer[..]).read_to_end(&mut inflated),
+            "gzip" => flate2::read::GzDecoder::new(&response[..]).read_to_end(&mut inflated),
+            _ => flate2::read::ZlibDecoder::new(&response[..]).read_to_end(&mut inflated),
         }
         .unwrap();
         assert!(inflated == plain, "{coding}");
     }
-    for refused in ["identity", "br", "gzip;q=0"] {
+    for coding in ["identity", "br", "gzip;q=0"] {
         let (_, head, _) =
-            send(&server, &format!("Accept-Encoding: {refused}\r\n"), body.as_bytes());
-        assert_eq!(header(&head, "content-encoding"), None, "{refused}");
+            send(&server, &format!("Accept-Encoding: {coding}\r\n"), body.as_bytes());
+        assert_eq!(header(&head, "content-encoding"), None, "{coding}");
     }
 }
 
-/// A row of `{}` or a column without its neighbours is short, and its tensors are not.
+/// A row `{}`, or a column without the other columns, is short, but its tensors are not.
 #[test]
-fn what_is_left_out_takes_no_memory_without_bound() {
+fn limits_the_values_that_short_rows_stand_for() {
     let limit = ["--max-body", "64KiB"];
     let args = case::model("dictionary");
     let args: Vec<&str> = args.iter().map(String::as_str).chain(limit).collect();
@@ -193,7 +193,7 @@ fn what_is_left_out_takes_no_memory_without_bound() {
     let columns_of = Server::start(&limit);
     let list = |entry: &str, count: usize| format!("[{}]", vec![entry; count].join(","));
     let column = |name: &str, rows| format!("{{\"{name}\":{}}}", list("0", rows));
-    // Of four values, and of three.
+    // The rows have four values in one model and three in the other.
     let (most_rows, most_columns) = ((64 << 10) / 4, (64 << 10) / 3);
     let (json, csv) = ("application/json", "text/csv");
     let whole = [
@@ -229,26 +229,26 @@ fn what_is_left_out_takes_no_memory_without_bound() {
         ),
     ];
     for (server, path, content_type, body) in past {
-        let answer = server.post(path, content_type, &body);
-        assert_eq!(answer.status, 413, "{path} {content_type}: {}", answer.body);
+        let response = server.post(path, content_type, &body);
+        assert_eq!(response.status, 413, "{path} {content_type}: {}", response.body);
         let expected = "expected rows of at most 65536 values in total, found more";
-        assert!(answer.body.contains(expected), "{}", answer.body);
+        assert!(response.body.contains(expected), "{}", response.body);
     }
 }
 
 #[test]
-fn a_million_rows_are_answered() {
+fn predicts_a_million_rows() {
     let server = case::serve("online-sales");
     let rows = vec![[21.0, 1.0, 14.0]; 1_000_000];
-    let (status, head, answer) = send(&server, &format!("{LENGTH}: 0\r\n"), &le_bytes(&rows));
-    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&answer[..answer.len().min(200)]));
-    let (labels, probabilities) = outputs(&head, &answer);
+    let (status, head, response) = send(&server, &format!("{LENGTH}: 0\r\n"), &le_bytes(&rows));
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&response[..response.len().min(200)]));
+    let (labels, probabilities) = outputs(&head, &response);
     assert!(labels.len() == rows.len() && labels.iter().all(|label| *label == 1));
     assert!(probabilities.chunks(2).all(|pair| pair == &probabilities[..2]));
 }
 
 #[test]
-fn a_body_may_come_in_very_many_chunks() {
+fn accepts_a_body_in_very_many_chunks() {
     let server = case::serve("online-sales");
     let body = json!({ "instances": [[21, 1, 14]] }).to_string();
     let mut request = b"POST /v1/models/online-sales:predict HTTP/1.1\r\nHost: localhost\r\n\
@@ -260,13 +260,13 @@ fn a_body_may_come_in_very_many_chunks() {
     request.extend_from_slice(b"0\r\n\r\n");
     let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.write_all(&request).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
 }
 
 #[test]
-fn a_client_may_go_away_at_any_time() {
+fn survives_clients_that_disconnect_at_any_time() {
     let server = case::serve("online-sales");
     let head = format!("POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n");
     for sent in
@@ -275,7 +275,7 @@ fn a_client_may_go_away_at_any_time() {
         let mut stream = TcpStream::connect(server.address()).unwrap();
         stream.write_all(sent).unwrap();
     }
-    // One that asks, and does not read.
+    // This client sends a request and does not read the response.
     let rows = vec![[21.0, 1.0, 14.0]; 100_000];
     let mut stream = TcpStream::connect(server.address()).unwrap();
     let body = le_bytes(&rows);
@@ -290,7 +290,7 @@ fn a_client_may_go_away_at_any_time() {
 }
 
 #[test]
-fn statistics_count_what_was_inferred() {
+fn statistics_count_inferences() {
     let server = case::serve("online-sales");
     server.post(
         "/v1/models/online-sales:predict",
@@ -312,7 +312,7 @@ fn statistics_count_what_was_inferred() {
 }
 
 #[test]
-fn vertex_ai_names_its_routes() {
+fn serves_the_routes_that_vertex_ai_sets() {
     let routes = [
         ("AIP_HTTP_PORT", "0"),
         ("AIP_PREDICT_ROUTE", "/predict"),
@@ -320,19 +320,19 @@ fn vertex_ai_names_its_routes() {
     ];
     let server = Server::start_in(&routes, &[]);
     assert_eq!(server.get("/health/check").status, 200);
-    let answer = server.post_json(r#"{"instances":[[21,1,14]]}"#).json();
-    assert_eq!(answer["predictions"][0]["output_label"], 1);
-    // The recipe's own questions are understood there too.
-    let answer = server.post_json(r#"{"age":21,"new_user":1,"total_pages_visited":14}"#).json();
-    assert_eq!(answer["prediction"], 1);
+    let response = server.post_json(r#"{"instances":[[21,1,14]]}"#).json();
+    assert_eq!(response["predictions"][0]["output_label"], 1);
+    // Named features are understood on this route as well.
+    let response = server.post_json(r#"{"age":21,"new_user":1,"total_pages_visited":14}"#).json();
+    assert_eq!(response["prediction"], 1);
 }
 
 #[test]
-fn requests_keep_their_names() {
+fn responses_repeat_request_ids_and_trace_ids() {
     let server = case::serve("online-sales");
     let send = |headers: &[(&str, &str)]| {
-        let answer = server.send("GET", "/v2/health/live", headers, b"");
-        ["x-request-id", "traceparent"].map(|name| answer.header(name).to_owned())
+        let response = server.send("GET", "/v2/health/live", headers, b"");
+        ["x-request-id", "traceparent"].map(|name| response.header(name).to_owned())
     };
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let parent = format!("00-{trace}-b7ad6b7169203331-01");

@@ -1,4 +1,7 @@
-//! Requests in folders, `tests/cases/<model>/requests/<protocol>/`, as bytes, and their answers.
+//! Recorded requests, `tests/cases/<model>/requests/<protocol>/**/*.http`, and the responses to them, `*.response`.
+//!
+//! With `ML_APP_WRITE_RESPONSES` set, the test writes the responses that are missing. To update responses, delete
+//! them first.
 
 use crate::case;
 use crate::server::Server;
@@ -8,13 +11,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
-/// Headers that are a part of the protocols.
+/// Headers that belong to the protocols. Others are not recorded.
 const HEADERS: [&str; 3] = ["content-type", "content-encoding", "inference-header-content-length"];
 
 #[test]
-fn every_request_gets_its_answer() {
+fn every_request_gets_its_response() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let write = std::env::var_os("ML_APP_WRITE_ANSWERS").is_some();
+    let write = std::env::var_os("ML_APP_WRITE_RESPONSES").is_some();
     let (mut seen, mut wrong) = (0, vec![]);
     for folder in entries(&cases) {
         let requests = folder.join("requests");
@@ -27,12 +30,12 @@ fn every_request_gets_its_answer() {
                 continue;
             }
             seen += 1;
-            let found = ask(&server, &fs::read(&path).unwrap());
-            let answer = path.with_extension("answer");
-            if write && !answer.exists() {
-                fs::write(&answer, &found).unwrap();
+            let found = send(&server, &fs::read(&path).unwrap());
+            let response = path.with_extension("response");
+            if write && !response.exists() {
+                fs::write(&response, &found).unwrap();
             }
-            let expected = fs::read(&answer).unwrap_or_default();
+            let expected = fs::read(&response).unwrap_or_default();
             if !same(&expected, &found) {
                 let text = String::from_utf8_lossy;
                 wrong.push(format!(
@@ -61,8 +64,8 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Status, headers, an empty line, body.
-fn ask(server: &Server, request: &[u8]) -> Vec<u8> {
+/// Sends a request and returns the response as it is recorded: status, headers, an empty line, body.
+fn send(server: &Server, request: &[u8]) -> Vec<u8> {
     let end = request.windows(2).position(|bytes| bytes == b"\n\n").unwrap();
     let (head, body) = (std::str::from_utf8(&request[..end]).unwrap(), &request[end + 2..]);
     let (line, headers) = head.split_once('\n').unwrap_or((head, ""));
@@ -71,10 +74,10 @@ fn ask(server: &Server, request: &[u8]) -> Vec<u8> {
     sent.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
     let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.write_all(&[sent.as_bytes(), body].concat()).unwrap();
-    let mut answer = vec![];
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
-    let head = std::str::from_utf8(&answer[..end]).unwrap();
+    let mut response = vec![];
+    stream.read_to_end(&mut response).unwrap();
+    let end = response.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+    let head = std::str::from_utf8(&response[..end]).unwrap();
     let status = head.split(' ').nth(1).unwrap();
     let headers = head.lines().skip(1).filter(|line| {
         HEADERS.contains(&line.split(':').next().unwrap().to_ascii_lowercase().as_str())
@@ -83,13 +86,14 @@ fn ask(server: &Server, request: &[u8]) -> Vec<u8> {
     headers.sort_unstable();
     let mut found = std::iter::once(status).chain(headers).collect::<Vec<_>>().join("\n");
     found.push_str("\n\n");
-    [found.as_bytes(), &answer[end + 4..]].concat()
+    [found.as_bytes(), &response[end + 4..]].concat()
 }
 
-/// The same bytes, or the same JSON with floats to six digits: processors round differently.
+/// Compares two responses: they are equal byte by byte, or equal as JSON with floats that agree to six digits. Results differ
+/// in the last digits between processors.
 fn same(expected: &[u8], found: &[u8]) -> bool {
-    fn json(answer: &[u8]) -> Option<(&str, Value)> {
-        let (head, body) = std::str::from_utf8(answer).ok()?.split_once("\n\n")?;
+    fn json(response: &[u8]) -> Option<(&str, Value)> {
+        let (head, body) = std::str::from_utf8(response).ok()?.split_once("\n\n")?;
         Some((head, serde_json::from_str(body).ok()?))
     }
     match (json(expected), json(found)) {
@@ -111,7 +115,7 @@ fn near(a: &Value, b: &Value) -> bool {
             (a - b).abs() <= 1e-6 * a.abs().max(1.0)
         }
         (Value::String(a), Value::String(b)) => {
-            // A class, as `value:index:label`.
+            // A class is `value:index:label`.
             let value = |text: &str| {
                 let (value, rest) = text.split_once(':')?;
                 Some((value.parse::<f64>().ok()?, rest.to_owned()))

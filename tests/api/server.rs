@@ -1,6 +1,7 @@
-//! A server of its own for each test, on a port the system chooses.
+//! Starts a server for a test, on a port that the system chooses, and sends requests to it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -21,19 +22,19 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
 pub struct Server {
     process: Child,
     address: String,
-    /// What it printed until it listened.
+    /// Lines that it printed until it was ready.
     pub announcement: Vec<String>,
-    /// What it printed from then on.
+    /// Text that it has printed since then.
     log: Arc<Mutex<String>>,
 }
 
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub headers: ureq::http::HeaderMap,
     pub body: String,
 }
 
-impl Answer {
+impl Response {
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body)
             .unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.body))
@@ -49,7 +50,7 @@ impl Server {
         Server::start_in(&[], args)
     }
 
-    /// With more environment variables.
+    /// Starts a server with further environment variables.
     pub fn start_in(environment: &[(&str, &str)], args: &[&str]) -> Server {
         let mut process = Command::new(env!("CARGO_BIN_EXE_ml-app"))
             .args(["serve", "--host", "127.0.0.1", "--port", "0", "--workers", "1"])
@@ -71,7 +72,7 @@ impl Server {
         let address = listens.unwrap().1.trim().trim_end_matches("\"}").to_owned();
         let log = Arc::new(Mutex::new(String::new()));
         let read = log.clone();
-        // It must not block on a full pipe.
+        // Read the log all the time, so that the server does not block on a full pipe.
         thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 *read.lock().unwrap() += &(line + "\n");
@@ -80,7 +81,7 @@ impl Server {
         Server { process, address, announcement, log }
     }
 
-    /// What it has logged, once that has so many lines.
+    /// Returns the log once it has at least `lines` lines.
     pub fn log(&self, lines: usize) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -101,27 +102,33 @@ impl Server {
         &self.address
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Response {
         self.send("GET", path, &[], b"")
     }
 
-    pub fn post(&self, path: &str, content_type: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub fn post(&self, path: &str, content_type: &str, body: impl AsRef<[u8]>) -> Response {
         self.send("POST", path, &[("content-type", content_type)], body.as_ref())
     }
 
-    pub fn post_json(&self, body: impl AsRef<[u8]>) -> Answer {
+    pub fn post_json(&self, body: impl AsRef<[u8]>) -> Response {
         self.post("/predict", "application/json", body)
     }
 
-    /// A multipart form as browsers send it.
-    pub fn post_file(&self, csv: impl AsRef<[u8]>, accept: &str) -> Answer {
+    /// Sends a file in a multipart form, as browsers do.
+    pub fn post_file(&self, csv: impl AsRef<[u8]>, accept: &str) -> Response {
         let form = form("file", csv.as_ref());
         let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
         let headers = [("content-type", content_type.as_str()), ("accept", accept)];
         self.send("POST", "/predict_file", &headers, &form)
     }
 
-    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
@@ -140,14 +147,25 @@ impl Server {
         .unwrap();
         let mut text = String::new();
         response.body_mut().as_reader().read_to_string(&mut text).unwrap();
-        Answer {
+        Response {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body: text,
         }
     }
 
-    /// Bytes the process has held at most.
+    /// Sends bytes as they are, and returns the response's headers, in lower case, and its body.
+    pub fn send_raw(&self, request: &str) -> (String, Vec<u8>) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut response = vec![];
+        stream.read_to_end(&mut response).unwrap();
+        let end = response.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+        let body = response.split_off(end + 4);
+        (String::from_utf8(response).unwrap().to_lowercase(), body)
+    }
+
+    /// Returns the peak memory of the process, in bytes.
     pub fn peak_memory(&self) -> usize {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
@@ -174,7 +192,7 @@ impl Server {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// SIGTERM, and the exit code.
+    /// Sends SIGTERM and returns the exit code.
     pub fn stop(mut self) -> Option<i32> {
         self.signal("TERM");
         self.process.wait().unwrap().code()
@@ -183,7 +201,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have stopped already.
+        // Errors mean that it has stopped already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

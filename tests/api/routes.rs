@@ -1,18 +1,17 @@
-//! Every route, asked as people ask.
+//! Every route, used as clients use it.
 
 use crate::case;
 use crate::server::Server;
 use serde_json::json;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Read;
 
 #[test]
-fn the_first_question() {
+fn predicts_the_row_of_a_query() {
     let server = Server::start(&[]);
-    let answer = server.get("/predict?age=21&new_user=1&total_pages_visited=14");
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-type"), "application/json");
-    let json = answer.json();
+    let response = server.get("/predict?age=21&new_user=1&total_pages_visited=14");
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("content-type"), "application/json");
+    let json = response.json();
     assert_eq!(json["prediction"], 1);
     assert!((json["probabilities"]["1"].as_f64().unwrap() - 0.966707).abs() < 1e-6);
     let sum: f64 = ["0", "1"].iter().map(|c| json["probabilities"][c].as_f64().unwrap()).sum();
@@ -20,7 +19,7 @@ fn the_first_question() {
 }
 
 #[test]
-fn it_says_what_it_serves_and_where() {
+fn announces_the_model_and_the_address() {
     let server = Server::start(&[]);
     let announcement = server.announcement.concat();
     assert!(announcement.contains("model online-sales version 1"), "{announcement}");
@@ -33,7 +32,7 @@ fn it_says_what_it_serves_and_where() {
 }
 
 #[test]
-fn the_answer_has_the_shape_of_the_question() {
+fn the_response_has_the_layout_of_the_request() {
     let server = Server::start(&[]);
     let row = json!({ "age": 45, "new_user": 0, "total_pages_visited": 5 });
     let one = server.post_json(row.to_string()).json();
@@ -41,23 +40,23 @@ fn the_answer_has_the_shape_of_the_question() {
     assert!((one["probabilities"]["1"].as_f64().unwrap() - 0.0358331).abs() < 1e-6);
     assert_eq!(server.post_json(json!([row]).to_string()).json(), json!([one]));
     let columns = json!({ "total_pages_visited": [5], "age": [45], "new_user": [0] });
-    let answer = server.post_json(columns.to_string()).json();
-    assert_eq!(answer["prediction"], json!([0]));
-    assert_eq!(answer["probabilities"]["1"], json!([one["probabilities"]["1"]]));
+    let response = server.post_json(columns.to_string()).json();
+    assert_eq!(response["prediction"], json!([0]));
+    assert_eq!(response["probabilities"]["1"], json!([one["probabilities"]["1"]]));
 }
 
 #[test]
-fn missing_and_infinite_values_are_served() {
+fn predicts_with_missing_and_infinite_values() {
     let server =
         Server::start(&["--model", case::path("diabetes", "model.onnx").to_str().unwrap()]);
     let body = r#"[{"age":null,"sex":1,"bmi":1,"bp":1},{"age":"NaN","sex":1,"bmi":1,"bp":1},
                    {"age":"Infinity","sex":1,"bmi":1,"bp":1},{"age":1,"sex":1,"bmi":1,"bp":1}]"#;
-    let answer = server.post_json(body);
-    let answer = answer.json();
+    let response = server.post_json(body);
+    let response = response.json();
     for row in 0..3 {
-        assert_eq!(answer[row], json!({ "prediction": null }));
+        assert_eq!(response[row], json!({ "prediction": null }));
     }
-    assert!(answer[3]["prediction"].is_f64());
+    assert!(response[3]["prediction"].is_f64());
     let csv = server.post("/predict", "text/csv", "age,sex,bmi,bp\n,1,1,1\ninf,1,1,1\n").body;
     let cells: Vec<&str> =
         csv.lines().skip(1).map(|line| line.rsplit_once(',').unwrap().1).collect();
@@ -66,7 +65,7 @@ fn missing_and_infinite_values_are_served() {
 }
 
 #[test]
-fn an_integer_may_be_missing_or_infinite_where_the_input_is_a_float() {
+fn an_integer_feature_of_a_float_input_may_be_missing_or_infinite() {
     let server = Server::start(&[]);
     for age in ["null", "\"NaN\"", "\"Infinity\"", "\"-Infinity\"", "21.0"] {
         let row = format!("{{\"age\":{age},\"new_user\":1,\"total_pages_visited\":1}}");
@@ -77,20 +76,21 @@ fn an_integer_may_be_missing_or_infinite_where_the_input_is_a_float() {
 }
 
 #[test]
-fn values_beyond_those_of_training_are_served() {
+fn predicts_with_values_outside_the_range_of_training() {
     let server = Server::start(&[]);
     assert_eq!(server.get("/predict?age=-5&new_user=7&total_pages_visited=100000").status, 200);
 }
 
 #[test]
-fn a_file_is_scored_in_three_formats() {
+fn scores_a_file_in_three_formats() {
     let server = Server::start(&[]);
-    // As spreadsheets write it: a byte order mark, CRLF, quotes; any order; more columns.
+    // A file as spreadsheets write it, with a byte order mark, CR LF and quotes. The columns are in another order, and
+    // two of them are no feature.
     let csv = "\u{feff}visitor,total_pages_visited,\"new_user\",age,note\r\n7,14,1,21,\"a, b\"\r\n8,5,0,45,\r\n";
-    let answer = server.post_file(csv, "*/*");
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    assert_eq!(answer.header("ignored-columns"), r#""visitor", "note""#);
-    let json = answer.json();
+    let response = server.post_file(csv, "*/*");
+    assert_eq!(response.status, 200, "{}", response.body);
+    assert_eq!(response.header("ignored-columns"), r#""visitor", "note""#);
+    let json = response.json();
     assert_eq!((&json[0]["prediction"], &json[1]["prediction"]), (&json!(1), &json!(0)));
 
     let table = server.post_file(csv, "text/csv");
@@ -113,30 +113,30 @@ fn a_file_is_scored_in_three_formats() {
 }
 
 #[test]
-fn a_long_file_is_scored_whole() {
+fn scores_every_row_of_a_long_file() {
     let server = Server::start(&[]);
     let rows = 100_000;
     let mut csv = String::from("age,new_user,total_pages_visited\n");
     for row in 0..rows {
         csv.push_str(&format!("{},{},{}\n", row % 100, row % 2, row % 31));
     }
-    let answer = server.post_file(&csv, "application/x-ndjson");
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.body.lines().count(), rows);
+    let response = server.post_file(&csv, "application/x-ndjson");
+    assert_eq!(response.status, 200);
+    assert_eq!(response.body.lines().count(), rows);
     assert_eq!(server.post("/predict", "text/csv", &csv).body.lines().count(), rows + 1);
 }
 
 #[test]
-fn very_many_features_may_come_in_any_order() {
+fn accepts_two_thousand_features_in_any_order() {
     let server = case::serve("wide");
     let member = |place: usize| format!("\"x{place}\":{}", u8::from(place == 7 || place == 1234));
     let members: Vec<String> = (0..2000).rev().map(member).collect();
-    let answer = server.post_json(format!("{{{}}}", members.join(",")));
-    assert_eq!(answer.json(), json!({ "prediction": 1241.0 }));
+    let response = server.post_json(format!("{{{}}}", members.join(",")));
+    assert_eq!(response.json(), json!({ "prediction": 1241.0 }));
 }
 
 #[test]
-fn probes_and_pages() {
+fn serves_probes_and_pages() {
     let server = Server::start(&[]);
     assert_eq!(server.get("/healthz").json(), json!({ "live": true }));
     assert_eq!(server.get("/readyz").json(), json!({ "ready": true }));
@@ -152,12 +152,9 @@ fn probes_and_pages() {
         let plain = server.send("GET", &path, &[("accept-encoding", "identity")], b"");
         assert_eq!((plain.status, plain.header("content-encoding")), (200, ""));
         assert!(plain.body.len() > 100_000);
-        let (head, body) = raw(
-            &server,
-            &format!(
-                "GET {path} HTTP/1.1\r\nhost: x\r\naccept-encoding: gzip\r\nconnection: close\r\n\r\n"
-            ),
-        );
+        let (head, body) = server.send_raw(&format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\naccept-encoding: gzip\r\nconnection: close\r\n\r\n"
+        ));
         assert!(head.contains("content-encoding: gzip"), "{head}");
         let mut inflated = String::new();
         flate2::read::GzDecoder::new(body.as_slice()).read_to_string(&mut inflated).unwrap();
@@ -165,30 +162,19 @@ fn probes_and_pages() {
     }
     assert_eq!(server.get("/apidocs/nope.js").status, 404);
     let (head, _) =
-        raw(&server, "GET /apidocs/?url=x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        server.send_raw("GET /apidocs/?url=x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     assert!(head.starts_with("http/1.1 308"), "{head}");
     assert!(head.contains("location: ../apidocs\r\n"), "{head}");
 }
 
 #[test]
-fn head_is_answered_as_get_without_a_body() {
+fn responds_to_head_like_get_without_a_body() {
     let server = Server::start(&[]);
     for path in ["/", "/apidocs", "/healthz", "/metrics", "/openapi.json"] {
-        let (head, body) =
-            raw(&server, &format!("HEAD {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
+        let (head, body) = server
+            .send_raw(&format!("HEAD {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
         assert!(head.starts_with("http/1.1 200"), "{head}");
         assert!(!head.contains("content-length: 0"), "{head}");
         assert_eq!(body, b"");
     }
-}
-
-/// The head, in lower case, and the body of the answer to bytes sent as they are.
-pub fn raw(server: &Server, request: &str) -> (String, Vec<u8>) {
-    let mut stream = TcpStream::connect(server.address()).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = vec![];
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
-    let body = answer.split_off(end + 4);
-    (String::from_utf8(answer).unwrap().to_lowercase(), body)
 }

@@ -8,9 +8,12 @@
 
 #[path = "../../onnx-ml/tests/case/folders.rs"]
 mod folders;
+#[path = "../../onnx-ml/src/random.rs"]
+mod random;
 
 use ml_app_model::Model;
 use prost::Message;
+use random::Random;
 use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -202,17 +205,7 @@ fn distort_tensor(random: &mut Random, tensor: &mut TensorProto) {
     }
 }
 
-/// [Xorshift](https://doi.org/10.18637/jss.v008.i14): the same numbers in each run.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
-    }
-
     /// Returns an integer at or near a limit of common types.
     fn int(&mut self) -> i64 {
         let near = self.below(5) as i64 - 2;

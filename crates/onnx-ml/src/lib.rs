@@ -17,6 +17,8 @@ mod ops;
 mod passes;
 pub mod prepared;
 mod proto;
+#[cfg(test)]
+mod random;
 
 pub use operator::invalid_value::{Expected, RefusedValue, may_refuse};
 pub use passes::{optimize, row_wise};

@@ -3,6 +3,7 @@
 mod images;
 
 use super::optimize;
+use crate::random::Random;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::array::Topk;
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
@@ -13,17 +14,7 @@ use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
 use tract_onnx::tract_hir::internal::*;
 
-/// Xorshift generator (Marsaglia), so that every run uses the same numbers.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
-    }
-
     /// Few numbers, so that some are equal.
     fn tensor(&mut self, datum_type: DatumType, shape: &[usize]) -> Tensor {
         let len = shape.iter().product();

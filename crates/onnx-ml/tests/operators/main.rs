@@ -6,4 +6,6 @@
 mod invalid;
 mod node;
 mod properties;
+#[path = "../../src/random.rs"]
 mod random;
+mod values;

@@ -1,16 +1,7 @@
 use super::*;
-
-/// Xorshift generator (Marsaglia), so that every run uses the same numbers.
-struct Random(u64);
+use crate::random::Random;
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
-    }
-
     /// Returns one of a few numbers, so that features often equal thresholds.
     fn number(&mut self) -> f32 {
         [f32::NEG_INFINITY, -1.5, -0.0, 0.0, 0.5, 0.1, 2.0, f32::INFINITY][self.below(8)]

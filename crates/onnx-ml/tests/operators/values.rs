@@ -1,18 +1,8 @@
-//! Random numbers that are the same in each run.
+//! Random values for operators.
 
-/// The generator xorshift64 (Marsaglia, <https://doi.org/10.18637/jss.v008.i14>). The state must not
-/// be 0.
-pub struct Random(pub u64);
+use crate::random::Random;
 
 impl Random {
-    /// Returns a number below `end`.
-    pub fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
-    }
-
     pub fn flag(&mut self) -> bool {
         self.below(2) == 0
     }

@@ -14,11 +14,11 @@ DATA_SETS = {"binary": "cancer", "multi": "iris", "regressor": "diabetes"}
 def models() -> list[Model]:
     made = []
     for kind, data_set in DATA_SETS.items():
-        for family, export in [("LightGBM", light), ("XGBoost", extreme), ("CatBoost", cat)]:
+        for family, export in [("LightGBM", export_lightgbm), ("XGBoost", export_xgboost), ("CatBoost", export_catboost)]:
             made.append(model(f"{family.lower()}_{kind}", family, export, kind, data_set))
         if kind != "regressor":
             made.append(
-                model(f"lightgbm_{kind}-no_zipmap", "LightGBM", light, kind, data_set, zipmap=False)
+                model(f"lightgbm_{kind}-no_zipmap", "LightGBM", export_lightgbm, kind, data_set, zipmap=False)
             )
     return made
 
@@ -30,19 +30,19 @@ def model(name, family, export, kind, data_set, **options) -> Model:
     return Model(name, family, write, lambda count: {None: rows(data_set, count)})
 
 
-def light(kind, features, target, path, **options):
+def export_lightgbm(kind, features, target, path, **options):
     made = lightgbm.LGBMRegressor if kind == "regressor" else lightgbm.LGBMClassifier
     fitted = made(n_jobs=1, verbose=-1).fit(features, target)
     write(convert_lightgbm(fitted, initial_types=types(features), **options), path)
 
 
-def extreme(kind, features, target, path):
+def export_xgboost(kind, features, target, path):
     made = xgboost.XGBRegressor if kind == "regressor" else xgboost.XGBClassifier
     fitted = made(n_estimators=100, n_jobs=1).fit(features, target)
     write(convert_xgboost(fitted, initial_types=types(features)), path)
 
 
-def cat(kind, features, target, path):
+def export_catboost(kind, features, target, path):
     made = catboost.CatBoostRegressor if kind == "regressor" else catboost.CatBoostClassifier
     fitted = made(iterations=100, verbose=0, thread_count=1, random_seed=0, allow_writing_files=False)
     fitted.fit(features, target).save_model(str(path), format="onnx")

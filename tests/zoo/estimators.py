@@ -224,10 +224,10 @@ def numeric(name, estimator, data_set, target=None, dtype=np.float32, opset=None
 
     def inputs(count):
         drawn = rows(data_set, count).astype(dtype)
-        return {None: holes(drawn) if missing else drawn}
+        return {None: with_missing(drawn) if missing else drawn}
 
     targets = targets if target is None else target[targets]
-    return exports(name, estimator, holes(train) if missing else train, targets, None, inputs, opset, zipmap, near)
+    return exports(name, estimator, with_missing(train) if missing else train, targets, None, inputs, opset, zipmap, near)
 
 
 def exports(name, estimator, features, target, types, inputs, opset=None, zipmap=True, near=None):
@@ -259,7 +259,7 @@ def red_or_long(flowers):
     return ((flowers["color"] == "red") ^ (flowers["length"] > 5.8)).astype(int).to_numpy()
 
 
-def holes(features):
+def with_missing(features):
     random = np.random.default_rng(len(features))
     return np.where(random.random(features.shape) < 0.1, np.nan, features).astype(features.dtype)
 

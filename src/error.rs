@@ -48,7 +48,7 @@ pub enum Busy {
     #[error("the server is at capacity: {limit} predictions are already waiting or running")]
     InFlight { limit: usize },
     #[error(
-        "the server is at capacity: request bodies already take all of the {limit} bytes for them"
+        "the server is at capacity: buffered request bodies have reached the limit of {limit} bytes"
     )]
     Buffered { limit: usize },
     #[error("no inference thread became free within {seconds} s")]

@@ -11,9 +11,9 @@ use ml_app_fuzz::{choice, decoder, model};
 fuzz_target!(|input: &[u8]| {
     let mut body = input;
     let model = model(&mut body);
-    let answer = WireFormat::Csv;
+    let response = WireFormat::Csv;
     match choice(&mut body, 2) {
-        0 => decoder::check(NamedFeatures { request: WireFormat::Csv, response: answer }, model, body),
-        _ => decoder::check(SageMakerCsv { response: answer }, model, body),
+        0 => decoder::check(NamedFeatures { request: WireFormat::Csv, response }, model, body),
+        _ => decoder::check(SageMakerCsv { response }, model, body),
     }
 });

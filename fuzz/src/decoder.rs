@@ -3,8 +3,8 @@
 use crate::response;
 use ml_app::error::Error;
 use ml_app::http::problem::Problem;
-use ml_app::protocol::predictions::Predictions;
 use ml_app::protocol::oip::HEADER_LENGTH;
+use ml_app::protocol::predictions::Predictions;
 use ml_app::protocol::{Body, Protocol};
 use ml_app_model::{Model, Signature, Tensors};
 

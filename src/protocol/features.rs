@@ -190,8 +190,8 @@ pub fn decode_query(query: &[u8], signature: &Signature) -> Result<Tensors, Erro
     reader.start_row();
     for (name, value) in form_urlencoded::parse(query) {
         let Some(feature) = reader.take(&name) else { continue };
-        // Unlike an empty cell of a table, an empty value in a query is not a missing value: a query would
-        // leave the name out as well.
+        // An empty cell of a table is a missing value. An empty value in a query is more likely a field of a form
+        // that was left empty by mistake, so it is an error.
         let is_text = signature.features[feature].kind == Kind::String;
         if value.is_empty() && !is_text {
             let expected = article(signature.features[feature].kind);
@@ -213,22 +213,24 @@ pub fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
     if str::from_utf8(line).is_ok_and(|text| reader.read_fast(text)) {
         return;
     }
-    let rows = reader.number();
+    let rows = reader.rows_read();
     let mut source = serde_json::Deserializer::from_slice(line);
     let read = json::Seed(RowVisitor(reader)).deserialize(&mut source).and_then(|()| source.end());
     if let Err(error) = read {
-        if reader.number() == rows {
+        if reader.rows_read() == rows {
             reader.start_row();
         }
-        let error = json::error(&error).row(reader.number() - 1);
+        let error = json::error(&error).row(reader.rows_read() - 1);
         reader.push_malformed(RequestError { line: Some(number), ..error });
     }
 }
 
-/// Formats names as a header's value: a list of strings ([RFC 9651](https://www.rfc-editor.org/rfc/rfc9651#section-3.3.3)).
+/// Formats names as the value of a header, a [list of strings][strings].
 ///
 /// Characters that are not printable ASCII are percent-encoded. Names past the maximum length are only counted, as
 /// `and-2-more`.
+///
+/// [strings]: https://www.rfc-editor.org/rfc/rfc9651#section-3.3.3
 fn header_list(names: &[String]) -> String {
     // In bytes. Clients and proxies limit headers, often to 8 KiB in total.
     const MAX_LENGTH: usize = 2048;

@@ -1,8 +1,8 @@
 //! Parser for decimal numbers as JSON writes them, for the fast paths of JSON and CSV.
 //!
-//! [`short_integer`] parses up to seven digits at once and covers most values of tables. [`read`] parses every number.
-//! Both return the parsed number and its length in bytes, and parse exactly what serde_json parses, with the
-//! same result.
+//! [`short_integer`] parses up to seven digits at once, which covers most values of tables. [`read`] parses every
+//! number. Both return the number and its length in bytes. They accept only what serde_json accepts, with
+//! the same result.
 
 use ml_app_model::Value;
 
@@ -18,8 +18,9 @@ const EXACT_POWERS: [f64; 23] = [
 /// Parses an unsigned integer of one to seven digits; returns `None` for any other number and for text that is
 /// no number.
 ///
-/// This is SWAR ("SIMD within a register") parsing: the next eight bytes are loaded as one `u64`, little-endian, so that
-/// the first character is the lowest byte. All of them are classified and converted with a few operations on the word.
+/// This is SWAR ("SIMD within a register") parsing. The next eight bytes are loaded as one `u64`, little-endian, so
+/// that the first character is the lowest byte. A few operations on the word then classify and convert all
+/// of them at once.
 #[inline]
 pub fn short_integer(text: &[u8]) -> Option<(u32, usize)> {
     const ASCII_ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);

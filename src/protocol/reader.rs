@@ -66,7 +66,7 @@ impl<'s> Reader<'s> {
     }
 
     /// Returns the number of rows read so far, over all batches.
-    pub fn number(&self) -> usize {
+    pub fn rows_read(&self) -> usize {
         self.before + self.rows.len()
     }
 
@@ -190,7 +190,7 @@ impl<'s> Reader<'s> {
 
     /// Returns the number of rows read so far, without the skipped rows.
     pub fn scored(&self) -> usize {
-        self.number() - self.skipped
+        self.rows_read() - self.skipped
     }
 
     /// Starts a row in which no feature is given yet.

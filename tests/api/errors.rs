@@ -7,8 +7,8 @@ use std::time::Duration;
 
 const HEADER: &str = "age,new_user,total_pages_visited\n";
 
-/// Checks that a response is a problem with this status. Returns it, and its errors as "line 2, row 1, column 3, feature:
-/// detail".
+/// Asserts that a response is a problem with this status. Returns it, and its errors as "line 2, row 1, column 3,
+/// feature: detail".
 fn problem(response: &Response, status: u16) -> (Value, Vec<String>) {
     assert_eq!(response.status, status, "{}", response.body);
     assert_eq!(response.header("content-type"), "application/problem+json");

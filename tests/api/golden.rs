@@ -117,7 +117,8 @@ fn serves_a_pipeline_over_numbers_and_text() {
     assert_eq!(one["prediction"], "rose");
     assert!(one["probabilities"]["rose"].as_f64().unwrap() > 0.5);
 
-    // A line of NDJSON with numbers and text is one row. The fast path stops in the middle of it, and serde starts anew.
+    // A line of NDJSON with numbers and text is one row, although the fast path stops in the middle of it and serde
+    // starts anew.
     let known = 0..golden[0].1.len();
     let line = |row: usize| {
         let [length, width, colour] = [0, 1, 2].map(|column: usize| &golden[column].1[row]);

@@ -17,8 +17,8 @@ fn with_golden(case: &str, name: &str, golden: &Value) -> PathBuf {
     path
 }
 
-/// Encodes an entry of `metadata_props`, field 14 of ONNX's `ModelProto`. Bytes appended to a protobuf message are a part
-/// of it.
+/// Encodes an entry of `metadata_props`, field 14 of ONNX's `ModelProto`. Bytes appended to a protobuf message become
+/// a part of it.
 fn metadata(key: &str, value: &str) -> Vec<u8> {
     let entry = [field(1, key.as_bytes()), field(2, value.as_bytes())].concat();
     field(14, &entry)

@@ -48,7 +48,7 @@ fn bodies_are_bounded_all_together() {
     assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
     assert_eq!(
         refused.json()["detail"],
-        "the server is at capacity: request bodies already take all of the 10 bytes for them; try again in a second"
+        "the server is at capacity: buffered request bodies have reached the limit of 10 bytes; try again in a second"
     );
     // What was refused is not held.
     assert_eq!(server.post_json("[]").status, 422);

@@ -89,8 +89,8 @@ fn send(server: &Server, request: &[u8]) -> Vec<u8> {
     [found.as_bytes(), &response[end + 4..]].concat()
 }
 
-/// Compares two responses: they are equal byte by byte, or equal as JSON with floats that agree to six digits. Results differ
-/// in the last digits between processors.
+/// Returns whether two responses have the same bytes, or are the same JSON with floats that agree to six digits.
+/// Results differ in the last digits between processors.
 fn same(expected: &[u8], found: &[u8]) -> bool {
     fn json(response: &[u8]) -> Option<(&str, Value)> {
         let (head, body) = std::str::from_utf8(response).ok()?.split_once("\n\n")?;

@@ -69,7 +69,7 @@ struct ScoredBlock {
 impl ScoredBlock {
     fn new(reader: Reader<'_>, output: Vec<u8>) -> ScoredBlock {
         ScoredBlock {
-            rows: reader.number(),
+            rows: reader.rows_read(),
             scored: reader.scored(),
             errors: reader.into_errors(),
             output,

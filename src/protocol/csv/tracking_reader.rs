@@ -1,7 +1,7 @@
-//! A source of CSV for the csv crate's reader that keeps track of what the reader does not report: the line on which each
-//! record starts, and misplaced quotes, which the reader tolerates.
+//! A source for the csv crate's reader that tracks what this reader does not report: the line on which each record
+//! starts, and misplaced quotes, which the reader tolerates.
 //!
-//! [`TrackingReader`] sits between the source and the csv reader and follows every byte with a small state
+//! [`TrackingReader`] sits between the source and the csv reader. It follows every byte with a small state
 //! machine.
 
 use crate::error::{RequestError, RequestErrors};

@@ -1,5 +1,5 @@
-//! Tensors as bytes: the elements in row-major order, little-endian. A boolean is one byte. A string is its length in bytes,
-//! as 32 bits, followed by its bytes.
+//! Tensors as bytes: the elements in row-major order, little-endian. A boolean is one byte. A string is its length as a
+//! 32-bit integer, followed by its bytes.
 
 use super::datatype::name;
 use crate::error::Error;

@@ -182,11 +182,12 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
                 }
             }
         }
-        let absent = |key| A::Error::custom(format!("missing key `{key}` of an input"));
-        let index = index.ok_or_else(|| absent("name"))?;
+        let missing_key = |key| A::Error::custom(format!("missing key `{key}` of an input"));
+        let index = index.ok_or_else(|| missing_key("name"))?;
         let spec = &inputs[index];
         let error = |detail| A::Error::custom(format!("input `{}`: {detail}", spec.name));
-        let (expected, found) = (name(spec.datatype), datatype.ok_or_else(|| absent("datatype"))?);
+        let (expected, found) =
+            (name(spec.datatype), datatype.ok_or_else(|| missing_key("datatype"))?);
         if found != expected {
             let found = excerpt(&found);
             return Err(error(format!("expected datatype {expected}, found {found}")));
@@ -216,15 +217,15 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
                 return Err(error(detail.to_owned()));
             }
         };
-        Ok(Input { index, shape: shape.ok_or_else(|| absent("shape"))?, content })
+        Ok(Input { index, shape: shape.ok_or_else(|| missing_key("shape"))?, content })
     }
 }
 
 /// Decodes a shape: the lengths of the axes.
 struct ShapeVisitor;
 
-/// Maximum number of axes, which is more than any model has. Without a limit, a shape with very many ones would take much
-/// memory.
+/// Maximum number of axes, which is more than any model has. Without a limit, a shape of very many ones would take
+/// much memory.
 const MAX_AXES: usize = 64;
 
 impl<'de> Visitor<'de> for ShapeVisitor {

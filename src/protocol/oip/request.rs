@@ -119,7 +119,8 @@ impl Request {
     }
 }
 
-/// Checks that an output can be written. `binary` is whether it is written as bytes or as classes, not as numbers in JSON.
+/// Checks that an output can be written. `binary` is true if it is written as bytes or as classes, and false for
+/// numbers in JSON.
 fn check_writable(signature: &Signature, index: usize, binary: bool) -> Result<(), Error> {
     let spec = &signature.outputs[index];
     match spec.datatype {

@@ -1,8 +1,7 @@
-"""Write the requests below `<case>/requests/<protocol>/`, as they go over the wire but for
-Content-Length and Host.
+"""Writes the requests below `<case>/requests/<protocol>/` as they are sent, without Content-Length and Host.
 
-The answers beside them are the server's, reviewed: with ML_APP_WRITE_ANSWERS=1 the test
-`every_request_gets_its_answer` writes those that are missing. A request may be written by hand too.
+The response to `x.http` is recorded in `x.response`, and reviewed. With ML_APP_WRITE_RESPONSES=1, the test
+`every_request_gets_its_response` writes the responses that are missing. Further requests may be written by hand.
 """
 
 import gzip
@@ -29,7 +28,7 @@ def tensor(name="X", shape=(1, 3), datatype="FP32", data=(21, 1, 14), **more):
 
 
 def mixed(head, tensors, **headers):
-    """JSON, then bytes."""
+    """Returns a body of JSON followed by bytes, and the header with the size of the JSON."""
     head = json.dumps(head).encode()
     return {"body": head + tensors, "Inference_Header_Content_Length": len(head), **headers}
 

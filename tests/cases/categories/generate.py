@@ -1,7 +1,7 @@
-"""Make the categories case: a table whose text and numbers are categories, and no others are taken, as is
-scikit-learn's default; and a forest that answers two labels at once.
+"""Makes the categories case: a forest with two labels over a table of categories.
 
-Writes model.onnx, one input per column, and golden.json: rows, and scikit-learn's labels and probabilities.
+The encoder rejects categories that it does not know, which is scikit-learn's default. Writes model.onnx, with one
+input per column, and golden.json: rows with scikit-learn's labels and probabilities.
 """
 
 import json

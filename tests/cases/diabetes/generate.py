@@ -1,6 +1,6 @@
-"""Make the diabetes case: a regression with one input per feature and no metadata.
+"""Makes the diabetes case: a regression with one input per feature and no metadata.
 
-Writes model.onnx and golden.csv, scikit-learn's own answers on random patients.
+Writes model.onnx, and golden.csv with scikit-learn's predictions for random patients.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Make the dictionary case: rows are dictionaries, of which absent keys are zero.
+"""Makes the dictionary case: rows are dictionaries, in which missing keys are zero.
 
-Writes model.onnx, whose input is a map, and golden.json, ONNX Runtime's own answers row by row.
+Writes model.onnx, whose input is a map, and golden.json with ONNX Runtime's predictions row by row.
 """
 
 import json

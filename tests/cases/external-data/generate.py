@@ -1,4 +1,4 @@
-"""Make a model whose weights are in another file, as torch.onnx.export writes them."""
+"""Makes a model whose weights are in another file, as torch.onnx.export writes them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Make the half case: 16-bit floats in and out, with nothing trained: y = 2 x."""
+"""Makes the half case: y = 2 x in 16-bit floats. Nothing is trained."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
-"""Make the mixed case: every input type at once, and an image, with nothing trained.
+"""Makes the mixed case: a model with inputs of every type and an image. Nothing is trained.
 
     score = x0 + x1 / 2 + count / 4 + 2 * flag - mean(image)
     echo  = city
 
-Writes model.onnx and golden.json, onnxruntime's own answers on random rows.
+Writes model.onnx, and golden.json with ONNX Runtime's predictions for random rows.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Make small models that a server must not trust: each is valid ONNX, and trouble.
+"""Makes small models that a server must handle with care: each one is valid ONNX, but misbehaves.
 
-    ragged    answers each row with as many numbers as it has features that are not zero
-    foreign   has an operator of another domain that is called as one of ONNX's own
-    no-batch  answers any number of rows with one
+    ragged    returns as many numbers for a row as the row has features that are not zero
+    foreign   has an operator of another domain with the name of an ONNX operator
+    no-batch  returns one row for any number of rows
 """
 
 from pathlib import Path

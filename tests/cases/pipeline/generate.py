@@ -1,8 +1,7 @@
-"""Make the pipeline case: a table of numbers and text, imputed, scaled and encoded, and a forest
-that answers with names.
+"""Makes the pipeline case: a forest over imputed, scaled and encoded numbers and text, with labels that are names.
 
-Writes model.onnx, one input per column, and golden.csv: rows with missing values and colours that
-training has not seen, answered by scikit-learn.
+Writes model.onnx, with one input per column, and golden.csv with scikit-learn's predictions. Its rows have missing
+values, and colors that do not occur in the training data.
 """
 
 from pathlib import Path

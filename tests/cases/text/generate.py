@@ -1,7 +1,7 @@
-"""Make the text case: a sentence in, a topic out.
+"""Makes the text case: a classifier of sentences by topic.
 
-Writes model.onnx, and golden.csv: sentences answered by ONNX Runtime, which wants the locale
-en_US.UTF-8 for that.
+Writes model.onnx, and golden.csv with ONNX Runtime's predictions. ONNX Runtime needs the locale en_US.UTF-8
+for this model.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""Make the unsupported case: a model whose only operator no runtime has. Writes model.onnx."""
+"""Makes the unsupported case: a model whose only operator exists in no runtime. Writes model.onnx."""
 
 from pathlib import Path
 

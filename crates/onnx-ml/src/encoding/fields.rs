@@ -1,10 +1,10 @@
-//! Forms of tract's types that have none of their own.
+//! Serialization of tract's types that do not implement it.
 
 use super::weights::Weights;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use tract_onnx::tract_hir::internal::*;
 
-/// A `DatumType` by its name.
+/// A `DatumType`, by name.
 pub mod datum_type {
     use super::*;
 
@@ -18,7 +18,7 @@ pub mod datum_type {
     }
 }
 
-/// As [`datum_type`], where there is one.
+/// An optional [`datum_type`].
 pub mod optional_datum_type {
     use super::*;
 
@@ -32,7 +32,7 @@ pub mod optional_datum_type {
     }
 }
 
-/// A `Tensor` of one of the usual types.
+/// A `Tensor` of a common element type.
 pub mod tensor_value {
     use super::*;
 
@@ -48,7 +48,7 @@ pub mod tensor_value {
         U8(Weights<u8>),
     }
 
-    /// Whether it has a form.
+    /// Returns `true` if the tensor can be serialized.
     pub fn is_known(tensor: &Tensor) -> bool {
         elements(tensor).is_ok()
     }
@@ -91,7 +91,7 @@ pub mod tensor_value {
     }
 }
 
-/// As [`tensor_value`].
+/// A shared [`tensor_value`].
 pub mod shared_tensor {
     use super::*;
 
@@ -104,7 +104,7 @@ pub mod shared_tensor {
     }
 }
 
-/// As [`tensor_value`], where there is one.
+/// An optional [`tensor_value`].
 pub mod optional_tensor {
     use super::*;
 
@@ -124,7 +124,7 @@ pub mod optional_tensor {
     }
 }
 
-/// What has no form, and mostly is not there.
+/// A field that is not serializable; only `None` can be written.
 pub mod none {
     use super::*;
 
@@ -143,7 +143,7 @@ pub mod none {
     }
 }
 
-/// What is made when it is first wanted, if that was the case.
+/// A lazily created value, which is written only if it exists.
 pub mod once {
     use super::*;
     use std::sync::OnceLock;
@@ -163,7 +163,7 @@ pub mod once {
     }
 }
 
-/// A window over an image.
+/// A sliding window, `PoolSpec`.
 pub mod pool_spec {
     use super::*;
     use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec};
@@ -219,7 +219,7 @@ pub mod pool_spec {
     }
 }
 
-/// An image's new size.
+/// Parameters of an image resize.
 pub mod resize {
     use super::*;
     use tract_onnx::tract_core::ops::nn::resize::{
@@ -274,7 +274,7 @@ pub mod resize {
     }
 }
 
-/// Axes, or lengths of them.
+/// A list of axes or lengths.
 pub mod sizes {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Many numbers, which stay where they lie when a model is read.
+//! Weights, which are used in place when a model is read.
 
 use bytemuck::Pod;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -7,23 +7,23 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Deref;
 
-/// A cache line, and no less than what any element needs.
+/// Alignment of each list of weights: a cache line, which is at least the alignment of any element.
 const ALIGNMENT: usize = 64;
 
 thread_local! {
-    /// Those of the model that is being written.
+    /// Weights of the model that is being serialized on this thread.
     static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// Those of the model that is being read.
+    /// Weights of the model that is being read on this thread.
     static READ: Cell<&'static [u8]> = const { Cell::new(&[]) };
 }
 
-/// What `write` gives, and the weights that were written meanwhile.
+/// Returns the result of `write` and the weights that it serialized.
 pub fn written<T>(write: impl FnOnce() -> T) -> (T, Vec<u8>) {
     WRITTEN.take();
     (write(), WRITTEN.take())
 }
 
-/// What `read` gives, with the weights that [`written`] gave.
+/// Returns the result of `read`, which can refer to `weights` returned by [`written`].
 pub fn read<T>(weights: &'static [u8], read: impl FnOnce() -> T) -> T {
     READ.set(weights);
     let value = read();
@@ -31,11 +31,11 @@ pub fn read<T>(weights: &'static [u8], read: impl FnOnce() -> T) -> T {
     value
 }
 
-/// A kernel's weights: its own, or those of a model that was read.
+/// Weights of a kernel, owned or borrowed from the model that was read.
 pub struct Weights<T: Pod>(Cow<'static, [T]>);
 
 impl<T: Pod> Weights<T> {
-    /// They are the kernel's own from then on.
+    /// Returns the weights for modification; borrowed weights are copied first.
     pub fn to_mut(&mut self) -> &mut Vec<T> {
         self.0.to_mut()
     }
@@ -88,7 +88,7 @@ impl<'de, T: Pod> Deserialize<'de> for Weights<T> {
     }
 }
 
-/// A list that is made anew, of two lists of weights.
+/// A list of pairs, serialized as two lists of weights and copied when it is read.
 pub mod pairs {
     use super::*;
 

@@ -1,19 +1,20 @@
-//! Walks along operands that are broadcast to one shape, as
-//! [ONNX](https://github.com/onnx/onnx/blob/main/docs/Broadcasting.md) has it.
+//! Iteration over operands that are broadcast to a common shape, by the rules of
+//! [ONNX](https://github.com/onnx/onnx/blob/main/docs/Broadcasting.md).
 
 use tract_onnx::prelude::*;
 
-/// Nested loops over `N` operands, as few as there can be.
+/// Nested loops over `N` operands, merged into as few loops as possible.
 #[derive(Debug)]
 pub struct Loops<const N: usize> {
-    /// Of the result.
+    /// Shape of the result.
     pub shape: TVec<usize>,
-    /// Length of each loop, and how far each operand moves in it, outermost first; at least one.
+    /// Length of each loop and the stride of each operand in it, outermost loop first; at least one
+    /// loop.
     pub loops: TVec<(usize, [usize; N])>,
 }
 
 impl<const N: usize> Loops<N> {
-    /// `None` where the ranks differ or the shapes do not fit.
+    /// Returns `None` if the ranks differ or the shapes cannot be broadcast.
     pub fn new(shapes: [&[usize]; N]) -> Option<Loops<N>> {
         let rank = shapes[0].len();
         if shapes.iter().any(|shape| shape.len() != rank) {
@@ -39,7 +40,8 @@ impl<const N: usize> Loops<N> {
             for (stride, own) in strides.iter_mut().zip(own) {
                 *stride *= own;
             }
-            // A loop whose steps go on where the one inside ends is one with it.
+            // An outer loop merges with the inner one if each of its steps continues where the
+            // inner loop ends.
             match loops.last_mut() {
                 Some((inner, inside))
                     if inside.iter().zip(&steps).all(|(i, s)| i * *inner == *s) =>
@@ -56,7 +58,7 @@ impl<const N: usize> Loops<N> {
         Some(Loops { shape, loops })
     }
 
-    /// Calls `run` with the operands' offsets for each turn of the loops but the innermost.
+    /// Calls `run` with the operands' offsets for each iteration of all loops but the innermost.
     #[inline(always)]
     pub fn runs(&self, mut run: impl FnMut([usize; N])) {
         let outer = &self.loops[..self.loops.len() - 1];

@@ -1,4 +1,4 @@
-//! Where a convolution finds its inputs: each channel, padded and split by the strides.
+//! Layout of a convolution's input: each channel, padded and split into phases by the strides.
 
 use crate::kernels::simd::{Vectorized, copy};
 use std::ops::Range;
@@ -7,51 +7,57 @@ use tract_onnx::tract_core::ops::cnn::PoolSpec;
 /// Neighboring outputs that are computed together.
 pub const LANES: usize = 16;
 
-/// What leaving gaps between rows costs an output, in products.
+/// Cost per output of writing sums with gaps and removing the gaps afterwards, in multiply-adds.
 const GAPS: usize = 8;
 
-/// Where inputs and outputs of one channel lie.
+/// Positions of the inputs and outputs of one channel.
+///
+/// With one spatial axis, the number of rows is 1.
 #[derive(Debug)]
 pub struct Plane {
     /// Rows and columns.
     pub input: [usize; 2],
     pub output: [usize; 2],
     stride: [usize; 2],
-    /// One for each pair of remainders, by the strides, of the places in the padded input.
+    /// One phase for each pair of remainders of row and column by the strides that a kernel element
+    /// uses.
     phases: Vec<Phase>,
-    /// Rows and columns of each phase.
+    /// Rows and columns of each phase, with padding.
     pub phase: [usize; 2],
-    /// Where in the phases of all inputs the elements of the kernel start.
+    /// Offset of each input channel and kernel element in the concatenated phases of all input
+    /// channels.
     pub offsets: Vec<usize>,
-    /// The phases are the input itself.
+    /// The input can be used in place: there is one phase, and it equals the input.
     pub whole: bool,
-    /// What is computed together, in this order.
+    /// Spans of outputs in the order of computation.
     pub spans: Vec<Span>,
-    /// Whether the spans are outputs; else there are gaps between rows of them.
+    /// Spans write directly to the output. Otherwise they write lines with gaps between the rows,
+    /// which are removed afterwards.
     pub direct: bool,
-    /// Where not direct, what the spans of a channel reach over.
+    /// Length of a line of spans with gaps, per output channel.
     pub line: usize,
-    /// One phase, and three rows and columns of a kernel.
+    /// The kernel is 3×3 with one phase, which permits the depthwise kernel.
     pub is_three: bool,
 }
 
 #[derive(Debug)]
 struct Phase {
-    /// Which rows and columns are no padding.
+    /// Rows and columns of the phase that are not padding.
     inside: [Range<usize>; 2],
-    /// The input at the start of these.
+    /// Row and column of the input at the start of `inside`.
     first: [usize; 2],
 }
 
-/// Neighbouring outputs, as many as there are lanes.
+/// [`LANES`] adjacent positions.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
-    /// Where in the phases the inputs of a tap without offset start.
+    /// Position in a phase, without the offset of a kernel element.
     pub from: usize,
     pub to: usize,
 }
 
-/// The last of each row ends where that does.
+/// Covers each row with spans. The last span of a row is aligned with the row's end, so it may
+/// overlap the one before.
 fn spans(rows: usize, columns: usize, pitch: usize) -> Vec<Span> {
     let starts = (0..columns).step_by(LANES).map(|start| start.min(columns - LANES));
     let row = |row: usize| {
@@ -63,7 +69,8 @@ fn spans(rows: usize, columns: usize, pitch: usize) -> Vec<Span> {
 }
 
 impl Plane {
-    /// `inputs` are the channels of a group, `input` and `output` the lengths of the axes.
+    /// Creates the layout. `inputs` is the number of input channels per group; `input` and `output`
+    /// are the spatial dimensions.
     pub fn new(pool: &PoolSpec, inputs: usize, input: &[usize], output: &[usize]) -> Plane {
         let padding = pool.computed_padding(input);
         let two = |of: &dyn Fn(usize) -> usize, missing| match input.len() {
@@ -109,8 +116,8 @@ impl Plane {
         let whole = taps.len() == 1 && stride == [1; 2] && before == [0; 2] && input == output;
         let is_three = kernel == [3; 2] && phases.len() == 1 && dilation == [1; 2];
         let [rows, columns] = output;
-        // From the first output to the last.
-        let places = rows.saturating_sub(1) * phase[1] + columns;
+        // Number of positions in a phase from the first output pixel to the last.
+        let positions = rows.saturating_sub(1) * phase[1] + columns;
         let dense = phase[1] == columns && rows * columns >= LANES;
         let whole = whole && dense;
         let pitch = match whole {
@@ -123,12 +130,12 @@ impl Plane {
         let by_row = rows * columns.next_multiple_of(LANES) * terms;
         let (spans, direct) = if dense {
             (spans(1, rows * columns, rows * columns), true)
-        } else if columns >= LANES && by_row <= places * (terms + GAPS) {
+        } else if columns >= LANES && by_row <= positions * (terms + GAPS) {
             (spans(rows, columns, phase[1]), true)
         } else {
-            (spans(1, places.next_multiple_of(LANES), 0), false)
+            (spans(1, positions.next_multiple_of(LANES), 0), false)
         };
-        let line = places.next_multiple_of(LANES);
+        let line = positions.next_multiple_of(LANES);
         Plane {
             input,
             output,
@@ -148,7 +155,7 @@ impl Plane {
         self.phases.len() * self.phase[0] * self.phase[1]
     }
 
-    /// Puts a channel's input into its phases, whose padding stays as it is.
+    /// Copies one channel of the input into its phases. The padding stays as it is (zero).
     #[inline(always)]
     fn split(&self, x: &[f32], split: &mut [f32]) {
         let [rows, columns] = self.phase;
@@ -182,7 +189,7 @@ impl Plane {
     }
 }
 
-/// Puts the channels of an image into their phases.
+/// Copies the channels of one image into their phases.
 pub struct Split<'a> {
     pub plane: &'a Plane,
     pub x: &'a [f32],

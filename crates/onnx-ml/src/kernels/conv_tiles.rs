@@ -1,9 +1,14 @@
-//! The sums of a convolution: some outputs of an image at a time, with tiles of them in registers.
+//! Sums of a convolution, computed in tiles that stay in registers.
+//!
+//! A tile covers `R` output channels and `V` spans of [`LANES`] adjacent positions. For each input
+//! channel and kernel element it loads `V` vectors of inputs and `R` weights, and adds each of the
+//! `R · V` products to its own sum. A large tile reuses every load more often; its size is limited
+//! by the number of registers.
 
 use super::conv_plane::{LANES, Plane, Span};
 use crate::kernels::simd::{Product, copy, is_wide, product};
 
-/// One panel of one image.
+/// The computation of one panel of output channels for one image.
 pub struct Job<'a> {
     pub plane: &'a Plane,
     pub x: &'a [f32],
@@ -11,12 +16,13 @@ pub struct Job<'a> {
     pub bias: &'a [f32],
     pub added: Option<&'a [f32]>,
     pub range: (f32, f32),
-    /// The sums of each output, where those of all places are no outputs.
+    /// Buffer for lines with gaps, if spans cannot be written directly to the output.
     pub lines: &'a mut [f32],
     pub y: &'a mut [f32],
 }
 
-/// In tiles of `R` outputs and `V` spans, of which there are `N = R * V` sums.
+/// Computation in tiles of `R` output channels and `V` spans, which have `N = R * V` vectors of
+/// sums.
 struct Tiles<'a, const R: usize, const V: usize, const N: usize, const WIDE: bool>(Job<'a>);
 
 impl<const R: usize, const V: usize, const N: usize, const WIDE: bool> Product
@@ -43,7 +49,7 @@ impl<const R: usize, const V: usize, const N: usize, const WIDE: bool> Product
 }
 
 impl Job<'_> {
-    /// Computes the panel, which has place for `size` outputs.
+    /// Computes a panel that is padded to `size` output channels.
     pub fn run(self, size: usize) {
         match (size, is_wide()) {
             (1, _) if self.plane.is_three && self.plane.offsets.len() == 9 => {
@@ -59,10 +65,11 @@ impl Job<'_> {
         }
     }
 
-    /// The sums of some spans, in each channel.
+    /// Computes the sums of `V` spans for `R` output channels, adds bias and other operand, and
+    /// applies the bounds.
     ///
-    /// The loop over the sums has constant bounds, and what is handed on is a copy of them, so that
-    /// the compiler keeps them in registers.
+    /// The loop over the sums has constant bounds, and only a copy of the sums leaves the function
+    /// (through `black_box`). Otherwise the compiler would keep the sums in memory.
     #[inline(always)]
     fn tile<const R: usize, const V: usize, const N: usize, const FMA: bool>(
         &mut self,
@@ -118,7 +125,7 @@ impl Job<'_> {
         }
     }
 
-    /// Puts the places that are outputs into their place.
+    /// Copies lines to the output without the gaps between rows.
     #[inline(always)]
     fn drop_gaps(&mut self) {
         let [rows, columns] = self.plane.output;
@@ -140,8 +147,8 @@ impl Job<'_> {
     }
 }
 
-/// One output of one input, with a kernel of three rows and columns: an input is loaded once for
-/// several rows of the output.
+/// Depthwise convolution with a 3×3 kernel: one input and one output channel. Each vector of inputs
+/// is loaded once for up to three rows of the output.
 struct Depthwise<'a>(Job<'a>);
 
 impl Product for Depthwise<'_> {
@@ -169,7 +176,8 @@ impl Product for Depthwise<'_> {
 }
 
 impl Job<'_> {
-    /// `N` rows from a place on, which are `WIDE` where there is one for each lane.
+    /// Computes `N` rows of [`LANES`] columns from (`row`, `column`) on. `WIDE` is `true` if the
+    /// output has at least that many columns.
     #[inline(always)]
     fn rows<const N: usize, const WIDE: bool, const FMA: bool>(
         &mut self,
@@ -195,22 +203,23 @@ impl Job<'_> {
         let Aligned(done) = std::hint::black_box(&done);
         let width = if WIDE { LANES } else { columns.min(LANES) };
         for (n, sums) in done.iter().enumerate() {
-            let place = (row + n) * columns + column;
+            let position = (row + n) * columns + column;
             let mut added = [0.0; LANES];
             if let Some(all) = self.added {
-                copy(&mut added[..width], &all[place..][..width]);
+                copy(&mut added[..width], &all[position..][..width]);
             }
             let sum = |lane: usize| limited(self.range, sums[lane] + self.bias[0] + added[lane]);
             let sums = std::array::from_fn(sum);
             match WIDE {
-                true => set_lanes(&mut self.y[place..], sums),
-                false => copy(&mut self.y[place..][..width], &sums[..width]),
+                true => set_lanes(&mut self.y[position..], sums),
+                false => copy(&mut self.y[position..][..width], &sums[..width]),
             }
         }
     }
 }
 
-/// What crosses no cache line is read soon after it was written.
+/// Aligned to a cache line: a load that crosses cache lines soon after the store could not be
+/// forwarded from the store buffer.
 #[repr(align(64))]
 struct Aligned<T>(T);
 

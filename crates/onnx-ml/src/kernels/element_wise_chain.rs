@@ -1,14 +1,14 @@
-//! What a chain of element-wise operators computes, some elements at a time.
+//! Interpreter for a chain of element-wise operators, which processes blocks of elements.
 
 use crate::kernels::logistic::logistic;
 use crate::kernels::simd::{Vectorized, exp, ln};
 use serde::{Deserialize, Serialize};
 
-/// So many elements go through all steps before the next ones: few enough for the registers of a
-/// long program to stay in the first-level cache.
+/// Number of elements that go through all steps before the next block, few enough that the
+/// registers of a long program stay in the L1 cache.
 const BLOCK: usize = 64;
 
-/// Of numbers; booleans are one or zero.
+/// Function of one to three numbers; booleans are 1 or 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Function {
     Abs,
@@ -42,22 +42,22 @@ pub enum Function {
     Sub,
 }
 
-/// A function of registers before its own.
+/// A function of earlier registers, which writes the step's own register.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Step {
     pub function: Function,
     pub operands: [usize; 3],
 }
 
-/// Steps on registers: the first ones are of the inputs, then the constants', then one of each
-/// step. The last one is the result.
+/// Steps on registers. The inputs have the first registers, then the constants, then each step has
+/// one. The last register is the result.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Program {
     pub constants: Vec<f32>,
     pub steps: Vec<Step>,
 }
 
-/// The elements of an input.
+/// Elements of an input.
 #[derive(Debug, Clone, Copy)]
 pub enum Elements<'a> {
     Bool(&'a [bool]),
@@ -65,7 +65,7 @@ pub enum Elements<'a> {
     I64(&'a [i64]),
 }
 
-/// The program's result for each element; `inputs` are equally long.
+/// Run of a program over all elements of `inputs`, which have equal lengths.
 pub struct Run<'a> {
     pub program: &'a Program,
     pub inputs: &'a [Elements<'a>],

@@ -3,7 +3,7 @@
 use crate::kernels::axis_view::AxisView;
 use crate::kernels::simd::{Vectorized, vectorized};
 
-/// Partial results side by side, of a long row.
+/// Number of partial results of a long row, one per SIMD lane.
 const LANES: usize = 16;
 
 pub fn folded<T: Copy>(x: &[T], around: AxisView, step: impl Fn(T, T) -> T + Copy) -> Vec<T> {
@@ -52,7 +52,7 @@ fn fold_row<T: Copy>(row: &[T], step: impl Fn(T, T) -> T) -> T {
             *sum = step(*sum, *x);
         }
     }
-    // By halves, so that few have to wait for one another.
+    // Combine in halves: pairwise combination has the shortest chain of dependent operations.
     let mut width = LANES;
     while width > 1 {
         width /= 2;
@@ -63,7 +63,8 @@ fn fold_row<T: Copy>(row: &[T], step: impl Fn(T, T) -> T) -> T {
     rest.iter().fold(sums[0], |sum, x| step(sum, *x))
 }
 
-/// The place of the greatest in each row of so many elements, the first of equal ones.
+/// Returns the index of the greatest element in each row of `length` elements, the first of equal
+/// ones.
 pub fn greatest<T: Copy + PartialOrd>(x: &[T], length: usize) -> Vec<usize> {
     let around = AxisView { outer: x.len() / length.max(1), length, inner: 1 };
     let places = places(x, around, |x, best| x > best);
@@ -91,7 +92,7 @@ impl<T: Copy, F: Fn(T, T) -> bool + Copy> Vectorized for Places<'_, T, F> {
     fn run(self) -> Vec<i64> {
         let Places { x, around: AxisView { outer, length, inner }, better } = self;
         let mut places = Vec::with_capacity(outer * inner);
-        // A loop over few elements would take longer than they do.
+        // With a constant number of elements, the loop is unrolled.
         match (length, inner) {
             (2, 1) => places.extend(x.as_chunks::<2>().0.iter().map(|row| place(row, better))),
             (3, 1) => places.extend(x.as_chunks::<3>().0.iter().map(|row| place(row, better))),
@@ -111,7 +112,7 @@ impl<T: Copy, F: Fn(T, T) -> bool + Copy> Vectorized for Places<'_, T, F> {
     }
 }
 
-/// Without a branch, which would be mispredicted.
+/// Returns the index of the best element, without branches that would be mispredicted.
 #[inline(always)]
 fn place<'a, T: Copy + 'a>(
     row: impl IntoIterator<Item = &'a T>,

@@ -5,7 +5,7 @@ use std::iter::Sum;
 use std::ops::MulAssign;
 use tract_onnx::tract_hir::tract_num_traits::Float;
 
-/// A row's sum of powers of less than this is finite up to 10^17 elements, as `f32` too.
+/// Bound below which the exponentials of up to 10^17 elements have a finite sum in `f32`.
 const NEAR: f32 = 48.0;
 
 /// Replaces each row of `length` elements by its softmax.
@@ -22,7 +22,7 @@ struct Rows<'a, T, E> {
     x: &'a mut [T],
     length: usize,
     least: T,
-    /// Elements nearer to zero need not be made smaller.
+    /// Bound on the absolute value below which subtracting the maximum is not necessary.
     near: T,
     exp: E,
 }
@@ -44,7 +44,7 @@ where
                 row.iter_mut().for_each(|x| *x = *x - maximum);
             }
         }
-        // All rows at once: one alone is mostly shorter than a register.
+        // All rows in one loop, because a single row is often shorter than a SIMD register.
         x.iter_mut().for_each(|x| *x = exp(*x));
         for row in x.chunks_exact_mut(length) {
             let scale = row.iter().copied().sum::<T>().recip();

@@ -1,5 +1,6 @@
-//! Element-wise operators that follow one another, as one node: each computes some elements before
-//! the next ones are read, and none but the last has a tensor of its own.
+//! Fuses sequences of element-wise operators into one node. The node computes a block of elements
+//! through all operators before it reads the next block, so that only the last operator allocates a
+//! tensor.
 
 use crate::encoding::fields::datum_type;
 use crate::kernels::element_wise_chain::{Elements, Function, Program, Run, Step};
@@ -14,18 +15,19 @@ use tract_onnx::tract_core::ops::logic::{self, Iff};
 use tract_onnx::tract_core::ops::{math, nn};
 use tract_onnx::tract_hir::internal::*;
 
-/// Longer chains are cut, so that the values of some elements stay in the cache.
-const LONGEST: usize = 64;
+/// Maximum number of operators in a chain, so that a block of all intermediate values stays in the
+/// cache.
+const MAX_LENGTH: usize = 64;
 
-/// Replaces chains of two operators and more.
+/// Replaces chains of two or more element-wise operators.
 ///
 /// # Errors
 ///
-/// Where the model is none.
+/// Returns an error if the model is invalid.
 pub fn chained(model: &mut TypedModel) -> TractResult<()> {
     let order = model.eval_order()?;
     let places: HashMap<usize, usize> = order.iter().copied().zip(0..).collect();
-    let told: HashSet<usize> = model.outputs.iter().map(|output| output.node).collect();
+    let outputs: HashSet<usize> = model.outputs.iter().map(|output| output.node).collect();
     let mut taken: HashSet<usize> = HashSet::new();
     let mut patches = vec![];
     for (place, last) in order.iter().enumerate().rev() {
@@ -36,7 +38,7 @@ pub fn chained(model: &mut TypedModel) -> TractResult<()> {
         let mut chain = BTreeSet::new();
         let mut candidates = BTreeSet::from([place]);
         while let Some(place) = candidates.pop_last()
-            && chain.len() < LONGEST
+            && chain.len() < MAX_LENGTH
         {
             let node = model.node(order[place]);
             let inside =
@@ -44,7 +46,7 @@ pub fn chained(model: &mut TypedModel) -> TractResult<()> {
             let joins = |output: &Outlet<TypedFact>| {
                 output.fact.shape == *shape
                     && output.successors.iter().all(inside)
-                    && !told.contains(&node.id)
+                    && !outputs.contains(&node.id)
                     && !taken.contains(&node.id)
                     && function(model, node.id).is_some()
             };
@@ -67,7 +69,8 @@ pub fn chained(model: &mut TypedModel) -> TractResult<()> {
     model.compact()
 }
 
-/// What a node computes of each element of inputs of its output's shape, and of constants.
+/// Returns the function that a node computes per element. All its inputs must have its output's
+/// shape or be constant.
 fn function(model: &TypedModel, id: usize) -> Option<Function> {
     let node = model.node(id);
     let [output] = &*node.outputs else { return None };
@@ -145,7 +148,7 @@ fn of_one(op: &ElementWiseOp) -> Option<Function> {
     })
 }
 
-/// The number that all elements are.
+/// Returns the value of a fact whose elements are all equal.
 fn constant(fact: &TypedFact) -> Option<f32> {
     let value = match (&fact.konst, &fact.uniform) {
         (Some(value), _) if value.len() == 1 => value,
@@ -157,7 +160,8 @@ fn constant(fact: &TypedFact) -> Option<f32> {
     number.try_as_plain_ram().ok()?.as_slice::<f32>().ok()?.first().copied()
 }
 
-/// The change of a model that makes one node of these, whose last one gives the result.
+/// Returns a patch that replaces the nodes of a chain by one. The last node of the chain gives the
+/// result.
 fn patch(model: &TypedModel, chain: &[usize]) -> TractResult<Option<TypedModelPatch>> {
     let mut inputs: Vec<OutletId> = vec![];
     let mut constants: Vec<f32> = vec![];

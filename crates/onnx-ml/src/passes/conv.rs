@@ -1,10 +1,14 @@
 //! Convolutions with constant weights over one or two axes.
 //!
-//! A channel of the padded input is split by the strides into planes, so that what an output takes
-//! from a plane lies at the output's own place plus an offset that is the same for all outputs. The
-//! sums of neighbouring outputs, of several channels, then stay in registers while all inputs go by.
-//! What is computed for places between the rows is dropped. The bias is added to the whole sum, as
-//! ONNX Runtime does it.
+//! Each channel of the padded input is split into phases by the stride: the phase (i, j) holds the
+//! elements whose row and column have remainder i and j. Within a phase, the input of an output
+//! pixel is at the pixel's own position plus an offset that depends only on the kernel element, as
+//! if the stride were 1. The sums of adjacent output pixels, for several output channels, stay in
+//! registers while the loop runs over all inputs and kernel elements.
+//!
+//! Rows of a phase are longer than rows of the output, so a span of adjacent positions may contain
+//! some that are not output pixels; these results are dropped. The bias is added to the complete
+//! sum, as in ONNX Runtime.
 
 use crate::encoding::fields::pool_spec;
 use crate::encoding::weights::Weights;
@@ -19,35 +23,36 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Conv {
-    /// Of the format `NCHW` or `CHW`.
+    /// Kernel shape, strides, dilations and padding; the format is `NCHW` or `CHW`.
     #[serde(with = "pool_spec")]
     pool: PoolSpec,
     groups: usize,
-    /// Of a group.
+    /// Number of input channels per group.
     inputs: usize,
-    /// Of a group, in this order.
+    /// Panels of output channels of one group, in order.
     panels: Vec<Panel>,
-    /// By group, panel and input, an element for each output of the panel.
+    /// Packed weights, `[group][panel][input channel and kernel element][output channel of the
+    /// panel]`.
     weights: Weights<f32>,
-    /// What the outputs are limited to.
+    /// Bounds of the outputs, for a fused Relu or Clip.
     pub range: (f32, f32),
-    /// By group and output, with those that fill the panels up.
+    /// Bias per group and output channel, padded to the size of each panel.
     bias: Vec<f32>,
-    /// For the first input's height and width, which most models have always.
+    /// The plane for the first input's height and width; most models always get the same.
     #[serde(skip)]
     plane: OnceLock<(TVec<usize>, Plane)>,
 }
 
-/// Outputs that are computed together.
+/// Output channels that are computed together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 struct Panel {
     outputs: usize,
-    /// A power of two, no less than `outputs`.
+    /// Number of output channels with padding: the next power of two.
     size: usize,
 }
 
 impl Conv {
-    /// `weights` are `[outputs, inputs of a group, height, width]`.
+    /// Packs `weights`, which are `[outputs, inputs of a group, height, width]`.
     pub fn new(pool: PoolSpec, groups: usize, weights: &[f32], bias: &[f32]) -> Conv {
         Conv::packed(pool, groups, weights, bias, Panel::largest())
     }
@@ -84,7 +89,7 @@ impl Conv {
         Conv { pool, groups, inputs, panels, weights, range, bias: packed_bias, plane }
     }
 
-    /// The inverse of [`Conv::packed`].
+    /// Returns weights and bias in their original order, the inverse of [`Conv::packed`].
     fn unpacked(&self) -> (Vec<f32>, Vec<f32>) {
         let (mut weights, mut bias) = (vec![], vec![]);
         let terms = self.inputs * self.pool.kernel_shape.iter().product::<usize>();
@@ -102,7 +107,7 @@ impl Conv {
 }
 
 impl Panel {
-    /// Outputs of a panel, at most, for this processor.
+    /// Returns the maximum number of output channels in a panel on this processor.
     fn largest() -> usize {
         if is_wide() { 8 } else { 4 }
     }
@@ -174,7 +179,7 @@ impl Work<'_> {
         let input_len = plane.input[0] * plane.input[1];
         let output_len = plane.output[0] * plane.output[1];
         let split_len = if plane.whole { 0 } else { conv.inputs * plane.phases_len() };
-        // What a span reads beyond the last place is dropped.
+        // The last span may read up to this far beyond the last position; the results are dropped.
         let mut split = vec![0.0; split_len + 2 * LANES];
         let widest = conv.panels.iter().map(|panel| panel.size).max().unwrap_or(0);
         let mut lines = vec![0.0; if plane.direct { 0 } else { widest * plane.line }];

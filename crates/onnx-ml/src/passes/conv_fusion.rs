@@ -1,5 +1,5 @@
-//! Which nodes of a decluttered model are convolutions with constant weights, and what of the nodes
-//! after them they can do.
+//! Finds convolutions with constant weights in a decluttered model, and fuses them with bias,
+//! addition and activation nodes after them.
 
 use super::conv::Conv;
 use crate::operator::kernel::kernel_op;
@@ -17,7 +17,7 @@ use tract_onnx::tract_hir::internal::*;
 ///
 /// # Errors
 ///
-/// Where the model is none.
+/// Returns an error if the model is invalid.
 pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     for id in model.eval_order()? {
         let Some(found) = convolution(model, id)? else { continue };
@@ -28,7 +28,7 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// What a node computes.
+/// A convolution found in the model.
 struct Found {
     pool: PoolSpec,
     groups: usize,
@@ -72,8 +72,8 @@ fn spatial(
     Ok(Some(Found { pool: op.pool_spec.clone(), groups: op.group, weights, bias, input }))
 }
 
-/// tract makes a product of a convolution whose windows are single elements, and leaves out the axis
-/// of a batch that is one row.
+/// Recognizes a 1×1 convolution, which tract turns into a matrix product. tract also removes the
+/// batch axis if the batch is one row.
 fn pointwise(model: &TypedModel, node: &TypedNode, op: &EinSum) -> TractResult<Option<Found>> {
     let &[input, weights] = node.inputs.as_slice() else { return Ok(None) };
     let Some(weights) = constant(model, weights) else { return Ok(None) };
@@ -172,7 +172,7 @@ impl Found {
         patch.apply(model)
     }
 
-    /// tract takes the strides of single elements out of a convolution.
+    /// Takes strides back into a 1×1 convolution; tract moves them into Downsample nodes before it.
     fn take_strides(&mut self, model: &TypedModel) {
         let first = self.pool.data_format.h_axis();
         let single = self.pool.kernel_shape.iter().all(|len| *len == 1);
@@ -193,19 +193,20 @@ impl Found {
     }
 }
 
-/// A constant of floats.
+/// Returns the value of an outlet if it is a constant of type `f32`.
 pub fn constant(model: &TypedModel, outlet: OutletId) -> Option<Arc<Tensor>> {
     let constant = model.outlet_fact(outlet).ok()?.konst.clone()?;
     (constant.datum_type() == f32::datum_type()).then_some(constant)
 }
 
-/// Whether a tensor, when it is added to one of so many axes, differs by channel only.
+/// Returns `true` if the tensor, broadcast to `rank` axes, varies along the channel axis only.
 fn by_channel(tensor: &Tensor, channel_axis: usize, rank: usize) -> bool {
     let missing = rank - tensor.rank().min(rank);
     tensor.shape().iter().enumerate().all(|(axis, len)| *len == 1 || axis + missing == channel_axis)
 }
 
-/// The node that alone has what `id` gives, and limits it.
+/// Returns the only successor of node `id` and its bound, if it is a minimum or maximum with a
+/// constant.
 fn limit<O: BinMiniOp>(model: &TypedModel, id: usize) -> TractResult<Option<(usize, f32)>> {
     let Some((next, limit)) = followed::<O>(model, id)? else { return Ok(None) };
     let Some(limit) = constant(model, limit).filter(|limit| limit.len() == 1) else {
@@ -215,7 +216,8 @@ fn limit<O: BinMiniOp>(model: &TypedModel, id: usize) -> TractResult<Option<(usi
     Ok((!limit.is_nan()).then_some((next, limit)))
 }
 
-/// The node that alone has what `id` gives, and what it combines it with to no greater shape.
+/// Returns the only successor of node `id` and its other operand, if it is a binary operator `O`
+/// that keeps the shape.
 pub fn followed<O: BinMiniOp>(
     model: &TypedModel,
     id: usize,

@@ -1,8 +1,8 @@
 //! Transposed convolutions with constant weights.
 //!
-//! Outputs whose places have the same remainders by the strides are a convolution of the input, with
-//! every so many elements of the kernel. One convolution gives them all as channels, which are then
-//! put between each other.
+//! Output pixels whose rows and columns have the same remainders by the strides form a phase. Each
+//! phase is an ordinary convolution of the input with every `stride`-th kernel element. One
+//! convolution computes all phases as separate channels, and [`Interleaved`] then merges them.
 
 use super::conv::Conv;
 use crate::kernels::simd::{Vectorized, copy, vectorized};
@@ -17,7 +17,7 @@ use tract_onnx::tract_hir::internal::*;
 ///
 /// # Errors
 ///
-/// Where the model is none.
+/// Returns an error if the model is invalid.
 pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     for id in model.eval_order()? {
         let node = model.node(id);
@@ -67,7 +67,7 @@ fn parts(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, Interlea
     let strides = pool.strides();
     let taps: TVec<usize> =
         axes.clone().map(|axis| pool.kernel_shape[axis].div_ceil(strides[axis])).collect();
-    // What the last input reaches, after its own place.
+    // Number of output positions that the last input reaches beyond its own position.
     let reach = |axis: usize| pool.kernel_shape[axis] + op.adjustments[axis];
     let beyond: TVec<usize> = axes
         .clone()
@@ -113,12 +113,12 @@ fn parts(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, Interlea
 struct Phases {
     strides: [usize; 2],
     kernel: [usize; 2],
-    /// Elements of the kernel in a phase.
+    /// Number of kernel elements per phase.
     taps: [usize; 2],
 }
 
 impl Phases {
-    /// The kernels of each output's phases.
+    /// Returns the kernels of each output channel's phases.
     fn split(&self, weights: &[f32], inputs: usize) -> Vec<f32> {
         let Phases { strides, kernel, taps } = self;
         let mut split = vec![];
@@ -140,14 +140,14 @@ impl Phases {
     }
 }
 
-/// Channels of which as many neighbours as the strides have places make one.
+/// Merges the phases of each output channel, which are adjacent channels of the input, into one.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Interleaved {
     first_axis: usize,
     strides: [usize; 2],
-    /// What is left out at the start.
+    /// Number of rows and columns to drop at the start.
     before: [usize; 2],
-    /// What is left out altogether.
+    /// Total number of rows and columns to drop.
     cut: [usize; 2],
 }
 

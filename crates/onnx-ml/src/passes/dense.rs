@@ -1,7 +1,8 @@
-//! Products with a constant matrix, with the bias and the Relu that follow.
+//! Products with a constant matrix, fused with the bias and Relu after them.
 //!
-//! The matrix lies in panels of [`LANES`] columns. A tile of [`ROWS`] rows goes through a panel with
-//! its sums in registers. The bias is added to the whole sum, as ONNX Runtime does it: where large
+//! The matrix is packed in panels of [`LANES`] columns. A panel is stored row by row,
+//! `[inputs][LANES]`, and padded with zeros. A tile of [`ROWS`] input rows goes through a panel
+//! with its sums in registers. The bias is added to the complete sum, as in ONNX Runtime: if large
 //! terms cancel, another order gives other digits.
 
 use super::conv_fusion::{constant, followed};
@@ -18,32 +19,33 @@ use tract_onnx::tract_hir::internal::*;
 pub const LANES: usize = 16;
 pub const ROWS: usize = 6;
 
-/// Rows that go through a panel before the next one.
+/// Number of rows that go through a panel before the next panel.
 const BLOCK: usize = 16 * ROWS;
 
-/// So few would leave most of a panel empty.
+/// Number of outputs that would leave most of a panel's lanes empty.
 const FEW_OUTPUTS: usize = 4;
 
-/// Panels at once for a row alone, so that one sum need not wait for the last.
+/// Number of panels that a single row goes through at once, so that consecutive additions are
+/// independent.
 const PANELS: usize = 4;
 
-/// Inputs of a row alone that are worth several sums in one panel.
+/// Number of inputs from which on a single row uses several sums per panel.
 const LONG: usize = 256;
 
-/// Lines of columns.
+/// A panel of the matrix: one line of [`LANES`] columns per input.
 type Panel = [[f32; LANES]];
 
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Dense {
-    /// Panels of `inputs` lines.
+    /// Panels of `inputs` lines each.
     weights: Weights<[f32; LANES]>,
     inputs: usize,
     outputs: usize,
-    /// By panel.
+    /// Bias of each panel.
     bias: Vec<[f32; LANES]>,
     /// What a lesser output becomes: zero for Relu.
     least: f32,
-    /// One output, which is no axis.
+    /// The matrix is a vector: the single output has no axis.
     vector: bool,
 }
 
@@ -51,7 +53,7 @@ pub struct Dense {
 ///
 /// # Errors
 ///
-/// Where the model is none.
+/// Returns an error if the model is invalid.
 pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     for id in model.eval_order()? {
         let Some((dense, input, last)) = dense(model, id)? else { continue };
@@ -65,7 +67,7 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// The product at a node, what it takes, and the last node of those it is in place of.
+/// Returns the product at a node, its input, and the last of the nodes that it replaces.
 fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, usize)>> {
     let Some(found) = flat_product::product(model, id)? else { return Ok(None) };
     let ProductWithConstant { op, x, constant: matrix, of_x, of_constant: of_matrix, of_y, .. } =
@@ -137,7 +139,8 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
     Ok(Some((dense, x, last)))
 }
 
-/// The node that alone has what `id` gives, and the constant it combines it with.
+/// Returns the only successor of node `id` and its constant operand, if it is a binary operator
+/// `O`.
 fn with_constant<O: BinMiniOp>(
     model: &TypedModel,
     id: usize,
@@ -201,7 +204,7 @@ impl Product for Rows<'_> {
             return;
         }
         if outputs <= FEW_OUTPUTS && x.len() > inputs {
-            // A loop over few inputs would take longer than they do.
+            // With a constant number of inputs, the loop is unrolled.
             match inputs {
                 2 => return dense.few::<2, FMA>(x, y),
                 3 => return dense.few::<3, FMA>(x, y),
@@ -236,7 +239,8 @@ impl Product for Rows<'_> {
     }
 }
 
-/// One row of many inputs and few outputs: each input in turn is added to another sum.
+/// A single row with many inputs and few outputs. Consecutive inputs go to different sums, because
+/// an addition must wait for the last one to the same sum.
 struct LongRow<'a> {
     dense: &'a Dense,
     x: &'a [f32],
@@ -272,7 +276,7 @@ impl Product for LongRow<'_> {
 }
 
 impl Dense {
-    /// Of `N` inputs, and few outputs.
+    /// Computes rows of `N` inputs and few outputs.
     #[inline(always)]
     fn few<const N: usize, const FMA: bool>(&self, x: &[f32], y: &mut [f32]) {
         let lines = &self.weights[..];
@@ -288,7 +292,7 @@ impl Dense {
         }
     }
 
-    /// A panel's outputs for `N` rows.
+    /// Computes a panel's outputs for `N` rows.
     #[inline(always)]
     fn tile<const N: usize, const FMA: bool>(
         &self,
@@ -306,7 +310,7 @@ impl Dense {
         }
     }
 
-    /// All outputs for one row.
+    /// Computes all outputs for one row.
     #[inline(always)]
     fn row<const FMA: bool>(&self, x: &[f32], y: &mut [f32], scratch: &mut Panel) {
         let panels = self.bias.len();
@@ -351,7 +355,7 @@ impl Dense {
     }
 }
 
-/// The products of rows, each as long as the panel, with it.
+/// Computes the products of `N` rows with a panel. Each row is as long as the panel.
 #[inline(always)]
 pub fn sums<const N: usize, const FMA: bool>(
     panel: &Panel,
@@ -364,7 +368,7 @@ pub fn sums<const N: usize, const FMA: bool>(
             add_scaled::<FMA>(sums, row[input], weights);
         }
     }
-    // The compiler finds the registers' lanes where they are stored as a whole.
+    // The compiler only vectorizes the lanes if the sums are stored as a whole.
     *stored = sums;
 }
 

@@ -1,6 +1,6 @@
-//! Products with a constant as tract leaves them around a batch of one row, whose axis it drops in
-//! one product and takes up in another, and as they follow where images are flattened, made products
-//! of rows with a matrix.
+//! Rewrites products with a constant to products of rows and a matrix. tract drops the axis of a
+//! one-row batch in one product and adds it in another, and flattened images are multiplied over
+//! several axes.
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;
@@ -10,7 +10,7 @@ use tract_onnx::tract_hir::internal::*;
 ///
 /// # Errors
 ///
-/// Where the model is none.
+/// Returns an error if the model is invalid.
 pub fn flatten(model: &mut TypedModel) -> TractResult<()> {
     for rewrite in [same_axes, flat] {
         for id in model.eval_order()? {
@@ -23,7 +23,7 @@ pub fn flatten(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// A product with a constant, and the letters of the axes.
+/// A product with a constant, and the letters of the tensors' axes in its equation.
 pub struct Product<'a> {
     node: &'a TypedNode,
     pub op: &'a EinSum,
@@ -34,11 +34,11 @@ pub struct Product<'a> {
     pub of_y: Vec<char>,
 }
 
-/// The product at a node, if it is one.
+/// Returns the product at a node, if it is one.
 ///
 /// # Errors
 ///
-/// Where the model is none.
+/// Returns an error if the model is invalid.
 pub fn product(model: &TypedModel, id: usize) -> TractResult<Option<Product<'_>>> {
     let node = model.node(id);
     let Some(op) = node.op_as::<EinSum>() else { return Ok(None) };
@@ -59,8 +59,8 @@ pub fn product(model: &TypedModel, id: usize) -> TractResult<Option<Product<'_>>
     })
 }
 
-/// Axes of the input that are of length one and in no other tensor go; where rows are multiplied by
-/// a matrix, those that only the output has come, and the rows are in the output's order.
+/// Removes axes of length 1 that occur in the input only. If rows are multiplied by a matrix, also
+/// adds the axes that occur in the output only, and orders the row axes as in the output.
 fn same_axes(model: &TypedModel, product: &Product) -> TractResult<Option<TypedModelPatch>> {
     let Product { node, op, of_x, of_constant, of_y, .. } = product;
     let mut axes = of_x.clone();

@@ -1,7 +1,9 @@
-//! Products of two tensors that are both computed, as attention has them.
+//! Products of two computed tensors, as in attention.
 //!
-//! For each place on the axes that both inputs have and the output keeps, the second input is put
-//! into panels of [`LANES`] columns, through which [`ROWS`] rows of the first go at a time.
+//! The axes of a product are batches (in both inputs and the output), rows (in the first input and
+//! the output), columns (in the second input and the output) and terms (summed). For each batch,
+//! the second input is packed in panels of [`LANES`] columns, `[terms][LANES]`. [`ROWS`] rows of
+//! the first input go through a panel at a time.
 
 use super::dense::{LANES, ROWS, sums};
 use crate::kernels::simd::{Product, product};
@@ -11,13 +13,13 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::internal::*;
 
-/// An equation whose output ends with axes of the second input alone.
+/// A product in Einstein notation whose output ends with the axes that only the second input has.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct MatMul {
     /// Letters of the axes.
     inputs: [Vec<char>; 2],
     output: Vec<char>,
-    /// The first input of the operator is the second here.
+    /// The inputs are swapped: the operator's first input is the second here.
     swapped: bool,
 }
 
@@ -25,7 +27,7 @@ pub struct MatMul {
 ///
 /// # Errors
 ///
-/// Where the model is none.
+/// Returns an error if the model is invalid.
 pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     for id in model.eval_order()? {
         if let Some(product) = mat_mul(model, id)? {
@@ -69,7 +71,8 @@ fn mat_mul(model: &TypedModel, id: usize) -> TractResult<Option<MatMul>> {
 }
 
 impl MatMul {
-    /// `None` where the columns, the axes of `b` and the output alone, are not the last of the output.
+    /// Returns `None` if the columns (axes of `b` and the output only) are not the last axes of the
+    /// output.
     fn new(a: Vec<char>, b: Vec<char>, output: Vec<char>, swapped: bool) -> Option<MatMul> {
         let column = |axis: &&char| b.contains(axis) && !a.contains(axis);
         let columns = output.iter().rev().take_while(column).count();
@@ -81,16 +84,16 @@ impl MatMul {
         if self.swapped { [b, a] } else { [a, b] }
     }
 
-    /// The length of an axis, of those the inputs have for it: one goes with any other, unless the axis
-    /// is summed.
+    /// Returns the length of an axis from the shapes of both inputs. An axis that is kept is
+    /// broadcast if one length is 1.
     fn length<'a, D: 'a + PartialEq>(
         &self,
         axis: char,
         shapes: [&'a [D]; 2],
         one: &D,
     ) -> TractResult<Option<&'a D>> {
-        let place = |axes: &[char]| axes.iter().position(|other| *other == axis);
-        let lengths = [0, 1].map(|input| Some(&shapes[input][place(&self.inputs[input])?]));
+        let position = |axes: &[char]| axes.iter().position(|other| *other == axis);
+        let lengths = [0, 1].map(|input| Some(&shapes[input][position(&self.inputs[input])?]));
         match lengths {
             [Some(a), Some(b)] => {
                 let kept = self.output.contains(&axis);
@@ -126,13 +129,13 @@ impl Kernel for MatMul {
             shape.push(*length(axis)?.context("expected an axis of the inputs")?);
         }
         let strides = Tensor::natural_strides(&shape);
-        let mut places = Places::default();
+        let mut offsets = Offsets::default();
         let has = |axes: &[char], axis: &char| axes.contains(axis);
         for axis in self.output.iter().chain(of_a.iter().filter(|axis| !has(&self.output, axis))) {
             let stride = |axes: &[char], of: &[usize], strides: &[isize]| {
-                let place = axes.iter().position(|other| other == axis);
-                let place = place.filter(|place| of[*place] > 1);
-                place.map_or(0, |place| strides[place].unsigned_abs())
+                let position = axes.iter().position(|other| other == axis);
+                let position = position.filter(|position| of[*position] > 1);
+                position.map_or(0, |position| strides[position].unsigned_abs())
             };
             let axis_of = Axis {
                 length: length(axis)?.copied().unwrap_or(1),
@@ -141,10 +144,10 @@ impl Kernel for MatMul {
                 y: stride(&self.output, &shape, &strides),
             };
             match (has(of_a, axis), has(of_b, axis), has(&self.output, axis)) {
-                (true, true, true) => &mut places.batches,
-                (true, false, _) => &mut places.rows,
-                (false, ..) => &mut places.columns,
-                (true, true, false) => &mut places.terms,
+                (true, true, true) => &mut offsets.batches,
+                (true, false, _) => &mut offsets.rows,
+                (false, ..) => &mut offsets.columns,
+                (true, true, false) => &mut offsets.terms,
             }
             .push(axis_of);
         }
@@ -152,18 +155,18 @@ impl Kernel for MatMul {
         let [a, b] = [a.as_slice::<f32>()?, b.as_slice::<f32>()?];
         Ok(vec![written(&shape, |y| {
             if !a.is_empty() && !b.is_empty() && !y.is_empty() {
-                product(Work { places: &places, a, b, y });
+                product(Work { offsets: &offsets, a, b, y });
             }
         })?])
     }
 }
 
-/// Whether no axis is there twice, as where a diagonal is wanted.
+/// Returns `true` if no axis occurs twice, as it would for a diagonal.
 fn are_distinct(axes: &[char]) -> bool {
-    (1..axes.len()).all(|place| !axes[..place].contains(&axes[place]))
+    (1..axes.len()).all(|position| !axes[..position].contains(&axes[position]))
 }
 
-/// An axis, and from one place on it to the next in each tensor.
+/// An axis: its length, and its stride in each tensor.
 #[derive(Debug, Clone, Copy)]
 struct Axis {
     length: usize,
@@ -173,31 +176,31 @@ struct Axis {
 }
 
 #[derive(Debug, Default)]
-struct Places {
+struct Offsets {
     batches: Vec<Axis>,
     rows: Vec<Axis>,
     columns: Vec<Axis>,
     terms: Vec<Axis>,
 }
 
-/// The places on all of `axes`, in their order.
-fn places(axes: &[Axis], stride: impl Fn(&Axis) -> usize) -> Vec<usize> {
-    axes.iter().fold(vec![0], |places, axis| {
-        let along = |place: usize| (0..axis.length).map(move |index| (place, index));
-        places
+/// Returns the offsets of all index combinations over `axes`, in row-major order.
+fn offsets(axes: &[Axis], stride: impl Fn(&Axis) -> usize) -> Vec<usize> {
+    axes.iter().fold(vec![0], |offsets, axis| {
+        let along = |position: usize| (0..axis.length).map(move |index| (position, index));
+        offsets
             .into_iter()
             .flat_map(along)
-            .map(|(place, index)| place + index * stride(axis))
+            .map(|(position, index)| position + index * stride(axis))
             .collect()
     })
 }
 
-fn are_neighbours(places: &[usize]) -> bool {
-    places.iter().enumerate().all(|(index, place)| *place == index)
+fn are_neighbours(offsets: &[usize]) -> bool {
+    offsets.iter().enumerate().all(|(index, position)| *position == index)
 }
 
 struct Work<'a> {
-    places: &'a Places,
+    offsets: &'a Offsets,
     a: &'a [f32],
     b: &'a [f32],
     y: &'a mut [f32],
@@ -208,14 +211,14 @@ impl Product for Work<'_> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Work { places: Places { batches, rows, columns, terms }, a, b, y } = self;
-        let batches = places(batches, |axis| axis.a)
+        let Work { offsets: Offsets { batches, rows, columns, terms }, a, b, y } = self;
+        let batches = offsets(batches, |axis| axis.a)
             .into_iter()
-            .zip(places(batches, |axis| axis.b))
-            .zip(places(batches, |axis| axis.y));
-        let (rows_a, rows_y) = (places(rows, |axis| axis.a), places(rows, |axis| axis.y));
-        let (terms_a, terms_b) = (places(terms, |axis| axis.a), places(terms, |axis| axis.b));
-        let columns = places(columns, |axis| axis.b);
+            .zip(offsets(batches, |axis| axis.b))
+            .zip(offsets(batches, |axis| axis.y));
+        let (rows_a, rows_y) = (offsets(rows, |axis| axis.a), offsets(rows, |axis| axis.y));
+        let (terms_a, terms_b) = (offsets(terms, |axis| axis.a), offsets(terms, |axis| axis.b));
+        let columns = offsets(columns, |axis| axis.b);
         let length = terms_a.len();
         let gathers = !are_neighbours(&terms_a);
         let mut gathered = vec![0.0; if gathers { rows_a.len() * length } else { 0 }];
@@ -236,8 +239,8 @@ impl Product for Work<'_> {
                 };
                 for first in (0..rows_a.len()).step_by(ROWS) {
                     let count = ROWS.min(rows_a.len() - first);
-                    // The last ones may be computed twice.
-                    let rows = std::array::from_fn(|place| row(first + place.min(count - 1)));
+                    // The last tile repeats its last row, whose result is not stored.
+                    let rows = std::array::from_fn(|position| row(first + position.min(count - 1)));
                     sums::<ROWS, FMA>(&panel, rows, &mut stored);
                     for (sums, row) in stored.iter().zip(&rows_y[first..][..count]) {
                         let y = &mut y[row + index * LANES..];

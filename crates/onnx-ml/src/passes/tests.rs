@@ -1,4 +1,4 @@
-//! What [`optimize`] makes of operators, against what tract does.
+//! Compares operators after [`optimize`] with tract's own results.
 
 mod images;
 
@@ -33,13 +33,13 @@ impl Random {
         (0..rank).map(|_| [0, 1, 1, 2, 3, 5, 7, 16, 33][self.below(9)]).collect()
     }
 
-    /// Where the result is `shape`.
+    /// Returns a shape that broadcasts to `shape`.
     fn broadcast(&mut self, shape: &[usize]) -> TVec<usize> {
         shape.iter().map(|dim| if self.below(3) == 0 { 1 } else { *dim }).collect()
     }
 }
 
-/// What tract makes of the operator alone, and what [`optimize`] does.
+/// Compares tract's result for the operator with that of [`optimize`].
 fn compare(op: impl Into<Box<dyn TypedOp>>, inputs: &[Tensor]) {
     let mut model = TypedModel::default();
     let batch: TDim = model.symbols.sym("N").into();
@@ -48,7 +48,7 @@ fn compare(op: impl Into<Box<dyn TypedOp>>, inputs: &[Tensor]) {
         .enumerate()
         .map(|(index, input)| {
             let mut shape: TVec<TDim> = input.shape().iter().map(|dim| dim.to_dim()).collect();
-            // A batch of unknown size, as models have.
+            // The size of the batch is unknown, as in real models.
             if index == 0 && shape.first().is_some_and(|dim| *dim == 7.to_dim()) {
                 shape[0] = batch.clone();
             }
@@ -183,7 +183,7 @@ fn the_greatest_and_the_least() {
         let rank = 1 + random.below(3);
         let shape: TVec<usize> = random.shape(rank).iter().map(|dim| (*dim).max(1)).collect();
         let axis = random.below(rank);
-        // Numbers that differ, as tract leaves the order of equal ones open.
+        // Distinct numbers, because tract does not define the order of equal ones.
         let len: usize = shape.iter().product();
         let numbers: Vec<f32> = (0..len).map(|place| (place * 7919 % 10007) as f32).collect();
         let input = tensor1(&numbers).into_shape(&shape).expect("as many numbers");
@@ -204,7 +204,7 @@ fn products_with_constants() {
     for round in 0..300 {
         let (inputs, outputs) = (1 + random.below(40), 1 + random.below(80));
         let rows = [0, 1, 2, 5, 6, 7, 13, 97, 200][random.below(9)];
-        // Of a row alone with many inputs as well.
+        // Includes a single row with many inputs.
         let (inputs, rows) = if round % 10 == 1 { (300 + inputs, 1) } else { (inputs, rows) };
         let deep = round % 3 == 0;
         let shape: TVec<usize> = if deep { tvec!(rows, 3, inputs) } else { tvec!(rows, inputs) };
@@ -254,8 +254,8 @@ fn products_with_constants() {
     }
 }
 
-/// As tract writes them where a batch is one row, and where the exporter turned axes; each is computed
-/// by a fast operator.
+/// Products as tract writes them for a batch of one row and after transposed exports. Each must be
+/// computed by a fast operator.
 #[test]
 fn products_with_other_axes() {
     let mut random = Random(0x00de_c0de);

@@ -1,8 +1,9 @@
-//! The operators that have a form as bytes: this crate's, and what tract leaves of its own in
-//! optimised models of classical machine learning and in networks.
+//! The operators that can be serialized: this crate's, and those of tract that remain in optimized
+//! models of classical machine learning and in networks.
 //!
-//! Each is a constant, whose reader refers to that operator and to no other: a program has the code of
-//! those that it names, and of all faster ways if it names one reader that puts one around.
+//! Each operator is a constant of type [`SerializedOperator`]. Its reader refers to that operator
+//! only, so that a program links the code of the operators that it names, and of all fast paths if
+//! it names a reader that wraps one.
 
 use super::parameters::Parameters;
 use super::tract_operators::{
@@ -47,26 +48,26 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
 
-/// An operator's form.
+/// Reader and writer of an operator.
 #[derive(Debug, Clone, Copy)]
 pub struct Form {
     pub read: Reader,
-    /// The same, with this crate's faster way put around it.
+    /// Reader that wraps the operator in its fast path.
     pub fast: Reader,
     write: fn(&dyn TypedOp) -> Option<postcard::Result<Vec<u8>>>,
 }
 
-/// What makes an operator of its bytes.
+/// Function that creates an operator from its bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader {
-    /// Of a field of a constant of this module, as `REDUCE.fast`.
+    /// Path of the constant and field in this module, such as `REDUCE.fast`.
     pub name: &'static str,
     pub(super) read: Read,
 }
 
 type Read = fn(&[u8], &SymbolScope) -> TractResult<Box<dyn TypedOp>>;
 
-/// The form of an operator, and its bytes; `None` for those that have none.
+/// Returns an operator's serialization and its bytes, or `None` if it is not serializable.
 pub(super) fn of(op: &dyn TypedOp) -> Option<(Form, postcard::Result<Vec<u8>>)> {
     ALL.iter().find_map(|form| Some((*form, (form.write)(op)?)))
 }
@@ -194,7 +195,7 @@ fn read_fast<P: Parameters>(bytes: &[u8], symbols: &SymbolScope) -> TractResult<
     Ok(fast::around(read::<P>(bytes, symbols)?))
 }
 
-/// A kernel of this crate, and which of its outputs there are.
+/// A kernel of this crate, and the indices of its outputs that the node has.
 #[derive(Deserialize, Serialize)]
 struct Whole<K>(Arc<K>, Vec<usize>);
 

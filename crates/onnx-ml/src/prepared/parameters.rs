@@ -6,11 +6,14 @@ use tract_onnx::prelude::*;
 
 /// An operator's parameters.
 pub(super) trait Parameters: DeserializeOwned + Serialize {
-    /// `None` for another operator, and for one with parameters that have no form.
+    /// Returns the parameters, or `None` for another operator or parameters that are not
+    /// serializable.
     fn of(op: &dyn TypedOp) -> Option<Self>;
 
+    /// Creates the operator.
+    ///
     /// # Errors
     ///
-    /// Where they are not by [`Parameters::of`] of the same build.
+    /// Returns an error if the parameters are not from [`Parameters::of`] of the same build.
     fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>>;
 }

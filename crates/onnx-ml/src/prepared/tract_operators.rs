@@ -1,5 +1,5 @@
-//! Forms of operators that are no kernels: tract's own, as it leaves them in optimised models, and the
-//! casts of strings.
+//! Serialization of operators that are not kernels: tract's own, as they remain in optimized
+//! models, and casts of strings.
 
 use super::parameters::Parameters;
 use crate::encoding::fields::{
@@ -25,7 +25,7 @@ pub enum Axis {
     Add(usize),
     Rm(usize),
     Move(usize, usize),
-    /// Dimensions as `TDim` writes itself.
+    /// Axis and dimensions, in the text form of `TDim`.
     Reshape(usize, Vec<String>, Vec<String>),
 }
 
@@ -51,7 +51,7 @@ impl Parameters for Axis {
     }
 }
 
-/// Of two tensors; with the type of the output, where it is not the inputs'.
+/// Operators on two tensors, with the output type if it differs from the inputs'.
 pub mod binary {
     use super::*;
 
@@ -94,7 +94,7 @@ pub mod binary {
     }
 }
 
-/// Of each element, without parameters.
+/// Element-wise operators without parameters.
 pub mod element_wise {
     use super::*;
 
@@ -139,7 +139,7 @@ pub mod element_wise {
     }
 }
 
-/// An operator of each element that has a parameter.
+/// Returns an element-wise operator with a parameter.
 fn of_elements<O: ElementWiseMiniOp>(op: &dyn TypedOp) -> Option<&O> {
     let op = op.downcast_ref::<ElementWiseOp>()?;
     op.1.is_none().then(|| op.0.downcast_ref())?
@@ -225,7 +225,7 @@ impl Parameters for Chosen {
     }
 }
 
-/// Of so many axes, and those of the result.
+/// Number of axes of the input, and the axes of the result.
 #[derive(Deserialize, Serialize)]
 pub struct Shaped(usize, #[serde(with = "sizes")] TVec<usize>);
 
@@ -280,7 +280,7 @@ impl Parameters for MaxWindow {
     }
 }
 
-/// By so much along each axis.
+/// Factor along each axis.
 #[derive(Deserialize, Serialize)]
 pub struct Upsampled(#[serde(with = "sizes")] TVec<usize>);
 
@@ -307,7 +307,7 @@ impl Parameters for Power {
     }
 }
 
-/// Axes, and a place in [`REDUCERS`].
+/// Axes, and an index into [`REDUCERS`].
 #[derive(Deserialize, Serialize)]
 pub struct Reduced(#[serde(with = "sizes")] TVec<usize>, usize);
 
@@ -351,7 +351,7 @@ impl Parameters for Resized {
     }
 }
 
-/// An axis, and what is added to the mean of the squares.
+/// Axis, and epsilon, which is added to the mean of the squares.
 #[derive(Deserialize, Serialize)]
 pub struct Normed(usize, #[serde(with = "shared_tensor")] Arc<Tensor>);
 
@@ -366,7 +366,7 @@ impl Parameters for Normed {
     }
 }
 
-/// Of an axis, from where and to where.
+/// Axis, start and end.
 #[derive(Deserialize, Serialize)]
 pub struct Part(usize, String, String);
 
@@ -382,7 +382,7 @@ impl Parameters for Part {
     }
 }
 
-/// Whether it is the logarithm.
+/// Axes, and `true` for the logarithm.
 #[derive(Deserialize, Serialize)]
 pub struct Soft(#[serde(with = "sizes")] TVec<usize>, bool);
 
@@ -399,7 +399,7 @@ impl Parameters for Soft {
     }
 }
 
-/// Whether padding counts, and whether the sum is divided by what counts.
+/// Window, `true` if padding counts, and `true` if the sum is divided by the count.
 #[derive(Deserialize, Serialize)]
 pub struct SumWindow(#[serde(with = "pool_spec")] PoolSpec, bool, bool);
 
@@ -418,7 +418,7 @@ impl Parameters for SumWindow {
     }
 }
 
-/// The largest or the smallest, of an axis.
+/// Axis, `true` for the largest elements, and k.
 #[derive(Deserialize, Serialize)]
 pub struct Best(usize, bool, String);
 
@@ -434,7 +434,8 @@ impl Parameters for Best {
     }
 }
 
-/// The operator in whose place tract puts `op` in optimised models, where it is slower than ours.
+/// Returns the operator that tract replaced by `op` when it optimized the model, if this crate's
+/// version of it is faster.
 pub fn unoptimised(op: &dyn TypedOp) -> Option<TypedBinOp> {
     let by_scalar = op.downcast_ref::<OptBinByScalar>().map(|op| &op.binop);
     let binop = by_scalar.or(op.downcast_ref::<OptBinUnicast>().map(|op| &op.binop))?;

@@ -9,10 +9,11 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::{logic, math};
 
-/// A row is repeated until it is so long: shorter loops would not be worth entering.
+/// Short rows are repeated up to at least this length, because a short inner loop has a high
+/// overhead.
 const SHORTEST: usize = 128;
 
-/// So many columns are too few for a loop over them.
+/// Number of columns below which rows are repeated.
 const FEW: usize = 8;
 
 #[derive(Debug, Clone, Copy)]
@@ -114,7 +115,7 @@ fn combined<T: Datum + Copy, U: Datum + Copy>(
     let Some(mut loops) = Loops::new([a.shape(), b.shape()]) else { return Ok(None) };
     let (a, b) = (a.try_as_plain_ram()?, b.try_as_plain_ram()?);
     let (mut a, mut b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
-    // An element for each of a few columns stands there for each.
+    // If one operand has a value for each of a few columns, repeat it for several rows.
     let repeated;
     match loops.loops[..] {
         [(rows, [1, other]), (width @ ..=FEW, [0, 1])] => {
@@ -133,7 +134,8 @@ fn combined<T: Datum + Copy, U: Datum + Copy>(
     tensor(&loops.shape, elements).map(Some)
 }
 
-/// The loops over rows of as many elements in one operand, and in the other as `other` tells.
+/// Combines rows of equal length of both operands. `other` maps a row to its elements in the other
+/// operand.
 fn both(
     rows: usize,
     width: usize,

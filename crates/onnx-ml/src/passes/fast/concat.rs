@@ -1,4 +1,4 @@
-//! Concatenation of columns.
+//! Concatenation along the columns.
 
 use super::fast_path::FastPath;
 use crate::kernels::axis_view::AxisView;
@@ -6,7 +6,7 @@ use crate::operator::kernel::tensor;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-/// So many columns are copied one by one.
+/// Rows of at most this many elements are copied element by element.
 const FEW: usize = 4;
 
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl FastConcat {
     }
 }
 
-/// Rows of `own` elements to the start of each `width`.
+/// Copies rows of `own` elements to the start of each `width` elements of `out`.
 fn put<T: Clone>(x: &[T], own: usize, out: &mut [T], width: usize) {
     if own <= FEW {
         for column in 0..own {

@@ -1,4 +1,4 @@
-//! `Where`: the elements of one tensor or of another.
+//! `Where`: selects elements from one of two tensors.
 
 use super::fast_path::FastPath;
 use crate::kernels::broadcast::Loops;

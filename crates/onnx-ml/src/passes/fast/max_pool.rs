@@ -1,4 +1,4 @@
-//! The greatest elements of windows over one or two axes.
+//! Maxima of windows over one or two axes.
 
 use super::fast_path::FastPath;
 use crate::kernels::simd::{Vectorized, copy, vectorized};
@@ -61,18 +61,19 @@ struct Axis {
 }
 
 impl Axis {
-    /// Windows that are single elements, one after the other.
+    /// Returns `true` if windows are single elements, one after the other.
     fn are_single(&self) -> bool {
         self.kernel == 1 && self.stride == 1 && self.before == 0 && self.input == self.output
     }
 
-    /// Windows that are pairs, one after the other.
+    /// Returns `true` if windows are adjacent pairs.
     fn are_pairs(&self) -> bool {
         let adjacent = self.kernel == 2 && self.stride == 2 && self.dilation == 1;
         adjacent && self.before == 0 && self.input == 2 * self.output
     }
 
-    /// What an element of the kernel meets: the first output, its input, and how many outputs.
+    /// Returns the outputs that a kernel element contributes to: the first output, the first input,
+    /// and the number of outputs.
     fn met(&self, element: usize) -> (usize, usize, usize) {
         let shift = element * self.dilation;
         let first = self.before.saturating_sub(shift).div_ceil(self.stride);
@@ -82,7 +83,8 @@ impl Axis {
     }
 }
 
-/// Images of rows of columns of neighbouring channels.
+/// Max pooling over images `[rows][columns][channels]`, where `channels` is 1 or the adjacent
+/// channels of a channels-last layout.
 struct Windows<'a> {
     x: &'a [f32],
     rows: Axis,
@@ -154,7 +156,8 @@ impl Vectorized for Windows<'_> {
     }
 }
 
-/// Taken at once; the last two blocks overlap, which changes nothing.
+/// Number of elements processed at once. The last two blocks overlap, which does not change a
+/// maximum.
 const BLOCK: usize = 8;
 
 #[inline(always)]
@@ -165,7 +168,8 @@ fn raise(y: &mut [f32], x: &[f32]) {
         y.iter_mut().zip(x).for_each(|(y, x)| *y = higher(*y, *x));
         return;
     };
-    // Before what it overlaps is written, which would have to be waited for.
+    // Compute the last block before the overlapping one is written: reading after that write would
+    // have to wait for it.
     let last = std::array::from_fn(|lane| higher(end[lane], last[lane]));
     let (blocks, _) = y.as_chunks_mut::<BLOCK>();
     for (y, x) in blocks.iter_mut().zip(x.as_chunks::<BLOCK>().0) {

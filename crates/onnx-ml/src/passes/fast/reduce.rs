@@ -1,4 +1,4 @@
-//! Sums, extremes and their places, along neighbouring axes.
+//! Sums, extremes and their indices, along adjacent axes.
 
 use super::fast_path::FastPath;
 use crate::kernels::axis_view::AxisView;

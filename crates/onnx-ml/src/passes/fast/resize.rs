@@ -1,4 +1,4 @@
-//! Images made larger or smaller, along one axis after the other.
+//! Image resizing, one axis after the other.
 
 use super::fast_path::FastPath;
 use crate::kernels::axis_view::AxisView;
@@ -42,7 +42,7 @@ impl FastPath for FastResize {
         let mut shape: TVec<usize> = x.shape().into();
         let plain = x.try_as_plain_ram()?;
         let mut y = Cow::Borrowed(plain.as_slice::<f32>()?);
-        // The last axis first, as its elements are taken one by one.
+        // Start with the last axis, whose elements are interpolated one by one.
         for axis in (0..shape.len()).rev() {
             if shape[axis] == wanted[axis] && scales[axis] == 1.0 {
                 continue;

@@ -1,4 +1,4 @@
-//! The greatest or the least elements of each row.
+//! The largest or smallest elements of each row.
 
 use super::fast_path::FastPath;
 use crate::kernels::axis_view::AxisView;
@@ -6,7 +6,7 @@ use crate::operator::kernel::tensor;
 use std::cmp::Ordering;
 use tract_onnx::prelude::*;
 
-/// So many are kept in order as a row is read; more are sorted afterwards.
+/// Up to this many elements are kept in order while a row is read; more are sorted.
 const FEW: usize = 32;
 
 #[derive(Debug)]
@@ -56,13 +56,13 @@ impl FastTopK {
     }
 }
 
-/// NaN is worse than any number, so that there is an order.
+/// NaN compares as worse than any number, which gives a total order.
 #[inline(always)]
 fn nan<T: PartialOrd>(x: T) -> bool {
     x.partial_cmp(&x).is_none()
 }
 
-/// The best `k` with their places, best first, of equal ones the first.
+/// Selects the best `k` elements with their indices, best first; of equal elements the first wins.
 #[inline(always)]
 fn select<T: Copy>(
     row: &[T],

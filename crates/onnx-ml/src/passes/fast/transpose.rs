@@ -1,11 +1,11 @@
-//! An axis moved to another place.
+//! Moves an axis to another position.
 
 use super::fast_path::FastPath;
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::tensor;
 use tract_onnx::prelude::*;
 
-/// Rows and columns of what is turned at once.
+/// Number of rows and columns of a block that is transposed at once.
 const BLOCK: usize = 16;
 
 #[derive(Debug)]
@@ -31,25 +31,25 @@ impl FastPath for FastMove {
             if from < to { (moved, whole / moved) } else { (whole / moved, moved) };
         let inner = product(&x.shape()[last + 1..]);
         let plain = x.try_as_plain_ram()?;
-        let y = vectorized(Turned { x: plain.as_slice::<f32>()?, rows, columns, inner });
+        let y = vectorized(Transposition { x: plain.as_slice::<f32>()?, rows, columns, inner });
         Ok(Some(vec![tensor(&shape, y)?]))
     }
 }
 
-/// Matrices, one after the other, of `inner` neighbours.
-struct Turned<'a> {
+/// Transposition of consecutive matrices `[rows][columns][inner]` to `[columns][rows][inner]`.
+struct Transposition<'a> {
     x: &'a [f32],
     rows: usize,
     columns: usize,
     inner: usize,
 }
 
-impl Vectorized for Turned<'_> {
+impl Vectorized for Transposition<'_> {
     type Output = Vec<f32>;
 
     #[inline(always)]
     fn run(self) -> Vec<f32> {
-        let Turned { x, rows, columns, inner } = self;
+        let Transposition { x, rows, columns, inner } = self;
         if rows == 1 || columns == 1 {
             return x.to_vec();
         }
@@ -65,14 +65,14 @@ impl Vectorized for Turned<'_> {
             }
             let start = y.len();
             y.resize(start + x.len(), 0.0);
-            turn(x, rows, columns, &mut y[start..]);
+            transpose(x, rows, columns, &mut y[start..]);
         }
         y
     }
 }
 
 #[inline(always)]
-fn turn(x: &[f32], rows: usize, columns: usize, y: &mut [f32]) {
+fn transpose(x: &[f32], rows: usize, columns: usize, y: &mut [f32]) {
     for (band, x) in x.chunks(BLOCK * columns).enumerate() {
         let height = x.len() / columns;
         for first in (0..columns).step_by(BLOCK) {

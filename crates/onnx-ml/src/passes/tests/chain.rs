@@ -32,7 +32,7 @@ fn chains_give_what_their_operators_do() {
     }
 }
 
-/// A value made of two earlier ones or of a constant.
+/// Returns a value computed from two earlier ones, or from one and a constant.
 fn link(
     model: &mut TypedModel,
     name: &str,

@@ -9,7 +9,7 @@ use tract_onnx::tract_core::ops::nn::DataFormat;
 use tract_onnx::tract_core::ops::nn::resize::{CoordTransformer, Interpolator, Nearest, Resize};
 use tract_onnx::tract_hir::internal::*;
 
-/// A window over one or two axes, and the shape of an input that it fits into.
+/// Returns a window over one or two axes and a shape of an input that it fits.
 fn window(random: &mut Random, inputs: usize, outputs: usize) -> (PoolSpec, TVec<usize>) {
     let rank = 1 + random.below(2);
     let formats = [DataFormat::NCHW, DataFormat::NHWC, DataFormat::CHW, DataFormat::HWC];
@@ -173,7 +173,7 @@ fn resized_images() {
         let wanted = model.add_const("wanted", wanted).expect("a constant");
         let Ok(y) = model.wire_node("resize", op, &[x, wanted]) else { continue };
         model.select_output_outlets(&y).expect("the output is there");
-        // The axes' order differs, and what is rounded in between.
+        // The order of the axes differs, and so does the rounding of intermediate values.
         let input = random.tensor(DatumType::F32, &shape);
         compare_within(Approximation::Approximate, model, &[input]);
     }

@@ -1,4 +1,4 @@
-//! How fields and weights are serialized as bytes.
+//! Serialization of fields and weights.
 
 pub(crate) mod fields;
 pub(crate) mod weights;

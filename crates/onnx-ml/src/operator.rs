@@ -1,4 +1,5 @@
-//! What the operators have in common: their interface, tract's own operators, and invalid values.
+//! The parts that all operators share: their interface, access to tract's own operators, and invalid
+//! values.
 
 pub(crate) mod invalid_value;
 pub(crate) mod kernel;

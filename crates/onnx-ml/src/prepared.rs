@@ -1,7 +1,7 @@
 //! Optimized models as bytes, which run without parsing, analyzing and optimizing ONNX again.
 //!
 //! [`write()`] and [`read()`] must be from the same build of this crate: the format has no version.
-//! Weights are stored separately and used in index, best at an address that is a multiple of 64.
+//! Weights are stored separately and used in place, best at an address that is a multiple of 64.
 //! The operators' readers are separate too, so that the linker drops the code of operators that a
 //! binary does not name.
 
@@ -103,8 +103,8 @@ fn content(node: &TypedNode, readers: &mut Vec<Reader>) -> TractResult<Option<Co
         return Ok(tensor_value::is_known(&tensor).then_some(Content::Constant(tensor)));
     }
     let op = node.op.as_ref();
-    let unoptimised = tract_operators::unoptimised(op);
-    let slow = fast::slow(op).or(unoptimised.as_ref().map(|op| op as &dyn TypedOp));
+    let unoptimized = tract_operators::unoptimized(op);
+    let slow = fast::slow(op).or(unoptimized.as_ref().map(|op| op as &dyn TypedOp));
     let Some((form, bytes)) = operators::of(slow.unwrap_or(op)) else { return Ok(None) };
     let reader = if slow.is_some() { form.fast } else { form.read };
     let known = readers.iter().position(|known| known.name == reader.name);

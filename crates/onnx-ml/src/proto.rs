@@ -1,4 +1,4 @@
-//! What is read from a model's protobuf, or rewritten in it, before tract parses the model.
+//! Reads and rewrites a model's protobuf before tract parses the model.
 
 pub mod categories;
 pub mod functions;

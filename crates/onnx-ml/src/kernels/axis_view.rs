@@ -12,8 +12,8 @@ impl AxisView {
     /// Returns `None` if the axes are not adjacent.
     pub fn new(shape: &[usize], axes: &[usize]) -> Option<AxisView> {
         let (first, last) = (*axes.iter().min()?, *axes.iter().max()?);
-        let neighbours = last - first + 1 == axes.len() && last < shape.len();
-        neighbours.then(|| AxisView {
+        let adjacent = last - first + 1 == axes.len() && last < shape.len();
+        adjacent.then(|| AxisView {
             outer: shape[..first].iter().product(),
             length: shape[first..=last].iter().product(),
             inner: shape[last + 1..].iter().product(),

@@ -85,7 +85,7 @@ impl<T: Number> Forest<T> {
         Ok(())
     }
 
-    /// Returns the scores of the rows of `x`, each of which has `columns` columns.
+    /// Returns the scores of the rows of `x`. Each row has `columns` columns.
     ///
     /// # Errors
     ///

@@ -43,7 +43,7 @@ pub struct Dense {
     outputs: usize,
     /// Bias of each panel.
     bias: Vec<[f32; LANES]>,
-    /// What a lesser output becomes: zero for Relu.
+    /// Lower bound of the outputs: zero for Relu, else −∞.
     least: f32,
     /// The matrix is a vector: the single output has no axis.
     vector: bool,

@@ -195,7 +195,7 @@ fn offsets(axes: &[Axis], stride: impl Fn(&Axis) -> usize) -> Vec<usize> {
     })
 }
 
-fn are_neighbours(offsets: &[usize]) -> bool {
+fn are_adjacent(offsets: &[usize]) -> bool {
     offsets.iter().enumerate().all(|(index, position)| *position == index)
 }
 
@@ -220,7 +220,7 @@ impl Product for Work<'_> {
         let (terms_a, terms_b) = (offsets(terms, |axis| axis.a), offsets(terms, |axis| axis.b));
         let columns = offsets(columns, |axis| axis.b);
         let length = terms_a.len();
-        let gathers = !are_neighbours(&terms_a);
+        let gathers = !are_adjacent(&terms_a);
         let mut gathered = vec![0.0; if gathers { rows_a.len() * length } else { 0 }];
         let mut panel = vec![[0.0; LANES]; length];
         let mut stored = Box::new([[0.0; LANES]; ROWS]);

@@ -15,7 +15,7 @@ use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
 use tract_onnx::tract_hir::internal::*;
 
 impl Random {
-    /// Few numbers, so that some are equal.
+    /// Returns a tensor of a few distinct numbers, so that some elements are equal.
     fn tensor(&mut self, datum_type: DatumType, shape: &[usize]) -> Tensor {
         let len = shape.iter().product();
         let numbers: Vec<f32> = (0..len).map(|_| self.below(17) as f32 * 0.5 - 4.0).collect();
@@ -39,7 +39,7 @@ impl Random {
     }
 }
 
-/// Compares tract's result for the operator with that of [`optimize`].
+/// Compares the results of tract's operator and of the operator after [`optimize`].
 fn compare(op: impl Into<Box<dyn TypedOp>>, inputs: &[Tensor]) {
     let mut model = TypedModel::default();
     let batch: TDim = model.symbols.sym("N").into();
@@ -71,8 +71,8 @@ fn compare_within(approximation: Approximation, model: TypedModel, inputs: &[Ten
         model.into_runnable()?.run(inputs)
     };
     let text = format!("{:?}", model.nodes.last());
-    let slow = run(model.clone().into_optimized().expect("tract optimises")).expect("tract runs");
-    let fast = run(optimize(model).expect("we optimise")).expect("we run");
+    let slow = run(model.clone().into_optimized().expect("tract optimizes")).expect("tract runs");
+    let fast = run(optimize(model).expect("we optimize")).expect("we run");
     for (slow, fast) in slow.iter().zip(&fast) {
         assert_eq!(slow.datum_type(), fast.datum_type(), "{text}");
         let close = slow.close_enough(fast, approximation);
@@ -290,8 +290,8 @@ fn products_with_other_axes() {
             }
         };
         product_of(&mut model, equation, &operands);
-        let optimised = optimize(model.clone()).expect("we optimise");
-        assert!(!optimised.nodes.iter().any(|node| node.op.is::<OptMatMul>()), "{equation}");
+        let optimized = optimize(model.clone()).expect("we optimize");
+        assert!(!optimized.nodes.iter().any(|node| node.op.is::<OptMatMul>()), "{equation}");
         compare_model(model, &[x]);
     }
 }
@@ -323,8 +323,8 @@ fn products_of_computed_tensors() {
         };
         let operands = [source("a", &inputs[0]), source("b", &inputs[1])];
         product_of(&mut model, equation, &operands);
-        let optimised = optimize(model.clone()).expect("we optimise");
-        assert!(!optimised.nodes.iter().any(|node| node.op.is::<OptMatMul>()), "{equation}");
+        let optimized = optimize(model.clone()).expect("we optimize");
+        assert!(!optimized.nodes.iter().any(|node| node.op.is::<OptMatMul>()), "{equation}");
         compare_model(model, &inputs);
     }
 }

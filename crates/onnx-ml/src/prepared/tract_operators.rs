@@ -436,7 +436,7 @@ impl Parameters for Best {
 
 /// Returns the operator that tract replaced by `op` when it optimized the model, if this crate's
 /// version of it is faster.
-pub fn unoptimised(op: &dyn TypedOp) -> Option<TypedBinOp> {
+pub fn unoptimized(op: &dyn TypedOp) -> Option<TypedBinOp> {
     let by_scalar = op.downcast_ref::<OptBinByScalar>().map(|op| &op.binop);
     let binop = by_scalar.or(op.downcast_ref::<OptBinUnicast>().map(|op| &op.binop))?;
     Some(TypedBinOp(binop.clone(), None))

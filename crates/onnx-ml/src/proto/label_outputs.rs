@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_are_told_become_indices() {
+    fn graph_output_labels_become_indices() {
         let extractor = node("ai.onnx.ml", "ArrayFeatureExtractor", &["labels", "best"], &["y"]);
         let cases = [
             (vec![classifier()], "label"),

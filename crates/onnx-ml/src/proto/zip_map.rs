@@ -37,7 +37,7 @@ pub fn lower(model: &mut ModelProto) -> Vec<ZipMap> {
 }
 
 /// Returns the class labels of an `ai.onnx.ml` node as text, from whichever attribute holds them;
-/// empty if there are none.
+/// empty without labels.
 pub fn class_labels(node: &NodeProto) -> Vec<String> {
     let labels = node.attribute.iter().find(|attribute| {
         attribute.name.starts_with("classlabels")

@@ -22,7 +22,7 @@ pub struct Mapping {
     pub default: Tensor,
 }
 
-/// Maps, of which the type of the input selects one.
+/// Maps from elements of different types; the type of the input selects the map.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Mappings(pub Vec<Mapping>);
 

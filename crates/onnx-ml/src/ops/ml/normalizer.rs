@@ -1,7 +1,7 @@
 //! [Normalizer](https://onnx.ai/onnx/operators/onnx_aionnxml_Normalizer.html): divides each row by
 //! its maximum, its sum of absolute values or its Euclidean length, unless that is zero.
 //!
-//! The maximum is that of the values, not of their absolute values, as in ONNX Runtime.
+//! The maximum is taken over the values, not over their absolute values, as in ONNX Runtime.
 
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};

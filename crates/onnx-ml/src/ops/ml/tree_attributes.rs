@@ -171,7 +171,7 @@ fn describe<T: Number>(
         children
             .get(&(tree, number))
             .copied()
-            .with_context(|| format!("expected a node {number} in tree {tree}, but there is none"))
+            .with_context(|| format!("expected a node {number} in tree {tree}, found none"))
     };
 
     let mut branches = Vec::with_capacity(branch_count);

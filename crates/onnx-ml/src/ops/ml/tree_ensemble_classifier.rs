@@ -22,7 +22,7 @@ pub struct TreeEnsembleClassifier {
     labels: Labels,
     base_values: Vec<f64>,
     post_transform: PostTransform,
-    /// Two classes, only one of which has weights.
+    /// There are two classes, and only one has weights.
     one_sided: bool,
     /// All weights are at least 0.
     probabilities: bool,

@@ -14,7 +14,7 @@ pub struct Weights {
     pub bias: Vec<f32>,
     /// Recurrent bias of the last gate, for a cell that separates it.
     pub recurrent_bias: Vec<f32>,
-    /// Peephole weights of the input, output and forget gate; empty if there are none.
+    /// Peephole weights of the input, output and forget gate; empty without peepholes.
     pub peepholes: Vec<Vec<f32>>,
 }
 
@@ -23,7 +23,7 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// Where they do not fit together.
+    /// Returns an error if the shapes do not match.
     pub fn of_directions(
         products: &[usize],
         separates_bias: bool,

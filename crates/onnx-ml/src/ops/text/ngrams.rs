@@ -15,7 +15,7 @@ const MAX_COLUMNS: u32 = 1 << 22;
 /// Maximum of `max_skip_count`; more would let a small model take any amount of time.
 const MAX_SKIPS: usize = 100;
 
-/// The n-grams to count, each of which has a column.
+/// The n-grams to count. Each n-gram has a column.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Ngrams {
     words: Words,

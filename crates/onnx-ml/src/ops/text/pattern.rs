@@ -115,7 +115,7 @@ const WORD: &str = "0-9A-Za-z_";
 const DIGIT: &str = "0-9";
 const SPACE: &str = r"\t\n\f\r ";
 
-/// Translates RE2 syntax to that of the `regex` crates, whose `\w` etc. are Unicode and whose
+/// Translates RE2 syntax to the syntax of the `regex` crates, whose `\w` etc. are Unicode and whose
 /// brackets may contain brackets and operators.
 fn translate(pattern: &str) -> String {
     let mut translated = String::with_capacity(pattern.len());

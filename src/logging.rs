@@ -1,6 +1,7 @@
-//! What is logged, to standard error: lines for people on a terminal, else JSON as [Cloud
-//! Logging](https://cloud.google.com/logging/docs/structured-logging) reads it. The values of features
-//! are in neither.
+//! The log on standard error: text, or JSON lines as [Cloud Logging] reads them. Feature values are never
+//! logged.
+//!
+//! [Cloud Logging]: https://cloud.google.com/logging/docs/structured-logging
 
 use log::{Level, Record};
 use once_cell::sync::Lazy;
@@ -10,71 +11,73 @@ use std::io::{self, IsTerminal, Write};
 use std::panic;
 use std::time::Duration;
 
-/// A malformed request is the client's fault, and tract warns of every newer opset.
-const FILTER: &str = "info,actix=warn,actix_http=off,tract_onnx=error";
+/// Default filter. actix-http logs malformed requests, which are the client's error, and tract warns about
+/// every opset that is newer than its own.
+pub(crate) const DEFAULT_FILTER: &str = "info,actix=warn,actix_http=off,tract_onnx=error";
 
-/// What a line about a request is logged as: it brings its own members.
+/// Log target of lines about requests. Their messages are the members of a JSON object already.
 const REQUEST: &str = "request";
 
+/// Format of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Format {
-    /// Text on a terminal, else JSON.
+pub enum LogFormat {
+    /// Text on a terminal, otherwise JSON.
     #[default]
     Auto,
     Text,
     Json,
 }
 
-impl Format {
-    pub fn read(text: &str) -> Option<Format> {
+impl LogFormat {
+    pub(crate) fn parse(text: &str) -> Option<LogFormat> {
         match text {
-            "auto" => Some(Format::Auto),
-            "text" => Some(Format::Text),
-            "json" => Some(Format::Json),
+            "auto" => Some(LogFormat::Auto),
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
             _ => None,
         }
     }
 
     fn is_json(self) -> bool {
         match self {
-            Format::Auto => !io::stderr().is_terminal(),
-            format => format == Format::Json,
+            LogFormat::Auto => !io::stderr().is_terminal(),
+            LogFormat::Text => false,
+            LogFormat::Json => true,
         }
     }
 }
 
-/// What a server logs.
+/// Settings of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Logging {
-    pub format: Format,
-    /// Part of the requests that have a line, from 0 to 1.
+    pub format: LogFormat,
+    /// Fraction of the requests that are logged, 0.0–1.0.
     pub rate: f64,
 }
 
-/// Begins to log, panics too: by their place, as their words may have values in them.
-pub fn start(format: Format) {
-    let filter = env_logger::Env::default().default_filter_or(FILTER);
+/// Starts logging, also of panics. A panic is logged with its place only, because its message can hold
+/// feature values; the message appears at level `debug`.
+pub fn start(format: LogFormat) {
+    let filter = env_logger::Env::default().default_filter_or(DEFAULT_FILTER);
     let mut logger = env_logger::Builder::from_env(filter);
     logger.format_target(false);
     if format.is_json() {
         logger.format(|line, record| {
             let time = line.timestamp_micros();
             let severity = severity(record.level());
-            writeln!(
-                line,
-                "{{\"time\":\"{time}\",\"severity\":\"{severity}\",{}}}",
-                members(record)
-            )
+            let members = members(record);
+            writeln!(line, "{{\"time\":\"{time}\",\"severity\":\"{severity}\",{members}}}")
         });
     }
     logger.init();
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        log::error!("a panic at {place}");
+        log::error!("panic at {place}");
         log::debug!("{panic}");
     }));
 }
 
+/// Returns Cloud Logging's name of a level.
 fn severity(level: Level) -> &'static str {
     match level {
         Level::Error => "ERROR",
@@ -84,6 +87,7 @@ fn severity(level: Level) -> &'static str {
     }
 }
 
+/// Returns the members of a record's JSON object, without braces.
 fn members(record: &Record<'_>) -> String {
     let text = record.args().to_string();
     match record.target() {
@@ -92,11 +96,11 @@ fn members(record: &Record<'_>) -> String {
     }
 }
 
-/// A request that has been answered.
+/// A completed request.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     pub method: &'a str,
-    /// Without the query, which may have features in it.
+    /// The path without the query, which can hold feature values.
     pub path: &'a str,
     pub status: u16,
     pub latency: Duration,
@@ -104,15 +108,16 @@ pub struct Request<'a> {
     pub response_bytes: Option<u64>,
     pub rows: Option<usize>,
     pub id: &'a str,
-    /// [W3C's](https://www.w3.org/TR/trace-context/#traceparent-header), of this request.
+    /// The request's [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header).
     pub traceparent: &'a str,
 }
 
-/// Google Cloud's project, which a trace's name there begins with.
+/// The Google Cloud project, which is part of a trace's name in Cloud Logging.
 static PROJECT: Lazy<Option<String>> = Lazy::new(|| env::var("GOOGLE_CLOUD_PROJECT").ok());
 
 impl Request<'_> {
-    pub fn log(&self, format: Format) {
+    /// Logs the request, at a level that follows from the status.
+    pub fn log(&self, format: LogFormat) {
         let level = match self.status {
             500.. => Level::Error,
             400.. => Level::Warn,
@@ -121,13 +126,14 @@ impl Request<'_> {
         if !log::log_enabled!(target: REQUEST, level) {
             return;
         }
-        match format.is_json() {
-            true => log::log!(target: REQUEST, level, "{}", self.members()),
-            false => log::log!(target: REQUEST, level, "{} {}", self.text(), self.id),
+        if format.is_json() {
+            log::log!(target: REQUEST, level, "{}", self.members());
+        } else {
+            log::log!(target: REQUEST, level, "{} {}", self.text(), self.id);
         }
     }
 
-    /// "POST /predict 200 in 0.31 ms, 2 rows".
+    /// Returns a text such as "POST /predict 200 in 0.31 ms, 2 rows".
     fn text(&self) -> String {
         let ms = self.latency.as_secs_f64() * 1e3;
         let mut text = format!("{} {} {} in {ms:.2} ms", self.method, self.path, self.status);
@@ -139,6 +145,7 @@ impl Request<'_> {
         text
     }
 
+    /// Returns the members of the request's JSON object, without braces.
     fn members(&self) -> String {
         let mut trace = self.traceparent.split('-').skip(1);
         let (trace, span) = (trace.next().unwrap_or_default(), trace.next().unwrap_or_default());
@@ -148,7 +155,7 @@ impl Request<'_> {
             "status": self.status,
             "latency": format!("{:.6}s", self.latency.as_secs_f64()),
         });
-        // As strings: that is how Cloud Logging has integers of 64 bits.
+        // Cloud Logging represents 64-bit integers as strings.
         for (name, bytes) in
             [("requestSize", self.request_bytes), ("responseSize", self.response_bytes)]
         {

@@ -1,5 +1,11 @@
-//! What the process gives up once its socket is open: to open files, to open connections, to start
-//! programs. Whoever gets it to do something else then gets little.
+//! The sandbox. Once its socket is open, the process drops the right to open files and connections and to
+//! start programs. An attacker who takes the process over then gains little.
+//!
+//! Two mechanisms of the kernel complement each other: [Landlock] denies access to files and ports, and
+//! [seccomp] denies the system calls that would start it.
+//!
+//! [Landlock]: https://docs.kernel.org/userspace-api/landlock.html
+//! [seccomp]: https://docs.kernel.org/userspace-api/seccomp_filter.html
 
 use anyhow::Context;
 use landlock::{
@@ -13,18 +19,19 @@ use libc::{
 use seccompiler::{BpfProgram, apply_filter, sock_filter};
 use std::fmt;
 
+/// Value of the setting `--sandbox`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sandbox {
-    /// As far as the kernel can.
+    /// Enforces what the kernel supports.
     #[default]
     Auto,
     Off,
-    /// No start where the kernel cannot.
+    /// Fails the start if the kernel does not support both mechanisms.
     Required,
 }
 
 impl Sandbox {
-    pub fn read(text: &str) -> Option<Sandbox> {
+    pub(crate) fn parse(text: &str) -> Option<Sandbox> {
         match text {
             "auto" => Some(Sandbox::Auto),
             "off" => Some(Sandbox::Off),
@@ -34,14 +41,10 @@ impl Sandbox {
     }
 }
 
-/// What is in force.
+/// The mechanisms in force.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Enforced {
-    /// [Landlock](https://docs.kernel.org/userspace-api/landlock.html): no file, no connection, by
-    /// rules of the kernel's security modules.
     pub landlock: bool,
-    /// [seccomp](https://docs.kernel.org/userspace-api/seccomp_filter.html): no system call that
-    /// would begin it.
     pub seccomp: bool,
 }
 
@@ -52,29 +55,29 @@ impl fmt::Display for Enforced {
     }
 }
 
-/// Restricts this thread, and all that it starts from now on.
+/// Restricts this thread, and the threads that it starts from now on.
 ///
 /// # Errors
 ///
-/// Where it is [`Sandbox::Required`] and the kernel cannot.
+/// Returns an error if `sandbox` is [`Sandbox::Required`] and the kernel lacks a mechanism.
 pub fn enforce(sandbox: Sandbox) -> anyhow::Result<Enforced> {
     if sandbox == Sandbox::Off {
         return Ok(Enforced::default());
     }
     let done = [("landlock", landlock()), ("seccomp", seccomp())];
     for (name, done) in &done {
-        if let Err(error) = done {
-            match sandbox {
-                Sandbox::Required => anyhow::bail!("--sandbox required: {name}: {error:#}"),
-                _ => log::debug!("{name}: {error:#}"),
-            }
+        let Err(error) = done else { continue };
+        if sandbox == Sandbox::Required {
+            anyhow::bail!("--sandbox required: {name}: {error:#}");
         }
+        log::debug!("{name}: {error:#}");
     }
     Ok(Enforced { landlock: done[0].1.is_ok(), seccomp: done[1].1.is_ok() })
 }
 
+/// Denies all access to files, ports and other processes that Landlock can deny.
 fn landlock() -> anyhow::Result<()> {
-    // What older kernels do not know is left out; the first version suffices for the files.
+    // `BestEffort` leaves out what an older kernel does not support. Its first version covers files.
     let abi = ABI::V6;
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -83,12 +86,12 @@ fn landlock() -> anyhow::Result<()> {
         .scope(Scope::from_all(abi))?
         .create()?
         .restrict_self()?;
-    anyhow::ensure!(status.ruleset != RulesetStatus::NotEnforced, "the kernel does not have it");
+    anyhow::ensure!(status.ruleset != RulesetStatus::NotEnforced, "the kernel does not support it");
     Ok(())
 }
 
-/// Calls by which a file, a connection, a program or a hold on another process begins.
-const REFUSED: &[libc::c_long] = &[
+/// System calls that open a file or a connection, start a program, or reach into another process.
+const DENIED: &[libc::c_long] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_open,
     #[cfg(target_arch = "x86_64")]
@@ -123,17 +126,18 @@ const REFUSED: &[libc::c_long] = &[
 
 fn seccomp() -> anyhow::Result<()> {
     let architecture =
-        OWN_ARCHITECTURE.context("there are no numbers for this processor's calls")?;
+        OWN_ARCHITECTURE.context("the numbers of this processor's system calls are not known")?;
     apply_filter(&filter(architecture))?;
     Ok(())
 }
 
-/// Where a system call's number and its architecture are in the kernel's
-/// [`struct seccomp_data`](https://man7.org/linux/man-pages/man2/seccomp.2.html).
+/// Offsets in the kernel's [`struct seccomp_data`], which the filter reads.
+///
+/// [`struct seccomp_data`]: https://man7.org/linux/man-pages/man2/seccomp.2.html
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 
-/// As `linux/audit.h` numbers it.
+/// `AUDIT_ARCH_X86_64` or `AUDIT_ARCH_AARCH64` of `linux/audit.h`.
 const OWN_ARCHITECTURE: Option<u32> = if cfg!(target_arch = "x86_64") {
     Some(0xC000_003E)
 } else if cfg!(target_arch = "aarch64") {
@@ -142,63 +146,80 @@ const OWN_ARCHITECTURE: Option<u32> = if cfg!(target_arch = "x86_64") {
     None
 };
 
-/// Numbers from here on are those of another interface to the same calls: x86_64's x32.
-const OTHER_INTERFACE: u32 = 0x4000_0000;
+/// First number of x86_64's x32 interface, through which the same calls have other numbers
+/// (`__X32_SYSCALL_BIT`).
+const X32_INTERFACE: u32 = 0x4000_0000;
 
 const LOAD: u32 = BPF_LD | BPF_W | BPF_ABS;
 const IF_EQUAL: u32 = BPF_JMP | BPF_JEQ | BPF_K;
-const IF_NOT_LESS: u32 = BPF_JMP | BPF_JGE | BPF_K;
+const IF_AT_LEAST: u32 = BPF_JMP | BPF_JGE | BPF_K;
 const RETURN: u32 = BPF_RET | BPF_K;
 
-/// What the kernel runs for a system call. It does for each number there is when a filter is applied,
-/// which a search does in half the time of a list.
+/// Returns the BPF program that the kernel runs for each system call. It allows a call, fails it with
+/// `EPERM`, or kills the process.
+///
+/// The denied numbers are compared by binary search. When a filter is installed, the kernel runs it once for
+/// every number that exists, and a search halves that time compared with a list of comparisons.
+///
+/// The program's layout:
+///
+/// ```text
+/// load architecture; if it is not ours, kill the process
+/// load number; if it belongs to x32, deny
+/// binary search: comparisons that jump forward, to each other or to one of the two ends
+/// allow
+/// deny
+/// ```
 fn filter(architecture: u32) -> BpfProgram {
-    let mut refused: Vec<u32> = REFUSED.iter().map(|call| *call as u32).collect();
-    refused.sort_unstable();
+    let mut denied: Vec<u32> = DENIED.iter().map(|call| *call as u32).collect();
+    denied.sort_unstable();
     let mut program = vec![
         step(LOAD, ARCHITECTURE, 0, 0),
         step(IF_EQUAL, architecture, 1, 0),
         step(RETURN, SECCOMP_RET_KILL_PROCESS, 0, 0),
         step(LOAD, NUMBER, 0, 0),
     ];
-    let mut cases = vec![step(IF_NOT_LESS, OTHER_INTERFACE, REFUSE, 0)];
-    search(&refused, &mut cases);
-    let count = cases.len();
-    for (place, case) in cases.iter_mut().enumerate() {
-        let to_allow = (count - place - 1) as u8;
-        for jump in [&mut case.jt, &mut case.jf] {
+    let mut comparisons = vec![step(IF_AT_LEAST, X32_INTERFACE, DENY, 0)];
+    search(&denied, &mut comparisons);
+    // A jump is a number of steps to skip. Only now is it known how far the two ends are.
+    let count = comparisons.len();
+    for (index, comparison) in comparisons.iter_mut().enumerate() {
+        let to_allow = (count - index - 1) as u8;
+        for jump in [&mut comparison.jt, &mut comparison.jf] {
             match *jump {
                 ALLOW => *jump = to_allow,
-                REFUSE => *jump = to_allow + 1,
+                DENY => *jump = to_allow + 1,
                 _ => {}
             }
         }
     }
-    program.extend(cases);
+    program.extend(comparisons);
     program.push(step(RETURN, SECCOMP_RET_ALLOW, 0, 0));
     program.push(step(RETURN, SECCOMP_RET_ERRNO | libc::EPERM as u32, 0, 0));
     program
 }
 
-/// Jumps to the ends, until it is known how far they are.
+/// Placeholders for jumps to the two ends of the program.
 const ALLOW: u8 = u8::MAX;
-const REFUSE: u8 = u8::MAX - 1;
+const DENY: u8 = u8::MAX - 1;
 
-/// Whether a number is one of these, in their order.
-fn search(refused: &[u32], cases: &mut BpfProgram) {
-    match refused.split_at(refused.len() / 2) {
+/// Appends a binary search for the loaded number in `denied`, which is sorted.
+fn search(denied: &[u32], comparisons: &mut BpfProgram) {
+    match denied.split_at(denied.len() / 2) {
         (_, []) => {}
-        ([], [last, ..]) => cases.push(step(IF_EQUAL, *last, REFUSE, ALLOW)),
-        (lower, upper @ [least, ..]) => {
-            let place = cases.len();
-            cases.push(step(IF_NOT_LESS, *least, 0, 0));
-            search(lower, cases);
-            cases[place].jt = (cases.len() - place - 1) as u8;
-            search(upper, cases);
+        ([], [last, ..]) => comparisons.push(step(IF_EQUAL, *last, DENY, ALLOW)),
+        (lower, upper @ [pivot, ..]) => {
+            // A number below the pivot continues with the next step, another one jumps behind `lower`.
+            let index = comparisons.len();
+            comparisons.push(step(IF_AT_LEAST, *pivot, 0, 0));
+            search(lower, comparisons);
+            comparisons[index].jt = (comparisons.len() - index - 1) as u8;
+            search(upper, comparisons);
         }
     }
 }
 
+/// Returns a BPF instruction with operand `k`, which skips `jt` steps if its condition holds, else `jf`.
 fn step(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
     sock_filter { code: code as u16, jt, jf, k }
 }
@@ -213,45 +234,45 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn what_is_open_goes_on_and_nothing_new_begins() {
+    fn open_files_stay_usable_and_nothing_new_can_be_opened() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let mut file = File::open("/proc/self/stat").expect("a file");
         let client = thread::spawn(move || {
             let mut stream = TcpStream::connect(address).expect("a connection");
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).expect("an answer");
-            answer
+            let mut response = String::new();
+            stream.read_to_string(&mut response).expect("a response");
+            response
         });
-        // It holds for its thread, and for those that thread starts.
+        // The sandbox holds for its thread, and for the threads that this one starts.
         let restricted = thread::spawn(move || {
-            let enforced = enforce(Sandbox::Required).expect("the kernel has both");
+            let enforced = enforce(Sandbox::Required).expect("the kernel supports both");
             assert_eq!(enforced, Enforced { landlock: true, seccomp: true });
             let inner = thread::spawn(move || {
-                let refused = |error: std::io::Error| error.kind() == ErrorKind::PermissionDenied;
-                assert!(File::open("/proc/self/stat").is_err_and(refused));
-                assert!(File::create("/tmp/ml-app-sandbox").is_err_and(refused));
-                assert!(Command::new("/bin/true").spawn().is_err_and(refused));
-                assert!(TcpStream::connect(address).is_err_and(refused));
-                assert!(TcpListener::bind("127.0.0.1:0").is_err_and(refused));
+                let denied = |error: std::io::Error| error.kind() == ErrorKind::PermissionDenied;
+                assert!(File::open("/proc/self/stat").is_err_and(denied));
+                assert!(File::create("/tmp/ml-app-sandbox").is_err_and(denied));
+                assert!(Command::new("/bin/true").spawn().is_err_and(denied));
+                assert!(TcpStream::connect(address).is_err_and(denied));
+                assert!(TcpListener::bind("127.0.0.1:0").is_err_and(denied));
                 let mut text = String::new();
-                file.read_to_string(&mut text).expect("what was open is read");
-                let (mut stream, _) = listener.accept().expect("who connects is accepted");
-                stream.write_all(b"answer").expect("and answered");
+                file.read_to_string(&mut text).expect("an open file can be read");
+                let (mut stream, _) = listener.accept().expect("a client is accepted");
+                stream.write_all(b"response").expect("a client gets a response");
             });
             inner.join()
         });
-        restricted.join().expect("no panic").expect("no panic in what it starts");
-        assert_eq!(client.join().expect("no panic"), "answer");
+        restricted.join().expect("no panic").expect("no panic in the inner thread");
+        assert_eq!(client.join().expect("no panic"), "response");
     }
 
-    /// What a filter says of a system call.
-    fn said(architecture: Option<u32>, number: u32) -> u32 {
-        let own = OWN_ARCHITECTURE.expect("it is known");
-        let (program, mut place, mut loaded) = (filter(own), 0, 0);
+    /// Interprets the filter for a system call, and returns its verdict.
+    fn verdict(architecture: Option<u32>, number: u32) -> u32 {
+        let own = OWN_ARCHITECTURE.expect("the architecture is known");
+        let (program, mut index, mut loaded) = (filter(own), 0, 0);
         loop {
-            let sock_filter { code, jt, jf, k } = program[place];
-            place += 1;
+            let sock_filter { code, jt, jf, k } = program[index];
+            index += 1;
             let jumps = match u32::from(code) {
                 LOAD if k == NUMBER => {
                     loaded = number;
@@ -262,33 +283,33 @@ mod tests {
                     continue;
                 }
                 IF_EQUAL => loaded == k,
-                IF_NOT_LESS => loaded >= k,
+                IF_AT_LEAST => loaded >= k,
                 RETURN => return k,
                 other => panic!("{other:x}"),
             };
-            place += usize::from(if jumps { jt } else { jf });
+            index += usize::from(if jumps { jt } else { jf });
         }
     }
 
     #[test]
-    fn the_filter_refuses_what_is_listed_and_nothing_else() {
-        let refusal = SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    fn the_filter_denies_the_listed_calls_and_no_others() {
+        let denial = SECCOMP_RET_ERRNO | libc::EPERM as u32;
         for number in 0..1000 {
-            let refused = REFUSED.contains(&libc::c_long::from(number));
-            let expected = if refused { refusal } else { SECCOMP_RET_ALLOW };
-            assert_eq!(said(None, number as u32), expected, "{number}");
+            let is_denied = DENIED.contains(&libc::c_long::from(number));
+            let expected = if is_denied { denial } else { SECCOMP_RET_ALLOW };
+            assert_eq!(verdict(None, number as u32), expected, "{number}");
         }
-        let read = OTHER_INTERFACE + libc::SYS_read as u32;
-        for number in [OTHER_INTERFACE, read, u32::MAX] {
-            assert_eq!(said(None, number), refusal);
+        let read = X32_INTERFACE + libc::SYS_read as u32;
+        for number in [X32_INTERFACE, read, u32::MAX] {
+            assert_eq!(verdict(None, number), denial);
         }
         // i386.
-        assert_eq!(said(Some(0x4000_0003), 0), SECCOMP_RET_KILL_PROCESS);
+        assert_eq!(verdict(Some(0x4000_0003), 0), SECCOMP_RET_KILL_PROCESS);
     }
 
     #[test]
-    fn it_can_be_left_out() {
-        assert_eq!(enforce(Sandbox::Off).expect("nothing to do"), Enforced::default());
+    fn off_restricts_nothing() {
+        assert_eq!(enforce(Sandbox::Off).expect("no error"), Enforced::default());
         assert!(File::open("/proc/self/stat").is_ok());
     }
 }

@@ -1,0 +1,82 @@
+//! Reads settings from flags and the environment, and collects the errors.
+
+use super::flags::Flags;
+use super::setting::{DefaultValue, Setting, Values};
+use super::settings::{API_KEY_FILE, API_KEYS};
+use crate::access;
+use std::fs;
+
+pub(crate) struct Lookup<'a> {
+    pub flags: &'a Flags,
+    /// Returns the value of an environment variable.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// A message per invalid setting.
+    pub errors: Vec<String>,
+}
+
+impl Lookup<'_> {
+    /// Returns the value of a setting, or its fixed default.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the setting has no fixed default or an invalid one. Every start and every test reads all
+    /// settings, so such a declaration cannot go unnoticed.
+    pub fn value<V: Values>(&mut self, setting: &Setting<V>) -> V::Value {
+        self.given(setting).unwrap_or_else(|| {
+            let DefaultValue::Fixed(default) = setting.default else {
+                panic!("no fixed default: {:?}", setting.default)
+            };
+            setting.values.parse(default).expect("a declared default is valid")
+        })
+    }
+
+    /// Returns the value of a setting, or `None` if it is not given or invalid.
+    pub fn given<V: Values>(&mut self, setting: &Setting<V>) -> Option<V::Value> {
+        let (name, text) = self.text(setting)?;
+        let value = setting.values.parse(text.trim());
+        if value.is_none() {
+            let expected = setting.values.expected();
+            self.errors.push(format!("{name}: expected {expected}, found `{text}`"));
+        }
+        value
+    }
+
+    /// Returns the text of a setting, and the flag or variable that it comes from.
+    fn text<V>(&self, setting: &Setting<V>) -> Option<(String, String)> {
+        let flag = setting
+            .flag
+            .long()
+            .and_then(|long| Some((format!("--{long}"), self.flags.get(long)?.to_owned())));
+        flag.or_else(|| {
+            setting
+                .variables
+                .iter()
+                .find_map(|name| Some(((*name).to_owned(), (self.variable)(name)?)))
+        })
+    }
+
+    /// Returns the API keys of the variable or of the file.
+    pub fn api_keys(&mut self) -> Vec<access::Key> {
+        let (place, text) = match (self.text(&API_KEYS), self.text(&API_KEY_FILE)) {
+            (None, None) => return vec![],
+            (Some((name, _)), Some((file_name, file))) => {
+                self.errors
+                    .push(format!("{name}: expected no {file_name} beside it, found `{file}`"));
+                return vec![];
+            }
+            (Some(keys), None) => keys,
+            (None, Some((name, file))) => match fs::read_to_string(file.trim()) {
+                Ok(text) => (file, text),
+                Err(error) => {
+                    self.errors.push(format!("{name}: cannot read {file}: {error}"));
+                    return vec![];
+                }
+            },
+        };
+        let keys = access::keys(&text);
+        if keys.is_empty() {
+            self.errors.push(format!("{place}: expected at least one API key, found none"));
+        }
+        keys
+    }
+}

@@ -1,0 +1,29 @@
+//! The origins whose web pages may send requests.
+
+/// Allowed origins, in addition to the server's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Origins {
+    #[default]
+    None,
+    Any,
+    These(Vec<String>),
+}
+
+impl Origins {
+    /// Parses `*`, or a list of origins separated by commas. An origin is a scheme and a host, with a port
+    /// if it is not the scheme's own.
+    pub(crate) fn parse(text: &str) -> Option<Origins> {
+        if text == "*" {
+            return Some(Origins::Any);
+        }
+        let origins: Vec<String> = text.split(',').map(|origin| origin.trim().to_owned()).collect();
+        origins.iter().all(|origin| is_origin(origin)).then_some(Origins::These(origins))
+    }
+}
+
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        !host.is_empty() && !host.contains(|c: char| c == '/' || !c.is_ascii_graphic())
+    })
+}

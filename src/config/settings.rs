@@ -1,0 +1,351 @@
+//! Every setting of the server, declared once. The command line, the parser and the table in
+//! `docs/operations.md` follow from the declarations.
+//!
+//! To add a setting, declare it here and read it in `Config::read`. Then
+//! `UPDATE_DOCS=1 cargo test -p ml-app settings_table` updates the table.
+
+use super::origins::Origins;
+use super::setting::DefaultValue::{Computed, Fixed, Unset};
+use super::setting::Flag::{Long, LongAndShort, VariableOnly};
+use super::setting::{Count, Declared, Parsed, Seconds, Setting, Size};
+use super::vertex;
+use crate::access::Scope;
+use crate::logging::{self, LogFormat};
+use crate::sandbox::Sandbox;
+use std::net::IpAddr;
+
+const KIB: usize = 1 << 10;
+const DAY: u64 = 24 * 60 * 60;
+
+/// Declares a static per setting, whose doc comment is its help text, and the list of all.
+macro_rules! settings {
+    ($($(#[doc = $help:literal])+ $name:ident: $values:ty { $($field:ident: $value:expr,)+ })+) => {
+        $(
+            $(#[doc = $help])+
+            pub(crate) static $name: Setting<$values> =
+                Setting { $($field: $value,)+ help: concat!($($help, "\n"),+) };
+        )+
+
+        /// All settings, in the order of their declaration.
+        pub(crate) static ALL: &[&dyn Declared] = &[$(&$name),+];
+    };
+}
+
+settings! {
+    /// IP address to listen on.
+    ///
+    /// `127.0.0.1` accepts connections from this machine only. `::` listens on IPv6.
+    HOST: Parsed<IpAddr> {
+        flag: Long("host"),
+        variables: &["ML_APP_HOST"],
+        values: Parsed {
+            placeholder: "ADDRESS",
+            expected: "an IP address",
+            parse: |text| text.parse().ok(),
+        },
+        default: Fixed("0.0.0.0"),
+    }
+
+    /// TCP port to listen on. 0 lets the system choose a free port.
+    ///
+    /// Vertex AI, SageMaker and Cloud Run set one of the variables. The first one that is set applies.
+    PORT: Parsed<u16> {
+        flag: LongAndShort("port", 'p'),
+        variables: &["AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT", "PORT"],
+        values: Parsed {
+            placeholder: "PORT",
+            expected: "a port from 0 to 65535",
+            parse: |text| text.parse().ok(),
+        },
+        default: Fixed("5000"),
+    }
+
+    /// Maximum size of a request line and its headers. A larger request gets 431.
+    ///
+    /// Raise it if clients send long queries or large cookies.
+    MAX_HEADER: Size {
+        flag: Long("max-header"),
+        variables: &["ML_APP_MAX_HEADER"],
+        // actix-web buffers at most 128 KiB of a request head.
+        values: Size(256..=96 * KIB),
+        default: Fixed("32KiB"),
+    }
+
+    /// Maximum size of a request body, also after decompression. A larger body gets 413.
+    ///
+    /// A prediction needs several times the size of its body in memory. Raise the memory limit together
+    /// with this setting.
+    MAX_BODY: Size {
+        flag: Long("max-body"),
+        variables: &["ML_APP_MAX_BODY"],
+        values: Size(0..=usize::MAX),
+        default: Computed("32MiB, or 1/32 of the memory limit if that is less"),
+    }
+
+    /// Maximum number of rows in a request. More rows get 413.
+    ///
+    /// Lower it to bound the time that one request occupies an inference thread.
+    MAX_ROWS: Count {
+        flag: Long("max-rows"),
+        variables: &["ML_APP_MAX_ROWS"],
+        values: Count(1..=1_000_000_000),
+        default: Fixed("1000000"),
+    }
+
+    /// Time limit in seconds for the headers of a connection's first request. Later headers get 408.
+    ///
+    /// It protects against clients that open connections and send nothing. Raise it only for clients on
+    /// very slow networks.
+    HEADER_TIMEOUT: Seconds {
+        flag: Long("header-timeout"),
+        variables: &["ML_APP_HEADER_TIMEOUT"],
+        values: Seconds(1..=DAY),
+        default: Fixed("5"),
+    }
+
+    /// Time limit in seconds from a request's headers to its response. A late body gets 408, a late
+    /// prediction 503.
+    ///
+    /// Keep it below the timeout of the proxy in front, so that the client sees this server's error.
+    REQUEST_TIMEOUT: Seconds {
+        flag: Long("request-timeout"),
+        variables: &["ML_APP_REQUEST_TIMEOUT"],
+        values: Seconds(1..=DAY),
+        default: Fixed("60"),
+    }
+
+    /// Time in seconds after which an idle connection is closed.
+    ///
+    /// Behind a proxy, set it higher than the idle timeout of the proxy. Otherwise the proxy can send a
+    /// request on a connection that is just being closed.
+    KEEP_ALIVE: Seconds {
+        flag: Long("keep-alive"),
+        variables: &["ML_APP_KEEP_ALIVE"],
+        values: Seconds(1..=DAY),
+        default: Fixed("5"),
+    }
+
+    /// Maximum number of open connections. Further clients wait until a connection is closed.
+    ///
+    /// A connection needs two open files and up to 32 KiB of memory.
+    MAX_CONNECTIONS: Count {
+        flag: Long("max-connections"),
+        variables: &["ML_APP_MAX_CONNECTIONS"],
+        values: Count(1..=1_000_000),
+        default: Computed(
+            "10000, or fewer if a quarter of the memory limit or the limit of open files allows fewer"
+        ),
+    }
+
+    /// Maximum number of predictions that wait or run. Further requests get 503 with `Retry-After`.
+    ///
+    /// A higher value absorbs longer bursts, and makes clients wait longer under overload.
+    MAX_IN_FLIGHT: Count {
+        flag: Long("max-in-flight"),
+        variables: &["ML_APP_MAX_IN_FLIGHT"],
+        values: Count(1..=1_000_000),
+        default: Fixed("256"),
+    }
+
+    /// Time limit in seconds for a prediction that waits for an inference thread. Then the request gets 503.
+    ///
+    /// Lower it if clients give up earlier than that.
+    QUEUE_TIMEOUT: Seconds {
+        flag: Long("queue-timeout"),
+        variables: &["ML_APP_QUEUE_TIMEOUT"],
+        values: Seconds(1..=DAY),
+        default: Fixed("5"),
+    }
+
+    /// Maximum size of all buffered request bodies together. A request that exceeds it gets 503.
+    ///
+    /// Lower it if many large bodies at once bring the process near its memory limit.
+    MAX_BUFFERED: Size {
+        flag: Long("max-buffered"),
+        variables: &["ML_APP_MAX_BUFFERED"],
+        values: Size(0..=usize::MAX),
+        default: Computed("8 times --max-body"),
+    }
+
+    /// Time in seconds to keep serving after SIGTERM, while `/readyz` returns 503.
+    ///
+    /// Set it to the time that load balancers need to notice that the server is not ready. With 0, requests
+    /// that they still send are refused.
+    DRAIN_DELAY: Seconds {
+        flag: Long("drain-delay"),
+        variables: &["ML_APP_DRAIN_DELAY"],
+        values: Seconds(0..=3600),
+        default: Fixed("0"),
+    }
+
+    /// Number of I/O threads. They read requests, and run short predictions inline.
+    ///
+    /// Raise it if the CPU is not fully used although requests are small and many.
+    WORKERS: Count {
+        flag: Long("workers"),
+        variables: &["ML_APP_WORKERS"],
+        values: Count(1..=1024),
+        default: Computed("the CPU quota, rounded up"),
+    }
+
+    /// Number of threads for slow predictions, which would delay other requests on an I/O thread.
+    ///
+    /// More threads than CPUs make each prediction slower.
+    INFERENCE_THREADS: Count {
+        flag: Long("inference-threads"),
+        variables: &["ML_APP_INFERENCE_THREADS"],
+        values: Count(1..=1024),
+        default: Computed("the CPU quota, rounded up"),
+    }
+
+    /// File of API keys, separated by commas or white space. With it, clients must send one of the keys.
+    ///
+    /// Clients send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Several keys allow a rotation
+    /// without downtime. The file is read once, at the start.
+    API_KEY_FILE: Parsed<String> {
+        flag: Long("api-key-file"),
+        variables: &["ML_APP_API_KEY_FILE"],
+        values: Parsed {
+            placeholder: "FILE",
+            expected: "a path",
+            parse: |text| Some(text.to_owned()),
+        },
+        default: Unset,
+    }
+
+    /// API keys, as in `--api-key-file`, which must not be set at the same time.
+    ///
+    /// There is no flag for them, because the arguments of a process are visible to other users.
+    API_KEYS: Parsed<String> {
+        flag: VariableOnly,
+        variables: &["ML_APP_API_KEYS"],
+        values: Parsed {
+            placeholder: "KEYS",
+            expected: "API keys, separated by commas or white space",
+            parse: |text| Some(text.to_owned()),
+        },
+        default: Unset,
+    }
+
+    /// Requests that need an API key, if there are keys.
+    ///
+    /// `predictions` exempts probes, documentation and metrics. `all` exempts only probes.
+    API_KEY_SCOPE: Parsed<Scope> {
+        flag: Long("api-key-scope"),
+        variables: &["ML_APP_API_KEY_SCOPE"],
+        values: Parsed {
+            placeholder: "predictions|all",
+            expected: "predictions or all",
+            parse: Scope::read,
+        },
+        default: Fixed("predictions"),
+    }
+
+    /// Origins whose web pages may send requests, or `*` for all origins.
+    ///
+    /// Pages of this server, such as the Swagger page, need no entry.
+    CORS_ORIGINS: Parsed<Origins> {
+        flag: Long("cors-origins"),
+        variables: &["ML_APP_CORS_ORIGINS"],
+        values: Parsed {
+            placeholder: "ORIGINS",
+            expected: "* or origins such as https://shop.example, separated by commas",
+            parse: Origins::parse,
+        },
+        default: Unset,
+    }
+
+    /// Sandbox of the process once its socket is open: no new files, outgoing connections or programs.
+    ///
+    /// `auto` enforces what the kernel supports of Landlock and seccomp. `required` does not start without
+    /// both. `off` is for debuggers and profilers that the sandbox would stop.
+    SANDBOX: Parsed<Sandbox> {
+        flag: Long("sandbox"),
+        variables: &["ML_APP_SANDBOX"],
+        values: Parsed {
+            placeholder: "auto|off|required",
+            expected: "auto, off or required",
+            parse: Sandbox::parse,
+        },
+        default: Fixed("auto"),
+    }
+
+    /// Format of the log on standard error: text, or JSON lines as Cloud Logging reads them.
+    ///
+    /// `auto` is text on a terminal, and otherwise JSON.
+    LOG_FORMAT: Parsed<LogFormat> {
+        flag: Long("log-format"),
+        variables: &["ML_APP_LOG_FORMAT"],
+        values: Parsed {
+            placeholder: "auto|text|json",
+            expected: "auto, text or json",
+            parse: LogFormat::parse,
+        },
+        default: Fixed("auto"),
+    }
+
+    /// Fraction of the requests that are logged, from 0 to 1. Responses with status 500 are always logged.
+    ///
+    /// 0.01 logs one request in a hundred.
+    LOG_REQUESTS: Parsed<f64> {
+        flag: Long("log-requests"),
+        variables: &["ML_APP_LOG_REQUESTS"],
+        values: Parsed {
+            placeholder: "RATE",
+            expected: "a number from 0 to 1",
+            parse: |text| text.parse().ok().filter(|rate| (0.0..=1.0).contains(rate)),
+        },
+        default: Fixed("0"),
+    }
+
+    /// Additional path for predictions, in Vertex AI's protocol. Vertex AI sets it.
+    AIP_PREDICT_ROUTE: Parsed<String> {
+        flag: VariableOnly,
+        variables: &["AIP_PREDICT_ROUTE"],
+        values: Parsed {
+            placeholder: "PATH",
+            expected: "a path such as /predict",
+            parse: vertex::parse_route,
+        },
+        default: Unset,
+    }
+
+    /// Additional path for the liveness probe. Vertex AI sets it.
+    AIP_HEALTH_ROUTE: Parsed<String> {
+        flag: VariableOnly,
+        variables: &["AIP_HEALTH_ROUTE"],
+        values: Parsed {
+            placeholder: "PATH",
+            expected: "a path such as /health",
+            parse: vertex::parse_route,
+        },
+        default: Unset,
+    }
+
+    /// Filter of the log: a level, or a level per module. The logger reads it itself, and ignores an invalid
+    /// filter.
+    ///
+    /// Levels are `off`, `error`, `warn`, `info`, `debug` and `trace`.
+    RUST_LOG: Parsed<String> {
+        flag: VariableOnly,
+        variables: &["RUST_LOG"],
+        values: Parsed {
+            placeholder: "FILTER",
+            expected: "a filter such as info or warn,ml_app=debug",
+            parse: |text| Some(text.to_owned()),
+        },
+        default: Fixed(logging::DEFAULT_FILTER),
+    }
+
+    /// Google Cloud project of the traces in the log, which Cloud Logging needs to link to them.
+    GOOGLE_CLOUD_PROJECT: Parsed<String> {
+        flag: VariableOnly,
+        variables: &["GOOGLE_CLOUD_PROJECT"],
+        values: Parsed {
+            placeholder: "PROJECT",
+            expected: "the ID of a project",
+            parse: |text| Some(text.to_owned()),
+        },
+        default: Unset,
+    }
+}

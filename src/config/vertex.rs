@@ -1,0 +1,17 @@
+//! The paths that [Vertex AI] chooses for its containers.
+//!
+//! [Vertex AI]: https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements
+
+/// Additional paths of the service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VertexRoutes {
+    /// `AIP_PREDICT_ROUTE`.
+    pub predict: Option<String>,
+    /// `AIP_HEALTH_ROUTE`.
+    pub health: Option<String>,
+}
+
+/// Parses a path. Braces are rejected, because the router would take them for a parameter.
+pub(super) fn parse_route(text: &str) -> Option<String> {
+    (text.starts_with('/') && !text.contains(['{', '}'])).then(|| text.to_owned())
+}

@@ -1,119 +1,108 @@
-//! The command line.
+//! The command line: the commands, and how their errors are reported.
 
 mod check;
 mod healthcheck;
 mod inspect;
+mod model_arg;
 mod openapi;
 mod predict;
 mod sbom;
 mod serve;
+mod signature;
 
-use crate::config::{Flags, SocketFlags};
-use crate::logging;
-use crate::source::Source;
+use crate::config::{InvalidSettings, SocketFlags};
+use crate::logging::{self, LogFormat};
 use clap::{Parser, Subcommand};
-use ml_app_model::Phases;
-use std::path::PathBuf;
+use model_arg::ModelArg;
+pub use serve::ServeArgs;
 use std::process::ExitCode;
 use std::{env, io};
 
-/// A setting or an argument is wrong (`EX_USAGE` of sysexits.h).
+/// Exit code for invalid settings (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
 
 /// A trained model, compiled into one binary that answers HTTP.
 ///
-/// Without a command it serves the embedded model on port 5000; the Swagger page is at /apidocs.
-#[derive(Debug, Default, Parser)]
+/// Without a command it serves the embedded model on port 5000. The Swagger page is at /apidocs.
+#[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    serve: serve::Args,
+    serve: ServeArgs,
 }
 
 const EXAMPLES: &str = "Examples:
   ml-app                                     serve the embedded model
   ml-app serve --model other.onnx --port 80  try a model before compiling it in
-  ml-app check other.onnx                    can this model be served?
+  ml-app check other.onnx                    check whether a model can be served
   ml-app predict visitors.csv > scored.csv   score a file
   MODEL=other.onnx cargo build --release     compile another model in";
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Answer HTTP requests (the default)
-    Serve(Box<serve::Args>),
-    /// Score a file: CSV or NDJSON in, the same with the prediction appended out
+pub enum Command {
+    /// Serve predictions over HTTP (the default)
+    Serve(Box<ServeArgs>),
+    #[command(flatten)]
+    Tool(Tool),
+}
+
+/// The commands that run to completion, unlike the server.
+#[derive(Debug, Subcommand)]
+pub enum Tool {
+    /// Score a CSV or NDJSON file and append the predictions to its rows
     Predict(predict::Args),
-    /// Show the model's signature, operators, metadata and SHA-256
+    /// Show the signature, operators, metadata and SHA-256 of the model
     Inspect(ModelArg),
-    /// Tell whether a model can be served, and if not, why
+    /// Check whether a model can be served, and explain why not
     Check(check::Args),
     /// Print the OpenAPI document
     Openapi(ModelArg),
-    /// Print what the binary is made of: its crates and its model, as a CycloneDX document
+    /// Print the crates and the model in this binary as a CycloneDX document
     Sbom,
-    /// Ask a running server whether it is ready; for images without a shell
+    /// Check whether the server on this machine is ready, for images without a shell
     Healthcheck(SocketFlags),
 }
 
-#[derive(Debug, Clone, Default, clap::Args)]
-struct ModelArg {
-    /// Use this ONNX file instead of the embedded model
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
+/// Returns the command of this process. Ends the process if the command line is invalid.
+pub fn read() -> Command {
+    // A container usually starts without arguments. Then the start need not wait for clap, which takes
+    // a while to build its grammar.
+    if env::args_os().len() <= 1 {
+        return Command::Serve(Box::default());
+    }
+    let Cli { command, serve } = Cli::parse();
+    command.unwrap_or_else(|| Command::Serve(Box::new(serve)))
 }
 
-impl ModelArg {
-    fn open(&self) -> anyhow::Result<Source> {
-        self.model.as_deref().map_or(Ok(Source::Embedded), Source::open)
-    }
-}
-
-impl Cli {
-    /// The command line of this process, which ends where it is wrong. Without arguments, as in a
-    /// container, a start is not kept waiting by their grammar.
-    pub fn read() -> Cli {
-        match env::args_os().len() {
-            0 | 1 => Cli::default(),
-            _ => Cli::parse(),
+impl Tool {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        logging::start(LogFormat::Text);
+        match self {
+            Tool::Predict(args) => args.run(),
+            Tool::Inspect(model) => inspect::run(&model),
+            Tool::Check(args) => args.run(),
+            Tool::Openapi(model) => openapi::run(&model),
+            Tool::Sbom => sbom::run(),
+            Tool::Healthcheck(flags) => healthcheck::run(&flags),
         }
-    }
-
-    /// Does what the command line says; `start` began with the process.
-    pub fn run(self, start: Phases) -> ExitCode {
-        // A server logs as its settings say.
-        if !matches!(self.command, None | Some(Command::Serve(_))) {
-            logging::start(logging::Format::Text);
-        }
-        let done = match self.command {
-            None => self.serve.run(start),
-            Some(Command::Serve(args)) => args.run(start),
-            Some(Command::Predict(args)) => args.run(),
-            Some(Command::Inspect(model)) => inspect::run(&model),
-            Some(Command::Check(args)) => args.run(),
-            Some(Command::Openapi(model)) => openapi::run(&model),
-            Some(Command::Sbom) => sbom::run(),
-            Some(Command::Healthcheck(socket)) => healthcheck::run(socket),
-        };
-        done.unwrap_or_else(|error| {
-            // Whoever read the output has had enough, as `head` does.
-            let cause = error.downcast_ref::<io::Error>().map(io::Error::kind);
-            if cause == Some(io::ErrorKind::BrokenPipe) {
-                return ExitCode::SUCCESS;
-            }
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        })
     }
 }
 
-/// Settings, or every mistake in them on standard error.
-fn settings(flags: &Flags) -> Result<crate::config::Config, ExitCode> {
-    crate::config::Config::load(flags, |name| env::var(name).ok()).map_err(|mistakes| {
-        for mistake in mistakes {
-            eprintln!("error: {mistake}");
+/// Prints an error, and returns the exit code for it.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(InvalidSettings(errors)) = error.downcast_ref() {
+        for error in errors {
+            eprintln!("error: {error}");
         }
-        ExitCode::from(USAGE)
-    })
+        return ExitCode::from(USAGE);
+    }
+    // The reader of the output has closed the pipe, as `head` does. That is not an error.
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    if kind == Some(io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
 }

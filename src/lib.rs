@@ -1,41 +1,47 @@
 //! A trained model, compiled into one binary that answers HTTP.
 //!
 //! ```text
-//! bytes → http::predict → protocol (decode) → Tensors → Model::run → Tensors → protocol (encode) → bytes
+//! bytes → protocol (decode) → Tensors → executor → Model::run → Tensors → protocol (encode) → bytes
 //! ```
 //!
-//! - [`ml_app_model`], a crate of its own: a model's [`Signature`](ml_app_model::Signature) and
-//!   its execution. The build script uses it too.
+//! From top to bottom:
+//!
+//! - [`cli`]: the commands, and the arguments of the server.
+//! - [`server`]: socket and signals.
+//! - [`http`]: routes, limits, status codes, the OpenAPI document and the Swagger page. Its state has the
+//!   `executor`, which is the thread pool for slow predictions, and the `metrics`.
 //! - [`protocol`]: wire formats to and from [`Tensors`](ml_app_model::Tensors).
-//! - [`http`]: routes, limits, status codes, the OpenAPI document, the Swagger page.
-//! - [`server`]: bind, signals.
-//! - [`executor`]: threads and a queue for what takes long.
-//! - [`inferences`]: what has been inferred so far.
-//! - [`metrics`], [`logging`]: what the process tells of itself.
-//! - [`access`], [`sandbox`]: who may ask, and what the process gives up.
-//! - [`config`], [`cli`]: settings and commands; [`machine`] is what some defaults follow.
-//! - [`source`]: where the model comes from.
+//! - [`config`]: the settings. Each module declares the type of its own: `access` for API keys, `sandbox`,
+//!   and [`logging`]. `machine` has the limits that some defaults follow.
+//! - [`error`]: what can go wrong with a request.
+//! - [`source`]: the embedded model, or an ONNX file.
+//! - [`ml_app_model`], a crate: a model, its [`Signature`](ml_app_model::Signature) and its execution. The
+//!   build script uses it too.
 //!
 //! # Invariants
 //!
 //! - Imports go one way: `cli` → `server` → `http` → `protocol` → `ml_app_model`.
-//! - No model's or feature's name stands in the code: everything follows from the signature.
-//! - A value of type [`Tensors`](ml_app_model::Tensors) agrees with its signature; nothing below
-//!   checks again.
+//! - The code names no model and no feature: everything follows from the signature.
+//! - A value of type [`Tensors`](ml_app_model::Tensors) agrees with its signature, so nothing below
+//!   checks it again.
 //! - Request data can cause an [`Error`](error::Error), never a panic.
-//! - The socket opens after the model has answered, and has reproduced its golden rows if it has any.
+//! - The socket opens after the model has made a first prediction and reproduced its golden rows.
+//!
+//! # Visibility
+//!
+//! Public is what `main`, the benches and the fuzz targets use. The tests start the binary.
 
-pub mod access;
+mod access;
 pub mod cli;
 pub mod config;
 pub mod error;
-pub mod executor;
+mod executor;
 pub mod http;
-pub mod inferences;
+mod inferences;
 pub mod logging;
-pub mod machine;
-pub mod metrics;
+mod machine;
+mod metrics;
 pub mod protocol;
-pub mod sandbox;
+mod sandbox;
 pub mod server;
 pub mod source;

@@ -1,37 +1,35 @@
-//! What the process may have of the machine, as a container sees it.
+//! The resources that the process may use, as its container limits them.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{fs, thread};
 
-/// The files that limit the memory of the process's control group, of version 2 and of version 1.
+/// Files with the memory limit of the process's control group: version 2, version 1.
 pub const MEMORY_LIMITS: [&str; 2] =
     ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
-/// Bytes that it may take now, if there is a limit.
+/// Returns the memory limit in bytes, if there is one.
 pub fn memory_limit() -> Option<usize> {
     let text = MEMORY_LIMITS.iter().find_map(|file| fs::read_to_string(file).ok());
-    text.and_then(|text| limit(&text))
+    text.and_then(|text| parse_limit(&text))
 }
 
-/// Bytes, from the text of one of [`MEMORY_LIMITS`]: version 1 has a number beyond any memory for none.
-pub fn limit(text: &str) -> Option<usize> {
-    const BEYOND: usize = 1 << 60;
-    text.trim().parse().ok().filter(|limit| *limit < BEYOND)
+/// Parses the text of one of [`MEMORY_LIMITS`], in bytes. Version 2 writes `max` for no limit, and version 1
+/// a number beyond any memory.
+pub fn parse_limit(text: &str) -> Option<usize> {
+    const UNLIMITED: usize = 1 << 60;
+    text.trim().parse().ok().filter(|limit| *limit < UNLIMITED)
 }
 
-/// The quota of the control group, of version 2 or 1, or the processors that there are, rounded up.
+/// Returns the CPU quota of the control group, rounded up, or the number of CPUs if that is less.
 pub fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// How many files the process may have open: as many as it may ask for.
+/// Raises the soft limit of open files to the hard limit, and returns it.
 pub fn open_files() -> usize {
     let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.or(limit.current);
-    let raised = Rlimit { current: most, maximum: limit.maximum };
-    match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => most,
-        Err(_) => limit.current,
-    }
-    .map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+    let hard = limit.maximum.or(limit.current);
+    let raised = Rlimit { current: hard, maximum: limit.maximum };
+    let files = if setrlimit(Resource::Nofile, raised).is_ok() { hard } else { limit.current };
+    files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
 }

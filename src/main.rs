@@ -1,16 +1,47 @@
-//! `ml-app`: see [`ml_app::cli`] for the commands.
+//! The `ml-app` binary. [`ml_app::cli`] has its commands.
 
-use ml_app::cli::Cli;
+use actix_web::rt::System;
+use actix_web::web::Data;
+use ml_app::cli::{self, Command, ServeArgs};
+use ml_app::http::State;
+use ml_app::logging;
+use ml_app::server::{Server, Signals};
 use ml_app_model::Phases;
 use musl_mem as _;
 use std::process::ExitCode;
 
-/// The system's gives the memory of a batch's tensors back after each request, and faults it in anew
-/// for the next one.
+/// musl's allocator returns pages to the kernel after each batch and faults them in again for the next.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let start = Phases::begin();
-    Cli::read().run(start)
+    let done = match cli::read() {
+        Command::Serve(args) => serve(&args, start),
+        Command::Tool(tool) => tool.run(),
+    };
+    done.unwrap_or_else(|error| cli::report(&error))
+}
+
+/// Starts the server and returns once it has stopped. `start` measures the phases of the start.
+fn serve(args: &ServeArgs, mut start: Phases) -> anyhow::Result<ExitCode> {
+    let config = args.config()?;
+    logging::start(config.logging.format);
+    let source = args.source()?;
+    let sha256 = source.sha256();
+    start.end("process");
+    // Loading also runs a first prediction and the golden rows.
+    let model = source.load()?;
+    start.end_as(model.phases());
+    let state = Data::new(State::new(model, sha256, &config));
+    System::new().block_on(async {
+        // The handlers must exist before the announcement, because a signal may follow it at once.
+        let signals = Signals::new()?;
+        let mut server = Server::bind(config, state)?;
+        start.end("bind");
+        server.announce(start);
+        server.serve_until(signals).await?;
+        log::info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    })
 }

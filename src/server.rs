@@ -1,95 +1,159 @@
-//! The socket: bind, answer, stop.
+//! The life of the server: it binds the socket, announces itself, serves, and stops on a signal.
 
 use crate::config::Config;
 use crate::http::{self, State, connection};
+use crate::metrics::{self, Process};
 use crate::sandbox::{self, Enforced};
 use actix_web::HttpServer;
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::{self, ServerHandle};
+use actix_web::rt;
 use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
 use actix_web::rt::time::timeout;
 use actix_web::web::Data;
 use anyhow::Context;
+use ml_app_model::Phases;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
-/// Seconds for requests in flight once connections are refused. Cloud Run kills 10 s after SIGTERM.
-const SHUTDOWN: u64 = 8;
+/// Time in seconds for requests in flight after connections are refused. Cloud Run kills the process 10 s
+/// after SIGTERM.
+const SHUTDOWN_TIMEOUT: u64 = 8;
 
-/// Opens the socket, gives up what the process needs no more, and answers; `state` holds a model that
-/// has answered.
-///
-/// # Errors
-///
-/// Where the address cannot be bound, and where a sandbox is required that the kernel does not have.
-pub fn bind(config: &Config, state: Data<State>) -> anyhow::Result<(Server, SocketAddr, Enforced)> {
-    let address = SocketAddr::new(config.host, config.port);
-    let workers = config.threads.http;
-    let held = config.header_timeout + config.limits.request_timeout + config.keep_alive;
-    let server = HttpServer::new(move || http::app(state.clone()))
-        .workers(workers)
-        .on_connect(connection::set_up(held))
-        .max_connections(config.max_connections.div_ceil(workers))
-        .client_request_timeout(config.header_timeout)
-        .keep_alive(config.keep_alive)
-        .shutdown_timeout(SHUTDOWN)
-        .disable_signals()
-        .bind(address)
-        .with_context(|| format!("cannot listen on {address}"))?;
-    let address = server.addrs().first().copied().unwrap_or(address);
-    // Every thread that answers starts after it, and is in it.
-    let enforced = sandbox::enforce(config.sandbox)?;
-    Ok((server.run(), address, enforced))
+/// A server whose socket is open.
+pub struct Server {
+    config: Config,
+    state: Data<State>,
+    server: dev::Server,
+    address: SocketAddr,
+    sandbox: Enforced,
+    process: Process,
 }
 
-/// The signals that ask the process to end, from when this is made.
+impl Server {
+    /// Opens the socket, enforces the sandbox, and starts to serve. The model of `state` has made a
+    /// first prediction, so the server is ready.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the address cannot be bound, or if a sandbox is required that the kernel does not
+    /// support.
+    pub fn bind(config: Config, state: Data<State>) -> anyhow::Result<Server> {
+        let address = SocketAddr::new(config.host, config.port);
+        let workers = config.threads.http;
+        let longest_request =
+            config.header_timeout + config.limits.request_timeout + config.keep_alive;
+        let shared = state.clone();
+        let server = HttpServer::new(move || http::app(shared.clone()))
+            .workers(workers)
+            .on_connect(connection::set_up(longest_request))
+            .max_connections(config.max_connections.div_ceil(workers))
+            .client_request_timeout(config.header_timeout)
+            .keep_alive(config.keep_alive)
+            .shutdown_timeout(SHUTDOWN_TIMEOUT)
+            .disable_signals()
+            .bind(address)
+            .with_context(|| format!("cannot listen on {address}"))?;
+        let address = server.addrs().first().copied().unwrap_or(address);
+        // The sandbox forbids to open files, so the files of the metrics are opened before.
+        let process = Process::open();
+        // The sandbox holds for the threads that start after it: `run` starts the I/O threads.
+        let sandbox = sandbox::enforce(config.sandbox)?;
+        Ok(Server { config, state, server: server.run(), address, sandbox, process })
+    }
+
+    /// Records the phases of the start in the metrics, and logs what is served and where. The log is written
+    /// once the I/O threads run, so that no request waits for it.
+    pub fn announce(&mut self, start: Phases) {
+        let ready = metrics::summary(&start);
+        let (address, sandbox, threads) = (self.address, self.sandbox, self.config.threads);
+        let api_keys = self.config.access.keys.len();
+        let state = self.state.clone();
+        state.metrics.started(start, sandbox, std::mem::take(&mut self.process));
+        rt::spawn(async move {
+            let signature = state.model.signature();
+            log::info!("model {} version {}", signature.name, signature.version);
+            log::info!("{}", signature.summary());
+            log::info!("threads: {threads}; sandbox: {sandbox}");
+            if api_keys > 0 {
+                log::info!("API keys: {api_keys}");
+            }
+            log::info!("{ready}");
+            log::info!("listening on http://{address}");
+            let host = if address.ip().is_unspecified() {
+                format!("localhost:{}", address.port())
+            } else {
+                address.to_string()
+            };
+            log::info!("Swagger page: http://{host}/apidocs");
+        });
+    }
+
+    /// Serves until a signal arrives and the requests in flight are complete.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the server fails.
+    pub async fn serve_until(self, signals: Signals) -> io::Result<()> {
+        let Server { config, state, server, .. } = self;
+        rt::spawn(signals.stop(server.handle(), state, config.drain_delay));
+        server.await
+    }
+}
+
+/// The signals that stop the process. Their handlers exist from [`Signals::new`] on.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
-    at_once: [Signal; 2],
+    /// SIGINT and SIGQUIT.
+    immediate: [Signal; 2],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ask {
-    Terminate,
-    AtOnce,
+enum Stop {
+    Graceful,
+    Immediate,
 }
 
 impl Signals {
+    /// Registers the handlers.
+    ///
     /// # Errors
     ///
-    /// Where the system takes no handler.
+    /// Returns an error if the system rejects a handler.
     pub fn new() -> io::Result<Signals> {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
-            at_once: [signal(SignalKind::interrupt())?, signal(SignalKind::quit())?],
+            immediate: [signal(SignalKind::interrupt())?, signal(SignalKind::quit())?],
         })
     }
 
-    fn next(&mut self) -> impl Future<Output = Ask> {
+    /// Waits for a signal.
+    fn next(&mut self) -> impl Future<Output = Stop> {
         poll_fn(|context| {
-            let at_once = self.at_once.iter_mut();
-            if at_once.map(|signal| signal.poll_recv(context)).any(|polled| polled.is_ready()) {
-                return Poll::Ready(Ask::AtOnce);
+            let immediate = self.immediate.iter_mut();
+            if immediate.map(|signal| signal.poll_recv(context)).any(|polled| polled.is_ready()) {
+                return Poll::Ready(Stop::Immediate);
             }
-            self.terminate.poll_recv(context).map(|_| Ask::Terminate)
+            self.terminate.poll_recv(context).map(|_| Stop::Graceful)
         })
     }
 
-    /// Stops the server once it is asked to. SIGTERM loses nothing: the server is not ready from then
-    /// on, goes on for `delay` while connections end after the request that comes next, and then
-    /// finishes what is in flight. A second signal cuts the delay short. SIGINT and SIGQUIT end it at
-    /// once.
-    pub async fn stop(mut self, server: ServerHandle, state: Data<State>, delay: Duration) {
-        let ask = self.next().await;
-        if ask == Ask::Terminate {
+    /// Stops the server when a signal arrives.
+    ///
+    /// SIGTERM loses no request: the server is not ready from then on. For `delay` it keeps serving,
+    /// while each connection closes after its next request. Then it refuses connections and completes the
+    /// requests in flight. A second signal ends the delay. SIGINT and SIGQUIT stop the server at once.
+    async fn stop(mut self, server: ServerHandle, state: Data<State>, delay: Duration) {
+        let stop = self.next().await;
+        if stop == Stop::Graceful {
             state.drain();
-            log::info!("asked to stop: not ready, and answering for {} s more", delay.as_secs());
-            // It is over, or there was another signal.
+            log::info!("stopping: not ready, serving for {} s more", delay.as_secs());
+            // It does not matter whether the time is up or another signal arrives.
             let _ = timeout(delay, self.next()).await;
         }
-        server.stop(ask == Ask::Terminate).await;
+        server.stop(stop == Stop::Graceful).await;
     }
 }

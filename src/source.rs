@@ -1,4 +1,4 @@
-//! Where the model comes from: the binary, or a file given to try one before compiling it in.
+//! The source of the model: the binary, or an ONNX file to try before it is compiled in.
 
 #[cfg(feature = "onnx")]
 mod file;
@@ -9,6 +9,8 @@ use ml_app_model::forms::Reader;
 use ml_app_model::{LoadError, Model, Report};
 use std::path::Path;
 
+// The build script sets `prepared` if it could serialize the optimized model. Otherwise it embeds the ONNX
+// file, which is then optimized at each start.
 #[cfg(prepared)]
 static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.prepared"));
 #[cfg(prepared)]
@@ -19,17 +21,17 @@ static EMBEDDED_READERS: &[Reader] = &include!(concat!(env!("OUT_DIR"), "/model.
 #[cfg(not(prepared))]
 static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.onnx"));
 
-/// What the ONNX file held.
+/// The [`Report`] of the embedded model's ONNX file, as JSON.
 static EMBEDDED_REPORT: &str = include_str!(concat!(env!("OUT_DIR"), "/model.report"));
 
-/// Of the ONNX file, whose weights may have been in others.
+/// SHA-256 of the ONNX file, in hexadecimal. Weights in other files are not part of it.
 static EMBEDDED_SHA256: &str = include_str!(concat!(env!("OUT_DIR"), "/model.sha256"));
 
 #[cfg(not(feature = "onnx"))]
-const NO_ONNX: &str = "this ml-app has one model and reads no other, as it was built without the \
-                       feature `onnx`; `cargo build --release` builds one that does";
+const NO_ONNX: &str = "this binary was built without the feature `onnx` and serves only its embedded \
+                       model; `cargo build --release` builds one that reads ONNX files";
 
-/// At an address where a kernel can use them.
+/// Aligns the weights to a cache line, so that kernels can use them in place.
 #[cfg(prepared)]
 #[repr(C, align(64))]
 struct Aligned<T: ?Sized>(T);
@@ -43,55 +45,63 @@ pub enum Source {
 }
 
 impl Source {
+    /// Reads an ONNX file.
+    ///
     /// # Errors
     ///
-    /// Where the file cannot be read, or the binary reads none.
+    /// Returns an error if the file cannot be read, or if this binary reads no ONNX files.
     #[cfg(feature = "onnx")]
-    pub fn open(path: &Path) -> anyhow::Result<Source> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Source> {
         file::File::open(path).map(Source::File)
     }
 
     #[cfg(not(feature = "onnx"))]
-    pub fn open(path: &Path) -> anyhow::Result<Source> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Source> {
         anyhow::bail!("cannot read the model {}: {NO_ONNX}", path.display())
     }
 
-    /// Operators that models may have.
+    /// Returns the supported operators.
     ///
     /// # Errors
     ///
-    /// Where the binary reads no models.
-    pub fn operators() -> anyhow::Result<Vec<String>> {
+    /// Returns an error if this binary reads no ONNX files.
+    pub(crate) fn operators() -> anyhow::Result<Vec<String>> {
         #[cfg(feature = "onnx")]
         return Ok(ml_app_model::operators::supported());
         #[cfg(not(feature = "onnx"))]
         anyhow::bail!(NO_ONNX)
     }
 
+    /// Returns what the ONNX file contains, also if it cannot be served.
+    ///
     /// # Errors
     ///
-    /// Where a file holds no ONNX.
-    pub fn report(&self) -> Result<Report, LoadError> {
+    /// Returns an error if the file is not an ONNX model.
+    pub(crate) fn report(&self) -> Result<Report, LoadError> {
         match self {
             Source::Embedded => {
-                Ok(serde_json::from_str(EMBEDDED_REPORT).expect("the build wrote it"))
+                Ok(serde_json::from_str(EMBEDDED_REPORT).expect("the build script wrote it"))
             }
             #[cfg(feature = "onnx")]
             Source::File(file) => file.report(),
         }
     }
 
+    /// Loads the model, and names the source in the error.
+    ///
     /// # Errors
     ///
-    /// Where the model cannot be served.
+    /// Returns an error if the model cannot be served.
     pub fn load(&self) -> anyhow::Result<Model> {
-        self.model().map_err(|error| anyhow!("{} cannot be served: {error}", self.place()))
+        self.model().map_err(|error| anyhow!("{} cannot be served: {error}", self.name()))
     }
 
+    /// Loads the model.
+    ///
     /// # Errors
     ///
-    /// As for [`Source::load`].
-    pub fn model(&self) -> Result<Model, LoadError> {
+    /// Returns an error if the model cannot be served.
+    pub(crate) fn model(&self) -> Result<Model, LoadError> {
         match self {
             #[cfg(prepared)]
             Source::Embedded => {
@@ -104,8 +114,8 @@ impl Source {
         }
     }
 
-    /// The path, or that it is the embedded model.
-    pub fn place(&self) -> String {
+    /// Returns the path of the file, or "the embedded model".
+    pub(crate) fn name(&self) -> String {
         match self {
             Source::Embedded => "the embedded model".into(),
             #[cfg(feature = "onnx")]
@@ -113,7 +123,7 @@ impl Source {
         }
     }
 
-    /// Of the ONNX file, in hexadecimal.
+    /// Returns the SHA-256 of the ONNX file, in hexadecimal.
     pub fn sha256(&self) -> String {
         match self {
             Source::Embedded => EMBEDDED_SHA256.to_owned(),

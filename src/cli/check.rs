@@ -1,4 +1,7 @@
-use crate::cli::{ModelArg, inspect};
+//! `ml-app check`: loads a model as the server does, and explains an error.
+
+use super::model_arg::ModelArg;
+use super::signature;
 use crate::source::Source;
 use ml_app_model::error::Unsupported;
 use ml_app_model::{LoadError, Model};
@@ -8,10 +11,10 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The ONNX file; the embedded model if none is given
+    /// ONNX file to check instead of the embedded model
     #[arg(value_name = "MODEL.onnx", conflicts_with = "model")]
     file: Option<PathBuf>,
-    /// List the operators that models may have, instead of checking one
+    /// List the supported operators instead of checking a model
     #[arg(long, conflicts_with_all = ["file", "model"])]
     operators: bool,
     #[command(flatten)]
@@ -30,23 +33,23 @@ impl Args {
             Some(path) => Source::open(path)?,
             None => self.model.open()?,
         };
-        let path = source.place();
+        let name = source.name();
         match source.model() {
             Ok(model) => {
-                let mut text = format!("{path} can be served{}\n", reproduced(&model));
-                inspect::write_signature(&mut text, model.signature())?;
+                let mut text = format!("{name} can be served{}\n", golden_rows(&model));
+                signature::write(&mut text, model.signature())?;
                 io::stdout().write_all(text.as_bytes())?;
                 Ok(ExitCode::SUCCESS)
             }
             Err(error) => {
-                writeln!(io::stdout(), "{path} cannot be served: {}", reason(&error, &source))?;
+                writeln!(io::stdout(), "{name} cannot be served: {}", reason(&error, &source))?;
                 Ok(ExitCode::FAILURE)
             }
         }
     }
 }
 
-fn reproduced(model: &Model) -> String {
+fn golden_rows(model: &Model) -> String {
     match model.golden_rows() {
         0 => String::new(),
         1 => ", and reproduces its golden row".into(),
@@ -54,6 +57,7 @@ fn reproduced(model: &Model) -> String {
     }
 }
 
+/// Describes the error, with advice for each unsupported operator.
 fn reason(error: &LoadError, source: &Source) -> String {
     let LoadError::Unsupported(operators) = error else {
         return error.to_string();
@@ -61,27 +65,26 @@ fn reason(error: &LoadError, source: &Source) -> String {
     let opsets = source.report().map(|report| report.opsets).unwrap_or_default();
     let opsets: Vec<String> =
         opsets.iter().map(|(domain, version)| format!("{domain} {version}")).collect();
-    let mut text =
-        format!("it needs operators that the runtime lacks (opsets: {})", opsets.join(", "));
+    let mut text = format!("it has unsupported operators (opsets: {})", opsets.join(", "));
     for operator in operators {
         text.push_str(&format!("\n  {operator}\n    {}", advice(operator)));
     }
-    text + "\n`ml-app check --operators` lists those it has"
+    text + "\n`ml-app check --operators` lists the supported operators"
 }
 
-/// What the person who exported the model can do.
+/// Returns what the person who exported the model can do.
 fn advice(operator: &Unsupported) -> &'static str {
     match operator.operator.rsplit_once('.').map_or("", |(domain, _)| domain) {
         "" => {
-            "export with another opset (9 to 18 are covered best), or rewrite this part of the model"
+            "export the model with another opset (support is best for 9 to 18), or rewrite this part of it"
         }
         "ai.onnx.ml" => {
-            "export the estimator without this step and apply the step to the data before, \
-             or use an estimator made of other operators"
+            "export the estimator without this step and apply the step to the data beforehand, \
+             or use an estimator with other operators"
         }
         _ => {
-            "this operator is no part of the ONNX standard; export without it, as by switching off \
-              fusions or custom operators"
+            "this operator is not part of the ONNX standard: export the model without fusions and custom \
+             operators"
         }
     }
 }

@@ -1,39 +1,43 @@
-use crate::cli::settings;
-use crate::config::{Flags, SocketFlags};
+//! `ml-app healthcheck`: asks the server on this machine for its readiness.
+
+use crate::config::{Config, SocketFlags};
 use anyhow::{Context, bail};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// Time limit for each step: to connect, to send, and to read.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-pub fn run(socket: SocketFlags) -> anyhow::Result<ExitCode> {
-    let config = match settings(&Flags { socket, ..Flags::default() }) {
-        Ok(config) => config,
-        Err(code) => return Ok(code),
-    };
+/// Maximum size of the response that is read, in bytes.
+const MAX_RESPONSE: u64 = 64 * 1024;
+
+pub fn run(SocketFlags(flags): &SocketFlags) -> anyhow::Result<ExitCode> {
+    let config = Config::from_environment(flags)?;
+    // A server that listens on all addresses is reached at the loopback address.
     let host = match config.host {
         IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(host) if host.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         host => host,
     };
     let address = SocketAddr::new(host, config.port);
-    let status = status(address).with_context(|| format!("no answer from {address}"))?;
+    let status =
+        readiness_status(address).with_context(|| format!("no response from {address}"))?;
     if status != "200" {
-        bail!("{address} is not ready: expected status 200, but found {status}");
+        bail!("{address} is not ready: expected status 200, found {status}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The status that `/readyz` answers with.
-fn status(address: SocketAddr) -> anyhow::Result<String> {
+/// Returns the status of `/readyz`.
+fn readiness_status(address: SocketAddr) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(64 * 1024).read_to_string(&mut answer)?;
-    let status = answer.split(' ').nth(1).context("expected HTTP, but found something else")?;
+    let mut response = String::new();
+    stream.take(MAX_RESPONSE).read_to_string(&mut response)?;
+    let status = response.split(' ').nth(1).context("expected HTTP, found something else")?;
     Ok(status.to_owned())
 }

@@ -1,4 +1,6 @@
-use crate::cli::ModelArg;
+//! `ml-app openapi`: prints the OpenAPI document.
+
+use super::model_arg::ModelArg;
 use crate::config::Config;
 use crate::http::{State, openapi};
 use paperclip::actix::web::Data;

@@ -8,7 +8,7 @@ mod pipeline;
 mod scorer;
 mod shard;
 
-use crate::cli::ModelArg;
+use crate::cli::model_arg::ModelArg;
 use crate::error::Error;
 use crate::machine;
 use anyhow::{anyhow, bail};

@@ -1,4 +1,6 @@
-#![allow(unsafe_code, reason = "a name of a section may be one that the linker gives a meaning")]
+//! `ml-app sbom`: prints the software bill of materials, which the build embeds.
+
+#![allow(unsafe_code, reason = "the linker may give the name of a section a meaning")]
 
 use crate::source::Source;
 use anyhow::{Context, ensure};
@@ -10,7 +12,9 @@ use std::process::ExitCode;
 
 const LIST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dependencies"));
 
-/// Where `cargo auditable` puts the list, and scanners look for it.
+/// The list in the section where `cargo auditable` puts it and scanners look for it.
+//
+// SAFETY: `.dep-v0` has no meaning for the linker or the loader.
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".dep-v0"))]
 static DEPENDENCIES: [u8; LIST.len()] = *include_bytes!(concat!(env!("OUT_DIR"), "/dependencies"));
 
@@ -31,12 +35,13 @@ struct Package {
 }
 
 impl Package {
-    /// [purl](https://github.com/package-url/purl-spec) of what is a registry's.
+    /// Returns the [package URL](https://github.com/package-url/purl-spec) of a crate from crates.io.
     fn purl(&self) -> Option<String> {
         let version = self.version.replace('+', "%2B");
         (self.source == "crates.io").then(|| format!("pkg:cargo/{}@{version}", self.name))
     }
 
+    /// Returns the identifier of the component in the document.
     fn reference(&self) -> String {
         self.purl().unwrap_or_else(|| format!("{}@{}", self.name, self.version))
     }
@@ -47,7 +52,7 @@ impl Package {
             "bom-ref": self.reference(),
             "name": self.name,
             "version": self.version,
-            // What only compiles the rest is not in the binary.
+            // Build dependencies are not in the binary.
             "scope": if self.kind == "runtime" { "required" } else { "excluded" },
             "licenses": [{"expression": self.license}],
         });
@@ -59,7 +64,10 @@ impl Package {
 }
 
 pub fn run() -> anyhow::Result<ExitCode> {
-    ensure!(!DEPENDENCIES.is_empty(), "the build could not list the crates, and warned of it");
+    ensure!(
+        !DEPENDENCIES.is_empty(),
+        "this binary has no list of its crates: the build could not make it, and has warned about it"
+    );
     let List { packages } = serde_json::from_reader(ZlibDecoder::new(&DEPENDENCIES[..]))?;
     let root = packages.iter().find(|package| package.root).context("the list has no root")?;
     let source = Source::Embedded;

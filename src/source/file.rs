@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The file's path and content.
 #[derive(Debug, Clone)]
 pub struct File {
     path: PathBuf,

@@ -15,7 +15,7 @@ fn ml_app(args: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It may have stopped before it read all.
+    // The process may have stopped before it read everything.
     let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
     process.wait_with_output().unwrap()
 }
@@ -28,7 +28,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// A path for a file of this test run.
+/// Returns a path for a file of this test run.
 fn scratch(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let path = folder.join(format!("{}-{name}", std::process::id()));
@@ -104,7 +104,7 @@ fn predict_agrees_with_the_server_over_many_batches() {
 }
 
 #[test]
-fn parts_of_a_file_are_the_whole() {
+fn concatenated_shards_are_the_whole_output() {
     let whole = |input: &str| stdout(&ml_app(&["predict", input], ""));
     let parts = |input: &str, count: usize| {
         let part = |index| {
@@ -116,7 +116,7 @@ fn parts_of_a_file_are_the_whole() {
     let mut csv = "name,age,new_user,total_pages_visited\n".to_owned();
     let mut lines = String::new();
     for (age, new_user, pages) in (0..10_000).map(row) {
-        // Lines that end within a value, and blank ones.
+        // Quoted line ends, and blank lines.
         let name = if age == 7 { "\"x,1\n1,1,1,1\n\"" } else { "y" };
         csv.push_str(&format!(
             "{name},{age},{new_user},{pages}\n{}",
@@ -143,8 +143,8 @@ fn parts_of_a_file_are_the_whole() {
 }
 
 #[test]
-fn a_fault_of_a_part_is_told_with_its_place_in_the_whole() {
-    let input = scratch("part-fault.csv");
+fn an_error_in_a_shard_is_reported_with_its_line_in_the_file() {
+    let input = scratch("shard-error.csv");
     let rows = (0..1000).map(|row| if row == 900 { "1,x,1\n" } else { "1,1,1\n" });
     fs::write(&input, format!("age,new_user,total_pages_visited\n{}", rows.collect::<String>()))
         .unwrap();
@@ -161,9 +161,9 @@ fn a_fault_of_a_part_is_told_with_its_place_in_the_whole() {
 }
 
 #[test]
-fn predict_on_many_threads_is_as_on_one() {
+fn predict_writes_the_same_on_any_number_of_threads() {
     let (input, wrong) = (scratch("blocks.csv"), scratch("blocks-wrong.csv"));
-    // Some 2 MB, of which a thread takes 256 KiB at a time.
+    // About 2 MB; a thread takes 256 KiB at a time.
     let row = |row: usize| {
         format!("{},{},\"a \"\"b\"\"\n{row}\",{}\r\n", 17 + row % 60, row % 2, row % 30)
     };
@@ -177,41 +177,41 @@ fn predict_on_many_threads_is_as_on_one() {
     assert!(many.status.success(), "{}", stderr(&many));
     assert!(one.stdout == many.stdout);
     assert_eq!(csv::Reader::from_reader(&*many.stdout).records().count(), 80_000);
-    // Row 60,000 begins after as many rows of two lines, and a header.
+    // Each row has two lines, and a header comes before them.
     let at = csv.match_indices("\r\n").nth(59_999).unwrap().0 + 2;
     csv.insert(at, 'x');
     fs::write(&wrong, &csv).unwrap();
     for threads in ["1", "7"] {
-        let told = stderr(&score(&wrong, threads));
-        let fault = "line 120000, `age`: expected an integer, found `x76`";
-        assert!(told.contains(fault), "{told}");
+        let errors = stderr(&score(&wrong, threads));
+        let expected = "line 120000, `age`: expected an integer, found `x76`";
+        assert!(errors.contains(expected), "{errors}");
     }
 }
 
 #[test]
-fn predict_tells_the_row_that_a_model_refuses() {
+fn predict_reports_the_row_that_a_model_rejects() {
     let model = case::path("categories", "model.onnx");
     let mut csv = "city,rooms\n".to_owned() + &"Porto,2\n".repeat(9000) + "Rome,2\n";
     let predict = |format: &str, rows: &str| {
         let model = model.to_str().unwrap();
         ml_app(&["predict", "--model", model, "--format", format, "-"], rows)
     };
-    let fault = "row 9001: expected one of `Lisbon`, `Porto`, `東京`, found `Rome`";
-    let refused = predict("csv", &csv);
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(stderr(&refused).contains(fault), "{}", stderr(&refused));
+    let error = "row 9001: expected one of `Lisbon`, `Porto`, `東京`, found `Rome`";
+    let rejected = predict("csv", &csv);
+    assert_eq!(rejected.status.code(), Some(1));
+    assert!(stderr(&rejected).contains(error), "{}", stderr(&rejected));
     let lines =
         "{\"city\":\"Porto\",\"rooms\":2}\n".repeat(9000) + "{\"city\":\"Rome\",\"rooms\":2}\n";
-    let refused = predict("ndjson", &lines);
-    assert!(stderr(&refused).contains(fault), "{}", stderr(&refused));
+    let rejected = predict("ndjson", &lines);
+    assert!(stderr(&rejected).contains(error), "{}", stderr(&rejected));
     csv.truncate(csv.len() - "Rome,2\n".len());
     assert!(predict("csv", &csv).status.success());
 }
 
 #[test]
-fn predict_tells_every_fault_and_writes_no_half_file() {
-    let input = scratch("faults.csv");
-    let output = scratch("faults-scored.csv");
+fn predict_reports_every_error_and_leaves_no_partial_file() {
+    let input = scratch("errors.csv");
+    let output = scratch("errors-scored.csv");
     let mut csv = "age,new_user,total_pages_visited\n".to_owned();
     for row in 0..10_000 {
         csv.push_str(if [5, 5000, 9999].contains(&row) { "1,x,1\n" } else { "1,1,1\n" });
@@ -221,8 +221,8 @@ fn predict_tells_every_fault_and_writes_no_half_file() {
     assert_eq!(done.status.code(), Some(1));
     let errors = stderr(&done);
     for line in [7, 5002, 10001] {
-        let fault = format!("line {line}, `new_user`: expected an integer, found `x`");
-        assert!(errors.contains(&fault), "{errors}");
+        let expected = format!("line {line}, `new_user`: expected an integer, found `x`");
+        assert!(errors.contains(&expected), "{errors}");
     }
     assert!(!output.exists());
     let folder = fs::read_dir(output.parent().unwrap()).unwrap();
@@ -234,7 +234,7 @@ fn predict_tells_every_fault_and_writes_no_half_file() {
 }
 
 #[test]
-fn predict_takes_over_what_a_killed_process_left_but_not_what_another_writes() {
+fn predict_reuses_the_partial_file_of_a_killed_process_but_not_of_a_running_one() {
     let (input, output) = (scratch("taken.csv"), scratch("taken-scored.csv"));
     fs::write(&input, CSV).unwrap();
     let partial = scratch("taken-scored.csv.partial");
@@ -255,7 +255,7 @@ fn predict_takes_over_what_a_killed_process_left_but_not_what_another_writes() {
 }
 
 #[test]
-fn predict_keeps_links_and_devices() {
+fn predict_writes_through_links_and_to_devices() {
     let input = scratch("kept.csv");
     fs::write(&input, CSV).unwrap();
     let (real, link) = (scratch("kept-real.csv"), scratch("kept-link.csv"));
@@ -283,7 +283,7 @@ fn predict_keeps_links_and_devices() {
 }
 
 #[test]
-fn predict_says_what_is_wrong_with_its_input() {
+fn predict_reports_an_invalid_input() {
     for (args, input, expected) in [
         (vec!["predict", "/nonexistent.csv"], "", "cannot read /nonexistent.csv"),
         (vec!["predict", "/"], "", "it is a directory"),
@@ -322,7 +322,7 @@ fn inspect_shows_the_model() {
 }
 
 #[test]
-fn check_tells_whether_a_model_can_be_served() {
+fn check_reports_whether_a_model_can_be_served() {
     let path = |case| case::path(case, "model.onnx").to_str().unwrap().to_owned();
     let good = ml_app(&["check", &path("diabetes")], "");
     assert!(good.status.success());
@@ -368,9 +368,9 @@ fn check_tells_whether_a_model_can_be_served() {
     assert!(stderr(&missing).contains("cannot read the model /nonexistent.onnx"));
 }
 
-/// Each prefix of a model, and each byte of it changed, is a model or gets an error.
+/// Cuts a model at many places, and changes single bytes: each result is a model or an error.
 #[test]
-fn a_damaged_model_is_refused_or_served_but_never_ends_the_process() {
+fn a_damaged_model_never_crashes_the_process() {
     let whole = fs::read(case::path("diabetes", "model.onnx")).unwrap();
     let damaged = scratch("damaged.onnx");
     for index in (0..whole.len()).step_by(23) {
@@ -386,7 +386,7 @@ fn a_damaged_model_is_refused_or_served_but_never_ends_the_process() {
 }
 
 #[test]
-fn healthcheck_tells_whether_a_server_is_ready() {
+fn healthcheck_reports_whether_a_server_is_ready() {
     let server = Server::start(&[]);
     let (host, port) = server.address().rsplit_once(':').unwrap();
     let (host, port) = (host.to_owned(), port.to_owned());
@@ -395,23 +395,23 @@ fn healthcheck_tells_whether_a_server_is_ready() {
     server.stop();
     let gone = check();
     assert_eq!(gone.status.code(), Some(1));
-    assert!(stderr(&gone).contains("no answer from"), "{}", stderr(&gone));
+    assert!(stderr(&gone).contains("no response from"), "{}", stderr(&gone));
 }
 
 #[test]
-fn settings_that_are_wrong_are_all_told() {
+fn every_invalid_setting_is_reported() {
     let output = ml_app(&["--port", "http", "--max-body", "much", "--workers", "0"], "");
     assert_eq!(output.status.code(), Some(64));
     assert_eq!(
         stderr(&output),
-        "error: --port: expected a port from 0 to 65535, but found `http`\n\
-         error: --max-body: expected a size such as 1048576, 512KiB or 32MiB, but found `much`\n\
-         error: --workers: expected a number from 1 to 1024, but found `0`\n"
+        "error: --port: expected a port from 0 to 65535, found `http`\n\
+         error: --max-body: expected a size such as 1048576, 512KiB or 32MiB, found `much`\n\
+         error: --workers: expected a number from 1 to 1024, found `0`\n"
     );
 }
 
 #[test]
-fn a_port_in_use_is_told() {
+fn a_port_in_use_is_an_error() {
     let server = Server::start(&[]);
     let port = server.address().rsplit_once(':').unwrap().1;
     let output = ml_app(&["serve", "--host", "127.0.0.1", "--port", port], "");

@@ -108,7 +108,7 @@ impl Scorer<'_> {
         score: impl Fn(Block) -> Result<ScoredBlock, Failure> + Sync,
     ) -> Result<usize, Failure> {
         let mut all = ScoredBlock::default();
-        // Reading stops at the end of the range, and after so many errors that no more are counted.
+        // Reading stops at the end of the range, and when the maximum number of errors is reached.
         let exhausted = AtomicBool::new(false);
         let is_needed = |block: &io::Result<Block>| {
             let is_past = block.as_ref().is_ok_and(|block| block.offset >= self.range.end);

@@ -274,7 +274,7 @@ mod tests {
             assert!(!read_body(alive.expect("an answer")).await.is_empty());
         });
         let text = state.metrics.text(
-            crate::metrics::Format::Prometheus,
+            crate::metrics::ExpositionFormat::Prometheus,
             state.model.signature(),
             &state.inferences,
             &state.executor,

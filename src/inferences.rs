@@ -1,31 +1,32 @@
-//! What has been inferred so far, and what it took.
+//! Counts and durations of the predictions so far.
 
 use crate::metrics::histogram::Histogram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Counts and times since the start.
+/// Counts and durations since the start.
 #[derive(Debug, Default)]
 pub struct Inferences {
     in_flight: Arc<AtomicUsize>,
+    /// Duration of the predictions that completed, and of those that failed.
     pub success: Histogram,
     pub fail: Histogram,
-    /// Waiting for a thread; this and the following of the successful ones.
+    /// Parts of the predictions that completed: waiting for a thread, decoding, running the model, encoding.
     pub queue: Histogram,
     pub decode: Histogram,
     pub infer: Histogram,
     pub encode: Histogram,
     rows: AtomicU64,
-    /// Milliseconds since the Unix epoch.
+    /// Time of the last prediction that completed, in milliseconds since the Unix epoch.
     last: AtomicU64,
 }
 
-/// What one inference takes, part by part.
+/// The stopwatch of one prediction. Each method ends a part of it.
 #[derive(Debug)]
 pub struct Times {
     start: Instant,
-    /// The end of the part before.
+    /// End of the previous part.
     last: Instant,
     queue: Duration,
     decode: Duration,
@@ -34,7 +35,7 @@ pub struct Times {
     _ticket: Ticket,
 }
 
-/// Counts as in flight for as long as it lives.
+/// Counts one prediction as in flight while it exists.
 #[derive(Debug)]
 struct Ticket(Arc<AtomicUsize>);
 
@@ -45,10 +46,11 @@ impl Drop for Ticket {
 }
 
 impl Inferences {
-    /// `None` where there are `most` already.
-    pub fn begin(&self, most: usize) -> Option<Times> {
+    /// Begins a prediction. Returns `None` if `max_in_flight` predictions wait or run already.
+    pub fn begin(&self, max_in_flight: usize) -> Option<Times> {
         let ticket = Ticket(self.in_flight.clone());
-        if self.in_flight.fetch_add(1, Relaxed) >= most {
+        // The ticket takes the count back if there are too many.
+        if self.in_flight.fetch_add(1, Relaxed) >= max_in_flight {
             return None;
         }
         let (start, none) = (Instant::now(), Duration::ZERO);
@@ -64,7 +66,7 @@ impl Inferences {
         Some(times)
     }
 
-    /// Ends an inference: its answer is encoded, or will not be.
+    /// Ends a prediction, after its response is encoded or after an error.
     pub fn end(&self, mut times: Times, success: bool) {
         let encode = times.lap();
         let all = times.last - times.start;
@@ -81,41 +83,40 @@ impl Inferences {
         self.last.store(now.as_millis() as u64, Relaxed);
     }
 
-    /// Begun and not ended.
+    /// Returns the number of predictions that wait or run.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Relaxed)
     }
 
-    /// Of the successful.
+    /// Returns the number of rows of the predictions that completed.
     pub fn rows(&self) -> u64 {
         self.rows.load(Relaxed)
     }
 
-    /// Milliseconds since the Unix epoch; 0 if there was none.
+    /// Returns the time of the last prediction that completed, in milliseconds since the Unix epoch, or 0.
     pub fn last(&self) -> u64 {
         self.last.load(Relaxed)
     }
 }
 
 impl Times {
-    /// It has waited for a thread.
+    /// Ends the wait for a thread.
     pub fn queued(&mut self) {
         self.queue = self.lap();
     }
 
+    /// Ends decoding.
     pub fn decoded(&mut self, rows: usize) {
         self.decode = self.lap();
         self.rows = rows;
     }
 
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
+    /// Ends the run of the model.
     pub fn inferred(&mut self) {
         self.infer = self.lap();
     }
 
+    /// Returns the time since the end of the previous part.
     fn lap(&mut self) -> Duration {
         let before = std::mem::replace(&mut self.last, Instant::now());
         self.last - before

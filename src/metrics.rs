@@ -1,4 +1,4 @@
-//! What the process tells of itself, in Prometheus' [text format][text], or as [OpenMetrics][open].
+//! The metrics of the process, in Prometheus' [text format][text] or as [OpenMetrics][open].
 //!
 //! [text]: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
 //! [open]: https://prometheus.io/docs/specs/om/open_metrics_spec/
@@ -14,7 +14,7 @@ use crate::executor::Executor;
 use crate::inferences::Inferences;
 use crate::sandbox::Enforced;
 use drift::{Drift, Predicted};
-pub use exposition::Format;
+pub use exposition::ExpositionFormat;
 use exposition::{COUNTER, Exposition, GAUGE, HISTOGRAM};
 use histogram::Histogram;
 use ml_app_model::{Phases, Signature};
@@ -24,25 +24,26 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// What is counted, beside the [`Inferences`].
+/// All metrics, except those of [`Inferences`] and of the executor.
 #[derive(Debug)]
 pub struct Metrics {
-    /// Of the ONNX file, in hexadecimal.
+    /// SHA-256 of the ONNX file, in hexadecimal.
     model_sha256: String,
     threads: Threads,
     start: OnceCell<Start>,
     routes: Mutex<Vec<Arc<RouteMetrics>>>,
     /// Requests that no route is for.
     pub unrouted: RouteMetrics,
-    /// By [`Error::LIMITS`].
+    /// Number of rejected requests per limit, in the order of [`Error::LIMITS`].
     refused: [AtomicU64; Error::LIMITS.len()],
     panics: AtomicU64,
     pub drift: Drift,
 }
 
+/// Facts about the start.
 #[derive(Debug)]
 struct Start {
-    /// When `main` began.
+    /// Time at which `main` began.
     began: SystemTime,
     phases: Phases,
     sandbox: Enforced,
@@ -56,8 +57,8 @@ const STATUSES: [u16; 16] =
 /// Counts and durations of one route's requests.
 #[derive(Debug, Default)]
 pub struct RouteMetrics {
-    /// The route's pattern, such as `/v2/models/{model}`: never a request's own path, of which there could
-    /// be any number.
+    /// The route's pattern, such as `/v2/models/{model}`: never a request's own path, because their
+    /// number has no limit.
     path: String,
     /// Protocol of the route, if it predicts.
     protocol: Option<&'static str>,
@@ -87,7 +88,7 @@ impl Metrics {
         }
     }
 
-    /// The start is over; only the first call tells.
+    /// Records the start. Only the first call has an effect.
     pub fn started(&self, phases: Phases, sandbox: Enforced, process: Process) {
         let began = SystemTime::now() - phases.total();
         self.start.get_or_init(|| Start { began, phases, sandbox, process });
@@ -105,21 +106,22 @@ impl Metrics {
         route
     }
 
-    /// `limit` is one of [`Error::LIMITS`].
+    /// Counts a rejected request; `limit` is one of [`Error::LIMITS`].
     pub fn refused(&self, limit: &str) {
         if let Some(index) = Error::LIMITS.iter().position(|known| *known == limit) {
             self.refused[index].fetch_add(1, Relaxed);
         }
     }
 
+    /// Counts a request that ended in a panic.
     pub fn panicked(&self) {
         self.panics.fetch_add(1, Relaxed);
     }
 
-    /// All families.
+    /// Returns all families as text.
     pub fn text(
         &self,
-        format: Format,
+        format: ExpositionFormat,
         signature: &Signature,
         inferences: &Inferences,
         executor: &Executor,
@@ -133,7 +135,11 @@ impl Metrics {
     }
 
     fn write_start(&self, out: &mut Exposition, signature: &Signature) {
-        out.family("ml_app_build_info", GAUGE, "The program and the model it serves.");
+        out.family(
+            "ml_app_build_info",
+            GAUGE,
+            "Version of the program and of its model; always 1.",
+        );
         let labels = [
             ("version", env!("CARGO_PKG_VERSION")),
             ("model", &signature.name),
@@ -141,17 +147,29 @@ impl Metrics {
             ("model_sha256", &self.model_sha256),
         ];
         out.sample(&labels, 1);
-        out.family("ml_app_threads", GAUGE, "Threads that requests are answered on, at most.");
+        out.family("ml_app_threads", GAUGE, "Maximum number of threads, by kind.");
         out.sample(&[("kind", "http")], self.threads.http);
         out.sample(&[("kind", "inference")], self.threads.inference);
         let Some(start) = self.start.get() else { return };
-        out.family("ml_app_sandbox", GAUGE, "1 where what the process may do is restricted.");
+        out.family(
+            "ml_app_sandbox",
+            GAUGE,
+            "1 if a mechanism of the sandbox is in force, otherwise 0.",
+        );
         out.sample(&[("by", "landlock")], u8::from(start.sandbox.landlock));
         out.sample(&[("by", "seccomp")], u8::from(start.sandbox.seccomp));
         let began = start.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        out.family("process_start_time_seconds", GAUGE, "When main began, since the Unix epoch.");
+        out.family(
+            "process_start_time_seconds",
+            GAUGE,
+            "Start time of the process, in seconds since the Unix epoch.",
+        );
         out.sample(&[], format_args!("{:.6}", began.as_secs_f64()));
-        out.family("ml_app_start_seconds", GAUGE, "What each phase took from main to ready.");
+        out.family(
+            "ml_app_start_seconds",
+            GAUGE,
+            "Duration of each phase of the start, in seconds.",
+        );
         for (phase, time) in start.phases.parts() {
             out.sample(&[("phase", phase)], format_args!("{:.6}", time.as_secs_f64()));
         }
@@ -168,9 +186,13 @@ impl Metrics {
     fn write_requests(&self, out: &mut Exposition) {
         let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let routes = routes.iter().map(|route| &**route).chain([&self.unrouted]);
-        let asked: Vec<_> = routes.filter(|route| route.time.total().count > 0).collect();
-        out.family("ml_app_http_requests_total", COUNTER, "Requests that have been answered.");
-        for route in &asked {
+        let requested: Vec<_> = routes.filter(|route| route.time.total().count > 0).collect();
+        out.family(
+            "ml_app_http_requests_total",
+            COUNTER,
+            "HTTP requests, by route, protocol and status.",
+        );
+        for route in &requested {
             for (index, count) in route.statuses.iter().enumerate() {
                 let count = count.load(Relaxed);
                 let status = STATUSES.get(index).map_or("other".into(), ToString::to_string);
@@ -181,30 +203,34 @@ impl Metrics {
                 }
             }
         }
-        let help = "From a request's head to its answer's.";
+        let help = "Time from a request's headers to the headers of its response, in seconds.";
         out.family("ml_app_http_request_duration_seconds", HISTOGRAM, help);
-        for route in &asked {
+        for route in &requested {
             out.histogram(("route", &route.path), &route.time);
         }
-        let help = "Requests that a limit refused. See also the statuses.";
+        let help = "Requests rejected by a limit, by limit.";
         out.family("ml_app_rejected_total", COUNTER, help);
         for (reason, count) in Error::LIMITS.iter().zip(&self.refused) {
             out.sample(&[("reason", reason)], count.load(Relaxed));
         }
-        out.family("ml_app_panics_total", COUNTER, "Requests that ended in a panic.");
+        out.family(
+            "ml_app_panics_total",
+            COUNTER,
+            "Requests that ended in a panic and got status 500.",
+        );
         out.sample(&[], self.panics.load(Relaxed));
     }
 
     fn write_drift(&self, out: &mut Exposition) {
-        let watched = &self.drift.features;
-        let help = "Values that were missing, by feature. See ml_app_inference_rows_total.";
+        let features = &self.drift.features;
+        let help = "Missing values, by feature. The number of rows is ml_app_inference_rows_total.";
         out.family("ml_app_feature_missing_total", COUNTER, help);
-        for feature in watched {
+        for feature in features {
             out.sample(&[("feature", &feature.name)], feature.missing.load(Relaxed));
         }
-        let help = "Values outside of what was seen in training, by feature.";
+        let help = "Values outside the range seen in training, by feature and bound.";
         out.family("ml_app_feature_out_of_range_total", COUNTER, help);
-        for feature in watched {
+        for feature in features {
             for (bound, count) in [("minimum", &feature.below), ("maximum", &feature.above)] {
                 let labels = [("feature", &*feature.name), ("bound", bound)];
                 out.sample(&labels, count.load(Relaxed));
@@ -212,17 +238,21 @@ impl Metrics {
         }
         match self.drift.predicted() {
             Predicted::Classes(classes) => {
-                out.family("ml_app_predictions_total", COUNTER, "Rows, by the predicted class.");
+                out.family("ml_app_predictions_total", COUNTER, "Predicted rows, by class.");
                 for (class, rows) in classes {
                     out.sample(&[("class", &class)], rows);
                 }
             }
             Predicted::Numbers { count, sum, squares } => {
-                out.family("ml_app_predictions_total", COUNTER, "Numbers that were predicted.");
+                out.family("ml_app_predictions_total", COUNTER, "Predicted numbers.");
                 out.sample(&[], count);
-                out.family("ml_app_prediction_sum", GAUGE, "Their sum.");
+                out.family("ml_app_prediction_sum", GAUGE, "Sum of the predicted numbers; divided by ml_app_predictions_total it is the mean.");
                 out.sample(&[], sum);
-                out.family("ml_app_prediction_squares_sum", GAUGE, "The sum of their squares.");
+                out.family(
+                    "ml_app_prediction_squares_sum",
+                    GAUGE,
+                    "Sum of the squares of the predicted numbers, for their variance.",
+                );
                 out.sample(&[], squares);
             }
             Predicted::None => {}
@@ -231,22 +261,22 @@ impl Metrics {
 }
 
 fn write_inferences(out: &mut Exposition, done: &Inferences, executor: &Executor) {
-    let help = "Inferences that wait for a thread or run on one.";
+    let help = "Predictions that wait or run.";
     out.family("ml_app_inferences_in_flight", GAUGE, help);
     out.sample(&[], done.in_flight());
-    out.family("ml_app_inferences_queued", GAUGE, "Inferences that wait for a thread.");
+    out.family("ml_app_inferences_queued", GAUGE, "Predictions that wait for an inference thread.");
     out.sample(&[], executor.queued());
-    let help = "Inferences not begun, as nobody waited for them any more.";
+    let help = "Predictions cancelled in the queue because the client disconnected or the queue timeout passed.";
     out.family("ml_app_inferences_skipped_total", COUNTER, help);
-    out.sample(&[], executor.skipped());
-    let help = "Threads in whose place others came, as their inference did not end in time.";
+    out.sample(&[], executor.cancelled());
+    let help = "Inference threads replaced because their prediction did not complete in time.";
     out.family("ml_app_inference_threads_replaced_total", COUNTER, help);
     out.sample(&[], executor.replaced());
-    let help = "Inferences that have ended, by what came of them.";
+    let help = "Completed and failed predictions, by result.";
     out.family("ml_app_inferences_total", COUNTER, help);
     out.sample(&[("result", "success")], done.success.total().count);
     out.sample(&[("result", "failure")], done.fail.total().count);
-    let help = "What each part of the successful took.";
+    let help = "Time of each part of the successful predictions, in seconds.";
     out.family("ml_app_inference_duration_seconds", HISTOGRAM, help);
     let parts = [
         ("queue", &done.queue),
@@ -257,11 +287,11 @@ fn write_inferences(out: &mut Exposition, done: &Inferences, executor: &Executor
     for (part, histogram) in parts {
         out.histogram(("part", part), histogram);
     }
-    out.family("ml_app_inference_rows_total", COUNTER, "Rows of the successful.");
+    out.family("ml_app_inference_rows_total", COUNTER, "Rows of the successful predictions.");
     out.sample(&[], done.rows());
 }
 
-/// "ready in 2.31 ms: process 0.41, model 1.60, bind 0.30".
+/// Returns a text such as "ready in 2.31 ms: process 0.41, model 1.60, bind 0.30".
 pub fn summary(phases: &Phases) -> String {
     let ms = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
     let parts = phases.parts().iter().map(|(name, time)| format!("{name} {}", ms(*time)));

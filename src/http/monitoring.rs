@@ -3,7 +3,7 @@
 use crate::http::State;
 use crate::http::problem::ErrorFormat;
 use crate::http::route::Api;
-use crate::metrics::Format;
+use crate::metrics::ExpositionFormat;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use paperclip::actix::api_v2_operation;
@@ -23,7 +23,7 @@ pub(crate) static API: Api = Api {
 #[api_v2_operation(operation_id = "metrics")]
 pub(crate) async fn collect(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let format = Format::of(accept.unwrap_or_default());
+    let format = ExpositionFormat::of(accept.unwrap_or_default());
     let text =
         state.metrics.text(format, state.model.signature(), &state.inferences, &state.executor);
     HttpResponse::Ok().content_type(format.content_type()).body(text)

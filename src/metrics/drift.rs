@@ -1,24 +1,27 @@
-//! Whether questions and answers are still those that the model was made for: values that are missing
-//! or outside of what was seen in training, by feature, and what is predicted.
+//! Drift of inputs and outputs from the data that the model was trained on: per feature, values that are
+//! missing or outside the range seen in training; and the distribution of the predictions.
 
 use ml_app_model::{Datatype, Elements, Feature, Signature, Strings, Task, Tensor, Tensors};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Features that are watched, and classes that are counted: each is a series.
-const MOST: usize = 100;
+/// Maximum number of features, and of classes, that are counted: each is a time series in Prometheus.
+const MAX_SERIES: usize = 100;
 
+/// Counters of observed inputs and outputs.
 #[derive(Debug)]
 pub struct Drift {
-    pub features: Vec<Watched>,
+    pub features: Vec<ObservedFeature>,
     predictions: Predictions,
 }
 
-/// A feature of floats or with a range.
+/// Counters of a scalar feature whose values can be missing (floats) or out of range.
 #[derive(Debug)]
-pub struct Watched {
+pub struct ObservedFeature {
     pub name: String,
+    /// Index of the input tensor, and column in it.
     input: usize,
     column: usize,
+    /// Range seen in training; infinite where the model's metadata gives no bound.
     minimum: f64,
     maximum: f64,
     pub missing: AtomicU64,
@@ -26,32 +29,26 @@ pub struct Watched {
     pub above: AtomicU64,
 }
 
+/// Counters of the outputs.
 #[derive(Debug)]
 enum Predictions {
-    /// Rows of each class.
-    Classes {
-        label: usize,
-        classes: Vec<Class>,
-    },
-    /// Numbers in one output: how many, their sum and their squares' sum, as bits of doubles.
-    Numbers {
-        output: usize,
-        count: AtomicU64,
-        sum: AtomicU64,
-        squares: AtomicU64,
-    },
+    /// Rows per class; `label` is the index of the output with the labels.
+    Classes { label: usize, classes: Vec<Class> },
+    /// Numbers of a regression. The sums are the bits of an `f64`, because there is no atomic float.
+    Numbers { output: usize, count: AtomicU64, sum: AtomicU64, squares: AtomicU64 },
+    /// The outputs are neither: nothing is counted.
     None,
 }
 
 #[derive(Debug)]
 struct Class {
     name: String,
-    /// The same, where labels are integers.
+    /// The name as a number, for labels that are integers.
     number: Option<i64>,
     rows: AtomicU64,
 }
 
-/// What has been predicted.
+/// The counted predictions.
 pub enum Predicted {
     Classes(Vec<(String, u64)>),
     Numbers { count: u64, sum: f64, squares: f64 },
@@ -60,21 +57,22 @@ pub enum Predicted {
 
 impl Drift {
     pub fn new(signature: &Signature) -> Drift {
-        let watched = signature.features.iter().filter(|feature| {
+        let observed = signature.features.iter().filter(|feature| {
             let ranged = feature.minimum.is_some() || feature.maximum.is_some();
             feature.is_scalar() && (feature.datatype.is_float() || ranged)
         });
-        let features = watched.take(MOST).map(Watched::new);
-        let number = |output: &ml_app_model::TensorSpec| {
+        let features = observed.take(MAX_SERIES).map(ObservedFeature::new);
+        // A regression has a float output with one column.
+        let is_number = |output: &ml_app_model::TensorSpec| {
             let width: Option<usize> = output.shape.iter().skip(1).copied().product();
             output.datatype.is_float() && width == Some(1)
         };
         let predictions = match &signature.task {
             Task::Classification { label, classes, .. } => Predictions::Classes {
                 label: *label,
-                classes: classes.iter().take(MOST).map(|class| Class::new(class)).collect(),
+                classes: classes.iter().take(MAX_SERIES).map(|class| Class::new(class)).collect(),
             },
-            Task::Other => match signature.outputs.iter().position(number) {
+            Task::Other => match signature.outputs.iter().position(is_number) {
                 Some(output) => Predictions::Numbers {
                     output,
                     count: 0.into(),
@@ -87,12 +85,14 @@ impl Drift {
         Drift { features: features.collect(), predictions }
     }
 
+    /// Counts the values of a request.
     pub fn asked(&self, inputs: &Tensors) {
         for feature in &self.features {
-            feature.look(&inputs.tensors()[feature.input], inputs.rows());
+            feature.observe(&inputs.tensors()[feature.input], inputs.rows());
         }
     }
 
+    /// Counts the predictions for a request.
     pub fn answered(&self, outputs: &Tensors) {
         match &self.predictions {
             Predictions::Classes { label, classes } => count(&outputs.tensors()[*label], classes),
@@ -137,14 +137,15 @@ impl Drift {
     }
 }
 
-impl Watched {
-    fn new(feature: &Feature) -> Watched {
-        // A bound is what the model's own type makes of it, as the values are.
+impl ObservedFeature {
+    fn new(feature: &Feature) -> ObservedFeature {
+        // Values are rounded to the input's type, so a bound is too. Otherwise a value equal to its bound could
+        // count as out of range.
         let bound = |bound: f64| match feature.datatype {
             Datatype::Float32 => f64::from(bound as f32),
             _ => bound,
         };
-        Watched {
+        ObservedFeature {
             name: feature.name.clone(),
             input: feature.input,
             column: feature.column,
@@ -156,9 +157,10 @@ impl Watched {
         }
     }
 
-    fn look(&self, tensor: &Tensor, rows: usize) {
+    /// Counts the feature's column of a tensor.
+    fn observe(&self, tensor: &Tensor, rows: usize) {
         let width = (tensor.len() / rows.max(1)).max(1);
-        macro_rules! look {
+        macro_rules! observe {
             ($elements:expr, $to_f64:expr, $($types:ident),*) => {
                 match $elements {
                     $(Elements::$types(elements) => {
@@ -176,7 +178,7 @@ impl Watched {
                 }
             };
         }
-        look!(
+        observe!(
             tensor.elements(),
             |value| *value as f64,
             Float32,
@@ -214,14 +216,16 @@ impl Class {
     }
 }
 
+/// Counts the rows of each class.
 fn count(labels: &Tensor, classes: &[Class]) {
     let mut found = vec![0; classes.len()];
-    let mut add = |is_it: &dyn Fn(&Class) -> bool, rows: u64| {
-        if let Some(index) = classes.iter().position(is_it) {
+    let mut add = |matches: &dyn Fn(&Class) -> bool, rows: u64| {
+        if let Some(index) = classes.iter().position(matches) {
             found[index] += rows;
         }
     };
     match labels.elements() {
+        // Rows are indices into a few distinct labels: count the indices first.
         Elements::String(Strings::Labels { labels, indices }) => {
             let mut rows = vec![0; labels.len()];
             indices.iter().for_each(|index| rows[*index as usize] += 1);
@@ -244,8 +248,9 @@ fn count(labels: &Tensor, classes: &[Class]) {
     }
 }
 
+/// Adds to an `f64` that is stored as bits.
 fn add_to(bits: &AtomicU64, number: f64) {
     let add = |bits| Some((f64::from_bits(bits) + number).to_bits());
-    // It is always some.
+    // Cannot fail: `add` never returns `None`.
     let _ = bits.fetch_update(Relaxed, Relaxed, add);
 }

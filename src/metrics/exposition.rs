@@ -1,31 +1,38 @@
+//! The text formats of metrics.
+
 use crate::metrics::histogram::{BOUNDS, Histogram};
 use std::fmt::{Display, Write};
 
-/// Of Prometheus, or of OpenMetrics, where a counter's family is named without `_total`, and the end
-/// is marked.
+/// Format of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum ExpositionFormat {
     Prometheus,
+    /// Differs from Prometheus' format in the names of counters' families, which lack `_total`, and in an end
+    /// marker.
     OpenMetrics,
 }
 
-impl Format {
-    /// By what the client accepts.
-    pub fn of(accept: &str) -> Format {
-        match accept.contains("application/openmetrics-text") {
-            true => Format::OpenMetrics,
-            false => Format::Prometheus,
+impl ExpositionFormat {
+    /// Returns OpenMetrics if the client's `Accept` header names it.
+    pub fn of(accept: &str) -> ExpositionFormat {
+        if accept.contains("application/openmetrics-text") {
+            ExpositionFormat::OpenMetrics
+        } else {
+            ExpositionFormat::Prometheus
         }
     }
 
     pub fn content_type(self) -> &'static str {
         match self {
-            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            ExpositionFormat::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            ExpositionFormat::OpenMetrics => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            }
         }
     }
 }
 
+/// Type of a family, as `# TYPE` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind(&'static str);
 
@@ -33,24 +40,24 @@ pub const COUNTER: Kind = Kind("counter");
 pub const GAUGE: Kind = Kind("gauge");
 pub const HISTOGRAM: Kind = Kind("histogram");
 
-/// Families, each with its samples.
+/// The text under construction: families, each followed by its samples.
 #[derive(Debug)]
 pub struct Exposition {
-    format: Format,
+    format: ExpositionFormat,
     family: &'static str,
     text: String,
 }
 
 impl Exposition {
-    pub fn new(format: Format) -> Exposition {
+    pub fn new(format: ExpositionFormat) -> Exposition {
         Exposition { format, family: "", text: String::new() }
     }
 
-    /// The samples that follow are of this family.
+    /// Begins a family. The samples that follow belong to it.
     pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
         self.family = name;
         let name = match self.format {
-            Format::OpenMetrics if kind == COUNTER => name.trim_end_matches("_total"),
+            ExpositionFormat::OpenMetrics if kind == COUNTER => name.trim_end_matches("_total"),
             _ => name,
         };
         self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {}", kind.0));
@@ -60,7 +67,7 @@ impl Exposition {
         self.sample_of("", labels, value);
     }
 
-    /// `label` tells it from the family's others.
+    /// Writes a histogram of the family; `label` distinguishes it from the others.
     pub fn histogram(&mut self, label: (&str, &str), histogram: &Histogram) {
         let mut count = 0;
         let bounds = BOUNDS.iter().map(|ns| (*ns as f64 / 1e9).to_string());
@@ -74,7 +81,7 @@ impl Exposition {
     }
 
     pub fn finish(mut self) -> String {
-        if self.format == Format::OpenMetrics {
+        if self.format == ExpositionFormat::OpenMetrics {
             self.text.push_str("# EOF\n");
         }
         self.text
@@ -84,18 +91,19 @@ impl Exposition {
         let family = self.family;
         let labels: Vec<String> =
             labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-        match labels.is_empty() {
-            true => self.line(format_args!("{family}{suffix} {value}")),
-            false => self.line(format_args!("{family}{suffix}{{{}}} {value}", labels.join(","))),
+        if labels.is_empty() {
+            self.line(format_args!("{family}{suffix} {value}"));
+        } else {
+            self.line(format_args!("{family}{suffix}{{{}}} {value}", labels.join(",")));
         }
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        writeln!(self.text, "{line}").expect("memory can be written to");
+        writeln!(self.text, "{line}").expect("a string can be written to");
     }
 }
 
-/// The value of a label.
+/// Escapes the value of a label.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

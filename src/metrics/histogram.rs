@@ -1,15 +1,19 @@
+//! A histogram of durations.
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// How long something took, how often.
+/// Counts of durations per bucket, and their sum.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    /// Times up to each of [`BOUNDS`], and longer ones.
+    /// Number of durations per bucket: at most `BOUNDS[i]` and more than the bound before it; the last
+    /// bucket has no bound.
     counts: [AtomicU64; BOUNDS.len() + 1],
+    /// Sum of the durations, in nanoseconds.
     ns: AtomicU64,
 }
 
-/// Nanoseconds: 10 µs to 10 s, in steps of 1, 2.5 and 5.
+/// Upper bounds of the buckets in nanoseconds: 10 µs, 25 µs, 50 µs, 100 µs, … 10 s.
 pub const BOUNDS: [u64; 19] = {
     let mut bounds = [0; 19];
     let (mut index, mut decade) = (0, 10_000);
@@ -23,7 +27,7 @@ pub const BOUNDS: [u64; 19] = {
     bounds
 };
 
-/// How often, and nanoseconds in all.
+/// Number of durations, and their sum in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Total {
     pub count: u64,
@@ -38,6 +42,7 @@ impl Histogram {
         self.ns.fetch_add(ns, Relaxed);
     }
 
+    /// Returns the number of durations per bucket.
     pub fn counts(&self) -> [u64; BOUNDS.len() + 1] {
         std::array::from_fn(|bucket| self.counts[bucket].load(Relaxed))
     }
@@ -52,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_counted_below_its_bound() {
+    fn a_duration_is_counted_in_the_bucket_of_its_bound() {
         assert_eq!((BOUNDS[0], BOUNDS[1], BOUNDS[2]), (10_000, 25_000, 50_000));
         assert_eq!(BOUNDS[18], 10_000_000_000);
         let histogram = Histogram::default();

@@ -1,4 +1,5 @@
-//! The process and its control group, from files that are opened before the process gives up to open any.
+//! Metrics of the process and of its control group (version 2 or 1). Their files are opened before the
+//! sandbox forbids it, and read at each scrape.
 
 use crate::machine;
 use rustix::fs::Dir;
@@ -7,8 +8,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
-/// What is known of a process; of the control group of version 2, or 1.
-#[derive(Debug)]
+/// The open files; `None` where the system has none.
+#[derive(Debug, Default)]
 pub struct Process {
     stat: Option<File>,
     descriptors: Option<Mutex<Dir>>,
@@ -17,17 +18,16 @@ pub struct Process {
     memory_limit: Option<File>,
 }
 
-/// Name, what it is, and value.
+/// Name, help text and value of a metric without labels.
 pub type Sample = (&'static str, &'static str, f64);
 
 impl Process {
     pub fn open() -> Process {
         let first = |files: [&str; 2]| files.iter().find_map(|file| File::open(file).ok());
+        let descriptors = File::open("/proc/self/fd").ok().and_then(|file| Dir::new(file).ok());
         Process {
             stat: File::open("/proc/self/stat").ok(),
-            descriptors: File::open("/proc/self/fd")
-                .ok()
-                .and_then(|d| Some(Dir::new(d).ok()?.into())),
+            descriptors: descriptors.map(Mutex::new),
             cpu: first(["/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat"]),
             memory: first([
                 "/sys/fs/cgroup/memory.current",
@@ -37,95 +37,112 @@ impl Process {
         }
     }
 
-    /// What goes up and down.
     pub fn gauges(&self) -> Vec<Sample> {
-        let mut samples = vec![];
-        if let Some(stat) = self.stat() {
-            let memory = stat.pages * page_size() as f64;
-            samples.push(("process_resident_memory_bytes", "Memory that is held.", memory));
-            samples.push((
+        let stat = self.stat();
+        let stat = stat.as_ref();
+        let memory = self.memory.as_ref().and_then(|file| read(file)?.trim().parse().ok());
+        let limit = self.memory_limit.as_ref().and_then(|file| machine::parse_limit(&read(file)?));
+        present([
+            (
+                "process_resident_memory_bytes",
+                "Resident memory of the process, in bytes.",
+                stat.map(|stat| stat.resident_pages * page_size() as f64),
+            ),
+            (
                 "process_virtual_memory_bytes",
-                "Memory that is asked for.",
-                stat.virtual_bytes,
-            ));
-            samples.push(("process_threads", "Threads.", stat.threads));
-        }
-        if let Some(descriptors) = &self.descriptors {
-            let mut descriptors = descriptors.lock().unwrap_or_else(|error| error.into_inner());
-            descriptors.rewind();
-            // `.` and `..` are none.
-            let open = descriptors.by_ref().count().saturating_sub(2);
-            samples.push(("process_open_fds", "Files and connections that are open.", open as f64));
-        }
-        let current = self.memory.as_ref().and_then(|file| text(file)?.trim().parse().ok());
-        let limit = self.memory_limit.as_ref().and_then(|file| machine::limit(&text(file)?));
-        let group = [
-            ("ml_app_cgroup_memory_bytes", "Memory that the control group holds.", current),
+                "Virtual memory of the process, in bytes.",
+                stat.map(|stat| stat.virtual_bytes),
+            ),
+            ("process_threads", "Number of threads.", stat.map(|stat| stat.threads)),
+            (
+                "process_open_fds",
+                "Number of open file descriptors, including connections.",
+                self.open_descriptors(),
+            ),
+            (
+                "ml_app_cgroup_memory_bytes",
+                "Memory used by the control group, including page cache, in bytes.",
+                memory,
+            ),
             (
                 "ml_app_cgroup_memory_limit_bytes",
-                "Memory that it may hold.",
+                "Memory limit of the control group, in bytes; absent without a limit.",
                 limit.map(|limit| limit as f64),
             ),
-        ];
-        samples
-            .extend(group.iter().filter_map(|(name, help, value)| Some((*name, *help, (*value)?))));
-        samples
+        ])
     }
 
-    /// What only goes up.
     pub fn counters(&self) -> Vec<Sample> {
-        let mut samples = vec![];
-        if let Some(stat) = self.stat() {
-            let seconds = stat.ticks / clock_ticks_per_second() as f64;
-            samples.push(("process_cpu_seconds_total", "Time on processors.", seconds));
-        }
-        let Some(group) = self.cpu.as_ref().and_then(text) else { return samples };
+        let cpu_seconds = self.stat().map(|stat| stat.cpu_ticks / clock_ticks_per_second() as f64);
+        let group = self.cpu.as_ref().and_then(read).unwrap_or_default();
         let value = |key: &str| -> Option<f64> {
             group.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
         };
+        // Version 2 counts microseconds, version 1 nanoseconds.
         let throttled = value("throttled_usec ").map(|us| us / 1e6);
         let throttled = throttled.or_else(|| value("throttled_time ").map(|ns| ns / 1e9));
-        let group = [
-            ("ml_app_cgroup_cpu_periods_total", "Periods of the CPU quota.", value("nr_periods ")),
+        present([
+            (
+                "process_cpu_seconds_total",
+                "CPU time of the process in user and system mode, in seconds.",
+                cpu_seconds,
+            ),
+            (
+                "ml_app_cgroup_cpu_periods_total",
+                "Enforcement periods of the CPU quota.",
+                value("nr_periods "),
+            ),
             (
                 "ml_app_cgroup_cpu_throttled_periods_total",
-                "Periods in which the quota was used up.",
+                "Enforcement periods in which the CPU quota was exhausted.",
                 value("nr_throttled "),
             ),
             (
                 "ml_app_cgroup_cpu_throttled_seconds_total",
-                "Time for which threads were stopped then.",
+                "Time for which the CPU quota stopped the threads, in seconds.",
                 throttled,
             ),
-        ];
-        samples
-            .extend(group.iter().filter_map(|(name, help, value)| Some((*name, *help, (*value)?))));
-        samples
+        ])
+    }
+
+    fn open_descriptors(&self) -> Option<f64> {
+        let mut descriptors =
+            self.descriptors.as_ref()?.lock().unwrap_or_else(|error| error.into_inner());
+        descriptors.rewind();
+        // Without `.` and `..`.
+        Some(descriptors.by_ref().count().saturating_sub(2) as f64)
     }
 
     fn stat(&self) -> Option<Stat> {
-        let text = text(self.stat.as_ref()?)?;
-        // The second field, the program's name in parentheses, may have spaces. See proc_pid_stat(5).
+        let text = read(self.stat.as_ref()?)?;
+        // Field 2 is the program's name in parentheses, which can hold spaces: the fields are counted from
+        // behind it. See proc_pid_stat(5).
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
         Some(Stat {
-            ticks: field(14)? + field(15)?,
+            cpu_ticks: field(14)? + field(15)?,
             threads: field(20)?,
             virtual_bytes: field(23)?,
-            pages: field(24)?,
+            resident_pages: field(24)?,
         })
     }
 }
 
+/// Fields of `/proc/self/stat`.
 struct Stat {
-    ticks: f64,
+    cpu_ticks: f64,
     threads: f64,
     virtual_bytes: f64,
-    pages: f64,
+    resident_pages: f64,
 }
 
-/// What a file of the kernel's has in it now.
-fn text(file: &File) -> Option<String> {
+/// Returns the metrics that have a value.
+fn present<const N: usize>(samples: [(&'static str, &'static str, Option<f64>); N]) -> Vec<Sample> {
+    samples.into_iter().filter_map(|(name, help, value)| Some((name, help, value?))).collect()
+}
+
+/// Reads a file of procfs or cgroupfs from its beginning. All of them fit into 4 KiB.
+fn read(file: &File) -> Option<String> {
     let mut bytes = [0; 4096];
     let len = file.read_at(&mut bytes, 0).ok()?;
     String::from_utf8(bytes[..len].to_vec()).ok()

@@ -1,4 +1,4 @@
-//! What is logged of requests.
+//! The log lines of requests.
 
 use crate::server::Server;
 use serde_json::Value;
@@ -7,7 +7,7 @@ const ROW: &str = "/predict?age=21&new_user=1&total_pages_visited=14";
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[test]
-fn requests_are_logged_as_cloud_logging_reads_them() {
+fn requests_are_logged_in_cloud_loggings_format() {
     let environment = [("GOOGLE_CLOUD_PROJECT", "shop")];
     let mut args = vec!["--log-format", "json", "--log-requests", "1"];
     let server = Server::start_in(&environment, &args);
@@ -37,7 +37,7 @@ fn requests_are_logged_as_cloud_logging_reads_them() {
         (&line["severity"], &line["httpRequest"]["status"]),
         (&"WARNING".into(), &422.into())
     );
-    // Neither the query nor the answer.
+    // Neither the query nor the response is logged.
     assert!(log.iter().all(|line| !line.contains("total_pages_visited")), "{log:?}");
 
     args[1] = "text";
@@ -52,7 +52,7 @@ fn requests_are_logged_as_cloud_logging_reads_them() {
 }
 
 #[test]
-fn nothing_is_logged_of_requests_unless_it_is_asked_for() {
+fn requests_are_not_logged_by_default() {
     let server = Server::start(&[]);
     for _ in 0..10 {
         assert_eq!(server.get(ROW).status, 200);
@@ -60,17 +60,17 @@ fn nothing_is_logged_of_requests_unless_it_is_asked_for() {
     }
     server.signal("TERM");
     let log = server.log(2);
-    assert!(log[0].contains("asked to stop"), "{log:?}");
+    assert!(log[0].contains("stopping: not ready"), "{log:?}");
 }
 
 #[test]
-fn a_part_of_the_requests_is_logged() {
+fn a_fraction_of_the_requests_is_logged() {
     let server = Server::start(&["--log-requests", "0.5"]);
     for _ in 0..200 {
         assert_eq!(server.get(ROW).status, 200);
     }
     server.signal("TERM");
     let log = server.log(60);
-    // Out of bounds once in some billions.
+    // The count is outside these bounds once in billions of runs.
     assert!((60..142).contains(&log.len()), "{}", log.len());
 }

@@ -1,19 +1,20 @@
-//! What the server tells of itself.
+//! The metrics of the server.
 
 use crate::case;
 use crate::server::Server;
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Samples by name with labels. Each family has its help and its type before it.
+/// Parses the metrics into samples by name with labels, and checks that each family begins with its help text and
+/// type.
 fn samples(text: &str) -> HashMap<String, f64> {
     let mut samples = HashMap::new();
     let (mut family, mut kind) = ("", "");
     for line in text.lines() {
         if let Some(help) = line.strip_prefix("# HELP ") {
             family = help.split(' ').next().unwrap();
-        } else if let Some(told) = line.strip_prefix("# TYPE ") {
-            kind = told.strip_prefix(family).unwrap().trim();
+        } else if let Some(found) = line.strip_prefix("# TYPE ") {
+            kind = found.strip_prefix(family).unwrap().trim();
             assert_eq!(kind == "counter", family.ends_with("_total"), "{line}");
         } else {
             let (sample, value) = line.rsplit_once(' ').unwrap();
@@ -36,9 +37,9 @@ fn the_start_is_measured_in_phases() {
     let server =
         Server::start(&["--model", case::path("diabetes", "model.onnx").to_str().unwrap()]);
     let after = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-    let answer = server.get("/metrics");
-    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
-    let samples = samples(&answer.body);
+    let response = server.get("/metrics");
+    assert_eq!(response.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    let samples = samples(&response.body);
     let began = samples["process_start_time_seconds"];
     assert!(before - 0.001 < began && began < after, "{before} {began} {after}");
 
@@ -50,11 +51,15 @@ fn the_start_is_measured_in_phases() {
     let mut names = vec![];
     for part in parts.split(", ") {
         let (name, logged) = part.split_once(' ').unwrap();
-        let told = samples[&format!("ml_app_start_seconds{{phase=\"{name}\"}}")] * 1e3;
-        assert!((told - logged.parse::<f64>().unwrap()).abs() < 0.01, "{ready} {}", answer.body);
-        assert!(told > 0.0, "{ready}");
+        let measured = samples[&format!("ml_app_start_seconds{{phase=\"{name}\"}}")] * 1e3;
+        assert!(
+            (measured - logged.parse::<f64>().unwrap()).abs() < 0.01,
+            "{ready} {}",
+            response.body
+        );
+        assert!(measured > 0.0, "{ready}");
         names.push(name);
-        sum += told;
+        sum += measured;
     }
     assert!((total - sum).abs() < 0.1, "{ready}");
     assert!(total / 1e3 < after - before, "{ready}");
@@ -85,7 +90,7 @@ fn inferences_are_counted_and_timed() {
 }
 
 #[test]
-fn metrics_tell_which_program_and_model_answer() {
+fn the_build_info_names_program_and_model() {
     let info = |server: &Server| {
         let samples = samples(&server.get("/metrics").body);
         let info = samples.into_iter().find(|(name, _)| name.starts_with("ml_app_build_info"));
@@ -111,7 +116,7 @@ fn requests_are_counted_by_route_protocol_and_status() {
     assert_eq!(server.post_json("{}").status, 422);
     assert_eq!(server.get("/predict?age=21&new_user=1&total_pages_visited=14").status, 200);
     assert_eq!(server.get("/v2/models/online-sales").status, 200);
-    // The model's own paths are counted with those of any model.
+    // The paths of this model are counted under the pattern for any model.
     let tensor = r#"{"name":"X","shape":[1,3],"datatype":"FP32","data":[21,1,14]}"#;
     let infer = format!(r#"{{"inputs":[{tensor}]}}"#);
     let instances = r#"{"instances":[[21,1,14]]}"#;
@@ -122,8 +127,8 @@ fn requests_are_counted_by_route_protocol_and_status() {
         ("/v1/models/online-sales:predict", instances, 200),
         ("/v1/models/other:predict", instances, 404),
     ] {
-        let answer = server.send("POST", path, &[], body.as_bytes());
-        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        let response = server.send("POST", path, &[], body.as_bytes());
+        assert_eq!(response.status, status, "{path}: {}", response.body);
     }
     assert_eq!(server.get("/no/such/route").status, 404);
     let samples = samples(&server.get("/metrics").body);
@@ -149,23 +154,23 @@ fn requests_are_counted_by_route_protocol_and_status() {
 fn drift_of_features_and_predictions_is_counted() {
     let server = case::serve("online-sales");
     let row = |age: &str| format!(r#"{{"age":{age},"new_user":1,"total_pages_visited":14}}"#);
-    // Seen in training: 17 to 123.
+    // The range seen in training is 17 to 123.
     let ages = ["17", "123", "16", "124", "125", "null"];
     let rows: Vec<String> = ages.iter().map(|age| row(age)).collect();
-    let answer = server.post_json(format!("[{}]", rows.join(",")));
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    let response = server.post_json(format!("[{}]", rows.join(",")));
+    assert_eq!(response.status, 200, "{}", response.body);
     let classes: Vec<_> =
-        answer.json().as_array().unwrap().iter().map(|row| row["prediction"].clone()).collect();
+        response.json().as_array().unwrap().iter().map(|row| row["prediction"].clone()).collect();
     let found = samples(&server.get("/metrics").body);
-    let of = |family: &str, labels: &str| found[&format!("ml_app_{family}{{{labels}}}")];
+    let sample = |family: &str, labels: &str| found[&format!("ml_app_{family}{{{labels}}}")];
     let beyond =
-        |bound| of("feature_out_of_range_total", &format!("feature=\"age\",bound=\"{bound}\""));
+        |bound| sample("feature_out_of_range_total", &format!("feature=\"age\",bound=\"{bound}\""));
     assert_eq!((beyond("minimum"), beyond("maximum")), (1.0, 2.0));
-    assert_eq!(of("feature_missing_total", "feature=\"age\""), 1.0);
-    assert_eq!(of("feature_missing_total", "feature=\"new_user\""), 0.0);
+    assert_eq!(sample("feature_missing_total", "feature=\"age\""), 1.0);
+    assert_eq!(sample("feature_missing_total", "feature=\"new_user\""), 0.0);
     for class in [0, 1] {
         let rows = classes.iter().filter(|found| **found == class).count() as f64;
-        assert_eq!(of("predictions_total", &format!("class=\"{class}\"")), rows);
+        assert_eq!(sample("predictions_total", &format!("class=\"{class}\"")), rows);
     }
 
     let server = case::serve("diabetes");
@@ -176,10 +181,10 @@ fn drift_of_features_and_predictions_is_counted() {
         .iter()
         .map(|(name, schema)| (name.clone(), schema["example"].clone()))
         .collect();
-    let answer = server.post_json(serde_json::Value::from(row).to_string());
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let answer = answer.json();
-    let predicted = &answer["prediction"];
+    let response = server.post_json(serde_json::Value::from(row).to_string());
+    assert_eq!(response.status, 200, "{}", response.body);
+    let response = response.json();
+    let predicted = &response["prediction"];
     let found = samples(&server.get("/metrics").body);
     assert_eq!(found["ml_app_predictions_total"], 1.0);
     let (sum, predicted) = (found["ml_app_prediction_sum"], predicted.as_f64().unwrap());
@@ -187,12 +192,12 @@ fn drift_of_features_and_predictions_is_counted() {
 }
 
 #[test]
-fn open_metrics_are_given_where_they_are_asked_for() {
+fn returns_open_metrics_if_the_client_accepts_them() {
     let server = case::serve("online-sales");
     let accept = [("accept", "application/openmetrics-text; version=1.0.0, text/plain;q=0.5")];
-    let answer = server.send("GET", "/metrics", &accept, b"");
+    let response = server.send("GET", "/metrics", &accept, b"");
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    assert_eq!(answer.header("content-type"), content_type);
-    assert!(answer.body.ends_with("# EOF\n"));
-    assert!(answer.body.contains("# TYPE ml_app_inferences counter\nml_app_inferences_total{"));
+    assert_eq!(response.header("content-type"), content_type);
+    assert!(response.body.ends_with("# EOF\n"));
+    assert!(response.body.contains("# TYPE ml_app_inferences counter\nml_app_inferences_total{"));
 }

@@ -94,6 +94,7 @@ fn store_any(data: &mut Data, index: usize, kind: Kind, value: Value<'_>) -> Res
     })
 }
 
+/// Sets an element, if there is one.
 fn put<T>(elements: &mut [T], index: usize, element: Option<T>) -> Option<()> {
     elements[index] = element?;
     Some(())
@@ -147,6 +148,7 @@ impl Scalar<'_> {
     }
 }
 
+/// Converts a value to its feature's kind.
 fn interpret(kind: Kind, datatype: Datatype, value: Value<'_>) -> Result<Scalar<'_>, Mismatch> {
     let scalar = match (kind, value) {
         // Fast paths, which parse the text only once.
@@ -179,6 +181,7 @@ fn interpret(kind: Kind, datatype: Datatype, value: Value<'_>) -> Result<Scalar<
     scalar.ok_or_else(|| Mismatch::new(article(kind), value.to_string()))
 }
 
+/// Parses a boolean.
 fn flag(text: &str) -> Option<bool> {
     match text {
         "1" => Some(true),
@@ -218,6 +221,7 @@ fn exact<'a>(integer: i128, datatype: Datatype) -> Option<Scalar<'a>> {
     exact.then_some(Scalar::Integer(integer))
 }
 
+/// Returns a number as an integer, if it is one that a double represents exactly.
 fn whole(number: f64) -> Option<i128> {
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i128)
 }

@@ -57,11 +57,11 @@ impl Unsupported {
 
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMED: usize = 3;
+        const MAX_NODES: usize = 3;
         let nodes: Vec<String> =
-            self.nodes.iter().take(NAMED).map(|node| format!("`{node}`")).collect();
+            self.nodes.iter().take(MAX_NODES).map(|node| format!("`{node}`")).collect();
         write!(f, "{} (node {}", self.operator, nodes.join(", "))?;
-        match self.nodes.len().saturating_sub(NAMED) {
+        match self.nodes.len().saturating_sub(MAX_NODES) {
             0 => f.write_str(")"),
             more => write!(f, " and {more} more)"),
         }

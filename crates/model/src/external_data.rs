@@ -30,13 +30,16 @@ pub struct Embedded {
 /// or too short.
 pub fn embed(onnx: Vec<u8>, path: &Path) -> Result<Embedded, LoadError> {
     let mut model = graph::decode(&onnx)?;
-    let files = take_in(&mut model, path)?;
+    let files = read_external(&mut model, path)?;
     let onnx = if files.is_empty() { onnx } else { model.encode_to_vec() };
     Ok(Embedded { onnx, files })
 }
 
 /// Reads external weights into a decoded model and returns the files, as [`embed`].
-pub(crate) fn take_in(model: &mut ModelProto, path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+pub(crate) fn read_external(
+    model: &mut ModelProto,
+    path: &Path,
+) -> Result<Vec<PathBuf>, LoadError> {
     let mut files = Files { model: path, open: BTreeMap::new() };
     constants::visit(model, &mut |tensor| {
         if !constants::is_outside(tensor) {
@@ -56,17 +59,18 @@ pub(crate) fn take_in(model: &mut ModelProto, path: &Path) -> Result<Vec<PathBuf
 struct Files<'m> {
     /// Path of the model.
     model: &'m Path,
-    open: BTreeMap<PathBuf, Opened>,
+    open: BTreeMap<PathBuf, OpenFile>,
 }
 
-struct Opened {
+struct OpenFile {
     file: File,
     len: u64,
-    /// Number of bytes that no tensor has been read from yet.
-    left: u64,
+    /// Number of bytes that may still be read. Tensors share no bytes, so it starts as the length.
+    unread: u64,
 }
 
 impl Files<'_> {
+    /// Reads the data of a tensor.
     fn read(&mut self, tensor: &TensorProto) -> Result<Vec<u8>, String> {
         let entry = |key| tensor.external_data.iter().find(|entry| entry.key == key);
         let number = |key| match entry(key) {
@@ -88,7 +92,7 @@ impl Files<'_> {
                 opened.len
             ));
         }
-        opened.left = opened.left.checked_sub(length).ok_or_else(|| {
+        opened.unread = opened.unread.checked_sub(length).ok_or_else(|| {
             format!("expected separate parts of {name} for each tensor, found parts that overlap")
         })?;
         let mut data = vec![];
@@ -104,7 +108,8 @@ impl Files<'_> {
         }
     }
 
-    fn open(&mut self, path: PathBuf) -> Result<&mut Opened, String> {
+    /// Returns the open file for a path, which is opened only once.
+    fn open(&mut self, path: PathBuf) -> Result<&mut OpenFile, String> {
         let name = path.display().to_string();
         match self.open.entry(path) {
             std::collections::btree_map::Entry::Occupied(opened) => Ok(opened.into_mut()),
@@ -121,7 +126,7 @@ impl Files<'_> {
                     })
                     .map_err(fail)?;
                 let file = File::open(entry.key()).map_err(fail)?;
-                Ok(entry.insert(Opened { file, len, left: len }))
+                Ok(entry.insert(OpenFile { file, len, unread: len }))
             }
         }
     }

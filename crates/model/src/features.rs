@@ -25,28 +25,60 @@ pub(crate) fn features(
     maps: &[MapInput],
     metadata: Option<Vec<FeatureMetadata>>,
 ) -> Result<Vec<Feature>, LoadError> {
-    let wide = inputs.iter().filter(|input| matches!(input.shape[..], [_, Some(2..)])).count();
     let categories = categories::of_inputs(graph);
     let category = |feature: &Feature| {
         let column = (inputs[feature.input].name.as_str(), feature.column);
         category_example(categories.get(&column)?, feature.datatype)
     };
+    let mut features = undescribed(inputs, maps);
+    for feature in &mut features {
+        feature.typical = category(feature).unwrap_or_else(|| scalar_example(feature.kind));
+    }
+    if let Some(metadata) = metadata {
+        let error = |reason| LoadError::Metadata { key: FEATURES, reason };
+        if metadata.len() != features.len() {
+            return Err(error(format!(
+                "expected {} features, one for each column of the inputs, found {}",
+                features.len(),
+                metadata.len()
+            )));
+        }
+        for (feature, declared) in features.iter_mut().zip(metadata) {
+            let category = category(feature);
+            describe(feature, declared, category).map_err(error)?;
+        }
+    }
+    let mut names = HashSet::new();
+    match features.iter().find(|feature| !names.insert(feature.name.as_str())) {
+        Some(twice) => Err(LoadError::Metadata {
+            key: FEATURES,
+            reason: format!("duplicate feature `{}`", twice.name),
+        }),
+        None => Ok(features),
+    }
+}
+
+/// Returns the features as the graph alone describes them, without examples.
+fn undescribed(inputs: &[TensorSpec], maps: &[MapInput]) -> Vec<Feature> {
+    // Columns are numbered `x0`, `x1`, … only if this is unique.
+    let wide = inputs.iter().filter(|input| matches!(input.shape[..], [_, Some(2..)])).count();
     let mut features = vec![];
     for (index, input) in inputs.iter().enumerate() {
         let map = maps.iter().find(|map| map.input == input.name);
-        let columns = match input.shape.as_slice() {
-            _ if let Some(map) = map => map.keys.iter().map(|key| (key.clone(), vec![])).collect(),
-            [_] | [_, Some(1)] => vec![(input.name.clone(), vec![])],
-            [_, Some(columns)] if wide == 1 => {
+        let names_and_shapes = match (map, input.shape.as_slice()) {
+            (Some(map), _) => map.keys.iter().map(|key| (key.clone(), vec![])).collect(),
+            (None, [_] | [_, Some(1)]) => vec![(input.name.clone(), vec![])],
+            (None, [_, Some(columns)]) if wide == 1 => {
                 (0..*columns).map(|column| (format!("x{column}"), vec![])).collect()
             }
-            [_, Some(columns)] => {
+            (None, [_, Some(columns)]) => {
                 (0..*columns).map(|column| (format!("{}_{column}", input.name), vec![])).collect()
             }
-            [_, rest @ ..] => vec![(input.name.clone(), rest.to_vec())],
-            [] => unreachable!("an input has at least the axis of the batch"),
+            (None, [_, rest @ ..]) => vec![(input.name.clone(), rest.to_vec())],
+            (None, []) => unreachable!("an input has at least the axis of the batch"),
         };
-        features.extend(columns.into_iter().enumerate().map(|(column, (name, shape))| Feature {
+        let named = names_and_shapes.into_iter().enumerate();
+        features.extend(named.map(|(column, (name, shape))| Feature {
             name,
             kind: input.datatype.kind(),
             datatype: input.datatype,
@@ -61,31 +93,7 @@ pub(crate) fn features(
             maximum: None,
         }));
     }
-    for feature in &mut features {
-        feature.typical = category(feature).unwrap_or_else(|| scalar_example(feature.kind));
-    }
-    if let Some(metadata) = metadata {
-        let error = |reason| LoadError::Metadata { key: FEATURES, reason };
-        if metadata.len() != features.len() {
-            return Err(error(format!(
-                "expected {} features, one per column of the inputs, found {}",
-                features.len(),
-                metadata.len()
-            )));
-        }
-        for (feature, declared) in features.iter_mut().zip(metadata) {
-            let category = category(feature);
-            describe(feature, declared, category).map_err(error)?;
-        }
-    }
-    let mut names = HashSet::new();
-    match features.iter().find(|feature| !names.insert(feature.name.as_str())) {
-        Some(twice) => Err(LoadError::Metadata {
-            key: FEATURES,
-            reason: format!("two features are named `{}`", twice.name),
-        }),
-        None => Ok(features),
-    }
+    features
 }
 
 /// Adds the metadata to a feature. `category` is a value that the graph compares the feature with, if
@@ -112,6 +120,7 @@ fn describe(
         }
         feature.kind = kind;
     }
+    // The example: from the metadata, else a category, else the smallest value in the training data.
     let category = category.filter(|_| feature.kind != Kind::Boolean);
     let typical = || match (feature.kind, declared.minimum) {
         (Kind::Boolean | Kind::String, _) | (_, None) => scalar_example(feature.kind),
@@ -136,6 +145,7 @@ fn scalar_example(kind: Kind) -> Json {
     }
 }
 
+/// Returns a category as an example of an element type; `None` if it is of another type.
 fn category_example(category: &Category, datatype: Datatype) -> Option<Json> {
     match (category, datatype) {
         (Category::String(text), Datatype::String) => Some(json!(text)),

@@ -27,6 +27,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, LoadError> {
     Ok(proto)
 }
 
+/// Returns the graph of a model.
+///
+/// # Errors
+///
+/// Returns [`LoadError::NotOnnx`] if the model has no graph, or the graph has no output.
 pub(crate) fn graph(proto: &ModelProto) -> Result<&GraphProto, LoadError> {
     match &proto.graph {
         Some(graph) if !graph.output.is_empty() => Ok(graph),
@@ -63,6 +68,7 @@ pub(crate) fn operator(node: &NodeProto) -> String {
     }
 }
 
+/// Returns a node's name, or the names of its outputs if it has none.
 fn node_name(node: &NodeProto) -> String {
     if node.name.is_empty() { node.output.join(", ") } else { node.name.clone() }
 }
@@ -134,12 +140,13 @@ pub(crate) fn outputs(
     let mut specs = vec![];
     for (index, info) in graph.output.iter().enumerate() {
         let error = |reason: String| LoadError::Output { name: info.name.clone(), reason };
-        let fact = typed.output_fact(index).map_err(|fault| error(format!("{fault:#}")))?;
-        let datatype = match labels.iter().any(|labels| labels.output == info.name) {
-            true => Datatype::String,
-            false => datatype(fact.datum_type).ok_or_else(|| {
+        let fact = typed.output_fact(index).map_err(|cause| error(format!("{cause:#}")))?;
+        let datatype = if labels.iter().any(|labels| labels.output == info.name) {
+            Datatype::String
+        } else {
+            datatype(fact.datum_type).ok_or_else(|| {
                 error(format!("element type {:?} cannot be served", fact.datum_type))
-            })?,
+            })?
         };
         let shape: Vec<Option<usize>> = fact.shape.iter().map(|dim| dim.to_usize().ok()).collect();
         specs.push(TensorSpec { name: info.name.clone(), datatype, shape });
@@ -191,6 +198,7 @@ pub(crate) fn name(graph: &GraphProto) -> String {
     }
 }
 
+/// Returns the element type for a type of tract; `None` if it cannot be served.
 fn datatype(datum_type: DatumType) -> Option<Datatype> {
     Some(match datum_type {
         DatumType::Bool => Datatype::Bool,

@@ -2,7 +2,7 @@
 //! [`Tensors`].
 //!
 //! This is a crate of its own because two programs need it: the server, and the build script, which
-//! rejects a model that cannot be served. It knows no wire format, and no other crate knows tract.
+//! rejects a model that cannot be served. It knows no wire format, and no crate above it knows tract.
 //!
 //! A load goes from bytes to a plan:
 //!

@@ -12,17 +12,17 @@ use tract_onnx::pb::GraphProto;
 ///
 /// Returns [`LoadError::Input`] if the inputs are too large.
 pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
-    const COLUMNS: usize = 1 << 18;
-    const ELEMENTS: usize = 1 << 22;
+    const MAX_COLUMNS: usize = 1 << 18;
+    const MAX_ELEMENTS: usize = 1 << 22;
     let (mut columns, mut elements) = (0_usize, 0_usize);
     for input in inputs {
         let row = input.shape.iter().skip(1).flatten();
         let len = row.fold(1_usize, |len, dim| len.saturating_mul(*dim));
         elements = elements.saturating_add(len);
         columns = columns.saturating_add(if input.shape.len() > 2 { 1 } else { len });
-        if columns > COLUMNS || elements > ELEMENTS {
+        if columns > MAX_COLUMNS || elements > MAX_ELEMENTS {
             let reason = format!(
-                "expected inputs of at most {COLUMNS} columns or {ELEMENTS} elements a row, \
+                "expected inputs of at most {MAX_COLUMNS} columns or {MAX_ELEMENTS} elements a row, \
                  found {input}"
             );
             return Err(LoadError::Input { name: input.name.clone(), reason });

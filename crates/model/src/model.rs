@@ -30,10 +30,10 @@ use tract_onnx::prelude::*;
 
 /// Maximum size in bytes of the largest inner tensor of a batch, if rows are independent: it should stay
 /// in the second-level cache of most processors. Larger batches run in parts.
-const CACHED: usize = 512 << 10;
+const CACHE_BYTES: usize = 512 << 10;
 
 /// Latency below which a first run is measured again: it may be the time to page in code.
-const COLD: Duration = Duration::from_millis(2);
+const COLD_LATENCY: Duration = Duration::from_millis(2);
 
 /// Everything about a model except its plan; serialized into a prepared model.
 #[derive(Debug, Deserialize, Serialize)]
@@ -88,7 +88,7 @@ impl Model {
         let mut phases = Phases::begin();
         let mut proto = graph::decode(bytes)?;
         if let Some(path) = path {
-            external_data::take_in(&mut proto, path)?;
+            external_data::read_external(&mut proto, path)?;
         }
         constants::visit(&mut proto, &mut constants::check)?;
         let metadata = Metadata::read(&proto)?;
@@ -110,7 +110,7 @@ impl Model {
         let row_bytes = row_wise::row_bytes(&typed).map_err(|error| plan_error(&error))?;
         let max_rows = match row_bytes {
             _ if single => 1,
-            Some(bytes) => (CACHED / bytes.max(1)).max(1),
+            Some(bytes) => (CACHE_BYTES / bytes.max(1)).max(1),
             None => usize::MAX,
         };
         let plan = onnx_ml::optimize(typed)
@@ -164,7 +164,7 @@ impl Model {
             self.run(inputs).map(|_| start.elapsed())
         };
         let mut latency = timed(inputs.clone())?;
-        if latency < COLD {
+        if latency < COLD_LATENCY {
             latency = timed(inputs)?;
         }
         self.latency = latency;

@@ -160,9 +160,9 @@ impl Signature {
     /// Returns the index of a feature.
     pub fn feature(&self, name: &str) -> Option<usize> {
         /// Number of features up to which comparing all names is faster than hashing.
-        const FEW: usize = 16;
+        const SCAN_LIMIT: usize = 16;
         let names = || self.features.iter().map(|feature| &feature.name);
-        if self.features.len() <= FEW {
+        if self.features.len() <= SCAN_LIMIT {
             return names().position(|known| known == name);
         }
         let by_name = || names().enumerate().map(|(index, known)| (known.clone(), index)).collect();
@@ -172,13 +172,13 @@ impl Signature {
     /// Returns the feature whose name is the most similar to `name`, if a similar one is among the first
     /// 1,000 features.
     pub fn nearest_feature(&self, name: &str) -> Option<&str> {
-        /// Maximum number of features and length of a name: the time for a distance grows with the product
-        /// of the lengths.
-        const MOST: usize = 1000;
-        const LONGEST: usize = 64;
+        /// Maximum number of features that are compared.
+        const MAX_FEATURES: usize = 1000;
+        /// Maximum number of characters: the time for a distance grows with the product of two lengths.
+        const MAX_LENGTH: usize = 64;
         let name = name.to_lowercase();
         let len = name.chars().count();
-        if len > LONGEST {
+        if len > MAX_LENGTH {
             return None;
         }
         let distance = |feature: &Feature| {
@@ -191,7 +191,7 @@ impl Signature {
             let distance = strsim::osa_distance(&name, &known);
             (distance <= near).then_some(distance)
         };
-        let features = self.features.iter().take(MOST);
+        let features = self.features.iter().take(MAX_FEATURES);
         let near = features.filter_map(|feature| Some((distance(feature)?, &feature.name)));
         near.min().map(|(_, known)| known.as_str())
     }

@@ -38,9 +38,9 @@ impl fmt::Display for Mismatch {
 
 /// Returns a list of names, such as "`x`, `y`", with `…` after the tenth.
 pub fn listed(names: impl ExactSizeIterator<Item = impl fmt::Display>) -> String {
-    const NAMED: usize = 10;
-    let more = (names.len() > NAMED).then(|| "…".to_owned());
-    let named = names.take(NAMED).map(|name| format!("`{name}`"));
+    const MAX_NAMES: usize = 10;
+    let more = (names.len() > MAX_NAMES).then(|| "…".to_owned());
+    let named = names.take(MAX_NAMES).map(|name| format!("`{name}`"));
     named.chain(more).collect::<Vec<_>>().join(", ")
 }
 
@@ -68,8 +68,8 @@ pub fn excerpt(text: &str) -> String {
 
 /// Returns the first 60 characters of a text, with `…` if there are more.
 pub fn cut(text: &str) -> Cow<'_, str> {
-    const LONGEST: usize = 60;
-    match text.char_indices().nth(LONGEST) {
+    const MAX_CHARS: usize = 60;
+    match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
         None => Cow::Borrowed(text),
     }

@@ -28,7 +28,7 @@ fn table(shape: &[usize]) -> Tensor {
 }
 
 #[test]
-fn an_index_out_of_range_is_rejects() {
+fn rejects_an_index_out_of_range() {
     for index in [-4, 3, i64::MAX, i64::MIN] {
         let rejects = |operator: &str, inputs: &str, tensors: Vec<Tensor>| {
             let reason = format!("expected an index from -3 to 2, found `{index}`");
@@ -46,7 +46,7 @@ fn an_index_out_of_range_is_rejects() {
 }
 
 #[test]
-fn shapes_of_indices_and_updates_that_do_not_fit_are_rejects() {
+fn rejects_shapes_of_indices_and_updates_that_do_not_fit() {
     let short = vec![table(&[3, 2]), tensor2(&[[0i64], [1]]), table(&[1, 2])];
     rejects("Impossible to unify", node("ScatterND", "a,b,c", "y", vec![]), short);
     let wide = vec![table(&[3, 2]), tensor2(&[[0i64, 1, 2]])];
@@ -64,7 +64,7 @@ fn shapes_of_indices_and_updates_that_do_not_fit_are_rejects() {
 }
 
 #[test]
-fn a_loop_without_an_end_is_rejects() {
+fn rejects_a_loop_without_an_end() {
     let body = GraphProto {
         node: vec![node("Identity", "going", "on", vec![])],
         input: vec![value("i", DataType::Int64), value("going", DataType::Bool)],
@@ -87,7 +87,7 @@ fn a_loop_without_an_end_is_rejects() {
 }
 
 #[test]
-fn graphs_of_other_outputs_are_rejects() {
+fn rejects_branches_without_the_declared_outputs() {
     let branch = |name: &str, output: &str| {
         let node = vec![node("Identity", "b", output, vec![])];
         let output = vec![value("z", DataType::Float)];
@@ -101,7 +101,7 @@ fn graphs_of_other_outputs_are_rejects() {
 }
 
 #[test]
-fn recurrent_operators_that_do_not_fit_are_rejects() {
+fn rejects_recurrent_operators_whose_weights_do_not_fit() {
     let inputs = |x: &[usize], w: &[usize], r: &[usize]| vec![table(x), table(w), table(r)];
     let fitting = || inputs(&[5, 1, 3], &[1, 8, 3], &[1, 8, 2]);
     let lstm = |attribute| node("LSTM", "a,b,c", "y", attribute);

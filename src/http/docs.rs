@@ -2,9 +2,10 @@
 
 use crate::http::negotiate::{Coding, wants_page};
 use crate::http::openapi::document as openapi_document;
+use crate::http::problem;
 use crate::http::problem::ErrorFormat;
 use crate::http::route::Api;
-use crate::http::{State, problem};
+use crate::http::state::State;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use flate2::read::GzDecoder;

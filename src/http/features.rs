@@ -2,11 +2,12 @@
 
 pub(crate) mod openapi;
 
-use crate::http::State;
+use crate::http::body::RequestBody;
 use crate::http::negotiate::WireFormat;
-use crate::http::predict::{Question, answer, offered};
+use crate::http::predict::respond;
 use crate::http::problem::{ErrorFormat, Problem};
 use crate::http::route::Api;
+use crate::http::state::State;
 use crate::protocol::features::{NamedFeatures, Query};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -29,8 +30,8 @@ pub(crate) async fn predict_query(
 ) -> Result<HttpResponse, Problem> {
     WireFormat::of_answer(request.headers(), &[WireFormat::Json])?;
     let query = Bytes::copy_from_slice(request.query_string().as_bytes());
-    let question = Question::new(query, &state);
-    Ok(answer(state, question, Query).await?)
+    let body = RequestBody::new(query, &state);
+    Ok(respond(state, body, Query).await?)
 }
 
 /// Predict the rows of the body
@@ -46,10 +47,10 @@ pub(crate) async fn predict(
     let format = WireFormat::of_body(request.headers())?;
     let named = NamedFeatures {
         request: format,
-        response: WireFormat::of_answer(request.headers(), offered(format))?,
+        response: WireFormat::of_answer(request.headers(), format.responses())?,
     };
-    let question = Question::read(&request, payload, &state).await?;
-    Ok(answer(state, question, named).await?)
+    let body = RequestBody::read(&request, payload, &state).await?;
+    Ok(respond(state, body, named).await?)
 }
 
 /// Predict the rows of a CSV file
@@ -65,6 +66,6 @@ pub(crate) async fn predict_file(
 ) -> Result<HttpResponse, Problem> {
     let format = WireFormat::of_answer(request.headers(), &WireFormat::ALL)?;
     let named = NamedFeatures { request: WireFormat::Csv, response: format };
-    let question = Question::read_file(&request, payload, &state).await?;
-    Ok(answer(state, question, named).await?)
+    let body = RequestBody::read_file(&request, payload, &state).await?;
+    Ok(respond(state, body, named).await?)
 }

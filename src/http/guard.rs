@@ -2,7 +2,7 @@
 //! API key, if there are any.
 
 use crate::error::Error;
-use crate::http::State;
+use crate::http::state::State;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap};
 

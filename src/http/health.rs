@@ -1,9 +1,9 @@
 //! The probes of Kubernetes and load balancers: live while the process responds, ready once the model has
 //! predicted.
 
-use crate::http::State;
 use crate::http::problem::ErrorFormat;
 use crate::http::route::Api;
+use crate::http::state::State;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use paperclip::actix::api_v2_operation;

@@ -1,10 +1,11 @@
 //! The routes of [instances](crate::protocol::instances) as KServe's v1 and TensorFlow Serving have them.
 
-use crate::http::State;
+use crate::http::body::RequestBody;
 use crate::http::oip::check_path;
-use crate::http::predict::{Question, answer};
+use crate::http::predict::respond;
 use crate::http::problem::{ErrorFormat, Plain};
 use crate::http::route::Api;
+use crate::http::state::State;
 use crate::protocol::instances::Predict;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -55,8 +56,8 @@ pub(crate) async fn predict(
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
     check_path(&request, &state)?;
-    let question = Question::read(&request, payload, &state).await?;
-    Ok(answer(state, question, Predict).await?)
+    let body = RequestBody::read(&request, payload, &state).await?;
+    Ok(respond(state, body, Predict).await?)
 }
 
 /// The OpenAPI document of the handlers.

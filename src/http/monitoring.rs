@@ -1,8 +1,8 @@
 //! The route that Prometheus scrapes; see [`metrics`](crate::metrics).
 
-use crate::http::State;
 use crate::http::problem::ErrorFormat;
 use crate::http::route::Api;
+use crate::http::state::State;
 use crate::metrics::ExpositionFormat;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};

@@ -160,6 +160,15 @@ impl WireFormat {
 }
 
 impl WireFormat {
+    /// Returns the formats that a response to a request in this format can have; the first is preferred.
+    pub(crate) fn responses(self) -> &'static [WireFormat] {
+        match self {
+            WireFormat::Json => &[WireFormat::Json],
+            WireFormat::Csv => &[WireFormat::Csv, WireFormat::Json, WireFormat::Ndjson],
+            WireFormat::Ndjson => &[WireFormat::Ndjson, WireFormat::Json],
+        }
+    }
+
     fn is_called(self, media_type: &str) -> bool {
         match self {
             // It has no registered name.

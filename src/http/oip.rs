@@ -3,12 +3,13 @@
 pub(crate) mod openapi;
 
 use crate::error::Error;
-use crate::http::State;
+use crate::http::body::RequestBody;
 use crate::http::health::readiness;
 use crate::http::negotiate::Coding;
-use crate::http::predict::{Question, answer};
+use crate::http::predict::respond;
 use crate::http::problem::{ErrorFormat, Plain};
 use crate::http::route::Api;
+use crate::http::state::State;
 use crate::protocol::json;
 use crate::protocol::oip::{HEADER_LENGTH, Infer, describe};
 use actix_web::http::StatusCode;
@@ -127,9 +128,9 @@ pub(crate) async fn infer(
     let length = request.headers().get(HEADER_LENGTH);
     let length = length.map(|length| length.to_str().unwrap_or("something else"));
     let infer = Infer::new(HEADER_LENGTH, length)?;
-    let mut question = Question::read(&request, payload, &state).await?;
-    question.answer_coding = Coding::of_answer(request.headers());
-    Ok(answer(state, question, infer).await?)
+    let mut body = RequestBody::read(&request, payload, &state).await?;
+    body.response_coding = Coding::of_answer(request.headers());
+    Ok(respond(state, body, infer).await?)
 }
 
 /// Bytes of what is asked of the repository.
@@ -143,12 +144,12 @@ pub(crate) async fn repository(
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
     let limit = state.limits.max_body.min(FILTER);
-    let question = Question::read_up_to(limit, &request, payload, &state).await?;
-    let body = question.coding.inflate(&question.body, FILTER)?;
+    let body = RequestBody::read_up_to(limit, &request, payload, &state).await?;
+    let body = body.coding.inflate(&body.bytes, FILTER)?;
     // It may ask for the ready ones only, which is all the same.
     if !body.trim_ascii().is_empty() {
-        let asked: Result<Map<String, Value>, _> = serde_json::from_slice(&body);
-        asked.map_err(|error| Error::Malformed(json::error(&error).into()))?;
+        let filter: Result<Map<String, Value>, _> = serde_json::from_slice(&body);
+        filter.map_err(|error| Error::Malformed(json::error(&error).into()))?;
     }
     Ok(HttpResponse::Ok().json(describe::repository(state.model.signature())))
 }

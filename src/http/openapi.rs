@@ -7,8 +7,8 @@ pub(crate) mod responses;
 pub(crate) mod schema;
 
 use crate::access::Access;
-use crate::http::State;
 use crate::http::route::{Endpoint, Route};
+use crate::http::state::State;
 use actix_web::App;
 use actix_web::web::Bytes;
 use describe::{Describe, Operation};

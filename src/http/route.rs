@@ -104,14 +104,22 @@ impl Path {
         }
     }
 
+    /// Returns the path, unless a setting gives it.
+    pub(crate) fn fixed(&self) -> Option<&'static str> {
+        match self {
+            Path::Fixed(path) => Some(path),
+            Path::Setting(_) => None,
+        }
+    }
+
     fn is(&self, other: &Path) -> bool {
-        matches!((self, other), (Path::Fixed(one), Path::Fixed(other)) if one == other)
+        self.fixed().is_some_and(|path| other.fixed() == Some(path))
     }
 
     /// Returns whether a request's path has the form of this one as it is written, without
     /// percent-decoding. A `{parameter}` matches one segment, a `{parameter:.*}` all that are left.
     pub(crate) fn matches(&self, path: &str) -> bool {
-        let Path::Fixed(pattern) = self else { return false };
+        let Some(pattern) = self.fixed() else { return false };
         let (mut expected, mut found) = (pattern.split('/'), path.split('/'));
         loop {
             match (expected.next(), found.next()) {

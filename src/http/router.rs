@@ -157,3 +157,55 @@ impl Resource {
         self.routes.iter().filter_map(|route| route.endpoint.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::http::State;
+    use crate::source::Source;
+
+    /// Returns the access level of a path as a client writes it.
+    fn access(predict: Option<&str>, health: Option<&str>) -> impl Fn(&str) -> AccessLevel {
+        let [predict, health] = [predict, health].map(|path| path.map(str::to_owned));
+        let config = Config { vertex: VertexRoutes { predict, health }, ..Config::default() };
+        let model = Source::Embedded.load().expect("the embedded model loads");
+        let state = State::new(model, String::new(), &config);
+        move |path| {
+            let request = actix_web::test::TestRequest::with_uri(path).to_srv_request();
+            state.router.access(request.path(), request.match_info().as_str())
+        }
+    }
+
+    #[test]
+    fn only_exact_paths_are_open() {
+        let access = access(None, None);
+        for path in ["/", "/healthz", "/v2/models/any/ready", "/v2/models/a/versions/1/ready"] {
+            assert_eq!(access(path), AccessLevel::Probe, "{path}");
+        }
+        for path in ["/metrics", "/apidocs", "/apidocs/page.js"] {
+            assert_eq!(access(path), AccessLevel::Docs, "{path}");
+        }
+        for path in [
+            "/health%7a",
+            "/v2/models/any/%72eady",
+            "/v2/models/ready",
+            "/predict",
+            "/x",
+            "/pre%64ict",
+        ] {
+            assert_eq!(access(path), AccessLevel::Keyed, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_the_settings_has_its_own_access_level() {
+        let access = access(Some("/apidocs/predict"), Some("/v2/models/a"));
+        assert_eq!(access("/v2/models/a"), AccessLevel::Probe);
+        assert_eq!(access("/v2/models/%61"), AccessLevel::Keyed);
+        assert_eq!(access("/apidocs/page.js"), AccessLevel::Docs);
+        // Both lead to predictions.
+        assert_eq!(access("/apidocs/predict"), AccessLevel::Keyed);
+        assert_eq!(access("/apidocs/%70redict"), AccessLevel::Keyed);
+    }
+}

@@ -110,3 +110,38 @@ static ROUTES: &[Route] = &[
     route!(GET "/ping", Probe, sagemaker::ping),
     route!(POST "/invocations", Keyed, sagemaker::invocations),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::VertexRoutes;
+
+    #[test]
+    fn routes_of_one_path_are_adjacent() {
+        let unset = VertexRoutes::default();
+        let paths: Vec<&str> = TABLE.resources(&unset).map(|(path, _)| path).collect();
+        for (index, path) in paths.iter().enumerate() {
+            assert!(!paths[..index].contains(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_route_has_the_api_of_its_prefix() {
+        for (path, routes) in TABLE.resources(&VertexRoutes::default()) {
+            for route in routes {
+                let of_prefix = TABLE.api(path).unwrap_or(route.api);
+                assert_eq!(of_prefix.tag, route.api.tag, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn parameters_of_open_routes_are_whole_segments() {
+        let open = ROUTES.iter().filter(|route| route.access != Keyed);
+        for segment in open.filter_map(|route| route.path.fixed()).flat_map(|path| path.split('/'))
+        {
+            let is_parameter = segment.starts_with('{') && segment.ends_with('}');
+            assert!(is_parameter || !segment.contains('{'), "{segment}");
+        }
+    }
+}

@@ -1,11 +1,12 @@
 //! The routes of SageMaker's
 //! [containers](https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html).
 
-use crate::http::State;
+use crate::http::body::RequestBody;
 use crate::http::negotiate::{WireFormat, content_type};
-use crate::http::predict::{Question, answer, offered};
+use crate::http::predict::respond;
 use crate::http::problem::{ErrorFormat, Plain};
 use crate::http::route::Api;
+use crate::http::state::State;
 use crate::protocol::auto_detect::AutoDetect;
 use crate::protocol::binary_json::{self, BinaryJson};
 use crate::protocol::features::NamedFeatures;
@@ -43,9 +44,9 @@ pub(crate) async fn invocations(
     if let Some(infer) =
         binary_json::infer(content_type(request.headers()), binary_json::SAGEMAKER)?
     {
-        let question = Question::read(&request, payload, &state).await?;
+        let body = RequestBody::read(&request, payload, &state).await?;
         let protocol = BinaryJson { protocol: infer, media_type: binary_json::SAGEMAKER };
-        return Ok(answer(state, question, protocol).await?);
+        return Ok(respond(state, body, protocol).await?);
     }
     // Triton's clients call their JSON so.
     let format = match content_type(request.headers()) {
@@ -53,20 +54,20 @@ pub(crate) async fn invocations(
         _ => WireFormat::of_body(request.headers())?,
     };
     // Clients accept what they did not ask for.
-    let offered = offered(format);
+    let offered = format.responses();
     let best = WireFormat::of_answer(request.headers(), offered).unwrap_or(offered[0]);
-    let question = Question::read(&request, payload, &state).await?;
-    let answered = match format {
+    let body = RequestBody::read(&request, payload, &state).await?;
+    let response = match format {
         WireFormat::Json => {
             let protocol = BinaryJson { protocol: AutoDetect, media_type: binary_json::SAGEMAKER };
-            answer(state, question, protocol).await
+            respond(state, body, protocol).await
         }
-        WireFormat::Csv => answer(state, question, SageMakerCsv { response: best }).await,
+        WireFormat::Csv => respond(state, body, SageMakerCsv { response: best }).await,
         WireFormat::Ndjson => {
-            answer(state, question, NamedFeatures { request: format, response: best }).await
+            respond(state, body, NamedFeatures { request: format, response: best }).await
         }
     };
-    Ok(answered?)
+    Ok(response?)
 }
 
 /// The OpenAPI document of the handlers.

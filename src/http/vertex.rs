@@ -1,11 +1,12 @@
 //! The prediction route of Vertex AI's
 //! [custom containers](https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements).
 
-use crate::http::State;
+use crate::http::body::RequestBody;
 use crate::http::negotiate::content_type;
-use crate::http::predict::{Question, answer};
+use crate::http::predict::respond;
 use crate::http::problem::{ErrorFormat, Plain};
 use crate::http::route::Api;
+use crate::http::state::State;
 use crate::protocol::auto_detect::AutoDetect;
 use crate::protocol::binary_json::{self, BinaryJson};
 use actix_web::web::{Data, Payload};
@@ -31,13 +32,13 @@ pub(crate) async fn predict(
     state: Data<State>,
 ) -> Result<HttpResponse, Plain> {
     let infer = binary_json::infer(content_type(request.headers()), binary_json::VERTEX)?;
-    let question = Question::read(&request, payload, &state).await?;
+    let body = RequestBody::read(&request, payload, &state).await?;
     let media_type = binary_json::VERTEX;
-    let answered = match infer {
-        Some(protocol) => answer(state, question, BinaryJson { protocol, media_type }).await,
-        None => answer(state, question, BinaryJson { protocol: AutoDetect, media_type }).await,
+    let response = match infer {
+        Some(protocol) => respond(state, body, BinaryJson { protocol, media_type }).await,
+        None => respond(state, body, BinaryJson { protocol: AutoDetect, media_type }).await,
     };
-    Ok(answered?)
+    Ok(response?)
 }
 
 /// The OpenAPI document of the handlers.

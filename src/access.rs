@@ -1,8 +1,9 @@
-//! Who may ask: whoever has an API key, where there are any.
+//! API keys: who may send requests.
 
 use sha2::{Digest, Sha256};
 
-/// The digest of an API key: the key itself is not kept, and comparing takes the same time for each.
+/// The SHA-256 digest of an API key. The key itself is not kept, and comparing digests takes the same time
+/// for every key.
 #[derive(Debug, Clone, Copy)]
 pub struct Key([u8; 32]);
 
@@ -11,28 +12,31 @@ impl Key {
         Key(Sha256::digest(key).into())
     }
 
+    /// Compares all bytes, so that the time does not depend on how many are equal.
     fn is(&self, other: &Key) -> bool {
-        self.0.iter().zip(&other.0).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
+        self.0.iter().zip(&other.0).fold(0, |differences, (one, other)| differences | (one ^ other))
+            == 0
     }
 }
 
-/// The keys of a text, between commas and white space.
-pub fn keys(text: &str) -> Vec<Key> {
+/// Returns the keys of a text, which are separated by commas or white space.
+pub(crate) fn keys(text: &str) -> Vec<Key> {
     let keys = text.split(|c: char| c == ',' || c.is_whitespace());
     keys.filter(|key| !key.is_empty()).map(|key| Key::new(key.as_bytes())).collect()
 }
 
-/// What a key is asked for.
+/// The routes that need a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Scope {
+    /// All routes except the probes, the documentation and the metrics.
     #[default]
     Predictions,
-    /// All but the probes.
+    /// All routes except the probes.
     All,
 }
 
 impl Scope {
-    pub fn read(text: &str) -> Option<Scope> {
+    pub(crate) fn read(text: &str) -> Option<Scope> {
         match text {
             "predictions" => Some(Scope::Predictions),
             "all" => Some(Scope::All),
@@ -41,16 +45,19 @@ impl Scope {
     }
 }
 
+/// The API keys and what they are needed for.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    /// Any of them will do, so that a new one can come before an old one goes. None: anybody may ask.
+    /// Valid keys; there may be several, so that clients can change to a new key before the old one is
+    /// removed. Without keys, all routes are open.
     pub keys: Vec<Key>,
     pub scope: Scope,
 }
 
 impl Access {
-    /// Whether this is one of the keys; it is compared with each.
-    pub fn admits(&self, key: &[u8]) -> bool {
+    /// Returns whether `key` is valid. It is compared with all keys, so that the time does not depend on which
+    /// one it equals.
+    pub(crate) fn admits(&self, key: &[u8]) -> bool {
         let key = Key::new(key);
         self.keys.iter().fold(false, |admitted, known| admitted | known.is(&key))
     }
@@ -61,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_admits_and_nothing_else() {
+    fn admits_each_key_and_nothing_else() {
         let access = Access { keys: keys("new-key, old-key\nthird\n"), scope: Scope::All };
         assert_eq!(access.keys.len(), 3);
         for key in ["new-key", "old-key", "third"] {

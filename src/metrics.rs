@@ -67,7 +67,8 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
-    pub fn answered(&self, status: u16, time: Duration) {
+    /// Counts a response.
+    pub fn observe(&self, status: u16, time: Duration) {
         let index = STATUSES.iter().position(|known| *known == status);
         self.statuses[index.unwrap_or(STATUSES.len())].fetch_add(1, Relaxed);
         self.time.add(time);

@@ -27,7 +27,7 @@ pub fn check(mut input: &[u8]) {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let content_type = header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
     let coding = Coding::of_body(&headers).expect("a coding that requests may have, too");
-    let body = coding.inflate(&body, usize::MAX).expect("a body that the service compressed");
+    let body = coding.decompress(&body, usize::MAX).expect("a body that the service compressed");
     // Responses that the service gives on purpose.
     let intended = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
     let is_ours = status.is_server_error() && !intended.contains(&status);

@@ -61,7 +61,7 @@ impl RequestBody {
     ///
     /// # Errors
     ///
-    /// See [`RequestBody::read`].
+    /// Returns an error in the cases of [`RequestBody::read`].
     pub(crate) async fn read_up_to(
         limit: usize,
         request: &HttpRequest,
@@ -80,7 +80,7 @@ impl RequestBody {
     ///
     /// # Errors
     ///
-    /// As [`RequestBody::read`], and if the body is not a form that contains a file.
+    /// Returns an error in the cases of [`RequestBody::read`], and if the body is not a form with a file.
     pub(crate) async fn read_file(
         request: &HttpRequest,
         payload: Payload,

@@ -1,5 +1,6 @@
-//! Connections that hold out too long. actix-web bounds the head of a connection's first request and the
-//! time between requests, not how slowly a later head comes or an answer is taken.
+//! Closes connections whose client is too slow. actix-web limits the time for the headers of a connection's
+//! first request and the time between requests; it limits neither the time for the headers of later requests
+//! nor the time that a client takes to receive a response.
 
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
@@ -12,46 +13,49 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Of a connection: when its last request began.
+/// A connection's timer. Its task ends with the connection.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
+    /// When the last request began.
     last: Rc<Cell<Instant>>,
-    watch: JoinHandle<()>,
+    timer: JoinHandle<()>,
 }
 
 impl Connection {
-    pub fn request_begins(&self, now: Instant) {
+    pub(crate) fn request_begins(&self, now: Instant) {
         self.last.set(now);
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.watch.abort();
+        self.timer.abort();
     }
 }
 
-/// Sets a connection up: what is written goes out at once, and it is closed when no request has begun for
-/// `limit`.
-pub fn set_up(limit: Duration) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
+/// Returns what sets up a new connection: it turns Nagle's algorithm off, and closes the connection once no
+/// request has begun for `limit`.
+pub(crate) fn set_up(
+    limit: Duration,
+) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
     move |io, data| {
         let Some(stream) = io.downcast_ref::<TcpStream>() else { return };
-        // An answer in several parts must not wait for the client's acknowledgement. One that has gone
-        // already cannot be asked.
+        // With Nagle's algorithm, the later parts of a response would wait for the client's acknowledgement.
+        // The call fails only if the client has already disconnected.
         let _ = stream.set_nodelay(true);
-        // A second descriptor of the same socket, as the first is the server's.
+        // The server owns the stream, so the timer gets a second descriptor of the socket.
         let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
         let last = Rc::new(Cell::new(Instant::now()));
         let watched = last.clone();
-        let watch = rt::spawn(async move {
+        let timer = rt::spawn(async move {
             let socket = net::TcpStream::from(socket);
             while let Some(left) = limit.checked_sub(watched.get().elapsed()) {
                 sleep(left.max(Duration::from_millis(1))).await;
             }
-            // It may be closed already.
+            // Fails if the connection is already closed.
             let _ = socket.shutdown(Shutdown::Both);
         });
-        data.insert(Connection { last, watch });
+        data.insert(Connection { last, timer });
     }
 }
 
@@ -61,7 +65,7 @@ mod tests {
     use std::net::{Ipv4Addr, TcpListener};
 
     #[test]
-    fn what_is_written_goes_out_at_once() {
+    fn turns_nagle_off() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let _client = net::TcpStream::connect(address).expect("a connection");

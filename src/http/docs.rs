@@ -1,4 +1,4 @@
-//! The Swagger page and the document it shows. Every asset is in the binary.
+//! The Swagger page and the OpenAPI document that it shows. All assets are in the binary.
 
 use crate::http::negotiate::{Coding, wants_page};
 use crate::http::openapi::document as openapi_document;
@@ -14,45 +14,46 @@ use std::io::Read;
 
 pub(crate) static API: Api = Api {
     tag: "documentation",
-    description: "What you are reading.",
+    description: "This documentation.",
     protocol: None,
     errors: ErrorFormat::Problem,
     prefixes: &[],
     schemas: |_| vec![],
 };
 
-/// The OpenAPI document
+/// Get the OpenAPI document
 #[api_v2_operation(operation_id = "openapi")]
 pub(crate) async fn document(state: web::Data<State>) -> HttpResponse {
-    // The first time the model answers the examples.
+    // Made at the first request, when the model computes the examples: too slow for an I/O thread.
     match web::block(move || openapi_document(&state)).await {
         Ok(document) => HttpResponse::Ok().content_type("application/json").body(document),
         Err(error) => HttpResponse::ServiceUnavailable().body(error.to_string()),
     }
 }
 
-/// The Swagger page
+/// Get the Swagger page
 #[api_v2_operation(operation_id = "apidocs")]
 pub(crate) async fn page(state: web::Data<State>) -> HttpResponse {
     html(include_str!("docs/page.html"), &state)
 }
 
-/// The way to the Swagger page, or a sign of life
+/// Get a page that leads to the documentation
 ///
-/// The page for browsers, `{"status": "alive"}` for others, as KServe's v1 has it. Not a redirect: load
-/// balancers ask for `/` and want a 200.
+/// Browsers get a page that opens the Swagger page. Other clients get `{"status": "alive"}`, as KServe's v1
+/// protocol requires. The page is not a redirect because load balancers probe `/` and expect a 200.
 #[api_v2_operation(operation_id = "index")]
 pub(crate) async fn index(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    let mut response = match wants_page(request.headers()) {
-        true => html(include_str!("docs/index.html"), &state),
-        false => HttpResponse::Ok().json(serde_json::json!({ "status": "alive" })),
+    let mut response = if wants_page(request.headers()) {
+        html(include_str!("docs/index.html"), &state)
+    } else {
+        HttpResponse::Ok().json(serde_json::json!({ "status": "alive" }))
     };
     let vary = header::HeaderValue::from_static("accept");
     response.headers_mut().insert(header::VARY, vary);
     response
 }
 
-/// A file of the Swagger page.
+/// Returns a file of the Swagger page.
 #[api_v2_operation(skip)]
 pub(crate) async fn asset(request: HttpRequest) -> HttpResponse {
     let (content_type, gzip): (_, &'static [u8]) = match request.match_info().query("asset") {
@@ -76,27 +77,27 @@ pub(crate) async fn asset(request: HttpRequest) -> HttpResponse {
     };
     let mut response = secured(HttpResponse::Ok());
     response.content_type(content_type).insert_header((header::VARY, "accept-encoding"));
-    if Coding::of_answer(request.headers()) == Coding::Gzip {
+    if Coding::of_response(request.headers()) == Coding::Gzip {
         return response.insert_header((header::CONTENT_ENCODING, "gzip")).body(gzip);
     }
     let mut plain = vec![];
     match GzDecoder::new(gzip).read_to_end(&mut plain) {
         Ok(_) => response.body(plain),
         Err(error) => {
-            log::error!("an embedded asset cannot be inflated: {error}");
+            log::error!("cannot decompress an embedded asset: {error}");
             HttpResponse::InternalServerError().finish()
         }
     }
 }
 
-/// `template` with the model's name for its title.
+/// Returns the page of a template, with the model's name as its title.
 fn html(template: &str, state: &State) -> HttpResponse {
     let page = template.replace("{title}", &escaped(&state.model.signature().name));
     secured(HttpResponse::Ok()).content_type("text/html; charset=utf-8").body(page)
 }
 
-/// With headers that keep a browser from doing more than the page needs: its own files, and styles that
-/// Swagger UI writes into its elements.
+/// Adds headers that restrict the browser to what the page needs: its own files, and inline styles, which
+/// Swagger UI sets on its elements.
 fn secured(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
                           img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
@@ -117,24 +118,24 @@ fn escaped(text: &str) -> String {
 
 /// The OpenAPI document of the handlers.
 pub(crate) mod openapi {
-    use crate::http::openapi::describe::{Describe, Operation};
+    use crate::http::openapi::operation::{Operation, ServedModel};
     use crate::http::openapi::responses;
     use serde_json::json;
 
-    pub(crate) fn document(_: &Describe<'_>) -> Operation {
+    pub(crate) fn document(_: &ServedModel<'_>) -> Operation {
         let document = json!({ responses::JSON: { "schema": { "type": "object" } } });
-        Operation::new(responses::content("This document.", document))
+        Operation::new(responses::content("The OpenAPI document.", document))
     }
 
-    pub(crate) fn page(_: &Describe<'_>) -> Operation {
-        Operation::new(responses::content("A page.", responses::page()))
+    pub(crate) fn page(_: &ServedModel<'_>) -> Operation {
+        Operation::new(responses::content("An HTML page.", responses::page()))
     }
 
-    pub(crate) fn index(_: &Describe<'_>) -> Operation {
+    pub(crate) fn index(_: &ServedModel<'_>) -> Operation {
         let mut body = responses::page();
         body[responses::JSON] = json!({
             "schema": { "type": "object" }, "example": { "status": "alive" },
         });
-        Operation::new(responses::content("A page, or that the server is alive.", body))
+        Operation::new(responses::content("An HTML page, or the server's status.", body))
     }
 }

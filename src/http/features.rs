@@ -15,29 +15,31 @@ use paperclip::actix::api_v2_operation;
 
 pub(crate) static API: Api = Api {
     tag: "prediction",
-    description: "Rows of named features in, predictions out.",
+    description: "Predictions for rows of named features, as JSON, NDJSON, CSV, a file or a query.",
     protocol: Some("features"),
     errors: ErrorFormat::Problem,
     prefixes: &["/predict", "/predict_file"],
     schemas: openapi::schemas,
 };
 
-/// Predict one row given in the query
+/// Predict one row from query parameters
+///
+/// Each feature is a query parameter. The value of a feature that is an array is JSON.
 #[api_v2_operation(operation_id = "predict_query")]
 pub(crate) async fn predict_query(
     request: HttpRequest,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    WireFormat::of_answer(request.headers(), &[WireFormat::Json])?;
+    WireFormat::of_response(request.headers(), &[WireFormat::Json])?;
     let query = Bytes::copy_from_slice(request.query_string().as_bytes());
     let body = RequestBody::new(query, &state);
     Ok(respond(state, body, Query).await?)
 }
 
-/// Predict the rows of the body
+/// Predict the rows of the request body
 ///
-/// The answer has the shape of the question: an object for an object, an array for an array,
-/// columns for columns, and CSV or NDJSON likewise.
+/// The response has the shape of the request: an object for an object, an array for an array, columns for
+/// columns. The response to CSV or NDJSON has the same format, unless `Accept` names another one.
 #[api_v2_operation(operation_id = "predict")]
 pub(crate) async fn predict(
     request: HttpRequest,
@@ -47,7 +49,7 @@ pub(crate) async fn predict(
     let format = WireFormat::of_body(request.headers())?;
     let named = NamedFeatures {
         request: format,
-        response: WireFormat::of_answer(request.headers(), format.responses())?,
+        response: WireFormat::of_response(request.headers(), format.responses())?,
     };
     let body = RequestBody::read(&request, payload, &state).await?;
     Ok(respond(state, body, named).await?)
@@ -55,8 +57,8 @@ pub(crate) async fn predict(
 
 /// Predict the rows of a CSV file
 ///
-/// The file's first row names its columns, in any order. Columns that are no feature are ignored;
-/// the header `Ignored-Columns` names them. With `Accept: text/csv` the file comes back with the
+/// The first row of the file names the columns, in any order. Columns that are not features are ignored, and
+/// the header `Ignored-Columns` lists them. With `Accept: text/csv`, the response is the file with the
 /// prediction appended to each row.
 #[api_v2_operation(operation_id = "predict_file")]
 pub(crate) async fn predict_file(
@@ -64,7 +66,7 @@ pub(crate) async fn predict_file(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let format = WireFormat::of_answer(request.headers(), &WireFormat::ALL)?;
+    let format = WireFormat::of_response(request.headers(), &WireFormat::ALL)?;
     let named = NamedFeatures { request: WireFormat::Csv, response: format };
     let body = RequestBody::read_file(&request, payload, &state).await?;
     Ok(respond(state, body, named).await?)

@@ -1,5 +1,5 @@
-//! What every request is checked for before it reaches its route: headers that are not too large, and an
-//! API key, if there are any.
+//! The checks before a request reaches its route: headers that are not too large, and an API key, if there are
+//! any.
 
 use crate::error::Error;
 use crate::http::state::State;

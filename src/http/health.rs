@@ -11,23 +11,25 @@ use serde_json::json;
 
 pub(crate) static API: Api = Api {
     tag: "health",
-    description: "For the probes of Kubernetes and load balancers.",
+    description: "Probes for Kubernetes and load balancers. They need no API key.",
     protocol: None,
     errors: ErrorFormat::Problem,
     prefixes: &[],
     schemas: |_| vec![],
 };
 
-/// Liveness: does the process answer?
+/// Check liveness
+///
+/// Responds for as long as the process runs.
 #[api_v2_operation(operation_id = "live")]
 pub(crate) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "live": true }))
 }
 
-/// Readiness: can the model answer?
+/// Check readiness
 ///
-/// The socket opens only after the model has answered a first prediction. 503 once the process has been
-/// asked to stop.
+/// The server opens its socket only after the model has made a first prediction, so it is ready from then
+/// on. Returns 503 while the process is shutting down.
 #[api_v2_operation(operation_id = "ready")]
 pub(crate) async fn ready(state: Data<State>) -> HttpResponse {
     readiness(&state, json!({ "ready": !state.is_draining() }))
@@ -44,16 +46,16 @@ pub(crate) fn readiness(state: &State, body: serde_json::Value) -> HttpResponse 
 
 /// The OpenAPI document of the handlers.
 pub(crate) mod openapi {
-    use crate::http::openapi::describe::{Describe, Operation};
+    use crate::http::openapi::operation::{Operation, ServedModel};
     use crate::http::openapi::responses;
     use serde_json::json;
 
-    pub(crate) fn live(_: &Describe<'_>) -> Operation {
-        Operation::new(responses::flag("live", "The process answers."))
+    pub(crate) fn live(_: &ServedModel<'_>) -> Operation {
+        Operation::new(responses::flag("live", "The process is running."))
     }
 
-    pub(crate) fn ready(_: &Describe<'_>) -> Operation {
-        let responses = responses::flag("ready", "The model is loaded and has answered.");
+    pub(crate) fn ready(_: &ServedModel<'_>) -> Operation {
+        let responses = responses::flag("ready", "The model is loaded and has made a prediction.");
         Operation::new(responses::until_drained(responses, &json!({ "ready": false })))
     }
 }

@@ -1,21 +1,22 @@
-//! Who asked: `X-Request-Id` and [W3C's `traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header)
-//! are taken over, or made, and returned.
+//! The identity of a request: `X-Request-Id` and
+//! [W3C's `traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header). Both are taken from the
+//! request or generated, and returned in the response.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// More would be copied from log to log.
-const LONGEST: usize = 128;
+/// Maximum length of a client's request ID, in bytes. Services copy it from log to log.
+const MAX_ID: usize = 128;
 
-/// The client's, if it is short and printable.
-pub fn request_id(headers: &HeaderMap) -> HeaderValue {
+/// Returns the client's request ID if it is short and printable, and a random ID otherwise.
+pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let given = headers.get(REQUEST_ID).filter(|id| {
-        !id.is_empty() && id.len() <= LONGEST && id.as_bytes().iter().all(u8::is_ascii_graphic)
+        !id.is_empty() && id.len() <= MAX_ID && id.as_bytes().iter().all(u8::is_ascii_graphic)
     });
     given.cloned().unwrap_or_else(|| {
         let mut id = [0; 32];
@@ -25,8 +26,8 @@ pub fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// Of this request: a part of the client's trace, or of a new one.
-pub fn traceparent(headers: &HeaderMap) -> HeaderValue {
+/// Returns the `traceparent` of this request: a new span of the client's trace, or of a new trace.
+pub(crate) fn traceparent(headers: &HeaderMap) -> HeaderValue {
     let given = headers.get(TRACEPARENT).and_then(|parent| parent.to_str().ok());
     let mut parent = *b"00-00000000000000000000000000000000-0000000000000000-00";
     match given.and_then(trace) {
@@ -36,6 +37,7 @@ pub fn traceparent(headers: &HeaderMap) -> HeaderValue {
         }
         None => {
             let (first, last) = parent[TRACE].split_at_mut(16);
+            // An ID of only zeros is invalid.
             write_hex(first, random().max(1));
             write_hex(last, random());
         }
@@ -44,34 +46,36 @@ pub fn traceparent(headers: &HeaderMap) -> HeaderValue {
     value(&parent)
 }
 
-/// Where they stand in a `traceparent`.
+// Positions in a `traceparent`, in bytes.
 const TRACE: Range<usize> = 3..35;
 const SPAN: Range<usize> = 36..52;
 const FLAGS: Range<usize> = 53..55;
 
-/// The last digits, as many as there is place for.
-fn write_hex(place: &mut [u8], mut number: u64) {
-    for digit in place.iter_mut().rev() {
+/// Writes the lowest hexadecimal digits of `number`, as many as `digits` has bytes.
+fn write_hex(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(number & 15) as usize];
         number >>= 4;
     }
 }
 
-/// The trace and the flags of a valid `traceparent`. A later version may have more behind.
+/// Returns the trace ID and the flags of a valid `traceparent`. Versions later than 00 may have more parts.
 fn trace(parent: &str) -> Option<(&str, &str)> {
     let mut parts = parent.split('-');
     let mut part = |len: usize| {
-        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        parts.next().filter(|part| part.len() == len && part.bytes().all(hex))
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        parts.next().filter(|part| part.len() == len && part.bytes().all(is_hex))
     };
     let (version, trace, span, flags) = (part(2)?, part(32)?, part(16)?, part(2)?);
-    let whole = version != "00" || parts.next().is_none();
-    let zero = |text: &str| text.bytes().all(|byte| byte == b'0');
-    (version != "ff" && whole && !zero(trace) && !zero(span)).then_some((trace, flags))
+    let is_complete = version != "00" || parts.next().is_none();
+    let is_zero = |text: &str| text.bytes().all(|byte| byte == b'0');
+    let is_valid = version != "ff" && is_complete && !is_zero(trace) && !is_zero(span);
+    is_valid.then_some((trace, flags))
 }
 
-/// Seeded by the system, once a thread.
-pub fn random() -> u64 {
+/// Returns a random number. The standard library seeds each thread's hashers from the system's random
+/// source; that is enough for identifiers, which need not be secret.
+pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
@@ -84,7 +88,7 @@ mod tests {
     use super::trace;
 
     #[test]
-    fn only_whole_parents_are_taken_over() {
+    fn takes_over_only_valid_parents() {
         let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(trace(valid), Some(("0af7651916cd43dd8448eb211c80319c", "01")));
         assert_eq!(trace(&valid.replacen("00", "cc", 1)), trace(valid));

@@ -1,4 +1,4 @@
-//! The routes of [instances](crate::protocol::instances) as KServe's v1 and TensorFlow Serving have them.
+//! The routes of KServe's v1 protocol and of TensorFlow Serving: [instances](crate::protocol::instances).
 
 use crate::http::body::RequestBody;
 use crate::http::oip::check_path;
@@ -14,22 +14,24 @@ use serde_json::json;
 
 pub(crate) static API: Api = Api {
     tag: "KServe v1, TensorFlow Serving",
-    description: "`instances` in, `predictions` out.",
+    description: "`instances` in, `predictions` out: the protocol of KServe v1 and TensorFlow Serving.",
     protocol: Some("instances"),
     errors: ErrorFormat::Plain,
     prefixes: &["/v1"],
     schemas: openapi::schemas,
 };
 
-/// The models that there are: one
+/// List the models
+///
+/// The server has one model.
 #[api_v2_operation(operation_id = "v1_models")]
 pub(crate) async fn models(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(json!({ "models": [state.model.signature().name] }))
 }
 
-/// Is the model ready?
+/// Get the model's status
 ///
-/// As KServe and TensorFlow Serving tell it, in one object.
+/// The response contains the status in the form of KServe and in the form of TensorFlow Serving.
 #[api_v2_operation(operation_id = "v1_model")]
 pub(crate) async fn model(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
     check_path(&request, &state)?;
@@ -47,8 +49,8 @@ pub(crate) async fn model(request: HttpRequest, state: Data<State>) -> Result<Ht
 
 /// Predict instances
 ///
-/// An instance is a list of the features in their order, or an object by name. `inputs` in place of
-/// `instances` are columns by name.
+/// An instance is a list of the features' values in the model's order, or an object with the features' names.
+/// `inputs` instead of `instances` contains columns: the values of each feature by its name.
 #[api_v2_operation(operation_id = "v1_predict")]
 pub(crate) async fn predict(
     request: HttpRequest,
@@ -62,44 +64,44 @@ pub(crate) async fn predict(
 
 /// The OpenAPI document of the handlers.
 pub(crate) mod openapi {
-    use crate::http::openapi::describe::{Describe, Operation, Schemas};
+    use crate::http::openapi::operation::{Operation, Schemas, ServedModel};
     use crate::http::openapi::responses;
     use crate::protocol::instances::Predict;
     use ml_app_model::Feature;
     use serde_json::json;
 
-    pub(crate) fn models(describe: &Describe<'_>) -> Operation {
-        let example = json!({ "models": [describe.signature.name] });
-        Operation::new(responses::object("The models.", &example))
+    pub(crate) fn models(served: &ServedModel<'_>) -> Operation {
+        let example = json!({ "models": [served.signature.name] });
+        Operation::new(responses::object("All models.", &example))
     }
 
-    pub(crate) fn model(describe: &Describe<'_>) -> Operation {
-        let example = json!({ "name": describe.signature.name, "ready": true });
-        let responses = responses::object("It is ready.", &example);
+    pub(crate) fn model(served: &ServedModel<'_>) -> Operation {
+        let example = json!({ "name": served.signature.name, "ready": true });
+        let responses = responses::object("The model is ready.", &example);
         Operation::new(responses::or_refusals(responses, &[404]))
     }
 
-    pub(crate) fn predict(describe: &Describe<'_>) -> Operation {
+    pub(crate) fn predict(served: &ServedModel<'_>) -> Operation {
         // A single feature is an instance without a list around it.
-        let instance = match describe.signature.features.as_slice() {
+        let instance = match served.signature.features.as_slice() {
             [feature] => feature.example(),
             features => features.iter().map(Feature::example).collect(),
         };
         let example = json!({ "instances": [instance] });
-        responses::prediction(describe, Predict, ("Instances", "InstancePredictions"), &example)
+        responses::prediction(served, Predict, ("Instances", "InstancePredictions"), &example)
     }
 
-    pub(crate) fn schemas(_: &Describe<'_>) -> Schemas {
+    pub(crate) fn schemas(_: &ServedModel<'_>) -> Schemas {
         let instances = json!({
             "type": "object",
             "properties": {
                 "instances": {
                     "type": "array",
                     "minItems": 1,
-                    "description": "Each a list of the features in their order, or an object by name.",
+                    "description": "Each instance is a list of the features' values in their order, or an object with the features' names.",
                     "items": {},
                 },
-                "inputs": { "description": "Columns by name, or the one input." },
+                "inputs": { "description": "Columns by the features' names, or the values of the only input." },
             },
         });
         let predictions = json!({

@@ -1,9 +1,9 @@
-//! What is done around every route: checks, identity, panics, metrics and the request log.
+//! The work around every route: checks, identity, panics, metrics and the request log.
 
 use crate::config::Origins;
 use crate::http::connection::Connection;
 use crate::http::predict::RowCount;
-use crate::http::problem::{Problem, Refused};
+use crate::http::problem::{Problem, Rejected};
 use crate::http::router::IsHead;
 use crate::http::state::State;
 use crate::http::{body, guard, identity};
@@ -56,8 +56,8 @@ where
                 Ok(response) => response.map(ServiceResponse::map_into_left_body),
                 Err(_) => {
                     state.metrics.panicked();
-                    state.metrics.unrouted.answered(500, began.elapsed());
-                    Err(errors.error(Problem::fault("a panic on an I/O thread")))
+                    state.metrics.unrouted.observe(500, began.elapsed());
+                    Err(errors.error(Problem::internal("a panic on an I/O thread")))
                 }
             }
         })),
@@ -90,10 +90,10 @@ fn record<B: MessageBody>(
     let (status, latency) = (response.status().as_u16(), began.elapsed());
     let request = response.request();
     match request.extensions().get::<Arc<RouteMetrics>>() {
-        Some(route) => route.answered(status, latency),
-        None => state.metrics.unrouted.answered(status, latency),
+        Some(route) => route.observe(status, latency),
+        None => state.metrics.unrouted.observe(status, latency),
     }
-    if let Some(Refused(limit)) = response.response().extensions().get() {
+    if let Some(Rejected(limit)) = response.response().extensions().get() {
         state.metrics.refused(limit);
     }
     let rate = state.logging.rate;
@@ -167,7 +167,7 @@ mod tests {
                 let body: serde_json::Value =
                     serde_json::from_slice(&body.expect("a body")).expect("JSON");
                 let detail = body[key].as_str().expect("text");
-                assert!(detail.starts_with("the server failed on this request; see fault "));
+                assert!(detail.starts_with("internal error "), "{detail}");
             }
             let alive = app.call(TestRequest::get().uri("/healthz").to_request()).await;
             assert!(!read_body(alive.expect("a response")).await.is_empty());

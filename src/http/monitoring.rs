@@ -10,16 +10,16 @@ use paperclip::actix::api_v2_operation;
 
 pub(crate) static API: Api = Api {
     tag: "monitoring",
-    description: "For Prometheus and what reads its format.",
+    description: "Metrics for Prometheus.",
     protocol: None,
     errors: ErrorFormat::Problem,
     prefixes: &[],
     schemas: |_| vec![],
 };
 
-/// The process's metrics
+/// Get the metrics
 ///
-/// In Prometheus' text format, or as OpenMetrics where that is asked for.
+/// In the text format of Prometheus, or in OpenMetrics format if `Accept` asks for it.
 #[api_v2_operation(operation_id = "metrics")]
 pub(crate) async fn collect(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
@@ -31,12 +31,12 @@ pub(crate) async fn collect(request: HttpRequest, state: web::Data<State>) -> Ht
 
 /// The OpenAPI document of the handlers.
 pub(crate) mod openapi {
-    use crate::http::openapi::describe::{Describe, Operation};
+    use crate::http::openapi::operation::{Operation, ServedModel};
     use crate::http::openapi::responses;
     use serde_json::json;
 
-    pub(crate) fn collect(_: &Describe<'_>) -> Operation {
+    pub(crate) fn collect(_: &ServedModel<'_>) -> Operation {
         let text = json!({ "text/plain": { "schema": { "type": "string" } } });
-        Operation::new(responses::content("One sample a line.", text))
+        Operation::new(responses::content("Metrics, one sample on each line.", text))
     }
 }

@@ -1,4 +1,4 @@
-//! Which format and coding a request is in, and which its answer is to be in.
+//! Content negotiation: the format and the compression of a request, and those of its response.
 
 use crate::error::{Error, RequestError};
 pub use crate::protocol::WireFormat;
@@ -7,25 +7,25 @@ use flate2::Compression;
 use flate2::bufread::{GzEncoder, MultiGzDecoder, ZlibDecoder, ZlibEncoder};
 use std::io::Read;
 
-/// How a body is compressed.
+/// The compression of a body: HTTP's content coding.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Coding {
     #[default]
     Identity,
     Gzip,
-    /// The format of zlib.
+    /// The zlib format, as HTTP defines `deflate`.
     Deflate,
 }
 
-/// Shorter answers are not worth it.
+/// Minimum size of a response that is compressed, in bytes. Compressing less saves no packet.
 const COMPRESSED: usize = 1024;
 
 impl Coding {
-    /// The coding of a body.
+    /// Returns the coding of a request's body.
     ///
     /// # Errors
     ///
-    /// [`Error::UnsupportedCoding`].
+    /// Returns [`Error::UnsupportedCoding`] if `Content-Encoding` names another coding.
     pub fn of_body(headers: &HeaderMap) -> Result<Coding, Error> {
         let Some(coding) = headers.get(header::CONTENT_ENCODING) else {
             return Ok(Coding::Identity);
@@ -42,8 +42,8 @@ impl Coding {
         }
     }
 
-    /// The one the client accepts that it likes best.
-    pub fn of_answer(headers: &HeaderMap) -> Coding {
+    /// Returns the coding that the client prefers for the response.
+    pub(crate) fn of_response(headers: &HeaderMap) -> Coding {
         let accepted = joined(headers, header::ACCEPT_ENCODING);
         let weight = |coding: &str| {
             weight(&accepted, |name| match name {
@@ -59,8 +59,8 @@ impl Coding {
         }
     }
 
-    /// As in `Content-Encoding`; `None` where there is nothing to say.
-    pub fn name(self) -> Option<&'static str> {
+    /// Returns the value of `Content-Encoding`, or `None` if the body is not compressed.
+    pub(crate) fn name(self) -> Option<&'static str> {
         match self {
             Coding::Identity => None,
             Coding::Gzip => Some("gzip"),
@@ -68,32 +68,34 @@ impl Coding {
         }
     }
 
-    /// `body` without its compression.
+    /// Decompresses `body`.
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] past `limit` bytes, [`Error::Malformed`] where it is none of this coding.
-    pub fn inflate(self, body: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
+    /// Returns [`Error::TooLarge`] if the decompressed size exceeds `limit` bytes, and [`Error::Malformed`] if
+    /// the body is not in this coding.
+    pub fn decompress(self, body: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
         let mut source: Box<dyn Read> = match self {
             Coding::Identity => Box::new(body),
             Coding::Gzip => Box::new(MultiGzDecoder::new(body)),
             Coding::Deflate => Box::new(ZlibDecoder::new(body)),
         };
-        let mut inflated = vec![];
+        let mut decompressed = vec![];
+        // One byte more than allowed is enough to find out.
         let beyond = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        source.by_ref().take(beyond).read_to_end(&mut inflated).map_err(|error| {
+        source.by_ref().take(beyond).read_to_end(&mut decompressed).map_err(|error| {
             let name = self.name().unwrap_or("identity");
             let detail = format!("invalid {name} body: {error}");
             Error::Malformed(RequestError::new(detail).into())
         })?;
-        match inflated.len() > limit {
-            true => Err(Error::TooLarge { limit }),
-            false => Ok(inflated),
+        if decompressed.len() > limit {
+            return Err(Error::TooLarge { limit });
         }
+        Ok(decompressed)
     }
 
-    /// Compresses `body` if that is worth it, and tells how it is then.
-    pub fn deflate(self, body: &mut Vec<u8>) -> Coding {
+    /// Compresses `body` if it is long enough, and returns the coding that it then has.
+    pub fn compress(self, body: &mut Vec<u8>) -> Coding {
         if self == Coding::Identity || body.len() < COMPRESSED {
             return Coding::Identity;
         }
@@ -110,12 +112,12 @@ impl Coding {
 }
 
 impl WireFormat {
-    /// The format of a body; JSON if the request does not say.
+    /// Returns the format of a request's body; JSON if there is no `Content-Type`.
     ///
     /// # Errors
     ///
-    /// [`Error::UnsupportedFormat`], for a character set other than UTF-8 too.
-    pub fn of_body(headers: &HeaderMap) -> Result<WireFormat, Error> {
+    /// Returns [`Error::UnsupportedFormat`] if the format is unknown or the character set is not UTF-8.
+    pub(crate) fn of_body(headers: &HeaderMap) -> Result<WireFormat, Error> {
         let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
             return Ok(WireFormat::Json);
         };
@@ -137,17 +139,20 @@ impl WireFormat {
         })
     }
 
-    /// The format of `offered` that the client likes best; the first of them if it has no wish.
+    /// Returns the format in `offered` that the client prefers, or the first if the client has no preference.
     ///
     /// # Errors
     ///
-    /// [`Error::NotAcceptable`].
-    pub fn of_answer(headers: &HeaderMap, offered: &[WireFormat]) -> Result<WireFormat, Error> {
+    /// Returns [`Error::NotAcceptable`] if the client accepts none of them.
+    pub(crate) fn of_response(
+        headers: &HeaderMap,
+        offered: &[WireFormat],
+    ) -> Result<WireFormat, Error> {
         let wanted = joined(headers, header::ACCEPT);
         if wanted.trim().is_empty() {
             return Ok(offered[0]);
         }
-        // Of equal wishes the first offer wins; `max_by` would take the last.
+        // Of equal weights, the first offer wins; `max_by` returns the last.
         let best =
             offered.iter().rev().max_by(|a, b| a.weight(&wanted).total_cmp(&b.weight(&wanted)));
         best.copied().filter(|format| format.weight(&wanted) > 0.0).ok_or_else(|| {
@@ -157,9 +162,7 @@ impl WireFormat {
             }
         })
     }
-}
 
-impl WireFormat {
     /// Returns the formats that a response to a request in this format can have; the first is preferred.
     pub(crate) fn responses(self) -> &'static [WireFormat] {
         match self {
@@ -171,7 +174,7 @@ impl WireFormat {
 
     fn is_called(self, media_type: &str) -> bool {
         match self {
-            // It has no registered name.
+            // NDJSON has no registered media type; these are in use.
             WireFormat::Ndjson => [
                 self.media_type(),
                 "application/ndjson",
@@ -193,19 +196,20 @@ fn list(formats: &[WireFormat]) -> String {
     names.join(", ")
 }
 
-/// Returns the header `Content-Type`, empty if there is none.
+/// Returns the header `Content-Type`, or an empty text if it is missing.
 pub(crate) fn content_type(headers: &HeaderMap) -> &str {
     let content_type = headers.get(header::CONTENT_TYPE);
     content_type.and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// Whether a client would rather have a page than JSON: a browser.
-pub fn wants_page(headers: &HeaderMap) -> bool {
+/// Returns whether the client prefers HTML to JSON, as browsers do.
+pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     let accept = joined(headers, header::ACCEPT);
     let page = "text/html";
     media_weight(&accept, page, |name| name == page) > WireFormat::Json.weight(&accept)
 }
 
+/// Returns the weight of a media type in an `Accept` header.
 fn media_weight(accept: &str, media_type: &str, is_called: impl Fn(&str) -> bool) -> f32 {
     weight(accept, |name| match name {
         name if is_called(name) => 3,
@@ -215,15 +219,16 @@ fn media_weight(accept: &str, media_type: &str, is_called: impl Fn(&str) -> bool
     })
 }
 
-/// All values of a header that is a list.
+/// Returns all values of a header that is a list.
 fn joined(headers: &HeaderMap, name: header::HeaderName) -> String {
     let values: Vec<&str> = headers.get_all(name).filter_map(|value| value.to_str().ok()).collect();
     values.join(",")
 }
 
-/// The weight that a list of ranges gives: that of the most specific of them
-/// ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)). How specific a name is, 0
-/// where it is of something else, `specificity` knows.
+/// Returns the weight (0.0–1.0) that a list of ranges such as `text/*;q=0.5` gives to something: the weight of
+/// the most specific range that matches it
+/// ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)). `specificity` returns how specific a
+/// range is, or 0 if it does not match.
 fn weight(ranges: &str, specificity: impl Fn(&str) -> u8) -> f32 {
     let mut best = (0, 0.0);
     for range in ranges.split(',') {
@@ -245,32 +250,32 @@ mod tests {
     use super::*;
     use actix_web::http::header::HeaderValue;
 
-    fn answer(accept: &'static str) -> Option<WireFormat> {
+    fn response(accept: &'static str) -> Option<WireFormat> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-        WireFormat::of_answer(&headers, &WireFormat::ALL).ok()
+        WireFormat::of_response(&headers, &WireFormat::ALL).ok()
     }
 
     #[test]
-    fn the_most_specific_range_counts() {
-        assert_eq!(answer("*/*"), Some(WireFormat::Json));
-        assert_eq!(answer("text/csv"), Some(WireFormat::Csv));
-        assert_eq!(answer("text/*"), Some(WireFormat::Csv));
-        assert_eq!(answer("text/csv;q=0.5, application/x-ndjson"), Some(WireFormat::Ndjson));
-        assert_eq!(answer("*/*, application/json;q=0"), Some(WireFormat::Csv));
-        assert_eq!(answer("text/html, */*;q=0.1"), Some(WireFormat::Json));
-        assert_eq!(answer("application/jsonlines"), Some(WireFormat::Ndjson));
-        assert_eq!(answer("image/png"), None);
+    fn uses_the_most_specific_range() {
+        assert_eq!(response("*/*"), Some(WireFormat::Json));
+        assert_eq!(response("text/csv"), Some(WireFormat::Csv));
+        assert_eq!(response("text/*"), Some(WireFormat::Csv));
+        assert_eq!(response("text/csv;q=0.5, application/x-ndjson"), Some(WireFormat::Ndjson));
+        assert_eq!(response("*/*, application/json;q=0"), Some(WireFormat::Csv));
+        assert_eq!(response("text/html, */*;q=0.1"), Some(WireFormat::Json));
+        assert_eq!(response("application/jsonlines"), Some(WireFormat::Ndjson));
+        assert_eq!(response("image/png"), None);
     }
 
     #[test]
-    fn an_answer_is_compressed_as_the_client_likes_best() {
+    fn compresses_a_response_as_the_client_prefers() {
         let coding = |accepted| {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted));
-            Coding::of_answer(&headers)
+            Coding::of_response(&headers)
         };
-        assert_eq!(Coding::of_answer(&HeaderMap::new()), Coding::Identity);
+        assert_eq!(Coding::of_response(&HeaderMap::new()), Coding::Identity);
         assert_eq!(coding("gzip, deflate, br"), Coding::Gzip);
         assert_eq!(coding("gzip;q=0.5, Deflate"), Coding::Deflate);
         assert_eq!(coding("br, *;q=0.1"), Coding::Gzip);
@@ -279,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn browsers_want_pages() {
+    fn prefers_a_page_for_browsers() {
         let wants_page = |accept| {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
@@ -291,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_says_what_it_is() {
+    fn reads_the_format_from_the_content_type() {
         let body = |content_type| {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

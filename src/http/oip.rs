@@ -1,4 +1,4 @@
-//! The [Open Inference Protocol](crate::protocol::oip)'s routes, and Triton's extensions of it.
+//! The routes of the [Open Inference Protocol](crate::protocol::oip) and of Triton's extensions.
 
 pub(crate) mod openapi;
 
@@ -20,39 +20,47 @@ use serde_json::{Map, Value, json};
 
 pub(crate) static API: Api = Api {
     tag: "Open Inference Protocol v2",
-    description: "Triton's, KServe's and MLServer's clients.",
+    description: "Tensors in, tensors out: the protocol of Triton, KServe and MLServer, for use with their clients.",
     protocol: Some("oip"),
     errors: ErrorFormat::Plain,
     prefixes: &["/v2"],
     schemas: openapi::schemas,
 };
 
-/// The server, and which extensions it has
+/// Get the server's metadata
+///
+/// The server's name and version, and the extensions of the protocol that it supports.
 #[api_v2_operation(operation_id = "v2_server")]
 pub(crate) async fn server() -> HttpResponse {
     HttpResponse::Ok().json(describe::server())
 }
 
-/// Is the server live?
+/// Check whether the server is live
 #[api_v2_operation(operation_id = "v2_live")]
 pub(crate) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "live": true }))
 }
 
-/// Is the server ready?
+/// Check whether the server is ready
+///
+/// Returns 503 while the process is shutting down.
 #[api_v2_operation(operation_id = "v2_ready")]
 pub(crate) async fn ready(state: Data<State>) -> HttpResponse {
     readiness(&state, json!({ "live": true, "ready": !state.is_draining() }))
 }
 
-/// The model's inputs and outputs
+/// Get the model's metadata
+///
+/// Names, datatypes and shapes of the model's inputs and outputs. An axis of any length is -1.
 #[api_v2_operation(operation_id = "v2_model")]
 pub(crate) async fn model(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
     check_path(&request, &state)?;
     Ok(HttpResponse::Ok().json(describe::model(state.model.signature())))
 }
 
-/// Is the model ready?
+/// Check whether the model is ready
+///
+/// Returns 503 while the process is shutting down.
 #[api_v2_operation(operation_id = "v2_model_ready")]
 pub(crate) async fn model_ready(
     request: HttpRequest,
@@ -63,7 +71,9 @@ pub(crate) async fn model_ready(
     Ok(readiness(&state, json!({ "name": name, "ready": !state.is_draining() })))
 }
 
-/// The model's configuration, as Triton has it
+/// Get the model's configuration
+///
+/// The configuration has the form of Triton's `ModelConfig`.
 #[api_v2_operation(operation_id = "v2_model_config")]
 pub(crate) async fn model_config(
     request: HttpRequest,
@@ -73,7 +83,9 @@ pub(crate) async fn model_config(
     Ok(HttpResponse::Ok().json(describe::config(state.model.signature())))
 }
 
-/// What has been inferred so far, as Triton tells it
+/// Get the model's statistics
+///
+/// Counts and durations of all predictions since the start, in the form of Triton's statistics extension.
 #[api_v2_operation(operation_id = "v2_model_stats")]
 pub(crate) async fn model_stats(
     request: HttpRequest,
@@ -83,7 +95,9 @@ pub(crate) async fn model_stats(
     Ok(HttpResponse::Ok().json(statistics(&state)))
 }
 
-/// The same of all models
+/// Get the statistics of all models
+///
+/// The server has one model.
 #[api_v2_operation(operation_id = "v2_stats")]
 pub(crate) async fn stats(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(statistics(&state))
@@ -115,9 +129,10 @@ fn statistics(state: &State) -> Value {
     })
 }
 
-/// Infer from tensors
+/// Predict from tensors
 ///
-/// In and out as JSON, or as bytes by the binary tensor data extension.
+/// Request and response contain their tensors as JSON, or as bytes after the JSON (the binary tensor data
+/// extension, which needs the header `Inference-Header-Content-Length`).
 #[api_v2_operation(operation_id = "v2_infer")]
 pub(crate) async fn infer(
     request: HttpRequest,
@@ -126,17 +141,19 @@ pub(crate) async fn infer(
 ) -> Result<HttpResponse, Plain> {
     check_path(&request, &state)?;
     let length = request.headers().get(HEADER_LENGTH);
-    let length = length.map(|length| length.to_str().unwrap_or("something else"));
+    let length = length.map(|length| length.to_str().unwrap_or("an unreadable value"));
     let infer = Infer::new(HEADER_LENGTH, length)?;
     let mut body = RequestBody::read(&request, payload, &state).await?;
-    body.response_coding = Coding::of_answer(request.headers());
+    body.response_coding = Coding::of_response(request.headers());
     Ok(respond(state, body, infer).await?)
 }
 
-/// Bytes of what is asked of the repository.
+/// Maximum size of a request to list the repository, in bytes.
 const FILTER: usize = 4096;
 
-/// The models that there are: one
+/// List the models
+///
+/// The repository has one model.
 #[api_v2_operation(operation_id = "v2_repository")]
 pub(crate) async fn repository(
     request: HttpRequest,
@@ -145,8 +162,8 @@ pub(crate) async fn repository(
 ) -> Result<HttpResponse, Plain> {
     let limit = state.limits.max_body.min(FILTER);
     let body = RequestBody::read_up_to(limit, &request, payload, &state).await?;
-    let body = body.coding.inflate(&body.bytes, FILTER)?;
-    // It may ask for the ready ones only, which is all the same.
+    let body = body.coding.decompress(&body.bytes, FILTER)?;
+    // The body may restrict the list to models that are ready, which the one model always is.
     if !body.trim_ascii().is_empty() {
         let filter: Result<Map<String, Value>, _> = serde_json::from_slice(&body);
         filter.map_err(|error| Error::Malformed(json::error(&error).into()))?;
@@ -154,15 +171,17 @@ pub(crate) async fn repository(
     Ok(HttpResponse::Ok().json(describe::repository(state.model.signature())))
 }
 
-/// Load or unload a model: it is compiled in
+/// Load or unload a model (not supported)
+///
+/// The model is part of the server's binary.
 #[api_v2_operation(operation_id = "v2_load")]
 pub(crate) async fn load() -> Result<HttpResponse, Plain> {
     let detail =
-        "the model is compiled in: it can be neither loaded nor unloaded; deploy another image";
+        "the model is part of the binary: it cannot be loaded or unloaded (deploy another image)";
     Err(Plain::new(StatusCode::BAD_REQUEST, detail))
 }
 
-/// The path names the model, and its version if it names one.
+/// Returns an error if the path names another model, or another version of this model.
 pub(crate) fn check_path(request: &HttpRequest, state: &State) -> Result<(), Plain> {
     let signature = state.model.signature();
     for (key, expected) in [("model", &signature.name), ("version", &signature.version)] {

@@ -2,7 +2,7 @@
 //! it can't know: access, groups, and requests and responses that follow from the model's signature, with
 //! examples that the model has computed.
 
-pub(crate) mod describe;
+pub(crate) mod operation;
 pub(crate) mod responses;
 pub(crate) mod schema;
 
@@ -11,8 +11,8 @@ use crate::http::route::{Endpoint, Route};
 use crate::http::state::State;
 use actix_web::App;
 use actix_web::web::Bytes;
-use describe::{Describe, Operation};
 use ml_app_model::Signature;
+use operation::{Operation, ServedModel};
 use paperclip::actix::OpenApiExt;
 use paperclip::actix::web::{ServiceConfig, resource};
 use paperclip::v2::models::{DefaultApiRaw, Info};
@@ -40,7 +40,7 @@ struct Documented {
     path: String,
     route: &'static Route,
     endpoint: &'static Endpoint,
-    operation: fn(&Describe<'_>) -> Operation,
+    operation: fn(&ServedModel<'_>) -> Operation,
 }
 
 /// Returns the routes that the document has. A path that Vertex AI chose hides a later route's.
@@ -79,7 +79,7 @@ fn info(signature: &Signature) -> DefaultApiRaw {
 /// Completes the document that paperclip has made of the routes.
 fn complete(mut document: Value, routes: &[Documented], state: &State) -> Value {
     let signature = state.model.signature();
-    let describe = Describe { model: &state.model, signature, limits: state.limits };
+    let served = ServedModel { model: &state.model, signature, limits: state.limits };
     let mut ids = HashSet::new();
     for (path, methods) in members(&mut document["paths"]) {
         for (method, operation) in members(methods) {
@@ -88,7 +88,7 @@ fn complete(mut document: Value, routes: &[Documented], state: &State) -> Value 
                     && documented.endpoint.method.as_str().eq_ignore_ascii_case(method)
             });
             let Some(Documented { route, operation: describes, .. }) = found else { continue };
-            add(operation, describes(&describe), route, &state.access);
+            add(operation, describes(&served), route, &state.access);
             let parameters = path_parameters(path, signature);
             if !parameters.is_empty() {
                 operation["parameters"] = parameters.into();
@@ -101,7 +101,7 @@ fn complete(mut document: Value, routes: &[Documented], state: &State) -> Value 
             operation["operationId"] = id.into();
         }
     }
-    document["components"] = components(&describe, state);
+    document["components"] = components(&served, state);
     let tags = state.table.apis.iter();
     document["tags"] =
         tags.map(|api| json!({ "name": api.tag, "description": api.description })).collect();
@@ -110,7 +110,9 @@ fn complete(mut document: Value, routes: &[Documented], state: &State) -> Value 
 
 /// Adds to an operation of paperclip's.
 fn add(operation: &mut Value, description: Operation, route: &Route, access: &Access) {
-    operation["tags"] = json!([route.api.tag]);
+    if let Some(operation) = operation.as_object_mut() {
+        operation.shift_insert(0, "tags".into(), json!([route.api.tag]));
+    }
     if !description.parameters.is_empty() {
         operation["parameters"] = description.parameters.into();
     }
@@ -129,10 +131,10 @@ fn add(operation: &mut Value, description: Operation, route: &Route, access: &Ac
     }
 }
 
-fn components(describe: &Describe<'_>, state: &State) -> Value {
+fn components(served: &ServedModel<'_>, state: &State) -> Value {
     let mut schemas = Map::new();
     for api in state.table.apis {
-        let named = (api.schemas)(describe);
+        let named = (api.schemas)(served);
         schemas.extend(named.into_iter().map(|(name, schema)| (name.to_owned(), schema)));
     }
     schemas.insert("Problem".into(), responses::problem_schema());

@@ -106,7 +106,7 @@ impl<P: Protocol> Received<P> {
         let (limits, signature) = (self.state.limits, self.state.model.signature());
         let body = &mut self.body;
         if body.coding != Coding::Identity {
-            body.bytes = body.coding.inflate(&body.bytes, limits.max_body)?.into();
+            body.bytes = body.coding.decompress(&body.bytes, limits.max_body)?.into();
         }
         // Rows that leave nothing out have at least one byte for each value, so no valid body of the
         // maximum size has more values than this.
@@ -139,7 +139,7 @@ impl<P: Protocol> Decoded<P> {
         }
         let predicted = encoded.map(|mut encoded| {
             let coding = match &mut encoded.body {
-                Body::Whole(bytes) => body.response_coding.deflate(bytes),
+                Body::Whole(bytes) => body.response_coding.compress(bytes),
                 Body::Lines(_) => Coding::Identity,
             };
             Predicted { encoded, coding, rows }

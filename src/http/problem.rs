@@ -1,4 +1,5 @@
-//! Errors as `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+//! Errors as responses: as `application/problem+json`
+//! ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), or as the inference protocols have them.
 
 use crate::error::{Error, RequestError};
 use crate::http::identity;
@@ -11,26 +12,27 @@ use std::fmt;
 
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// What a client sees of an error.
+/// An error as the client sees it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Problem {
     pub title: &'static str,
     pub status: u16,
-    /// For people: the first fault, with its place.
+    /// The first error and its place, for people.
     pub detail: String,
-    /// Every fault found, as far as they are listed.
+    /// The errors found, up to the number that is listed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<RequestError>,
-    /// Faults found beyond those listed.
+    /// Number of errors found beyond the listed ones.
     #[serde(skip_serializing_if = "is_zero")]
     pub errors_omitted: usize,
+    /// The limit that rejected the request, as the metrics name it.
     #[serde(skip)]
     limit: Option<&'static str>,
 }
 
-/// Of a response: which limit refused the request.
+/// Marks a response to a request that a limit rejected, with the limit's name in the metrics.
 #[derive(Debug, Clone, Copy)]
-pub struct Refused(pub &'static str);
+pub(crate) struct Rejected(pub(crate) &'static str);
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
@@ -44,15 +46,15 @@ impl Problem {
         }
     }
 
-    /// A fault of ours. The client and the log are told the same number.
-    pub fn fault(what: &str) -> Problem {
+    /// Returns an internal error. The response and the log have the same number, and only the log says more.
+    pub(crate) fn internal(what: &str) -> Problem {
         let id = identity::random();
-        log::error!("fault {id:016x}: {what}");
-        let detail = format!("the server failed on this request; see fault {id:016x} in its log");
+        log::error!("internal error {id:016x}: {what}");
+        let detail = format!("internal error {id:016x} (the server's log has the details)");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
 
-    /// With the headers that its status asks for.
+    /// Returns the response, with the headers that its status requires.
     fn response(&self, content_type: &str, body: Vec<u8>) -> HttpResponse {
         let status = self.status_code();
         let mut response = HttpResponse::build(status);
@@ -67,7 +69,7 @@ impl Problem {
         }
         let mut response = response.content_type(content_type).body(body);
         if let Some(limit) = self.limit {
-            response.extensions_mut().insert(Refused(limit));
+            response.extensions_mut().insert(Rejected(limit));
         }
         response
     }
@@ -90,7 +92,7 @@ impl From<Error> for Problem {
             Error::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Error::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Error::Model(RunError::Panicked(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-            // The model has answered before: it is these values it has no answer for.
+            // The model has predicted before, so the cause is these values.
             Error::Model(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -100,13 +102,13 @@ impl From<Error> for Problem {
                 errors_omitted: faults.omitted,
                 ..Problem::new(status, faults.to_string()).with(faults.listed)
             },
-            Error::Model(RunError::Panicked(_)) => Problem::fault("the model panicked"),
+            Error::Model(RunError::Panicked(_)) => Problem::internal("the model panicked"),
             Error::Model(error) => {
-                // It may tell values.
+                // The text may contain values of the request, so it is logged at the debug level only.
                 log::debug!("the model failed on a request: {error}");
                 Problem::new(status, "the model cannot compute a result for these values")
             }
-            Error::Internal(error) => Problem::fault(&error),
+            Error::Internal(error) => Problem::internal(&error),
             error => Problem::new(status, error.to_string()),
         };
         Problem { limit, ..problem }
@@ -137,7 +139,7 @@ impl ResponseError for Problem {
 
 impl Apiv2Errors for Problem {}
 
-/// An error as the inference protocols have it: `{"error": "…"}`.
+/// An error in the form of the inference protocols: `{"error": "…"}`.
 #[derive(Debug, Clone)]
 pub struct Plain(Problem);
 
@@ -155,7 +157,7 @@ impl From<Error> for Plain {
 
 impl From<Problem> for Plain {
     fn from(mut problem: Problem) -> Plain {
-        // They have no status of their own for values that do not fit.
+        // These protocols use 400 for invalid values too.
         if problem.status == StatusCode::UNPROCESSABLE_ENTITY.as_u16() {
             problem.status = StatusCode::BAD_REQUEST.as_u16();
         }
@@ -199,7 +201,7 @@ impl ErrorFormat {
         }
     }
 
-    /// As [`ErrorFormat::response`], for where an error is expected.
+    /// Returns the response as actix-web's error.
     pub(crate) fn error(self, problem: Problem) -> actix_web::Error {
         match self {
             ErrorFormat::Problem => problem.into(),

@@ -2,7 +2,7 @@
 
 use crate::access::Scope;
 use crate::config::VertexRoutes;
-use crate::http::openapi::describe::{Describe, Operation, Schemas};
+use crate::http::openapi::operation::{Operation, Schemas, ServedModel};
 use crate::http::problem::ErrorFormat;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -39,25 +39,25 @@ pub(crate) enum Path {
     Setting(fn(&VertexRoutes) -> Option<&str>),
 }
 
-/// Who may call a route if there are API keys.
+/// The clients that may call a route if there are API keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AccessLevel {
-    /// Everybody: load balancers and orchestrators have no key.
+    /// All clients: load balancers and orchestrators have no key.
     Probe,
-    /// Everybody, unless keys are required for all but the probes ([`Scope::All`]).
+    /// All clients, unless all routes except the probes need a key ([`Scope::All`]).
     Docs,
     /// Clients with a key.
     Keyed,
 }
 
-/// What handles the requests of a route.
+/// The handler of a route and its documentation.
 pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) handler: Handler,
-    /// Makes the handler's route for paperclip, which reads the operation's summary from it.
+    /// Makes the handler's route for paperclip, which reads the operation's summary and description from it.
     pub(crate) described: fn() -> paperclip::actix::web::Route,
-    /// Adds what paperclip cannot know; `None` leaves the route out of the OpenAPI document.
-    pub(crate) operation: Option<fn(&Describe<'_>) -> Operation>,
+    /// Describes what paperclip cannot know; `None` leaves the route out of the OpenAPI document.
+    pub(crate) operation: Option<fn(&ServedModel<'_>) -> Operation>,
 }
 
 pub(crate) type Handler = fn(ServiceRequest) -> ResponseFuture;
@@ -74,7 +74,7 @@ pub(crate) struct Api {
     /// Paths below which requests without a route get this API's errors.
     pub(crate) prefixes: &'static [&'static str],
     /// Components of the OpenAPI document that the operations refer to.
-    pub(crate) schemas: fn(&Describe<'_>) -> Schemas,
+    pub(crate) schemas: fn(&ServedModel<'_>) -> Schemas,
 }
 
 impl Table {

@@ -17,20 +17,20 @@ use std::borrow::Cow;
 use std::future::ready;
 use std::sync::Arc;
 
-/// The resources that there are with the server's settings. The first that matches a path has it; paths
-/// without parameters come before patterns.
+/// The resources of a server with its settings. The first one that matches a path handles it; paths without
+/// parameters come before patterns.
 pub(crate) struct Router {
     table: &'static Table,
     /// First those that a setting gives, then the rest of the table.
     paths: Vec<Resource>,
-    /// How many of `paths` a setting gives.
+    /// Number of `paths` that a setting gives.
     settings: usize,
     patterns: Vec<Resource>,
     /// `patterns`, compiled.
     compiled: OnceCell<Vec<ResourceDef>>,
 }
 
-/// A path or pattern, and the routes that differ in their method only.
+/// A path or pattern with its routes, one for each method.
 struct Resource {
     path: Cow<'static, str>,
     api: &'static Api,

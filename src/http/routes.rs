@@ -5,7 +5,7 @@
 //! A new protocol is a file with an [`Api`], its handlers and their descriptions, the `Api`'s entry in
 //! [`TABLE`], and its rows.
 //!
-//! [operation]: crate::http::openapi::describe::Operation
+//! [operation]: crate::http::openapi::operation::Operation
 //! [`Api`]: crate::http::route::Api
 
 use crate::http::route::AccessLevel::{Docs, Keyed, Probe};

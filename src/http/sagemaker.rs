@@ -18,23 +18,23 @@ use paperclip::actix::api_v2_operation;
 
 pub(crate) static API: Api = Api {
     tag: "SageMaker",
-    description: "The contract of its containers.",
+    description: "The contract of SageMaker's inference containers.",
     protocol: Some("sagemaker"),
     errors: ErrorFormat::Plain,
     prefixes: &["/ping", "/invocations"],
     schemas: |_| vec![],
 };
 
-/// Is the container healthy?
+/// Check whether the container is healthy
 #[api_v2_operation(operation_id = "sagemaker_ping")]
 pub(crate) async fn ping() -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
-/// Predict what SageMaker sends
+/// Predict on SageMaker
 ///
-/// JSON of any of the protocols, a CSV with or without a first row that names the columns, or tensors
-/// as Triton has them.
+/// The body is JSON in the form of any protocol of this server, CSV with or without a header, or Triton's
+/// binary tensors.
 #[api_v2_operation(operation_id = "sagemaker_invocations")]
 pub(crate) async fn invocations(
     request: HttpRequest,
@@ -48,14 +48,14 @@ pub(crate) async fn invocations(
         let protocol = BinaryJson { protocol: infer, media_type: binary_json::SAGEMAKER };
         return Ok(respond(state, body, protocol).await?);
     }
-    // Triton's clients call their JSON so.
+    // Triton's clients send JSON without binary tensors under this content type too.
     let format = match content_type(request.headers()) {
         BINARY => WireFormat::Json,
         _ => WireFormat::of_body(request.headers())?,
     };
-    // Clients accept what they did not ask for.
+    // SageMaker's clients accept any format, whatever `Accept` says, so no format is unacceptable.
     let offered = format.responses();
-    let best = WireFormat::of_answer(request.headers(), offered).unwrap_or(offered[0]);
+    let best = WireFormat::of_response(request.headers(), offered).unwrap_or(offered[0]);
     let body = RequestBody::read(&request, payload, &state).await?;
     let response = match format {
         WireFormat::Json => {
@@ -72,31 +72,30 @@ pub(crate) async fn invocations(
 
 /// The OpenAPI document of the handlers.
 pub(crate) mod openapi {
-    use crate::http::openapi::describe::{Describe, Operation};
+    use crate::http::openapi::operation::{Operation, ServedModel};
     use crate::http::openapi::responses::{self, JSON};
     use crate::http::openapi::schema::reference;
     use crate::protocol::auto_detect::AutoDetect;
     use crate::protocol::binary_json;
     use serde_json::{Value, json};
 
-    pub(crate) fn ping(_: &Describe<'_>) -> Operation {
-        Operation::new(json!({ "200": { "description": "It is." } }))
+    pub(crate) fn ping(_: &ServedModel<'_>) -> Operation {
+        Operation::new(json!({ "200": { "description": "The container is healthy." } }))
     }
 
-    pub(crate) fn invocations(describe: &Describe<'_>) -> Operation {
+    pub(crate) fn invocations(served: &ServedModel<'_>) -> Operation {
         let any_of = |schemas: [&str; 3]| -> Value { json!({ "anyOf": schemas.map(reference) }) };
-        let example = Value::from(describe.example_row());
-        let operation =
-            responses::prediction(describe, AutoDetect, ("Row", "Prediction"), &example);
-        let mut operation = operation.or_bytes(binary_json::SAGEMAKER);
+        let example = Value::from(served.example_row());
+        let mut operation =
+            responses::prediction(served, AutoDetect, ("Row", "Prediction"), &example);
         if let Some(body) = &mut operation.request_body {
             body["content"][JSON]["schema"] = any_of(["Row", "Instances", "InferRequest"]);
             body["content"]["text/csv"] =
-                json!({ "schema": { "type": "string" }, "example": describe.example_csv() });
+                json!({ "schema": { "type": "string" }, "example": served.example_csv() });
         }
         let content = &mut operation.responses["200"]["content"];
         content[JSON]["schema"] = any_of(["Answer", "InstancePredictions", "InferResponse"]);
         content["text/csv"] = json!({ "schema": reference("Table") });
-        operation
+        operation.or_bytes(binary_json::SAGEMAKER)
     }
 }

@@ -1,5 +1,5 @@
-//! A long answer, slice by slice: actix-web copies what a body gives next into the connection's buffer, and
-//! would keep a second answer there.
+//! A response body that is sent in slices. actix-web copies each chunk of a body into the connection's write
+//! buffer; given a long body as one chunk, it would hold all of it twice.
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::web::Bytes;
@@ -7,16 +7,14 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Bytes at a time.
+/// Size of a slice, in bytes.
 const SLICE: usize = 64 * 1024;
 
 struct Slices(Bytes);
 
-pub fn body(whole: Vec<u8>) -> BoxBody {
-    match whole.len() > SLICE {
-        true => BoxBody::new(Slices(whole.into())),
-        false => BoxBody::new(whole),
-    }
+/// Returns the body of a response; it is sliced if it is longer than a slice.
+pub(crate) fn body(whole: Vec<u8>) -> BoxBody {
+    if whole.len() > SLICE { BoxBody::new(Slices(whole.into())) } else { BoxBody::new(whole) }
 }
 
 impl MessageBody for Slices {

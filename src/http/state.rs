@@ -1,4 +1,4 @@
-//! What all requests share, and which requests are admitted.
+//! The state that all requests share, and the admission of requests.
 
 use crate::access::Access;
 use crate::config::{Config, Limits, Origins, VertexRoutes};
@@ -15,7 +15,7 @@ use once_cell::sync::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-/// The model, the settings that requests depend on, and what is counted.
+/// The model, the settings that requests depend on, and the counters.
 pub struct State {
     pub model: Model,
     pub(crate) limits: Limits,

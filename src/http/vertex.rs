@@ -15,7 +15,7 @@ use paperclip::actix::api_v2_operation;
 
 pub(crate) static API: Api = Api {
     tag: "Vertex AI",
-    description: "The contract of its custom containers.",
+    description: "The contract of Vertex AI's custom containers.",
     protocol: Some("vertex"),
     errors: ErrorFormat::Plain,
     prefixes: &["/v1/endpoints"],
@@ -24,7 +24,7 @@ pub(crate) static API: Api = Api {
 
 /// Predict instances on Vertex AI
 ///
-/// `AIP_PREDICT_ROUTE` names another path.
+/// The environment variable `AIP_PREDICT_ROUTE` adds another path for this operation.
 #[api_v2_operation(operation_id = "vertex_predict")]
 pub(crate) async fn predict(
     request: HttpRequest,
@@ -43,15 +43,15 @@ pub(crate) async fn predict(
 
 /// The OpenAPI document of the handlers.
 pub(crate) mod openapi {
-    use crate::http::openapi::describe::{Describe, Operation};
+    use crate::http::openapi::operation::{Operation, ServedModel};
     use crate::http::openapi::responses;
     use crate::protocol::auto_detect::AutoDetect;
     use crate::protocol::binary_json;
     use serde_json::json;
 
-    pub(crate) fn predict(describe: &Describe<'_>) -> Operation {
-        let example = json!({ "instances": [describe.example_row()], "parameters": {} });
+    pub(crate) fn predict(served: &ServedModel<'_>) -> Operation {
+        let example = json!({ "instances": [served.example_row()], "parameters": {} });
         let schemas = ("Instances", "InstancePredictions");
-        responses::prediction(describe, AutoDetect, schemas, &example).or_bytes(binary_json::VERTEX)
+        responses::prediction(served, AutoDetect, schemas, &example).or_bytes(binary_json::VERTEX)
     }
 }

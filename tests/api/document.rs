@@ -1,4 +1,5 @@
-//! The OpenAPI document, golden per case; `ml-app openapi` writes a new one.
+//! The OpenAPI document of each case is compared with a golden document. `ml-app openapi --model MODEL` prints
+//! a new one.
 
 use crate::case;
 use serde_json::Value;
@@ -13,7 +14,7 @@ fn document(case: &str) -> Value {
 }
 
 #[test]
-fn documents_are_golden() {
+fn documents_equal_the_golden_documents() {
     for name in ["online-sales", "diabetes", "mixed"] {
         let golden: Value = serde_json::from_str(&case::text(name, "openapi.json")).unwrap();
         let found = document(name);
@@ -26,7 +27,7 @@ fn documents_are_golden() {
 }
 
 #[test]
-fn every_operation_is_described() {
+fn describes_every_operation() {
     let document = document("online-sales");
     let paths = document["paths"].as_object().unwrap();
     assert!(paths.len() >= 7, "{:?}", paths.keys());
@@ -35,13 +36,13 @@ fn every_operation_is_described() {
             for key in ["operationId", "summary", "tags"] {
                 assert!(!operation[key].is_null(), "{method} {path} has no {key}");
             }
-            let answers = operation["responses"].as_object().unwrap();
-            for (status, answer) in answers {
-                assert!(answer["description"].is_string(), "{method} {path} {status}");
+            let responses = operation["responses"].as_object().unwrap();
+            for (status, response) in responses {
+                assert!(response["description"].is_string(), "{method} {path} {status}");
                 let empty = path == "/ping";
-                assert_eq!(answer["content"].is_object(), !empty, "{method} {path} {status}");
+                assert_eq!(response["content"].is_object(), !empty, "{method} {path} {status}");
             }
-            assert!(!answers.is_empty(), "{method} {path} says nothing of its answer");
+            assert!(!responses.is_empty(), "{method} {path} has no responses");
         }
     }
 }

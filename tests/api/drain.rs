@@ -1,4 +1,4 @@
-//! A rollout: one of two processes behind a switch is told to stop, and nobody notices.
+//! A rollout: one of two processes behind a load balancer shuts down, and no client notices.
 
 use crate::server::{PATIENCE, Server, wait_until};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 const ROW: &str = r#"{"age":21,"new_user":1,"total_pages_visited":14}"#;
 const CLIENTS: usize = 32;
 
-/// What stands before the processes: each new connection goes to the next that is ready, as it was
-/// found a moment ago.
-fn switch(backends: [String; 2]) -> (String, [Arc<AtomicBool>; 2]) {
+/// Starts a load balancer: it passes each new connection to the next process that was ready at its last probe.
+/// Returns the balancer's address and the results of the last probes.
+fn balance(backends: [String; 2]) -> (String, [Arc<AtomicBool>; 2]) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let ready = [0, 1].map(|_| Arc::new(AtomicBool::new(true)));
@@ -25,12 +25,12 @@ fn switch(backends: [String; 2]) -> (String, [Arc<AtomicBool>; 2]) {
             }
         });
     }
-    let known = ready.clone();
+    let probed = ready.clone();
     thread::spawn(move || {
         for (number, client) in listener.incoming().enumerate() {
             let client = client.unwrap();
-            let of = [number % 2, 1 - number % 2];
-            let Some(index) = of.into_iter().find(|index| known[*index].load(SeqCst)) else {
+            let order = [number % 2, 1 - number % 2];
+            let Some(index) = order.into_iter().find(|index| probed[*index].load(SeqCst)) else {
                 continue;
             };
             let Ok(server) = TcpStream::connect(&backends[index]) else { continue };
@@ -43,20 +43,20 @@ fn switch(backends: [String; 2]) -> (String, [Arc<AtomicBool>; 2]) {
 }
 
 fn forward(mut from: TcpStream, mut to: TcpStream) {
-    // Either end may go away.
+    // Either end may disconnect at any time.
     let _ = std::io::copy(&mut from, &mut to);
     let _ = to.shutdown(std::net::Shutdown::Write);
 }
 
 fn is_ready(backend: &str) -> bool {
-    let ask = || -> std::io::Result<String> {
+    let probe = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(backend)?;
         stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
+        let mut response = String::new();
+        stream.read_to_string(&mut response)?;
+        Ok(response)
     };
-    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    probe().is_ok_and(|response| response.starts_with("HTTP/1.1 200"))
 }
 
 struct Connection(BufReader<TcpStream>);
@@ -72,10 +72,10 @@ impl Connection {
         self.0.get_mut().write_all(text.as_bytes())
     }
 
-    /// The status, and whether the connection goes on.
-    fn answer(&mut self) -> std::io::Result<(u16, bool)> {
-        let broken = || std::io::Error::other("no answer");
-        let (mut status, mut length, mut goes_on) = (None, 0, true);
+    /// Reads a response. Returns its status, and whether the server keeps the connection open.
+    fn response(&mut self) -> std::io::Result<(u16, bool)> {
+        let broken = || std::io::Error::other("no response");
+        let (mut status, mut length, mut stays_open) = (None, 0, true);
         loop {
             let mut line = String::new();
             self.0.read_line(&mut line)?;
@@ -85,13 +85,13 @@ impl Connection {
             } else if let Some(found) = line.strip_prefix("content-length: ") {
                 length = found.parse().map_err(|_| broken())?;
             } else if line == "connection: close" {
-                goes_on = false;
+                stays_open = false;
             } else if line.is_empty() {
                 break;
             }
         }
         self.0.read_exact(&mut vec![0; length])?;
-        Ok((status.ok_or_else(broken)?, goes_on))
+        Ok((status.ok_or_else(broken)?, stays_open))
     }
 }
 
@@ -100,24 +100,24 @@ fn request(body: &str) -> String {
     format!("POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
-/// One client at full speed, on connections that are kept until the server ends them.
-fn ask(address: &str, done: &AtomicBool, answered: &AtomicUsize) -> std::io::Result<()> {
+/// Sends requests as fast as possible, on each connection for as long as the server keeps it open.
+fn send_requests(address: &str, done: &AtomicBool, responses: &AtomicUsize) -> std::io::Result<()> {
     let mut connection = Connection::open(address)?;
     while !done.load(SeqCst) {
         connection.send(&request(ROW))?;
-        let (status, goes_on) = connection.answer()?;
+        let (status, stays_open) = connection.response()?;
         if status != 200 {
             return Err(std::io::Error::other(format!("status {status}")));
         }
-        answered.fetch_add(1, SeqCst);
-        if !goes_on {
+        responses.fetch_add(1, SeqCst);
+        if !stays_open {
             connection = Connection::open(address)?;
         }
     }
     Ok(())
 }
 
-/// Tells the clients when it goes.
+/// Stops the clients when it is dropped, also by a failed assertion.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -126,29 +126,28 @@ impl Drop for End<'_> {
     }
 }
 
-/// Less than the 8 s that the server gives to requests in flight: a server that waits for an
-/// idle connection takes longer.
+/// Upper bound for a shutdown without requests in flight. It is less than the 8 s that the server gives to
+/// requests in flight, so a server that waits for an idle connection fails.
 const PROMPTLY: Duration = Duration::from_secs(7);
 
 #[test]
-fn a_process_that_is_told_to_stop_loses_no_request() {
-    // The delay lasts until the switch has noticed; a second signal ends it.
+fn a_graceful_shutdown_loses_no_request() {
+    // The delay lasts until the load balancer has noticed the shutdown; then a second signal ends it.
     let mut servers = [0, 1].map(|_| Some(Server::start(&["--drain-delay", "600"])));
     let backends = [0, 1].map(|index| servers[index].as_ref().unwrap().address().to_owned());
-    let (address, ready) = switch(backends.clone());
-    let (done, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (address, ready) = balance(backends.clone());
+    let (done, responses) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
-        // Where an assertion fails, the clients end too.
         let end = End(&done);
-        let ask = || ask(&address, &done, &answered);
-        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask)).collect();
-        let further = |count| {
-            let before = answered.load(SeqCst);
-            wait_until("requests are answered", || answered.load(SeqCst) >= before + count);
+        let client = || send_requests(&address, &done, &responses);
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+        let wait_for_responses = |count| {
+            let before = responses.load(SeqCst);
+            wait_until("there are responses", || responses.load(SeqCst) >= before + count);
         };
-        further(100);
+        wait_for_responses(100);
 
-        // It has sent a part of its body, and takes its time with the rest.
+        // A client that has sent a part of its body, and sends the rest later.
         let mut slow = Connection::open(&backends[0]).unwrap();
         let whole = request(ROW);
         let (part, rest) = whole.split_at(whole.len() - 5);
@@ -156,15 +155,15 @@ fn a_process_that_is_told_to_stop_loses_no_request() {
         let stopped = servers[0].take().unwrap();
         stopped.signal("TERM");
         wait_until("readiness is off", || !ready[0].load(SeqCst));
-        // By then the switch has no connection to the process in the making.
-        further(1000);
+        // By then the load balancer is no longer about to open a connection to the process.
+        wait_for_responses(1000);
         let stopping = scope.spawn(move || stopped.stop());
         wait_until("connections are refused", || TcpStream::connect(&backends[0]).is_err());
         slow.send(rest).unwrap();
-        assert_eq!(slow.answer().unwrap().0, 200);
+        assert_eq!(slow.response().unwrap().0, 200);
         assert_eq!(stopping.join().unwrap(), Some(0));
 
-        wait_until("10,000 requests are answered", || answered.load(SeqCst) >= 10_000);
+        wait_until("there are 10,000 responses", || responses.load(SeqCst) >= 10_000);
         drop(end);
         for client in clients {
             client.join().unwrap().unwrap();
@@ -173,25 +172,25 @@ fn a_process_that_is_told_to_stop_loses_no_request() {
 }
 
 #[test]
-fn connections_are_accepted_until_the_delay_is_over() {
+fn accepts_connections_until_the_delay_has_passed() {
     let server = Server::start(&["--drain-delay", "2"]);
-    // Taken before the server's own clock starts: the time measured here is never the shorter one.
+    // Measured from before the signal, so the time is never shorter than the server's own delay.
     let start = Instant::now();
     server.signal("TERM");
     wait_until("connections are refused", || TcpStream::connect(server.address()).is_err());
     assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
-/// A connection that has had its answer, and is kept.
+/// Returns a connection that stays open after its first response.
 fn idle(server: &Server) -> Connection {
     let mut connection = Connection::open(server.address()).unwrap();
     connection.send(&request(ROW)).unwrap();
-    assert_eq!(connection.answer().unwrap(), (200, true));
+    assert_eq!(connection.response().unwrap(), (200, true));
     connection
 }
 
 #[test]
-fn idle_connections_hold_up_no_end() {
+fn idle_connections_do_not_delay_a_shutdown() {
     let server = Server::start(&["--keep-alive", "600"]);
     let _idle = idle(&server);
     let start = Instant::now();
@@ -200,7 +199,7 @@ fn idle_connections_hold_up_no_end() {
 }
 
 #[test]
-fn a_connection_is_kept_for_as_long_as_is_said() {
+fn keeps_an_idle_connection_for_the_keep_alive_time() {
     let server = Server::start(&["--keep-alive", "1"]);
     let start = Instant::now();
     assert_eq!(idle(&server).0.read(&mut [0]).unwrap(), 0);
@@ -208,7 +207,7 @@ fn a_connection_is_kept_for_as_long_as_is_said() {
 }
 
 #[test]
-fn without_a_delay_a_process_ends_at_once() {
+fn shuts_down_immediately_without_a_delay() {
     let server = Server::start(&[]);
     let start = Instant::now();
     assert_eq!(server.stop(), Some(0));
@@ -216,7 +215,7 @@ fn without_a_delay_a_process_ends_at_once() {
 }
 
 #[test]
-fn a_second_signal_cuts_the_delay_short() {
+fn a_second_signal_ends_the_delay() {
     let server = Server::start(&["--drain-delay", "600"]);
     server.signal("TERM");
     while is_ready(server.address()) {

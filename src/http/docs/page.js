@@ -6,7 +6,7 @@ SwaggerUIBundle({
   displayRequestDuration: true,
   tryItOutEnabled: true,
   validatorUrl: null,
-  // Swagger UI takes NDJSON for JSON, and would send the example as one JSON string.
+  // Swagger UI treats NDJSON as JSON, and would send the example as one JSON string.
   plugins: [(system) => ({ fn: {
     getSampleSchema: (schema, type, config, example) =>
       type === "application/x-ndjson" && typeof example === "string"

@@ -2,7 +2,7 @@
 //! that the model has computed.
 
 use crate::error::{Busy, Error};
-use crate::http::openapi::describe::{Describe, Operation, Schemas};
+use crate::http::openapi::operation::{Operation, Schemas, ServedModel};
 use crate::http::openapi::responses::{self, content};
 use crate::http::openapi::schema::{self, reference};
 use crate::http::problem::{self, Problem};
@@ -14,25 +14,25 @@ use serde_json::{Map, Value, json};
 /// The statuses of errors that the prediction of a body can end with.
 const ERRORS: &[u16] = &[400, 406, 408, 413, 415, 422, 503];
 
-pub(crate) fn predict_query(describe: &Describe<'_>) -> Operation {
+pub(crate) fn predict_query(served: &ServedModel<'_>) -> Operation {
     Operation {
-        parameters: describe.signature.features.iter().map(schema::parameter).collect(),
-        responses: responses(describe, &[(WireFormat::Json, "Prediction")], &[406, 422]),
+        parameters: served.signature.features.iter().map(schema::parameter).collect(),
+        responses: responses(served, &[(WireFormat::Json, "Prediction")], &[406, 422]),
         ..Operation::default()
     }
 }
 
-pub(crate) fn predict(describe: &Describe<'_>) -> Operation {
+pub(crate) fn predict(served: &ServedModel<'_>) -> Operation {
     let formats =
         [(WireFormat::Json, "Answer"), (WireFormat::Csv, "Table"), (WireFormat::Ndjson, "Lines")];
     Operation {
-        request_body: Some(body(describe)),
-        responses: responses(describe, &formats, ERRORS),
+        request_body: Some(body(served)),
+        responses: responses(served, &formats, ERRORS),
         ..Operation::default()
     }
 }
 
-pub(crate) fn predict_file(describe: &Describe<'_>) -> Operation {
+pub(crate) fn predict_file(served: &ServedModel<'_>) -> Operation {
     let formats = [
         (WireFormat::Json, "Predictions"),
         (WireFormat::Csv, "Table"),
@@ -40,13 +40,13 @@ pub(crate) fn predict_file(describe: &Describe<'_>) -> Operation {
     ];
     Operation {
         request_body: Some(file_body()),
-        responses: responses(describe, &formats, ERRORS),
+        responses: responses(served, &formats, ERRORS),
         ..Operation::default()
     }
 }
 
-pub(crate) fn schemas(describe: &Describe<'_>) -> Schemas {
-    let features = &describe.signature.features;
+pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
+    let features = &served.signature.features;
     let values: Map<String, Value> =
         features.iter().map(|feature| (feature.name.clone(), schema::value(feature))).collect();
     let lists: Map<String, Value> = features
@@ -60,9 +60,13 @@ pub(crate) fn schemas(describe: &Describe<'_>) -> Schemas {
         ("Row", schema::features("The features of one row.", values, features)),
         (
             "Columns",
-            schema::features("For each feature its values, all of one length.", lists, features),
+            schema::features(
+                "The values of each feature. All lists have the same length.",
+                lists,
+                features,
+            ),
         ),
-        ("Prediction", prediction(describe, &|schema| schema)),
+        ("Prediction", prediction(served, &|schema| schema)),
         (
             "Predictions",
             json!({
@@ -73,12 +77,12 @@ pub(crate) fn schemas(describe: &Describe<'_>) -> Schemas {
         ),
         (
             "PredictionColumns",
-            prediction(describe, &|schema| json!({ "type": "array", "items": schema })),
+            prediction(served, &|schema| json!({ "type": "array", "items": schema })),
         ),
         (
             "Answer",
             json!({
-                "description": "In the shape of the question.",
+                "description": "Predictions in the shape of the request.",
                 "anyOf": [
                     reference("Prediction"),
                     reference("Predictions"),
@@ -90,7 +94,7 @@ pub(crate) fn schemas(describe: &Describe<'_>) -> Schemas {
             "Table",
             json!({
                 "type": "string",
-                "description": "The rows of the question with the prediction appended.",
+                "description": "The rows of the request, with the prediction appended to each row.",
             }),
         ),
         (
@@ -105,18 +109,18 @@ pub(crate) fn schemas(describe: &Describe<'_>) -> Schemas {
 
 /// Returns the schema of a prediction; `wrap` turns the schema of one value into the schema of what
 /// stands in its place.
-fn prediction(describe: &Describe<'_>, wrap: &dyn Fn(Value) -> Value) -> Value {
-    let outputs = &describe.signature.outputs;
+fn prediction(served: &ServedModel<'_>, wrap: &dyn Fn(Value) -> Value) -> Value {
+    let outputs = &served.signature.outputs;
     let mut properties = Map::new();
-    match &describe.signature.task {
+    match &served.signature.task {
         Task::Classification { label: index, scores, classes, meaning } => {
-            properties.insert("prediction".into(), wrap(label(describe, &outputs[*index])));
+            properties.insert("prediction".into(), wrap(label(served, &outputs[*index])));
             let score = schema::element(outputs[*scores].datatype);
             let scores: Map<String, Value> =
                 classes.iter().map(|class| (class.clone(), wrap(score.clone()))).collect();
             let scores = json!({
                 "type": "object",
-                "description": "By class.",
+                "description": "A number for each class.",
                 "properties": scores,
                 "required": classes,
                 "additionalProperties": false,
@@ -151,9 +155,9 @@ fn prediction(describe: &Describe<'_>, wrap: &dyn Fn(Value) -> Value) -> Value {
 }
 
 /// Returns the schema of a class label, with the meanings of the classes.
-fn label(describe: &Describe<'_>, spec: &TensorSpec) -> Value {
+fn label(served: &ServedModel<'_>, spec: &TensorSpec) -> Value {
     let mut schema = schema::element(spec.datatype);
-    let meanings: Vec<String> = describe
+    let meanings: Vec<String> = served
         .signature
         .class_meanings
         .iter()
@@ -165,8 +169,8 @@ fn label(describe: &Describe<'_>, spec: &TensorSpec) -> Value {
     schema
 }
 
-fn body(describe: &Describe<'_>) -> Value {
-    let row = describe.example_row();
+fn body(served: &ServedModel<'_>) -> Value {
+    let row = served.example_row();
     let columns: Map<String, Value> =
         row.iter().map(|(name, value)| (name.clone(), json!([value, value]))).collect();
     let line = Value::from(row.clone()).to_string();
@@ -183,13 +187,13 @@ fn body(describe: &Describe<'_>) -> Value {
                 },
                 "examples": {
                     "row": { "summary": "One row", "value": row },
-                    "rows": { "summary": "Rows", "value": [row, row] },
-                    "columns": { "summary": "Columns", "value": columns },
+                    "rows": { "summary": "A list of rows", "value": [row, row] },
+                    "columns": { "summary": "Columns: the values of each feature", "value": columns },
                 },
             },
             "text/csv": {
-                "schema": { "type": "string", "description": "A header row that names the columns, then the rows." },
-                "example": describe.example_csv(),
+                "schema": { "type": "string", "description": "A header that names the columns in any order, then the rows." },
+                "example": served.example_csv(),
             },
             "application/x-ndjson": {
                 "schema": { "type": "string", "description": "A `Row` on each line." },
@@ -210,7 +214,7 @@ fn file_body() -> Value {
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "A CSV whose first row names the columns.",
+                            "description": "A CSV file whose first row names the columns.",
                         },
                     },
                     "required": ["file"],
@@ -221,11 +225,11 @@ fn file_body() -> Value {
 }
 
 /// Returns the 200 in these formats, each with the name of its schema, and the errors.
-fn responses(describe: &Describe<'_>, formats: &[(WireFormat, &str)], errors: &[u16]) -> Value {
+fn responses(served: &ServedModel<'_>, formats: &[(WireFormat, &str)], errors: &[u16]) -> Value {
     let mut body = Map::new();
     for (format, schema) in formats {
         let mut media = json!({ "schema": reference(schema) });
-        if let Some(example) = example(describe, *format, schema) {
+        if let Some(example) = example(served, *format, schema) {
             media["example"] = example;
         }
         body.insert(format.media_type().to_owned(), media);
@@ -234,29 +238,27 @@ fn responses(describe: &Describe<'_>, formats: &[(WireFormat, &str)], errors: &[
     if formats.iter().any(|(format, _)| *format == WireFormat::Csv) {
         responses["200"]["headers"] = json!({
             "Ignored-Columns": {
-                "description": "Columns of a CSV that are no feature, where there are any: quoted names, separated by commas.",
+                "description": "Names of the CSV's columns that are not features, quoted and separated by commas. Absent if all columns are features.",
                 "schema": { "type": "string" },
             },
         });
     }
     for status in errors {
         let description = match status {
-            400 => "The body is not what it claims to be, or ended early.",
-            406 => "None of the formats that `Accept` asks for can be given.",
-            408 => "The body did not come in time.",
-            413 => "The body is larger than this server takes.",
-            415 => "The body is in a format that cannot be read.",
+            400 => "The body is not in the format that `Content-Type` names, or it ended early.",
+            406 => "The response cannot have any of the formats that `Accept` allows.",
+            408 => "The body did not arrive in time.",
+            413 => "The body is larger than this server allows.",
+            415 => "The format or compression of the body is not supported.",
             503 => responses::BUSY,
-            _ => {
-                "Rows or features are missing, unknown or malformed, or have values that do not fit."
-            }
+            _ => "Rows or features are missing, unknown or invalid.",
         };
         responses[status.to_string()] = json!({
             "description": description,
             "content": {
                 problem::CONTENT_TYPE: {
                     "schema": reference("Problem"),
-                    "example": problem(describe, *status),
+                    "example": problem(served, *status),
                 },
             },
         });
@@ -266,8 +268,8 @@ fn responses(describe: &Describe<'_>, formats: &[(WireFormat, &str)], errors: &[
 }
 
 /// Returns an example of the problem with this status.
-fn problem(describe: &Describe<'_>, status: u16) -> Option<Problem> {
-    let Describe { signature, limits, .. } = describe;
+fn problem(served: &ServedModel<'_>, status: u16) -> Option<Problem> {
+    let ServedModel { signature, limits, .. } = served;
     let error = match status {
         400 => features::decode(b"{", signature, usize::MAX).err()?,
         406 => Error::NotAcceptable {
@@ -287,10 +289,10 @@ fn problem(describe: &Describe<'_>, status: u16) -> Option<Problem> {
 }
 
 /// Returns the model's prediction for the example row.
-fn example(describe: &Describe<'_>, format: WireFormat, schema: &str) -> Option<Value> {
-    let csv = describe.example_csv();
-    let outputs = describe.outputs(&csv)?;
-    let answer = Predictions::new(describe.signature, &outputs);
+fn example(served: &ServedModel<'_>, format: WireFormat, schema: &str) -> Option<Value> {
+    let csv = served.example_csv();
+    let outputs = served.outputs(&csv)?;
+    let answer = Predictions::new(served.signature, &outputs);
     let mut text = vec![];
     match format {
         WireFormat::Csv => text = csv::append(csv.as_bytes(), &answer).ok()?,

@@ -1,52 +1,54 @@
 //! The documentation of the [Open Inference Protocol](super)'s routes.
 
-use crate::http::openapi::describe::{Describe, Operation, Schemas};
+use crate::http::openapi::operation::{Operation, Schemas, ServedModel};
 use crate::http::openapi::responses::{self, JSON};
 use crate::protocol::oip::{BINARY, Infer, describe, name};
 use ml_app_model::TensorSpec;
 use serde_json::{Value, json};
 
-pub(crate) fn server(_: &Describe<'_>) -> Operation {
-    Operation::new(responses::object("Name, version, extensions.", &describe::server()))
+pub(crate) fn server(_: &ServedModel<'_>) -> Operation {
+    Operation::new(responses::object(
+        "Name, version and extensions of the server.",
+        &describe::server(),
+    ))
 }
 
-pub(crate) fn live(_: &Describe<'_>) -> Operation {
-    Operation::new(responses::flag("live", "The server answers."))
+pub(crate) fn live(_: &ServedModel<'_>) -> Operation {
+    Operation::new(responses::flag("live", "The server is running."))
 }
 
-pub(crate) fn ready(_: &Describe<'_>) -> Operation {
+pub(crate) fn ready(_: &ServedModel<'_>) -> Operation {
     let example = |ready: bool| json!({ "live": true, "ready": ready });
-    let responses = responses::object("The model has answered.", &example(true));
+    let responses = responses::object("The server is ready.", &example(true));
     Operation::new(responses::until_drained(responses, &example(false)))
 }
 
-pub(crate) fn model(describe: &Describe<'_>) -> Operation {
-    of_model("Inputs and outputs.", &describe::model(describe.signature))
+pub(crate) fn model(served: &ServedModel<'_>) -> Operation {
+    of_model("The model's inputs and outputs.", &describe::model(served.signature))
 }
 
-pub(crate) fn model_ready(describe: &Describe<'_>) -> Operation {
-    let example = |ready: bool| json!({ "name": describe.signature.name, "ready": ready });
-    let Operation { responses, .. } = of_model("The model has answered.", &example(true));
+pub(crate) fn model_ready(served: &ServedModel<'_>) -> Operation {
+    let example = |ready: bool| json!({ "name": served.signature.name, "ready": ready });
+    let Operation { responses, .. } = of_model("The model is ready.", &example(true));
     Operation::new(responses::until_drained(responses, &example(false)))
 }
 
-pub(crate) fn model_config(describe: &Describe<'_>) -> Operation {
-    of_model("As Triton has it.", &describe::config(describe.signature))
+pub(crate) fn model_config(served: &ServedModel<'_>) -> Operation {
+    of_model("The model's configuration.", &describe::config(served.signature))
 }
 
-pub(crate) fn model_stats(_: &Describe<'_>) -> Operation {
-    of_model("Counts and nanoseconds.", &json!({}))
+pub(crate) fn model_stats(_: &ServedModel<'_>) -> Operation {
+    of_model("Counts, and durations in nanoseconds.", &json!({}))
 }
 
-pub(crate) fn stats(_: &Describe<'_>) -> Operation {
-    Operation::new(responses::object("Counts and nanoseconds.", &json!({})))
+pub(crate) fn stats(_: &ServedModel<'_>) -> Operation {
+    Operation::new(responses::object("Counts, and durations in nanoseconds.", &json!({})))
 }
 
-pub(crate) fn repository(describe: &Describe<'_>) -> Operation {
+pub(crate) fn repository(served: &ServedModel<'_>) -> Operation {
     let object = json!({ "type": "object" });
     let list = json!({ "type": "array", "items": object });
-    let responses =
-        responses::json("The models.", &list, &describe::repository(describe.signature));
+    let responses = responses::json("All models.", &list, &describe::repository(served.signature));
     Operation {
         request_body: Some(json!({ "content": { JSON: { "schema": object } } })),
         responses: responses::or_refusals(responses, &[400, 408, 413, 415, 503]),
@@ -54,15 +56,18 @@ pub(crate) fn repository(describe: &Describe<'_>) -> Operation {
     }
 }
 
-pub(crate) fn load(_: &Describe<'_>) -> Operation {
-    let detail = "the model is compiled in: it can be neither loaded nor unloaded";
-    Operation::new(json!({ "400": responses::refusal("Always.", detail) }))
+pub(crate) fn load(_: &ServedModel<'_>) -> Operation {
+    let detail =
+        "the model is part of the binary: it cannot be loaded or unloaded (deploy another image)";
+    Operation::new(
+        json!({ "400": responses::refusal("Always: the model cannot be loaded or unloaded.", detail) }),
+    )
 }
 
-pub(crate) fn infer(describe: &Describe<'_>) -> Operation {
+pub(crate) fn infer(served: &ServedModel<'_>) -> Operation {
     let schemas = ("InferRequest", "InferResponse");
-    let example = infer_request(describe);
-    responses::prediction(describe, Infer::Json, schemas, &example).or_bytes(BINARY)
+    let example = infer_request(served);
+    responses::prediction(served, Infer::Json, schemas, &example).or_bytes(BINARY)
 }
 
 /// Returns the operation of a path that names the model.
@@ -72,8 +77,8 @@ fn of_model(description: &str, example: &Value) -> Operation {
 }
 
 /// Returns the features' examples as tensors.
-fn infer_request(describe: &Describe<'_>) -> Value {
-    let signature = describe.signature;
+fn infer_request(served: &ServedModel<'_>) -> Value {
+    let signature = served.signature;
     let input = |(index, spec): (usize, &TensorSpec)| {
         let of_input = signature.features.iter().filter(|feature| feature.input == index);
         let mut data = vec![];
@@ -91,8 +96,8 @@ fn flatten(value: Value, out: &mut Vec<Value>) {
     }
 }
 
-pub(crate) fn schemas(describe: &Describe<'_>) -> Schemas {
-    let signature = describe.signature;
+pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
+    let signature = served.signature;
     let parameters = json!({ "type": "object", "nullable": true });
     let text = json!({ "type": "string" });
     let request = json!({
@@ -110,7 +115,7 @@ pub(crate) fn schemas(describe: &Describe<'_>) -> Schemas {
             "outputs": {
                 "type": "array",
                 "nullable": true,
-                "description": "Which to answer; all without it.",
+                "description": "The outputs to return; all of them if this is absent.",
                 "items": {
                     "type": "object",
                     "required": ["name"],
@@ -151,7 +156,7 @@ fn tensor(specs: &[TensorSpec], more: &[&str]) -> Value {
             "parameters": { "type": "object", "nullable": true },
             "data": {
                 "type": "array",
-                "description": "In row-major order, nested or flat.",
+                "description": "The elements in row-major order, as nested lists or as one list.",
                 "items": {},
             },
         },

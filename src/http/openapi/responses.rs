@@ -1,7 +1,7 @@
 //! Responses that several operations have, errors among them.
 
 use crate::error::RequestErrors;
-use crate::http::openapi::describe::{Describe, Operation};
+use crate::http::openapi::operation::{Operation, ServedModel};
 use crate::http::openapi::schema::reference;
 use crate::http::problem::{self, ErrorFormat};
 use crate::protocol::Protocol;
@@ -43,7 +43,7 @@ pub(crate) fn page() -> Value {
 /// Adds the response of a server that is shutting down.
 pub(crate) fn until_drained(mut responses: Value, example: &Value) -> Value {
     responses["503"] = json!({
-        "description": "The process has been asked to stop.",
+        "description": "The process is shutting down.",
         "content": { JSON: { "schema": { "type": "object" }, "example": example } },
     });
     responses
@@ -51,13 +51,13 @@ pub(crate) fn until_drained(mut responses: Value, example: &Value) -> Value {
 
 /// Returns an operation that predicts what a JSON request has, with the model's response to `example`.
 pub(crate) fn prediction<P: Protocol>(
-    describe: &Describe<'_>,
+    served: &ServedModel<'_>,
     protocol: P,
     (request, response): (&str, &str),
     example: &Value,
 ) -> Operation {
     let body = json!({ JSON: { "schema": reference(request), "example": example } });
-    let predicted = describe.response(protocol, example).unwrap_or(json!({}));
+    let predicted = served.response(protocol, example).unwrap_or(json!({}));
     let responses = json("Predictions.", &reference(response), &predicted);
     Operation {
         request_body: Some(json!({ "required": true, "content": body })),
@@ -70,15 +70,11 @@ pub(crate) fn prediction<P: Protocol>(
 pub(crate) fn or_refusals(mut responses: Value, statuses: &[u16]) -> Value {
     for status in statuses {
         let (description, detail) = match status {
-            400 => {
-                ("The body is malformed, or is not what the model takes.", "missing key `inputs`")
-            }
-            404 => {
-                ("There is no such model or version.", "unknown model `b` (this server has `a`)")
-            }
-            408 => ("The body did not come in time.", "expected the whole body within 60 s"),
+            400 => ("The body is malformed, or its values are invalid.", "missing key `inputs`"),
+            404 => ("Unknown model or version.", "unknown model `b` (this server has `a`)"),
+            408 => ("The body did not arrive in time.", "expected the whole body within 60 s"),
             413 => (
-                "The body is larger than this server takes.",
+                "The body is larger than this server allows.",
                 "expected a body of at most 1024 bytes, found more",
             ),
             503 => (
@@ -86,7 +82,7 @@ pub(crate) fn or_refusals(mut responses: Value, statuses: &[u16]) -> Value {
                 "the server is at capacity: 256 predictions are already waiting or running; try again in a second",
             ),
             _ => (
-                "The body is in a format that cannot be read.",
+                "The format or compression of the body is not supported.",
                 "content type: expected application/json, found text/plain",
             ),
         };
@@ -103,14 +99,13 @@ pub(crate) fn refusal(description: &str, detail: &str) -> Value {
     })
 }
 
-pub(crate) const BUSY: &str =
-    "There is no place or no time for it now; try again after `Retry-After`.";
+pub(crate) const BUSY: &str = "The server is at capacity, or the prediction took too long. Try again after the time in `Retry-After`.";
 
 /// Documents the header of a 503.
 pub(crate) fn retry_after(responses: &mut Value) {
     if let Some(busy) = responses.get_mut("503") {
         busy["headers"] = json!({
-            "Retry-After": { "description": "Seconds.", "schema": { "type": "integer" } },
+            "Retry-After": { "description": "Time to wait before the next attempt, in seconds.", "schema": { "type": "integer" } },
         });
     }
 }
@@ -122,7 +117,7 @@ pub(crate) fn unauthorized(errors: ErrorFormat) -> Value {
         ErrorFormat::Problem => (problem::CONTENT_TYPE, "Problem"),
     };
     json!({
-        "description": "There is no API key, or one that is not known.",
+        "description": "The API key is missing or unknown.",
         "content": { content_type: { "schema": reference(schema) } },
     })
 }
@@ -130,27 +125,27 @@ pub(crate) fn unauthorized(errors: ErrorFormat) -> Value {
 pub(crate) fn problem_schema() -> Value {
     json!({
         "type": "object",
-        "description": "What was wrong (RFC 9457).",
+        "description": "An error, as RFC 9457 defines it.",
         "properties": {
             "title": { "type": "string" },
             "status": { "type": "integer" },
-            "detail": { "type": "string", "description": "The first fault, with its place." },
+            "detail": { "type": "string", "description": "The first error and its place, for people." },
             "errors": {
                 "type": "array",
-                "description": format!("Every fault found, the first {} of them.", RequestErrors::MAX_LISTED),
+                "description": format!("All errors that were found, at most {}.", RequestErrors::MAX_LISTED),
                 "items": {
                     "type": "object",
                     "properties": {
-                        "detail": { "type": "string", "description": "What was expected, and what was found." },
+                        "detail": { "type": "string", "description": "What was expected and what was found." },
                         "feature": { "type": "string" },
-                        "row": { "type": "integer", "description": "Counted from 1, without a header." },
+                        "row": { "type": "integer", "description": "Row of the request, counted from 1 without a CSV's header." },
                         "line": { "type": "integer", "description": "Line of the body, counted from 1." },
-                        "column": { "type": "integer", "description": "Byte of the line, counted from 1." },
+                        "column": { "type": "integer", "description": "Byte in the line, counted from 1." },
                     },
                     "required": ["detail"],
                 },
             },
-            "errors_omitted": { "type": "integer", "description": "Faults found beyond those listed." },
+            "errors_omitted": { "type": "integer", "description": "Number of errors beyond those in `errors`." },
         },
         "required": ["title", "status", "detail"],
     })

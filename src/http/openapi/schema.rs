@@ -3,6 +3,7 @@
 use ml_app_model::{Datatype, Feature, Kind, TensorSpec};
 use serde_json::{Map, Value, json};
 
+/// Returns the query parameter of a feature.
 pub(crate) fn parameter(feature: &Feature) -> Value {
     let mut parameter = json!({
         "name": feature.name,
@@ -15,7 +16,7 @@ pub(crate) fn parameter(feature: &Feature) -> Value {
     if feature.is_scalar() {
         let mut schema = value(feature);
         if let Some(schema) = schema.as_object_mut() {
-            // A query has no null, and the description stands beside it.
+            // A query cannot express null; description and example are members of the parameter.
             schema.remove("nullable");
             schema.remove("description");
             schema.remove("example");
@@ -30,7 +31,7 @@ pub(crate) fn parameter(feature: &Feature) -> Value {
     parameter
 }
 
-/// The schema of one row's value of a feature.
+/// Returns the schema of a feature's value in one row.
 pub(crate) fn value(feature: &Feature) -> Value {
     let datatype = match feature.kind {
         Kind::String => Datatype::String,
@@ -38,7 +39,7 @@ pub(crate) fn value(feature: &Feature) -> Value {
         Kind::Integer | Kind::Number => feature.datatype,
     };
     let mut schema = match feature.kind {
-        // Doubles, and so JSON numbers, tell integers apart up to 2^53.
+        // JSON numbers are read as doubles, which represent all integers up to 2^53.
         Kind::Integer if datatype.is_float() => {
             json!({ "type": "integer", "minimum": -(1_i64 << 53), "maximum": 1_i64 << 53 })
         }
@@ -66,8 +67,8 @@ pub(crate) fn value(feature: &Feature) -> Value {
     schema
 }
 
-/// The schema of an object with a member for each feature. Optional ones need not be told, and
-/// what is required must not be an empty list.
+/// Returns the schema of an object with a member for each feature; optional features may be absent.
+/// `required` is left out if it would be empty, which OpenAPI forbids.
 pub(crate) fn features(
     description: &str,
     members: Map<String, Value>,
@@ -87,7 +88,7 @@ pub(crate) fn features(
     schema
 }
 
-/// The schema of an output's value for one row.
+/// Returns the schema of an output's value for one row.
 pub(crate) fn output(spec: &TensorSpec) -> Value {
     match spec.shape.as_slice() {
         [] | [_] | [_, Some(1)] => element(spec.datatype),
@@ -104,13 +105,13 @@ fn array(items: Value, len: &Option<usize>) -> Value {
     }
 }
 
-/// The greatest number that is finite as a 32-bit float.
-const GREATEST: f64 = 3.402_823_567_797_336_2e38;
+/// The largest number that still rounds to a finite 32-bit float.
+const MAX_FLOAT32: f64 = 3.402_823_567_797_336_2e38;
 
-/// The greatest number that is finite as a 16-bit float.
-const GREATEST_HALF: f64 = 65_519.999_999_999_99;
+/// The largest number that still rounds to a finite 16-bit float.
+const MAX_FLOAT16: f64 = 65_519.999_999_999_99;
 
-/// The schema of one element; a float that is not finite is `null`.
+/// Returns the schema of one element. NaN and infinities are `null`.
 pub(crate) fn element(datatype: Datatype) -> Value {
     let integer = |minimum: Value, maximum: Value| json!({ "type": "integer", "minimum": minimum, "maximum": maximum });
     match datatype {
@@ -118,10 +119,10 @@ pub(crate) fn element(datatype: Datatype) -> Value {
         Datatype::String => json!({ "type": "string" }),
         Datatype::Float32 => json!({
             "type": "number", "format": "float", "nullable": true,
-            "minimum": -GREATEST, "maximum": GREATEST,
+            "minimum": -MAX_FLOAT32, "maximum": MAX_FLOAT32,
         }),
         Datatype::Float16 => json!({
-            "type": "number", "nullable": true, "minimum": -GREATEST_HALF, "maximum": GREATEST_HALF,
+            "type": "number", "nullable": true, "minimum": -MAX_FLOAT16, "maximum": MAX_FLOAT16,
         }),
         Datatype::Float64 => json!({ "type": "number", "format": "double", "nullable": true }),
         Datatype::Uint8 => integer(json!(u8::MIN), json!(u8::MAX)),
@@ -135,6 +136,7 @@ pub(crate) fn element(datatype: Datatype) -> Value {
     }
 }
 
+/// Returns a reference to one of the document's components.
 pub(crate) fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }

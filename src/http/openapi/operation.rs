@@ -1,12 +1,12 @@
-//! What descriptions of operations are made from: the model, its signature and the limits.
+//! The description of an operation, and the served model that descriptions are made from.
 
 use crate::config::Limits;
 use crate::protocol::{Body, Protocol, csv};
 use ml_app_model::{Model, Signature, Tensors};
 use serde_json::{Map, Value};
 
-/// The source of the descriptions. Examples of responses are the model's own predictions.
-pub(crate) struct Describe<'a> {
+/// The served model with its signature and limits. Examples of responses are its own predictions.
+pub(crate) struct ServedModel<'a> {
     pub(crate) model: &'a Model,
     pub(crate) signature: &'a Signature,
     pub(crate) limits: Limits,
@@ -24,7 +24,7 @@ pub(crate) struct Operation {
     pub(crate) responses: Value,
 }
 
-impl Describe<'_> {
+impl ServedModel<'_> {
     /// Returns one row of the features' examples.
     pub(crate) fn example_row(&self) -> Map<String, Value> {
         let features = self.signature.features.iter();

@@ -170,7 +170,7 @@ impl<'a> Table<'a> {
                         Ok(text) => read_text(reader, feature, text),
                         Err(_) => {
                             let found = format!("`{}`", excerpt(&String::from_utf8_lossy(cell)));
-                            reader.feature_error(feature, &Mismatch::new("UTF-8", found));
+                            reader.feature_error(feature, Mismatch::new("UTF-8", found));
                         }
                     }
                 }

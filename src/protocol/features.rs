@@ -195,7 +195,7 @@ pub fn decode_query(query: &[u8], signature: &Signature) -> Result<Tensors, Erro
         let is_text = signature.features[feature].kind == Kind::String;
         if value.is_empty() && !is_text {
             let expected = article(signature.features[feature].kind);
-            reader.feature_error(feature, &Mismatch::new(expected, "nothing"));
+            reader.feature_error(feature, Mismatch::new(expected, "nothing"));
         } else {
             read_text(&mut reader, feature, &value);
         }

@@ -133,7 +133,7 @@ impl InstanceVisitor<'_, '_> {
         match reader.signature().features.as_slice() {
             [feature] if feature.is_scalar() => reader.set(0, value),
             [_] => {
-                reader.feature_error(0, &Mismatch::new(expected(reader.spec(0)), value.to_string()))
+                reader.feature_error(0, Mismatch::new(expected(reader.spec(0)), value.to_string()))
             }
             _ => {
                 let mismatch = Mismatch::new(instance(reader.signature()), value.to_string());

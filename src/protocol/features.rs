@@ -164,7 +164,7 @@ const ROWS: &str = "at least one row";
 /// # Errors
 ///
 /// Returns every error found: [`Error::Malformed`] if a line is not JSON, otherwise [`Error::Invalid`].
-pub fn decode_lines(body: &[u8], signature: &Signature, limit: usize) -> Result<Tensors, Error> {
+fn decode_lines(body: &[u8], signature: &Signature, limit: usize) -> Result<Tensors, Error> {
     let mut reader = Reader::new(signature, limit);
     let body = json::without_bom(body);
     if body.trim_ascii().is_empty() {
@@ -185,7 +185,7 @@ pub fn decode_lines(body: &[u8], signature: &Signature, limit: usize) -> Result<
 /// # Errors
 ///
 /// Returns [`Error::Invalid`] with every error found.
-pub fn decode_query(query: &[u8], signature: &Signature) -> Result<Tensors, Error> {
+fn decode_query(query: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     let mut reader = Reader::new(signature, usize::MAX);
     reader.start_row();
     for (name, value) in form_urlencoded::parse(query) {
@@ -205,7 +205,7 @@ pub fn decode_query(query: &[u8], signature: &Signature) -> Result<Tensors, Erro
 }
 
 /// Reads a line of NDJSON into `reader`. `number` is the line's number, counted from 1.
-pub fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
+pub(crate) fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
     if line.trim_ascii().is_empty() {
         return;
     }

@@ -21,7 +21,7 @@ use std::marker::PhantomData;
 ///
 /// Returns [`Error::Malformed`] if the body is not UTF-8 or is empty. `expected` describes what a body should
 /// contain.
-pub fn text<'a>(body: &'a [u8], expected: &str) -> Result<&'a str, Error> {
+pub(crate) fn text<'a>(body: &'a [u8], expected: &str) -> Result<&'a str, Error> {
     let body = without_bom(body);
     let text = std::str::from_utf8(body).map_err(|error| {
         let valid = &body[..error.valid_up_to()];
@@ -35,19 +35,22 @@ pub fn text<'a>(body: &'a [u8], expected: &str) -> Result<&'a str, Error> {
 }
 
 /// Returns a body without its byte order mark, if it has one.
-pub fn without_bom(body: &[u8]) -> &[u8] {
+pub(crate) fn without_bom(body: &[u8]) -> &[u8] {
     body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
 }
 
 /// Parses a whole document with `visitor`.
-pub fn read<'de, V: Visitor<'de>>(text: &'de str, visitor: V) -> serde_json::Result<V::Value> {
+pub(crate) fn read<'de, V: Visitor<'de>>(
+    text: &'de str,
+    visitor: V,
+) -> serde_json::Result<V::Value> {
     let mut source = serde_json::Deserializer::from_str(text);
     let value = Seed(visitor).deserialize(&mut source)?;
     source.end().map(|()| value)
 }
 
 /// Deserializes any value with a visitor. serde passes a seed where this module has a visitor with state.
-pub struct Seed<V>(pub V);
+pub(crate) struct Seed<V>(pub(crate) V);
 
 impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Seed<V> {
     type Value = V::Value;
@@ -88,7 +91,7 @@ macro_rules! scalars {
 pub(crate) use scalars;
 
 /// Skips the rest of an array and returns the number of skipped elements.
-pub fn skip_elements<'de, A: SeqAccess<'de>>(elements: &mut A) -> Result<usize, A::Error> {
+pub(crate) fn skip_elements<'de, A: SeqAccess<'de>>(elements: &mut A) -> Result<usize, A::Error> {
     let mut skipped = 0;
     while elements.next_element::<IgnoredAny>()?.is_some() {
         skipped += 1;
@@ -97,7 +100,7 @@ pub fn skip_elements<'de, A: SeqAccess<'de>>(elements: &mut A) -> Result<usize, 
 }
 
 /// Skips the rest of an object and returns the number of skipped members.
-pub fn skip_members<'de, A: MapAccess<'de>>(members: &mut A) -> Result<usize, A::Error> {
+pub(crate) fn skip_members<'de, A: MapAccess<'de>>(members: &mut A) -> Result<usize, A::Error> {
     let mut skipped = 0;
     while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
         skipped += 1;
@@ -106,7 +109,7 @@ pub fn skip_members<'de, A: MapAccess<'de>>(members: &mut A) -> Result<usize, A:
 }
 
 /// A struct that is deserialized from an object only. By default, serde also accepts an array of its fields.
-pub struct Object<T>(pub T);
+pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
@@ -129,7 +132,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 /// Converts an error of serde_json, with its place: the text is not JSON, or not the JSON that was expected.
-pub fn error(error: &serde_json::Error) -> RequestError {
+pub(crate) fn error(error: &serde_json::Error) -> RequestError {
     let text = error.to_string();
     // The place is a part of the message. "invalid type: X, expected Y" becomes "expected Y, found X".
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -165,12 +168,12 @@ fn json_name(text: &str) -> &str {
 /// A tensor to be written as JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
-    pub elements: Elements<'a>,
+    pub(crate) elements: Elements<'a>,
     shape: &'a [usize],
     /// Shape of a row's value; empty for a scalar.
     row_shape: &'a [usize],
     /// Number of elements in a row.
-    pub width: usize,
+    pub(crate) width: usize,
 }
 
 impl<'a> View<'a> {
@@ -185,12 +188,12 @@ impl<'a> View<'a> {
     }
 
     /// Returns the number of elements.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.shape.iter().product()
     }
 
     /// Returns an estimate of a row's size in JSON, in bytes.
-    pub fn row_size(&self) -> usize {
+    pub(crate) fn row_size(&self) -> usize {
         let element_size = match self.elements {
             Elements::Float64(_) | Elements::String(_) => 20,
             Elements::Float32(_) | Elements::Float16(_) => 12,
@@ -200,7 +203,7 @@ impl<'a> View<'a> {
     }
 
     /// Appends the value of a row: a scalar or nested arrays.
-    pub fn row(&self, out: &mut Vec<u8>, row: usize) {
+    pub(crate) fn row(&self, out: &mut Vec<u8>, row: usize) {
         match self.row_shape {
             [] => self.element(out, row),
             [len] => list(out, b"[]", *len, |out, index| self.element(out, row * len + index)),
@@ -229,7 +232,7 @@ impl<'a> View<'a> {
     /// Appends an element, by its index in row-major order. NaN and the infinities become `null`, because JSON
     /// cannot express them ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)).
     #[inline]
-    pub fn element(&self, out: &mut Vec<u8>, index: usize) {
+    pub(crate) fn element(&self, out: &mut Vec<u8>, index: usize) {
         match self.elements {
             Elements::Float32(elements) => float(out, elements[index]),
             Elements::Int64(elements) => integer(out, elements[index]),
@@ -259,7 +262,12 @@ fn other_element(out: &mut Vec<u8>, elements: Elements<'_>, index: usize) {
 
 /// Appends `len` items, separated by commas, between two brackets.
 #[inline]
-pub fn list(out: &mut Vec<u8>, brackets: &[u8; 2], len: usize, item: impl Fn(&mut Vec<u8>, usize)) {
+pub(crate) fn list(
+    out: &mut Vec<u8>,
+    brackets: &[u8; 2],
+    len: usize,
+    item: impl Fn(&mut Vec<u8>, usize),
+) {
     out.push(brackets[0]);
     for index in 0..len {
         if index > 0 {
@@ -272,7 +280,7 @@ pub fn list(out: &mut Vec<u8>, brackets: &[u8; 2], len: usize, item: impl Fn(&mu
 
 /// Names as keys of an object, each with its quotes and colon. They are encoded once and copied for each row.
 #[derive(Debug)]
-pub struct Keys {
+pub(crate) struct Keys {
     /// All keys, one after the other.
     text: Vec<u8>,
     /// End of each key in `text`.
@@ -280,7 +288,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub fn new<'n>(names: impl Iterator<Item = &'n str>) -> Keys {
+    pub(crate) fn new<'n>(names: impl Iterator<Item = &'n str>) -> Keys {
         let mut keys = Keys { text: vec![], ends: vec![] };
         for name in names {
             scalar(&mut keys.text, name);
@@ -291,12 +299,12 @@ impl Keys {
     }
 
     /// Returns the size of all keys, in bytes.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.text.len()
     }
 
     /// Returns a key: `"name":`.
-    pub fn get(&self, index: usize) -> &[u8] {
+    pub(crate) fn get(&self, index: usize) -> &[u8] {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.text[start..self.ends[index]]
     }
@@ -304,7 +312,7 @@ impl Keys {
 
 /// Appends a float, faster than [`scalar`] for most floats.
 #[inline]
-pub fn float(out: &mut Vec<u8>, number: f32) {
+pub(crate) fn float(out: &mut Vec<u8>, number: f32) {
     if !float::write(out, number) {
         scalar(out, &number);
     }
@@ -312,7 +320,7 @@ pub fn float(out: &mut Vec<u8>, number: f32) {
 
 /// Appends an integer, faster than [`scalar`] for class labels from 0 to 9.
 #[inline]
-pub fn integer(out: &mut Vec<u8>, number: i64) {
+pub(crate) fn integer(out: &mut Vec<u8>, number: i64) {
     match number {
         0..=9 => out.push(b'0' + number as u8),
         _ => scalar(out, &number),
@@ -320,6 +328,6 @@ pub fn integer(out: &mut Vec<u8>, number: i64) {
 }
 
 /// Appends a value as serde_json writes it. A number that is not finite becomes `null`.
-pub fn scalar<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+pub(crate) fn scalar<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("writing to memory does not fail");
 }

@@ -8,7 +8,7 @@
 mod binary;
 mod classification;
 mod datatype;
-pub mod describe;
+pub(crate) mod describe;
 mod inputs;
 mod parameters;
 mod raw;

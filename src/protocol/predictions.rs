@@ -53,12 +53,12 @@ impl<'a> Predictions<'a> {
         self.rows
     }
 
-    pub fn signature(&self) -> &'a Signature {
+    pub(crate) fn signature(&self) -> &'a Signature {
         self.signature
     }
 
     /// Returns an estimate of an object's size in bytes.
-    pub fn row_size(&self) -> usize {
+    pub(crate) fn row_size(&self) -> usize {
         40 + self.keys.size() + self.outputs.iter().map(View::row_size).sum::<usize>()
     }
 
@@ -68,25 +68,25 @@ impl<'a> Predictions<'a> {
     }
 
     /// Appends one such object with an array over all rows for each value.
-    pub fn columns_object(&self, out: &mut Vec<u8>) {
+    pub(crate) fn columns_object(&self, out: &mut Vec<u8>) {
         self.members(out, |out, view, element| {
             json::list(out, b"[]", self.rows, |out, row| element_or_row(out, view, row, element));
         });
     }
 
     /// Appends an array with an object for each row.
-    pub fn array(&self, out: &mut Vec<u8>) {
+    pub(crate) fn array(&self, out: &mut Vec<u8>) {
         json::list(out, b"[]", self.rows, |out, row| self.object(out, row));
     }
 
     /// Returns the names of the columns that predictions add to a table, such as `prediction`,
     /// `probability_yes`.
-    pub fn columns(signature: &Signature) -> Vec<String> {
+    pub(crate) fn columns(signature: &Signature) -> Vec<String> {
         PredictionShape::new(signature).columns()
     }
 
     /// Returns the cells of each of the [`Predictions::columns`].
-    pub fn cells(&self) -> Vec<Cells<'a>> {
+    pub(crate) fn cells(&self) -> Vec<Cells<'a>> {
         let columns = 0..Predictions::columns(self.signature).len();
         let cells = columns.map(|column| {
             let Source { output, element } = self.shape.source(column);
@@ -103,7 +103,7 @@ impl<'a> Predictions<'a> {
     }
 
     /// Appends the text of a cell in one of the [`Predictions::columns`], without quotes.
-    pub fn cell(&self, out: &mut Vec<u8>, row: usize, column: usize) {
+    pub(crate) fn cell(&self, out: &mut Vec<u8>, row: usize, column: usize) {
         let Source { output, element } = self.shape.source(column);
         let view = &self.outputs[output];
         let index = row * view.width + element.unwrap_or(0);
@@ -160,7 +160,7 @@ fn element_or_row(out: &mut Vec<u8>, view: &View<'_>, row: usize, element: Optio
 
 /// The cells of a table's column. The cell of row `r` is element `r * width + index` of an output.
 #[derive(Debug, Clone, Copy)]
-pub enum Cells<'a> {
+pub(crate) enum Cells<'a> {
     /// Elements, width, index.
     Float32(&'a [f32], usize, usize),
     /// Elements, width, index.
@@ -170,7 +170,7 @@ pub enum Cells<'a> {
 }
 
 /// Appends a number as it is written in CSV.
-pub fn float(out: &mut Vec<u8>, number: f32) {
+pub(crate) fn float(out: &mut Vec<u8>, number: f32) {
     if number.is_finite() {
         json::float(out, number);
     } else {

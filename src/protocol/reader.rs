@@ -75,10 +75,6 @@ impl<'s> Reader<'s> {
         self.rows.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// Records an error of the current row as a whole.
     pub fn push_error(&mut self, error: RequestError) {
         self.errors.push(self.placed(error));

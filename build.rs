@@ -70,8 +70,9 @@ fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
             // The code that includes this list names each reader, so that the linker keeps the code of
             // these operators only.
             let readers = prepared.readers.iter();
-            let readers: Vec<_> =
-                readers.map(|reader| format!("ml_app_model::forms::{}", reader.name)).collect();
+            let readers: Vec<_> = readers
+                .map(|reader| format!("ml_app_model::serialized_operators::{}", reader.name))
+                .collect();
             fs::write(out.join("model.readers"), format!("[{}]", readers.join(", ")))?;
             Model::read_prepared(&prepared.model, prepared.weights.leak(), &prepared.readers)
                 .map_err(rejected)?;

@@ -5,7 +5,7 @@ mod file;
 
 use anyhow::anyhow;
 #[cfg(prepared)]
-use ml_app_model::forms::Reader;
+use ml_app_model::serialized_operators::Reader;
 use ml_app_model::{LoadError, Model, Report};
 use std::path::Path;
 

@@ -55,7 +55,7 @@ pub use datatype::{Datatype, Kind};
 pub use error::{LoadError, RunError};
 pub use model::Model;
 /// Readers of serialized operators. A build names those that its model needs.
-pub use onnx_ml::prepared::operators as forms;
+pub use onnx_ml::prepared::operators as serialized_operators;
 pub use phases::Phases;
 pub use prediction::{ClassScores, PREDICTION, Prediction, PredictionShape, Source};
 pub use prepared::Prepared;

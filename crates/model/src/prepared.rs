@@ -13,7 +13,7 @@ use tract_onnx::prelude::*;
 pub struct Prepared {
     pub model: Vec<u8>,
     pub weights: Vec<u8>,
-    /// Readers for its operators: constants of [`forms`](crate::forms).
+    /// Readers for its operators: constants of [`serialized_operators`](crate::serialized_operators).
     pub readers: Vec<Reader>,
 }
 

@@ -105,8 +105,8 @@ fn content(node: &TypedNode, readers: &mut Vec<Reader>) -> TractResult<Option<Co
     let op = node.op.as_ref();
     let unoptimized = tract_operators::unoptimized(op);
     let slow = fast::slow(op).or(unoptimized.as_ref().map(|op| op as &dyn TypedOp));
-    let Some((form, bytes)) = operators::of(slow.unwrap_or(op)) else { return Ok(None) };
-    let reader = if slow.is_some() { form.fast } else { form.read };
+    let Some((operator, bytes)) = operators::of(slow.unwrap_or(op)) else { return Ok(None) };
+    let reader = if slow.is_some() { operator.fast } else { operator.read };
     let known = readers.iter().position(|known| known.name == reader.name);
     let index = known.unwrap_or_else(|| {
         readers.push(reader);

@@ -133,7 +133,7 @@ pub mod none {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         match value {
-            Some(_) => Err(ser::Error::custom("no form for what mints symbols")),
+            Some(_) => Err(ser::Error::custom("expected no operator that mints symbols")),
             None => serializer.serialize_unit(),
         }
     }

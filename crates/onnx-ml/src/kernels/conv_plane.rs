@@ -120,10 +120,7 @@ impl Plane {
         let positions = rows.saturating_sub(1) * phase[1] + columns;
         let dense = phase[1] == columns && rows * columns >= LANES;
         let whole = whole && dense;
-        let pitch = match whole {
-            true => rows * columns,
-            false => phases.len() * phase[0] * phase[1],
-        };
+        let pitch = if whole { rows * columns } else { phases.len() * phase[0] * phase[1] };
         let offsets: Vec<usize> =
             (0..inputs).flat_map(|input| taps.iter().map(move |tap| input * pitch + tap)).collect();
         let terms = offsets.len();

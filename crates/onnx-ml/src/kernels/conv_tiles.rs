@@ -87,9 +87,10 @@ impl Job<'_> {
         let done = Aligned(sums);
         let Aligned(done) = std::hint::black_box(&done);
         let direct = self.plane.direct;
-        let (y, length) = match direct {
-            true => (&mut *self.y, self.plane.output[0] * self.plane.output[1]),
-            false => (&mut *self.lines, self.plane.line),
+        let (y, length) = if direct {
+            (&mut *self.y, self.plane.output[0] * self.plane.output[1])
+        } else {
+            (&mut *self.lines, self.plane.line)
         };
         let channels = y.chunks_exact_mut(length).zip(self.bias).enumerate().take(R);
         match self.added {
@@ -210,9 +211,10 @@ impl Job<'_> {
             }
             let sum = |lane: usize| limited(self.range, sums[lane] + self.bias[0] + added[lane]);
             let sums = std::array::from_fn(sum);
-            match WIDE {
-                true => set_lanes(&mut self.y[position..], sums),
-                false => copy(&mut self.y[position..][..width], &sums[..width]),
+            if WIDE {
+                set_lanes(&mut self.y[position..], sums)
+            } else {
+                copy(&mut self.y[position..][..width], &sums[..width])
             }
         }
     }

@@ -222,7 +222,7 @@ mod tests {
     use tract_onnx::tract_core::ops::nn::DataFormat;
 
     #[test]
-    fn what_another_processor_packed_is_packed_anew() {
+    fn weights_packed_for_another_processor_are_repacked() {
         for (groups, outputs) in [(1, 1), (1, 13), (3, 21), (8, 8)] {
             let (format, kernel) = (DataFormat::NCHW, tvec!(3, 2));
             let (padding, inputs) = (PaddingSpec::Valid, 2 * groups);

@@ -99,9 +99,10 @@ fn pointwise(model: &TypedModel, node: &TypedNode, op: &EinSum) -> TractResult<O
     if !whole || !(known || transposed) {
         return Ok(None);
     }
-    let weights = match transposed {
-        true => weights.into_tensor().permute_axes(&[1, 0])?.into_arc_tensor(),
-        false => weights,
+    let weights = if transposed {
+        weights.into_tensor().permute_axes(&[1, 0])?.into_arc_tensor()
+    } else {
+        weights
     };
     let pool = PoolSpec {
         data_format: [DataFormat::CHW, DataFormat::NCHW][channel],

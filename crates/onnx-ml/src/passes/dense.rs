@@ -99,9 +99,8 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
     }
     let matrix = matrix.try_as_plain_ram()?;
     let matrix = matrix.as_slice::<f32>()?;
-    let element = |input: usize, output: usize| match transposed {
-        true => matrix[output * inputs + input],
-        false => matrix[input * outputs + output],
+    let element = |input: usize, output: usize| {
+        if transposed { matrix[output * inputs + input] } else { matrix[input * outputs + output] }
     };
     let line = |panel: usize, input: usize| {
         std::array::from_fn(|lane| match panel * LANES + lane {
@@ -283,9 +282,8 @@ impl Dense {
         for (x, y) in x.as_chunks::<N>().0.iter().zip(y.chunks_exact_mut(self.outputs)) {
             for (output, (y, bias)) in y.iter_mut().zip(&self.bias[0]).enumerate() {
                 let terms = x.iter().zip(lines);
-                let sum = terms.fold(0.0, |sum, (x, weights)| match FMA {
-                    true => x.mul_add(weights[output], sum),
-                    false => sum + x * weights[output],
+                let sum = terms.fold(0.0, |sum, (x, weights)| {
+                    if FMA { x.mul_add(weights[output], sum) } else { sum + x * weights[output] }
                 });
                 *y = if sum + bias < self.least { self.least } else { sum + bias };
             }

@@ -233,9 +233,12 @@ impl Product for Work<'_> {
             }
             for (index, columns) in columns.chunks(LANES).enumerate() {
                 pack(&mut panel, b, columns, &terms_b);
-                let row = |row: usize| match gathers {
-                    true => &gathered[row * length..][..panel.len()],
-                    false => &a[rows_a[row]..][..panel.len()],
+                let row = |row: usize| {
+                    if gathers {
+                        &gathered[row * length..][..panel.len()]
+                    } else {
+                        &a[rows_a[row]..][..panel.len()]
+                    }
                 };
                 for first in (0..rows_a.len()).step_by(ROWS) {
                     let count = ROWS.min(rows_a.len() - first);

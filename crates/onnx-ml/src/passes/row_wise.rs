@@ -94,9 +94,10 @@ fn is_row_wise(
     let outputs_follow = axis.outputs.iter().all(|places| **places == [0]);
     let inputs_follow = node.inputs.iter().enumerate().all(|(slot, input)| {
         let places = &axis.inputs[slot];
-        match rows.contains(input) {
-            true => **places == [0],
-            false => places.iter().all(|place| inputs[slot].shape[*place].is_one()),
+        if rows.contains(input) {
+            **places == [0]
+        } else {
+            places.iter().all(|place| inputs[slot].shape[*place].is_one())
         }
     });
     Ok(outputs_follow && inputs_follow)
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_independent_or_not() {
+    fn row_wise_models_are_detected() {
         let softmax = |axis| {
             let kind = SoftmaxKind::Softmax;
             Softmax { axes: tvec!(axis), quant_output_dt: None, kind }

@@ -115,7 +115,7 @@ fn arithmetic_and_comparisons() {
 }
 
 #[test]
-fn choices() {
+fn where_selects_elements() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for round in 0..200 {
         let rank = 1 + random.below(4);
@@ -177,7 +177,7 @@ fn softmax() {
 }
 
 #[test]
-fn the_greatest_and_the_least() {
+fn top_k_and_extremes() {
     let mut random = Random(0xfeed_beef);
     for round in 0..200 {
         let rank = 1 + random.below(3);

@@ -50,7 +50,7 @@ use tract_onnx::prelude::*;
 
 /// Reader and writer of an operator.
 #[derive(Debug, Clone, Copy)]
-pub struct Form {
+pub struct SerializedOperator {
     pub read: Reader,
     /// Reader that wraps the operator in its fast path.
     pub fast: Reader,
@@ -68,13 +68,13 @@ pub struct Reader {
 type Read = fn(&[u8], &SymbolScope) -> TractResult<Box<dyn TypedOp>>;
 
 /// Returns an operator's serialization and its bytes, or `None` if it is not serializable.
-pub(super) fn of(op: &dyn TypedOp) -> Option<(Form, postcard::Result<Vec<u8>>)> {
-    ALL.iter().find_map(|form| Some((*form, (form.write)(op)?)))
+pub(super) fn of(op: &dyn TypedOp) -> Option<(SerializedOperator, postcard::Result<Vec<u8>>)> {
+    ALL.iter().find_map(|operator| Some((*operator, (operator.write)(op)?)))
 }
 
-macro_rules! forms {
+macro_rules! serialized_operators {
     ($($constant:ident: $parameters:ty),+ $(,)?) => {
-        $(pub const $constant: Form = Form {
+        $(pub const $constant: SerializedOperator = SerializedOperator {
             read: Reader {
                 name: concat!(stringify!($constant), ".read"),
                 read: read::<$parameters>,
@@ -86,11 +86,11 @@ macro_rules! forms {
             write: write::<$parameters>,
         };)+
 
-        static ALL: &[Form] = &[$($constant),+];
+        static ALL: &[SerializedOperator] = &[$($constant),+];
     };
 }
 
-forms! {
+serialized_operators! {
     ARRAY_FEATURE_EXTRACTOR: Whole<ArrayFeatureExtractor>,
     BINARIZER: Whole<Binarizer>,
     BAG_CLASSIFIER: Whole<Classifier>,

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_followed_to_their_inputs() {
+    fn columns_are_traced_to_their_inputs() {
         let graph = GraphProto {
             input: vec![input("city", 1), input("kinds", 2), input("size", 1), input("floor", 1)],
             initializer: vec![index("one", 1), index("two", 2)],
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_computed_is_no_column() {
+    fn computed_values_are_not_columns() {
         let graph = GraphProto {
             input: vec![input("city", 1)],
             node: vec![
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_beyond_measure_are_not_followed() {
+    fn an_excessive_number_of_columns_is_not_traced() {
         let names: Vec<String> = (0..64).map(|index| format!("x{index}")).collect();
         let double = |pair: &[String]| node("Concat", &[&pair[0], &pair[0]], &pair[1], axis(1));
         let mut graph = GraphProto {

@@ -225,9 +225,10 @@ impl<'a> Call<'a> {
             return Ok(Some(AttributeProto { name: attribute.name.clone(), ..given.clone() }));
         }
         // `attribute` lists the attributes without a default value.
-        match self.function.attribute.contains(name) {
-            true => Ok(None),
-            false => Err(self.error(ErrorKind::Default(name.clone()))),
+        if self.function.attribute.contains(name) {
+            Ok(None)
+        } else {
+            Err(self.error(ErrorKind::Default(name.clone())))
         }
     }
 
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_of_calls_become_their_nodes() {
+    fn nested_calls_are_inlined() {
         let inner = function("f", &["a"], &["b"], vec![node("Neg", &["a"], &["b"])]);
         let body = vec![node("f", &["x"], &["y"]), node("Add", &["y", "z"], &["w"])];
         let outer = function("fo", &["x", "z"], &["w"], body);
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_call_leaves_out_is_left_out() {
+    fn omitted_inputs_stay_omitted() {
         let body = vec![node("Clip", &["x", "low", "high"], &["y"]), node("Abs", &["y"], &["z"])];
         let clip = function("f", &["x", "low", "high"], &["y", "z"], body);
         assert_eq!(
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_may_be_an_input_or_another_output() {
+    fn an_output_can_alias_an_input_or_another_output() {
         let f = function("f", &["x"], &["x", "y", "y"], vec![node("Abs", &["x"], &["y"])]);
         assert_eq!(
             inlined(model(vec![node("f", &["in"], &["same", "one", "two"])], vec![f])),
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_are_the_calls_own() {
+    fn attributes_come_from_the_call() {
         let mut leaky = node("LeakyRelu", &["x"], &["y"]);
         leaky.attribute = vec![referring("alpha", "slope")];
         let mut f = function("f", &["x"], &["y"], vec![leaky]);
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn subgraphs_see_the_names_around_them() {
+    fn subgraphs_use_names_of_the_outer_graph() {
         let branch = GraphProto {
             node: vec![node("f2", &["x"], &["t"]), node("Add", &["t", "k"], &["r"])],
             output: vec![tract_onnx::pb::ValueInfoProto { name: "r".into(), ..Default::default() }],
@@ -373,14 +374,14 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_calls_itself_ends() {
+    fn rejects_recursive_functions() {
         let call = vec![node("f", &["x"], &["y"])];
         let f = function("f", &["x"], &["y"], call.clone());
         assert_eq!(inlined(model(call, vec![f])), Err(ErrorKind::Depth));
     }
 
     #[test]
-    fn functions_that_double_at_each_level_end() {
+    fn rejects_exponential_inlining() {
         let level = |level: usize| {
             let next = format!("f{}", level + 1);
             let calls = vec![node(&next, &["x"], &["y"]), node(&next, &["y"], &["z"])];
@@ -394,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_gives_no_more_than_there_is() {
+    fn rejects_calls_with_too_many_arguments() {
         let f = || function("f", &["x"], &["y"], vec![node("Abs", &["x"], &["y"])]);
         let more_in = model(vec![node("f", &["a", "b"], &["c"])], vec![f()]);
         let more_out = model(vec![node("f", &["a"], &["b", "c"])], vec![f()]);

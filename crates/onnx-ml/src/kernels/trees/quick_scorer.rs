@@ -95,9 +95,10 @@ impl<T: Number> QuickScorer<T> {
                     end: until(Kind::Equal),
                 };
                 let comparisons = comparisons.into_iter().map(|(_, comparison)| comparison);
-                match wide {
-                    true => scorer.wide.extend(comparisons),
-                    false => scorer.narrow.extend(comparisons.map(narrow)),
+                if wide {
+                    scorer.wide.extend(comparisons)
+                } else {
+                    scorer.narrow.extend(comparisons.map(narrow))
                 }
                 tree
             });

@@ -94,7 +94,7 @@ fn check<T: Number>(
 }
 
 #[test]
-fn forests_answer_as_the_specification_does() {
+fn forests_agree_with_the_specification() {
     const ORDERED: [Mode; 4] = [Mode::Leq, Mode::Lt, Mode::Gte, Mode::Gt];
     const ALL: [Mode; 6] = [Mode::Leq, Mode::Lt, Mode::Gte, Mode::Gt, Mode::Eq, Mode::Neq];
     let mut random = Random(88172645463325252);
@@ -125,7 +125,7 @@ fn forests_answer_as_the_specification_does() {
 }
 
 #[test]
-fn what_is_no_tree_is_refused() {
+fn rejects_invalid_trees() {
     let branch = |children| Branch {
         feature: 0,
         mode: Mode::Leq,

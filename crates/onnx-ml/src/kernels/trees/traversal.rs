@@ -320,11 +320,12 @@ impl Nodes<f32> {
     /// Returns the same trees in double precision.
     pub fn widened(&self) -> Nodes<f64> {
         let widen = |node: &Node<f32>| Node {
-            threshold: match node.feature & STRICT != 0 && !node.threshold.is_nan() {
+            threshold: if node.feature & STRICT != 0 && !node.threshold.is_nan() {
                 // The number below a float differs from the number below the same value as a
                 // double.
-                true => below(f64::from(node.threshold.next_up())),
-                false => f64::from(node.threshold),
+                below(f64::from(node.threshold.next_up()))
+            } else {
+                f64::from(node.threshold)
             },
             feature: node.feature,
             left: node.left,

@@ -189,10 +189,8 @@ fn align_ranks(models: &mut [TypedModel; 2]) -> TractResult<()> {
     let [Ok(mut first), Ok(mut second)] = outputs else { return Ok(()) };
     for (first, second) in first.iter_mut().zip(&mut second) {
         let ranks = [models[0].outlet_fact(*first)?.rank(), models[1].outlet_fact(*second)?.rank()];
-        let (model, outlet) = match ranks[0] > ranks[1] {
-            true => (&mut models[0], first),
-            false => (&mut models[1], second),
-        };
+        let (model, outlet) =
+            if ranks[0] > ranks[1] { (&mut models[0], first) } else { (&mut models[1], second) };
         let ones = model.outlet_fact(*outlet)?.shape.iter().enumerate().rev();
         let ones: Vec<usize> = ones.filter(|(_, dim)| dim.is_one()).map(|(axis, _)| axis).collect();
         if ones.len() == ranks[0].abs_diff(ranks[1]) {

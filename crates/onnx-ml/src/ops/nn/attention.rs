@@ -76,9 +76,10 @@ pub fn attention(context: &ParsingContext, node: &NodeProto) -> Built {
         && weights.left.or(weights.right).is_none()
         && inputs[3].or(inputs[6]).is_none();
     let attention = Attention {
-        plain: match plain {
-            true => Some(tract_operators::expansion("Attention", context, node)?),
-            false => None,
+        plain: if plain {
+            Some(tract_operators::expansion("Attention", context, node)?)
+        } else {
+            None
         },
         heads,
         weights,

@@ -87,10 +87,8 @@ impl Product {
                     let x = rows[row][column];
                     for lane in 0..LANES {
                         let sum = sums[row][lane];
-                        sums[row][lane] = match FMA {
-                            true => x.mul_add(lanes[lane], sum),
-                            false => sum + x * lanes[lane],
-                        };
+                        sums[row][lane] =
+                            if FMA { x.mul_add(lanes[lane], sum) } else { sum + x * lanes[lane] };
                     }
                 }
             }

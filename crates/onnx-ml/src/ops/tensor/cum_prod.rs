@@ -32,9 +32,10 @@ impl Kernel for CumProd {
         };
         let axis = axis(found, inputs[0].rank())?;
         let datum_type = inputs[0].datum_type();
-        let products = match datum_type.is_float() {
-            true => self.products(&*elements::<f64>(&inputs[0])?, axis, 1.0, f64::mul)?,
-            false => self.products(&*elements::<i64>(&inputs[0])?, axis, 1, i64::wrapping_mul)?,
+        let products = if datum_type.is_float() {
+            self.products(&*elements::<f64>(&inputs[0])?, axis, 1.0, f64::mul)?
+        } else {
+            self.products(&*elements::<i64>(&inputs[0])?, axis, 1, i64::wrapping_mul)?
         };
         Ok(vec![products.cast_to_dt(datum_type)?.into_owned()])
     }

@@ -61,13 +61,15 @@ impl Expansion for SpaceToDepth {
         let blocks = tvec![height, size.clone(), width, size.clone()];
         let channels = tvec![shape[1].clone() * self.size * self.size];
         // From here on the shape is [N, C, H, S, W, S].
-        let order = match self.channels_first {
-            false => [AxisOp::Move(3, 1), AxisOp::Move(5, 2)],
-            true => [AxisOp::Move(3, 2), AxisOp::Move(5, 3)],
+        let order = if self.channels_first {
+            [AxisOp::Move(3, 2), AxisOp::Move(5, 3)]
+        } else {
+            [AxisOp::Move(3, 1), AxisOp::Move(5, 2)]
         };
-        let parts = match self.channels_first {
-            false => tvec![size.clone(), size, shape[1].clone()],
-            true => tvec![shape[1].clone(), size.clone(), size],
+        let parts = if self.channels_first {
+            tvec![shape[1].clone(), size.clone(), size]
+        } else {
+            tvec![size.clone(), size, shape[1].clone()]
         };
         let split = AxisOp::Reshape(2, shape[2..].into(), blocks);
         let join = AxisOp::Reshape(1, parts, channels);

@@ -61,12 +61,11 @@ impl Kernel for MurmurHash3 {
             }
             found => bail!("expected texts or numbers, found {found:?}"),
         };
-        Ok(vec![match self.positive {
-            true => tensor(input.shape(), hashes)?,
-            false => {
-                let signed = hashes.into_iter().map(u32::cast_signed).collect();
-                tensor::<i32>(input.shape(), signed)?
-            }
+        Ok(vec![if self.positive {
+            tensor(input.shape(), hashes)?
+        } else {
+            let signed = hashes.into_iter().map(u32::cast_signed).collect();
+            tensor::<i32>(input.shape(), signed)?
         }])
     }
 }

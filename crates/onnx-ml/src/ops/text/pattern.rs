@@ -202,13 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_match_counts() {
+    fn the_longest_match_wins() {
         assert_eq!(finds("a|ab|abc", "abc aabd"), ["abc", "a", "ab"]);
         assert_eq!(finds("a.*?b", "abc aabd"), ["abc aab"]);
     }
 
     #[test]
-    fn runs_of_characters_are_as_long_as_may_be() {
+    fn runs_of_characters_are_greedy() {
         assert_eq!(finds("[a-zé]+", "éa, b"), ["éa", "b"]);
         assert_eq!(finds("[a-z]{2,3}", "a bcdef ghi"), ["bcd", "ef", "ghi"]);
         assert_eq!(finds("[a-z]{2}", "abcde"), ["ab", "cd"]);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_digits_are_of_ascii() {
+    fn word_and_digit_classes_are_ascii() {
         assert_eq!(finds(r"\w+", "abc éaab"), ["abc", "aab"]);
         assert_eq!(finds(r"\b\w\w+\b", "abc éaab a"), ["abc", "aab"]);
         assert_eq!(finds(r"[\w-]+", "é-a"), ["-a"]);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn brackets_hold_no_brackets() {
+    fn brackets_do_not_nest() {
         assert_eq!(finds("[[a]+", "[a]"), ["[a"]);
         assert_eq!(finds("[]a]+", "[a]"), ["a]"]);
         assert_eq!(finds("[^]a]+", "[a]"), ["["]);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused() {
+    fn rejects_invalid_patterns() {
         for pattern in ["[", "(a", "a{1000}{1000}{1000}", r"(?=a)", &"a".repeat(MAX_LENGTH + 1)] {
             assert!(Pattern::new(pattern).is_err(), "{pattern:.20}");
         }

@@ -142,9 +142,10 @@ fn both(
     other: usize,
     order: impl Fn([usize; 2]) -> [usize; 2],
 ) -> TVec<(usize, [usize; 2])> {
-    match other == width {
-        true => tvec!((rows * width, [1, 1])),
-        false => tvec!((rows, order([width, other])), (width, [1, 1])),
+    if other == width {
+        tvec!((rows * width, [1, 1]))
+    } else {
+        tvec!((rows, order([width, other])), (width, [1, 1]))
     }
 }
 

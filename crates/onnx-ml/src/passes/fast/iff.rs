@@ -80,9 +80,10 @@ impl<T: Clone> Vectorized for Choice<'_, T> {
             }
             [condition_step, yes_step, no_step] => {
                 chosen.extend((0..length).map(|index| {
-                    match condition[c + index * condition_step] {
-                        true => yes[y + index * yes_step].clone(),
-                        false => no[n + index * no_step].clone(),
+                    if condition[c + index * condition_step] {
+                        yes[y + index * yes_step].clone()
+                    } else {
+                        no[n + index * no_step].clone()
                     }
                 }));
             }

@@ -43,9 +43,10 @@ impl FastTopK {
         let mut indices = Vec::with_capacity(rows.len() * k);
         let mut best = Vec::with_capacity(length);
         for row in rows {
-            match self.largest {
-                true => select(row, k, &mut best, |a, b| a > b || nan(b) && !nan(a)),
-                false => select(row, k, &mut best, |a, b| a < b || nan(b) && !nan(a)),
+            if self.largest {
+                select(row, k, &mut best, |a, b| a > b || nan(b) && !nan(a))
+            } else {
+                select(row, k, &mut best, |a, b| a < b || nan(b) && !nan(a))
             }
             values.extend(best.iter().map(|(value, _)| *value));
             indices.extend(best.iter().map(|(_, index)| *index));

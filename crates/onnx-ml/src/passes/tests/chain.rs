@@ -10,7 +10,7 @@ use tract_onnx::tract_core::ops::nn::sigmoid;
 use tract_onnx::tract_hir::internal::*;
 
 #[test]
-fn chains_give_what_their_operators_do() {
+fn chains_agree_with_their_operators() {
     let mut random = Random(0x0c0f_fee7);
     for rows in [1, 2, 63, 64, 65, 200] {
         for _ in 0..20 {

@@ -101,7 +101,7 @@ fn convolutions() {
 }
 
 #[test]
-fn the_greatest_of_windows() {
+fn max_pooling() {
     let mut random = Random(0x00ab_cdef);
     for _ in 0..300 {
         let channels = 1 + random.below(5);

@@ -18,7 +18,7 @@ use crate::signature::{Signature, TensorSpec};
 use crate::tensor::Tensor;
 use crate::tensors::Tensors;
 use crate::value::{Mismatch, excerpt, listed};
-use onnx_ml::{Expected, RefusedValue, label_outputs, maps, may_refuse, row_wise, zip_map};
+use onnx_ml::{Expected, InvalidValue, label_outputs, maps, may_refuse, row_wise, zip_map};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::fmt;
@@ -288,7 +288,7 @@ thread_local! {
 
 /// Returns what an operator expected and found, if it refused a value.
 fn mismatch(error: &TractError) -> Option<Mismatch> {
-    let RefusedValue { expected, found } = RefusedValue::cause(error)?;
+    let InvalidValue { expected, found } = InvalidValue::cause(error)?;
     let expected = match expected {
         Expected::OneOf(names) => {
             format!("one of {}", listed(names.iter().map(|name| excerpt(name))))

@@ -20,7 +20,8 @@ mod proto;
 #[cfg(test)]
 mod random;
 
-pub use operator::invalid_value::{Expected, RefusedValue, may_refuse};
+pub use operator::invalid_value::{Expected, InvalidValue};
+pub use operator::kernel::may_refuse;
 pub use passes::{optimize, row_wise};
 pub use proto::{categories, functions, label_outputs, maps, zip_map};
 use tract_onnx::Onnx;

@@ -1,17 +1,12 @@
 //! Values in a request that an operator cannot process.
 
-use crate::operator::kernel::kernel;
-use crate::ops::ml::columns::OfColumns;
-use crate::ops::ml::one_hot_encoder::OneHotEncoder;
-use crate::ops::tensor::gather_scatter::Positions;
-use crate::ops::text::string_cast::StringCast;
 use std::fmt;
 use tract_onnx::prelude::*;
 
 /// The element of an operator's input that made a run fail. It is the cause of the run's
 /// [`TractError`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedValue {
+pub struct InvalidValue {
     pub expected: Expected,
     pub found: String,
 }
@@ -29,25 +24,14 @@ pub enum Expected {
     Number,
 }
 
-impl RefusedValue {
-    /// Returns the rejected value that made a run fail, if that was the reason.
-    pub fn cause(error: &TractError) -> Option<&RefusedValue> {
+impl InvalidValue {
+    /// Returns the invalid value that made a run fail, if that was the reason.
+    pub fn cause(error: &TractError) -> Option<&InvalidValue> {
         error.chain().find_map(|error| error.downcast_ref())
     }
 }
 
-/// Returns `true` if a run of the model may fail with a [`RefusedValue`]. Nodes in subgraphs are
-/// not considered.
-pub fn may_refuse(model: &TypedModel) -> bool {
-    model.nodes.iter().any(|node| {
-        kernel::<Positions>(node).is_some()
-            || kernel::<OneHotEncoder>(node).is_some()
-            || kernel::<OfColumns<OneHotEncoder>>(node).is_some()
-            || node.op_is::<StringCast>()
-    })
-}
-
-impl fmt::Display for RefusedValue {
+impl fmt::Display for InvalidValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "expected {}, found `{:.60}`", self.expected, self.found)
     }
@@ -70,4 +54,4 @@ impl fmt::Display for Expected {
     }
 }
 
-impl std::error::Error for RefusedValue {}
+impl std::error::Error for InvalidValue {}

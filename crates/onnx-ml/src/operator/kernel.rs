@@ -29,6 +29,12 @@ pub trait Kernel: Debug + Send + Sync + 'static {
         false
     }
 
+    /// Returns whether a run may fail with an
+    /// [`InvalidValue`](super::invalid_value::InvalidValue).
+    fn may_refuse(&self) -> bool {
+        false
+    }
+
     /// Returns type and shape of each output for the given inputs.
     ///
     /// # Errors
@@ -153,35 +159,90 @@ pub fn kernel_op<K: Kernel>(kernel: K) -> impl Into<Box<dyn TypedOp>> {
     KernelOp { kernel: Arc::new(kernel), outputs: (0..K::OUTPUTS).collect() }
 }
 
-#[derive(Debug)]
-struct KernelOp<K> {
-    kernel: Arc<K>,
+/// A [`Kernel`] of any type, so that one type of operator suffices for all of them.
+trait AnyKernel: Any + Debug + Send + Sync {
+    fn name(&self) -> &'static str;
+    fn constants(&self) -> &'static [usize];
+    fn mints_symbols(&self) -> bool;
+    fn may_refuse(&self) -> bool;
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>>;
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>>;
+    fn prepared(&self, inputs: &[Fact]) -> TractResult<Option<Arc<dyn AnyKernel>>>;
+    fn fuse(
+        self: Arc<Self>,
+        model: &TypedModel,
+        node: &TypedNode,
+    ) -> TractResult<Option<TypedModelPatch>>;
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+impl<K: Kernel> AnyKernel for K {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+
+    fn constants(&self) -> &'static [usize] {
+        K::CONSTANTS
+    }
+
+    fn mints_symbols(&self) -> bool {
+        Kernel::mints_symbols(self)
+    }
+
+    fn may_refuse(&self) -> bool {
+        Kernel::may_refuse(self)
+    }
+
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        Kernel::outputs(self, inputs)
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        Kernel::eval(self, inputs)
+    }
+
+    fn prepared(&self, inputs: &[Fact]) -> TractResult<Option<Arc<dyn AnyKernel>>> {
+        Ok(Kernel::prepared(self, inputs)?.map(|kernel| Arc::new(kernel) as Arc<dyn AnyKernel>))
+    }
+
+    fn fuse(
+        self: Arc<Self>,
+        model: &TypedModel,
+        node: &TypedNode,
+    ) -> TractResult<Option<TypedModelPatch>> {
+        Kernel::fuse(&self, model, node)
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// tract's operator for a kernel.
+#[derive(Debug, Clone)]
+struct KernelOp {
+    kernel: Arc<dyn AnyKernel>,
     /// Indices of the kernel's outputs that the node has.
     outputs: TVec<usize>,
 }
 
-impl<K> Clone for KernelOp<K> {
-    fn clone(&self) -> Self {
-        KernelOp { kernel: Arc::clone(&self.kernel), outputs: self.outputs.clone() }
-    }
-}
-
-/// Compares kernels by identity: comparing weights would take as long as a prediction.
-impl<K> PartialEq for KernelOp<K> {
+/// Compares kernels by address: comparing their weights would take as long as a prediction.
+impl PartialEq for KernelOp {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.kernel, &other.kernel) && self.outputs == other.outputs
+        std::ptr::addr_eq(Arc::as_ptr(&self.kernel), Arc::as_ptr(&other.kernel))
+            && self.outputs == other.outputs
     }
 }
 
-impl<K> Eq for KernelOp<K> {}
+impl Eq for KernelOp {}
 
-impl<K: Kernel> KernelOp<K> {
+impl KernelOp {
     fn checked_outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let facts = self.kernel.outputs(inputs).with_context(|| K::NAME.to_owned())?;
+        let facts = self.kernel.outputs(inputs).with_context(|| self.kernel.name())?;
         facts
             .iter()
             .try_for_each(|fact| bounded(&fact.shape))
-            .with_context(|| K::NAME.to_owned())?;
+            .with_context(|| self.kernel.name())?;
         self.kept(facts)
     }
 
@@ -189,13 +250,14 @@ impl<K: Kernel> KernelOp<K> {
     fn kept<T>(&self, all: impl IntoIterator<Item = T>) -> TractResult<TVec<T>> {
         let mut all: TVec<Option<T>> = all.into_iter().map(Some).collect();
         let kept = self.outputs.iter().map(|index| all.get_mut(*index).and_then(Option::take));
-        kept.collect::<Option<_>>().with_context(|| format!("{}: expected another output", K::NAME))
+        kept.collect::<Option<_>>()
+            .with_context(|| format!("{}: expected another output", self.kernel.name()))
     }
 }
 
-impl<K: Kernel> Expansion for KernelOp<K> {
+impl Expansion for KernelOp {
     fn name(&self) -> StaticName {
-        K::NAME.into()
+        self.kernel.name().into()
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
@@ -213,15 +275,16 @@ impl<K: Kernel> Expansion for KernelOp<K> {
             let shapes: Vec<_> = inputs.iter().map(|input| &input.shape).collect();
             solver.given_all(shapes, move |solver, shapes| {
                 let types = types.clone();
-                let constants = K::CONSTANTS.iter().filter_map(|index| inputs.get(*index));
-                let values: Vec<_> = constants.map(|input| &input.value).collect();
+                let constants = self.kernel.constants();
+                let known = constants.iter().filter_map(|index| inputs.get(*index));
+                let values: Vec<_> = known.map(|input| &input.value).collect();
                 solver.given_all(values, move |solver, values| {
                     let mut facts: Vec<Fact> = types
                         .iter()
                         .zip(&shapes)
                         .map(|(datum_type, shape)| Fact::new(*datum_type, shape.iter().cloned()))
                         .collect();
-                    for (index, value) in K::CONSTANTS.iter().zip(values) {
+                    for (index, value) in constants.iter().zip(values) {
                         facts[*index].value = Some(value);
                     }
                     let outputs = outputs.iter().zip(self.checked_outputs(&facts)?);
@@ -263,9 +326,9 @@ fn tell<'r, 'p: 'r>(
     Ok(())
 }
 
-impl<K: Kernel> Op for KernelOp<K> {
+impl Op for KernelOp {
     fn name(&self) -> StaticName {
-        K::NAME.into()
+        self.kernel.name().into()
     }
 
     fn mints_runtime_symbols(&self) -> bool {
@@ -275,11 +338,11 @@ impl<K: Kernel> Op for KernelOp<K> {
     op_as_typed_op!();
 }
 
-impl<K: Kernel> EvalOp for KernelOp<K> {
+impl EvalOp for KernelOp {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let outputs = self.kernel.eval(&inputs).with_context(|| K::NAME.to_owned())?;
+        let outputs = self.kernel.eval(&inputs).with_context(|| self.kernel.name())?;
         if outputs.len() == self.outputs.len() {
             return Ok(outputs.into_iter().map(TValue::from).collect());
         }
@@ -287,7 +350,7 @@ impl<K: Kernel> EvalOp for KernelOp<K> {
     }
 }
 
-impl<K: Kernel> TypedOp for KernelOp<K> {
+impl TypedOp for KernelOp {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let outputs = self.checked_outputs(&facts(inputs))?;
         Ok(outputs.iter().map(|fact| fact.datum_type.fact(&*fact.shape)).collect())
@@ -298,7 +361,7 @@ impl<K: Kernel> TypedOp for KernelOp<K> {
         model: &TypedModel,
         node: &TypedNode,
     ) -> TractResult<Option<TypedModelPatch>> {
-        self.kernel.fuse(model, node)
+        Arc::clone(&self.kernel).fuse(model, node)
     }
 
     fn codegen(
@@ -307,11 +370,11 @@ impl<K: Kernel> TypedOp for KernelOp<K> {
         node: &TypedNode,
     ) -> TractResult<Option<TypedModelPatch>> {
         let inputs = facts(&model.node_input_facts(node.id)?);
-        let Some(kernel) = self.kernel.prepared(&inputs).with_context(|| K::NAME.to_owned())?
+        let Some(kernel) = self.kernel.prepared(&inputs).with_context(|| self.kernel.name())?
         else {
             return Ok(None);
         };
-        let prepared = KernelOp { kernel: Arc::new(kernel), outputs: self.outputs.clone() };
+        let prepared = KernelOp { kernel, outputs: self.outputs.clone() };
         TypedModelPatch::replace_single_op(model, node, &node.inputs, prepared).map(Some)
     }
 
@@ -328,17 +391,28 @@ fn facts(inputs: &[&TypedFact]) -> Vec<Fact> {
 }
 
 /// Returns the kernel of a node, if it is a `K`.
-pub fn kernel<K: Kernel>(node: &TypedNode) -> Option<&Arc<K>> {
-    Some(&node.op_as::<KernelOp<K>>()?.kernel)
+pub fn kernel<K: Kernel>(node: &TypedNode) -> Option<Arc<K>> {
+    downcast(node.op_as()?)
 }
 
-/// Returns the kernel of an operator, if it is a `K`, and the indices of its outputs.
+/// Returns the kernel of an operator, if it is a `K`, and the indices of the outputs that it has.
 pub fn parts<K: Kernel>(op: &dyn TypedOp) -> Option<(Arc<K>, &[usize])> {
-    let op = op.downcast_ref::<KernelOp<K>>()?;
-    Some((Arc::clone(&op.kernel), &op.outputs))
+    let op: &KernelOp = op.downcast_ref()?;
+    Some((downcast(op)?, &op.outputs))
 }
 
-/// Creates the operator from its parts, which may have been prepared on another machine.
+fn downcast<K: Kernel>(op: &KernelOp) -> Option<Arc<K>> {
+    Arc::clone(&op.kernel).into_any().downcast().ok()
+}
+
+/// Returns whether a run of the model may fail with an
+/// [`InvalidValue`](super::invalid_value::InvalidValue). Nodes of subgraphs are not considered.
+pub fn may_refuse(model: &TypedModel) -> bool {
+    let ops = model.nodes.iter().filter_map(|node| node.op_as::<KernelOp>());
+    ops.into_iter().any(|op| op.kernel.may_refuse())
+}
+
+/// Creates the operator from its [`parts`], which may have been prepared on another machine.
 pub fn whole<K: Kernel>(kernel: Arc<K>, outputs: &[usize]) -> Box<dyn TypedOp> {
     Box::new(KernelOp { kernel: kernel.settled(), outputs: outputs.into() })
 }
@@ -351,19 +425,19 @@ pub fn successor<'m>(model: &'m TypedModel, node: &TypedNode) -> Option<&'m Type
     (!told).then(|| model.node(successor.node))
 }
 
-/// Replaces the nodes from `first` to `last` by `kernel`, which takes the inputs of `first` and
-/// gives the outputs of `L`.
+/// Replaces the nodes from `first` to `last` by `kernel`, which takes the inputs of `first` and gives
+/// the outputs of `last`.
 ///
 /// # Errors
 ///
 /// Returns an error if the kernel does not accept the inputs.
-pub fn replace<L: Kernel, K: Kernel>(
+pub fn replace<K: Kernel>(
     model: &TypedModel,
     first: &TypedNode,
     last: &TypedNode,
     kernel: K,
 ) -> TractResult<Option<TypedModelPatch>> {
-    let outputs = last.op_as::<KernelOp<L>>().map_or_else(|| tvec!(0), |op| op.outputs.clone());
+    let outputs = last.op_as::<KernelOp>().map_or_else(|| tvec!(0), |op| op.outputs.clone());
     let mut patch = TypedModelPatch::default();
     let inputs = patch.taps(model, &first.inputs)?;
     let op = KernelOp { kernel: Arc::new(kernel), outputs };

@@ -8,7 +8,7 @@
 use super::parameters::Parameters;
 use super::tract_operators::{
     Along, Axis, Best, Broadcast, Chosen, Gathered, Leaky, MaxWindow, Normed, Part, Power, Reduced,
-    Resized, Shaped, Soft, SumWindow, TextCast, To, Upsampled, binary, element_wise,
+    Resized, Shaped, Soft, SumWindow, To, Upsampled, binary, element_wise,
 };
 use crate::operator::kernel::{self, Kernel};
 use crate::ops::ml::array_feature_extractor::ArrayFeatureExtractor;
@@ -36,6 +36,7 @@ use crate::ops::recurrent::rnn::Rnn;
 use crate::ops::tensor::cast::Truncate;
 use crate::ops::tensor::expand::Own;
 use crate::ops::tensor::gather_scatter::Positions;
+use crate::ops::text::string_cast::StringCast;
 use crate::ops::text::string_normalizer::StringNormalizer;
 use crate::ops::text::tf_idf_vectorizer::{Classifier, Product, TfIdfVectorizer};
 use crate::passes::chain::Chain;
@@ -117,7 +118,7 @@ serialized_operators! {
     POSITIONS: Whole<Positions>,
     RNN: Whole<Recurrent<Rnn>>,
     SCALER: Whole<Scaler>,
-    STRING_CAST: TextCast,
+    STRING_CAST: Whole<StringCast>,
     STRING_NORMALIZER: Whole<StringNormalizer>,
     SVM_CLASSIFIER: Whole<SvmClassifier>,
     SVM_REGRESSOR: Whole<SvmRegressor>,

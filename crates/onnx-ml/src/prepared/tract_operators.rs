@@ -5,7 +5,6 @@ use super::parameters::Parameters;
 use crate::encoding::fields::{
     datum_type, optional_datum_type, pool_spec, resize, shared_tensor, sizes,
 };
-use crate::ops::text::string_cast::StringCast;
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_core::axes::AxesMapping;
 use tract_onnx::tract_core::ops::array::{Gather, MultiBroadcastTo, Slice, Topk, TypedConcat};
@@ -169,19 +168,6 @@ impl Parameters for To {
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(Cast { to: self.0 }))
-    }
-}
-
-#[derive(Deserialize, Serialize)]
-pub struct TextCast(#[serde(with = "datum_type")] DatumType);
-
-impl Parameters for TextCast {
-    fn of(op: &dyn TypedOp) -> Option<TextCast> {
-        Some(TextCast(op.downcast_ref::<StringCast>()?.to))
-    }
-
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
-        Ok(Box::new(StringCast { to: self.0 }))
     }
 }
 

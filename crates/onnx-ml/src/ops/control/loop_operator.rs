@@ -6,7 +6,7 @@
 mod iterated;
 
 use crate::operator::kernel::Built;
-use crate::ops::control::subgraph::{self, Runnable, Subgraph};
+use crate::ops::control::subgraph::{Runnable, Subgraph};
 use crate::passes::integer_outputs;
 use iterated::Iterated;
 use std::collections::HashMap;

@@ -91,12 +91,7 @@ pub fn fuse<K: PerElement>(
     // A Gather with a scalar index gives a tensor with one axis less.
     let rank = source.outputs[0].fact.rank();
     let columns = Columns::Some { width, columns };
-    replace::<K, _>(
-        model,
-        source,
-        node,
-        OfColumns { operator: Arc::clone(operator), columns, rank },
-    )
+    replace(model, source, node, OfColumns { operator: Arc::clone(operator), columns, rank })
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -120,6 +115,10 @@ impl<K: PerElement> OfColumns<K> {
 
 impl<K: PerElement> Kernel for OfColumns<K> {
     const NAME: &'static str = K::NAME;
+
+    fn may_refuse(&self) -> bool {
+        self.operator.may_refuse()
+    }
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let shape = self.shape(inputs[0].shape[0].clone());

@@ -1,7 +1,7 @@
 //! [OneHotEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_OneHotEncoder.html): replaces each
 //! element by one column per category, 1 for its own category and 0 elsewhere.
 
-use crate::operator::invalid_value::{Expected, RefusedValue};
+use crate::operator::invalid_value::{Expected, InvalidValue};
 use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
 use crate::ops::ml::columns::{self, Columns, PerElement};
 use crate::ops::ml::lookup::{Lookup, positions};
@@ -37,6 +37,10 @@ pub fn one_hot_encoder(_: &ParsingContext, node: &NodeProto) -> Built {
 
 impl Kernel for OneHotEncoder {
     const NAME: &'static str = "OneHotEncoder";
+
+    fn may_refuse(&self) -> bool {
+        true
+    }
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let found = inputs[0].datum_type;
@@ -76,7 +80,7 @@ impl PerElement for OneHotEncoder {
                 None => {
                     let expected = Expected::OneOf(self.categories.names());
                     let found = columns_of.text(input, element)?;
-                    return Err(RefusedValue { expected, found }.into());
+                    return Err(InvalidValue { expected, found }.into());
                 }
             }
         }

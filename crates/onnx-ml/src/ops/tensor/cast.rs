@@ -75,8 +75,8 @@ impl Expansion for Cast {
             None => model.outlet_fact(inputs[1])?.datum_type,
         };
         let to = output(from, to);
-        if [from, to].contains(&DatumType::String) {
-            return model.wire_node(prefix, StringCast { to }, &inputs[..1]);
+        if from != to && [from, to].contains(&DatumType::String) {
+            return model.wire_node(prefix, kernel_op(StringCast { to }), &inputs[..1]);
         }
         if from.is_float() && to.is_integer() {
             return model.wire_node(prefix, kernel_op(Truncate { to }), &inputs[..1]);

@@ -9,7 +9,7 @@
 //! checks the indices and converts negative ones. It is omitted if both indices and dimensions are
 //! constants.
 
-use crate::operator::invalid_value::{Expected, RefusedValue};
+use crate::operator::invalid_value::{Expected, InvalidValue};
 use crate::operator::kernel::{Built, Fact, Kernel, elements, kernel_op, tensor};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
@@ -195,6 +195,10 @@ pub struct Positions {
 impl Kernel for Positions {
     const NAME: &'static str = "Positions";
 
+    fn may_refuse(&self) -> bool {
+        true
+    }
+
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let indices = &inputs[0];
         let integers = indices.datum_type.is_integer() || indices.datum_type.is_tdim();
@@ -223,7 +227,7 @@ fn from_start(indices: &TValue, sizes: &[usize]) -> TractResult<Tensor> {
         let position = if *index < 0 { index + size } else { *index };
         if !(0..size).contains(&position) {
             let expected = Expected::Index { least: -size, most: size - 1 };
-            return Err(RefusedValue { expected, found: index.to_string() }.into());
+            return Err(InvalidValue { expected, found: index.to_string() }.into());
         }
         positions.push(position);
     }

@@ -3,44 +3,46 @@
 //! A float is formatted like C's `%.8g`, as in ONNX Runtime. A text must be a number as a whole,
 //! apart from spaces around it. A cast to an integer truncates at the decimal point.
 
-use crate::operator::invalid_value::{Expected, RefusedValue};
-use crate::operator::kernel::tensor;
+use crate::encoding::fields::datum_type;
+use crate::operator::invalid_value::{Expected, InvalidValue};
+use crate::operator::kernel::{Fact, Kernel, tensor};
+use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
 /// A cast from or to strings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct StringCast {
+    #[serde(with = "datum_type")]
     pub to: DatumType,
 }
 
-impl Op for StringCast {
-    fn name(&self) -> StaticName {
-        "StringCast".into()
+impl Kernel for StringCast {
+    const NAME: &'static str = "StringCast";
+
+    fn may_refuse(&self) -> bool {
+        true
     }
 
-    op_as_typed_op!();
-}
+    fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        Ok(tvec!(Fact::new(self.to, inputs[0].shape.iter().cloned())))
+    }
 
-impl EvalOp for StringCast {
-    op_out_of_plan!();
-
-    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let input = args_1!(inputs);
+    fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        let input = &inputs[0];
         let shape = input.shape();
         let output = match (input.datum_type(), self.to) {
-            (DatumType::String, DatumType::String) => return Ok(tvec!(input)),
-            (DatumType::String, DatumType::F64) => parse(&input, &Expected::Number, float)?,
+            (DatumType::String, DatumType::F64) => parse(input, &Expected::Number, float)?,
             (DatumType::String, DatumType::F32) => {
-                parse(&input, &Expected::Number, |text| Some(float(text)? as f32))?
+                parse(input, &Expected::Number, |text| Some(float(text)? as f32))?
             }
             (DatumType::String, DatumType::Bool) => {
-                parse(&input, &Expected::Number, |text| Some(float(text)? != 0.0))?
+                parse(input, &Expected::Number, |text| Some(float(text)? != 0.0))?
             }
             (DatumType::String, to) if to.is_float() => {
-                parse(&input, &Expected::Number, float)?.cast_to_dt(to)?.into_owned()
+                parse(input, &Expected::Number, float)?.cast_to_dt(to)?.into_owned()
             }
             (DatumType::String, to) => {
-                parse(&input, &Expected::Integer, integer)?.cast_to_dt(to)?.into_owned()
+                parse(input, &Expected::Integer, integer)?.cast_to_dt(to)?.into_owned()
             }
             (DatumType::Bool, _) => {
                 let flags = input.cast_to::<u8>()?;
@@ -58,16 +60,8 @@ impl EvalOp for StringCast {
                 print(integers.try_as_plain_ram()?.as_slice::<i64>()?, shape)?
             }
         };
-        Ok(tvec!(output.into_tvalue()))
+        Ok(vec![output])
     }
-}
-
-impl TypedOp for StringCast {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(self.to.fact(&*inputs[0].shape)))
-    }
-
-    as_op!();
 }
 
 fn print<T: ToString>(numbers: &[T], shape: &[usize]) -> TractResult<Tensor> {
@@ -81,7 +75,7 @@ fn parse<T: Datum>(
 ) -> TractResult<Tensor> {
     let texts = input.try_as_plain_ram()?;
     let numbers = texts.as_slice::<String>()?.iter().map(|text| {
-        let refused = || RefusedValue { expected: expected.clone(), found: text.clone() };
+        let refused = || InvalidValue { expected: expected.clone(), found: text.clone() };
         Ok(read(text.trim()).ok_or_else(refused)?)
     });
     tensor(input.shape(), numbers.collect::<TractResult<Vec<T>>>()?)

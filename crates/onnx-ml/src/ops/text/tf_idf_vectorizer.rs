@@ -53,7 +53,7 @@ impl Kernel for TfIdfVectorizer {
             && model.outlet_fact(before.inputs[0])?.rank() == 1
         {
             let bag = Bag { tokenizer: Some(Arc::clone(&tokens.tokenizer)), ..self.0.clone() };
-            return replace::<Self, _>(model, before, node, TfIdfVectorizer(bag));
+            return replace(model, before, node, TfIdfVectorizer(bag));
         }
         let Some(next) = successor(model, node) else { return Ok(None) };
         if node.outputs[0].fact.rank() != 2 {
@@ -64,21 +64,21 @@ impl Kernel for TfIdfVectorizer {
             && self.0.normalizer.is_none()
         {
             let bag = Bag { factors: Some(factors), ..self.0.clone() };
-            return replace::<Self, _>(model, node, next, TfIdfVectorizer(bag));
+            return replace(model, node, next, TfIdfVectorizer(bag));
         }
         if let Some(normalizer) = kernel::<Normalizer>(next)
             && self.0.normalizer.is_none()
         {
-            let bag = Bag { normalizer: Some(**normalizer), ..self.0.clone() };
-            return replace::<Self, _>(model, node, next, TfIdfVectorizer(bag));
+            let bag = Bag { normalizer: Some(*normalizer), ..self.0.clone() };
+            return replace(model, node, next, TfIdfVectorizer(bag));
         }
         if let Some(classifier) = kernel::<LinearClassifier>(next) {
-            let classifier = Classifier { bag: self.0.clone(), classifier: Arc::clone(classifier) };
-            return replace::<LinearClassifier, _>(model, node, next, classifier);
+            let classifier = Classifier { bag: self.0.clone(), classifier };
+            return replace(model, node, next, classifier);
         }
         if let Some(matrix) = matrix(model, node, next)? {
             let product = Product { bag: self.0.clone(), matrix };
-            return replace::<Self, _>(model, node, next, product);
+            return replace(model, node, next, product);
         }
         Ok(None)
     }

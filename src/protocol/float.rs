@@ -1,9 +1,9 @@
 //! Shortest decimal text of an `f32`, by the Schubfach algorithm.
 //!
-//! Most of the time that a response takes to encode goes into printing floats. This module prints the
-//! floats from 0.00001 to 2²³, which covers probabilities and most predictions, faster than serde_json and
-//! with exactly the same digits. For every other float [`write`] does nothing and the caller falls back to
-//! serde_json.
+//! Printing floats dominates the time that it takes to encode a response. This module prints the floats from 0.00001 to
+//! 2²³, except powers of two, faster than serde_json and with exactly the same digits. They cover
+//! probabilities and most predictions. For every other float, [`write`] does nothing and the caller falls back
+//! to serde_json.
 //!
 //! "Shortest" means: of all decimal numbers that parse back to the same float, the one with the fewest
 //! digits, and of those the nearest to the float.
@@ -79,7 +79,7 @@ pub fn write(out: &mut Vec<u8>, number: f32) -> bool {
 }
 
 /// Returns the shortest decimal number that rounds to a float, as an integer of at most nine digits and the
-/// number of its decimal places: 0.25 is `(25, 2)`. The integer may end in zeros, which the caller cuts off.
+/// number of its decimal places: 1.5 may be `(15, 1)` or `(1500, 3)`. The caller cuts off zeros at the end.
 ///
 /// `m` is the significand with its leading 1, and `exponent` the biased exponent as it is stored.
 ///
@@ -94,8 +94,8 @@ pub fn write(out: &mut Vec<u8>, number: f32) -> bool {
 /// 3. If it contains a multiple of ten, that number divided by ten, with one decimal place less, is the
 ///    only candidate with one digit less. Otherwise the integer nearest to v · 10ᵖ is the result.
 ///
-/// The code has no branches: whether a multiple of ten is in reach is unpredictable, so every other branch would be
-/// mispredicted.
+/// The code has no branches: whether a multiple of ten is in reach is unpredictable, so that half of the branches would
+/// be mispredicted.
 ///
 /// [jdk]: https://github.com/openjdk/jdk/blob/master/src/java.base/share/classes/jdk/internal/math/DoubleToDecimal.java
 #[inline]

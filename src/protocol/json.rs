@@ -49,7 +49,8 @@ pub(crate) fn read<'de, V: Visitor<'de>>(
     source.end().map(|()| value)
 }
 
-/// Deserializes any value with a visitor. serde passes a seed where this module has a visitor with state.
+/// Deserializes a value of any type with a visitor. serde requires a seed, not a visitor, for values that are nested
+/// in arrays and objects.
 pub(crate) struct Seed<V>(pub(crate) V);
 
 impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Seed<V> {

@@ -99,7 +99,7 @@ impl<'s> Reader<'s> {
         self.rows.len() > self.max_rows
     }
 
-    /// Takes the rows read since the last batch. Returns `None` without rows, or if there are errors, which
+    /// Takes the rows read since the last batch. Returns `None` if no rows were read, or if there are errors, which
     /// [`Reader::finish`] returns.
     ///
     /// # Errors
@@ -117,9 +117,7 @@ impl<'s> Reader<'s> {
         if is_full {
             return Err(Error::TooManyValues { limit: self.limit });
         }
-        let tensors = rows
-            .finish()
-            .map_err(|mismatch| Error::Invalid(RequestError::new(mismatch.to_string()).into()))?;
+        let tensors = rows.finish().map_err(|mismatch| Error::invalid(mismatch.to_string()))?;
         Ok(Some(tensors))
     }
 

@@ -93,6 +93,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
+    /// Takes any other number. It is not inlined, so that the common case stays small.
     #[inline(never)]
     fn any_number(&mut self) -> Option<Value<'static>> {
         self.peek()?;
@@ -101,7 +102,7 @@ impl<'t> Scanner<'t> {
         Some(number)
     }
 
-    /// Takes rows that are lists of all features, which must be [scalars](supports_lists).
+    /// Takes rows that are lists of all features in their order. [`supports_lists`] must hold.
     pub fn lists(&mut self, rows: &mut Rows<'_>) -> Option<()> {
         self.array(|scanner| {
             scanner.take(b'[')?;
@@ -115,7 +116,7 @@ impl<'t> Scanner<'t> {
         })
     }
 
-    /// Takes rows that are objects of all features in their order. The features must [fit](supports_objects).
+    /// Takes rows that are objects of all features in their order. [`supports_objects`] must hold.
     pub fn objects(&mut self, rows: &mut Rows<'_>) -> Option<()> {
         self.array(|scanner| scanner.object(rows))
     }

@@ -28,10 +28,10 @@ pub fn check<P: Protocol>(protocol: P, model: &Model, body: &[u8]) {
     match encoded.body {
         Body::Whole(body) => response::check(&encoded.content_type, length, &body),
         Body::Lines(outputs) => {
-            let answer = Predictions::new(signature, &outputs);
-            for row in 0..answer.rows() {
+            let predictions = Predictions::new(signature, &outputs);
+            for row in 0..predictions.rows() {
                 let mut line = vec![];
-                answer.object(&mut line, row);
+                predictions.object(&mut line, row);
                 response::check("application/json", None, &line);
             }
         }

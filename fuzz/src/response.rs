@@ -32,9 +32,9 @@ fn is_json(body: &[u8]) {
 /// Checks a body of JSON, followed by as many bytes as the JSON declares.
 fn are_tensors(infer: Option<Infer>, body: &[u8]) {
     let Some(Infer::Mixed(length)) = infer else { panic!("{infer:?}") };
-    let (head, tensors) = body.split_at(length);
-    let head: Value = serde_json::from_slice(head).expect("JSON");
-    let outputs = head["outputs"].as_array().expect("outputs").iter();
+    let (json, tensors) = body.split_at(length);
+    let json: Value = serde_json::from_slice(json).expect("JSON");
+    let outputs = json["outputs"].as_array().expect("outputs").iter();
     let size = |output: &Value| output["parameters"]["binary_data_size"].as_u64().unwrap_or(0);
     assert_eq!(outputs.map(size).sum::<u64>(), tensors.len() as u64);
 }

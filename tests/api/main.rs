@@ -16,6 +16,7 @@ mod limits;
 mod logging;
 mod metrics;
 mod protocols;
+mod rejections;
 mod requests;
 mod routes;
 mod server;

@@ -134,7 +134,7 @@ engine buildah build --quiet --format docker --tag "$IMAGE" \
     --build-arg SOURCE=https://example.com/ml-app "$PWD" >/dev/null
 is user 65532:65532 "$(inspect '{{.Config.User}}')"
 is entrypoint '["/ml-app"]' "$(inspect '{{json .Config.Entrypoint}}')"
-is "command beside it" none "$(inspect '{{range .Config.Cmd}}{{.}} {{else}}none{{end}}')"
+is "default command" none "$(inspect '{{range .Config.Cmd}}{{.}} {{else}}none{{end}}')"
 is ports '{"5000/tcp":{}}' "$(inspect '{{json .Config.ExposedPorts}}')"
 is "health check" '["CMD","/ml-app","healthcheck"]' "$(inspect '{{json .HealthCheck.Test}}')"
 label() { inspect "{{index .Labels \"org.opencontainers.image.$1\"}}"; }

@@ -50,7 +50,7 @@ def test_soak(serve, figure, is_long):
         "<= 10 % more",
         last <= 1.1 * first,
     )
-    # Beside wrk's connections there is one for the long bodies, or two while one is closed and the next is
+    # In addition to wrk's connections there is one for the long bodies, or two while one is closed and the next is
     # opened. A connection takes two files.
     figure("  open files", f"{min(files)} to {max(files)}", "constant", max(files) - min(files) <= 6)
 

@@ -110,7 +110,7 @@ impl Executor {
         let done = match timeout_at(deadline.min(now + queue_timeout).into(), &mut result).await {
             Ok(done) => done,
             Err(_) if task.cancel() => {
-                self.overloaded();
+                self.signal_overload();
                 return Err(Failure::Queue);
             }
             // The task has started.
@@ -129,7 +129,7 @@ impl Executor {
     }
 
     /// Reports that a request found no free slot or no free thread, which starts overload if tasks wait.
-    pub fn overloaded(&self) {
+    pub fn signal_overload(&self) {
         let mut state = self.pool.lock();
         state.queue.signal_overload();
         state.reject_expired(Instant::now());

@@ -22,9 +22,9 @@ pub struct Inferences {
     last: AtomicU64,
 }
 
-/// The stopwatch of one prediction. Each method ends a part of it.
+/// Measures the parts of one prediction. Each method ends a part.
 #[derive(Debug)]
-pub struct Times {
+pub struct Stopwatch {
     start: Instant,
     /// End of the previous part.
     last: Instant,
@@ -47,14 +47,14 @@ impl Drop for Ticket {
 
 impl Inferences {
     /// Begins a prediction. Returns `None` if `max_in_flight` predictions wait or run already.
-    pub fn begin(&self, max_in_flight: usize) -> Option<Times> {
+    pub fn begin(&self, max_in_flight: usize) -> Option<Stopwatch> {
         let ticket = Ticket(self.in_flight.clone());
         // The ticket takes the count back if there are too many.
         if self.in_flight.fetch_add(1, Relaxed) >= max_in_flight {
             return None;
         }
         let (start, none) = (Instant::now(), Duration::ZERO);
-        let times = Times {
+        let stopwatch = Stopwatch {
             start,
             last: start,
             queue: none,
@@ -63,22 +63,22 @@ impl Inferences {
             rows: 0,
             _ticket: ticket,
         };
-        Some(times)
+        Some(stopwatch)
     }
 
     /// Ends a prediction, after its response is encoded or after an error.
-    pub fn end(&self, mut times: Times, success: bool) {
-        let encode = times.lap();
-        let all = times.last - times.start;
+    pub fn end(&self, mut stopwatch: Stopwatch, success: bool) {
+        let encode = stopwatch.lap();
+        let all = stopwatch.last - stopwatch.start;
         if !success {
             return self.fail.add(all);
         }
         self.success.add(all);
-        self.queue.add(times.queue);
-        self.decode.add(times.decode);
-        self.infer.add(times.infer);
+        self.queue.add(stopwatch.queue);
+        self.decode.add(stopwatch.decode);
+        self.infer.add(stopwatch.infer);
         self.encode.add(encode);
-        self.rows.fetch_add(times.rows as u64, Relaxed);
+        self.rows.fetch_add(stopwatch.rows as u64, Relaxed);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.last.store(now.as_millis() as u64, Relaxed);
     }
@@ -99,7 +99,7 @@ impl Inferences {
     }
 }
 
-impl Times {
+impl Stopwatch {
     /// Ends the wait for a thread.
     pub fn queued(&mut self) {
         self.queue = self.lap();

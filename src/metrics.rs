@@ -32,10 +32,10 @@ pub struct Metrics {
     threads: Threads,
     start: OnceCell<Start>,
     routes: Mutex<Vec<Arc<RouteMetrics>>>,
-    /// Requests that no route is for.
+    /// Requests without a route.
     pub unrouted: RouteMetrics,
     /// Number of rejected requests per limit, in the order of [`Error::LIMITS`].
-    refused: [AtomicU64; Error::LIMITS.len()],
+    rejected: [AtomicU64; Error::LIMITS.len()],
     panics: AtomicU64,
     pub drift: Drift,
 }
@@ -50,7 +50,7 @@ struct Start {
     process: Process,
 }
 
-/// The statuses that answers have; others are counted as one.
+/// Statuses of responses. All others share one counter.
 const STATUSES: [u16; 16] =
     [200, 204, 308, 400, 401, 403, 404, 405, 406, 408, 413, 415, 422, 431, 500, 503];
 
@@ -83,14 +83,14 @@ impl Metrics {
             start: OnceCell::new(),
             routes: Mutex::default(),
             unrouted: RouteMetrics::default(),
-            refused: Default::default(),
+            rejected: Default::default(),
             panics: AtomicU64::default(),
             drift: Drift::new(signature),
         }
     }
 
     /// Records the start. Only the first call has an effect.
-    pub fn started(&self, phases: Phases, sandbox: Enforced, process: Process) {
+    pub fn record_start(&self, phases: Phases, sandbox: Enforced, process: Process) {
         let began = SystemTime::now() - phases.total();
         self.start.get_or_init(|| Start { began, phases, sandbox, process });
     }
@@ -108,14 +108,14 @@ impl Metrics {
     }
 
     /// Counts a rejected request; `limit` is one of [`Error::LIMITS`].
-    pub fn refused(&self, limit: &str) {
+    pub fn count_rejection(&self, limit: &str) {
         if let Some(index) = Error::LIMITS.iter().position(|known| *known == limit) {
-            self.refused[index].fetch_add(1, Relaxed);
+            self.rejected[index].fetch_add(1, Relaxed);
         }
     }
 
     /// Counts a request that ended in a panic.
-    pub fn panicked(&self) {
+    pub fn count_panic(&self) {
         self.panics.fetch_add(1, Relaxed);
     }
 
@@ -211,7 +211,7 @@ impl Metrics {
         }
         let help = "Requests rejected by a limit, by limit.";
         out.family("ml_app_rejected_total", COUNTER, help);
-        for (reason, count) in Error::LIMITS.iter().zip(&self.refused) {
+        for (reason, count) in Error::LIMITS.iter().zip(&self.rejected) {
             out.sample(&[("reason", reason)], count.load(Relaxed));
         }
         out.family(

@@ -71,7 +71,7 @@ impl Server {
         let (address, sandbox, threads) = (self.address, self.sandbox, self.config.threads);
         let api_keys = self.config.access.keys.len();
         let state = self.state.clone();
-        state.metrics.started(start, sandbox, std::mem::take(&mut self.process));
+        state.metrics.record_start(start, sandbox, std::mem::take(&mut self.process));
         rt::spawn(async move {
             let signature = state.model.signature();
             log::info!("model {} version {}", signature.name, signature.version);

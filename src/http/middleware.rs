@@ -55,7 +55,7 @@ where
             move |response| match response {
                 Ok(response) => response.map(ServiceResponse::map_into_left_body),
                 Err(_) => {
-                    state.metrics.panicked();
+                    state.metrics.count_panic();
                     state.metrics.unrouted.observe(500, began.elapsed());
                     Err(errors.error(Problem::internal("a panic on an I/O thread")))
                 }
@@ -94,7 +94,7 @@ fn record<B: MessageBody>(
         None => state.metrics.unrouted.observe(status, latency),
     }
     if let Some(Rejected(limit)) = response.response().extensions().get() {
-        state.metrics.refused(limit);
+        state.metrics.count_rejection(limit);
     }
     let rate = state.logging.rate;
     let is_sampled = || rate > 0.0 && (identity::random() as f64) < rate * (u64::MAX as f64);

@@ -6,7 +6,7 @@ use crate::http::body::RequestBody;
 use crate::http::negotiate::Coding;
 use crate::http::slices;
 use crate::http::state::State;
-use crate::inferences::Times;
+use crate::inferences::Stopwatch;
 use crate::protocol::predictions::Predictions;
 use crate::protocol::{Body, Encoded, Protocol};
 use actix_web::HttpResponse;
@@ -40,10 +40,10 @@ pub(crate) async fn respond<P: Protocol>(
     body: RequestBody,
     protocol: P,
 ) -> Result<HttpResponse, Error> {
-    let times = state.admit()?;
+    let stopwatch = state.admit()?;
     let deadline = body.deadline;
     let is_short = body.bytes.len() <= INLINE_BYTES && body.coding == Coding::Identity;
-    let received = Received { state: state.clone(), body, protocol, times };
+    let received = Received { state: state.clone(), body, protocol, stopwatch };
     let predicted = if is_short {
         let decoded = received.decode()?;
         let rows = u32::try_from(decoded.inputs.rows()).unwrap_or(u32::MAX);
@@ -64,7 +64,7 @@ struct Received<P> {
     state: Data<State>,
     body: RequestBody,
     protocol: P,
-    times: Times,
+    stopwatch: Stopwatch,
 }
 
 /// A request whose rows have been decoded.
@@ -84,19 +84,19 @@ struct Predicted {
 impl<P: Protocol> Received<P> {
     /// Notes that the request has left the pool's queue.
     fn dequeued(mut self) -> Received<P> {
-        self.times.queued();
+        self.stopwatch.queued();
         self
     }
 
     fn decode(mut self) -> Result<Decoded<P>, Error> {
         match self.inputs() {
             Ok((inputs, options)) => {
-                self.state.metrics.drift.asked(&inputs);
-                self.times.decoded(inputs.rows());
+                self.state.metrics.drift.observe_inputs(&inputs);
+                self.stopwatch.decoded(inputs.rows());
                 Ok(Decoded { received: self, inputs, options })
             }
             Err(error) => {
-                self.state.inferences.end(self.times, false);
+                self.state.inferences.end(self.stopwatch, false);
                 Err(error)
             }
         }
@@ -126,16 +126,19 @@ impl<P: Protocol> Decoded<P> {
     }
 
     fn predict(self) -> Result<Predicted, Error> {
-        let Decoded { received: Received { state, body, protocol, mut times }, inputs, options } =
-            self;
+        let Decoded {
+            received: Received { state, body, protocol, mut stopwatch },
+            inputs,
+            options,
+        } = self;
         let rows = inputs.rows();
         let encoded = state.model.run(inputs).map_err(Error::from).and_then(|outputs| {
-            state.metrics.drift.answered(&outputs);
-            times.inferred();
+            state.metrics.drift.observe_outputs(&outputs);
+            stopwatch.inferred();
             protocol.encode(options, &body.bytes, state.model.signature(), outputs)
         });
         if let Err(Error::Model(RunError::Panicked(_))) = encoded {
-            state.metrics.panicked();
+            state.metrics.count_panic();
         }
         let predicted = encoded.map(|mut encoded| {
             let coding = match &mut encoded.body {
@@ -144,7 +147,7 @@ impl<P: Protocol> Decoded<P> {
             };
             Predicted { encoded, coding, rows }
         });
-        state.inferences.end(times, predicted.is_ok());
+        state.inferences.end(stopwatch, predicted.is_ok());
         predicted
     }
 }
@@ -168,7 +171,7 @@ async fn on_pool<T: Send + 'static>(
                 Error::Busy(Busy::Deadline { seconds: limits.request_timeout.as_secs() })
             }
             Failure::Panic => {
-                state.metrics.panicked();
+                state.metrics.count_panic();
                 Error::Internal("a panic on an inference thread".into())
             }
         })

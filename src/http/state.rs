@@ -6,7 +6,7 @@ use crate::error::{Busy, Error};
 use crate::executor::Executor;
 use crate::http::route::Table;
 use crate::http::router::Router;
-use crate::inferences::{Inferences, Times};
+use crate::inferences::{Inferences, Stopwatch};
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use actix_web::web::Bytes;
@@ -73,12 +73,12 @@ impl State {
         self.draining.load(Relaxed)
     }
 
-    /// Admits a prediction, which counts as in flight for as long as its times exist.
+    /// Admits a prediction, which counts as in flight while its stopwatch exists.
     ///
     /// # Errors
     ///
     /// Returns an error if the server is at capacity.
-    pub(crate) fn admit(&self) -> Result<Times, Error> {
+    pub(crate) fn admit(&self) -> Result<Stopwatch, Error> {
         self.inferences.begin(self.limits.max_in_flight).ok_or_else(|| self.at_capacity())
     }
 
@@ -93,7 +93,7 @@ impl State {
     }
 
     fn at_capacity(&self) -> Error {
-        self.executor.overloaded();
+        self.executor.signal_overload();
         Error::Busy(Busy::InFlight { limit: self.limits.max_in_flight })
     }
 }

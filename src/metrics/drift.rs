@@ -86,14 +86,14 @@ impl Drift {
     }
 
     /// Counts the values of a request.
-    pub fn asked(&self, inputs: &Tensors) {
+    pub fn observe_inputs(&self, inputs: &Tensors) {
         for feature in &self.features {
             feature.observe(&inputs.tensors()[feature.input], inputs.rows());
         }
     }
 
     /// Counts the predictions for a request.
-    pub fn answered(&self, outputs: &Tensors) {
+    pub fn observe_outputs(&self, outputs: &Tensors) {
         match &self.predictions {
             Predictions::Classes { label, classes } => count(&outputs.tensors()[*label], classes),
             Predictions::Numbers { output, count, sum, squares } => {

@@ -62,7 +62,7 @@ for target in "${targets[@]}"; do
     found=$work/found/$target corpus=$work/corpus/$target seeds=$work/seeds/$target
     mkdir -p "$found" "$corpus"
     [ ! -e "$archive" ] || tar --extract --gzip --file "$archive" --directory "$corpus"
-    options=(-max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 "${random[@]}")
+    options=(-max_total_time="$seconds" -timeout=120 -rss_limit_mb=2048 -print_final_stats=1 "${random[@]}")
     words=$(dictionary "$target")
     [ -z "$words" ] || options+=(-dict="fuzz/dictionaries/$words.dict")
     log=$work/$target.log

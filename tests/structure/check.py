@@ -6,8 +6,9 @@
 It fails if
 
 1. files import each other in a cycle;
-2. a folder of sources has more than 40 entries;
-3. a function has more than 80 lines, and no comment above it or in its first lines begins with `Long because`.
+2. a file imports a layer above its own, by the order of LAYERS;
+3. a folder of sources has more than 40 entries;
+4. a function has more than 80 lines, and no comment above it or in its first lines begins with `Long because`.
 
 Without an argument it checks `src` and `crates/*/src`. Only the standard library is needed.
 
@@ -26,6 +27,12 @@ from pathlib import Path
 import rust
 
 ROOT = Path(__file__).resolve().parents[2]
+# The layers of a crate, from top to bottom: modules at its root. A file may import its own layer and lower ones. A
+# module that is not listed is below all of them.
+LAYERS = {
+    "src": ("main", "lib", "cli", "server", "http", "protocol"),
+    "crates/onnx-ml/src": ("lib", "prepared", "ops", "passes", "operator", "kernels", "encoding", "proto"),
+}
 MAX_ENTRIES = 40
 MAX_LINES = 80
 REASON = re.compile(r"\s*//[/!]?\s*Long because ")
@@ -164,6 +171,23 @@ def check_cycles(source):
             yield "\n".join(lines)
 
 
+def check_layers(source, layers=None):
+    """Yields a finding for each import of a higher layer."""
+    layers = layers or LAYERS.get(str(shown(source)), ())
+
+    def layer(file):
+        name = file.relative_to(source.resolve()).parts[0].removesuffix(".rs")
+        return layers.index(name) if name in layers else len(layers)
+
+    for root in (source / "lib.rs", source / "main.rs"):
+        if not layers or not root.exists():
+            continue
+        for file, others in Crate(root.resolve()).imports.items():
+            for other, line in others.items():
+                if layer(other) < layer(file):
+                    yield f"{shown(file)}:{line}: imports {shown(other)}, which is in a higher layer"
+
+
 def check_folders(source):
     """Yields a finding for each folder with too many entries."""
     for folder in [source, *sorted(path for path in source.rglob("*") if path.is_dir())]:
@@ -202,7 +226,7 @@ def main(arguments):
     sources = [Path(argument) for argument in arguments] or [ROOT / "src", *sorted(ROOT.glob("crates/*/src"))]
     count = 0
     for source in sources:
-        for check in (check_cycles, check_folders, check_functions):
+        for check in (check_cycles, check_layers, check_folders, check_functions):
             for finding in check(source):
                 print(finding)
                 count += 1

@@ -5,7 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from check import Crate, check_cycles, check_folders, check_functions
+from check import Crate, check_cycles, check_folders, check_functions, check_layers
 
 
 class Sources(unittest.TestCase):
@@ -83,6 +83,13 @@ class Findings(Sources):
     def test_no_cycle(self):
         self.write(lib="mod a; mod b; mod c; use a::X;", a="use crate::b::Y;", b="use crate::c::Z;", c="")
         self.assertEqual(list(check_cycles(self.root)), [])
+
+    def test_layers(self):
+        self.write(lib="mod a; mod b; mod c;", a="use crate::b::X;", b="use crate::c::Y;", c="")
+        self.assertEqual(list(check_layers(self.root, ("a", "b"))), [])
+        (finding,) = check_layers(self.root, ("b", "a"))
+        self.assertIn("a.rs:1: imports", finding)
+        self.assertEqual(len(list(check_layers(self.root, ("c", "b")))), 2)
 
     def test_full_folder(self):
         self.write(**{f"file{number}": "" for number in range(40)})

@@ -3,4 +3,5 @@
 
 pub(crate) mod invalid_value;
 pub(crate) mod kernel;
+pub(crate) mod lowering;
 pub(crate) mod tract_operators;

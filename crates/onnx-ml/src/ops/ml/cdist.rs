@@ -8,6 +8,7 @@
 
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::{Built, Fact, Kernel, elements, kernel_op, operator, tensor};
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 use tract_onnx::model::ParsingContext;
@@ -166,7 +167,7 @@ fn distance<T: Float>(x: &[T], y: &[T], step: impl Fn(T, T) -> T) -> T {
 /// Builds a pairwise distance if the body computes one, else tract's `Scan`.
 pub fn scan(context: &ParsingContext, node: &NodeProto) -> Built {
     match body(node).and_then(metric) {
-        Some(metric) => Ok((expand(ScannedDistances(metric)), vec![])),
+        Some(metric) => lower(ScannedDistances(metric)),
         None => (tract_scan()?)(context, node),
     }
 }
@@ -248,21 +249,16 @@ fn along_columns(node: &NodeProto, graph: &GraphProto) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ScannedDistances(Metric);
 
-impl Expansion for ScannedDistances {
+impl Lowering for ScannedDistances {
     fn name(&self) -> StaticName {
         "ScannedDistances".into()
     }
 
-    fn nboutputs(&self) -> TractResult<usize> {
-        Ok(2)
+    fn outputs(&self) -> usize {
+        2
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, 2)?;
         check_output_arity(outputs, 2)?;
         solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
@@ -275,8 +271,7 @@ impl Expansion for ScannedDistances {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let distances = model.wire_node(prefix, kernel_op(CDist(self.0)), inputs)?;

@@ -6,6 +6,7 @@
 //! parts gets tract's own operator.
 
 use crate::operator::kernel::{self, Built};
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::operator::tract_operators;
 use crate::ops::nn::attention_weights::{AttentionWeights, Shown};
 use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
@@ -89,24 +90,19 @@ pub fn attention(context: &ParsingContext, node: &NodeProto) -> Built {
         lengths: inputs[6],
         wanted,
     };
-    Ok((expand(attention), vec![]))
+    lower(attention)
 }
 
-impl Expansion for Attention {
+impl Lowering for Attention {
     fn name(&self) -> StaticName {
         "Attention".into()
     }
 
-    fn nboutputs(&self) -> TractResult<usize> {
-        Ok(self.wanted.len())
+    fn outputs(&self) -> usize {
+        self.wanted.len()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         for (output, index) in outputs.iter().zip(&self.wanted) {
             let like = if matches!(index, 0 | 3) { &inputs[0] } else { &inputs[*index] };
             solver.equals(&output.datum_type, &like.datum_type)?;
@@ -118,22 +114,16 @@ impl Expansion for Attention {
         Ok(())
     }
 
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
+    fn wire(&self, mut wiring: Wiring, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         if let Some(plain) = &self.plain {
             let steps = |input: usize| {
-                let shape = &model.outlet_fact(inputs[input])?.shape;
+                let shape = &wiring.fact(inputs[input])?.shape;
                 TractResult::Ok(shape[shape.rank().saturating_sub(2)].clone())
             };
             if !self.weights.causal || self.past.is_none() && steps(0)? == steps(1)? {
-                return plain.wire(prefix, model, inputs);
+                return plain.wire(wiring.prefix, wiring.model, inputs);
             }
         }
-        let mut wiring = Wiring { prefix, model };
         let datum_type = wiring.fact(inputs[0])?.datum_type;
         let packed = wiring.fact(inputs[0])?.rank() == 3;
         let [mut queries, mut keys, mut values] = [inputs[0], inputs[1], inputs[2]];
@@ -187,7 +177,7 @@ impl Expansion for Attention {
         weights.mask = give(self.mask);
         weights.past = give(self.past.map(|[keys, _]| keys));
         weights.lengths = give(self.lengths);
-        let name = format!("{prefix}.weights");
+        let name = format!("{}.weights", wiring.prefix);
         let outputs = 1 + usize::from(self.wanted.contains(&3));
         let weights = kernel::wire(&name, wiring.model, weights, &given, outputs)?;
         let groups = wiring.node("weights.groups", split.clone(), &weights[..1])?;
@@ -209,25 +199,7 @@ impl Expansion for Attention {
     }
 }
 
-struct Wiring<'a> {
-    prefix: &'a str,
-    model: &'a mut TypedModel,
-}
-
 impl Wiring<'_> {
-    fn fact(&self, outlet: OutletId) -> TractResult<&TypedFact> {
-        self.model.outlet_fact(outlet)
-    }
-
-    fn node(
-        &mut self,
-        name: &str,
-        op: impl Into<Box<dyn TypedOp>>,
-        inputs: &[OutletId],
-    ) -> TractResult<OutletId> {
-        Ok(self.model.wire_node(format!("{}.{name}", self.prefix), op, inputs)?[0])
-    }
-
     fn product(&mut self, name: &str, axes: &str, inputs: [OutletId; 2]) -> TractResult<OutletId> {
         self.node(name, EinSum::new(axes.parse()?, f32::datum_type()), &inputs)
     }

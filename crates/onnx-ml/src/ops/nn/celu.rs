@@ -2,6 +2,7 @@
 //! alpha) - 1))`. tract's operator omits the first `alpha`.
 
 use crate::operator::kernel::Built;
+use crate::operator::lowering::{Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::math::{add, div, exp, max, min, mul, sub};
@@ -13,49 +14,27 @@ struct Celu {
 }
 
 pub fn celu(_: &ParsingContext, node: &NodeProto) -> Built {
-    Ok((expand(Celu { alpha: node.get_attr_opt("alpha")?.unwrap_or(1.0) }), vec![]))
+    lower(Celu { alpha: node.get_attr_opt("alpha")?.unwrap_or(1.0) })
 }
 
-impl Expansion for Celu {
+impl Lowering for Celu {
     fn name(&self) -> StaticName {
         "Celu".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 1)?;
-        solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
-        solver.equals(&inputs[0].shape, &outputs[0].shape)
-    }
-
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let fact = model.outlet_fact(inputs[0])?.clone();
-        let mut constant = |name: &str, value: f32| {
-            let value = tensor0(value).cast_to_dt(fact.datum_type)?.into_owned();
-            model.add_const(format!("{prefix}.{name}"), value.broadcast_into_rank(fact.rank())?)
-        };
-        let (zero, one) = (constant("zero", 0.0)?, constant("one", 1.0)?);
-        let alpha = constant("alpha", self.alpha)?;
-        let mut node = |name: &str, op: Box<dyn TypedOp>, inputs: &[OutletId]| {
-            TractResult::Ok(model.wire_node(format!("{prefix}.{name}"), op, inputs)?[0])
-        };
+    fn wire(&self, mut wiring: Wiring, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        let fact = wiring.fact(inputs[0])?;
+        let (datum_type, rank) = (fact.datum_type, fact.rank());
+        let zero = wiring.constant("zero", 0.0, datum_type, rank)?;
+        let one = wiring.constant("one", 1.0, datum_type, rank)?;
+        let alpha = wiring.constant("alpha", self.alpha, datum_type, rank)?;
         let x = inputs[0];
-        let scaled = node("scaled", div().into(), &[x, alpha])?;
-        let power = node("exp", exp().into(), &[scaled])?;
-        let shifted = node("shifted", sub().into(), &[power, one])?;
-        let below = node("below", mul().into(), &[shifted, alpha])?;
-        let below = node("below_zero", min().into(), &[below, zero])?;
-        let above = node("above_zero", max().into(), &[x, zero])?;
-        model.wire_node(prefix, add(), &[above, below])
+        let scaled = wiring.node("scaled", div(), &[x, alpha])?;
+        let power = wiring.node("exp", exp(), &[scaled])?;
+        let shifted = wiring.node("shifted", sub(), &[power, one])?;
+        let below = wiring.node("below", mul(), &[shifted, alpha])?;
+        let below = wiring.node("below_zero", min(), &[below, zero])?;
+        let above = wiring.node("above_zero", max(), &[x, zero])?;
+        wiring.last(add(), &[above, below])
     }
 }

@@ -2,6 +2,7 @@
 //! padding derived from `output_shape` or `auto_pad`.
 
 use crate::operator::kernel::Built;
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::operator::tract_operators;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -26,7 +27,7 @@ pub fn conv_transpose(context: &ParsingContext, node: &NodeProto) -> Built {
     }
     let groups = node.get_attr_opt("group")?.unwrap_or(1);
     let upper = auto_pad == "SAME_UPPER";
-    Ok((expand(ConvTranspose { node: node.clone(), groups, output, upper }), vec![]))
+    lower(ConvTranspose { node: node.clone(), groups, output, upper })
 }
 
 impl ConvTranspose {
@@ -95,17 +96,12 @@ impl ConvTranspose {
     }
 }
 
-impl Expansion for ConvTranspose {
+impl Lowering for ConvTranspose {
     fn name(&self) -> StaticName {
         "ConvTranspose".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_output_arity(outputs, 1)?;
         solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
         solver.equals(&inputs[0].rank, &inputs[1].rank)?;
@@ -119,8 +115,7 @@ impl Expansion for ConvTranspose {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let shapes = [inputs[0], inputs[1]]

@@ -4,6 +4,7 @@
 //! `com.microsoft`. They are split into their parts again.
 
 use crate::operator::kernel::Built;
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::{math, nn};
@@ -20,7 +21,7 @@ pub fn fused_conv(context: &ParsingContext, node: &NodeProto) -> Built {
     conv.input.retain(|name| !name.is_empty());
     let operator = build_part(context, "Conv", &conv)?;
     let activation = activation(node, &parameters)?;
-    Ok((expand(Fused { operator, inputs: conv.input.len(), sum, activation }), vec![]))
+    lower(Fused { operator, inputs: conv.input.len(), sum, activation })
 }
 
 pub fn fused_gemm(context: &ParsingContext, node: &NodeProto) -> Built {
@@ -29,7 +30,7 @@ pub fn fused_gemm(context: &ParsingContext, node: &NodeProto) -> Built {
     let parameters: Vec<f32> = parameters.into_iter().flatten().collect();
     let operator = build_part(context, "Gemm", node)?;
     let activation = activation(node, &parameters)?;
-    Ok((expand(Fused { operator, inputs: node.input.len(), sum: false, activation }), vec![]))
+    lower(Fused { operator, inputs: node.input.len(), sum: false, activation })
 }
 
 pub fn fused_mat_mul(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -42,7 +43,7 @@ pub fn fused_mat_mul(_: &ParsingContext, node: &NodeProto) -> Built {
         MatMulInference::default().with_a_trans(flag("transA")?).with_b_trans(flag("transB")?);
     let operator = Box::new(product);
     let activation = Activation::Scale(node.get_attr_opt("alpha")?.unwrap_or(1.0));
-    Ok((expand(Fused { operator, inputs: 2, sum: false, activation }), vec![]))
+    lower(Fused { operator, inputs: 2, sum: false, activation })
 }
 
 /// Builds a part of the fused operator, tract's or this crate's, from the attributes of the node.
@@ -95,25 +96,19 @@ struct Fused {
     activation: Activation,
 }
 
-impl Expansion for Fused {
+impl Lowering for Fused {
     fn name(&self) -> StaticName {
         format!("Fused{}", self.operator.name()).into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, self.inputs + usize::from(self.sum))?;
         self.operator.rules(solver, &inputs[..self.inputs], outputs)
     }
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let (own, sum) = inputs.split_at(self.inputs);

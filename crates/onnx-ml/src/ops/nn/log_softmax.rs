@@ -3,6 +3,7 @@
 //! all later ones.
 
 use crate::operator::kernel::{self, Built};
+use crate::operator::lowering::{Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::math::{exp, ln, sub};
@@ -20,44 +21,24 @@ pub fn log_softmax(context: &ParsingContext, node: &NodeProto) -> Built {
     let and_later = context.onnx_operator_set_version < 13;
     let default = if and_later { 1 } else { -1 };
     let axis = node.get_attr_opt("axis")?.unwrap_or(default);
-    Ok((expand(LogSoftmax { axis, and_later }), vec![]))
+    lower(LogSoftmax { axis, and_later })
 }
 
-impl Expansion for LogSoftmax {
+impl Lowering for LogSoftmax {
     fn name(&self) -> StaticName {
         "LogSoftmax".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 1)?;
-        solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
-        solver.equals(&inputs[0].shape, &outputs[0].shape)
-    }
-
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let rank = model.outlet_fact(inputs[0])?.rank();
+    fn wire(&self, mut wiring: Wiring, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        let rank = wiring.fact(inputs[0])?.rank();
         let axis = kernel::axis(self.axis, rank)?;
         let axes: TVec<usize> = if self.and_later { (axis..rank).collect() } else { tvec![axis] };
-        let mut node = |name: &str, op: Box<dyn TypedOp>, inputs: &[OutletId]| {
-            TractResult::Ok(model.wire_node(format!("{prefix}.{name}"), op, inputs)?[0])
-        };
         let largest = Reduce::new(axes.clone(), Reducer::Max);
-        let largest = node("largest", largest.into(), inputs)?;
-        let shifted = node("shifted", sub().into(), &[inputs[0], largest])?;
-        let powers = node("exp", exp().into(), &[shifted])?;
-        let sum = node("sum", Reduce::new(axes, Reducer::Sum).into(), &[powers])?;
-        let logarithm = node("ln", ln().into(), &[sum])?;
-        model.wire_node(prefix, sub(), &[shifted, logarithm])
+        let largest = wiring.node("largest", largest, inputs)?;
+        let shifted = wiring.node("shifted", sub(), &[inputs[0], largest])?;
+        let powers = wiring.node("exp", exp(), &[shifted])?;
+        let sum = wiring.node("sum", Reduce::new(axes, Reducer::Sum), &[powers])?;
+        let logarithm = wiring.node("ln", ln(), &[sum])?;
+        wiring.last(sub(), &[shifted, logarithm])
     }
 }

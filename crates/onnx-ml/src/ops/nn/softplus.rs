@@ -2,6 +2,7 @@
 //! `max(x, 0) + ln(1 + exp(-|x|))`, which does not overflow.
 
 use crate::operator::kernel::Built;
+use crate::operator::lowering::{Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::cast::cast;
@@ -12,54 +13,32 @@ use tract_onnx::tract_hir::internal::*;
 struct Softplus;
 
 pub fn softplus(_: &ParsingContext, _: &NodeProto) -> Built {
-    Ok((expand(Softplus), vec![]))
+    lower(Softplus)
 }
 
-impl Expansion for Softplus {
+impl Lowering for Softplus {
     fn name(&self) -> StaticName {
         "Softplus".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 1)?;
-        solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
-        solver.equals(&inputs[0].shape, &outputs[0].shape)
-    }
-
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let fact = model.outlet_fact(inputs[0])?.clone();
+    fn wire(&self, mut wiring: Wiring, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        let fact = wiring.fact(inputs[0])?;
+        let (datum_type, rank) = (fact.datum_type, fact.rank());
         // In half precision, `1 + exp(x)` rounds to 1 for most negative x.
-        let wide = match fact.datum_type {
+        let wide = match datum_type {
             DatumType::F16 => DatumType::F32,
-            datum_type => datum_type,
+            other => other,
         };
-        let mut constant = |name: &str, value: f32| {
-            let value = tensor0(value).cast_to_dt(wide)?.into_owned();
-            model.add_const(format!("{prefix}.{name}"), value.broadcast_into_rank(fact.rank())?)
-        };
-        let (zero, one) = (constant("zero", 0.0)?, constant("one", 1.0)?);
-        let mut node = |name: &str, op: Box<dyn TypedOp>, inputs: &[OutletId]| {
-            TractResult::Ok(model.wire_node(format!("{prefix}.{name}"), op, inputs)?[0])
-        };
-        let x = node("wide", cast(wide).into(), inputs)?;
-        let size = node("abs", abs().into(), &[x])?;
-        let negative = node("negative", neg().into(), &[size])?;
-        let power = node("exp", exp().into(), &[negative])?;
-        let sum = node("sum", add().into(), &[power, one])?;
-        let small = node("ln", ln().into(), &[sum])?;
-        let large = node("max", max().into(), &[x, zero])?;
-        let output = node("output", add().into(), &[large, small])?;
-        model.wire_node(prefix, cast(fact.datum_type), &[output])
+        let zero = wiring.constant("zero", 0.0, wide, rank)?;
+        let one = wiring.constant("one", 1.0, wide, rank)?;
+        let x = wiring.node("wide", cast(wide), inputs)?;
+        let size = wiring.node("abs", abs(), &[x])?;
+        let negative = wiring.node("negative", neg(), &[size])?;
+        let power = wiring.node("exp", exp(), &[negative])?;
+        let sum = wiring.node("sum", add(), &[power, one])?;
+        let small = wiring.node("ln", ln(), &[sum])?;
+        let large = wiring.node("max", max(), &[x, zero])?;
+        let output = wiring.node("output", add(), &[large, small])?;
+        wiring.last(cast(datum_type), &[output])
     }
 }

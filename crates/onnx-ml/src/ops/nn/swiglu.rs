@@ -1,6 +1,7 @@
 //! [SwiGLU](https://onnx.ai/onnx/operators/onnx__SwiGLU.html): `a * sigmoid(alpha * a) * b`.
 
 use crate::operator::kernel::Built;
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::math::mul;
@@ -13,20 +14,15 @@ struct SwiGlu {
 }
 
 pub fn swiglu(_: &ParsingContext, node: &NodeProto) -> Built {
-    Ok((expand(SwiGlu { alpha: node.get_attr_opt("alpha")?.unwrap_or(1.0) }), vec![]))
+    lower(SwiGlu { alpha: node.get_attr_opt("alpha")?.unwrap_or(1.0) })
 }
 
-impl Expansion for SwiGlu {
+impl Lowering for SwiGlu {
     fn name(&self) -> StaticName {
         "SwiGLU".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, 2)?;
         check_output_arity(outputs, 1)?;
         for like in [&inputs[1], &outputs[0]] {
@@ -36,20 +32,14 @@ impl Expansion for SwiGlu {
         Ok(())
     }
 
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
+    fn wire(&self, mut wiring: Wiring, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let [gate, value] = [inputs[0], inputs[1]];
-        let fact = model.outlet_fact(gate)?;
-        let alpha = tensor0(self.alpha).cast_to_dt(fact.datum_type)?.into_owned();
-        let alpha = alpha.broadcast_into_rank(fact.rank())?;
-        let alpha = model.add_const(format!("{prefix}.alpha"), alpha)?;
-        let scaled = model.wire_node(format!("{prefix}.scaled"), mul(), &[gate, alpha])?;
-        let sigmoid = model.wire_node(format!("{prefix}.sigmoid"), sigmoid(), &scaled)?;
-        let swish = model.wire_node(format!("{prefix}.swish"), mul(), &[gate, sigmoid[0]])?;
-        model.wire_node(prefix, mul(), &[swish[0], value])
+        let fact = wiring.fact(gate)?;
+        let (datum_type, rank) = (fact.datum_type, fact.rank());
+        let alpha = wiring.constant("alpha", self.alpha, datum_type, rank)?;
+        let scaled = wiring.node("scaled", mul(), &[gate, alpha])?;
+        let sigmoid = wiring.node("sigmoid", sigmoid(), &[scaled])?;
+        let swish = wiring.node("swish", mul(), &[gate, sigmoid])?;
+        wiring.last(mul(), &[swish, value])
     }
 }

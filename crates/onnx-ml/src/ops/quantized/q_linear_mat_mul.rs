@@ -2,6 +2,7 @@
 //! precision to tract's operator.
 
 use crate::operator::kernel::Built;
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::operator::tract_operators;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -15,20 +16,15 @@ const SCALES: [usize; 3] = [1, 4, 6];
 struct QLinearMatMul(Box<dyn Expansion>);
 
 pub fn q_linear_mat_mul(context: &ParsingContext, node: &NodeProto) -> Built {
-    Ok((expand(QLinearMatMul(tract_operators::expansion("QLinearMatMul", context, node)?)), vec![]))
+    lower(QLinearMatMul(tract_operators::expansion("QLinearMatMul", context, node)?))
 }
 
-impl Expansion for QLinearMatMul {
+impl Lowering for QLinearMatMul {
     fn name(&self) -> StaticName {
         "QLinearMatMul".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, 8)?;
         check_output_arity(outputs, 1)?;
         solver.equals(&inputs[0].datum_type, &inputs[2].datum_type)?;
@@ -42,8 +38,7 @@ impl Expansion for QLinearMatMul {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let mut single: TVec<OutletId> = inputs.into();

@@ -3,6 +3,7 @@
 //! scales, half-precision and computed scales, and 16-bit integers to tract's operators.
 
 use crate::operator::kernel::{self, Built, Fact, Kernel, elements, tensor};
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::operator::tract_operators;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -36,7 +37,7 @@ fn linear(context: &ParsingContext, node: &NodeProto, direction: Direction) -> B
         output,
         zero_point: found == 3,
     };
-    Ok((expand(linear), vec![]))
+    lower(linear)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl Linear {
     }
 }
 
-impl Expansion for Linear {
+impl Lowering for Linear {
     fn name(&self) -> StaticName {
         match self.direction {
             Direction::Quantize => "QuantizeLinear".into(),
@@ -83,12 +84,7 @@ impl Expansion for Linear {
         }
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, 2 + usize::from(self.zero_point))?;
         check_output_arity(outputs, 1)?;
         solver.equals(&inputs[0].shape, &outputs[0].shape)?;
@@ -103,8 +99,7 @@ impl Expansion for Linear {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         match &self.plain {

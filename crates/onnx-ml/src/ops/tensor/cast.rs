@@ -9,6 +9,7 @@
 use crate::encoding::fields::datum_type;
 use crate::kernels::simd::columnwise;
 use crate::operator::kernel::{Built, Fact, Kernel, kernel_op, tensor};
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::ops::text::string_cast::StringCast;
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
@@ -18,11 +19,11 @@ use tract_onnx::tract_hir::internal::*;
 
 pub fn cast(_: &ParsingContext, node: &NodeProto) -> Built {
     let to: DatumType = node.get_attr("to")?;
-    Ok((expand(Cast { to: Some(to) }), vec![]))
+    lower(Cast { to: Some(to) })
 }
 
 pub fn cast_like(_: &ParsingContext, _: &NodeProto) -> Built {
-    Ok((expand(Cast { to: None }), vec![]))
+    lower(Cast { to: None })
 }
 
 #[derive(Debug, Clone)]
@@ -41,17 +42,12 @@ fn output(from: DatumType, to: DatumType) -> DatumType {
     }
 }
 
-impl Expansion for Cast {
+impl Lowering for Cast {
     fn name(&self) -> StaticName {
         "Cast".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, if self.to.is_some() { 1 } else { 2 })?;
         check_output_arity(outputs, 1)?;
         solver.equals(&inputs[0].shape, &outputs[0].shape)?;
@@ -65,8 +61,7 @@ impl Expansion for Cast {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let from = model.outlet_fact(inputs[0])?.datum_type;

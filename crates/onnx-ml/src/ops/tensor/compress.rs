@@ -3,6 +3,7 @@
 //! condition are dropped.
 
 use crate::operator::kernel::{self, Built};
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::ops::tensor::gathered::{grid, pick};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -17,7 +18,7 @@ struct Compress {
 
 pub fn compress(context: &ParsingContext, node: &NodeProto) -> Built {
     let count = context.template.symbols.new_with_prefix("compressed");
-    Ok((expand(Compress { axis: node.get_attr_opt("axis")?, count }), vec![]))
+    lower(Compress { axis: node.get_attr_opt("axis")?, count })
 }
 
 impl Compress {
@@ -46,17 +47,12 @@ impl Compress {
     }
 }
 
-impl Expansion for Compress {
+impl Lowering for Compress {
     fn name(&self) -> StaticName {
         "Compress".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, 2)?;
         check_output_arity(outputs, 1)?;
         solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
@@ -70,8 +66,7 @@ impl Expansion for Compress {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         match self.kept(model, inputs)? {

@@ -2,6 +2,7 @@
 //! an ellipsis in only some inputs and for an implicit output.
 
 use crate::operator::kernel::Built;
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::einsum::EinSum;
@@ -33,7 +34,7 @@ pub fn einsum(_: &ParsingContext, node: &NodeProto) -> Built {
     }
     let (expected, found) = (inputs.len(), node.input.len());
     node.expect(found == expected, || format!("{expected} inputs, found {found}"))?;
-    Ok((expand(Einsum { inputs, output }), vec![]))
+    lower(Einsum { inputs, output })
 }
 
 impl Einsum {
@@ -76,17 +77,12 @@ impl Einsum {
     }
 }
 
-impl Expansion for Einsum {
+impl Lowering for Einsum {
     fn name(&self) -> StaticName {
         "Einsum".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, self.inputs.len())?;
         check_output_arity(outputs, 1)?;
         for input in inputs {
@@ -113,8 +109,7 @@ impl Expansion for Einsum {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let facts = inputs.iter().map(|input| model.outlet_fact(*input));

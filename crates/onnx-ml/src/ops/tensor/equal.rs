@@ -1,6 +1,7 @@
 //! [Equal](https://onnx.ai/onnx/operators/onnx__Equal.html): adds booleans to tract's operator.
 
 use crate::operator::kernel::Built;
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
@@ -12,27 +13,21 @@ use tract_onnx::tract_hir::ops::binary::{InferenceBinOp, wire_rank_broadcast};
 struct Equal(InferenceBinOp);
 
 pub fn equal(_: &ParsingContext, _: &NodeProto) -> Built {
-    Ok((expand(Equal(InferenceBinOp(Box::new(CompEq)))), vec![]))
+    lower(Equal(InferenceBinOp(Box::new(CompEq))))
 }
 
-impl Expansion for Equal {
+impl Lowering for Equal {
     fn name(&self) -> StaticName {
         "Equal".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         self.0.rules(solver, inputs, outputs)
     }
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         for input in inputs {

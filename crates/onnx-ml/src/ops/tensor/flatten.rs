@@ -2,6 +2,7 @@
 //! dimensions, such as tokens.
 
 use crate::operator::kernel::Built;
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -13,7 +14,7 @@ struct Flatten {
 }
 
 pub fn flatten(_: &ParsingContext, node: &NodeProto) -> Built {
-    Ok((expand(Flatten { axis: node.get_attr_opt("axis")?.unwrap_or(1) }), vec![]))
+    lower(Flatten { axis: node.get_attr_opt("axis")?.unwrap_or(1) })
 }
 
 impl Flatten {
@@ -25,17 +26,12 @@ impl Flatten {
     }
 }
 
-impl Expansion for Flatten {
+impl Lowering for Flatten {
     fn name(&self) -> StaticName {
         "Flatten".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, 1)?;
         check_output_arity(outputs, 1)?;
         solver.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
@@ -49,8 +45,7 @@ impl Expansion for Flatten {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let shape = model.outlet_fact(inputs[0])?.shape.to_tvec();

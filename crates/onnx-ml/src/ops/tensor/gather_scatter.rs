@@ -11,6 +11,7 @@
 
 use crate::operator::invalid_value::{Expected, InvalidValue};
 use crate::operator::kernel::{Built, Fact, Kernel, elements, kernel_op, tensor};
+use crate::operator::lowering::{Io, Lowered, Lowering, Wiring, lower};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -32,7 +33,7 @@ pub fn gather_elements(_: &ParsingContext, node: &NodeProto) -> Built {
 pub fn gather_nd(_: &ParsingContext, node: &NodeProto) -> Built {
     let batch = node.get_attr_opt::<i64>("batch_dims")?.unwrap_or(0);
     let batch = usize::try_from(batch).with_context(|| format!("batch_dims: {batch}"))?;
-    checked(node, Indexing::Tuples { batch }, GatherTuples(GatherNd::new(batch)))
+    checked(node, Indexing::Tuples { batch }, Lowered(GatherTuples(GatherNd::new(batch))))
 }
 
 pub fn scatter_elements(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -56,7 +57,7 @@ fn checked(node: &NodeProto, indexing: Indexing, operator: impl Expansion) -> Bu
     let expected = if node.op_type.starts_with("Scatter") { 3 } else { 2 };
     let found = node.input.iter().filter(|name| !name.is_empty()).count();
     node.expect(found == expected, || format!("{expected} inputs, found {found}"))?;
-    Ok((expand(Checked { indexing, operator: Box::new(operator) }), vec![]))
+    lower(Checked { indexing, operator: Box::new(operator) })
 }
 
 /// The meaning of an index into data of shape `[d0, d1, …]`.
@@ -128,17 +129,12 @@ struct Checked {
     operator: Box<dyn Expansion>,
 }
 
-impl Expansion for Checked {
+impl Lowering for Checked {
     fn name(&self) -> StaticName {
         self.operator.name()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         solver.given_2(&inputs[0].shape, &inputs[1].shape, move |solver, data, indices| {
             let sizes = self.indexing.sizes(&data, &indices)?;
             if let (Indexing::Tuples { .. }, Some(updates)) = (self.indexing, inputs.get(2)) {
@@ -152,8 +148,7 @@ impl Expansion for Checked {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let data = model.outlet_fact(inputs[0])?.shape.clone();
@@ -238,24 +233,18 @@ fn from_start(indices: &TValue, sizes: &[usize]) -> TractResult<Tensor> {
 #[derive(Debug, Clone)]
 struct GatherTuples(GatherNd);
 
-impl Expansion for GatherTuples {
+impl Lowering for GatherTuples {
     fn name(&self) -> StaticName {
         "GatherND".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         InferenceRulesOp::rules(&self.0, solver, inputs, outputs)
     }
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         model.wire_node(prefix, self.0.clone(), inputs)

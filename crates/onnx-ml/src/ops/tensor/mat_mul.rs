@@ -2,6 +2,7 @@
 //! tract's operator.
 
 use crate::operator::kernel::Built;
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::einsum::EinSum;
@@ -12,27 +13,21 @@ use tract_onnx::tract_hir::ops::matmul::MatMulInference;
 struct MatMul(MatMulInference);
 
 pub fn mat_mul(_: &ParsingContext, _: &NodeProto) -> Built {
-    Ok((expand(MatMul(MatMulInference::default())), vec![]))
+    lower(MatMul(MatMulInference::default()))
 }
 
-impl Expansion for MatMul {
+impl Lowering for MatMul {
     fn name(&self) -> StaticName {
         self.0.name()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         self.0.rules(solver, inputs, outputs)
     }
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let datum_type = model.outlet_fact(inputs[0])?.datum_type;

@@ -2,6 +2,7 @@
 //! `wrap` and a constant given as a vector to tract's operator.
 
 use crate::operator::kernel::{self, Built};
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::array::{Pad as Filled, PadMode, Slice, TypedConcat};
@@ -34,11 +35,11 @@ pub fn pad(context: &ParsingContext, node: &NodeProto) -> Built {
     };
     if context.onnx_operator_set_version < 11 {
         let pads = Some(node.get_attr_vec("pads")?);
-        return Ok((expand(Pad { mode, pads, constant: None, axes: None }), vec![]));
+        return lower(Pad { mode, pads, constant: None, axes: None });
     }
     let inputs: Vec<Option<usize>> = optional_inputs(node).take(4).collect();
     node.expect(inputs[..2].iter().all(Option::is_some), "data and pads")?;
-    Ok((expand(Pad { mode, pads: None, constant: inputs[2], axes: inputs[3] }), vec![]))
+    lower(Pad { mode, pads: None, constant: inputs[2], axes: inputs[3] })
 }
 
 impl Pad {
@@ -79,17 +80,12 @@ impl Pad {
     }
 }
 
-impl Expansion for Pad {
+impl Lowering for Pad {
     fn name(&self) -> StaticName {
         "Pad".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_output_arity(outputs, 1)?;
         solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
         solver.equals(&inputs[0].rank, &outputs[0].rank)?;
@@ -116,8 +112,7 @@ impl Expansion for Pad {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let constants = inputs.iter().map(|input| Ok(model.outlet_fact(*input)?.konst.clone()));

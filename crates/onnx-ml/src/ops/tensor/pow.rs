@@ -3,6 +3,7 @@
 //! double precision.
 
 use crate::operator::kernel::Built;
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::infer::helpers::infer_shape_broadcasting;
@@ -14,20 +15,15 @@ use tract_onnx::tract_hir::ops::{cast, math};
 struct Pow;
 
 pub fn pow(_: &ParsingContext, _: &NodeProto) -> Built {
-    Ok((expand(Pow), vec![]))
+    lower(Pow)
 }
 
-impl Expansion for Pow {
+impl Lowering for Pow {
     fn name(&self) -> StaticName {
         "Pow".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, 2)?;
         check_output_arity(outputs, 1)?;
         solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
@@ -43,8 +39,7 @@ impl Expansion for Pow {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let base = model.outlet_fact(inputs[0])?.datum_type;

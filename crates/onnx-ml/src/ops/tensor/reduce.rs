@@ -4,6 +4,7 @@
 //! where the exponentials overflow.
 
 use crate::operator::kernel::Built;
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::operator::tract_operators;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -12,7 +13,7 @@ use tract_onnx::tract_core::ops::math::{add, max, min, sub};
 use tract_onnx::tract_hir::internal::*;
 
 pub fn reduce_extreme(context: &ParsingContext, node: &NodeProto) -> Built {
-    Ok((expand(Extreme(tract_operators::expansion(&node.op_type, context, node)?)), vec![]))
+    lower(Extreme(tract_operators::expansion(&node.op_type, context, node)?))
 }
 
 pub fn reduce_log_sum_exp(context: &ParsingContext, node: &NodeProto) -> Built {
@@ -23,30 +24,24 @@ pub fn reduce_log_sum_exp(context: &ParsingContext, node: &NodeProto) -> Built {
         largest: tract_operators::expansion("ReduceMax", context, node)?,
         largest_kept: tract_operators::expansion("ReduceMax", context, &kept)?,
     };
-    Ok((expand(reduction), vec![]))
+    lower(reduction)
 }
 
 #[derive(Debug, Clone)]
 struct Extreme(Box<dyn Expansion>);
 
-impl Expansion for Extreme {
+impl Lowering for Extreme {
     fn name(&self) -> StaticName {
         self.0.name()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         self.0.rules(solver, inputs, outputs)
     }
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         if model.outlet_fact(inputs[0])?.datum_type != bool::datum_type() {
@@ -68,24 +63,18 @@ struct LogSumExp {
     largest_kept: Box<dyn Expansion>,
 }
 
-impl Expansion for LogSumExp {
+impl Lowering for LogSumExp {
     fn name(&self) -> StaticName {
         "ReduceLogSumExp".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         self.sum.rules(solver, inputs, outputs)
     }
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let kept = format!("{prefix}.largest_kept");

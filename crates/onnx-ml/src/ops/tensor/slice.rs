@@ -2,6 +2,7 @@
 //! axes of unknown length, to tract's operator.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, kernel_op};
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -23,7 +24,7 @@ pub fn slice(context: &ParsingContext, node: &NodeProto) -> Built {
         optional_axes_input: found[3],
         optional_steps_input: found[4],
     };
-    Ok((expand(Slice(known)), vec![]))
+    lower(Slice(known))
 }
 
 /// tract's operator where it is sufficient.
@@ -46,17 +47,12 @@ impl Slice {
     }
 }
 
-impl Expansion for Slice {
+impl Lowering for Slice {
     fn name(&self) -> StaticName {
         "Slice".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
         solver.equals(&inputs[0].rank, &outputs[0].rank)?;
         let Some(steps) = self.0.optional_steps_input else {
@@ -77,8 +73,7 @@ impl Expansion for Slice {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let constants = inputs.iter().map(|input| Ok(model.outlet_fact(*input)?.konst.clone()));

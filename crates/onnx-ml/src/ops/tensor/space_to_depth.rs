@@ -2,6 +2,7 @@
 //! into channels. The block index varies slower (DCR) or faster (CRD) than the image's channels.
 
 use crate::operator::kernel::Built;
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -20,20 +21,15 @@ pub fn space_to_depth(_: &ParsingContext, node: &NodeProto) -> Built {
         "CRD" => true,
         found => bail!("expected DCR or CRD as mode, found {found}"),
     };
-    Ok((expand(SpaceToDepth { size, channels_first }), vec![]))
+    lower(SpaceToDepth { size, channels_first })
 }
 
-impl Expansion for SpaceToDepth {
+impl Lowering for SpaceToDepth {
     fn name(&self) -> StaticName {
         "SpaceToDepth".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, 1)?;
         check_output_arity(outputs, 1)?;
         solver.equals(&inputs[0].rank, 4)?;
@@ -47,8 +43,7 @@ impl Expansion for SpaceToDepth {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let shape = model.outlet_fact(inputs[0])?.shape.to_tvec();

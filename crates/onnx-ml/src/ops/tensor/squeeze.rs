@@ -2,6 +2,7 @@
 //! 1, or all of them. Axes may be negative and in any order.
 
 use crate::operator::kernel::{self, Built};
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -20,7 +21,7 @@ pub fn squeeze(_: &ParsingContext, node: &NodeProto) -> Built {
         (None, Some(axes)) => Squeeze::Axes(axes),
         (None, None) => Squeeze::All,
     };
-    Ok((expand(squeeze), vec![]))
+    lower(squeeze)
 }
 
 impl Squeeze {
@@ -49,17 +50,12 @@ impl Squeeze {
     }
 }
 
-impl Expansion for Squeeze {
+impl Lowering for Squeeze {
     fn name(&self) -> StaticName {
         "Squeeze".into()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_output_arity(outputs, 1)?;
         solver.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
         let values: Vec<_> = inputs.iter().skip(1).map(|input| &input.value).collect();
@@ -75,8 +71,7 @@ impl Expansion for Squeeze {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let axes = match inputs.get(1) {

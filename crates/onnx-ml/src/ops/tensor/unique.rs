@@ -3,6 +3,7 @@
 //! mapping and the counts.
 
 use crate::operator::kernel::{Built, axis, tensor};
+use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::ops::tensor::gathered::{grid, pick};
 use std::cmp::Ordering;
 use tract_onnx::model::{ParsingContext, optional_outputs};
@@ -26,24 +27,19 @@ pub fn unique(context: &ParsingContext, node: &NodeProto) -> Built {
         wanted: wanted.filter_map(|(index, output)| output.map(|_| index)).collect(),
         count: context.template.symbols.new_with_prefix("unique"),
     };
-    Ok((expand(unique), vec![]))
+    lower(unique)
 }
 
-impl Expansion for Unique {
+impl Lowering for Unique {
     fn name(&self) -> StaticName {
         "Unique".into()
     }
 
-    fn nboutputs(&self) -> TractResult<usize> {
-        Ok(self.wanted.len())
+    fn outputs(&self) -> usize {
+        self.wanted.len()
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
+    fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, 1)?;
         for (output, index) in outputs.iter().zip(&self.wanted) {
             match (index, self.axis) {
@@ -60,8 +56,7 @@ impl Expansion for Unique {
 
     fn wire(
         &self,
-        prefix: &str,
-        model: &mut TypedModel,
+        Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         model.wire_node(prefix, self.clone(), inputs)

@@ -290,7 +290,7 @@ impl Expansion for KernelOp {
                     let outputs = outputs.iter().zip(self.checked_outputs(&facts)?);
                     outputs
                         .into_iter()
-                        .try_for_each(|(output, fact)| tell(solver, output, &fact, &facts))
+                        .try_for_each(|(output, fact)| constrain(solver, output, &fact, &facts))
                 })
             })
         })
@@ -308,7 +308,7 @@ impl Expansion for KernelOp {
 
 /// Passes what is known of an output to the solver. A dimension with a symbol that no input has is
 /// unknown.
-fn tell<'r, 'p: 'r>(
+fn constrain<'r, 'p: 'r>(
     solver: &mut Solver<'r>,
     output: &'p TensorProxy,
     fact: &Fact,
@@ -413,7 +413,7 @@ pub fn may_refuse(model: &TypedModel) -> bool {
 }
 
 /// Creates the operator from its [`parts`], which may have been prepared on another machine.
-pub fn whole<K: Kernel>(kernel: Arc<K>, outputs: &[usize]) -> Box<dyn TypedOp> {
+pub fn from_parts<K: Kernel>(kernel: Arc<K>, outputs: &[usize]) -> Box<dyn TypedOp> {
     Box::new(KernelOp { kernel: kernel.settled(), outputs: outputs.into() })
 }
 

@@ -7,8 +7,10 @@
 
 use super::parameters::Parameters;
 use super::tract_operators::{
-    Along, Axis, Best, Broadcast, Chosen, Gathered, Leaky, MaxWindow, Normed, Part, Power, Reduced,
-    Resized, Shaped, Soft, SumWindow, To, Upsampled, binary, element_wise,
+    AxisOpParameters, BroadcastParameters, CastParameters, ConcatParameters, GatherParameters,
+    IffParameters, LeakyReluParameters, MaxPoolParameters, NearestUpsampleParameters,
+    PowConstParameters, ReduceParameters, ReshapeParameters, ResizeParameters, RmsNormParameters,
+    SliceParameters, SoftmaxParameters, SumPoolParameters, TopKParameters, binary, element_wise,
 };
 use crate::operator::kernel::{self, Kernel};
 use crate::ops::ml::array_feature_extractor::ArrayFeatureExtractor;
@@ -34,7 +36,7 @@ use crate::ops::recurrent::layer::Recurrent;
 use crate::ops::recurrent::lstm::Lstm;
 use crate::ops::recurrent::rnn::Rnn;
 use crate::ops::tensor::cast::Truncate;
-use crate::ops::tensor::expand::Own;
+use crate::ops::tensor::expand::Materialize;
 use crate::ops::tensor::gather_scatter::Positions;
 use crate::ops::text::string_cast::StringCast;
 use crate::ops::text::string_normalizer::StringNormalizer;
@@ -92,43 +94,43 @@ macro_rules! serialized_operators {
 }
 
 serialized_operators! {
-    ARRAY_FEATURE_EXTRACTOR: Whole<ArrayFeatureExtractor>,
-    BINARIZER: Whole<Binarizer>,
-    BAG_CLASSIFIER: Whole<Classifier>,
-    BAG_PRODUCT: Whole<Product>,
-    C_DIST: Whole<CDist>,
-    CATEGORY_MAPPER: Whole<CategoryMapper>,
-    CHAIN: Whole<Chain>,
-    CONV: Whole<Conv>,
-    DENSE: Whole<Dense>,
-    FEATURE_VECTORIZER: Whole<FeatureVectorizer>,
-    GRU: Whole<Recurrent<Gru>>,
-    IMPUTER: Whole<Imputer>,
-    INTERLEAVED: Whole<Interleaved>,
-    LABEL_ENCODER: Whole<LabelEncoder>,
-    LABEL_ENCODER_OF_COLUMNS: Whole<OfColumns<LabelEncoder>>,
-    LINEAR_CLASSIFIER: Whole<LinearClassifier>,
-    LINEAR_REGRESSOR: Whole<LinearRegressor>,
-    LSTM: Whole<Recurrent<Lstm>>,
-    MAT_MUL: Whole<MatMul>,
-    NORMALIZER: Whole<Normalizer>,
-    ONE_HOT_ENCODER: Whole<OneHotEncoder>,
-    ONE_HOT_ENCODER_OF_COLUMNS: Whole<OfColumns<OneHotEncoder>>,
-    OWN: Whole<Own>,
-    POSITIONS: Whole<Positions>,
-    RNN: Whole<Recurrent<Rnn>>,
-    SCALER: Whole<Scaler>,
-    STRING_CAST: Whole<StringCast>,
-    STRING_NORMALIZER: Whole<StringNormalizer>,
-    SVM_CLASSIFIER: Whole<SvmClassifier>,
-    SVM_REGRESSOR: Whole<SvmRegressor>,
-    TF_IDF_VECTORIZER: Whole<TfIdfVectorizer>,
-    TREE_ENSEMBLE_DOUBLE: Whole<TreeEnsemble<f64>>,
-    TREE_ENSEMBLE_SINGLE: Whole<TreeEnsemble<f32>>,
-    TREE_ENSEMBLE_CLASSIFIER: Whole<TreeEnsembleClassifier>,
-    TREE_ENSEMBLE_REGRESSOR: Whole<TreeEnsembleRegressor>,
-    TRUNCATE: Whole<Truncate>,
-    AXIS: Axis,
+    ARRAY_FEATURE_EXTRACTOR: KernelParameters<ArrayFeatureExtractor>,
+    BINARIZER: KernelParameters<Binarizer>,
+    BAG_CLASSIFIER: KernelParameters<Classifier>,
+    BAG_PRODUCT: KernelParameters<Product>,
+    C_DIST: KernelParameters<CDist>,
+    CATEGORY_MAPPER: KernelParameters<CategoryMapper>,
+    CHAIN: KernelParameters<Chain>,
+    CONV: KernelParameters<Conv>,
+    DENSE: KernelParameters<Dense>,
+    FEATURE_VECTORIZER: KernelParameters<FeatureVectorizer>,
+    GRU: KernelParameters<Recurrent<Gru>>,
+    IMPUTER: KernelParameters<Imputer>,
+    INTERLEAVED: KernelParameters<Interleaved>,
+    LABEL_ENCODER: KernelParameters<LabelEncoder>,
+    LABEL_ENCODER_OF_COLUMNS: KernelParameters<OfColumns<LabelEncoder>>,
+    LINEAR_CLASSIFIER: KernelParameters<LinearClassifier>,
+    LINEAR_REGRESSOR: KernelParameters<LinearRegressor>,
+    LSTM: KernelParameters<Recurrent<Lstm>>,
+    MAT_MUL: KernelParameters<MatMul>,
+    NORMALIZER: KernelParameters<Normalizer>,
+    ONE_HOT_ENCODER: KernelParameters<OneHotEncoder>,
+    ONE_HOT_ENCODER_OF_COLUMNS: KernelParameters<OfColumns<OneHotEncoder>>,
+    MATERIALIZE: KernelParameters<Materialize>,
+    POSITIONS: KernelParameters<Positions>,
+    RNN: KernelParameters<Recurrent<Rnn>>,
+    SCALER: KernelParameters<Scaler>,
+    STRING_CAST: KernelParameters<StringCast>,
+    STRING_NORMALIZER: KernelParameters<StringNormalizer>,
+    SVM_CLASSIFIER: KernelParameters<SvmClassifier>,
+    SVM_REGRESSOR: KernelParameters<SvmRegressor>,
+    TF_IDF_VECTORIZER: KernelParameters<TfIdfVectorizer>,
+    TREE_ENSEMBLE_DOUBLE: KernelParameters<TreeEnsemble<f64>>,
+    TREE_ENSEMBLE_SINGLE: KernelParameters<TreeEnsemble<f32>>,
+    TREE_ENSEMBLE_CLASSIFIER: KernelParameters<TreeEnsembleClassifier>,
+    TREE_ENSEMBLE_REGRESSOR: KernelParameters<TreeEnsembleRegressor>,
+    TRUNCATE: KernelParameters<Truncate>,
+    AXIS: AxisOpParameters,
     ADD: binary::Add,
     SUB: binary::Sub,
     MUL: binary::Mul,
@@ -145,9 +147,9 @@ serialized_operators! {
     GREATER: binary::Greater,
     LESS_OR_EQUAL: binary::LessOrEqual,
     GREATER_OR_EQUAL: binary::GreaterOrEqual,
-    BROADCAST: Broadcast,
-    CAST: To,
-    CONCAT: Along,
+    BROADCAST: BroadcastParameters,
+    CAST: CastParameters,
+    CONCAT: ConcatParameters,
     ABS: element_wise::Abs,
     NEG: element_wise::Neg,
     SIGN: element_wise::Sign,
@@ -168,20 +170,20 @@ serialized_operators! {
     GELU_EXACT: element_wise::GeluExact,
     HARD_SWISH: element_wise::HardSwish,
     NOT: element_wise::Not,
-    GATHER: Gathered,
-    IFF: Chosen,
-    INTO_SHAPE: Shaped,
-    LEAKY_RELU: Leaky,
-    MAX_POOL: MaxWindow,
-    NEAREST_UPSAMPLE: Upsampled,
-    POWER: Power,
-    REDUCE: Reduced,
-    RESIZE: Resized,
-    RMS_NORM: Normed,
-    SLICE: Part,
-    SOFTMAX: Soft,
-    SUM_POOL: SumWindow,
-    TOP_K: Best,
+    GATHER: GatherParameters,
+    IFF: IffParameters,
+    INTO_SHAPE: ReshapeParameters,
+    LEAKY_RELU: LeakyReluParameters,
+    MAX_POOL: MaxPoolParameters,
+    NEAREST_UPSAMPLE: NearestUpsampleParameters,
+    POWER: PowConstParameters,
+    REDUCE: ReduceParameters,
+    RESIZE: ResizeParameters,
+    RMS_NORM: RmsNormParameters,
+    SLICE: SliceParameters,
+    SOFTMAX: SoftmaxParameters,
+    SUM_POOL: SumPoolParameters,
+    TOP_K: TopKParameters,
 }
 
 fn write<P: Parameters>(op: &dyn TypedOp) -> Option<postcard::Result<Vec<u8>>> {
@@ -198,14 +200,14 @@ fn read_fast<P: Parameters>(bytes: &[u8], symbols: &SymbolScope) -> TractResult<
 
 /// A kernel of this crate, and the indices of its outputs that the node has.
 #[derive(Deserialize, Serialize)]
-struct Whole<K>(Arc<K>, Vec<usize>);
+struct KernelParameters<K>(Arc<K>, Vec<usize>);
 
-impl<K: Kernel + DeserializeOwned + Serialize> Parameters for Whole<K> {
-    fn of(op: &dyn TypedOp) -> Option<Whole<K>> {
-        kernel::parts::<K>(op).map(|(kernel, outputs)| Whole(kernel, outputs.to_vec()))
+impl<K: Kernel + DeserializeOwned + Serialize> Parameters for KernelParameters<K> {
+    fn of(op: &dyn TypedOp) -> Option<KernelParameters<K>> {
+        kernel::parts::<K>(op).map(|(kernel, outputs)| KernelParameters(kernel, outputs.to_vec()))
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
-        Ok(kernel::whole(self.0, &self.1))
+        Ok(kernel::from_parts(self.0, &self.1))
     }
 }

@@ -20,7 +20,7 @@ use tract_onnx::tract_core::ops::{math, nn};
 use tract_onnx::tract_hir::internal::*;
 
 #[derive(Deserialize, Serialize)]
-pub enum Axis {
+pub enum AxisOpParameters {
     Add(usize),
     Rm(usize),
     Move(usize, usize),
@@ -28,22 +28,24 @@ pub enum Axis {
     Reshape(usize, Vec<String>, Vec<String>),
 }
 
-impl Parameters for Axis {
-    fn of(op: &dyn TypedOp) -> Option<Axis> {
+impl Parameters for AxisOpParameters {
+    fn of(op: &dyn TypedOp) -> Option<AxisOpParameters> {
         Some(match op.downcast_ref::<AxisOp>()? {
-            AxisOp::Add(axis) => Axis::Add(*axis),
-            AxisOp::Rm(axis) => Axis::Rm(*axis),
-            AxisOp::Move(from, to) => Axis::Move(*from, *to),
-            AxisOp::Reshape(axis, from, to) => Axis::Reshape(*axis, texts(from), texts(to)),
+            AxisOp::Add(axis) => AxisOpParameters::Add(*axis),
+            AxisOp::Rm(axis) => AxisOpParameters::Rm(*axis),
+            AxisOp::Move(from, to) => AxisOpParameters::Move(*from, *to),
+            AxisOp::Reshape(axis, from, to) => {
+                AxisOpParameters::Reshape(*axis, texts(from), texts(to))
+            }
         })
     }
 
     fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(match self {
-            Axis::Add(axis) => AxisOp::Add(axis),
-            Axis::Rm(axis) => AxisOp::Rm(axis),
-            Axis::Move(from, to) => AxisOp::Move(from, to),
-            Axis::Reshape(axis, from, to) => {
+            AxisOpParameters::Add(axis) => AxisOp::Add(axis),
+            AxisOpParameters::Rm(axis) => AxisOp::Rm(axis),
+            AxisOpParameters::Move(from, to) => AxisOp::Move(from, to),
+            AxisOpParameters::Reshape(axis, from, to) => {
                 AxisOp::Reshape(axis, dims(&from, symbols)?, dims(&to, symbols)?)
             }
         }))
@@ -145,12 +147,12 @@ fn of_elements<O: ElementWiseMiniOp>(op: &dyn TypedOp) -> Option<&O> {
 }
 
 #[derive(Deserialize, Serialize)]
-pub struct Broadcast(Vec<String>);
+pub struct BroadcastParameters(Vec<String>);
 
-impl Parameters for Broadcast {
-    fn of(op: &dyn TypedOp) -> Option<Broadcast> {
+impl Parameters for BroadcastParameters {
+    fn of(op: &dyn TypedOp) -> Option<BroadcastParameters> {
         let op = op.downcast_ref::<MultiBroadcastTo>()?;
-        Some(Broadcast(texts(op.shape.iter())))
+        Some(BroadcastParameters(texts(op.shape.iter())))
     }
 
     fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -159,11 +161,11 @@ impl Parameters for Broadcast {
 }
 
 #[derive(Deserialize, Serialize)]
-pub struct To(#[serde(with = "datum_type")] DatumType);
+pub struct CastParameters(#[serde(with = "datum_type")] DatumType);
 
-impl Parameters for To {
-    fn of(op: &dyn TypedOp) -> Option<To> {
-        Some(To(op.downcast_ref::<Cast>()?.to))
+impl Parameters for CastParameters {
+    fn of(op: &dyn TypedOp) -> Option<CastParameters> {
+        Some(CastParameters(op.downcast_ref::<Cast>()?.to))
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -172,11 +174,11 @@ impl Parameters for To {
 }
 
 #[derive(Deserialize, Serialize)]
-pub struct Along(usize);
+pub struct ConcatParameters(usize);
 
-impl Parameters for Along {
-    fn of(op: &dyn TypedOp) -> Option<Along> {
-        Some(Along(op.downcast_ref::<TypedConcat>()?.axis))
+impl Parameters for ConcatParameters {
+    fn of(op: &dyn TypedOp) -> Option<ConcatParameters> {
+        Some(ConcatParameters(op.downcast_ref::<TypedConcat>()?.axis))
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -185,12 +187,12 @@ impl Parameters for Along {
 }
 
 #[derive(Deserialize, Serialize)]
-pub struct Gathered(usize);
+pub struct GatherParameters(usize);
 
-impl Parameters for Gathered {
-    fn of(op: &dyn TypedOp) -> Option<Gathered> {
+impl Parameters for GatherParameters {
+    fn of(op: &dyn TypedOp) -> Option<GatherParameters> {
         let op = op.downcast_ref::<Gather>()?;
-        op.output_type.is_none().then_some(Gathered(op.axis))
+        op.output_type.is_none().then_some(GatherParameters(op.axis))
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -199,11 +201,11 @@ impl Parameters for Gathered {
 }
 
 #[derive(Deserialize, Serialize)]
-pub struct Chosen;
+pub struct IffParameters;
 
-impl Parameters for Chosen {
-    fn of(op: &dyn TypedOp) -> Option<Chosen> {
-        op.is::<Iff>().then_some(Chosen)
+impl Parameters for IffParameters {
+    fn of(op: &dyn TypedOp) -> Option<IffParameters> {
+        op.is::<Iff>().then_some(IffParameters)
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -213,17 +215,17 @@ impl Parameters for Chosen {
 
 /// Number of axes of the input, and the axes of the result.
 #[derive(Deserialize, Serialize)]
-pub struct Shaped(usize, #[serde(with = "sizes")] TVec<usize>);
+pub struct ReshapeParameters(usize, #[serde(with = "sizes")] TVec<usize>);
 
-impl Parameters for Shaped {
-    fn of(op: &dyn TypedOp) -> Option<Shaped> {
+impl Parameters for ReshapeParameters {
+    fn of(op: &dyn TypedOp) -> Option<ReshapeParameters> {
         let op = op.downcast_ref::<IntoShape>()?;
         let plain = *op.strides == *Tensor::natural_strides(&op.dims);
-        plain.then(|| Shaped(op.mapping.rank(InOut::In(0)), op.dims.clone()))
+        plain.then(|| ReshapeParameters(op.mapping.rank(InOut::In(0)), op.dims.clone()))
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
-        let Shaped(rank, dims) = self;
+        let ReshapeParameters(rank, dims) = self;
         Ok(Box::new(IntoShape {
             mapping: AxesMapping::disconnected_for_ranks(&[rank], &[dims.len()])?,
             len: dims.iter().product(),
@@ -234,11 +236,11 @@ impl Parameters for Shaped {
 }
 
 #[derive(Deserialize, Serialize)]
-pub struct Leaky(f32);
+pub struct LeakyReluParameters(f32);
 
-impl Parameters for Leaky {
-    fn of(op: &dyn TypedOp) -> Option<Leaky> {
-        of_elements::<nn::LeakyRelu>(op).map(|op| Leaky(op.alpha))
+impl Parameters for LeakyReluParameters {
+    fn of(op: &dyn TypedOp) -> Option<LeakyReluParameters> {
+        of_elements::<nn::LeakyRelu>(op).map(|op| LeakyReluParameters(op.alpha))
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -247,10 +249,10 @@ impl Parameters for Leaky {
 }
 
 #[derive(Deserialize, Serialize)]
-pub struct MaxWindow(#[serde(with = "pool_spec")] PoolSpec);
+pub struct MaxPoolParameters(#[serde(with = "pool_spec")] PoolSpec);
 
-impl Parameters for MaxWindow {
-    fn of(op: &dyn TypedOp) -> Option<MaxWindow> {
+impl Parameters for MaxPoolParameters {
+    fn of(op: &dyn TypedOp) -> Option<MaxPoolParameters> {
         let (window, indices) = match (op.downcast_ref::<MaxPool>(), op.downcast_ref()) {
             (Some(op), _) => (&op.pool_spec, op.with_index_outputs),
             (None, Some(OptMaxPool { pool_spec, with_index_outputs, .. })) => {
@@ -258,7 +260,7 @@ impl Parameters for MaxWindow {
             }
             (None, None) => return None,
         };
-        indices.is_none().then(|| MaxWindow(window.clone()))
+        indices.is_none().then(|| MaxPoolParameters(window.clone()))
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -268,11 +270,11 @@ impl Parameters for MaxWindow {
 
 /// Factor along each axis.
 #[derive(Deserialize, Serialize)]
-pub struct Upsampled(#[serde(with = "sizes")] TVec<usize>);
+pub struct NearestUpsampleParameters(#[serde(with = "sizes")] TVec<usize>);
 
-impl Parameters for Upsampled {
-    fn of(op: &dyn TypedOp) -> Option<Upsampled> {
-        Some(Upsampled(op.downcast_ref::<NearestUpsample>()?.scales.clone()))
+impl Parameters for NearestUpsampleParameters {
+    fn of(op: &dyn TypedOp) -> Option<NearestUpsampleParameters> {
+        Some(NearestUpsampleParameters(op.downcast_ref::<NearestUpsample>()?.scales.clone()))
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -281,11 +283,11 @@ impl Parameters for Upsampled {
 }
 
 #[derive(Deserialize, Serialize)]
-pub struct Power(f32);
+pub struct PowConstParameters(f32);
 
-impl Parameters for Power {
-    fn of(op: &dyn TypedOp) -> Option<Power> {
-        of_elements::<math::PowConst>(op).map(|op| Power(op.exponent))
+impl Parameters for PowConstParameters {
+    fn of(op: &dyn TypedOp) -> Option<PowConstParameters> {
+        of_elements::<math::PowConst>(op).map(|op| PowConstParameters(op.exponent))
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -295,13 +297,13 @@ impl Parameters for Power {
 
 /// Axes, and an index into [`REDUCERS`].
 #[derive(Deserialize, Serialize)]
-pub struct Reduced(#[serde(with = "sizes")] TVec<usize>, usize);
+pub struct ReduceParameters(#[serde(with = "sizes")] TVec<usize>, usize);
 
-impl Parameters for Reduced {
-    fn of(op: &dyn TypedOp) -> Option<Reduced> {
+impl Parameters for ReduceParameters {
+    fn of(op: &dyn TypedOp) -> Option<ReduceParameters> {
         let op = op.downcast_ref::<Reduce>()?;
         let reducer = REDUCERS.iter().position(|reducer| *reducer == op.reducer)?;
-        Some(Reduced(op.axes.clone(), reducer))
+        Some(ReduceParameters(op.axes.clone(), reducer))
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -325,11 +327,11 @@ const REDUCERS: [Reducer; 11] = [
 ];
 
 #[derive(Deserialize, Serialize)]
-pub struct Resized(#[serde(with = "resize")] Resize);
+pub struct ResizeParameters(#[serde(with = "resize")] Resize);
 
-impl Parameters for Resized {
-    fn of(op: &dyn TypedOp) -> Option<Resized> {
-        Some(Resized(op.downcast_ref::<Resize>()?.clone()))
+impl Parameters for ResizeParameters {
+    fn of(op: &dyn TypedOp) -> Option<ResizeParameters> {
+        Some(ResizeParameters(op.downcast_ref::<Resize>()?.clone()))
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -339,12 +341,12 @@ impl Parameters for Resized {
 
 /// Axis, and epsilon, which is added to the mean of the squares.
 #[derive(Deserialize, Serialize)]
-pub struct Normed(usize, #[serde(with = "shared_tensor")] Arc<Tensor>);
+pub struct RmsNormParameters(usize, #[serde(with = "shared_tensor")] Arc<Tensor>);
 
-impl Parameters for Normed {
-    fn of(op: &dyn TypedOp) -> Option<Normed> {
+impl Parameters for RmsNormParameters {
+    fn of(op: &dyn TypedOp) -> Option<RmsNormParameters> {
         let op = op.downcast_ref::<RmsNorm>()?;
-        Some(Normed(op.axis, op.eps.clone()))
+        Some(RmsNormParameters(op.axis, op.eps.clone()))
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -354,12 +356,12 @@ impl Parameters for Normed {
 
 /// Axis, start and end.
 #[derive(Deserialize, Serialize)]
-pub struct Part(usize, String, String);
+pub struct SliceParameters(usize, String, String);
 
-impl Parameters for Part {
-    fn of(op: &dyn TypedOp) -> Option<Part> {
+impl Parameters for SliceParameters {
+    fn of(op: &dyn TypedOp) -> Option<SliceParameters> {
         let op = op.downcast_ref::<Slice>()?;
-        Some(Part(op.axis, op.start.to_string(), op.end.to_string()))
+        Some(SliceParameters(op.axis, op.start.to_string(), op.end.to_string()))
     }
 
     fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -370,13 +372,13 @@ impl Parameters for Part {
 
 /// Axes, and `true` for the logarithm.
 #[derive(Deserialize, Serialize)]
-pub struct Soft(#[serde(with = "sizes")] TVec<usize>, bool);
+pub struct SoftmaxParameters(#[serde(with = "sizes")] TVec<usize>, bool);
 
-impl Parameters for Soft {
-    fn of(op: &dyn TypedOp) -> Option<Soft> {
+impl Parameters for SoftmaxParameters {
+    fn of(op: &dyn TypedOp) -> Option<SoftmaxParameters> {
         let op = op.downcast_ref::<Softmax>()?;
         let logarithmic = op.kind == SoftmaxKind::LogSoftmax;
-        op.quant_output_dt.is_none().then(|| Soft(op.axes.clone(), logarithmic))
+        op.quant_output_dt.is_none().then(|| SoftmaxParameters(op.axes.clone(), logarithmic))
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -387,31 +389,35 @@ impl Parameters for Soft {
 
 /// Window, `true` if padding counts, and `true` if the sum is divided by the count.
 #[derive(Deserialize, Serialize)]
-pub struct SumWindow(#[serde(with = "pool_spec")] PoolSpec, bool, bool);
+pub struct SumPoolParameters(#[serde(with = "pool_spec")] PoolSpec, bool, bool);
 
-impl Parameters for SumWindow {
-    fn of(op: &dyn TypedOp) -> Option<SumWindow> {
+impl Parameters for SumPoolParameters {
+    fn of(op: &dyn TypedOp) -> Option<SumPoolParameters> {
         Some(match (op.downcast_ref::<SumPool>(), op.downcast_ref::<OptSumPool>()) {
-            (Some(op), _) => SumWindow(op.pool_spec.clone(), op.count_include_pad, op.normalize),
-            (_, Some(op)) => SumWindow(op.pool_spec.clone(), op.count_include_pad, op.normalize),
+            (Some(op), _) => {
+                SumPoolParameters(op.pool_spec.clone(), op.count_include_pad, op.normalize)
+            }
+            (_, Some(op)) => {
+                SumPoolParameters(op.pool_spec.clone(), op.count_include_pad, op.normalize)
+            }
             (None, None) => return None,
         })
     }
 
     fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
-        let SumWindow(pool_spec, count_include_pad, normalize) = self;
+        let SumPoolParameters(pool_spec, count_include_pad, normalize) = self;
         Ok(Box::new(SumPool { pool_spec, count_include_pad, normalize }))
     }
 }
 
 /// Axis, `true` for the largest elements, and k.
 #[derive(Deserialize, Serialize)]
-pub struct Best(usize, bool, String);
+pub struct TopKParameters(usize, bool, String);
 
-impl Parameters for Best {
-    fn of(op: &dyn TypedOp) -> Option<Best> {
+impl Parameters for TopKParameters {
+    fn of(op: &dyn TypedOp) -> Option<TopKParameters> {
         let op = op.downcast_ref::<Topk>()?;
-        Some(Best(op.axis, op.largest, op.fallback_k.to_string()))
+        Some(TopKParameters(op.axis, op.largest, op.fallback_k.to_string()))
     }
 
     fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {

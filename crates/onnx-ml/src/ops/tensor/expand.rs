@@ -40,7 +40,7 @@ impl Expansion for Expanded {
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let expanded = self.0.wire(prefix, model, inputs)?;
-        own(prefix, model, expanded)
+        materialize(prefix, model, expanded)
     }
 
     fn wire_with_inference_model_and_node(
@@ -53,26 +53,26 @@ impl Expansion for Expanded {
     ) -> TractResult<TVec<OutletId>> {
         let expanded =
             self.0.wire_with_inference_model_and_node(prefix, source, node, model, inputs)?;
-        own(prefix, model, expanded)
+        materialize(prefix, model, expanded)
     }
 }
 
-fn own(
+fn materialize(
     prefix: &str,
     model: &mut TypedModel,
     expanded: TVec<OutletId>,
 ) -> TractResult<TVec<OutletId>> {
     match model.outlet_fact(expanded[0])?.konst {
         Some(_) => Ok(expanded),
-        None => wire(&format!("{prefix}.own"), model, Own, &expanded, 1),
+        None => wire(&format!("{prefix}.materialized"), model, Materialize, &expanded, 1),
     }
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Own;
+pub struct Materialize;
 
-impl Kernel for Own {
-    const NAME: &'static str = "Own";
+impl Kernel for Materialize {
+    const NAME: &'static str = "Materialize";
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         Ok(tvec!(Fact::new(inputs[0].datum_type, inputs[0].shape.iter().cloned())))

@@ -2,7 +2,8 @@
 
 mod if_operator;
 mod loop_operator;
-pub(crate) mod subgraph;
+mod subgraph;
+mod subgraph_op;
 
 use tract_onnx::model::OnnxOpRegister;
 

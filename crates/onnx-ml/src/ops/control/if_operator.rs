@@ -7,6 +7,7 @@
 
 use crate::operator::kernel::Built;
 use crate::ops::control::subgraph::{self, Runnable, Subgraph};
+use crate::ops::control::subgraph_op::{RunSubgraphs, SubgraphOp};
 use crate::passes::integer_outputs;
 use std::collections::HashMap;
 use tract_onnx::model::ParsingContext;
@@ -151,9 +152,8 @@ impl InferenceOp for If {
         let branches = Branches {
             branches: [then_model?, else_model?],
             inputs: self.0.each_ref().map(|branch| branch.inputs.clone()),
-            outputs,
         };
-        target.wire_node(&node.name, branches, &inputs)
+        target.wire_node(&node.name, SubgraphOp { run: branches, outputs }, &inputs)
     }
 
     as_op!();
@@ -221,64 +221,25 @@ fn merged(first: &TypedFact, second: &TypedFact, target: &TypedModel) -> TractRe
 struct Branches {
     branches: [Runnable; 2],
     inputs: [Vec<usize>; 2],
-    outputs: TVec<TypedFact>,
 }
 
-impl PartialEq for Branches {
-    fn eq(&self, _: &Self) -> bool {
-        false
-    }
-}
+impl RunSubgraphs for Branches {
+    const NAME: &'static str = "If";
 
-impl Eq for Branches {}
-
-impl Op for Branches {
-    fn name(&self) -> StaticName {
-        "If".into()
-    }
-
-    fn mints_runtime_symbols(&self) -> bool {
-        true
-    }
-
-    op_as_typed_op!();
-}
-
-impl EvalOp for Branches {
-    not_out_of_plan!();
-
-    fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let inputs = subgraph::resolved(context, inputs)?;
+    fn run(
+        &self,
+        _: &EvalContext,
+        _: &[TypedFact],
+        inputs: TVec<TValue>,
+    ) -> TractResult<TVec<TValue>> {
         let branch = usize::from(!is_true(&inputs[0])?);
         let own = self.inputs[branch].iter().map(|input| inputs[*input].clone()).collect();
         self.branches[branch].plan.run(own)
     }
-}
 
-impl TypedOp for Branches {
-    fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(self.outputs.clone())
-    }
-
-    fn set_symbols(
-        &self,
-        _: &TypedModel,
-        node: &TypedNode,
-        target: &mut TypedModel,
-        mapping: &HashMap<OutletId, OutletId>,
-        values: &HashMap<Symbol, TDim>,
-    ) -> TractResult<TVec<OutletId>> {
-        let inputs: TVec<OutletId> = node.inputs.iter().map(|input| mapping[input]).collect();
+    fn with_symbols(&self, values: &HashMap<Symbol, TDim>) -> TractResult<Branches> {
         let [then_branch, else_branch] =
             self.branches.each_ref().map(|branch| branch.with_symbols(values));
-        let outputs = self.outputs.iter().map(|fact| subgraph::substituted(fact, values));
-        let branches = Branches {
-            branches: [then_branch?, else_branch?],
-            inputs: self.inputs.clone(),
-            outputs: outputs.collect::<TractResult<_>>()?,
-        };
-        target.wire_node(&node.name, branches, &inputs)
+        Ok(Branches { branches: [then_branch?, else_branch?], inputs: self.inputs.clone() })
     }
-
-    as_op!();
 }

@@ -7,6 +7,7 @@ mod iterated;
 
 use crate::operator::kernel::Built;
 use crate::ops::control::subgraph::{Runnable, Subgraph};
+use crate::ops::control::subgraph_op::SubgraphOp;
 use crate::passes::integer_outputs;
 use iterated::Iterated;
 use std::collections::HashMap;
@@ -203,9 +204,8 @@ impl InferenceOp for Loop {
             first,
             carried: self.carried,
             slots: self.slots.clone(),
-            outputs,
         };
-        target.wire_node(&node.name, iterated, &inputs)
+        target.wire_node(&node.name, SubgraphOp { run: iterated, outputs }, &inputs)
     }
 
     as_op!();

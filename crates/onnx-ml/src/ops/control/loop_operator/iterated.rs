@@ -1,7 +1,8 @@
 //! A loop whose body is fully typed and ready to run.
 
 use crate::operator::kernel::elements;
-use crate::ops::control::subgraph::{self, Runnable};
+use crate::ops::control::subgraph::Runnable;
+use crate::ops::control::subgraph_op::RunSubgraphs;
 use std::collections::HashMap;
 use tract_onnx::tract_hir::internal::*;
 
@@ -18,34 +19,17 @@ pub struct Iterated {
     pub first: usize,
     pub carried: usize,
     pub slots: Vec<Option<usize>>,
-    pub outputs: TVec<TypedFact>,
 }
 
-impl PartialEq for Iterated {
-    fn eq(&self, _: &Self) -> bool {
-        false
-    }
-}
+impl RunSubgraphs for Iterated {
+    const NAME: &'static str = "Loop";
 
-impl Eq for Iterated {}
-
-impl Op for Iterated {
-    fn name(&self) -> StaticName {
-        "Loop".into()
-    }
-
-    fn mints_runtime_symbols(&self) -> bool {
-        true
-    }
-
-    op_as_typed_op!();
-}
-
-impl EvalOp for Iterated {
-    not_out_of_plan!();
-
-    fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let inputs = subgraph::resolved(context, inputs)?;
+    fn run(
+        &self,
+        context: &EvalContext,
+        outputs: &[TypedFact],
+        inputs: TVec<TValue>,
+    ) -> TractResult<TVec<TValue>> {
         let trips = match self.trips {
             Some(index) => Some(scalar::<i64>(&inputs[index])?.max(0) as u64),
             None => None,
@@ -69,16 +53,16 @@ impl EvalOp for Iterated {
                 tvec!(self.counted(0, tensor0(iteration as i64))?, self.counted(1, tensor0(true))?);
             own.extend(carried);
             own.extend(outer.iter().cloned());
-            let mut outputs = state.run(own).with_context(|| format!("iteration {iteration}"))?;
-            let each = outputs.drain(1 + self.carried..);
+            let mut found = state.run(own).with_context(|| format!("iteration {iteration}"))?;
+            let each = found.drain(1 + self.carried..);
             for (gathered, value) in gathered.iter_mut().zip(each) {
                 let mut value = value.into_tensor();
                 value.insert_axis(0)?;
                 bytes += size(&value);
                 gathered.push(value);
             }
-            goes_on = scalar::<bool>(&outputs[0])?;
-            carried = outputs.drain(1..).collect();
+            goes_on = scalar::<bool>(&found[0])?;
+            carried = found.drain(1..).collect();
             let bytes = bytes + carried.iter().map(|value| size(value)).sum::<usize>();
             ensure!(
                 bytes <= MAX_BYTES,
@@ -89,9 +73,7 @@ impl EvalOp for Iterated {
         let gathered = gathered.iter().enumerate().map(|(index, each)| {
             let slot = self.slots[self.carried + index];
             match slot {
-                Some(slot) if each.is_empty() => {
-                    Ok(empty(&self.outputs[slot], context)?.into_tvalue())
-                }
+                Some(slot) if each.is_empty() => Ok(empty(&outputs[slot], context)?.into_tvalue()),
                 _ if each.is_empty() => Ok(tensor0(0i64).into_tvalue()),
                 _ => Ok(Tensor::stack_tensors(0, each)?.into_tvalue()),
             }
@@ -100,6 +82,10 @@ impl EvalOp for Iterated {
         let outputs = carried.into_iter().chain(gathered);
         let wanted = outputs.zip(&self.slots).filter(|(_, slot)| slot.is_some());
         Ok(wanted.map(|(output, _)| output).collect())
+    }
+
+    fn with_symbols(&self, values: &HashMap<Symbol, TDim>) -> TractResult<Iterated> {
+        Ok(Iterated { body: self.body.with_symbols(values)?, ..self.clone() })
     }
 }
 
@@ -129,30 +115,4 @@ fn empty(fact: &TypedFact, context: &EvalContext) -> TractResult<Tensor> {
         fact.shape.iter().skip(1).map(|dim| dim.eval(context.symbols).to_usize().unwrap_or(0));
     let shape: TVec<usize> = std::iter::once(0).chain(dims).collect();
     Tensor::zero_dt(fact.datum_type, &shape)
-}
-
-impl TypedOp for Iterated {
-    fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(self.outputs.clone())
-    }
-
-    fn set_symbols(
-        &self,
-        _: &TypedModel,
-        node: &TypedNode,
-        target: &mut TypedModel,
-        mapping: &HashMap<OutletId, OutletId>,
-        values: &HashMap<Symbol, TDim>,
-    ) -> TractResult<TVec<OutletId>> {
-        let inputs: TVec<OutletId> = node.inputs.iter().map(|input| mapping[input]).collect();
-        let outputs = self.outputs.iter().map(|fact| subgraph::substituted(fact, values));
-        let iterated = Iterated {
-            body: self.body.with_symbols(values)?,
-            outputs: outputs.collect::<TractResult<_>>()?,
-            ..self.clone()
-        };
-        target.wire_node(&node.name, iterated, &inputs)
-    }
-
-    as_op!();
 }

@@ -72,11 +72,7 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// Returns an error if the model is invalid.
-    fn fuse(
-        self: &Arc<Self>,
-        _model: &TypedModel,
-        _node: &TypedNode,
-    ) -> TractResult<Option<TypedModelPatch>> {
+    fn fuse(self: &Arc<Self>, _model: &TypedModel, _node: &TypedNode) -> Patch {
         Ok(None)
     }
 }
@@ -108,6 +104,9 @@ impl Fact {
         self.datum_type.is_float() || self.datum_type.is_integer() || self.datum_type.is_tdim()
     }
 }
+
+/// A change of a model; `None` if there is nothing to change.
+pub type Patch = TractResult<Option<TypedModelPatch>>;
 
 /// Result of a builder in tract's registry: the operator, and the names of values captured by
 /// subgraphs (always empty).
@@ -168,11 +167,7 @@ trait AnyKernel: Any + Debug + Send + Sync {
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>>;
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>>;
     fn prepared(&self, inputs: &[Fact]) -> TractResult<Option<Arc<dyn AnyKernel>>>;
-    fn fuse(
-        self: Arc<Self>,
-        model: &TypedModel,
-        node: &TypedNode,
-    ) -> TractResult<Option<TypedModelPatch>>;
+    fn fuse(self: Arc<Self>, model: &TypedModel, node: &TypedNode) -> Patch;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
@@ -205,11 +200,7 @@ impl<K: Kernel> AnyKernel for K {
         Ok(Kernel::prepared(self, inputs)?.map(|kernel| Arc::new(kernel) as Arc<dyn AnyKernel>))
     }
 
-    fn fuse(
-        self: Arc<Self>,
-        model: &TypedModel,
-        node: &TypedNode,
-    ) -> TractResult<Option<TypedModelPatch>> {
+    fn fuse(self: Arc<Self>, model: &TypedModel, node: &TypedNode) -> Patch {
         Kernel::fuse(&self, model, node)
     }
 
@@ -356,19 +347,11 @@ impl TypedOp for KernelOp {
         Ok(outputs.iter().map(|fact| fact.datum_type.fact(&*fact.shape)).collect())
     }
 
-    fn declutter(
-        &self,
-        model: &TypedModel,
-        node: &TypedNode,
-    ) -> TractResult<Option<TypedModelPatch>> {
+    fn declutter(&self, model: &TypedModel, node: &TypedNode) -> Patch {
         Arc::clone(&self.kernel).fuse(model, node)
     }
 
-    fn codegen(
-        &self,
-        model: &TypedModel,
-        node: &TypedNode,
-    ) -> TractResult<Option<TypedModelPatch>> {
+    fn codegen(&self, model: &TypedModel, node: &TypedNode) -> Patch {
         let inputs = facts(&model.node_input_facts(node.id)?);
         let Some(kernel) = self.kernel.prepared(&inputs).with_context(|| self.kernel.name())?
         else {
@@ -436,7 +419,7 @@ pub fn replace<K: Kernel>(
     first: &TypedNode,
     last: &TypedNode,
     kernel: K,
-) -> TractResult<Option<TypedModelPatch>> {
+) -> Patch {
     let outputs = last.op_as::<KernelOp>().map_or_else(|| tvec!(0), |op| op.outputs.clone());
     let mut patch = TypedModelPatch::default();
     let inputs = patch.taps(model, &first.inputs)?;

@@ -1,7 +1,7 @@
 //! Category operators fused with the operator that selects their columns from a table. They look
 //! texts up in the table itself, so that no text is copied.
 
-use crate::operator::kernel::{Fact, Kernel, kernel, replace};
+use crate::operator::kernel::{Fact, Kernel, Patch, kernel, replace};
 use crate::ops::ml::array_feature_extractor::ArrayFeatureExtractor;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -67,11 +67,7 @@ impl Columns {
 /// # Errors
 ///
 /// Returns an error if the model is invalid.
-pub fn fuse<K: PerElement>(
-    operator: &Arc<K>,
-    model: &TypedModel,
-    node: &TypedNode,
-) -> TractResult<Option<TypedModelPatch>> {
+pub fn fuse<K: PerElement>(operator: &Arc<K>, model: &TypedModel, node: &TypedNode) -> Patch {
     let source = model.node(node.inputs[0].node);
     let extracts = kernel::<ArrayFeatureExtractor>(source).is_some()
         || source.op_as::<Gather>().is_some_and(|gather| gather.axis == 1);

@@ -5,7 +5,7 @@
 //! repeated, its first occurrence counts, as in ONNX Runtime; the specification says the last. NaN
 //! can be a key since version 4.
 
-use crate::operator::kernel::{Built, Fact, Kernel, operator};
+use crate::operator::kernel::{Built, Fact, Kernel, Patch, operator};
 use crate::ops::ml::columns::{self, Columns, PerElement};
 use crate::ops::ml::lookup::{Lookup, bits};
 use crate::ops::ml::mapping::{Mapping, Mappings};
@@ -164,11 +164,7 @@ impl Kernel for LabelEncoder {
         Ok(vec![self.of(&inputs[0], &Columns::All, inputs[0].shape())?])
     }
 
-    fn fuse(
-        self: &Arc<Self>,
-        model: &TypedModel,
-        node: &TypedNode,
-    ) -> TractResult<Option<TypedModelPatch>> {
+    fn fuse(self: &Arc<Self>, model: &TypedModel, node: &TypedNode) -> Patch {
         columns::fuse(self, model, node)
     }
 }

@@ -2,7 +2,7 @@
 //! element by one column per category, 1 for its own category and 0 elsewhere.
 
 use crate::operator::invalid_value::{Expected, InvalidValue};
-use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
+use crate::operator::kernel::{Built, Fact, Kernel, Patch, operator, tensor};
 use crate::ops::ml::columns::{self, Columns, PerElement};
 use crate::ops::ml::lookup::{Lookup, positions};
 use serde::{Deserialize, Serialize};
@@ -58,11 +58,7 @@ impl Kernel for OneHotEncoder {
         Ok(vec![self.of(&inputs[0], &Columns::All, inputs[0].shape())?])
     }
 
-    fn fuse(
-        self: &Arc<Self>,
-        model: &TypedModel,
-        node: &TypedNode,
-    ) -> TractResult<Option<TypedModelPatch>> {
+    fn fuse(self: &Arc<Self>, model: &TypedModel, node: &TypedNode) -> Patch {
         columns::fuse(self, model, node)
     }
 }

@@ -5,7 +5,9 @@
 //! product with a constant, a Normalizer and a linear model after it.
 
 use crate::encoding::fields::shared_tensor;
-use crate::operator::kernel::{Built, Fact, Kernel, kernel, operator, replace, successor, tensor};
+use crate::operator::kernel::{
+    Built, Fact, Kernel, Patch, kernel, operator, replace, successor, tensor,
+};
 use crate::ops::ml::linear_classifier::LinearClassifier;
 use crate::ops::ml::normalizer::Normalizer;
 use crate::ops::text::bag::Bag;
@@ -42,11 +44,7 @@ impl Kernel for TfIdfVectorizer {
         Ok(vec![self.0.dense(&inputs[0])?])
     }
 
-    fn fuse(
-        self: &Arc<Self>,
-        model: &TypedModel,
-        node: &TypedNode,
-    ) -> TractResult<Option<TypedModelPatch>> {
+    fn fuse(self: &Arc<Self>, model: &TypedModel, node: &TypedNode) -> Patch {
         let before = model.node(node.inputs[0].node);
         if let Some(tokens) = kernel::<Tokens>(before)
             && successor(model, before).is_some()

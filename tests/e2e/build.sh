@@ -38,7 +38,7 @@ embedded() {
 }
 
 refused /nonexistent.onnx "cannot read the model"
-refused Cargo.toml "no ONNX model"
+refused Cargo.toml "not an ONNX model"
 refused tests/cases/unsupported/model.onnx mystery com.example.NonExistent
 
 # Bytes that are appended to a protobuf message are further fields of it: here field 14, an entry of metadata_props,

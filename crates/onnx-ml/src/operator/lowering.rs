@@ -91,7 +91,7 @@ impl Wiring<'_> {
 ///
 /// # Errors
 ///
-/// Never; the type is the one that tract's registry expects.
+/// Returns no error. The type of the result is the one that tract's registry expects.
 pub fn lower<L: Lowering>(lowering: L) -> Built {
     Ok((expand(Lowered(lowering)), vec![]))
 }

@@ -118,44 +118,73 @@ pub fn numbers<T: Number>(
     Ok(tensor.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
 }
 
+/// The nodes of all trees: entry i of each list belongs to node i.
+struct Nodes<T> {
+    tree_ids: Vec<i64>,
+    /// Numbers of the nodes in their trees.
+    node_ids: Vec<i64>,
+    features: Vec<i64>,
+    values: Vec<T>,
+    /// `None` for a leaf.
+    modes: Vec<Option<Mode>>,
+    true_ids: Vec<i64>,
+    false_ids: Vec<i64>,
+    /// Empty, or whether a missing value continues at the true node.
+    missing: Vec<i64>,
+}
+
+impl<T: Number> Nodes<T> {
+    fn read(context: &ParsingContext, node: &NodeProto) -> TractResult<Nodes<T>> {
+        let tree_ids = integers(node, "nodes_treeids")?;
+        let count = tree_ids.len();
+        node.expect_attr("nodes_treeids", count > 0, "at least one node")?;
+        let integers = |name: &str| {
+            let list = integers(node, name)?;
+            expect_len(node, name, list.len(), count)?;
+            TractResult::Ok(list)
+        };
+        let node_ids = integers("nodes_nodeids")?;
+        let features = integers("nodes_featureids")?;
+        let values = numbers::<T>(context, node, "nodes_values")?;
+        expect_len(node, "nodes_values", values.len(), count)?;
+        let modes: Vec<&str> = node.get_attr_opt_tvec("nodes_modes")?.unwrap_or_default().to_vec();
+        expect_len(node, "nodes_modes", modes.len(), count)?;
+        let true_ids = integers("nodes_truenodeids")?;
+        let false_ids = integers("nodes_falsenodeids")?;
+        let missing: Vec<i64> =
+            node.get_attr_opt_vec("nodes_missing_value_tracks_true")?.unwrap_or_default();
+        if !missing.is_empty() {
+            expect_len(node, "nodes_missing_value_tracks_true", missing.len(), count)?;
+        }
+        let modes = modes.into_iter().map(mode).collect::<TractResult<_>>()?;
+        Ok(Nodes { tree_ids, node_ids, features, values, modes, true_ids, false_ids, missing })
+    }
+}
+
+fn integers(node: &NodeProto, name: &str) -> TractResult<Vec<i64>> {
+    Ok(node.get_attr_opt_vec(name)?.unwrap_or_default())
+}
+
+fn expect_len(node: &NodeProto, name: &str, len: usize, expected: usize) -> TractResult<()> {
+    node.expect_attr(name, len == expected, || format!("{expected} entries, found {len}"))
+}
+
 fn describe<T: Number>(
     context: &ParsingContext,
     node: &NodeProto,
     prefix: &str,
     targets: usize,
 ) -> TractResult<Description<T>> {
-    let integers = |name: &str| -> TractResult<Vec<i64>> {
-        Ok(node.get_attr_opt_vec(name)?.unwrap_or_default())
-    };
-    let tree_ids = integers("nodes_treeids")?;
-    let expect_len = |name: &str, len: usize, expected: usize| {
-        node.expect_attr(name, len == expected, || format!("{expected} entries, found {len}"))
-    };
-    let count = tree_ids.len();
-    node.expect_attr("nodes_treeids", count > 0, "at least one node")?;
-    let node_ids = integers("nodes_nodeids")?;
-    expect_len("nodes_nodeids", node_ids.len(), count)?;
-    let features = integers("nodes_featureids")?;
-    expect_len("nodes_featureids", features.len(), count)?;
-    let values = numbers::<T>(context, node, "nodes_values")?;
-    expect_len("nodes_values", values.len(), count)?;
-    let modes: Vec<&str> = node.get_attr_opt_tvec("nodes_modes")?.unwrap_or_default().to_vec();
-    expect_len("nodes_modes", modes.len(), count)?;
-    let yes = integers("nodes_truenodeids")?;
-    expect_len("nodes_truenodeids", yes.len(), count)?;
-    let no = integers("nodes_falsenodeids")?;
-    expect_len("nodes_falsenodeids", no.len(), count)?;
-    let missing = integers("nodes_missing_value_tracks_true")?;
-    if !missing.is_empty() {
-        expect_len("nodes_missing_value_tracks_true", missing.len(), count)?;
-    }
+    let nodes = Nodes::<T>::read(context, node)?;
+    let count = nodes.tree_ids.len();
+    let ids = || nodes.tree_ids.iter().zip(&nodes.node_ids);
 
     // The kind of each node; branches and leaves are numbered separately.
     let mut children = HashMap::with_capacity(count);
     let mut kinds = Vec::with_capacity(count);
     let (mut branch_count, mut leaf_count) = (0, 0);
-    for ((name, tree), number) in modes.iter().zip(&tree_ids).zip(&node_ids) {
-        let kind = match mode(name)? {
+    for (mode, (tree, number)) in nodes.modes.iter().zip(ids()) {
+        let kind = match mode {
             Some(_) => Child::Branch(branch_count),
             None => Child::Leaf(leaf_count),
         };
@@ -176,27 +205,28 @@ fn describe<T: Number>(
 
     let mut branches = Vec::with_capacity(branch_count);
     let mut is_child = HashMap::with_capacity(count);
-    for (index, name) in modes.iter().enumerate() {
-        let Some(mode) = mode(name)? else { continue };
-        let tree = tree_ids[index];
-        let feature = usize::try_from(features[index]).ok().with_context(|| {
-            format!("expected a feature of 0 or more, found {}", features[index])
+    for (index, mode) in nodes.modes.iter().enumerate() {
+        let Some(mode) = *mode else { continue };
+        let tree = nodes.tree_ids[index];
+        let feature = usize::try_from(nodes.features[index]).ok().with_context(|| {
+            format!("expected a feature of 0 or more, found {}", nodes.features[index])
         })?;
-        for number in [yes[index], no[index]] {
+        let numbers = [nodes.true_ids[index], nodes.false_ids[index]];
+        for number in numbers {
             is_child.insert((tree, number), ());
         }
         branches.push(Branch {
             feature,
             mode,
-            threshold: values[index],
-            missing_true: missing.get(index).is_some_and(|tracks| *tracks != 0),
-            children: [find(tree, yes[index])?, find(tree, no[index])?],
+            threshold: nodes.values[index],
+            missing_true: nodes.missing.get(index).is_some_and(|tracks| *tracks != 0),
+            children: [find(tree, numbers[0])?, find(tree, numbers[1])?],
         });
     }
 
     let mut roots = vec![];
     let mut rooted = HashMap::new();
-    for ((tree, number), kind) in tree_ids.iter().zip(&node_ids).zip(&kinds) {
+    for ((tree, number), kind) in ids().zip(&kinds) {
         if !is_child.contains_key(&(*tree, *number)) {
             let first = rooted.insert(*tree, ()).is_none();
             ensure!(first, "expected one root in tree {tree}, found two");
@@ -205,26 +235,42 @@ fn describe<T: Number>(
     }
 
     let mut leaves = vec![vec![]; leaf_count];
-    let leaf_trees = integers(&format!("{prefix}_treeids"))?;
-    let leaf_nodes = integers(&format!("{prefix}_nodeids"))?;
-    expect_len(&format!("{prefix}_nodeids"), leaf_nodes.len(), leaf_trees.len())?;
-    let leaf_targets = integers(&format!("{prefix}_ids"))?;
-    expect_len(&format!("{prefix}_ids"), leaf_targets.len(), leaf_trees.len())?;
-    let weights = numbers::<T>(context, node, &format!("{prefix}_weights"))?;
-    expect_len(&format!("{prefix}_weights"), weights.len(), leaf_trees.len())?;
-    for (((tree, number), target), weight) in
-        leaf_trees.iter().zip(&leaf_nodes).zip(&leaf_targets).zip(&weights)
-    {
-        let target = usize::try_from(*target).ok().filter(|target| *target < targets);
-        let target = target.with_context(|| {
-            format!("expected ids in {prefix}_ids from 0 to {}", targets.saturating_sub(1))
-        })?;
+    for (tree, number, score) in leaf_scores(context, node, prefix, targets)? {
         // ONNX Runtime ignores weights of inner nodes.
-        if let Child::Leaf(leaf) = find(*tree, *number)? {
-            leaves[leaf].push((target, *weight));
+        if let Child::Leaf(leaf) = find(tree, number)? {
+            leaves[leaf].push(score);
         }
     }
     Ok(Description { branches, leaves, roots, targets })
+}
+
+/// Returns tree, node, and target with weight of each score that a leaf adds.
+fn leaf_scores<T: Number>(
+    context: &ParsingContext,
+    node: &NodeProto,
+    prefix: &str,
+    targets: usize,
+) -> TractResult<Vec<(i64, i64, (usize, T))>> {
+    let trees = integers(node, &format!("{prefix}_treeids"))?;
+    let nodes = integers(node, &format!("{prefix}_nodeids"))?;
+    expect_len(node, &format!("{prefix}_nodeids"), nodes.len(), trees.len())?;
+    let ids = integers(node, &format!("{prefix}_ids"))?;
+    expect_len(node, &format!("{prefix}_ids"), ids.len(), trees.len())?;
+    let weights = numbers::<T>(context, node, &format!("{prefix}_weights"))?;
+    expect_len(node, &format!("{prefix}_weights"), weights.len(), trees.len())?;
+    trees
+        .into_iter()
+        .zip(nodes)
+        .zip(ids)
+        .zip(weights)
+        .map(|(((tree, node), id), weight)| {
+            let target = usize::try_from(id).ok().filter(|target| *target < targets);
+            let target = target.with_context(|| {
+                format!("expected ids in {prefix}_ids from 0 to {}", targets.saturating_sub(1))
+            })?;
+            Ok((tree, node, (target, weight)))
+        })
+        .collect()
 }
 
 /// Returns `None` for a leaf.

@@ -164,22 +164,8 @@ impl Lowering for Attention {
         let products = wiring.product("products", "bhgsd,bhtd->bhgst", [queries, keys])?;
         let products = wiring.node("products.heads", split.recip(), &[products])?;
 
-        let mut weights = self.weights.clone();
         let size = wiring.fact(queries)?.shape[4].to_usize()?;
-        weights.scale = self.scale.unwrap_or_else(|| 1.0 / (size as f32).sqrt());
-        let mut given = tvec!(products);
-        let mut give = |outlet: Option<usize>| {
-            outlet.map(|outlet| {
-                given.push(inputs[outlet]);
-                given.len() - 1
-            })
-        };
-        weights.mask = give(self.mask);
-        weights.past = give(self.past.map(|[keys, _]| keys));
-        weights.lengths = give(self.lengths);
-        let name = format!("{}.weights", wiring.prefix);
-        let outputs = 1 + usize::from(self.wanted.contains(&3));
-        let weights = kernel::wire(&name, wiring.model, weights, &given, outputs)?;
+        let weights = self.wire_weights(&mut wiring, inputs, products, size)?;
         let groups = wiring.node("weights.groups", split.clone(), &weights[..1])?;
         let output = wiring.product("output", "bhgst,bhtv->bhgsv", [groups, values])?;
         let output = wiring.node("output.heads", split.recip(), &[output])?;
@@ -196,6 +182,34 @@ impl Lowering for Attention {
                 _ => wiring.node("shown", cast(datum_type), &weights[1..2]),
             })
             .collect()
+    }
+}
+
+impl Attention {
+    /// Adds the node that computes the weights from the products of queries and keys, for heads of `size`
+    /// elements.
+    fn wire_weights(
+        &self,
+        wiring: &mut Wiring,
+        inputs: &[OutletId],
+        products: OutletId,
+        size: usize,
+    ) -> TractResult<TVec<OutletId>> {
+        let mut weights = self.weights.clone();
+        weights.scale = self.scale.unwrap_or_else(|| 1.0 / (size as f32).sqrt());
+        let mut given = tvec!(products);
+        let mut give = |outlet: Option<usize>| {
+            outlet.map(|outlet| {
+                given.push(inputs[outlet]);
+                given.len() - 1
+            })
+        };
+        weights.mask = give(self.mask);
+        weights.past = give(self.past.map(|[keys, _]| keys));
+        weights.lengths = give(self.lengths);
+        let name = format!("{}.weights", wiring.prefix);
+        let outputs = 1 + usize::from(self.wanted.contains(&3));
+        kernel::wire(&name, wiring.model, weights, &given, outputs)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The operators, by kind: each is one file, and each group registers its own.
+//! The operators, grouped by kind. Each operator is one file, and each group registers its
+//! operators.
 
 pub(crate) mod control;
 pub(crate) mod ml;
@@ -10,7 +11,7 @@ pub(crate) mod text;
 
 use tract_onnx::model::OnnxOpRegister;
 
-/// Registers the operators of this crate, in place of tract's operators of the same names.
+/// Registers the operators of this crate. They replace tract's operators with the same names.
 pub(crate) fn register(operators: &mut OnnxOpRegister) {
     control::register(operators);
     ml::register(operators);

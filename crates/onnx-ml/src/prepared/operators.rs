@@ -17,7 +17,7 @@ use crate::ops::ml::array_feature_extractor::ArrayFeatureExtractor;
 use crate::ops::ml::binarizer::Binarizer;
 use crate::ops::ml::category_mapper::CategoryMapper;
 use crate::ops::ml::cdist::CDist;
-use crate::ops::ml::columns::OfColumns;
+use crate::ops::ml::columns::OnSelectedColumns;
 use crate::ops::ml::feature_vectorizer::FeatureVectorizer;
 use crate::ops::ml::imputer::Imputer;
 use crate::ops::ml::label_encoder::LabelEncoder;
@@ -108,14 +108,14 @@ serialized_operators! {
     IMPUTER: KernelParameters<Imputer>,
     INTERLEAVED: KernelParameters<Interleaved>,
     LABEL_ENCODER: KernelParameters<LabelEncoder>,
-    LABEL_ENCODER_OF_COLUMNS: KernelParameters<OfColumns<LabelEncoder>>,
+    LABEL_ENCODER_OF_COLUMNS: KernelParameters<OnSelectedColumns<LabelEncoder>>,
     LINEAR_CLASSIFIER: KernelParameters<LinearClassifier>,
     LINEAR_REGRESSOR: KernelParameters<LinearRegressor>,
     LSTM: KernelParameters<Recurrent<Lstm>>,
     MAT_MUL: KernelParameters<MatMul>,
     NORMALIZER: KernelParameters<Normalizer>,
     ONE_HOT_ENCODER: KernelParameters<OneHotEncoder>,
-    ONE_HOT_ENCODER_OF_COLUMNS: KernelParameters<OfColumns<OneHotEncoder>>,
+    ONE_HOT_ENCODER_OF_COLUMNS: KernelParameters<OnSelectedColumns<OneHotEncoder>>,
     MATERIALIZE: KernelParameters<Materialize>,
     POSITIONS: KernelParameters<Positions>,
     RNN: KernelParameters<Recurrent<Rnn>>,

@@ -1,5 +1,5 @@
-//! [Binarizer](https://onnx.ai/onnx/operators/onnx_aionnxml_Binarizer.html): 1 for elements above a
-//! threshold, else 0. NaN is an error, as in ONNX Runtime.
+//! [Binarizer](https://onnx.ai/onnx/operators/onnx_aionnxml_Binarizer.html): replaces elements above a
+//! threshold by 1 and all others by 0. NaN is an error, as in ONNX Runtime.
 
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
@@ -13,6 +13,7 @@ pub struct Binarizer {
     threshold: f32,
 }
 
+/// Builds the operator.
 pub fn binarizer(_: &ParsingContext, node: &NodeProto) -> Built {
     let threshold = node.get_attr_opt("threshold")?.unwrap_or(0.0);
     operator(node, 1, Binarizer { threshold })
@@ -43,6 +44,11 @@ impl Kernel for Binarizer {
     }
 }
 
+/// Returns 1 for each element for which `above` is `true`, and 0 for others.
+///
+/// # Errors
+///
+/// Returns an error if `is_nan` is `true` for an element.
 fn binarize<T: Datum + Copy + From<bool>>(
     input: &TValue,
     above: impl Fn(T) -> bool,
@@ -51,26 +57,30 @@ fn binarize<T: Datum + Copy + From<bool>>(
     let elements = elements::<T>(input)?;
     let elements = elements.try_as_plain_ram()?;
     let elements = elements.as_slice::<T>()?;
-    let (binary, nan) = vectorized(Binary { elements, above, is_nan: &is_nan });
-    if nan && let Some(element) = elements.iter().position(|x| is_nan(*x)) {
+    let (binary, any_nan) = vectorized(Binarize { elements, above, is_nan: &is_nan });
+    if any_nan && let Some(element) = elements.iter().position(|x| is_nan(*x)) {
         bail!("element {element}: expected a number, found NaN");
     }
     tensor(input.shape(), binary)
 }
 
-struct Binary<'a, T, A, N> {
+/// The arguments of [`binarize`]. NaN is only detected here: an early return would prevent
+/// vectorization.
+struct Binarize<'a, T, A, N> {
     elements: &'a [T],
     above: A,
     is_nan: N,
 }
 
-impl<T: Copy + From<bool>, A: Fn(T) -> bool, N: Fn(T) -> bool> Vectorized for Binary<'_, T, A, N> {
-    /// The result, and `true` if any element is NaN.
+impl<T: Copy + From<bool>, A: Fn(T) -> bool, N: Fn(T) -> bool> Vectorized
+    for Binarize<'_, T, A, N>
+{
+    /// The binary values, and `true` if any element is NaN.
     type Output = (Vec<T>, bool);
 
     #[inline(always)]
     fn run(self) -> (Vec<T>, bool) {
-        let nan = self.elements.iter().fold(false, |nan, x| nan | (self.is_nan)(*x));
-        (self.elements.iter().map(|x| T::from((self.above)(*x))).collect(), nan)
+        let any_nan = self.elements.iter().fold(false, |any, x| any | (self.is_nan)(*x));
+        (self.elements.iter().map(|x| T::from((self.above)(*x))).collect(), any_nan)
     }
 }

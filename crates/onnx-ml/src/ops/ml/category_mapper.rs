@@ -2,7 +2,7 @@
 //! to integers or integers to strings, depending on the type of the input.
 
 use crate::operator::kernel::{Built, Fact, Kernel, operator};
-use crate::ops::ml::columns::Columns;
+use crate::ops::ml::columns::Selection;
 use crate::ops::ml::mapping::Mappings;
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
@@ -12,11 +12,12 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Deserialize, Serialize)]
 pub struct CategoryMapper(Mappings);
 
+/// Builds the operator.
 pub fn category_mapper(_: &ParsingContext, node: &NodeProto) -> Built {
     let ints: Vec<i64> = node.get_attr_vec("cats_int64s")?;
     let strings: Vec<String> = node.get_attr_vec("cats_strings")?;
     node.expect_attr("cats_strings", strings.len() == ints.len(), || {
-        format!("{} elements as in cats_int64s, found {}", ints.len(), strings.len())
+        format!("{} elements, one for each of cats_int64s, found {}", ints.len(), strings.len())
     })?;
     let default_string: Option<String> = node.get_attr_opt("default_string")?;
     let default_string = default_string.unwrap_or_else(|| "_Unused".to_owned());
@@ -33,6 +34,6 @@ impl Kernel for CategoryMapper {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        Ok(vec![self.0.eval(&inputs[0], &Columns::All, inputs[0].shape())?])
+        Ok(vec![self.0.eval(&inputs[0], &Selection::All, inputs[0].shape())?])
     }
 }

@@ -1,10 +1,11 @@
-//! Pairwise distances between rows and a set of vectors, the first step of nearest neighbors.
+//! Distances between each row of an input and each vector of a set, the first step of a
+//! nearest-neighbor model.
 //!
-//! `com.microsoft.CDist` ([ONNX
+//! The operator `com.microsoft.CDist` ([ONNX
 //! Runtime](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftcdist))
-//! returns them as `[rows, vectors]`. Without that operator, skl2onnx exports a `Scan` over the
-//! vectors whose body computes the distances of all rows to one vector. [`scan`] recognizes such a
-//! body.
+//! returns the distances as `[rows, vectors]`. skl2onnx can export a model without that operator. It
+//! then writes a `Scan` over the vectors, whose body computes the distances of all rows to one
+//! vector. [`scan`] recognizes such a body and computes the distances like `CDist`.
 
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::{Built, Fact, Kernel, elements, kernel_op, operator, tensor};
@@ -17,14 +18,15 @@ use tract_onnx::tract_core::ops::change_axes::AxisOp;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_num_traits::Float;
 
-/// Number of rows that are compared with a vector at once, one per lane. The rows of a block are
-/// transposed to `[columns][LANES]`, so that the compiler vectorizes over rows.
+/// Number of rows in a block. The rows of a block are transposed to `[columns][LANES]`, one row per
+/// lane, so that one vector is compared with all rows of the block at once.
 const LANES: usize = 64;
 
-/// Below this number of rows, transposing does not pay: rows are compared one by one, vectorized
-/// along the columns.
+/// Minimum number of rows in a block for which transposing pays. The rows of a smaller block are
+/// compared one by one, vectorized over the columns.
 const MIN_TRANSPOSED_ROWS: usize = 8;
 
+/// Definition of the distance between a row and a vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 enum Metric {
     Euclidean,
@@ -32,16 +34,18 @@ enum Metric {
     Manhattan,
 }
 
+/// The operator `CDist`. Its inputs are rows `[N, C]` and vectors `[M, C]`, its output is `[N, M]`.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct CDist(Metric);
 
+/// Builds the operator `CDist`.
 pub fn cdist(_: &ParsingContext, node: &NodeProto) -> Built {
     let metric = match node.get_attr_opt("metric")?.unwrap_or("sqeuclidean") {
         "euclidean" => Metric::Euclidean,
         "sqeuclidean" => Metric::SquaredEuclidean,
         found => {
-            let expected = format!("expected euclidean or sqeuclidean, found {found}");
-            return node.bail_attr("metric", &expected);
+            let message = format!("expected euclidean or sqeuclidean, found {found}");
+            return node.bail_attr("metric", &message);
         }
     };
     operator(node, 2, CDist(metric))
@@ -51,10 +55,12 @@ impl Kernel for CDist {
     const NAME: &'static str = "CDist";
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let [rows, vectors] = inputs else { bail!("expected rows and vectors") };
+        let [rows, vectors] = inputs else {
+            bail!("expected 2 inputs, rows and vectors, found {}", inputs.len());
+        };
         let ([n, columns], [m, vector_columns]) = (rows.shape.as_slice(), vectors.shape.as_slice())
         else {
-            bail!("expected matrices, found {:?} and {:?}", rows.shape, vectors.shape);
+            bail!("expected two matrices, found shapes {:?} and {:?}", rows.shape, vectors.shape);
         };
         ensure!(
             columns == vector_columns,
@@ -62,7 +68,11 @@ impl Kernel for CDist {
         );
         let datum_type = rows.datum_type;
         let floats = datum_type.is_float() && datum_type == vectors.datum_type;
-        ensure!(floats, "expected floats, found {datum_type:?} and {:?}", vectors.datum_type);
+        ensure!(
+            floats,
+            "expected two inputs of the same float type, found {datum_type:?} and {:?}",
+            vectors.datum_type
+        );
         Ok(tvec!(Fact::new(datum_type, [n.clone(), m.clone()])))
     }
 
@@ -77,6 +87,7 @@ impl Kernel for CDist {
     }
 }
 
+/// Returns the distances as `[rows, vectors]`, computed in `T`.
 fn distances<T: Datum + Float>(
     metric: Metric,
     rows: &TValue,
@@ -92,12 +103,12 @@ fn distances<T: Datum + Float>(
         let out = &mut distances;
         match metric {
             Metric::Manhattan => {
-                let step = |x: T, y: T| (x - y).abs();
-                vectorized(Distances { rows, vectors, columns, out, step });
+                let term = |x: T, y: T| (x - y).abs();
+                vectorized(Distances { rows, vectors, columns, out, term });
             }
             Metric::Euclidean | Metric::SquaredEuclidean => {
-                let step = |x: T, y: T| (x - y) * (x - y);
-                vectorized(Distances { rows, vectors, columns, out, step });
+                let term = |x: T, y: T| (x - y) * (x - y);
+                vectorized(Distances { rows, vectors, columns, out, term });
             }
         }
     }
@@ -107,31 +118,39 @@ fn distances<T: Datum + Float>(
     tensor(&shape, distances)
 }
 
-struct Distances<'a, T, S> {
+/// Sums a term over the columns, for each pair of a row and a vector.
+struct Distances<'a, T, F> {
+    /// `[rows, columns]`.
     rows: &'a [T],
+    /// `[vectors, columns]`.
     vectors: &'a [T],
     columns: usize,
+    /// `[rows, vectors]`.
     out: &'a mut [T],
-    step: S,
+    /// Returns the contribution of one column from the elements of the row and the vector.
+    term: F,
 }
 
-impl<T: Float, S: Fn(T, T) -> T> Vectorized for Distances<'_, T, S> {
+impl<T: Float, F: Fn(T, T) -> T> Vectorized for Distances<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Distances { rows, vectors, columns, out, step } = self;
-        let count = vectors.len() / columns;
+        let Distances { rows, vectors, columns, out, term } = self;
+        let vector_count = vectors.len() / columns;
         let mut transposed = vec![[T::zero(); LANES]; columns];
-        for (rows, out) in rows.chunks(LANES * columns).zip(out.chunks_mut(LANES * count)) {
+        for (rows, out) in rows.chunks(LANES * columns).zip(out.chunks_mut(LANES * vector_count)) {
             if rows.len() < MIN_TRANSPOSED_ROWS * columns {
-                for (row, out) in rows.chunks_exact(columns).zip(out.chunks_exact_mut(count)) {
+                for (row, out) in rows.chunks_exact(columns).zip(out.chunks_exact_mut(vector_count))
+                {
                     for (vector, out) in vectors.chunks_exact(columns).zip(out) {
-                        *out = distance(row, vector, &step);
+                        *out = distance(row, vector, &term);
                     }
                 }
                 continue;
             }
+            // The last block may be smaller. Its unused lanes hold rows of the previous block, whose
+            // sums are dropped below.
             for (lane, row) in rows.chunks_exact(columns).enumerate() {
                 transposed.iter_mut().zip(row).for_each(|(column, x)| column[lane] = *x);
             }
@@ -139,10 +158,10 @@ impl<T: Float, S: Fn(T, T) -> T> Vectorized for Distances<'_, T, S> {
                 let mut sums = [T::zero(); LANES];
                 for (column, y) in transposed.iter().zip(vector) {
                     for (sum, x) in sums.iter_mut().zip(column) {
-                        *sum = *sum + step(*x, *y);
+                        *sum = *sum + term(*x, *y);
                     }
                 }
-                for (row, sum) in out.chunks_exact_mut(count).zip(sums) {
+                for (row, sum) in out.chunks_exact_mut(vector_count).zip(sums) {
                     row[index] = sum;
                 }
             }
@@ -150,21 +169,24 @@ impl<T: Float, S: Fn(T, T) -> T> Vectorized for Distances<'_, T, S> {
     }
 }
 
+/// Sums a term over the columns of one row `x` and one vector `y`. Eight partial sums let the
+/// compiler vectorize over the columns.
 #[inline(always)]
-fn distance<T: Float>(x: &[T], y: &[T], step: impl Fn(T, T) -> T) -> T {
+fn distance<T: Float>(x: &[T], y: &[T], term: impl Fn(T, T) -> T) -> T {
     let (x, x_rest) = x.as_chunks::<8>();
     let (y, y_rest) = y.as_chunks::<8>();
     let mut sums = [T::zero(); 8];
     for (x, y) in x.iter().zip(y) {
         for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
-            *sum = *sum + step(*x, *y);
+            *sum = *sum + term(*x, *y);
         }
     }
     let sum = sums.into_iter().fold(T::zero(), T::add);
-    x_rest.iter().zip(y_rest).fold(sum, |sum, (x, y)| sum + step(*x, *y))
+    x_rest.iter().zip(y_rest).fold(sum, |sum, (x, y)| sum + term(*x, *y))
 }
 
-/// Builds a pairwise distance if the body computes one, else tract's `Scan`.
+/// Builds pairwise distances if the body of the `Scan` computes distances. Otherwise it builds
+/// tract's `Scan`.
 pub fn scan(context: &ParsingContext, node: &NodeProto) -> Built {
     match body(node).and_then(metric) {
         Some(metric) => lower(ScannedDistances(metric)),
@@ -172,31 +194,39 @@ pub fn scan(context: &ParsingContext, node: &NodeProto) -> Built {
     }
 }
 
+/// Builder of an operator in tract's registry.
 type Builder = fn(&ParsingContext, &NodeProto) -> Built;
 
+/// Returns tract's builder of `Scan`.
 fn tract_scan() -> TractResult<Builder> {
     static SCAN: OnceLock<Option<Builder>> = OnceLock::new();
     SCAN.get_or_init(|| tract_onnx::onnx().op_register.0.get("Scan").copied())
-        .context("expected tract to have the operator Scan")
+        .context("expected the operator Scan in tract's registry, found none")
 }
 
-/// Returns the body of a `Scan` with one state, one scanned input and default attributes.
+/// Returns the body of a `Scan` with one state, one scanned input and default axes and directions.
+/// Returns `None` for any other `Scan`.
 fn body(node: &NodeProto) -> Option<&GraphProto> {
-    let plain = node.attribute.iter().all(|attribute| match attribute.name.as_str() {
+    let has_defaults = node.attribute.iter().all(|attribute| match attribute.name.as_str() {
         "body" => true,
         "num_scan_inputs" => attribute.i == 1,
-        _ => attribute.ints.iter().all(|axis| *axis == 0),
+        // Axes and directions; 0 is the first axis or the forward direction.
+        _ => attribute.ints.iter().all(|value| *value == 0),
     });
     let body = node.attribute.iter().find(|attribute| attribute.name == "body");
-    body.and_then(|body| body.g.as_ref()).filter(|_| plain && node.input.len() == 2)
+    body.and_then(|body| body.g.as_ref()).filter(|_| has_defaults && node.input.len() == 2)
 }
 
-/// Returns the metric, if the body computes the distance from the state's rows to the scanned
-/// vector.
+/// Returns the metric if `body` computes the distances between the state's rows and the scanned
+/// vector, and passes on the state unchanged.
+///
+/// The nodes of such a body are `Sub`, then either `ReduceSumSquare` or `Abs` and `ReduceSum`, with
+/// `Identity` nodes anywhere.
 fn metric(body: &GraphProto) -> Option<Metric> {
     let [state, scanned] = body.input.as_slice() else { return None };
     let [next_state, distance] = body.output.as_slice() else { return None };
     let mut same_as_state = vec![&state.name];
+    // The operators after Sub, and the output of the last one.
     let mut operators = vec![];
     let mut current: Option<&String> = None;
     for node in &body.node {
@@ -206,34 +236,37 @@ fn metric(body: &GraphProto) -> Option<Metric> {
             "Identity" if current == Some(input) => current = Some(output),
             "Sub" if current.is_none() => {
                 let [a, b] = node.input.as_slice() else { return None };
-                let of_both = (same_as_state.contains(&a) && *b == scanned.name)
+                let subtracts_inputs = (same_as_state.contains(&a) && *b == scanned.name)
                     || (same_as_state.contains(&b) && *a == scanned.name);
-                (current, _) = (Some(output), of_both.then_some(())?);
+                subtracts_inputs.then_some(())?;
+                current = Some(output);
             }
             "Abs" if current == Some(input) => {
                 operators.push("Abs");
                 current = Some(output);
             }
             reduce @ ("ReduceSum" | "ReduceSumSquare") if current == Some(input) => {
-                along_columns(node, body).then_some(())?;
+                reduces_columns(node, body).then_some(())?;
                 operators.push(reduce);
                 current = Some(output);
             }
             _ => return None,
         }
     }
-    let whole = same_as_state.contains(&&next_state.name) && current == Some(&distance.name);
+    let outputs_match =
+        same_as_state.contains(&&next_state.name) && current == Some(&distance.name);
     match operators.as_slice() {
-        ["ReduceSumSquare"] if whole => Some(Metric::SquaredEuclidean),
-        ["Abs", "ReduceSum"] if whole => Some(Metric::Manhattan),
+        ["ReduceSumSquare"] if outputs_match => Some(Metric::SquaredEuclidean),
+        ["Abs", "ReduceSum"] if outputs_match => Some(Metric::Manhattan),
         _ => None,
     }
 }
 
-/// Returns `true` if a reduction runs along axis 1 and drops that axis.
-fn along_columns(node: &NodeProto, graph: &GraphProto) -> bool {
+/// Returns `true` if the reduction `node` reduces axis 1 alone and removes that axis. The axes are an
+/// attribute or, in newer versions of the operator, an initializer of `graph`.
+fn reduces_columns(node: &NodeProto, graph: &GraphProto) -> bool {
     let attribute = |name| node.attribute.iter().find(|attribute| attribute.name == name);
-    let dropped = attribute("keepdims").is_some_and(|keepdims| keepdims.i == 0);
+    let removes_axis = attribute("keepdims").is_some_and(|keepdims| keepdims.i == 0);
     let axes = match node.input.get(1) {
         Some(axes) => graph
             .initializer
@@ -242,10 +275,11 @@ fn along_columns(node: &NodeProto, graph: &GraphProto) -> bool {
             .map(|axes| axes.int64_data == [1] || axes.raw_data == 1_i64.to_le_bytes()),
         None => attribute("axes").map(|axes| axes.ints == [1]),
     };
-    dropped && axes == Some(true)
+    removes_axis && axes == Some(true)
 }
 
-/// The two outputs of the `Scan`: the rows, and the distances as `[vectors, rows]`.
+/// A replacement for a `Scan` that computes distances. It has the outputs of the `Scan`: the
+/// unchanged rows, and the distances as `[vectors, rows]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ScannedDistances(Metric);
 

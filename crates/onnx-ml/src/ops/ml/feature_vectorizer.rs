@@ -1,6 +1,6 @@
 //! [FeatureVectorizer](https://onnx.ai/onnx/operators/onnx_aionnxml_FeatureVectorizer.html):
-//! concatenates the columns of all inputs. Each input is truncated or padded with zeros to a given
-//! width.
+//! concatenates the columns of all inputs. The attribute `inputdimensions` gives each input a width;
+//! the columns of the input are truncated or padded with zeros to that width.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
 use serde::{Deserialize, Serialize};
@@ -8,31 +8,37 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum number of columns, far above that of real models. It keeps a model from using all memory
+/// Maximum number of columns, far more than real models have. It keeps a model from using all memory
 /// for one row.
 const MAX_COLUMNS: usize = 1 << 20;
 
 #[derive(Debug, Deserialize, Serialize)]
 pub struct FeatureVectorizer {
-    /// Number of columns of each input, at least 1.
+    /// Number of output columns for each input.
     widths: Vec<usize>,
-    /// Sum of `widths`.
+    /// Number of output columns: the sum of `widths`.
     columns: usize,
 }
 
+/// Builds the operator.
 pub fn feature_vectorizer(_: &ParsingContext, node: &NodeProto) -> Built {
     const NAME: &str = "inputdimensions";
     let widths: Vec<usize> = node.get_attr_vec(NAME)?;
     let inputs = node.input.iter().filter(|name| !name.is_empty()).count();
     node.expect(inputs > 0, "at least one input, found none")?;
     node.expect_attr(NAME, widths.len() == inputs, || {
-        format!("one for each of {inputs} inputs, found {}", widths.len())
+        format!("one width for each of {inputs} inputs, found {}", widths.len())
     })?;
     let columns = widths.iter().try_fold(0, |sum: usize, width| sum.checked_add(*width));
-    let columns = columns.filter(|columns| *columns <= MAX_COLUMNS);
     match columns {
-        Some(columns) => variadic(node, FeatureVectorizer { widths, columns }),
-        None => node.bail_attr(NAME, &format!("expected at most {MAX_COLUMNS}, found more")),
+        Some(columns) if columns <= MAX_COLUMNS => {
+            variadic(node, FeatureVectorizer { widths, columns })
+        }
+        _ => {
+            let found = columns.map_or("more".to_owned(), |columns| columns.to_string());
+            let message = format!("expected at most {MAX_COLUMNS} columns in total, found {found}");
+            node.bail_attr(NAME, &message)
+        }
     }
 }
 
@@ -52,11 +58,12 @@ impl Kernel for FeatureVectorizer {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        let (rows, _) = table(&inputs[0]);
+        let (rows, _) = rows_and_columns(&inputs[0]);
         let mut vectors = vec![0.0_f32; rows * self.columns];
+        // The first output column of the current input.
         let mut start = 0;
         for (input, width) in inputs.iter().zip(&self.widths) {
-            let (found, columns) = table(input);
+            let (found, columns) = rows_and_columns(input);
             ensure!(found == rows, "expected {rows} rows in each input, found {found}");
             let elements = elements::<f32>(input)?;
             let elements = elements.try_as_plain_ram()?;
@@ -71,8 +78,9 @@ impl Kernel for FeatureVectorizer {
     }
 }
 
-/// Returns the number of rows and columns; all axes but the first count as columns.
-fn table(input: &TValue) -> (usize, usize) {
+/// Returns the numbers of rows and columns. A vector is a single row. The columns of a tensor of
+/// higher rank are the elements of all axes but the first.
+fn rows_and_columns(input: &TValue) -> (usize, usize) {
     match input.shape() {
         [columns] => (1, *columns),
         [rows, rest @ ..] => (*rows, rest.iter().product()),

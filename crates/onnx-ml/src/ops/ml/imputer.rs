@@ -1,6 +1,6 @@
-//! [Imputer](https://onnx.ai/onnx/operators/onnx_aionnxml_Imputer.html): replaces missing values,
-//! which are NaN or equal to a given number. The fill value is one for all columns or one per
-//! column.
+//! [Imputer](https://onnx.ai/onnx/operators/onnx_aionnxml_Imputer.html): replaces missing values by
+//! fill values. An attribute of the node defines which value marks a missing value; it may be NaN.
+//! There is one fill value for all columns or one per column.
 
 use crate::kernels::simd::columnwise;
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
@@ -9,12 +9,15 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+/// The operator for one kind of elements. `imputed` holds the fill values, `replaced` is the value that
+/// they replace.
 #[derive(Debug, Deserialize, Serialize)]
 pub enum Imputer {
     Floats { imputed: Vec<f32>, replaced: f32 },
     Ints { imputed: Vec<i64>, replaced: i64 },
 }
 
+/// Builds the operator.
 pub fn imputer(_: &ParsingContext, node: &NodeProto) -> Built {
     let floats: Vec<f32> = node.get_attr_opt_vec("imputed_value_floats")?.unwrap_or_default();
     let ints: Vec<i64> = node.get_attr_opt_vec("imputed_value_int64s")?.unwrap_or_default();
@@ -27,10 +30,10 @@ pub fn imputer(_: &ParsingContext, node: &NodeProto) -> Built {
             imputed: ints,
             replaced: node.get_attr_opt("replaced_value_int64")?.unwrap_or(0),
         },
-        (none, _) => {
-            let found = if none { "none" } else { "both" };
+        (neither, _) => {
+            let found = if neither { "neither" } else { "both" };
             return node.bail(&format!(
-                "expected imputed_value_floats or imputed_value_int64s, found {found}"
+                "expected either imputed_value_floats or imputed_value_int64s, found {found}"
             ));
         }
     };
@@ -38,7 +41,8 @@ pub fn imputer(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl Imputer {
-    fn len(&self) -> usize {
+    /// Returns the number of fill values.
+    fn fill_value_count(&self) -> usize {
         match self {
             Imputer::Floats { imputed, .. } => imputed.len(),
             Imputer::Ints { imputed, .. } => imputed.len(),
@@ -55,17 +59,18 @@ impl Kernel for Imputer {
             (Imputer::Floats { .. }, DatumType::F32 | DatumType::F64) => input.datum_type,
             (Imputer::Ints { .. }, DatumType::I64 | DatumType::TDim) => DatumType::I64,
             (Imputer::Ints { imputed, .. }, DatumType::I32) => {
-                let wide = imputed.iter().find(|value| i32::try_from(**value).is_err());
-                ensure!(wide.is_none(), "expected 32 bit integers to impute, found {wide:?}");
+                if let Some(wide) = imputed.iter().find(|value| i32::try_from(**value).is_err()) {
+                    bail!("expected 32-bit integers as fill values, found {wide}");
+                }
                 DatumType::I32
             }
             (Imputer::Floats { .. }, found) => bail!("expected floats, found {found:?}"),
             (Imputer::Ints { .. }, found) => bail!("expected integers, found {found:?}"),
         };
-        if self.len() > 1 {
+        if self.fill_value_count() > 1 {
             let (_, columns) = input.matrix()?;
-            let fits = columns == self.len().to_dim();
-            ensure!(fits, "expected {columns} values to impute, found {}", self.len());
+            let found = self.fill_value_count();
+            ensure!(columns == found.to_dim(), "expected {columns} fill values, found {found}");
         }
         Ok(tvec!(Fact::new(datum_type, input.shape.iter().cloned())))
     }
@@ -94,6 +99,8 @@ impl Kernel for Imputer {
     }
 }
 
+/// Replaces each element that is `missing` by the fill value of its column. `cast` converts fill
+/// values to the type of the input.
 fn impute<T: Datum + Copy, V: Copy>(
     input: &TValue,
     imputed: &[V],
@@ -102,8 +109,8 @@ fn impute<T: Datum + Copy, V: Copy>(
 ) -> TractResult<Tensor> {
     let elements = elements::<T>(input)?;
     let elements = elements.try_as_plain_ram()?;
-    let values: Vec<T> = imputed.iter().map(|value| cast(*value)).collect();
-    let impute = |x: T, value: T| if missing(x) { value } else { x };
-    let full = columnwise(elements.as_slice::<T>()?, &values, impute);
-    tensor(input.shape(), full)
+    let fill_values: Vec<T> = imputed.iter().map(|value| cast(*value)).collect();
+    let impute = |x: T, fill_value: T| if missing(x) { fill_value } else { x };
+    let complete = columnwise(elements.as_slice::<T>()?, &fill_values, impute);
+    tensor(input.shape(), complete)
 }

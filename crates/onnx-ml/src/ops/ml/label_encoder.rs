@@ -1,12 +1,12 @@
-//! [LabelEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_LabelEncoder.html): maps each
-//! element from a list of keys to the value at the same position.
+//! [LabelEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_LabelEncoder.html): looks each element
+//! up in a list of keys, and replaces it by the value at the key's position in a list of values.
 //!
-//! Version 1 has one list of strings, which maps between strings and their positions. If a key is
-//! repeated, its first occurrence counts, as in ONNX Runtime; the specification says the last. NaN
-//! can be a key since version 4.
+//! Version 1 of the operator has a single list of strings. It maps strings to their positions, and
+//! positions to strings. If a key is repeated, the value of its first occurrence is used, as in ONNX
+//! Runtime; the specification says the last. NaN can be a key since version 4.
 
 use crate::operator::kernel::{Built, Fact, Kernel, Patch, operator};
-use crate::ops::ml::columns::{self, Columns, PerElement};
+use crate::ops::ml::columns::{self, PerElement, Selection};
 use crate::ops::ml::lookup::{Lookup, bits};
 use crate::ops::ml::mapping::{Mapping, Mappings};
 use foldhash::HashMap;
@@ -22,16 +22,18 @@ const DOMAIN: &str = "ai.onnx.ml";
 #[derive(Debug, Deserialize, Serialize)]
 pub struct LabelEncoder(Mappings);
 
+/// Builds the operator in the version that the model imports.
 pub fn label_encoder(context: &ParsingContext, node: &NodeProto) -> Built {
     let opset = context.model.opset_import.iter().find(|opset| opset.domain == DOMAIN);
     let mappings = match opset.map_or(i64::MAX, |opset| opset.version) {
-        ..2 => classes(node)?,
+        ..2 => version_1(node)?,
         version => Mappings(vec![mapping(context, node, version >= 4)?]),
     };
     operator(node, 1, LabelEncoder(mappings))
 }
 
-fn classes(node: &NodeProto) -> TractResult<Mappings> {
+/// Reads the attributes of version 1.
+fn version_1(node: &NodeProto) -> TractResult<Mappings> {
     let strings: Vec<String> = node.get_attr_vec("classes_strings")?;
     let default_string: Option<String> = node.get_attr_opt("default_string")?;
     let default_string = default_string.unwrap_or_else(|| "_Unused".to_owned());
@@ -40,29 +42,35 @@ fn classes(node: &NodeProto) -> TractResult<Mappings> {
     Ok(Mappings::both_ways(strings, ints, default_string, default_int))
 }
 
+/// Reads the attributes of version 2 and later. `nan_is_a_key` is `false` if a key that is NaN matches
+/// no element.
 fn mapping(context: &ParsingContext, node: &NodeProto, nan_is_a_key: bool) -> TractResult<Mapping> {
     let keys = list(context, node, "keys")?;
-    let to = list(context, node, "values")?;
-    node.expect(keys.len() == to.len(), || {
-        format!("as many values as keys, {}, found {}", keys.len(), to.len())
+    let values = list(context, node, "values")?;
+    node.expect(keys.len() == values.len(), || {
+        format!("{} values, one for each key, found {}", keys.len(), values.len())
     })?;
-    let from = keys.datum_type();
-    let keys = match from {
-        DatumType::String => Lookup::Strings(first(strings(&keys)?)),
-        DatumType::I16 | DatumType::I32 | DatumType::I64 => Lookup::ints(first(numbers(&keys)?)),
+    let key_type = keys.datum_type();
+    let keys = match key_type {
+        DatumType::String => Lookup::Strings(first_positions(strings(&keys)?)),
+        DatumType::I16 | DatumType::I32 | DatumType::I64 => {
+            Lookup::ints(first_positions(numbers(&keys)?))
+        }
         _ => {
-            let mut positions = first(numbers(&keys)?.into_iter().map(bits).collect());
+            let keys = numbers(&keys)?.into_iter().map(bits);
+            let mut positions = first_positions(keys.collect());
             if !nan_is_a_key {
                 positions.remove(&bits(f64::NAN));
             }
             Lookup::Floats(positions)
         }
     };
-    let default = default(context, node, to.datum_type())?;
-    Ok(Mapping { from, keys, to, default })
+    let default = default(context, node, values.datum_type())?;
+    Ok(Mapping { key_type, keys, values, default })
 }
 
-/// Returns the only list of that kind (keys or values) as a vector.
+/// Returns the keys or the values of the encoder as a vector; `kind` is `keys` or `values`. They are
+/// in one of the attributes `*_strings`, `*_int64s`, `*_floats` and `*_tensor`.
 fn list(context: &ParsingContext, node: &NodeProto, kind: &str) -> TractResult<Tensor> {
     let mut lists: Vec<Tensor> = vec![];
     if let Some(strings) = node.get_attr_opt_vec::<String>(&format!("{kind}_strings"))? {
@@ -84,25 +92,26 @@ fn list(context: &ParsingContext, node: &NodeProto, kind: &str) -> TractResult<T
     let found = lists.len();
     match lists.pop() {
         Some(list) if found == 1 => Ok(list),
-        _ => node.bail(&format!("expected one list of {kind}_*, found {found}")),
+        _ => node.bail(&format!("expected one attribute of {kind}_*, found {found}")),
     }
 }
 
+/// Returns the value for elements that are not a key. `value_type` is the type of the values.
 fn default(
     context: &ParsingContext,
     node: &NodeProto,
-    datum_type: DatumType,
+    value_type: DatumType,
 ) -> TractResult<Tensor> {
     const NAME: &str = "default_tensor";
     if let Some(default) = attribute_tensor(context, node, NAME)? {
         let (len, found) = (default.len(), default.datum_type());
         node.expect_attr(NAME, len == 1, || format!("one element, found {len}"))?;
-        node.expect_attr(NAME, found == datum_type, || {
-            format!("{datum_type:?} as the values, found {found:?}")
+        node.expect_attr(NAME, found == value_type, || {
+            format!("{value_type:?}, the type of the values, found {found:?}")
         })?;
         return Ok(default);
     }
-    Ok(match datum_type {
+    Ok(match value_type {
         DatumType::String => {
             let default: Option<String> = node.get_attr_opt("default_string")?;
             tensor0(default.unwrap_or_else(|| "_Unused".to_owned()))
@@ -115,14 +124,18 @@ fn default(
     })
 }
 
-/// Returns an attribute's tensor, if LabelEncoder supports its type.
+/// Returns the tensor in the attribute `name`, or `None` if `node` lacks the attribute.
+///
+/// # Errors
+///
+/// Returns an error if LabelEncoder does not support the tensor's element type.
 fn attribute_tensor(
     context: &ParsingContext,
     node: &NodeProto,
     name: &str,
 ) -> TractResult<Option<Tensor>> {
     let Some(proto) = node.get_attr_opt::<&TensorProto>(name)? else { return Ok(None) };
-    let known = match DataType::try_from(proto.data_type) {
+    let supported = match DataType::try_from(proto.data_type) {
         // tract panics on strings in raw data, which the specification forbids.
         Ok(DataType::String) => proto.raw_data.is_empty() && proto.external_data.is_empty(),
         Ok(found) => matches!(
@@ -135,8 +148,8 @@ fn attribute_tensor(
         ),
         Err(_) => false,
     };
-    node.expect_attr(name, known, || {
-        format!("numbers or strings, found data type {}", proto.data_type)
+    node.expect_attr(name, supported, || {
+        format!("strings, floats or integers of 16 to 64 bits, found data type {}", proto.data_type)
     })?;
     context.load_tensor(proto).map(Some)
 }
@@ -149,7 +162,9 @@ fn numbers<T: Datum + Copy>(list: &Tensor) -> TractResult<Vec<T>> {
     Ok(list.cast_to::<T>()?.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
 }
 
-fn first<K: Hash + Eq>(keys: Vec<K>) -> HashMap<K, usize> {
+/// Maps each key to the position of its first occurrence.
+fn first_positions<K: Hash + Eq>(keys: Vec<K>) -> HashMap<K, usize> {
+    // In reverse, so that the first occurrence overwrites later occurrences.
     keys.into_iter().enumerate().rev().map(|(position, key)| (key, position)).collect()
 }
 
@@ -161,7 +176,7 @@ impl Kernel for LabelEncoder {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        Ok(vec![self.of(&inputs[0], &Columns::All, inputs[0].shape())?])
+        Ok(vec![self.eval_selected(&inputs[0], &Selection::All, inputs[0].shape())?])
     }
 
     fn fuse(self: &Arc<Self>, model: &TypedModel, node: &TypedNode) -> Patch {
@@ -170,7 +185,12 @@ impl Kernel for LabelEncoder {
 }
 
 impl PerElement for LabelEncoder {
-    fn of(&self, input: &TValue, columns: &Columns, shape: &[usize]) -> TractResult<Tensor> {
-        self.0.eval(input, columns, shape)
+    fn eval_selected(
+        &self,
+        input: &TValue,
+        selection: &Selection,
+        shape: &[usize],
+    ) -> TractResult<Tensor> {
+        self.0.eval(input, selection, shape)
     }
 }

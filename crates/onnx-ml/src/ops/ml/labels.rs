@@ -13,20 +13,20 @@ pub enum Labels {
 }
 
 impl Labels {
-    /// Reads the labels from the one of two attributes of `node` that is present and not empty.
+    /// Reads the labels of `node` from the attribute named `ints` or the attribute named `strings`.
     ///
     /// # Errors
     ///
-    /// Returns an error if both or neither of them hold labels.
+    /// Returns an error if both attributes hold labels, or neither does.
     pub fn parse(node: &NodeProto, ints: &str, strings: &str) -> TractResult<Labels> {
         let integers: Vec<i64> = node.get_attr_opt_vec(ints)?.unwrap_or_default();
-        let texts: Vec<String> = node.get_attr_opt_vec(strings)?.unwrap_or_default();
-        match (integers.is_empty(), texts.is_empty()) {
+        let names: Vec<String> = node.get_attr_opt_vec(strings)?.unwrap_or_default();
+        match (integers.is_empty(), names.is_empty()) {
             (false, true) => Ok(Labels::Int64(integers)),
-            (true, false) => Ok(Labels::String(texts)),
-            (none, _) => {
-                let found = if none { "none" } else { "both" };
-                node.bail(&format!("expected labels in {ints} or in {strings}, found {found}"))
+            (true, false) => Ok(Labels::String(names)),
+            (neither, _) => {
+                let found = if neither { "neither" } else { "both" };
+                node.bail(&format!("expected labels in either {ints} or {strings}, found {found}"))
             }
         }
     }
@@ -45,11 +45,11 @@ impl Labels {
         }
     }
 
-    /// Returns the labels of the given classes as a tensor of shape `[N]`.
+    /// Returns the label of each class index in `classes` as a tensor of shape `[classes.len()]`.
     ///
     /// # Errors
     ///
-    /// Returns an error if a class has no label.
+    /// Returns an error if a class index is out of range.
     pub fn tensor(&self, classes: &[usize]) -> TractResult<Tensor> {
         match self {
             Labels::Int64(labels) => select(labels, classes),
@@ -59,8 +59,9 @@ impl Labels {
 }
 
 fn select<T: Datum>(labels: &[T], classes: &[usize]) -> TractResult<Tensor> {
-    let last = classes.iter().copied().max().unwrap_or(0);
-    ensure!(last < labels.len(), "expected a class below {}, found {last}", labels.len());
+    let greatest = classes.iter().copied().max().unwrap_or(0);
+    let count = labels.len();
+    ensure!(greatest < count, "expected class indices below {count}, found {greatest}");
     let selected = classes.iter().map(|class| labels[*class].clone()).collect();
     tensor(&[classes.len()], selected)
 }

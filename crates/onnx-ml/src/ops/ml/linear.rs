@@ -1,4 +1,5 @@
-//! The linear function `x * coefficients^T + intercepts` that the linear operators share.
+//! The linear function `x * transpose(coefficients) + intercepts`, which LinearRegressor and
+//! LinearClassifier share.
 
 use crate::kernels::simd::columnwise;
 use crate::operator::kernel::Fact;
@@ -6,20 +7,24 @@ use crate::ops::ml::vectors::Vectors;
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
-/// A linear function of the columns for each target.
+/// For each target, a linear function of the input's columns. A target is a regression target or a
+/// class.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Linear {
+    /// `[targets, columns]`.
     coefficients: Vectors,
     /// One intercept per target.
     intercepts: Vec<f32>,
 }
 
 impl Linear {
-    /// Creates the function from the row-major matrix of coefficients, `[targets, columns]`.
+    /// Creates the functions from the row-major matrix of coefficients, `[targets, columns]`. The
+    /// number of targets is the number of intercepts.
     ///
     /// # Errors
     ///
-    /// Returns an error if the coefficients do not form such a matrix.
+    /// Returns an error if the number of coefficients is not a positive multiple of the number of
+    /// targets.
     pub fn new(coefficients: &[f32], intercepts: Vec<f32>) -> TractResult<Linear> {
         let coefficients = Vectors::new(intercepts.len(), coefficients).context("coefficients")?;
         Ok(Linear { coefficients, intercepts })
@@ -33,16 +38,16 @@ impl Linear {
         self.coefficients.columns()
     }
 
-    /// Returns the number of rows of an input; see [`Vectors::rows`].
+    /// Checks the input's type and shape, and returns its number of rows.
     ///
     /// # Errors
     ///
-    /// Returns an error if the input's type or shape does not fit.
+    /// Returns an error if the input is not a matrix of numbers with [`Linear::columns`] columns.
     pub fn rows(&self, input: &Fact) -> TractResult<TDim> {
         self.coefficients.rows(input)
     }
 
-    /// Returns the results as `[rows, targets]`.
+    /// Returns the scores of the row-major matrix `rows` as `[rows, targets]`.
     pub fn apply(&self, rows: &[f32]) -> Vec<f32> {
         let targets = self.targets();
         let mut scores = vec![0.0; rows.len() / self.columns() * targets];
@@ -50,7 +55,8 @@ impl Linear {
         columnwise(&scores, &self.intercepts, |score, intercept| score + intercept)
     }
 
-    /// Appends the results for one row that is zero except in `columns`.
+    /// Appends the scores of one sparse row. The row holds `values` in `columns`, and zero in every
+    /// other column.
     pub fn apply_sparse(&self, columns: &[u32], values: &[f32], scores: &mut Vec<f32>) {
         let start = scores.len();
         scores.extend_from_slice(&self.intercepts);

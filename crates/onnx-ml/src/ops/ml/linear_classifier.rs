@@ -1,7 +1,7 @@
 //! [LinearClassifier](https://onnx.ai/onnx/operators/onnx_aionnxml_LinearClassifier.html): a linear
 //! score per class, and the label with the highest score.
 //!
-//! Two classes may share one row of coefficients: a positive score then means the second label.
+//! Two classes may share one row of coefficients. A positive score then selects the second label.
 
 use crate::kernels::reduce::greatest;
 use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
@@ -16,19 +16,21 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Deserialize, Serialize)]
 pub struct LinearClassifier {
     labels: Labels,
-    /// Linear functions to choose from by the input's width. Without intercepts, only the input
-    /// shows whether two classes have one or two rows of coefficients.
+    /// One or two linear functions; the input's number of columns selects one of them. Without
+    /// intercepts, for example, 6 coefficients of two classes are either 2 rows of 3 columns or 1 row
+    /// of 6 columns.
     alternatives: Vec<Linear>,
     post_transform: PostTransform,
 }
 
+/// Builds the operator.
 pub fn linear_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
     let labels = Labels::parse(node, "classlabels_ints", "classlabels_strings")?;
     let classes = labels.len();
     let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
     let intercepts: Vec<f32> = node.get_attr_opt_vec("intercepts")?.unwrap_or_default();
     let post_transform = PostTransform::parse(node)?;
-    node.expect(classes >= 2, || format!("labels of at least 2 classes, found {classes}"))?;
+    node.expect(classes >= 2, || format!("labels of at least 2 classes, found {classes} labels"))?;
 
     let mut alternatives = match intercepts.len() {
         0 if classes == 2 && coefficients.len().is_multiple_of(2) => {
@@ -43,8 +45,8 @@ pub fn linear_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
             vec![Linear::new(&coefficients, vec![0.0; classes])?]
         }
         found => {
-            let fits = found == classes || (found, classes) == (1, 2);
-            node.expect_attr("intercepts", fits, || {
+            let matches_classes = found == classes || (found, classes) == (1, 2);
+            node.expect_attr("intercepts", matches_classes, || {
                 format!("{classes} elements, one for each label, found {found}")
             })?;
             vec![Linear::new(&coefficients, intercepts)?]
@@ -52,17 +54,21 @@ pub fn linear_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
     };
     if post_transform == PostTransform::Probit {
         alternatives.retain(|linear| linear.targets() > 1);
-        let expected = "other than PROBIT for two classes with one row of coefficients, where ONNX \
-                    Runtime does not define the second score, found PROBIT";
+        // ONNX Runtime does not define the score of the other class.
+        let expected = "NONE, SOFTMAX, LOGISTIC or SOFTMAX_ZERO for two classes with one row of \
+                        coefficients, found PROBIT";
         node.expect_attr("post_transform", !alternatives.is_empty(), expected)?;
     }
     operator(node, 1, LinearClassifier { labels, alternatives, post_transform })
 }
 
 impl LinearClassifier {
+    /// Returns the linear function for inputs with `columns` columns, or the first function if none
+    /// has that number of columns. [`Linear::rows`] then rejects the input.
     pub fn linear(&self, columns: &TDim) -> &Linear {
-        let fitting = self.alternatives.iter().find(|linear| *columns == linear.columns().to_dim());
-        fitting.unwrap_or(&self.alternatives[0])
+        let matching =
+            self.alternatives.iter().find(|linear| *columns == linear.columns().to_dim());
+        matching.unwrap_or(&self.alternatives[0])
     }
 }
 
@@ -86,7 +92,12 @@ impl Kernel for LinearClassifier {
 }
 
 impl LinearClassifier {
-    /// Returns labels and scores from the results of `linear`.
+    /// Returns the two outputs, labels and scores. `scores` are the results of `linear` before the
+    /// post-transform, `[rows, linear.targets()]`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a tensor cannot be created.
     pub fn finish(&self, linear: &Linear, mut scores: Vec<f32>) -> TractResult<Vec<Tensor>> {
         let winners: Vec<usize> = if linear.targets() == 1 {
             let winners = scores.iter().map(|score| usize::from(*score > 0.0)).collect();

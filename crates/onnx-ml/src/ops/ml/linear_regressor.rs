@@ -1,5 +1,5 @@
-//! [LinearRegressor](https://onnx.ai/onnx/operators/onnx_aionnxml_LinearRegressor.html): a linear
-//! function of the columns for each target.
+//! [LinearRegressor](https://onnx.ai/onnx/operators/onnx_aionnxml_LinearRegressor.html): for each
+//! target, a linear function of the input's columns.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
 use crate::ops::ml::linear::Linear;
@@ -15,16 +15,21 @@ pub struct LinearRegressor {
     post_transform: PostTransform,
 }
 
+/// Builds the operator. The number of columns is the number of coefficients divided by the number
+/// of targets.
 pub fn linear_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
     let targets: i64 = node.get_attr_opt("targets")?.unwrap_or(1);
     let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
-    let most = coefficients.len();
-    let targets = usize::try_from(targets).ok().filter(|targets| (1..=most).contains(targets));
+    let max_targets = coefficients.len();
+    let targets =
+        usize::try_from(targets).ok().filter(|targets| (1..=max_targets).contains(targets));
     let Some(targets) = targets else {
         let found = node.get_attr_opt::<i64>("targets")?.unwrap_or(1);
         return node.bail_attr(
             "targets",
-            &format!("expected 1 to {most}, the number of coefficients, found {found}"),
+            &format!(
+                "expected 1 to {max_targets} targets (the number of coefficients), found {found}"
+            ),
         );
     };
     let mut intercepts: Vec<f32> = node.get_attr_opt_vec("intercepts")?.unwrap_or_default();
@@ -33,7 +38,7 @@ pub fn linear_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
     }
     let found = intercepts.len();
     node.expect_attr("intercepts", found == targets, || {
-        format!("{targets} elements, found {found}")
+        format!("{targets} elements, one for each target, found {found}")
     })?;
     let linear = Linear::new(&coefficients, intercepts)?;
     operator(node, 1, LinearRegressor { linear, post_transform: PostTransform::parse(node)? })

@@ -1,7 +1,8 @@
 //! [Normalizer](https://onnx.ai/onnx/operators/onnx_aionnxml_Normalizer.html): divides each row by
-//! its maximum, its sum of absolute values or its Euclidean length, unless that is zero.
+//! the row's norm, unless the norm is zero. The norm is the row's maximum, its sum of absolute
+//! values or its Euclidean length.
 //!
-//! The maximum is taken over the values, not over their absolute values, as in ONNX Runtime.
+//! The maximum is the greatest value, not the greatest absolute value, as in ONNX Runtime.
 
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
@@ -10,13 +11,18 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+/// The operator, named after the norm that it divides by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Normalizer {
+    /// The maximum.
     Max,
+    /// The sum of absolute values.
     L1,
+    /// The Euclidean length.
     L2,
 }
 
+/// Builds the operator.
 pub fn normalizer(_: &ParsingContext, node: &NodeProto) -> Built {
     let normalizer = match node.get_attr_opt("norm")?.unwrap_or("MAX") {
         "MAX" => Normalizer::Max,
@@ -31,11 +37,13 @@ pub fn normalizer(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl Normalizer {
+    /// Divides `row` by its norm, in place.
     #[inline(always)]
     pub fn normalize(self, row: &mut [f32]) {
         let norm = match self {
             Normalizer::Max => row.iter().fold(f32::MIN, |max, x| if *x > max { *x } else { max }),
             Normalizer::L1 => row.iter().map(|x| x.abs()).sum(),
+            // The square of the length: the division below takes the root.
             Normalizer::L2 => row.iter().map(|x| x * x).sum(),
         };
         if norm == 0.0 {
@@ -63,14 +71,16 @@ impl Kernel for Normalizer {
         let (_, columns) = matrix(&inputs[0]);
         let input = elements::<f32>(&inputs[0])?;
         let mut normalized = input.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();
-        vectorized(Rows { normalizer: *self, x: &mut normalized, columns: columns.max(1) });
+        vectorized(Rows { normalizer: *self, elements: &mut normalized, columns: columns.max(1) });
         Ok(vec![tensor(inputs[0].shape(), normalized)?])
     }
 }
 
+/// Rows to normalize in place.
 struct Rows<'a> {
     normalizer: Normalizer,
-    x: &'a mut [f32],
+    /// `[rows, columns]`.
+    elements: &'a mut [f32],
     columns: usize,
 }
 
@@ -79,13 +89,13 @@ impl Vectorized for Rows<'_> {
 
     #[inline(always)]
     fn run(self) {
-        // With the number of columns known at compile time, the inner loops are unrolled.
+        // The compiler unrolls the loops over a constant number of columns.
         match self.columns {
-            2 => self.few::<2>(),
-            3 => self.few::<3>(),
-            4 => self.few::<4>(),
+            2 => self.normalize_rows_of::<2>(),
+            3 => self.normalize_rows_of::<3>(),
+            4 => self.normalize_rows_of::<4>(),
             columns => {
-                for row in self.x.chunks_mut(columns) {
+                for row in self.elements.chunks_mut(columns) {
                     self.normalizer.normalize(row);
                 }
             }
@@ -94,9 +104,10 @@ impl Vectorized for Rows<'_> {
 }
 
 impl Rows<'_> {
+    /// Normalizes rows of `N` columns.
     #[inline(always)]
-    fn few<const N: usize>(self) {
-        for row in self.x.as_chunks_mut::<N>().0 {
+    fn normalize_rows_of<const N: usize>(self) {
+        for row in self.elements.as_chunks_mut::<N>().0 {
             self.normalizer.normalize(row);
         }
     }

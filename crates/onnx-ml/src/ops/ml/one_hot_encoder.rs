@@ -1,9 +1,9 @@
 //! [OneHotEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_OneHotEncoder.html): replaces each
-//! element by one column per category, 1 for its own category and 0 elsewhere.
+//! element by one column per category. The column of the element's category is 1, the others are 0.
 
 use crate::operator::invalid_value::{Expected, InvalidValue};
 use crate::operator::kernel::{Built, Fact, Kernel, Patch, operator, tensor};
-use crate::ops::ml::columns::{self, Columns, PerElement};
+use crate::ops::ml::columns::{self, PerElement, Selection};
 use crate::ops::ml::lookup::{Lookup, positions};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
@@ -12,27 +12,31 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Deserialize, Serialize)]
 pub struct OneHotEncoder {
+    /// Maps a category to its column.
     categories: Lookup,
-    /// Number of columns, at least 1. A category that is listed twice has two columns.
-    count: usize,
-    /// Encodes an unknown category as zeros; otherwise it is an error.
+    /// Number of columns, at least 1. A category that is listed twice has two columns; only the
+    /// second is set.
+    column_count: usize,
+    /// Encodes an unknown category as zeros. If `false`, an unknown category is an error.
     zeros: bool,
 }
 
+/// Builds the operator.
 pub fn one_hot_encoder(_: &ParsingContext, node: &NodeProto) -> Built {
     let ints: Vec<i64> = node.get_attr_opt_vec("cats_int64s")?.unwrap_or_default();
     let strings: Vec<String> = node.get_attr_opt_vec("cats_strings")?.unwrap_or_default();
     let zeros: i64 = node.get_attr_opt("zeros")?.unwrap_or(1);
-    let count = ints.len() + strings.len();
+    let column_count = ints.len() + strings.len();
     let categories = match (ints.is_empty(), strings.is_empty()) {
         (false, true) => Lookup::ints(positions(ints).collect()),
         (true, false) => Lookup::Strings(positions(strings).collect()),
-        (none, _) => {
-            let found = if none { "none" } else { "both" };
-            return node.bail(&format!("expected cats_int64s or cats_strings, found {found}"));
+        (neither, _) => {
+            let found = if neither { "neither" } else { "both" };
+            let message = format!("expected either cats_int64s or cats_strings, found {found}");
+            return node.bail(&message);
         }
     };
-    operator(node, 1, OneHotEncoder { categories, count, zeros: zeros != 0 })
+    operator(node, 1, OneHotEncoder { categories, column_count, zeros: zeros != 0 })
 }
 
 impl Kernel for OneHotEncoder {
@@ -50,12 +54,12 @@ impl Kernel for OneHotEncoder {
             }
             _ => ensure!(inputs[0].is_number(), "expected numbers, found {found:?}"),
         }
-        let count = [self.count.to_dim()];
-        Ok(tvec!(Fact::new(f32::datum_type(), inputs[0].shape.iter().cloned().chain(count))))
+        let columns = [self.column_count.to_dim()];
+        Ok(tvec!(Fact::new(f32::datum_type(), inputs[0].shape.iter().cloned().chain(columns))))
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        Ok(vec![self.of(&inputs[0], &Columns::All, inputs[0].shape())?])
+        Ok(vec![self.eval_selected(&inputs[0], &Selection::All, inputs[0].shape())?])
     }
 
     fn fuse(self: &Arc<Self>, model: &TypedModel, node: &TypedNode) -> Patch {
@@ -64,24 +68,36 @@ impl Kernel for OneHotEncoder {
 }
 
 impl PerElement for OneHotEncoder {
-    fn of(&self, input: &TValue, columns_of: &Columns, shape: &[usize]) -> TractResult<Tensor> {
-        let positions = self.categories.positions(input, columns_of)?;
-        let len = positions.len().checked_mul(self.count).context("expected a smaller input")?;
+    fn eval_selected(
+        &self,
+        input: &TValue,
+        selection: &Selection,
+        shape: &[usize],
+    ) -> TractResult<Tensor> {
+        let positions = self.categories.positions(input, selection)?;
+        let len = positions.len().checked_mul(self.column_count);
+        let len = len.with_context(|| {
+            format!(
+                "expected fewer output elements, found {} inputs of {} columns each",
+                positions.len(),
+                self.column_count
+            )
+        })?;
         let mut encoded = vec![0.0_f32; len];
-        let columns = encoded.chunks_exact_mut(self.count);
+        let columns = encoded.chunks_exact_mut(self.column_count);
         for (element, (columns, position)) in columns.zip(&positions).enumerate() {
             match position.and_then(|position| columns.get_mut(position)) {
                 Some(column) => *column = 1.0,
                 None if self.zeros => (),
                 None => {
-                    let expected = Expected::OneOf(self.categories.names());
-                    let found = columns_of.text(input, element)?;
+                    let expected = Expected::OneOf(self.categories.keys());
+                    let found = selection.element_as_string(input, element)?;
                     return Err(InvalidValue { expected, found }.into());
                 }
             }
         }
         let mut shape: TVec<usize> = shape.into();
-        shape.push(self.count);
+        shape.push(self.column_count);
         tensor(&shape, encoded)
     }
 }

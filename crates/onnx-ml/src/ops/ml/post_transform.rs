@@ -1,5 +1,5 @@
-//! The attribute `post_transform` of classifiers and regressors. The formulas are ONNX Runtime's,
-//! because the specification leaves them open.
+//! The attribute `post_transform` of classifiers and regressors. The specification does not define the
+//! formulas, so they follow ONNX Runtime.
 
 use crate::kernels::logistic::{logistic, logistic_pair};
 use crate::kernels::simd::{Vectorized, columnwise, vectorized};
@@ -9,18 +9,21 @@ use std::f32::consts::SQRT_2;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Transformation of the scores of a row.
+/// Transformation of a row of scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum PostTransform {
     None,
     Softmax,
+    /// The logistic function of each score.
     Logistic,
+    /// Softmax over the scores that are not zero.
     SoftmaxZero,
+    /// The quantile function of the normal distribution, of each score.
     Probit,
 }
 
 impl PostTransform {
-    /// Reads the attribute of `node`; the default is no transformation.
+    /// Reads the attribute of `node`. The default is no transformation.
     ///
     /// # Errors
     ///
@@ -39,7 +42,8 @@ impl PostTransform {
         }
     }
 
-    /// Transforms scores in rows of `width`. A single score is changed only by PROBIT.
+    /// Transforms `scores`, a matrix `[rows, width]`, in place. If `width` is 1, only PROBIT has an
+    /// effect.
     pub fn apply(&self, scores: &mut [f32], width: usize) {
         match self {
             PostTransform::Softmax | PostTransform::Logistic | PostTransform::SoftmaxZero
@@ -52,8 +56,8 @@ impl PostTransform {
         }
     }
 
-    /// Returns the scores of two classes from a single score. Only LOGISTIC changes them, to
-    /// probabilities.
+    /// Returns the scores of two classes from the single score of the second class. LOGISTIC turns
+    /// the score into a probability first; other transformations have no effect.
     pub fn pair(&self, score: f32) -> [f32; 2] {
         match self {
             PostTransform::Logistic => logistic_pair(score),
@@ -71,6 +75,7 @@ impl PostTransform {
     }
 }
 
+/// Scores that the logistic function transforms in place.
 struct Logistic<'a>(&'a mut [f32]);
 
 impl Vectorized for Logistic<'_> {
@@ -82,7 +87,8 @@ impl Vectorized for Logistic<'_> {
     }
 }
 
-/// Returns the class with the highest score; the first of equal scores wins.
+/// Returns the class with the highest score. If several classes have that score, it returns the first
+/// of them.
 pub fn winner(scores: &[f32]) -> usize {
     let mut winner = 0;
     for (class, score) in scores.iter().enumerate() {
@@ -93,31 +99,34 @@ pub fn winner(scores: &[f32]) -> usize {
     winner
 }
 
+/// Returns the greatest score that is not NaN.
 fn maximum(row: &[f32]) -> f32 {
     row.iter().fold(f32::MIN, |maximum, &score| if score > maximum { score } else { maximum })
 }
 
-/// Softmax over the scores that are not zero; classes with a score of zero stay zero.
+/// Applies softmax to the scores that are not zero. Scores of zero stay zero.
 fn softmax_zero(row: &mut [f32]) {
     let maximum = maximum(row);
-    let zero = (-maximum).exp();
+    // ONNX Runtime treats scores up to 1e-7 as zero, but scales them like the others.
+    let zero_scale = (-maximum).exp();
     let mut sum = 0.0;
     for score in row.iter_mut() {
         if score.abs() > 1e-7 {
             *score = (*score - maximum).exp();
             sum += *score;
         } else {
-            *score *= zero;
+            *score *= zero_scale;
         }
     }
     row.iter_mut().for_each(|score| *score /= sum);
 }
 
-/// Quantile function of the normal distribution, by Winitzki's approximation of the inverse error
-/// function.
+/// Returns the quantile `p` of the normal distribution: `sqrt(2) * erf_inverse(2 * p - 1)`. The inverse
+/// error function is [Winitzki's
+/// approximation](https://en.wikipedia.org/wiki/Error_function#Approximation_with_elementary_functions).
 fn probit(p: f32) -> f32 {
     const A: f32 = 0.147;
-    #[expect(clippy::approx_constant, reason = "the one of ONNX Runtime")]
+    #[expect(clippy::approx_constant, reason = "the constant in ONNX Runtime")]
     const PI: f32 = 3.14159;
     let x = 2.0 * p - 1.0;
     let log = ((1.0 - x) * (1.0 + x)).ln();

@@ -1,5 +1,5 @@
-//! [Scaler](https://onnx.ai/onnx/operators/onnx_aionnxml_Scaler.html): `(x - offset) * scale`, with
-//! one offset and scale for all columns or one per column.
+//! [Scaler](https://onnx.ai/onnx/operators/onnx_aionnxml_Scaler.html): `(x - offset) * scale`. There is
+//! one offset for all columns or one per column; the same goes for the scale.
 
 use crate::kernels::simd::columnwise;
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
@@ -10,14 +10,19 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Scaler {
+    /// One element, or one per column.
     offset: Vec<f32>,
+    /// One element, or one per column.
     scale: Vec<f32>,
 }
 
+/// Builds the operator.
 pub fn scaler(_: &ParsingContext, node: &NodeProto) -> Built {
     let offset: Vec<f32> = node.get_attr_opt_vec("offset")?.unwrap_or_else(|| vec![0.0]);
     let scale: Vec<f32> = node.get_attr_opt_vec("scale")?.unwrap_or_else(|| vec![1.0]);
-    node.expect_attr("scale", !offset.is_empty() && !scale.is_empty(), "at least one element")?;
+    for (name, list) in [("offset", &offset), ("scale", &scale)] {
+        node.expect_attr(name, !list.is_empty(), "at least one element, found none")?;
+    }
     operator(node, 1, Scaler { offset, scale })
 }
 
@@ -28,8 +33,8 @@ impl Kernel for Scaler {
         ensure!(inputs[0].is_number(), "expected numbers, found {:?}", inputs[0].datum_type);
         let (_, columns) = inputs[0].matrix()?;
         for (name, list) in [("offset", &self.offset), ("scale", &self.scale)] {
-            let fits = list.len() == 1 || columns == list.len().to_dim();
-            ensure!(fits, "expected {columns} elements in {name}, found {}", list.len());
+            let matches = list.len() == 1 || columns == list.len().to_dim();
+            ensure!(matches, "expected {columns} elements in {name}, found {}", list.len());
         }
         Ok(tvec!(Fact::new(f32::datum_type(), inputs[0].shape.iter().cloned())))
     }

@@ -1,4 +1,5 @@
-//! Kernel functions of support vector machines: the similarity of rows and support vectors.
+//! Kernel functions of support vector machines. A kernel function returns the similarity of a row and
+//! a support vector.
 
 use crate::kernels::simd::{each, exp, tanh};
 use crate::ops::ml::vectors::Vectors;
@@ -6,29 +7,23 @@ use serde::{Deserialize, Serialize};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// The kernel function, from the attributes `kernel_type` and `kernel_params`.
+/// The kernel function of a row `x` and a support vector `y`, from the attributes `kernel_type` and
+/// `kernel_params`.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub enum Similarity {
+    /// `dot(x, y)`
     Linear,
-    /// `(gamma * x.y + coef0) ^ degree`
-    Poly {
-        gamma: f32,
-        coef0: f32,
-        degree: f32,
-    },
-    /// `exp(-gamma * |x - y|^2)`
-    Rbf {
-        gamma: f32,
-    },
-    /// `tanh(gamma * x.y + coef0)`
-    Sigmoid {
-        gamma: f32,
-        coef0: f32,
-    },
+    /// `(gamma * dot(x, y) + coef0) ^ degree`
+    Poly { gamma: f32, coef0: f32, degree: f32 },
+    /// `exp(-gamma * squared_distance(x, y))`
+    Rbf { gamma: f32 },
+    /// `tanh(gamma * dot(x, y) + coef0)`
+    Sigmoid { gamma: f32, coef0: f32 },
 }
 
 impl Similarity {
-    /// Reads the attributes of `node`; the default is linear, with parameters of 0.
+    /// Reads the attributes of `node`. The default function is linear; the default of each parameter
+    /// is 0.
     ///
     /// # Errors
     ///
@@ -42,7 +37,9 @@ impl Similarity {
                 let found = parameters.len();
                 return node.bail_attr(
                     "kernel_params",
-                    &format!("expected gamma, coef0 and degree, found {found} elements"),
+                    &format!(
+                        "expected 3 elements (gamma, coef0 and degree), found {found} elements"
+                    ),
                 );
             }
         };
@@ -58,13 +55,15 @@ impl Similarity {
         }
     }
 
-    /// Writes the similarity of each row and vector as `[rows, vectors]`.
-    pub fn of(&self, rows: &[f32], vectors: &Vectors, similarities: &mut [f32]) {
+    /// Writes the similarity of each row and each vector to `similarities`, as `[rows, vectors]`.
+    /// `rows` has the same number of columns as `vectors`.
+    pub fn compute(&self, rows: &[f32], vectors: &Vectors, similarities: &mut [f32]) {
         match *self {
             Similarity::Linear => vectors.dots(rows, similarities),
             Similarity::Poly { gamma, coef0, degree } => {
                 vectors.dots(rows, similarities);
                 let base = move |product| gamma * product + coef0;
+                // Integer degrees without the slow `powf`.
                 match degree {
                     2.0 => each(similarities, move |product| base(product) * base(product)),
                     3.0 => each(similarities, move |product| {
@@ -85,5 +84,6 @@ impl Similarity {
     }
 }
 
-/// Number of rows that are compared with the support vectors at a time.
+/// Number of rows whose similarities are computed at a time. It bounds the size of the buffer of
+/// similarities, `[BLOCK, vectors]`.
 pub const BLOCK: usize = 16;

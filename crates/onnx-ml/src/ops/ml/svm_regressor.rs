@@ -1,6 +1,7 @@
-//! [SVMRegressor](https://onnx.ai/onnx/operators/onnx_aionnxml_SVMRegressor.html): a weighted sum
-//! of the similarities with the support vectors or, without these, a linear function. An anomaly
-//! detector (`one_class`) returns the sign.
+//! [SVMRegressor](https://onnx.ai/onnx/operators/onnx_aionnxml_SVMRegressor.html): the sum of the
+//! intercept `rho` and the weighted similarities of the row with the support vectors. Without support
+//! vectors, it is a linear function of the row. An anomaly detector (`one_class`) returns the sign of
+//! this value: 1 or -1.
 //!
 //! As in ONNX Runtime, `post_transform` has no effect.
 
@@ -16,26 +17,33 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Deserialize, Serialize)]
 pub struct SvmRegressor {
     similarity: Similarity,
+    /// The support vectors. A linear function has a single vector, its coefficients per column.
     vectors: Vectors,
-    /// One coefficient per support vector.
+    /// Weight of each vector.
     coefficients: Vec<f32>,
+    /// The intercept.
     rho: f32,
+    /// Returns 1 for positive values and -1 for others.
     one_class: bool,
 }
 
+/// Builds the operator.
 pub fn svm_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
+    // Only rejects unknown names.
     PostTransform::parse(node)?;
     let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
     let rho: Vec<f32> = node.get_attr_vec("rho")?;
-    let supports: i64 = node.get_attr_opt("n_supports")?.unwrap_or(0);
+    let support_count: i64 = node.get_attr_opt("n_supports")?.unwrap_or(0);
     let one_class = node.get_attr_opt("one_class")?.unwrap_or(0i64) != 0;
     let similarity = Similarity::parse(node)?;
-    node.expect_attr("n_supports", supports >= 0, || format!("none or more, found {supports}"))?;
+    node.expect_attr("n_supports", support_count >= 0, || {
+        format!("0 or more, found {support_count}")
+    })?;
     let &[rho] = &*rho else {
         let found = rho.len();
         return node.bail_attr("rho", &format!("expected 1 element, found {found}"));
     };
-    let kernel = if supports == 0 {
+    let kernel = if support_count == 0 {
         SvmRegressor {
             similarity: Similarity::Linear,
             vectors: Vectors::new(1, &coefficients).context("coefficients")?,
@@ -45,8 +53,8 @@ pub fn svm_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
         }
     } else {
         let found = coefficients.len();
-        node.expect_attr("coefficients", supports as usize == found, || {
-            format!("{supports}, one for each support vector, found {found}")
+        node.expect_attr("coefficients", support_count as usize == found, || {
+            format!("{support_count} elements, one for each support vector, found {found}")
         })?;
         let elements: Vec<f32> = node.get_attr_vec("support_vectors")?;
         let vectors = Vectors::new(found, &elements).context("support_vectors")?;
@@ -63,6 +71,8 @@ pub fn svm_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
     operator(node, 1, kernel)
 }
 
+/// Returns the sum of the vectors, each multiplied by its weight. `vectors` is
+/// `[weights.len(), columns]`.
 fn weighted_sum(vectors: &[f32], weights: &[f32]) -> Vec<f32> {
     let columns = vectors.len() / weights.len();
     let mut sum = vec![0.0; columns];
@@ -91,13 +101,15 @@ impl Kernel for SvmRegressor {
         let mut values = Vec::with_capacity(rows);
         for block in input.as_slice::<f32>()?.chunks(BLOCK * columns) {
             let similarities = &mut scratch[..block.len() / columns * count];
-            self.similarity.of(block, &self.vectors, similarities);
+            self.similarity.compute(block, &self.vectors, similarities);
             values.extend(similarities.chunks_exact(count).map(|similarities| {
                 let value = (dot(similarities, &self.coefficients) + f64::from(self.rho)) as f32;
-                match self.one_class {
-                    true if value > 0.0 => 1.0,
-                    true => -1.0,
-                    false => value,
+                if !self.one_class {
+                    value
+                } else if value > 0.0 {
+                    1.0
+                } else {
+                    -1.0
                 }
             }));
         }

@@ -1,11 +1,12 @@
-//! Attributes that TreeEnsembleClassifier and TreeEnsembleRegressor share: nodes identified by tree
-//! and node number, and leaf weights, in single or (since version 3) double precision.
+//! The attributes that TreeEnsembleClassifier and TreeEnsembleRegressor share: the nodes of the trees,
+//! identified by a tree ID and a node ID, and the weights of the leaves. Since version 3 of the
+//! operators, these can be in double precision.
 
 use crate::encoding::fields::once;
 use crate::kernels::trees::{Aggregate, Branch, Child, Description, Forest, Mode, Number, Scores};
 use crate::operator::kernel::elements;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{NodeProto, TensorProto};
@@ -14,8 +15,10 @@ use tract_onnx::tract_hir::internal::*;
 /// The trees of a node, in the precision of its attributes.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Ensemble {
+    /// The trees in single precision, or `None` if the attributes are in double precision.
     single: Option<Forest<f32>>,
-    /// The trees in double precision, created when features are doubles but attributes are not.
+    /// The trees in double precision. If the attributes are in single precision, this is filled when
+    /// an input of doubles arrives.
     #[serde(with = "once")]
     double: OnceLock<Forest<f64>>,
 }
@@ -28,8 +31,9 @@ pub enum Computed {
 }
 
 impl Ensemble {
-    /// Reads the trees of `node`. The leaf weights are in the attributes `class_*` or `target_*`:
-    /// `prefix` is one of these, and `ids` is the full name of the list of targets.
+    /// Reads the trees of `node`. The leaf weights are in the attributes `class_*` of a classifier or
+    /// `target_*` of a regressor; `prefix` is `class` or `target`. `targets` is the number of classes
+    /// or targets.
     ///
     /// # Errors
     ///
@@ -59,7 +63,7 @@ impl Ensemble {
     ///
     /// # Errors
     ///
-    /// Returns an error if a feature index is not below `columns`.
+    /// Returns an error if a branch uses a feature whose index is not below `columns`.
     pub fn expect_columns(&self, columns: usize) -> TractResult<()> {
         match &self.single {
             Some(forest) => forest.expect_columns(columns),
@@ -67,7 +71,8 @@ impl Ensemble {
         }
     }
 
-    /// Computes the scores of the rows.
+    /// Returns the aggregated leaf weights of each row and target. They are computed in double
+    /// precision if the input or the attributes are doubles.
     ///
     /// # Errors
     ///
@@ -92,6 +97,7 @@ impl Ensemble {
         }
     }
 
+    /// Returns the trees in double precision.
     fn double(&self) -> &Forest<f64> {
         self.double.get_or_init(|| match &self.single {
             Some(single) => single.widened(),
@@ -100,11 +106,12 @@ impl Ensemble {
     }
 }
 
-/// Returns a list of numbers, from the tensor attribute if present.
+/// Returns a list of numbers. It is read from the attribute `{name}_as_tensor` if that is present,
+/// otherwise from the attribute `name`. The list is empty if `node` has neither.
 ///
 /// # Errors
 ///
-/// Returns an error if the attribute has another type.
+/// Returns an error if the attribute has a different type.
 pub fn numbers<T: Number>(
     context: &ParsingContext,
     node: &NodeProto,
@@ -118,57 +125,150 @@ pub fn numbers<T: Number>(
     Ok(tensor.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
 }
 
-/// The nodes of all trees: entry i of each list belongs to node i.
+/// The attributes `nodes_*`. Each list has one entry per node, of all trees.
 struct Nodes<T> {
     tree_ids: Vec<i64>,
-    /// Numbers of the nodes in their trees.
+    /// IDs of the nodes, unique within a tree.
     node_ids: Vec<i64>,
     features: Vec<i64>,
-    values: Vec<T>,
+    thresholds: Vec<T>,
     /// `None` for a leaf.
     modes: Vec<Option<Mode>>,
+    /// ID of the child to visit if the comparison is true. Unused for a leaf.
     true_ids: Vec<i64>,
+    /// ID of the child to visit if the comparison is false. Unused for a leaf.
     false_ids: Vec<i64>,
-    /// Empty, or whether a missing value continues at the true node.
-    missing: Vec<i64>,
+    /// Not 0 if a missing feature is treated as a true comparison. May be empty, which means 0.
+    missing_tracks_true: Vec<i64>,
 }
 
 impl<T: Number> Nodes<T> {
     fn read(context: &ParsingContext, node: &NodeProto) -> TractResult<Nodes<T>> {
         let tree_ids = integers(node, "nodes_treeids")?;
         let count = tree_ids.len();
-        node.expect_attr("nodes_treeids", count > 0, "at least one node")?;
-        let integers = |name: &str| {
+        node.expect_attr("nodes_treeids", count > 0, "at least one node, found none")?;
+        let integers_per_node = |name: &str| {
             let list = integers(node, name)?;
             expect_len(node, name, list.len(), count)?;
             TractResult::Ok(list)
         };
-        let node_ids = integers("nodes_nodeids")?;
-        let features = integers("nodes_featureids")?;
-        let values = numbers::<T>(context, node, "nodes_values")?;
-        expect_len(node, "nodes_values", values.len(), count)?;
+        let node_ids = integers_per_node("nodes_nodeids")?;
+        let features = integers_per_node("nodes_featureids")?;
+        let thresholds = numbers::<T>(context, node, "nodes_values")?;
+        expect_len(node, "nodes_values", thresholds.len(), count)?;
         let modes: Vec<&str> = node.get_attr_opt_tvec("nodes_modes")?.unwrap_or_default().to_vec();
         expect_len(node, "nodes_modes", modes.len(), count)?;
-        let true_ids = integers("nodes_truenodeids")?;
-        let false_ids = integers("nodes_falsenodeids")?;
-        let missing: Vec<i64> =
-            node.get_attr_opt_vec("nodes_missing_value_tracks_true")?.unwrap_or_default();
-        if !missing.is_empty() {
-            expect_len(node, "nodes_missing_value_tracks_true", missing.len(), count)?;
+        let true_ids = integers_per_node("nodes_truenodeids")?;
+        let false_ids = integers_per_node("nodes_falsenodeids")?;
+        let missing_tracks_true = integers(node, "nodes_missing_value_tracks_true")?;
+        if !missing_tracks_true.is_empty() {
+            let found = missing_tracks_true.len();
+            expect_len(node, "nodes_missing_value_tracks_true", found, count)?;
         }
         let modes = modes.into_iter().map(mode).collect::<TractResult<_>>()?;
-        Ok(Nodes { tree_ids, node_ids, features, values, modes, true_ids, false_ids, missing })
+        Ok(Nodes {
+            tree_ids,
+            node_ids,
+            features,
+            thresholds,
+            modes,
+            true_ids,
+            false_ids,
+            missing_tracks_true,
+        })
+    }
+
+    /// Returns the tree ID and the node ID of each node.
+    fn ids(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.tree_ids.iter().copied().zip(self.node_ids.iter().copied())
+    }
+
+    /// Numbers the branches of all trees, and separately their leaves, in the order of the lists.
+    fn numbered(&self) -> TractResult<Numbered> {
+        let mut children = HashMap::with_capacity(self.modes.len());
+        let (mut branch_count, mut leaf_count) = (0, 0);
+        for (mode, (tree, id)) in self.modes.iter().zip(self.ids()) {
+            let (child, count) = match mode {
+                Some(_) => (Child::Branch(branch_count), &mut branch_count),
+                None => (Child::Leaf(leaf_count), &mut leaf_count),
+            };
+            *count += 1;
+            let is_first = children.insert((tree, id), child).is_none();
+            ensure!(is_first, "expected one node {id} in tree {tree}, found two");
+        }
+        Ok(Numbered { children, branch_count, leaf_count })
+    }
+
+    /// Returns the branches in the order of their numbers.
+    fn branches(&self, numbered: &Numbered) -> TractResult<Vec<Branch<T>>> {
+        let mut branches = Vec::with_capacity(numbered.branch_count);
+        for (index, mode) in self.modes.iter().enumerate() {
+            let Some(mode) = *mode else { continue };
+            let tree = self.tree_ids[index];
+            let feature = usize::try_from(self.features[index]).ok().with_context(|| {
+                format!("expected a feature of 0 or more, found {}", self.features[index])
+            })?;
+            branches.push(Branch {
+                feature,
+                mode,
+                threshold: self.thresholds[index],
+                missing_true: self
+                    .missing_tracks_true
+                    .get(index)
+                    .is_some_and(|tracks| *tracks != 0),
+                children: [
+                    numbered.child(tree, self.true_ids[index])?,
+                    numbered.child(tree, self.false_ids[index])?,
+                ],
+            });
+        }
+        Ok(branches)
+    }
+
+    /// Returns the root of each tree: the only node that is not a child of another.
+    fn roots(&self, numbered: &Numbered) -> TractResult<Vec<Child>> {
+        let mut child_ids = HashSet::with_capacity(self.modes.len());
+        for (index, tree) in self.tree_ids.iter().enumerate() {
+            if self.modes[index].is_some() {
+                child_ids.insert((*tree, self.true_ids[index]));
+                child_ids.insert((*tree, self.false_ids[index]));
+            }
+        }
+        let mut trees_with_root = HashSet::new();
+        let mut roots = vec![];
+        for (tree, id) in self.ids().filter(|ids| !child_ids.contains(ids)) {
+            ensure!(trees_with_root.insert(tree), "expected one root in tree {tree}, found two");
+            roots.push(numbered.child(tree, id)?);
+        }
+        Ok(roots)
     }
 }
 
+/// The numbers of all nodes.
+struct Numbered {
+    /// Maps the tree ID and the node ID of a node to its number.
+    children: HashMap<(i64, i64), Child>,
+    branch_count: usize,
+    leaf_count: usize,
+}
+
+impl Numbered {
+    fn child(&self, tree: i64, id: i64) -> TractResult<Child> {
+        let child = self.children.get(&(tree, id)).copied();
+        child.with_context(|| format!("expected a node {id} in tree {tree}, found none"))
+    }
+}
+
+/// Returns the list of integers in the attribute `name`, which is empty if `node` lacks it.
 fn integers(node: &NodeProto, name: &str) -> TractResult<Vec<i64>> {
     Ok(node.get_attr_opt_vec(name)?.unwrap_or_default())
 }
 
-fn expect_len(node: &NodeProto, name: &str, len: usize, expected: usize) -> TractResult<()> {
-    node.expect_attr(name, len == expected, || format!("{expected} entries, found {len}"))
+fn expect_len(node: &NodeProto, name: &str, found: usize, expected: usize) -> TractResult<()> {
+    node.expect_attr(name, found == expected, || format!("{expected} entries, found {found}"))
 }
 
+/// Reads the trees of `node`; the arguments are those of [`Ensemble::parse`].
 fn describe<T: Number>(
     context: &ParsingContext,
     node: &NodeProto,
@@ -176,104 +276,57 @@ fn describe<T: Number>(
     targets: usize,
 ) -> TractResult<Description<T>> {
     let nodes = Nodes::<T>::read(context, node)?;
-    let count = nodes.tree_ids.len();
-    let ids = || nodes.tree_ids.iter().zip(&nodes.node_ids);
-
-    // The kind of each node; branches and leaves are numbered separately.
-    let mut children = HashMap::with_capacity(count);
-    let mut kinds = Vec::with_capacity(count);
-    let (mut branch_count, mut leaf_count) = (0, 0);
-    for (mode, (tree, number)) in nodes.modes.iter().zip(ids()) {
-        let kind = match mode {
-            Some(_) => Child::Branch(branch_count),
-            None => Child::Leaf(leaf_count),
-        };
-        match kind {
-            Child::Branch(_) => branch_count += 1,
-            Child::Leaf(_) => leaf_count += 1,
-        }
-        let first = children.insert((*tree, *number), kind).is_none();
-        ensure!(first, "expected one node {number} in tree {tree}, found two");
-        kinds.push(kind);
-    }
-    let find = |tree: i64, number: i64| {
-        children
-            .get(&(tree, number))
-            .copied()
-            .with_context(|| format!("expected a node {number} in tree {tree}, found none"))
-    };
-
-    let mut branches = Vec::with_capacity(branch_count);
-    let mut is_child = HashMap::with_capacity(count);
-    for (index, mode) in nodes.modes.iter().enumerate() {
-        let Some(mode) = *mode else { continue };
-        let tree = nodes.tree_ids[index];
-        let feature = usize::try_from(nodes.features[index]).ok().with_context(|| {
-            format!("expected a feature of 0 or more, found {}", nodes.features[index])
-        })?;
-        let numbers = [nodes.true_ids[index], nodes.false_ids[index]];
-        for number in numbers {
-            is_child.insert((tree, number), ());
-        }
-        branches.push(Branch {
-            feature,
-            mode,
-            threshold: nodes.values[index],
-            missing_true: nodes.missing.get(index).is_some_and(|tracks| *tracks != 0),
-            children: [find(tree, numbers[0])?, find(tree, numbers[1])?],
-        });
-    }
-
-    let mut roots = vec![];
-    let mut rooted = HashMap::new();
-    for ((tree, number), kind) in ids().zip(&kinds) {
-        if !is_child.contains_key(&(*tree, *number)) {
-            let first = rooted.insert(*tree, ()).is_none();
-            ensure!(first, "expected one root in tree {tree}, found two");
-            roots.push(*kind);
-        }
-    }
-
-    let mut leaves = vec![vec![]; leaf_count];
-    for (tree, number, score) in leaf_scores(context, node, prefix, targets)? {
+    let numbered = nodes.numbered()?;
+    let branches = nodes.branches(&numbered)?;
+    let roots = nodes.roots(&numbered)?;
+    let mut leaves = vec![vec![]; numbered.leaf_count];
+    for LeafWeight { tree, id, target, weight } in leaf_weights(context, node, prefix, targets)? {
         // ONNX Runtime ignores weights of inner nodes.
-        if let Child::Leaf(leaf) = find(tree, number)? {
-            leaves[leaf].push(score);
+        if let Child::Leaf(leaf) = numbered.child(tree, id)? {
+            leaves[leaf].push((target, weight));
         }
     }
     Ok(Description { branches, leaves, roots, targets })
 }
 
-/// Returns tree, node, and target with weight of each score that a leaf adds.
-fn leaf_scores<T: Number>(
+/// A weight that a leaf contributes to the score of a target.
+struct LeafWeight<T> {
+    /// ID of the leaf's tree.
+    tree: i64,
+    /// ID of the leaf in its tree.
+    id: i64,
+    target: usize,
+    weight: T,
+}
+
+/// Reads the leaf weights of `node`; the arguments are those of [`Ensemble::parse`].
+fn leaf_weights<T: Number>(
     context: &ParsingContext,
     node: &NodeProto,
     prefix: &str,
     targets: usize,
-) -> TractResult<Vec<(i64, i64, (usize, T))>> {
+) -> TractResult<Vec<LeafWeight<T>>> {
     let trees = integers(node, &format!("{prefix}_treeids"))?;
-    let nodes = integers(node, &format!("{prefix}_nodeids"))?;
-    expect_len(node, &format!("{prefix}_nodeids"), nodes.len(), trees.len())?;
-    let ids = integers(node, &format!("{prefix}_ids"))?;
-    expect_len(node, &format!("{prefix}_ids"), ids.len(), trees.len())?;
+    let ids = integers(node, &format!("{prefix}_nodeids"))?;
+    expect_len(node, &format!("{prefix}_nodeids"), ids.len(), trees.len())?;
+    let target_ids = integers(node, &format!("{prefix}_ids"))?;
+    expect_len(node, &format!("{prefix}_ids"), target_ids.len(), trees.len())?;
     let weights = numbers::<T>(context, node, &format!("{prefix}_weights"))?;
     expect_len(node, &format!("{prefix}_weights"), weights.len(), trees.len())?;
-    trees
-        .into_iter()
-        .zip(nodes)
-        .zip(ids)
-        .zip(weights)
-        .map(|(((tree, node), id), weight)| {
-            let target = usize::try_from(id).ok().filter(|target| *target < targets);
+    let lists = trees.into_iter().zip(ids).zip(target_ids).zip(weights);
+    lists
+        .map(|(((tree, id), found), weight)| {
+            let target = usize::try_from(found).ok().filter(|target| *target < targets);
             let target = target.with_context(|| {
-                format!("expected ids in {prefix}_ids from 0 to {}", targets.saturating_sub(1))
+                let last = targets.saturating_sub(1);
+                format!("expected ids in {prefix}_ids from 0 to {last}, found {found}")
             })?;
-            Ok((tree, node, (target, weight)))
+            Ok(LeafWeight { tree, id, target, weight })
         })
         .collect()
 }
 
-/// Returns `None` for a leaf.
+/// Parses an entry of `nodes_modes`. Returns `None` for a leaf.
 fn mode(name: &str) -> TractResult<Option<Mode>> {
     Ok(Some(match name {
         "LEAF" => return Ok(None),

@@ -1,9 +1,10 @@
-//! [TreeEnsemble](https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html), which replaces
-//! the ensembles of classifiers and regressors in version 5 of `ai.onnx.ml`.
+//! [TreeEnsemble](https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html): replaces
+//! TreeEnsembleClassifier and TreeEnsembleRegressor in version 5 of `ai.onnx.ml`.
 //!
-//! A branch on set membership becomes a test for equality with 1 in an additional column. The
-//! column is computed for each row and holds the membership. Post-transforms are numbered as in the
-//! specification; ONNX Runtime 1.32 swaps softmax and logistic.
+//! A branch can test whether a feature is a member of a set. For each such branch, rows are extended
+//! by one column, which is 1 if the feature is a member and 0 if not. The branch then compares that
+//! column with 1. Post-transforms are numbered as in the specification; ONNX Runtime 1.32 swaps
+//! softmax and logistic.
 
 use crate::kernels::trees::{Aggregate, Branch, Child, Description, Forest, Mode, Number, Scores};
 use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
@@ -14,29 +15,33 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{NodeProto, TensorProto};
 use tract_onnx::tract_hir::internal::*;
 
-/// Number of elements of the rows that are extended by these columns at a time.
+/// Maximum number of elements in a block of extended rows.
 const BLOCK: usize = 1 << 18;
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(bound(serialize = "T: Serialize", deserialize = "T: Deserialize<'de>"))]
 pub struct TreeEnsemble<T: Number> {
     forest: Forest<T>,
-    /// Sets in the order of the columns they add.
+    /// Sets in the order of the additional columns.
     sets: Vec<Set<T>>,
-    /// Number of columns that a row must have.
+    /// Minimum number of columns of the input: the features that branches use.
     columns: usize,
+    /// Number of targets.
     targets: usize,
     aggregate: Aggregate,
     post_transform: PostTransform,
 }
 
-/// Members that a feature is compared with, in ascending order.
+/// A set, and the feature whose membership a branch tests.
 #[derive(Debug, Deserialize, Serialize)]
 struct Set<T> {
+    /// Column of the feature.
     feature: usize,
+    /// In ascending order.
     members: Vec<T>,
 }
 
+/// Builds the operator in the precision of the attribute `nodes_splits`.
 pub fn tree_ensemble(context: &ParsingContext, node: &NodeProto) -> Built {
     let splits = attribute(context, node, "nodes_splits")?;
     match splits.datum_type() {
@@ -46,16 +51,18 @@ pub fn tree_ensemble(context: &ParsingContext, node: &NodeProto) -> Built {
     }
 }
 
+/// Builds the operator in the precision `T`. `splits` holds the thresholds of the branches.
 fn build<T: Number>(context: &ParsingContext, node: &NodeProto, splits: &Tensor) -> Built {
-    let choice = |name: &str, default: i64| node.get_attr_opt(name).map(|c| c.unwrap_or(default));
-    let aggregate = match choice("aggregate_function", 1)? {
+    let number =
+        |name: &str, default: i64| node.get_attr_opt(name).map(|found| found.unwrap_or(default));
+    let aggregate = match number("aggregate_function", 1)? {
         0 => Aggregate::Average,
         1 => Aggregate::Sum,
         2 => Aggregate::Min,
         3 => Aggregate::Max,
         found => bail!("expected an aggregate_function from 0 to 3, found {found}"),
     };
-    let post_transform = match choice("post_transform", 0)? {
+    let post_transform = match number("post_transform", 0)? {
         0 => PostTransform::None,
         1 => PostTransform::Softmax,
         2 => PostTransform::Logistic,
@@ -67,6 +74,7 @@ fn build<T: Number>(context: &ParsingContext, node: &NodeProto, splits: &Tensor)
     let leaves = leaves(context, node, targets)?;
     let (mut branches, sets) = branches::<T>(context, node, splits, leaves.len())?;
     let columns = branches.iter().map(|branch| branch.feature + 1).max().unwrap_or(0);
+    // The additional columns follow the columns of the input.
     for (column, (branch, _)) in (columns..).zip(&sets) {
         branches[*branch].feature = column;
     }
@@ -101,11 +109,13 @@ impl<T: Number> Kernel for TreeEnsemble<T> {
 }
 
 impl<T: Number> TreeEnsemble<T> {
+    /// Returns an error if the input has too few columns.
     fn expect_columns(&self, found: usize) -> TractResult<()> {
         ensure!(found >= self.columns, "expected {} columns or more, found {found}", self.columns);
         Ok(())
     }
 
+    /// Returns the transformed scores `[rows, targets]` of the input `x`, `[rows, columns]`.
     fn scores(&self, x: &[T], rows: usize, columns: usize) -> TractResult<Vec<T>> {
         if self.sets.is_empty() {
             return Ok(self.finish(self.forest.scores(x, columns, rows, self.aggregate)?));
@@ -130,9 +140,10 @@ impl<T: Number> TreeEnsemble<T> {
         Ok(scores)
     }
 
+    /// Applies the post-transform, which computes in `f32`.
     fn finish(&self, scores: Scores<T>) -> Vec<T> {
         let mut scores = scores.scores;
-        // ONNX Runtime transforms a single target only by PROBIT.
+        // If there is a single target, ONNX Runtime applies no transformation except PROBIT.
         let transformed = match self.post_transform {
             PostTransform::None => false,
             PostTransform::Probit => true,
@@ -173,15 +184,17 @@ fn compare<T: PartialOrd>(x: &T, y: &T) -> Ordering {
     x.partial_cmp(y).unwrap_or(Ordering::Equal)
 }
 
+/// Returns the tensor in the attribute `name`.
 fn attribute(context: &ParsingContext, node: &NodeProto, name: &str) -> TractResult<Tensor> {
     context.load_tensor(node.get_attr::<&TensorProto>(name)?)
 }
 
+/// Returns the elements of `tensor`, converted to `T`.
 fn numbers<T: Datum + Copy>(tensor: &Tensor) -> TractResult<Vec<T>> {
     Ok(tensor.cast_to::<T>()?.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
 }
 
-/// Returns target and weight of each leaf.
+/// Returns, for each leaf, a list with its only target and weight.
 fn leaves<T: Number>(
     context: &ParsingContext,
     node: &NodeProto,
@@ -190,17 +203,18 @@ fn leaves<T: Number>(
     let weights = numbers::<T>(&attribute(context, node, "leaf_weights")?)?;
     let ids: Vec<usize> = node.get_attr_vec("leaf_targetids")?;
     node.expect_attr("leaf_targetids", ids.len() == weights.len(), || {
-        format!("{} as there are leaf_weights, found {}", weights.len(), ids.len())
+        format!("{} entries, one for each of leaf_weights, found {}", weights.len(), ids.len())
     })?;
-    let out_of_range = ids.iter().find(|id| **id >= targets);
-    node.expect_attr("leaf_targetids", out_of_range.is_none(), || {
-        format!("targets below {targets}, found {out_of_range:?}")
-    })?;
+    if let Some(id) = ids.iter().find(|id| **id >= targets) {
+        let message = format!("expected targets below {targets}, found {id}");
+        return node.bail_attr("leaf_targetids", &message);
+    }
     Ok(ids.into_iter().zip(weights).map(|leaf| vec![leaf]).collect())
 }
 
-/// Returns the branches, and the set of each branch that tests for membership.
-#[expect(clippy::type_complexity, reason = "a pair of lists")]
+/// Returns the branches and, for each branch that tests for membership, its index and its set. There
+/// are `leaves` leaves.
+#[expect(clippy::type_complexity, reason = "the type of a pair of lists is clear enough")]
 fn branches<T: Number>(
     context: &ParsingContext,
     node: &NodeProto,
@@ -220,22 +234,23 @@ fn branches<T: Number>(
     let modes = numbers::<u8>(&attribute(context, node, "nodes_modes")?)?;
     expect_len("nodes_modes", modes.len())?;
     let features = list("nodes_featureids")?;
-    let (yes, yes_leaf) = (list("nodes_truenodeids")?, list("nodes_trueleafs")?);
-    let (no, no_leaf) = (list("nodes_falsenodeids")?, list("nodes_falseleafs")?);
-    let missing: Vec<i64> =
+    let (true_ids, true_is_leaf) = (list("nodes_truenodeids")?, list("nodes_trueleafs")?);
+    let (false_ids, false_is_leaf) = (list("nodes_falsenodeids")?, list("nodes_falseleafs")?);
+    let missing_tracks_true: Vec<i64> =
         node.get_attr_opt_vec("nodes_missing_value_tracks_true")?.unwrap_or_default();
-    if !missing.is_empty() {
-        expect_len("nodes_missing_value_tracks_true", missing.len())?;
+    if !missing_tracks_true.is_empty() {
+        expect_len("nodes_missing_value_tracks_true", missing_tracks_true.len())?;
     }
     let members = match node.get_attr_opt::<&TensorProto>("membership_values")? {
         Some(proto) => numbers::<T>(&context.load_tensor(proto)?)?,
         None => vec![],
     };
-    let mut members = members.split(|member| member.nan());
-    let child = |index: usize, leaf: usize| match leaf {
+    // The sets follow each other in the order of their branches; NaN ends each of them.
+    let mut sets_of_members = members.split(|member| member.nan());
+    let child = |index: usize, is_leaf: usize| match is_leaf {
         0 => Ok(Child::Branch(index)),
         _ if index < leaves => Ok(Child::Leaf(index)),
-        _ => bail!("expected a leaf below {leaves}, found {index}"),
+        _ => bail!("expected leaf indices below {leaves}, found {index}"),
     };
     let mut sets = vec![];
     let mut branches = Vec::with_capacity(count);
@@ -249,7 +264,10 @@ fn branches<T: Number>(
             4 => Mode::Eq,
             5 => Mode::Neq,
             6 => {
-                let members = members.next().context("expected a set for each branch on one")?;
+                let members = sets_of_members.next().with_context(|| {
+                    let found = sets.len();
+                    format!("expected a set for each branch of mode 6, found {found} sets")
+                })?;
                 sets.push((index, Set::new(feature, members)));
                 Mode::Eq
             }
@@ -258,9 +276,13 @@ fn branches<T: Number>(
         branches.push(Branch {
             feature,
             mode,
+            // The additional column of a membership test is compared with 1.
             threshold: if modes[index] == 6 { T::from_f64(1.0) } else { thresholds[index] },
-            missing_true: missing.get(index).is_some_and(|tracks| *tracks != 0),
-            children: [child(yes[index], yes_leaf[index])?, child(no[index], no_leaf[index])?],
+            missing_true: missing_tracks_true.get(index).is_some_and(|tracks| *tracks != 0),
+            children: [
+                child(true_ids[index], true_is_leaf[index])?,
+                child(false_ids[index], false_is_leaf[index])?,
+            ],
         });
     }
     Ok((branches, sets))

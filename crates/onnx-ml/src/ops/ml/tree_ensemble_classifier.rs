@@ -1,8 +1,11 @@
-//! [TreeEnsembleClassifier](https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleClassifier.html)
+//! [TreeEnsembleClassifier](https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleClassifier.html):
+//! for each class, the sum of the weights of the leaves that a row reaches. The label is the class
+//! with the highest sum.
 //!
-//! The specification does not define a binary model with weights for one class only; this follows
-//! ONNX Runtime. The weights belong to the positive class. If none is negative, scores are
-//! probabilities and the threshold is 0.5. Otherwise they are margins and the threshold is 0.
+//! A model of two classes may have weights for one of them only. The specification does not define
+//! this case, so it follows ONNX Runtime: the weights belong to the positive class. If no weight is
+//! negative, the sums are probabilities, and a sum above 0.5 selects the positive class. Otherwise
+//! the sums are margins, and a sum above 0 selects it.
 
 use crate::kernels::logistic::logistic_pair;
 use crate::kernels::reduce::greatest;
@@ -20,22 +23,26 @@ use tract_onnx::tract_hir::internal::*;
 pub struct TreeEnsembleClassifier {
     ensemble: Ensemble,
     labels: Labels,
+    /// Values that are added to the sums: one per class, a single value for two classes, or none.
     base_values: Vec<f64>,
     post_transform: PostTransform,
-    /// There are two classes, and only one has weights.
+    /// There are two classes, and only one of them has weights.
     one_sided: bool,
-    /// All weights are at least 0.
-    probabilities: bool,
+    /// No weight is negative.
+    non_negative: bool,
 }
 
+/// Builds the operator.
 pub fn tree_ensemble_classifier(context: &ParsingContext, node: &NodeProto) -> Built {
     let labels = Labels::parse(node, "classlabels_int64s", "classlabels_strings")?;
     let classes = labels.len();
     let ensemble = Ensemble::parse(context, node, "class", classes)?;
     let base_values = numbers::<f64>(context, node, "base_values")?;
     let found = base_values.len();
-    let fits = found == 0 || found == classes || (found == 1 && classes == 2);
-    node.expect_attr("base_values", fits, || format!("none or {classes}, found {found}"))?;
+    let matches = found == 0 || found == classes || (found == 1 && classes == 2);
+    node.expect_attr("base_values", matches, || {
+        format!("none or {classes} elements, found {found}")
+    })?;
     let ids: Vec<i64> = node.get_attr_opt_vec("class_ids")?.unwrap_or_default();
     let weights = numbers::<f64>(context, node, "class_weights")?;
     operator(
@@ -46,7 +53,7 @@ pub fn tree_ensemble_classifier(context: &ParsingContext, node: &NodeProto) -> B
             base_values,
             post_transform: PostTransform::parse(node)?,
             one_sided: classes == 2 && ids.windows(2).all(|pair| pair[0] == pair[1]),
-            probabilities: weights.iter().all(|weight| *weight >= 0.0),
+            non_negative: weights.iter().all(|weight| *weight >= 0.0),
             labels,
         },
     )
@@ -81,29 +88,29 @@ impl Kernel for TreeEnsembleClassifier {
 }
 
 impl TreeEnsembleClassifier {
-    /// Returns the winning class of each row, and all scores.
+    /// Returns the winning class of each row, and the scores `[rows, classes]`.
     fn finish<T: Number>(&self, scores: Scores<T>) -> (Vec<usize>, Vec<f32>) {
-        let Scores { mut scores, mut given } = scores;
-        if self.base_values.is_empty() && given.iter().all(|given| *given) {
-            return self.finish_given(scores);
+        let Scores { mut scores, given: mut has_leaf } = scores;
+        if self.base_values.is_empty() && has_leaf.iter().all(|has_leaf| *has_leaf) {
+            return self.finish_sums(scores);
         }
         let base_values: Vec<T> = self.base_values.iter().map(|v| T::from_f64(*v)).collect();
         let classes = self.labels.len();
         let mut finished = vec![0.0; scores.len()];
         let winners = scores
             .chunks_mut(classes)
-            .zip(given.chunks_mut(classes))
+            .zip(has_leaf.chunks_mut(classes))
             .zip(finished.chunks_mut(classes))
-            .map(|((scores, given), finished)| match classes {
-                2 => self.finish_two(scores, given, &base_values, finished),
-                _ => self.finish_many(scores, given, &base_values, finished),
+            .map(|((scores, has_leaf), finished)| match classes {
+                2 => self.finish_two(scores, has_leaf, &base_values, finished),
+                _ => self.finish_many(scores, has_leaf, &base_values, finished),
             })
             .collect();
         (winners, finished)
     }
 
-    /// Returns classes and scores if every class has a score from the leaves and nothing else.
-    fn finish_given<T: Number>(&self, scores: Vec<T>) -> (Vec<usize>, Vec<f32>) {
+    /// Fast path for sums to which leaves contributed in every row and class, without base values.
+    fn finish_sums<T: Number>(&self, scores: Vec<T>) -> (Vec<usize>, Vec<f32>) {
         let classes = self.labels.len();
         let threshold = T::from_f64(self.threshold());
         let winners = match classes {
@@ -115,44 +122,50 @@ impl TreeEnsembleClassifier {
         (winners, finished)
     }
 
-    /// Score above which the second of two classes wins.
+    /// Returns the score above which the second of two classes wins.
     fn threshold(&self) -> f64 {
-        if self.one_sided && self.probabilities { 0.5 } else { 0.0 }
+        if self.one_sided && self.non_negative { 0.5 } else { 0.0 }
     }
 
+    /// Writes the scores of one row with three or more classes to `finished`, and returns the winning
+    /// class. `scores` are the sums of leaf weights; `has_leaf` marks the sums to which a leaf
+    /// contributed.
     fn finish_many<T: Number>(
         &self,
         scores: &mut [T],
-        given: &mut [bool],
+        has_leaf: &mut [bool],
         base_values: &[T],
         finished: &mut [f32],
     ) -> usize {
-        for ((score, given), base_value) in scores.iter_mut().zip(given.iter_mut()).zip(base_values)
-        {
+        let sums = scores.iter_mut().zip(has_leaf.iter_mut());
+        for ((score, has_leaf), base_value) in sums.zip(base_values) {
             *score += *base_value;
-            *given = true;
+            // ONNX Runtime counts a base value as a contribution.
+            *has_leaf = true;
         }
         let mut winner: Option<usize> = None;
-        for class in (0..scores.len()).filter(|class| given[*class]) {
+        for class in (0..scores.len()).filter(|class| has_leaf[*class]) {
             if winner.is_none_or(|best| scores[class] > scores[best]) {
                 winner = Some(class);
             }
         }
-        copy_given(scores, given, finished);
+        copy_scores(scores, has_leaf, finished);
         self.post_transform.apply(finished, finished.len());
         winner.unwrap_or(0)
     }
 
+    /// Writes the scores of one row with two classes to `finished`, and returns the winning class. The
+    /// arguments are those of [`TreeEnsembleClassifier::finish_many`].
     fn finish_two<T: Number>(
         &self,
         scores: &mut [T],
-        given: &[bool],
+        has_leaf: &[bool],
         base_values: &[T],
         finished: &mut [f32],
     ) -> usize {
         match *base_values {
-            // ONNX Runtime treats the scores as margins here, and the first as part of the sum.
-            [_, second] if given[1] => {
+            // ONNX Runtime takes the first sum as part of the margin here.
+            [_, second] if has_leaf[1] => {
                 scores[1] = scores[0] + second;
                 scores[0] = -scores[1];
             }
@@ -163,17 +176,18 @@ impl TreeEnsembleClassifier {
             [first] => scores[0] += first,
             _ => {}
         }
-        let positive = if given[1] { scores[1] } else { scores[0] };
+        let positive = if has_leaf[1] { scores[1] } else { scores[0] };
         let winner = usize::from(positive > T::from_f64(self.threshold()));
-        if given[1] || base_values.len() == 2 {
-            copy_given(scores, given, finished);
+        if has_leaf[1] || base_values.len() == 2 {
+            copy_scores(scores, has_leaf, finished);
             self.post_transform.apply(finished, finished.len());
             return winner;
         }
+        // Only the first score is set. Derive the score of the other class from it.
         let positive = scores[0].to_f32();
         let pair = match self.post_transform {
             PostTransform::Logistic => logistic_pair(positive),
-            _ if self.one_sided && self.probabilities => [1.0 - positive, positive],
+            _ if self.one_sided && self.non_negative => [1.0 - positive, positive],
             _ => [-positive, positive],
         };
         finished.copy_from_slice(&pair);
@@ -181,9 +195,9 @@ impl TreeEnsembleClassifier {
     }
 }
 
-/// Copies scores; a score that no leaf contributed to is zero, whatever the base value.
-fn copy_given<T: Number>(scores: &[T], given: &[bool], finished: &mut [f32]) {
-    for ((finished, score), given) in finished.iter_mut().zip(scores).zip(given) {
-        *finished = if *given { score.to_f32() } else { 0.0 };
+/// Copies `scores` to `finished`. A score without a leaf becomes zero, whatever its base value.
+fn copy_scores<T: Number>(scores: &[T], has_leaf: &[bool], finished: &mut [f32]) {
+    for ((finished, score), has_leaf) in finished.iter_mut().zip(scores).zip(has_leaf) {
+        *finished = if *has_leaf { score.to_f32() } else { 0.0 };
     }
 }

@@ -1,4 +1,5 @@
-//! [TreeEnsembleRegressor](https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleRegressor.html)
+//! [TreeEnsembleRegressor](https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleRegressor.html):
+//! for each target, an aggregate of the weights of the leaves that a row reaches.
 
 use crate::kernels::trees::{Aggregate, Number, Scores};
 use crate::operator::kernel::{Built, Fact, Kernel, matrix, operator, tensor};
@@ -12,20 +13,22 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Deserialize, Serialize)]
 pub struct TreeEnsembleRegressor {
     ensemble: Ensemble,
+    /// Number of targets.
     targets: usize,
-    /// One base value per target, or none.
+    /// One base value per target, or an empty list.
     base_values: Vec<f64>,
     aggregate: Aggregate,
     post_transform: PostTransform,
 }
 
+/// Builds the operator.
 pub fn tree_ensemble_regressor(context: &ParsingContext, node: &NodeProto) -> Built {
     let targets: usize = node.get_attr_opt("n_targets")?.unwrap_or(1);
     let ensemble = Ensemble::parse(context, node, "target", targets)?;
     let base_values = numbers::<f64>(context, node, "base_values")?;
     let found = base_values.len();
     node.expect_attr("base_values", found == 0 || found == targets, || {
-        format!("none or {targets}, found {found}")
+        format!("none or {targets} elements, found {found}")
     })?;
     let aggregate = Aggregate::parse(node.get_attr_opt("aggregate_function")?.unwrap_or("SUM"))?;
     let post_transform = PostTransform::parse(node)?;
@@ -59,8 +62,10 @@ impl Kernel for TreeEnsembleRegressor {
 }
 
 impl TreeEnsembleRegressor {
+    /// Adds the base values to the aggregated weights and transforms the sums. Returns
+    /// `[rows, targets]`.
     fn finish<T: Number>(&self, scores: Scores<T>) -> Vec<f32> {
-        let Scores { mut scores, given } = scores;
+        let Scores { mut scores, given: has_leaf } = scores;
         if !self.base_values.is_empty() {
             let base_values: Vec<T> = self.base_values.iter().map(|v| T::from_f64(*v)).collect();
             for row in scores.chunks_mut(self.targets) {
@@ -70,13 +75,14 @@ impl TreeEnsembleRegressor {
             }
         }
         let mut scores: Vec<f32> = scores.into_iter().map(T::to_f32).collect();
-        // If no leaf contributes, ONNX Runtime omits the base value, except for a single target.
+        // If no leaf contributes to a score, ONNX Runtime omits the base value, unless there is a
+        // single target.
         if self.targets > 1 {
-            for (score, _) in scores.iter_mut().zip(given).filter(|(_, given)| !given) {
+            for (score, _) in scores.iter_mut().zip(has_leaf).filter(|(_, has_leaf)| !has_leaf) {
                 *score = 0.0;
             }
         }
-        // ONNX Runtime transforms a single target only by PROBIT.
+        // If there is a single target, ONNX Runtime applies no transformation except PROBIT.
         if self.targets > 1 || self.post_transform == PostTransform::Probit {
             self.post_transform.apply(&mut scores, self.targets);
         }

@@ -1,9 +1,10 @@
 //! Dot products and squared distances between the rows of an input and constant vectors.
 //!
-//! Many vectors are packed in panels of [`LANES`]. A panel is stored column by column,
-//! `[columns][LANES]`, so that the innermost loop runs over vectors for any number of columns. Each
-//! panel is read once per [`TILE`] rows. With few vectors most lanes would be empty, so the
-//! innermost loop runs over columns instead.
+//! Both are sums over the columns of a term per column. Many vectors are packed in panels of
+//! [`LANES`] vectors each. A panel is stored column by column, `[columns][LANES]`. The innermost loop
+//! then runs over the vectors of a panel, so that it vectorizes for any number of columns. Each panel
+//! is read once per [`TILE`] rows. Few vectors would leave most lanes empty. They are stored row by
+//! row, and the innermost loop runs over the columns.
 
 use crate::encoding::weights::Weights;
 use crate::kernels::simd::{Product, Vectorized, product, vectorized};
@@ -11,7 +12,10 @@ use crate::operator::kernel::Fact;
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
+/// Number of vectors in a panel, and number of partial sums over columns.
 const LANES: usize = 8;
+
+/// Number of rows that are combined with a panel at a time.
 const TILE: usize = 4;
 
 /// Minimum number of vectors that are packed in panels.
@@ -27,20 +31,22 @@ pub struct Vectors {
 
 #[derive(Debug, Deserialize, Serialize)]
 enum Layout {
+    /// `[count, columns]`.
     Rows(Weights<f32>),
+    /// `[ceil(count / LANES), columns][LANES]`. The unused lanes of the last panel are zero.
     Panels(Weights<[f32; LANES]>),
 }
 
 impl Vectors {
-    /// Packs the row-major matrix `[count, columns]`, both at least 1.
+    /// Packs the vectors in the row-major matrix `[count, columns]`.
     ///
     /// # Errors
     ///
-    /// Returns an error if `elements` do not form such a matrix.
+    /// Returns an error if the number of elements is not a positive multiple of `count`.
     pub fn new(count: usize, elements: &[f32]) -> TractResult<Vectors> {
         let found = elements.len();
-        let whole = count > 0 && found > 0 && found.is_multiple_of(count);
-        ensure!(whole, "expected {count} vectors of equal length, found {found} elements");
+        let is_matrix = count > 0 && found > 0 && found.is_multiple_of(count);
+        ensure!(is_matrix, "expected {count} vectors of equal length, found {found} elements");
         let columns = found / count;
         if count < MIN_PANEL_VECTORS {
             return Ok(Vectors { count, columns, layout: Layout::Rows(elements.to_vec().into()) });
@@ -63,26 +69,27 @@ impl Vectors {
         self.columns
     }
 
-    /// Returns the number of rows of an input.
+    /// Checks the input's type and shape, and returns its number of rows.
     ///
     /// # Errors
     ///
-    /// Returns an error if the input is not a matrix of numbers with the vectors' number of
-    /// columns.
+    /// Returns an error if the input is not a matrix of numbers with the same number of columns as
+    /// the vectors.
     pub fn rows(&self, input: &Fact) -> TractResult<TDim> {
         ensure!(input.is_number(), "expected numbers, found {:?}", input.datum_type);
         let (rows, columns) = input.matrix()?;
-        let fits = columns == self.columns.to_dim();
-        ensure!(fits, "expected {} columns, found {columns}", self.columns);
+        let matches = columns == self.columns.to_dim();
+        ensure!(matches, "expected {} columns, found {columns}", self.columns);
         Ok(rows)
     }
 
-    /// Writes the dot product of each row and vector as `[rows, count]`.
+    /// Writes the dot product of each row and each vector as `[rows, count]`.
     pub fn dots(&self, rows: &[f32], products: &mut [f32]) {
         self.fold(rows, products, |sum, x, y| sum + x * y, |sum, x, y| x.mul_add(y, sum));
     }
 
-    /// Writes the dot products for one row that is zero except in `columns`.
+    /// Adds to `products` the dot product of one sparse row and each vector. The row holds `values` in
+    /// `columns`, and zero in every other column.
     pub fn sparse_dots(&self, columns: &[u32], values: &[f32], products: &mut [f32]) {
         for (column, value) in columns.iter().zip(values) {
             let column = *column as usize;
@@ -105,7 +112,7 @@ impl Vectors {
         }
     }
 
-    /// Writes the squared distance of each row and vector as `[rows, count]`.
+    /// Writes the squared distance between each row and each vector as `[rows, count]`.
     pub fn squared_distances(&self, rows: &[f32], distances: &mut [f32]) {
         self.fold(
             rows,
@@ -115,8 +122,9 @@ impl Vectors {
         );
     }
 
-    /// Folds each row and vector over the columns. `fused` replaces `step` if the processor has
-    /// fused multiply-add.
+    /// For each row `x` and each vector `y`, folds `step(sum, x[column], y[column])` over the columns.
+    /// Writes the sums to `out` as `[rows, count]`. `fused` is the same function written with fused
+    /// multiply-add, for processors that have it.
     fn fold(
         &self,
         rows: &[f32],
@@ -128,7 +136,7 @@ impl Vectors {
     }
 }
 
-/// Fold of each row and vector over the columns.
+/// The arguments of [`Vectors::fold`].
 struct Fold<'a, F, G> {
     vectors: &'a Vectors,
     rows: &'a [f32],
@@ -150,6 +158,7 @@ where
         let step = |sum, x, y| if FMA { fused(sum, x, y) } else { step(sum, x, y) };
         match layout {
             Layout::Panels(panels) => {
+                // Full tiles of rows first, then the remaining rows one by one.
                 let mut tiles = rows.chunks_exact(TILE * columns);
                 let mut outs = out.chunks_exact_mut(TILE * count);
                 for (rows, out) in tiles.by_ref().zip(outs.by_ref()) {
@@ -181,6 +190,7 @@ where
     }
 }
 
+/// Folds `N` rows with all panels. `out` is `[N, count]`.
 #[inline(always)]
 fn fold_panels<const N: usize>(
     panels: &[[f32; LANES]],
@@ -190,13 +200,14 @@ fn fold_panels<const N: usize>(
 ) {
     let (columns, count) = (rows.len() / N, out.len() / N);
     let rows: [&[f32]; N] = std::array::from_fn(|row| &rows[row * columns..][..columns]);
-    let whole = panels.chunks_exact(columns).take(count / LANES);
-    for (panel, vectors) in whole.enumerate() {
+    let full_panels = panels.chunks_exact(columns).take(count / LANES);
+    for (panel, vectors) in full_panels.enumerate() {
         let sums = fold_panel(vectors, rows, &step);
         for (row, sums) in sums.iter().enumerate() {
             out[row * count + panel * LANES..][..LANES].copy_from_slice(sums);
         }
     }
+    // The last panel may hold fewer than LANES vectors; `first` is the first of them.
     let first = count / LANES * LANES;
     if first < count {
         let sums = fold_panel(&panels[panels.len() - columns..], rows, &step);
@@ -206,6 +217,7 @@ fn fold_panels<const N: usize>(
     }
 }
 
+/// Folds `N` rows with one panel, and returns a sum for each row and lane.
 #[inline(always)]
 fn fold_panel<const N: usize>(
     panel: &[[f32; LANES]],
@@ -223,7 +235,8 @@ fn fold_panel<const N: usize>(
     sums
 }
 
-/// Folds `N` columns; the loop over a constant number of columns is unrolled.
+/// Folds rows and vectors of `N` columns. The compiler unrolls the loop over a constant number of
+/// columns.
 #[inline(always)]
 fn fold_few<const N: usize>(
     vectors: &[f32],
@@ -240,6 +253,7 @@ fn fold_few<const N: usize>(
     }
 }
 
+/// Folds one row `x` and one vector `y`, with [`LANES`] partial sums that vectorize over the columns.
 #[inline(always)]
 fn fold_columns(x: &[f32], y: &[f32], step: impl Fn(f32, f32, f32) -> f32) -> f32 {
     let (x, x_rest) = x.as_chunks::<LANES>();
@@ -254,7 +268,7 @@ fn fold_columns(x: &[f32], y: &[f32], step: impl Fn(f32, f32, f32) -> f32) -> f3
     sums.iter().sum::<f32>() + rest
 }
 
-/// Returns the dot product, accumulated in double precision.
+/// Returns the dot product of two slices of equal length, accumulated in double precision.
 pub fn dot(x: &[f32], y: &[f32]) -> f64 {
     vectorized(Dot { x, y })
 }

@@ -22,9 +22,9 @@ fn numbers() -> Tensor {
 fn imputers() {
     let base = [floats("imputed_value_floats", &[1.0, 2.0])];
     let cases = [
-        ("found none", vec![floats("imputed_value_floats", &[])]),
+        ("found neither", vec![floats("imputed_value_floats", &[])]),
         ("found both", vec![ints("imputed_value_int64s", &[1])]),
-        ("expected 2 values to impute, found 3", vec![floats("imputed_value_floats", &[1.0; 3])]),
+        ("expected 2 fill values, found 3", vec![floats("imputed_value_floats", &[1.0; 3])]),
         (
             "expected integers, found F32",
             vec![floats("imputed_value_floats", &[]), ints("imputed_value_int64s", &[1])],
@@ -32,7 +32,7 @@ fn imputers() {
     ];
     expect_errors("Imputer", 1, &[numbers()], &base, &cases);
     let wide = vec![ints("imputed_value_int64s", &[1 << 40])];
-    expect_error(output("Imputer", 1, &[tensor1(&[1_i32])], wide), "expected 32 bit integers");
+    expect_error(output("Imputer", 1, &[tensor1(&[1_i32])], wide), "expected 32-bit integers");
 }
 
 /// ONNX Runtime has no kernels for these types, but the specification has them.
@@ -50,7 +50,7 @@ fn imputers_accept_all_types_of_the_specification() {
 fn one_hot_encoders() {
     let base = [strings("cats_strings", &["a", "b"]), int("zeros", 0)];
     let cases = [
-        ("found none", vec![strings("cats_strings", &[])]),
+        ("found neither", vec![strings("cats_strings", &[])]),
         ("found both", vec![ints("cats_int64s", &[1])]),
         ("expected numbers", vec![strings("cats_strings", &[]), ints("cats_int64s", &[1])]),
         ("expected one of [\"a\", \"c\"], found `b`", vec![strings("cats_strings", &["a", "c"])]),
@@ -82,12 +82,12 @@ fn label_encoders() {
     let none = ints("values_int64s", &[]);
     let values = |values| vec![none.clone(), tensor("values_tensor", values)];
     let cases = [
-        ("expected one list of keys_*, found 0", vec![strings("keys_strings", &[])]),
-        ("expected one list of values_*, found 0", vec![none.clone()]),
-        ("expected one list of keys_*, found 2", vec![ints("keys_int64s", &[1])]),
-        ("as many values as keys, 2, found 3", vec![ints("values_int64s", &[1, 2, 3])]),
+        ("expected one attribute of keys_*, found 0", vec![strings("keys_strings", &[])]),
+        ("expected one attribute of values_*, found 0", vec![none.clone()]),
+        ("expected one attribute of keys_*, found 2", vec![ints("keys_int64s", &[1])]),
+        ("2 values, one for each key, found 3", vec![ints("values_int64s", &[1, 2, 3])]),
         (
-            "expected one of [I64], found String",
+            "expected an input of one of the types [I64], found String",
             vec![strings("keys_strings", &[]), ints("keys_int64s", &[1, 2])],
         ),
         ("found data type 8", values(raw)),
@@ -98,7 +98,7 @@ fn label_encoders() {
         ("", values(longs(&[-2], &[1, 2]))),
         ("expected one element, found 2", vec![tensor("default_tensor", longs(&[2], &[1, 2]))]),
         (
-            "expected F32 as the values, found I64",
+            "expected F32, the type of the values, found I64",
             vec![
                 none.clone(),
                 floats("values_floats", &[1.0, 2.0]),
@@ -118,7 +118,10 @@ fn label_encoders() {
 fn category_mappers() {
     let base = [strings("cats_strings", &["a", "b"]), ints("cats_int64s", &[1, 2])];
     let cases = [
-        ("expected 1 elements as in cats_int64s, found 2", vec![ints("cats_int64s", &[1])]),
+        (
+            "expected 1 elements, one for each of cats_int64s, found 2",
+            vec![ints("cats_int64s", &[1])],
+        ),
         ("cats_strings", vec![ints("cats_strings", &[1])]),
     ];
     expect_errors("CategoryMapper", 1, &[texts()], &base, &cases);
@@ -156,7 +159,7 @@ fn array_feature_extractors() {
     let indices = |indices: &[i64]| [numbers(), tensor1(indices)];
     output("ArrayFeatureExtractor", 1, &indices(&[0, 1]), vec![]).unwrap();
     for index in [2, -1, i64::MIN, i64::MAX] {
-        let expected = format!("expected indices from 0 and below 2, found {index}");
+        let expected = format!("expected column indices of at least 0 and below 2, found {index}");
         expect_error(output("ArrayFeatureExtractor", 1, &indices(&[0, index]), vec![]), &expected);
     }
     let scalar = [tensor0(1.0_f32), tensor1(&[0_i64])];
@@ -175,8 +178,11 @@ fn feature_vectorizers() {
         ("one for each of 2 inputs, found 1", vec![ints("inputdimensions", &[2])]),
         ("one for each of 2 inputs, found 0", vec![ints("inputdimensions", &[])]),
         ("non-negative", vec![ints("inputdimensions", &[2, -1])]),
-        ("found more", vec![ints("inputdimensions", &[i64::MAX, i64::MAX])]),
-        ("found more", vec![ints("inputdimensions", &[1 << 40, 2])]),
+        (
+            "columns in total, found 18446744073709551614",
+            vec![ints("inputdimensions", &[i64::MAX, i64::MAX])],
+        ),
+        ("found 1099511627778", vec![ints("inputdimensions", &[1 << 40, 2])]),
         ("inputdimensions", vec![floats("inputdimensions", &[2.0, 2.0])]),
     ];
     expect_errors("FeatureVectorizer", 1, &inputs, &base, &cases);

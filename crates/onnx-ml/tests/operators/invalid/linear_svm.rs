@@ -33,7 +33,7 @@ fn linear_classifiers() {
         ),
         ("found TANH", vec![string("post_transform", "TANH")]),
         (
-            "other than PROBIT",
+            "found PROBIT",
             vec![
                 ints("classlabels_ints", &[0, 1]),
                 floats("coefficients", &[0.0; 2]),
@@ -65,7 +65,7 @@ fn linear_regressors() {
         ("found -3", vec![int("targets", -3)]),
         ("found 9223372036854775807", vec![int("targets", i64::MAX)]),
         ("expected 3 vectors", vec![int("targets", 3)]),
-        ("expected 2 elements, found 1", vec![floats("intercepts", &[0.0])]),
+        ("expected 2 elements, one for each target, found 1", vec![floats("intercepts", &[0.0])]),
     ];
     expect_errors("LinearRegressor", &base, &cases);
 }
@@ -85,7 +85,7 @@ fn support_vector_classifiers() {
     ];
     let cases = [
         ("at least 2 classes, found 1", vec![ints("classlabels_ints", &[7])]),
-        ("found none", vec![ints("classlabels_ints", &[])]),
+        ("found neither", vec![ints("classlabels_ints", &[])]),
         ("found -1", vec![ints("vectors_per_class", &[1, -1, 4])]),
         ("found 9223372036854775807", vec![ints("vectors_per_class", &[i64::MAX; 3])]),
         (
@@ -101,7 +101,7 @@ fn support_vector_classifiers() {
             "expected 3 elements for 3 classes",
             vec![floats("prob_a", &[0.0]), floats("prob_b", &[0.0])],
         ),
-        ("expected 3 elements as in prob_a, found 1", vec![floats("prob_b", &[0.0])]),
+        ("expected 3 elements, one for each of prob_a, found 1", vec![floats("prob_b", &[0.0])]),
         ("found 2 elements", vec![floats("kernel_params", &[0.5, 0.0])]),
         ("found COSINE", vec![string("kernel_type", "COSINE")]),
         ("found TANH", vec![string("post_transform", "TANH")]),

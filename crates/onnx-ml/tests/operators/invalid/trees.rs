@@ -47,7 +47,7 @@ fn trees() {
         ("expected ids in target_ids from 0 to 0", ints("target_ids", &[0, 1])),
         ("expected ids in target_ids from 0 to 0", ints("target_ids", &[0, -1])),
         ("expected a node 5 in tree 0", ints("target_nodeids", &[1, 5])),
-        ("none or 1, found 2", floats("base_values", &[0.0, 1.0])),
+        ("none or 1 elements, found 2", floats("base_values", &[0.0, 1.0])),
         ("SUM, AVERAGE, MIN or MAX, found `MEAN`", string("aggregate_function", "MEAN")),
     ] {
         expect_load_errors(operator, &base, &[(expected, vec![change])]);
@@ -63,7 +63,7 @@ fn classes() {
         ("expected labels", ints("classlabels_int64s", &[])),
         ("expected labels", strings("classlabels_strings", &["a", "b", "c"])),
         ("expected ids in class_ids from 0 to 2", ints("class_ids", &[0, 3])),
-        ("none or 3, found 2", floats("base_values", &[0.0, 1.0])),
+        ("none or 3 elements, found 2", floats("base_values", &[0.0, 1.0])),
         ("found SIGMOID", string("post_transform", "SIGMOID")),
     ] {
         expect_load_errors(operator, &base, &[(expected, vec![change])]);

@@ -19,7 +19,7 @@ CODE = re.compile(r"(`+)(?:(?!`).)+?\1")
 LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 PATH = re.compile(r"`((?:benches|build|crates|docs|examples|fuzz|manifests|src|tests|training)/[\w./-]+)`")
 # Parts of paths in the worked examples of ARCHITECTURE.md, which nobody has added.
-EXAMPLES = ("matrix", "bias_add")
+EXAMPLES = ("matrix", "unfold_tensor")
 HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$", re.MULTILINE)
 
 

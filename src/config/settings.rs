@@ -92,10 +92,11 @@ settings! {
         default: Fixed("1000000"),
     }
 
-    /// Time limit in seconds for the headers of a connection's first request. Later headers get 408.
+    /// Time limit in seconds for the headers of a connection's first request. If they arrive later, the
+    /// request gets 408.
     ///
-    /// It protects against clients that open connections and send nothing. Raise it only for clients on
-    /// very slow networks.
+    /// The limit protects against clients that open connections and send nothing. Raise it only for clients
+    /// on very slow networks.
     HEADER_TIMEOUT: Seconds {
         flag: Long("header-timeout"),
         variables: &["ML_APP_HEADER_TIMEOUT"],
@@ -103,10 +104,11 @@ settings! {
         default: Fixed("5"),
     }
 
-    /// Time limit in seconds from a request's headers to its response. A late body gets 408, a late
-    /// prediction 503.
+    /// Time limit in seconds from a request's headers to its response.
     ///
-    /// Keep it below the timeout of the proxy in front, so that the client sees this server's error.
+    /// If the body arrives too late, the request gets 408. If the prediction takes too long, it gets 503.
+    /// Keep the limit below the timeout of a proxy in front of the server. Otherwise the client gets the
+    /// proxy's error instead of the server's.
     REQUEST_TIMEOUT: Seconds {
         flag: Long("request-timeout"),
         variables: &["ML_APP_REQUEST_TIMEOUT"],
@@ -147,9 +149,10 @@ settings! {
         default: Fixed("256"),
     }
 
-    /// Time limit in seconds for a prediction that waits for an inference thread. Then the request gets 503.
+    /// Time limit in seconds for a prediction that waits for an inference thread. After that, the request
+    /// gets 503.
     ///
-    /// Lower it if clients give up earlier than that.
+    /// Lower it if clients time out earlier.
     QUEUE_TIMEOUT: Seconds {
         flag: Long("queue-timeout"),
         variables: &["ML_APP_QUEUE_TIMEOUT"],
@@ -157,7 +160,8 @@ settings! {
         default: Fixed("5"),
     }
 
-    /// Maximum size of all buffered request bodies together. A request that exceeds it gets 503.
+    /// Maximum total size of all request bodies that are buffered at the same time. A request that exceeds it
+    /// gets 503.
     ///
     /// Lower it if many large bodies at once bring the process near its memory limit.
     MAX_BUFFERED: Size {
@@ -169,8 +173,8 @@ settings! {
 
     /// Time in seconds to keep serving after SIGTERM, while `/readyz` returns 503.
     ///
-    /// Set it to the time that load balancers need to notice that the server is not ready. With 0, requests
-    /// that they still send are refused.
+    /// Set it to the time that load balancers need to notice that the server is not ready. With 0, the server
+    /// refuses the connections that they still open.
     DRAIN_DELAY: Seconds {
         flag: Long("drain-delay"),
         variables: &["ML_APP_DRAIN_DELAY"],
@@ -190,7 +194,7 @@ settings! {
 
     /// Number of threads for slow predictions, which would delay other requests on an I/O thread.
     ///
-    /// More threads than CPUs make each prediction slower.
+    /// If there are more threads than CPUs, each prediction takes longer.
     INFERENCE_THREADS: Count {
         flag: Long("inference-threads"),
         variables: &["ML_APP_INFERENCE_THREADS"],
@@ -198,9 +202,9 @@ settings! {
         default: Computed("the CPU quota, rounded up"),
     }
 
-    /// File of API keys, separated by commas or white space. With it, clients must send one of the keys.
+    /// File of API keys, separated by commas or white space. If it is set, clients must send one of the keys.
     ///
-    /// Clients send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Several keys allow a rotation
+    /// Clients send the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Several keys allow a rotation
     /// without downtime. The file is read once, at the start.
     API_KEY_FILE: Parsed<String> {
         flag: Long("api-key-file"),
@@ -213,9 +217,9 @@ settings! {
         default: Unset,
     }
 
-    /// API keys, as in `--api-key-file`, which must not be set at the same time.
+    /// API keys, as in the file of `--api-key-file`. Set only one of the two.
     ///
-    /// There is no flag for them, because the arguments of a process are visible to other users.
+    /// There is no flag for the keys, because other users can see the arguments of a process.
     API_KEYS: Parsed<String> {
         flag: VariableOnly,
         variables: &["ML_APP_API_KEYS"],
@@ -229,7 +233,8 @@ settings! {
 
     /// Requests that need an API key, if there are keys.
     ///
-    /// `predictions` exempts probes, documentation and metrics. `all` exempts only probes.
+    /// With `predictions`, probes, documentation and metrics need no key. With `all`, only probes need no
+    /// key.
     API_KEY_SCOPE: Parsed<Scope> {
         flag: Long("api-key-scope"),
         variables: &["ML_APP_API_KEY_SCOPE"],
@@ -243,7 +248,7 @@ settings! {
 
     /// Origins whose web pages may send requests, or `*` for all origins.
     ///
-    /// Pages of this server, such as the Swagger page, need no entry.
+    /// The server's own pages, such as the Swagger page, need no entry.
     CORS_ORIGINS: Parsed<Origins> {
         flag: Long("cors-origins"),
         variables: &["ML_APP_CORS_ORIGINS"],
@@ -255,10 +260,12 @@ settings! {
         default: Unset,
     }
 
-    /// Sandbox of the process once its socket is open: no new files, outgoing connections or programs.
+    /// Sandbox of the process once its socket is open: it can open no files or connections, and start no
+    /// programs.
     ///
-    /// `auto` enforces what the kernel supports of Landlock and seccomp. `required` does not start without
-    /// both. `off` is for debuggers and profilers that the sandbox would stop.
+    /// With `auto`, the server uses Landlock and seccomp as far as the kernel supports them. With `required`,
+    /// the server does not start unless both work. `off` is for debuggers and profilers that the sandbox
+    /// would stop.
     SANDBOX: Parsed<Sandbox> {
         flag: Long("sandbox"),
         variables: &["ML_APP_SANDBOX"],
@@ -272,7 +279,7 @@ settings! {
 
     /// Format of the log on standard error: text, or JSON lines as Cloud Logging reads them.
     ///
-    /// `auto` is text on a terminal, and otherwise JSON.
+    /// `auto` is text if standard error is a terminal, and JSON otherwise.
     LOG_FORMAT: Parsed<LogFormat> {
         flag: Long("log-format"),
         variables: &["ML_APP_LOG_FORMAT"],
@@ -284,7 +291,8 @@ settings! {
         default: Fixed("auto"),
     }
 
-    /// Fraction of the requests that are logged, from 0 to 1. Responses with status 500 are always logged.
+    /// Fraction of the requests that are logged, from 0 to 1. Requests that end with status 500 are always
+    /// logged.
     ///
     /// 0.01 logs one request in a hundred.
     LOG_REQUESTS: Parsed<f64> {
@@ -322,8 +330,7 @@ settings! {
         default: Unset,
     }
 
-    /// Filter of the log: a level, or a level per module. The logger reads it itself, and ignores an invalid
-    /// filter.
+    /// Filter of the log: a level, or a level per module. An invalid filter is ignored.
     ///
     /// Levels are `off`, `error`, `warn`, `info`, `debug` and `trace`.
     RUST_LOG: Parsed<String> {
@@ -337,7 +344,7 @@ settings! {
         default: Fixed(logging::DEFAULT_FILTER),
     }
 
-    /// Google Cloud project of the traces in the log, which Cloud Logging needs to link to them.
+    /// Google Cloud project ID. Cloud Logging needs it to link log entries to traces.
     GOOGLE_CLOUD_PROJECT: Parsed<String> {
         flag: VariableOnly,
         variables: &["GOOGLE_CLOUD_PROJECT"],

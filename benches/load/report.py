@@ -22,10 +22,10 @@ GUNICORN = "Flask, gunicorn"
 
 def markdown(model: str, results: dict, arguments) -> str:
     """Returns the table, the targets, and the conditions of the measurement."""
-    head = ["", "cold start", "memory, idle", "after load"]
+    head = ["", "cold start", "memory, idle", "memory, after load"]
     for connections in arguments.connections:
-        head += [f"requests/s on {connections}", "p50", "p99"]
-    head += [f"rows/s of {rows:,}" for rows in arguments.batches] + ["size"]
+        head += [f"requests/s, {connections} connection{'s' * (connections > 1)}", "p50", "p99"]
+    head += [f"rows/s, bodies of {rows:,} rows" for rows in arguments.batches] + ["size"]
     lines = [row(head), row(["---", *["--:"] * (len(head) - 1)])]
     fastest = max(arguments.connections)
     for name, result in sorted(results.items(), key=lambda entry: -rate(entry[1], fastest)):
@@ -53,13 +53,13 @@ def row(values: list[str]) -> str:
 def targets(results: dict, arguments) -> list[str]:
     """Returns ratios between servers that were measured in the same rounds, with their targets."""
     connections = max(arguments.connections)
-    rates = (f"requests/s on {connections}", lambda result: rate(result, connections))
-    rows = ("rows/s of 10,000", lambda result: batch(result, 10_000))
+    rates = (f"requests/s, {connections} connections", lambda result: rate(result, connections))
+    rows = ("rows/s, bodies of 10,000 rows", lambda result: batch(result, 10_000))
     ratios = [(BINARY, FASTAPI_BINARY, *rates, 0.9, AT_LEAST)]
     if DEFAULT in results:
         ratios += [(OURS, DEFAULT, *rates, 0.9, AT_LEAST)]
     else:
-        p99 = ("p99 on 16", lambda result: median(result.single[16], "p99"))
+        p99 = ("p99, 16 connections", lambda result: median(result.single[16], "p99"))
         ratios += [
             (OURS, CEILING, *rates, 0.95, AT_LEAST),
             (OURS, FASTAPI, *rates, 20, AT_LEAST),

@@ -1,7 +1,9 @@
-//! Prepares the files that the binary embeds: the model that `MODEL` names (default `model.onnx`), the list
-//! of crates, and the assets of the Swagger page. Fails if the model cannot be served.
+//! Prepares the files that the binary embeds: the model, the list of crates, and the assets of the
+//! Swagger page. `MODEL` is the path of the model (default `model.onnx`). Fails if the model cannot be
+//! served.
 //!
-//! It also passes `build/order.ld` to the linker, which places the functions of a start next to each other.
+//! Also passes `build/order.ld` to the linker, which places the functions that run at start next to each
+//! other.
 
 #[path = "build/dependencies.rs"]
 mod dependencies;
@@ -20,12 +22,12 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=MODEL");
     order_functions();
-    let prepared = out_dir().and_then(|out| {
+    let result = out_dir().and_then(|out| {
         embed_model(&out)?;
         embed_dependencies(&out)?;
         embed_assets(&out)
     });
-    if let Err(error) = prepared {
+    if let Err(error) = result {
         for line in error.to_string().lines() {
             println!("cargo::error={line}");
         }
@@ -33,11 +35,13 @@ fn main() {
 }
 
 fn out_dir() -> Result<PathBuf, Box<dyn Error>> {
-    Ok(env::var_os("OUT_DIR").ok_or("expected the variable OUT_DIR, which cargo sets")?.into())
+    Ok(env::var_os("OUT_DIR")
+        .ok_or("expected cargo to set OUT_DIR, found no such variable")?
+        .into())
 }
 
-/// Places the functions that a start runs next to each other, so that a start reads fewer pages of the file.
-/// Only the static binary is linked this way.
+/// Passes `build/order.ld` to the linker. It places the functions that run at start next to each other,
+/// so that a start reads fewer pages of the file. Only the static binary is linked this way.
 fn order_functions() {
     println!("cargo::rerun-if-changed=build/order.ld");
     if env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|env| env == "musl") {
@@ -46,6 +50,8 @@ fn order_functions() {
     }
 }
 
+/// Checks the model and writes it in prepared form, or as ONNX if it cannot be prepared. Also writes
+/// its report and its hash.
 fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
     let path = PathBuf::from(env::var_os("MODEL").unwrap_or_else(|| "model.onnx".into()));
     println!("cargo::rerun-if-changed={}", path.display());
@@ -67,8 +73,8 @@ fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
             println!("cargo::rustc-cfg=prepared");
             fs::write(out.join("model.prepared"), &prepared.model)?;
             fs::write(out.join("model.weights"), &prepared.weights)?;
-            // The code that includes this list names each reader, so that the linker keeps the code of
-            // these operators only.
+            // A list of Rust paths. The server includes it as source code, so that the linker keeps the
+            // readers of these operators only.
             let readers = prepared.readers.iter();
             let readers: Vec<_> = readers
                 .map(|reader| format!("ml_app_model::serialized_operators::{}", reader.name))
@@ -111,8 +117,9 @@ fn embed_dependencies(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes the assets in gzip format, ready to be sent. The zip archive has them deflated, so only the gzip
-/// header and trailer are added ([RFC 1952](https://www.rfc-editor.org/rfc/rfc1952)).
+/// Writes the assets in gzip format, so that the server can send the files as they are. The zip archive
+/// contains deflated data, so only the header and the trailer of gzip are added
+/// ([RFC 1952](https://www.rfc-editor.org/rfc/rfc1952)).
 fn embed_assets(out: &Path) -> Result<(), Box<dyn Error>> {
     let mut archive =
         zip::ZipArchive::new(Cursor::new(utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED))?;
@@ -124,6 +131,7 @@ fn embed_assets(out: &Path) -> Result<(), Box<dyn Error>> {
             .index_for_name(&file)
             .ok_or(format!("the archive of Swagger UI has no {file}"))?;
         let mut file = archive.by_index_raw(index)?;
+        // Magic number, method 8 (deflate), no flags, no time, no extra flags, unknown operating system.
         let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
         file.read_to_end(&mut gzip)?;
         gzip.extend(file.crc32().to_le_bytes());

@@ -1,5 +1,6 @@
-//! Lists the crates in the binary, in the format of [`cargo auditable`], which vulnerability scanners read:
-//! zlib-compressed JSON in the section `.dep-v0`. In addition, each package has its `license`.
+//! Lists the crates in the binary, for vulnerability scanners. The list has the format of
+//! [`cargo auditable`]: zlib-compressed JSON in the section `.dep-v0`. In addition, each package has a
+//! `license`.
 //!
 //! [`cargo auditable`]: https://github.com/rust-secure-code/cargo-auditable
 
@@ -12,7 +13,8 @@ use std::error::Error;
 use std::io::Write;
 use std::process::Command;
 
-/// A build dependency whose files are embedded in the binary, so it counts as a runtime dependency.
+/// A build dependency whose files are embedded in the binary. It is therefore listed as a runtime
+/// dependency.
 const EMBEDDED: &str = "utoipa-swagger-ui-vendored";
 
 /// Name and version of a package.
@@ -21,6 +23,7 @@ type Id = (String, String);
 #[derive(Default)]
 struct Package {
     license: String,
+    /// True if the package is in this repository.
     local: bool,
     dependencies: BTreeSet<Id>,
 }
@@ -29,7 +32,7 @@ struct Package {
 ///
 /// # Errors
 ///
-/// Returns an error if `cargo tree` fails, which needs the packages' sources.
+/// Returns an error if `cargo tree` fails, for example because the sources of a package are missing.
 pub fn list() -> Result<Vec<u8>, Box<dyn Error>> {
     let mut packages: BTreeMap<Id, Package> = BTreeMap::new();
     let mut path: Vec<Id> = Vec::new();
@@ -69,8 +72,8 @@ pub fn list() -> Result<Vec<u8>, Box<dyn Error>> {
     Ok(zlib.finish()?)
 }
 
-/// Runs `cargo tree`. Each line has the depth, name, version, path (unless from a registry) and license of a
-/// package.
+/// Runs `cargo tree` for the given kinds of dependencies. Each line of its output has the depth, name,
+/// version, path and license of a package. Packages from a registry have no path.
 fn tree(edges: &str) -> Result<String, Box<dyn Error>> {
     let features: Vec<String> = env::vars_os()
         .filter_map(|(name, _)| Some(name.to_str()?.strip_prefix("CARGO_FEATURE_")?.to_lowercase()))
@@ -87,7 +90,7 @@ fn tree(edges: &str) -> Result<String, Box<dyn Error>> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Splits a line of [`tree`] into the package, its depth, and the rest: path and license.
+/// Splits a line of [`tree`] into the package, its depth, and the rest of the line: path and license.
 fn parse(line: &str) -> Result<(Id, usize, &str), Box<dyn Error>> {
     let mut words = line.splitn(3, ' ');
     let mut word = || words.next().ok_or(format!("expected a package, found `{line}`"));

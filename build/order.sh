@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes build/order.ld: the functions that the server runs from its start to its first response. Runs the
-# server in an emulator that logs them. Installs missing packages on Debian and its derivatives.
+# Writes build/order.ld, the list of functions that the server runs from its start to its first response. To find
+# them, runs the server in an emulator that logs functions. Installs missing packages on Debian and its derivatives.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset MODEL CARGO_TARGET_DIR
@@ -37,9 +37,9 @@ curl --silent --show-error --fail --output /dev/null --max-time 60 "$url$request
 kill "$server"
 wait "$server" || true
 
-# Each function is in a section of its own, named after it. Hashes and numbers in Rust's names differ between
-# builds: wildcards replace them, and names are cut after 100 characters. Of the C code, only the allocator is
-# compiled with a section for each function.
+# Each function has a separate section, which is named after the function. Wildcards replace hashes and numbers in
+# Rust's names, because they differ between builds. Names are truncated after 100 characters. Of the C code, only
+# the allocator is compiled with a section for each function.
 names=$(sed -n 's/^Trace .*\] //p' "$scratch/log" | sed -nE '/^(_ZN|_R|_?mi_)/p' |
     sed -E 's/17h[0-9a-f]{16}E.*/17h*/; s/Cs[0-9A-Za-z]+_/Cs*_/g; s/\.[0-9]+$/*/; s/^(.{100}).+/\1*/' | LC_ALL=C sort --unique)
 [ "$(wc -l <<<"$names")" -gt 500 ] || fail "the emulator logged too few functions: ${names:0:500}"

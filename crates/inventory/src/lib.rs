@@ -1,16 +1,17 @@
 //! Replaces the registry's [`inventory`] through `[patch.crates-io]`, to make the binary smaller.
 //!
-//! `inventory` collects values that crates submit: a constructor registers each value before `main`. tract
-//! uses it for the kernels of `tract-linalg`, from which it selects those for the processor, and for
-//! transforms, runtimes and knobs, which are looked up by name. ml-app needs the kernels only. The linker
-//! cannot know that, because the constructors refer to everything that is submitted, and so a third of
-//! the binary was code that never runs: without it, the image went from 26 MB to 17 MB.
+//! `inventory` collects values that crates submit: a constructor registers each value before `main`.
+//! tract collects the kernels of `tract-linalg` in this way, and selects the kernels for the processor.
+//! It also collects transforms, runtimes and knobs, to look them up by name. ml-app needs the kernels
+//! only. The linker cannot know this, because the constructors refer to every submitted value. A third
+//! of the binary was therefore code that never runs. This crate reduced the image from 26 MB to 17 MB.
 //!
-//! This crate has the parts of `inventory`'s interface that tract uses. [`collect!`] decides by the name of
-//! the crate that calls it whether its collection is ever read. If it is not, the constructors do nothing,
-//! no code refers to the values, the linker removes them, and the collection is empty.
+//! This crate provides the parts of `inventory`'s interface that tract uses. [`collect!`] decides by the
+//! name of the crate that calls it whether a collection is ever read. If a collection is not read, its
+//! constructors do nothing and no code refers to its values. The linker then removes the values, and the
+//! collection is empty.
 //!
-//! The environment variables of knobs still work; the knobs only cannot be listed.
+//! The environment variables of knobs still work, but tract cannot list its knobs.
 //!
 //! [`inventory`]: https://docs.rs/inventory
 
@@ -22,7 +23,7 @@ use std::vec::IntoIter;
 
 /// A type with a collection, which [`collect!`] declares.
 pub trait Collect: Sync + Sized + 'static {
-    /// True if the collection is read. Otherwise it stays empty.
+    /// True if the collection is ever read. If it is false, the collection stays empty.
     #[doc(hidden)]
     const KEPT: bool;
 
@@ -46,14 +47,14 @@ impl<T> Default for Registry<T> {
     }
 }
 
-/// The submitted values of a type in any order: as a value, `iter::<T>`, or as a call, `iter::<T>()`.
+/// Iterates over the submitted values of a type, in any order. Both `iter::<T>` and `iter::<T>()` work.
 pub use All::iter;
 
 #[doc(hidden)]
 #[allow(non_camel_case_types, reason = "it is used as a value and as a function")]
 pub enum All<T> {
     iter,
-    /// Uses the type parameter; there is no such value.
+    /// Uses the type parameter. This variant cannot be constructed.
     Never(Infallible, PhantomData<T>),
 }
 
@@ -93,7 +94,7 @@ macro_rules! collect {
     };
 }
 
-/// Adds a constant to the collection of its type. Must be called outside of functions.
+/// Adds a constant to the collection of its type. Must be used outside of functions.
 #[macro_export]
 macro_rules! submit {
     ($value:expr) => {
@@ -115,10 +116,11 @@ macro_rules! submit {
     };
 }
 
-/// Returns whether the collections of a crate are read.
+/// Returns whether the collections of a crate are ever read.
 #[doc(hidden)]
 pub const fn is_read(package: &str) -> bool {
-    // tract-core collects transforms and runtimes, tract-data knobs: both for look-up by name.
+    // tract-core collects transforms and runtimes, and tract-data collects knobs. All are looked up by
+    // name only, and ml-app looks up no name.
     !matches!(package.as_bytes(), b"tract-core" | b"tract-data")
 }
 
@@ -127,8 +129,8 @@ const _: () = assert!(is_read("tract-linalg") && !is_read("tract-data"));
 /// Returns `register`, or a function that does nothing if the collection of `T` is not read.
 #[doc(hidden)]
 pub const fn constructor<T: Collect>(_: &T, register: extern "C" fn()) -> extern "C" fn() {
-    extern "C" fn nothing() {}
-    if T::KEPT { register } else { nothing }
+    extern "C" fn do_nothing() {}
+    if T::KEPT { register } else { do_nothing }
 }
 
 #[doc(hidden)]

@@ -1,4 +1,5 @@
-//! The implementations, under names that the linker does not take for the C library's.
+//! The implementations. Their names differ from the C library's, so that the linker does not confuse
+//! them.
 //!
 //! Memory that is copied may be uninitialized (padding, for example), so the copies load and store
 //! [`MaybeUninit`] values.
@@ -9,15 +10,18 @@ use core::arch::x86_64::{
 };
 use core::mem::MaybeUninit;
 
-/// Length in bytes from which the string instructions are faster than loops of 16-byte registers.
-const LONG: usize = 2048;
+/// Minimum length in bytes for the string instructions `rep movsb` and `rep stosb`. Below it, loops with
+/// 16-byte registers are faster.
+const MIN_STRING_LEN: usize = 2048;
 
-/// Size of a [`Block`] in bytes.
-const STEP: usize = 64;
+/// Size of a [`Block`], in bytes.
+const BLOCK_SIZE: usize = 64;
 
 /// 64 bytes in four registers.
 type Block = [MaybeUninit<__m128i>; 4];
 
+/// Loads a value.
+///
 /// # Safety
 ///
 /// `from` must be readable for `size_of::<T>()` bytes. It may be unaligned and uninitialized.
@@ -28,6 +32,8 @@ unsafe fn load<T>(from: *const u8) -> MaybeUninit<T> {
     unsafe { from.cast::<MaybeUninit<T>>().read_unaligned() }
 }
 
+/// Stores a value.
+///
 /// # Safety
 ///
 /// `to` must be writable for `size_of::<T>()` bytes. It may be unaligned.
@@ -37,23 +43,27 @@ unsafe fn store<T>(to: *mut u8, value: T) {
     unsafe { to.cast::<T>().write_unaligned(value) }
 }
 
+/// Loads a block.
+///
 /// # Safety
 ///
-/// `from` must be readable for [`STEP`] bytes.
+/// `from` must be readable for [`BLOCK_SIZE`] bytes.
 #[inline(always)]
 unsafe fn load_block(from: *const u8) -> Block {
-    // SAFETY: the four loads are of 16 bytes each, at 0, 16, 32 and 48: within the 64 that the caller
-    // guarantees.
+    // SAFETY: the four loads are of 16 bytes each, at 0, 16, 32 and 48: within the 64 bytes that the
+    // caller guarantees.
     unsafe { [load(from), load(from.add(16)), load(from.add(32)), load(from.add(48))] }
 }
 
+/// Stores a block.
+///
 /// # Safety
 ///
-/// `to` must be writable for [`STEP`] bytes.
+/// `to` must be writable for [`BLOCK_SIZE`] bytes.
 #[inline(always)]
 unsafe fn store_block(to: *mut u8, [a, b, c, d]: Block) {
-    // SAFETY: the four stores are of 16 bytes each, at 0, 16, 32 and 48: within the 64 that the caller
-    // guarantees.
+    // SAFETY: the four stores are of 16 bytes each, at 0, 16, 32 and 48: within the 64 bytes that the
+    // caller guarantees.
     unsafe {
         store(to, a);
         store(to.add(16), b);
@@ -67,7 +77,7 @@ unsafe fn store_block(to: *mut u8, [a, b, c, d]: Block) {
 /// # Safety
 ///
 /// `from` must be readable and `to` writable for `len` bytes, and `len` must be at least
-/// `size_of::<T>()`. The two may overlap.
+/// `size_of::<T>()`. `from` and `to` may overlap.
 #[inline(always)]
 unsafe fn copy_ends<T>(to: *mut u8, from: *const u8, len: usize) {
     // SAFETY: with `len >= size_of::<T>()`, `last` does not underflow, and both accesses of
@@ -88,9 +98,9 @@ unsafe fn copy_ends<T>(to: *mut u8, from: *const u8, len: usize) {
 /// may overlap.
 #[inline(always)]
 unsafe fn copy_short(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: the caller guarantees `len` bytes. Each arm of `copy_ends` is for lengths from one to two
-    // times the size of its type, so that two accesses cover all bytes. In the last arm `len` is
-    // 65..=128, so the two blocks, at 0 and at `len - 64`, are within `len` and cover it.
+    // SAFETY: the caller guarantees `len` bytes. In each arm with `copy_ends`, `len` is from one to two
+    // times the size of the type, so two accesses cover all bytes. In the last arm `len` is 65..=128, so
+    // the two blocks, at 0 and at `len - 64`, are within `len` and cover it.
     unsafe {
         match len {
             0 => {}
@@ -101,7 +111,7 @@ unsafe fn copy_short(to: *mut u8, from: *const u8, len: usize) {
             16..=32 => copy_ends::<__m128i>(to, from, len),
             33..=64 => copy_ends::<[__m128i; 2]>(to, from, len),
             _ => {
-                let last = len - STEP;
+                let last = len - BLOCK_SIZE;
                 let (head, tail) = (load_block(from), load_block(from.add(last)));
                 store_block(to, head);
                 store_block(to.add(last), tail);
@@ -114,21 +124,21 @@ unsafe fn copy_short(to: *mut u8, from: *const u8, len: usize) {
 ///
 /// # Safety
 ///
-/// `from` must be readable and `to` writable for `len` bytes, and `len` must be at least [`STEP`]. The
-/// two may overlap if `to` is below `from`.
+/// `from` must be readable and `to` writable for `len` bytes, and `len` must be at least
+/// [`BLOCK_SIZE`]. The two may overlap if `to` is below `from`.
 #[inline(always)]
 unsafe fn copy_forwards(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: `len >= STEP`, so `last` does not underflow. Each access is of `STEP` bytes at an offset of
-    // at most `last`, so it ends at or before `len`. If the two overlap with `to` below `from`, a store
-    // at `offset` changes only bytes of `from` before `offset + STEP`, which have been loaded; the tail,
-    // which may overlap the last full block, is loaded before the first store.
+    // SAFETY: `len >= BLOCK_SIZE`, so `last` does not underflow. Each access is of `BLOCK_SIZE` bytes
+    // at an offset of at most `last`, so it ends at or before `len`. If the two overlap with `to` below
+    // `from`, a store at `offset` changes only bytes of `from` before `offset + BLOCK_SIZE`, which have
+    // been loaded; the tail, which may overlap the last full block, is loaded before the first store.
     unsafe {
-        let last = len - STEP;
+        let last = len - BLOCK_SIZE;
         let tail = load_block(from.add(last));
         let mut offset = 0;
         while offset < last {
             store_block(to.add(offset), load_block(from.add(offset)));
-            offset += STEP;
+            offset += BLOCK_SIZE;
         }
         store_block(to.add(last), tail);
     }
@@ -138,19 +148,19 @@ unsafe fn copy_forwards(to: *mut u8, from: *const u8, len: usize) {
 ///
 /// # Safety
 ///
-/// `from` must be readable and `to` writable for `len` bytes, and `len` must be at least [`STEP`]. The
-/// two may overlap if `from` is below `to`.
+/// `from` must be readable and `to` writable for `len` bytes, and `len` must be at least
+/// [`BLOCK_SIZE`]. The two may overlap if `from` is below `to`.
 #[inline(always)]
 unsafe fn copy_backwards(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: `offset` is at least `STEP` before each subtraction and at most `len`, so each access of
-    // `STEP` bytes is within `len`, as are those at 0. If the two overlap with `from` below `to`, a store
-    // at `offset` changes only bytes of `from` from `offset` on, which have been loaded; the head, which
-    // may overlap the block after it, is loaded before the first store.
+    // SAFETY: `offset` is at least `BLOCK_SIZE` before each subtraction and at most `len`, so each
+    // access of `BLOCK_SIZE` bytes is within `len`, as are those at 0. If the two overlap with `from`
+    // below `to`, a store at `offset` changes only bytes of `from` from `offset` on, which have been
+    // loaded; the head, which may overlap the block after it, is loaded before the first store.
     unsafe {
         let head = load_block(from);
         let mut offset = len;
-        while offset > STEP {
-            offset -= STEP;
+        while offset > BLOCK_SIZE {
+            offset -= BLOCK_SIZE;
             store_block(to.add(offset), load_block(from.add(offset)));
         }
         store_block(to, head);
@@ -164,14 +174,14 @@ unsafe fn copy_backwards(to: *mut u8, from: *const u8, len: usize) {
 /// `from` must be readable and `to` writable for `len` bytes, and the two must not overlap.
 #[inline(always)]
 pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: the caller's guarantees are those that the functions need, and each is called only with
-    // the lengths that it is for. `rep movsb` copies `rcx` bytes from `rsi` to `rdi` in ascending order:
-    // the ABI has the direction flag clear. It changes these registers, which are declared as outputs,
-    // and no flags, and does not use the stack.
+    // SAFETY: the caller guarantees what the functions need, and each function is called only with
+    // lengths that it accepts. `rep movsb` copies `rcx` bytes from `rsi` to `rdi`, in ascending order
+    // because the ABI requires a clear direction flag. The instruction changes these registers, which are
+    // declared as outputs. It changes no flags and does not use the stack.
     unsafe {
         match len {
             0..=128 => copy_short(to, from, len),
-            129..LONG => copy_forwards(to, from, len),
+            129..MIN_STRING_LEN => copy_forwards(to, from, len),
             _ => asm!(
                 "rep movsb",
                 inout("rcx") len => _,
@@ -220,8 +230,9 @@ pub unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
     // SAFETY: the caller guarantees `len` bytes. Each arm stores `size` bytes at 0 and at `len - size`
     // with `len >= size`, so both stores are within `len`; with `len <= 2 * size` they cover it. In the
     // loop, `offset` is below `last = len - 16`, so each 16-byte store ends before `len`. `rep stosb`
-    // sets `rcx` bytes from `rdi` on to `al` in ascending order: the ABI has the direction flag clear.
-    // It changes `rcx` and `rdi`, which are declared as outputs, and no flags, and does not use the stack.
+    // sets `rcx` bytes from `rdi` on to `al`, in ascending order because the ABI requires a clear
+    // direction flag. The instruction changes `rcx` and `rdi`, which are declared as outputs. It
+    // changes no flags and does not use the stack.
     unsafe {
         let bytes = u64::from(byte) * 0x0101_0101_0101_0101;
         let ends = |size: usize| (to, to.add(len - size));
@@ -243,7 +254,7 @@ pub unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
                 store(head, bytes);
                 store(tail, bytes);
             }
-            16..LONG => {
+            16..MIN_STRING_LEN => {
                 let sixteen = _mm_set1_epi8(byte as i8);
                 let last = len - 16;
                 let mut offset = 0;
@@ -355,16 +366,22 @@ mod tests {
     }
 
     #[test]
-    fn copies_every_byte_and_no_other() {
+    fn copies_exactly_the_requested_bytes() {
         for len in lengths() {
-            for (skew, aside) in [(0, 0), (1, 7), (15, 3), (31, 64)] {
+            for (from_offset, to_offset) in [(0, 0), (1, 7), (15, 3), (31, 64)] {
                 let from = bytes(len + 100);
                 let mut to = std::vec![0xee; len + 200];
                 // SAFETY: `to` has 200 bytes more than `len`, `from` 100, and the offsets are at most 64.
-                unsafe { copy(to.as_mut_ptr().add(aside), from.as_ptr().add(skew), len) };
-                assert!(to[..aside].iter().all(|byte| *byte == 0xee), "{len}");
-                assert_eq!(to[aside..aside + len], from[skew..skew + len], "{len}");
-                assert!(to[aside + len..].iter().all(|byte| *byte == 0xee), "{len}");
+                unsafe {
+                    copy(to.as_mut_ptr().add(to_offset), from.as_ptr().add(from_offset), len)
+                };
+                assert!(to[..to_offset].iter().all(|byte| *byte == 0xee), "{len}");
+                assert_eq!(
+                    to[to_offset..to_offset + len],
+                    from[from_offset..from_offset + len],
+                    "{len}"
+                );
+                assert!(to[to_offset + len..].iter().all(|byte| *byte == 0xee), "{len}");
             }
         }
     }
@@ -390,15 +407,15 @@ mod tests {
     }
 
     #[test]
-    fn fills_every_byte_and_no_other() {
+    fn fills_exactly_the_requested_bytes() {
         for len in lengths() {
-            for (aside, byte) in [(0, 0xab), (1, 0), (17, 0xff)] {
+            for (to_offset, byte) in [(0, 0xab), (1, 0), (17, 0xff)] {
                 let mut to = std::vec![0xee; len + 100];
                 // SAFETY: `to` has 100 bytes more than `len`, and the offset is at most 17.
-                unsafe { fill(to.as_mut_ptr().add(aside), byte, len) };
-                assert!(to[..aside].iter().all(|found| *found == 0xee), "{len}");
-                assert!(to[aside..aside + len].iter().all(|found| *found == byte), "{len}");
-                assert!(to[aside + len..].iter().all(|found| *found == 0xee), "{len}");
+                unsafe { fill(to.as_mut_ptr().add(to_offset), byte, len) };
+                assert!(to[..to_offset].iter().all(|found| *found == 0xee), "{len}");
+                assert!(to[to_offset..to_offset + len].iter().all(|found| *found == byte), "{len}");
+                assert!(to[to_offset + len..].iter().all(|found| *found == 0xee), "{len}");
             }
         }
     }
@@ -407,9 +424,9 @@ mod tests {
     fn compares_by_the_first_byte_that_differs() {
         for len in lengths() {
             let a = bytes(len + 1);
-            let same = a.clone();
+            let equal = a.clone();
             // SAFETY: both have `len + 1` bytes.
-            let found = unsafe { compare(a.as_ptr(), same.as_ptr(), len) };
+            let found = unsafe { compare(a.as_ptr(), equal.as_ptr(), len) };
             assert_eq!(found, 0, "{len}");
             for offset in
                 (0..len).filter(|offset| len < 200 || offset % 97 == 0 || offset + 40 > len)

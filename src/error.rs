@@ -60,7 +60,7 @@ pub enum Busy {
 impl From<RunError> for Error {
     fn from(error: RunError) -> Error {
         match error {
-            RunError::Refused { row, mismatch } => {
+            RunError::Rejected { row, mismatch } => {
                 Error::Invalid(RequestError::new(mismatch.to_string()).row(row).into())
             }
             error => Error::Model(error),

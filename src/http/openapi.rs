@@ -200,7 +200,7 @@ const LISTED_FEATURES: usize = 30;
 fn features_table(signature: &Signature) -> String {
     let mut table = "| Feature | Type | |\n|---|---|---|".to_owned();
     for feature in &signature.features {
-        let (declared, summary) = (feature.declared(), feature.summary().unwrap_or_default());
+        let (declared, summary) = (feature.kind_and_shape(), feature.summary().unwrap_or_default());
         let row = [format!("`{}`", feature.name), declared, summary]
             .map(|cell| cell.replace('|', "\\|").replace('\n', " "));
         table.push_str(&format!("\n| {} |", row.join(" | ")));

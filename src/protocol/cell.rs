@@ -5,7 +5,7 @@
 
 use crate::protocol::json::{self, Seed};
 use crate::protocol::reader::{Reader, expected};
-use ml_app_model::value::article;
+use ml_app_model::value::with_article;
 use ml_app_model::{Feature, Mismatch, Rows, Value};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -36,7 +36,7 @@ impl<'de> DeserializeSeed<'de> for CellSeed<'_, '_> {
 /// Decodes a feature's value from text: a scalar as it is, an array as JSON. The row is the current row.
 pub fn read_text(reader: &mut Reader<'_>, feature: usize, text: &str) {
     if reader.spec(feature).is_scalar() {
-        reader.set(feature, Value::Text(text));
+        reader.set(feature, Value::Untyped(text));
         return;
     }
     let row = reader.len() - 1;
@@ -45,7 +45,7 @@ pub fn read_text(reader: &mut Reader<'_>, feature: usize, text: &str) {
         .deserialize(&mut source)
         .and_then(|()| source.end());
     if read.is_err() {
-        let mismatch = Mismatch::new("a JSON array", Value::Text(text).to_string());
+        let mismatch = Mismatch::new("a JSON array", Value::Untyped(text).to_string());
         reader.feature_error(feature, &mismatch);
     }
 }
@@ -109,7 +109,7 @@ impl<'de> Visitor<'de> for ElementVisitor<'_, '_> {
         let mut result = Ok(());
         if axis == spec.shape.len() {
             json::skip_elements(&mut entries)?;
-            let expected = article(spec.kind);
+            let expected = with_article(spec.kind);
             return Ok(Err(Mismatch::new(expected, "an array")));
         }
         let mut len = 0;
@@ -130,7 +130,7 @@ impl<'de> Visitor<'de> for ElementVisitor<'_, '_> {
             }
             len += 1;
         }
-        Ok(result.and_then(|()| rows.axis(feature, axis, len)))
+        Ok(result.and_then(|()| rows.set_axis_len(feature, axis, len)))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {

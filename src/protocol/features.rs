@@ -14,7 +14,7 @@ use crate::protocol::reader::Reader;
 use crate::protocol::{Body, Encoded, Protocol, WireFormat, csv, json};
 pub use body::FeaturesLayout;
 use body::{BodyVisitor, RowVisitor};
-use ml_app_model::value::article;
+use ml_app_model::value::with_article;
 use ml_app_model::{Kind, Mismatch, Signature, Tensors};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::de::DeserializeSeed;
@@ -194,7 +194,7 @@ fn decode_query(query: &[u8], signature: &Signature) -> Result<Tensors, Error> {
         // that was left empty by mistake, so it is an error.
         let is_text = signature.features[feature].kind == Kind::String;
         if value.is_empty() && !is_text {
-            let expected = article(signature.features[feature].kind);
+            let expected = with_article(signature.features[feature].kind);
             reader.feature_error(feature, Mismatch::new(expected, "nothing"));
         } else {
             read_text(&mut reader, feature, &value);

@@ -5,7 +5,7 @@ pub(crate) mod fast_path;
 
 use crate::error::{Error, RequestError};
 use crate::protocol::float;
-use ml_app_model::value::cut;
+use ml_app_model::value::truncated;
 use ml_app_model::{Elements, Tensor};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{
@@ -144,7 +144,7 @@ pub(crate) fn error(error: &serde_json::Error) -> RequestError {
     let detail = match mistyped {
         Some((found, expected)) => {
             let (expected, found) = (json_name(expected), json_name(found));
-            format!("expected {expected}, found {}", cut(found))
+            format!("expected {expected}, found {}", truncated(found))
         }
         None if error.classify() == Category::Data => text.to_owned(),
         None => format!("invalid JSON: {text}"),

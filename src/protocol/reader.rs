@@ -8,7 +8,7 @@ use crate::error::{Error, RequestError, RequestErrors};
 use crate::protocol::json::{self, fast_path};
 use crate::protocol::number;
 use memchr::memchr;
-use ml_app_model::value::{article, excerpt, listed};
+use ml_app_model::value::{excerpt, quoted_list, with_article};
 use ml_app_model::{Feature, Kind, Mismatch, Rows, Signature, Tensors, Value};
 use std::fmt;
 
@@ -50,7 +50,7 @@ impl<'s> Reader<'s> {
     pub fn new(signature: &'s Signature, limit: usize) -> Reader<'s> {
         let rows = Rows::new(signature);
         Reader {
-            max_rows: limit / rows.width().max(1),
+            max_rows: limit / rows.scalar_features().max(1),
             rows,
             errors: RequestErrors::default(),
             given: vec![false; signature.features.len()],
@@ -317,7 +317,7 @@ fn is_numeric(feature: &Feature) -> bool {
 /// Adds a row from a line of numbers; an empty cell is a missing value. Returns `None` if it meets
 /// anything else. The row may then be incomplete, and the caller removes it.
 ///
-/// The values are those that the cells would have as [`Value::Text`], but are parsed without finding the ends
+/// The values are those that the cells would have as [`Value::Untyped`], but are parsed without finding the ends
 /// of the cells first.
 fn read_numbers(line: &[u8], features: &[Option<usize>], rows: &mut Rows<'_>) -> Option<()> {
     let mut rest = line;
@@ -376,7 +376,7 @@ fn unknown_feature(name: &str, signature: &Signature, suggest: bool) -> String {
     match near {
         Some(near) => format!("unknown feature `{name}` (did you mean `{near}`?)"),
         None => {
-            let known = listed(signature.features.iter().map(|feature| &*feature.name));
+            let known = quoted_list(signature.features.iter().map(|feature| &*feature.name));
             format!("unknown feature `{name}` (the model takes {known})")
         }
     }
@@ -385,7 +385,7 @@ fn unknown_feature(name: &str, signature: &Signature, suggest: bool) -> String {
 /// Describes a feature's value: "an integer", "an array of 2 × 2 numbers".
 pub fn expected(feature: &Feature) -> String {
     if feature.is_scalar() {
-        return article(feature.kind);
+        return with_article(feature.kind);
     }
     let axes: Vec<String> = feature
         .shape

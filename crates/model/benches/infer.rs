@@ -1,4 +1,5 @@
-//! Predictions without a server, for a small model of each family: `infer/<model>/<rows>`.
+//! Benchmarks predictions without a server, with a small model of each family. The name of a benchmark is
+//! `infer/<model>/<rows>`.
 
 #[path = "../tests/case/mod.rs"]
 mod case;
@@ -36,18 +37,18 @@ fn bench(criterion: &mut Criterion, name: &str) -> Outcome<()> {
     let model = Model::load(&fs::read(case.join("model.onnx"))?)?;
     let data_sets = data_sets(&case)?;
     let data_set = data_sets.last().expect("a case has a data set");
-    let (given, expected) = (from_tract(&data_set.inputs)?, from_tract(&data_set.outputs)?);
-    let found = model.run(inputs(model.signature(), &given, given[0].shape()[0])?)?;
+    let (case_inputs, expected) = (from_tract(&data_set.inputs)?, from_tract(&data_set.outputs)?);
+    let found = model.run(inputs(model.signature(), &case_inputs, case_inputs[0].shape()[0])?)?;
     for (found, expected) in found.tensors().iter().zip(&expected) {
         compare(found, expected, 1e-5)?;
     }
     let (_, model_name) = name.rsplit_once('/').expect("a case is in a topic");
     let mut group = criterion.benchmark_group(format!("infer/{model_name}"));
     for rows in [1, 1000] {
-        let inputs = inputs(model.signature(), &given, rows)?;
+        let inputs = inputs(model.signature(), &case_inputs, rows)?;
         group.bench_function(rows.to_string(), |bencher| {
             let run = |inputs| {
-                let outputs = model.run(inputs).expect("it ran before");
+                let outputs = model.run(inputs).expect("the model has run before");
                 assert_eq!(outputs.rows(), rows);
                 black_box(outputs)
             };

@@ -1,13 +1,15 @@
-//! Loads, checks and times models for `tests/zoo/compare.py`, which times ONNX Runtime in turn.
+//! Loads, checks and times models for `tests/zoo/compare.py`, which compares the times with ONNX
+//! Runtime's.
 //!
-//! It reads a command from each line and writes a line, `ok …` or `error …`:
+//! Each line of the standard input is a command. The response to a command is one line: `ok …`, or
+//! `error …`.
 //!
 //! ```text
-//! load FOLDER            loads the model of the folder. If a build could prepare it, goes on with the
-//!                        prepared model. Prints the nanoseconds of the load and of reading the prepared
-//!                        model, or `-`
-//! check TOLERANCE        runs the data sets and compares the outputs
-//! time NUMBER SECONDS    runs data set NUMBER for SECONDS; prints the median in nanoseconds
+//! load FOLDER            loads the model of the folder. If the model can be prepared, replaces it by the
+//!                        prepared model. Prints the time to load the model, and the time to read the
+//!                        prepared model or `-`, in nanoseconds
+//! check TOLERANCE        runs all data sets of the folder and compares the outputs
+//! time NUMBER SECONDS    runs data set NUMBER for SECONDS; prints the median time in nanoseconds
 //! ```
 
 #[path = "../tests/case/mod.rs"]
@@ -32,11 +34,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> io::Result<()> {
     let mut zoo = Zoo::default();
     for line in io::stdin().lock().lines() {
-        let reply = match zoo.execute(&line?) {
+        let response = match zoo.execute(&line?) {
             Ok(result) => format!("ok {result}"),
             Err(error) => format!("error {}", error.to_string().replace('\n', " ")),
         };
-        writeln!(io::stdout(), "{reply}")?;
+        writeln!(io::stdout(), "{response}")?;
     }
     Ok(())
 }
@@ -49,12 +51,14 @@ struct Zoo {
 
 impl Zoo {
     fn execute(&mut self, line: &str) -> Outcome<String> {
-        let (command, rest) = line.split_once(' ').ok_or("expected a command and its argument")?;
+        let (command, rest) =
+            line.split_once(' ').ok_or("expected a command with arguments, found none")?;
         match command {
             "load" => self.load(rest),
             "check" => self.check(rest.parse()?),
             "time" => {
-                let (number, seconds) = rest.split_once(' ').ok_or("expected two arguments")?;
+                let (number, seconds) =
+                    rest.split_once(' ').ok_or("expected two arguments, found one")?;
                 self.time(number.parse()?, Duration::from_secs_f64(seconds.parse()?))
             }
             other => Err(format!("expected load, check or time, found {other}").into()),
@@ -82,12 +86,14 @@ impl Zoo {
     fn check(&self, tolerance: f64) -> Outcome<String> {
         let model = self.model()?;
         for (number, data_set) in data_sets(&self.folder).iter().enumerate() {
-            let given = from_tract(&tensors(data_set, "input")?)?;
-            let rows = given.first().ok_or("there is no input")?.shape()[0];
-            let found = model.run(inputs(model.signature(), &given, rows)?)?;
+            let case_inputs = from_tract(&tensors(data_set, "input")?)?;
+            let rows =
+                case_inputs.first().ok_or("expected at least one input, found none")?.shape()[0];
+            let found = model.run(inputs(model.signature(), &case_inputs, rows)?)?;
             let expected = from_tract(&tensors(data_set, "output")?)?;
             if found.tensors().len() != expected.len() {
-                return Err(format!("expected {} outputs", expected.len()).into());
+                let (expected, found) = (expected.len(), found.tensors().len());
+                return Err(format!("expected {expected} outputs, found {found}").into());
             }
             for (index, (found, expected)) in found.tensors().iter().zip(&expected).enumerate() {
                 compare(found, expected, tolerance)
@@ -98,28 +104,28 @@ impl Zoo {
     }
 
     fn time(&self, number: usize, budget: Duration) -> Outcome<String> {
-        /// Number of runs before those that count, and minimum number of those.
-        const LEAST: usize = 3;
+        /// Number of warm-up runs, which are not counted, and minimum number of counted runs.
+        const MIN_RUNS: usize = 3;
         let model = self.model()?;
         let data_sets = data_sets(&self.folder);
-        let data_set = data_sets.get(number).ok_or("there is no such data set")?;
-        let given = from_tract(&tensors(data_set, "input")?)?;
-        let rows = given.first().ok_or("there is no input")?.shape()[0];
-        let inputs = inputs(model.signature(), &given, rows)?;
+        let data_set = data_sets.get(number).ok_or_else(|| format!("unknown data set {number}"))?;
+        let case_inputs = from_tract(&tensors(data_set, "input")?)?;
+        let rows = case_inputs.first().ok_or("expected at least one input, found none")?.shape()[0];
+        let inputs = inputs(model.signature(), &case_inputs, rows)?;
         let mut times = vec![];
         let begin = Instant::now();
-        while times.len() < 2 * LEAST || begin.elapsed() < budget {
+        while times.len() < 2 * MIN_RUNS || begin.elapsed() < budget {
             let inputs = inputs.clone();
             let start = Instant::now();
             black_box(model.run(inputs)?);
             times.push(start.elapsed());
         }
-        let counted = &mut times[LEAST..];
+        let counted = &mut times[MIN_RUNS..];
         counted.sort_unstable();
         Ok(counted[counted.len() / 2].as_nanos().to_string())
     }
 
     fn model(&self) -> Outcome<&Model> {
-        self.model.as_ref().ok_or_else(|| "there is no model".into())
+        self.model.as_ref().ok_or_else(|| "expected a loaded model, found none".into())
     }
 }

@@ -1,10 +1,10 @@
-//! The tensors in an ONNX file: weights, and constants in attributes.
+//! Visits and checks the tensors in an ONNX file: weights, and constants in attributes.
 
 use crate::error::LoadError;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
 
-/// Calls `visit` for each tensor, including those of inner graphs.
+/// Calls `visit` for each tensor, including the tensors of inner graphs.
 ///
 /// # Errors
 ///
@@ -30,22 +30,22 @@ fn visit_graph(
     Ok(())
 }
 
-/// Returns true if the data of a tensor is in another file.
-pub(crate) fn is_outside(tensor: &TensorProto) -> bool {
+/// Returns true if the data of a tensor is in a separate file.
+pub(crate) fn is_external(tensor: &TensorProto) -> bool {
     tensor.data_location == Some(DataLocation::External as i32)
 }
 
-/// Checks that the data of a tensor is in the model and has the size of its shape. tract would allocate
-/// the shape's size first, whatever it is.
+/// Checks that the data of a tensor is in the model file and has the size of its shape. tract does not:
+/// it first allocates memory for the shape, however large the shape is.
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::Tensor`] if it does not.
+/// Returns [`LoadError::Tensor`] if the data is in a separate file or has a different size.
 pub(crate) fn check(tensor: &mut TensorProto) -> Result<(), LoadError> {
     let error = |reason| LoadError::Tensor { name: tensor.name.clone(), reason };
-    if is_outside(tensor) {
+    if is_external(tensor) {
         return Err(error(
-            "its data is in another file; save the model as one file: \
+            "its data is in a separate file; save the model as one file: \
              `onnx.save(onnx.load(path), path, save_as_external_data=False)`"
                 .into(),
         ));
@@ -56,6 +56,7 @@ pub(crate) fn check(tensor: &mut TensorProto) -> Result<(), LoadError> {
         usize::try_from(*dim).ok().and_then(|dim| bytes.checked_mul(dim))
     });
     match expected {
+        // The elements, if any, are in a typed field such as `float_data`.
         _ if found == 0 => Ok(()),
         Some(expected) if expected == found => Ok(()),
         _ => Err(error(format!("expected data for shape {:?}, found {found} bytes", tensor.dims))),

@@ -1,4 +1,5 @@
-//! Element types of tensors, and the kinds of value that people know them as.
+//! Element types of tensors, and the JSON kinds (number, integer, boolean, string) that they are shown
+//! as.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -22,7 +23,7 @@ pub enum Datatype {
 }
 
 impl Datatype {
-    /// Returns the name in ONNX, as in `tensor(float)`.
+    /// Returns the name that ONNX uses, such as `float` in `tensor(float)`.
     pub(crate) fn onnx_name(self) -> &'static str {
         match self {
             Datatype::Bool => "bool",
@@ -60,7 +61,7 @@ impl Datatype {
         !self.is_float() && !matches!(self, Datatype::Bool | Datatype::String)
     }
 
-    /// Returns the kind of values with this type, unless the metadata declares another.
+    /// Returns the default kind for this type. The metadata can declare a different kind.
     pub fn kind(self) -> Kind {
         match self {
             Datatype::Bool => Kind::Boolean,
@@ -71,7 +72,7 @@ impl Datatype {
     }
 }
 
-/// The type of a feature's values, named as in JSON Schema.
+/// The JSON type of a feature's values, named as in JSON Schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {

@@ -1,16 +1,16 @@
-//! The errors of loading a model and of a prediction.
+//! The errors of loading a model and of running it.
 
 use crate::value::Mismatch;
 use std::fmt;
 
-/// The reason why a model cannot be served. The texts are for the person who exported the model.
+/// The reason why a model cannot be served. The messages are for the person who exported the model.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("not an ONNX model: {0}")]
     NotOnnx(String),
     #[error("tensor `{name}`: {reason}")]
     Tensor { name: String, reason: String },
-    #[error("{}", Unsupported::text(.0))]
+    #[error("{}", Unsupported::message(.0))]
     Unsupported(Vec<Unsupported>),
     #[error("metadata `{key}`: {reason}")]
     Metadata { key: &'static str, reason: String },
@@ -20,7 +20,7 @@ pub enum LoadError {
     Output { name: String, reason: String },
     #[error("the graph cannot be prepared to run: {0}")]
     Plan(String),
-    #[error("the model loads, but a first prediction fails: {0}")]
+    #[error("the model loads, but the first prediction fails: {0}")]
     WarmUp(#[from] RunError),
     #[error("golden row {row}, output `{output}`: {mismatch}")]
     Golden {
@@ -39,17 +39,17 @@ pub enum LoadError {
     },
 }
 
-/// An operator that the runtime does not have, and the nodes that need it.
+/// An operator that the runtime does not support, and the nodes that use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsupported {
-    /// `domain.Operator`; without a domain for ONNX's own.
+    /// `domain.Operator`, or `Operator` if its domain is ONNX's own.
     pub operator: String,
-    /// Names of the nodes, in the order of the graph.
+    /// Names of the nodes, in the graph's order.
     pub nodes: Vec<String>,
 }
 
 impl Unsupported {
-    fn text(list: &[Unsupported]) -> String {
+    fn message(list: &[Unsupported]) -> String {
         let each: Vec<String> = list.iter().map(Unsupported::to_string).collect();
         format!("unsupported operators: {}", each.join("; "))
     }
@@ -68,13 +68,13 @@ impl fmt::Display for Unsupported {
     }
 }
 
-/// The reason why a prediction failed although the inputs agree with the signature. The texts are for the
-/// log.
+/// The reason why a prediction failed although the inputs agree with the signature. The messages are for
+/// the log.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RunError {
-    /// An operator refused a value. `row` counts from 0.
+    /// An operator rejected a value. `row` counts from 0; the message counts from 1.
     #[error("row {}: {mismatch}", row + 1)]
-    Refused { row: usize, mismatch: Mismatch },
+    Rejected { row: usize, mismatch: Mismatch },
     #[error("{0}")]
     Failed(String),
     #[error("the runtime panicked: {0}")]

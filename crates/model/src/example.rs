@@ -1,4 +1,4 @@
-//! Rows of the features' examples, and JSON as the values of a row.
+//! Builds rows from the features' examples, and converts JSON to the values of a row.
 
 use crate::error::LoadError;
 use crate::metadata::FEATURES;
@@ -8,7 +8,7 @@ use crate::tensors::Tensors;
 use crate::value::{Mismatch, Value};
 use serde_json::Value as Json;
 
-/// Returns `count` rows of the features' examples.
+/// Returns `count` equal rows, made of each feature's example.
 ///
 /// # Errors
 ///
@@ -18,10 +18,10 @@ pub(crate) fn example_rows(signature: &Signature, count: usize) -> Result<Tensor
     for row in 0..count {
         rows.add_row();
         for (index, feature) in signature.features.iter().enumerate() {
-            let result = match &feature.typical {
-                value if feature.is_scalar() => rows.set(row, index, scalar(value)),
+            let result = match &feature.compact_example {
+                value if feature.is_scalar() => rows.set(row, index, json_scalar(value)),
                 array @ Json::Array(_) => push_array(&mut rows, index, array),
-                element => rows.fill(index, scalar(element)),
+                element => rows.push_filled(index, json_scalar(element)),
             };
             result.map_err(|mismatch| LoadError::Metadata {
                 key: FEATURES,
@@ -32,9 +32,9 @@ pub(crate) fn example_rows(signature: &Signature, count: usize) -> Result<Tensor
     rows.finish().map_err(|mismatch| LoadError::Plan(mismatch.to_string()))
 }
 
-/// Returns a JSON scalar as a feature's value; arrays and objects are missing values.
-pub(crate) fn scalar(example: &Json) -> Value<'_> {
-    match example {
+/// Converts a JSON scalar to a value. Returns [`Value::Missing`] for arrays and objects.
+pub(crate) fn json_scalar(json: &Json) -> Value<'_> {
+    match json {
         Json::Bool(flag) => Value::Bool(*flag),
         Json::String(text) => Value::String(text),
         Json::Number(number) => match (number.as_i64(), number.as_f64()) {
@@ -46,11 +46,12 @@ pub(crate) fn scalar(example: &Json) -> Value<'_> {
     }
 }
 
-/// Appends a nested JSON array to array feature number `feature`.
+/// Appends a nested JSON array to the array feature with index `feature`.
 ///
 /// # Errors
 ///
-/// Returns an error if the arrays have another shape than the feature, or an element does not fit it.
+/// Returns an error if the shape of the array differs from the feature's shape, or if an element does not
+/// fit the feature's type.
 pub(crate) fn push_array(
     rows: &mut Rows<'_>,
     feature: usize,
@@ -59,6 +60,7 @@ pub(crate) fn push_array(
     push_axis(rows, feature, 0, array)
 }
 
+/// Appends `value`, which is nested in `axis` arrays of the feature's value.
 fn push_axis(
     rows: &mut Rows<'_>,
     feature: usize,
@@ -67,9 +69,9 @@ fn push_axis(
 ) -> Result<(), Mismatch> {
     let rank = rows.signature().features[feature].shape.len();
     match value {
-        _ if axis == rank => rows.push(feature, scalar(value)),
+        _ if axis == rank => rows.push(feature, json_scalar(value)),
         Json::Array(entries) => {
-            rows.axis(feature, axis, entries.len())?;
+            rows.set_axis_len(feature, axis, entries.len())?;
             entries.iter().try_for_each(|entry| push_axis(rows, feature, axis + 1, entry))
         }
         other => Err(Mismatch::new("an array", other.to_string())),

@@ -1,8 +1,8 @@
 //! Weights in files beside the model, as `torch.onnx.export` writes them
 //! ([External Data](https://github.com/onnx/onnx/blob/main/docs/ExternalData.md)).
 //!
-//! The model names the files and is not trusted: it can read files in its own folder only, and each byte
-//! once, so that a small model cannot fill the memory.
+//! The file names come from the model, which is not trusted. Only files in the model's folder are read,
+//! and each byte at most once, so that a small model cannot fill the memory.
 
 use crate::constants;
 use crate::error::LoadError;
@@ -18,16 +18,16 @@ use tract_onnx::pb::{ModelProto, TensorProto};
 #[derive(Debug, Clone)]
 pub struct Embedded {
     pub onnx: Vec<u8>,
-    /// Files that the weights came from; empty if the model had its weights already.
+    /// Files that the weights came from; empty if all weights were in the model file.
     pub files: Vec<PathBuf>,
 }
 
-/// Reads the weights that are in files beside `path`, the model's own file, into the model.
+/// Reads external weights into the model. Their files are beside `path`, the path of the model.
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::NotOnnx`] if `onnx` is not a model, and [`LoadError::Tensor`] if a file is missing
-/// or too short.
+/// Returns [`LoadError::NotOnnx`] if `onnx` is not a model. Returns [`LoadError::Tensor`] if a file is
+/// missing, too short or outside the model's folder.
 pub fn embed(onnx: Vec<u8>, path: &Path) -> Result<Embedded, LoadError> {
     let mut model = graph::decode(&onnx)?;
     let files = read_external(&mut model, path)?;
@@ -35,14 +35,14 @@ pub fn embed(onnx: Vec<u8>, path: &Path) -> Result<Embedded, LoadError> {
     Ok(Embedded { onnx, files })
 }
 
-/// Reads external weights into a decoded model and returns the files, as [`embed`].
+/// Reads external weights into a decoded model, like [`embed`]. Returns the paths of their files.
 pub(crate) fn read_external(
     model: &mut ModelProto,
     path: &Path,
 ) -> Result<Vec<PathBuf>, LoadError> {
-    let mut files = Files { model: path, open: BTreeMap::new() };
+    let mut files = Files { model: path, by_path: BTreeMap::new() };
     constants::visit(model, &mut |tensor| {
-        if !constants::is_outside(tensor) {
+        if !constants::is_external(tensor) {
             return Ok(());
         }
         let data = files.read(tensor);
@@ -52,20 +52,21 @@ pub(crate) fn read_external(
         tensor.data_location = None;
         Ok(())
     })?;
-    Ok(files.open.into_keys().collect())
+    Ok(files.by_path.into_keys().collect())
 }
 
 /// The files that a model's tensors have been read from.
 struct Files<'m> {
     /// Path of the model.
     model: &'m Path,
-    open: BTreeMap<PathBuf, OpenFile>,
+    by_path: BTreeMap<PathBuf, OpenFile>,
 }
 
 struct OpenFile {
     file: File,
+    /// Length of the file, in bytes.
     len: u64,
-    /// Number of bytes that may still be read. Tensors share no bytes, so it starts as the length.
+    /// Number of bytes that may still be read. Tensors must not share bytes, so it starts as `len`.
     unread: u64,
 }
 
@@ -76,24 +77,25 @@ impl Files<'_> {
         let number = |key| match entry(key) {
             None => Ok(None),
             Some(entry) => entry.value.parse::<u64>().map(Some).map_err(|_| {
-                format!("expected a number of bytes as {key}, found `{}`", entry.value)
+                format!("expected `{key}` to be a number of bytes, found `{}`", entry.value)
             }),
         };
-        let location = entry("location").ok_or("its data is in another file, which has no name")?;
+        let location =
+            entry("location").ok_or("expected a `location` for its external data, found none")?;
         let offset = number("offset")?.unwrap_or(0);
         let path = resolve(self.model, &location.value)?;
         let name = path.display().to_string();
         let opened = self.open(path)?;
-        let rest = opened.len.saturating_sub(offset);
-        let length = number("length")?.unwrap_or(rest);
-        if length > rest {
+        let available = opened.len.saturating_sub(offset);
+        let length = number("length")?.unwrap_or(available);
+        if length > available {
             return Err(format!(
-                "expected {length} bytes at {offset} in {name}, found a file of {} bytes",
+                "expected {length} bytes at offset {offset} of {name}, found a file of {} bytes",
                 opened.len
             ));
         }
         opened.unread = opened.unread.checked_sub(length).ok_or_else(|| {
-            format!("expected separate parts of {name} for each tensor, found parts that overlap")
+            format!("expected tensors that share no bytes of {name}, found overlapping tensors")
         })?;
         let mut data = vec![];
         opened
@@ -108,14 +110,14 @@ impl Files<'_> {
         }
     }
 
-    /// Returns the open file for a path, which is opened only once.
+    /// Returns the open file for a path. Each file is opened only once.
     fn open(&mut self, path: PathBuf) -> Result<&mut OpenFile, String> {
         let name = path.display().to_string();
-        match self.open.entry(path) {
+        match self.by_path.entry(path) {
             std::collections::btree_map::Entry::Occupied(opened) => Ok(opened.into_mut()),
             std::collections::btree_map::Entry::Vacant(entry) => {
                 let fail = |error| format!("its data is in {name}, which cannot be read: {error}");
-                // Reading a named pipe would block.
+                // Checked before the file is opened: opening a named pipe would block.
                 let len = std::fs::metadata(entry.key())
                     .and_then(|metadata| {
                         if metadata.is_file() {
@@ -132,26 +134,26 @@ impl Files<'_> {
     }
 }
 
-/// Returns the path of the file `location`, which must be in the folder of the model or, if the model is
-/// a symbolic link, of the file that it points to.
+/// Returns the path of the file `location`. The file must be in the model's folder. If the model is a
+/// symbolic link, the folder of its target is allowed too.
 fn resolve(model: &Path, location: &str) -> Result<PathBuf, String> {
     let folder = match model.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let outside =
+    let outside_error =
         || format!("expected its data in a file of the model's folder, found `{location}`");
     let is_inner = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     if location.is_empty() || !Path::new(location).components().all(is_inner) {
-        return Err(outside());
+        return Err(outside_error());
     }
     let path = folder.join(location);
     let fail = |path: &Path, error| {
         format!("its data is in {}, which cannot be read: {error}", path.display())
     };
-    let found = path.canonicalize().map_err(|error| fail(&path, error))?;
-    let real = model.canonicalize().ok();
-    let real = real.as_deref().and_then(Path::parent).map(Path::to_owned);
-    let mut homes = folder.canonicalize().into_iter().chain(real);
-    if homes.any(|home| found.starts_with(home)) { Ok(path) } else { Err(outside()) }
+    let target = path.canonicalize().map_err(|error| fail(&path, error))?;
+    let model_target = model.canonicalize().ok();
+    let target_folder = model_target.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let mut allowed = folder.canonicalize().into_iter().chain(target_folder);
+    if allowed.any(|folder| target.starts_with(folder)) { Ok(path) } else { Err(outside_error()) }
 }

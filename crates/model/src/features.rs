@@ -12,13 +12,18 @@ use tract_onnx::pb::GraphProto;
 
 /// Returns the features of all inputs, input by input.
 ///
-/// Their names come from the metadata, otherwise from the keys of the map that the input was, otherwise
-/// from the input if it has one column, otherwise they are `x0`, `x1`, ….
+/// A name comes from the first of these that applies:
+///
+/// 1. the metadata;
+/// 2. the key of a map, if the exporter declared the input as a map;
+/// 3. the input, if it has one column or more than two axes;
+/// 4. the number of the column, if only one input has several columns: `x0`, `x1`, …;
+/// 5. the input and the number of the column: `input_0`, `input_1`, ….
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::Metadata`] if the metadata does not agree with the inputs, or two features have
-/// the same name.
+/// Returns [`LoadError::Metadata`] if the metadata does not agree with the inputs, or if two features
+/// have the same name.
 pub(crate) fn features(
     graph: &GraphProto,
     inputs: &[TensorSpec],
@@ -30,9 +35,9 @@ pub(crate) fn features(
         let column = (inputs[feature.input].name.as_str(), feature.column);
         category_example(categories.get(&column)?, feature.datatype)
     };
-    let mut features = undescribed(inputs, maps);
+    let mut features = features_of_graph(inputs, maps);
     for feature in &mut features {
-        feature.typical = category(feature).unwrap_or_else(|| scalar_example(feature.kind));
+        feature.compact_example = category(feature).unwrap_or_else(|| scalar_example(feature.kind));
     }
     if let Some(metadata) = metadata {
         let error = |reason| LoadError::Metadata { key: FEATURES, reason };
@@ -50,41 +55,42 @@ pub(crate) fn features(
     }
     let mut names = HashSet::new();
     match features.iter().find(|feature| !names.insert(feature.name.as_str())) {
-        Some(twice) => Err(LoadError::Metadata {
+        Some(duplicate) => Err(LoadError::Metadata {
             key: FEATURES,
-            reason: format!("duplicate feature `{}`", twice.name),
+            reason: format!("duplicate feature `{}`", duplicate.name),
         }),
         None => Ok(features),
     }
 }
 
-/// Returns the features as the graph alone describes them, without examples.
-fn undescribed(inputs: &[TensorSpec], maps: &[MapInput]) -> Vec<Feature> {
-    // Columns are numbered `x0`, `x1`, … only if this is unique.
-    let wide = inputs.iter().filter(|input| matches!(input.shape[..], [_, Some(2..)])).count();
+/// Returns the features as the graph describes them, without metadata and without examples.
+fn features_of_graph(inputs: &[TensorSpec], maps: &[MapInput]) -> Vec<Feature> {
+    // Names such as `x0` would not be unique if several inputs had several columns.
+    let wide_inputs =
+        inputs.iter().filter(|input| matches!(input.shape[..], [_, Some(2..)])).count();
     let mut features = vec![];
     for (index, input) in inputs.iter().enumerate() {
         let map = maps.iter().find(|map| map.input == input.name);
         let names_and_shapes = match (map, input.shape.as_slice()) {
             (Some(map), _) => map.keys.iter().map(|key| (key.clone(), vec![])).collect(),
             (None, [_] | [_, Some(1)]) => vec![(input.name.clone(), vec![])],
-            (None, [_, Some(columns)]) if wide == 1 => {
+            (None, [_, Some(columns)]) if wide_inputs == 1 => {
                 (0..*columns).map(|column| (format!("x{column}"), vec![])).collect()
             }
             (None, [_, Some(columns)]) => {
                 (0..*columns).map(|column| (format!("{}_{column}", input.name), vec![])).collect()
             }
-            (None, [_, rest @ ..]) => vec![(input.name.clone(), rest.to_vec())],
+            (None, [_, row_shape @ ..]) => vec![(input.name.clone(), row_shape.to_vec())],
             (None, []) => unreachable!("an input has at least the axis of the batch"),
         };
-        let named = names_and_shapes.into_iter().enumerate();
-        features.extend(named.map(|(column, (name, shape))| Feature {
+        let columns = names_and_shapes.into_iter().enumerate();
+        features.extend(columns.map(|(column, (name, shape))| Feature {
             name,
             kind: input.datatype.kind(),
             datatype: input.datatype,
             input: index,
             column,
-            typical: Json::Null,
+            compact_example: Json::Null,
             shape,
             optional: map.is_some(),
             description: None,
@@ -97,7 +103,7 @@ fn undescribed(inputs: &[TensorSpec], maps: &[MapInput]) -> Vec<Feature> {
 }
 
 /// Adds the metadata to a feature. `category` is a value that the graph compares the feature with, if
-/// there is one: a better example than zero.
+/// there is such a value. It is a better example than zero.
 fn describe(
     feature: &mut Feature,
     declared: FeatureMetadata,
@@ -113,21 +119,22 @@ fn describe(
         };
         if !fits {
             return Err(format!(
-                "`{}`: expected a type that fits {}, found {kind}",
+                "`{}`: expected a type for elements of type {}, found {kind}",
                 declared.name,
                 datatype.onnx_name()
             ));
         }
         feature.kind = kind;
     }
-    // The example: from the metadata, else a category, else the smallest value in the training data.
+    // The example is the one in the metadata, else a category, else the smallest value in training, else
+    // the default of the kind.
     let category = category.filter(|_| feature.kind != Kind::Boolean);
-    let typical = || match (feature.kind, declared.minimum) {
+    let default_example = || match (feature.kind, declared.minimum) {
         (Kind::Boolean | Kind::String, _) | (_, None) => scalar_example(feature.kind),
         (Kind::Integer, Some(minimum)) => json!(minimum.ceil() as i64),
         (Kind::Number, Some(minimum)) => json!(minimum),
     };
-    feature.typical = declared.example.or(category).unwrap_or_else(typical);
+    feature.compact_example = declared.example.or(category).unwrap_or_else(default_example);
     feature.name = declared.name;
     feature.description = declared.description;
     feature.unit = declared.unit;
@@ -136,6 +143,7 @@ fn describe(
     Ok(())
 }
 
+/// Returns the default example for a kind.
 fn scalar_example(kind: Kind) -> Json {
     match kind {
         Kind::Number => json!(0.0),
@@ -145,7 +153,8 @@ fn scalar_example(kind: Kind) -> Json {
     }
 }
 
-/// Returns a category as an example of an element type; `None` if it is of another type.
+/// Converts a category to an example for an element type. Returns `None` if the category has a different
+/// type.
 fn category_example(category: &Category, datatype: Datatype) -> Option<Json> {
     match (category, datatype) {
         (Category::String(text), Datatype::String) => Some(json!(text)),

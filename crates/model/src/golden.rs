@@ -1,27 +1,29 @@
 //! Checks a model against its golden rows: inputs in the model's metadata, with the outputs that the
-//! exporter's runtime computed for them. A model with other outputs is not the one that was exported.
+//! exporter's runtime computed for them. If the model computes different outputs, it does not behave as
+//! the model that was exported.
 
+use crate::convert::MAX_EXACT_INTEGER;
 use crate::error::{LoadError, RunError};
-use crate::example::{push_array, scalar};
+use crate::example::{json_scalar, push_array};
 use crate::metadata::{GOLDEN, GoldenRow};
 use crate::prediction::{ClassScores, PREDICTION, Prediction, PredictionShape};
 use crate::rows::Rows;
 use crate::signature::Signature;
 use crate::tensor::{Elements, Tensor};
 use crate::tensors::Tensors;
-use crate::value::{Mismatch, article, cut};
+use crate::value::{Mismatch, truncated, with_article};
 use serde_json::{Map, Value as Json};
 
-/// Maximum difference of a float, relative to the expected value if that is above 1. An exporter may
-/// compute in doubles what the graph computes in floats.
+/// Maximum difference of a float from the expected value. It is relative if the expected value exceeds 1,
+/// and absolute otherwise. An exporter may compute in doubles what the graph computes in floats.
 const TOLERANCE: f64 = 1e-4;
 
 /// Runs each row on its own, because rows may differ in shape, and compares the outputs.
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::Golden`] or [`LoadError::UnknownOutput`] for the first value that differs, and
-/// [`LoadError::Metadata`] if a row does not fit the model.
+/// Returns [`LoadError::Golden`] for the first value that differs, [`LoadError::UnknownOutput`] if the
+/// prediction lacks an expected value, and [`LoadError::Metadata`] if a row does not fit the model.
 pub(crate) fn check(
     signature: &Signature,
     rows: &[GoldenRow],
@@ -31,7 +33,7 @@ pub(crate) fn check(
         let row = index + 1;
         let invalid = |reason: String| LoadError::Metadata { key: GOLDEN, reason };
         if golden.outputs.is_empty() {
-            let reason = format!("row {row}, `outputs`: expected at least one, found none");
+            let reason = format!("row {row}, `outputs`: expected at least one output, found none");
             return Err(invalid(reason));
         }
         let inputs = inputs(signature, &golden.inputs)
@@ -39,7 +41,8 @@ pub(crate) fn check(
         let found = run(inputs)
             .map_err(|error| invalid(format!("row {row}: the prediction fails: {error}")))?;
         let found = prediction(signature, &found);
-        if let Some(Difference { output, mismatch }) = members("", &golden.outputs, &found) {
+        if let Some(Difference { output, mismatch }) = first_difference("", &golden.outputs, &found)
+        {
             return Err(match mismatch {
                 Some(mismatch) => LoadError::Golden { row, output, mismatch },
                 None => LoadError::UnknownOutput { row, output },
@@ -66,9 +69,9 @@ fn inputs(signature: &Signature, row: &Map<String, Json>) -> Result<Tensors, Str
             None => return Err(format!(": missing feature `{}`", feature.name)),
             Some(value) if !feature.is_scalar() => push_array(&mut rows, index, value),
             Some(value @ (Json::Array(_) | Json::Object(_))) => {
-                Err(Mismatch::new(article(feature.kind), excerpt(value)))
+                Err(Mismatch::new(with_article(feature.kind), excerpt(value)))
             }
-            Some(value) => rows.set(0, index, scalar(value)),
+            Some(value) => rows.set(0, index, json_scalar(value)),
         };
         result.map_err(|mismatch| format!(", `{}`: {mismatch}", feature.name))?;
     }
@@ -96,7 +99,7 @@ fn prediction(signature: &Signature, outputs: &Tensors) -> Map<String, Json> {
     members
 }
 
-/// Returns nested arrays for the elements of a row from `start` on.
+/// Returns the elements from `start` on as nested arrays of the given shape.
 fn nested(tensor: &Tensor, shape: &[usize], start: usize) -> Json {
     match shape {
         [] => element(tensor, start),
@@ -107,7 +110,7 @@ fn nested(tensor: &Tensor, shape: &[usize], start: usize) -> Json {
     }
 }
 
-/// Returns an element; a float that is not finite is null.
+/// Returns an element as JSON. A float that is not finite becomes `null`.
 fn element(tensor: &Tensor, index: usize) -> Json {
     match tensor.elements() {
         Elements::Bool(elements) => elements[index].into(),
@@ -126,19 +129,19 @@ fn element(tensor: &Tensor, index: usize) -> Json {
     }
 }
 
-/// A value that differs.
+/// A value of a prediction that differs from the expected value.
 struct Difference {
     /// Path of the value, such as `probabilities.1` or `prediction[0][2]`.
     output: String,
-    /// `None` if the prediction has no such value.
+    /// `None` if the prediction lacks the value.
     mismatch: Option<Mismatch>,
 }
 
-/// Returns the first difference between two values.
+/// Returns the first difference between two values. `path` is their path in the prediction.
 fn difference(path: &str, expected: &Json, found: &Json) -> Option<Difference> {
     match (expected, found) {
         (Json::Object(expected), Json::Object(found)) => {
-            members(&format!("{path}."), expected, found)
+            first_difference(&format!("{path}."), expected, found)
         }
         (Json::Array(expected), Json::Array(found)) if expected.len() == found.len() => {
             let mut pairs = expected.iter().zip(found).enumerate();
@@ -154,8 +157,8 @@ fn difference(path: &str, expected: &Json, found: &Json) -> Option<Difference> {
     }
 }
 
-/// Returns the first difference among the expected members. `found` may have more members.
-fn members(
+/// Returns the first difference between two objects. `found` may have further members.
+fn first_difference(
     prefix: &str,
     expected: &Map<String, Json>,
     found: &Map<String, Json>,
@@ -169,27 +172,26 @@ fn members(
     })
 }
 
+/// Returns whether a value is as expected, with a tolerance for floats.
 fn agree(expected: &Json, found: &Json) -> bool {
     match (expected.as_f64(), found.as_f64()) {
-        (Some(expected), Some(close)) if found.is_f64() => {
-            (close - expected).abs() <= TOLERANCE * expected.abs().max(1.0)
+        (Some(expected), Some(number)) if found.is_f64() => {
+            (number - expected).abs() <= TOLERANCE * expected.abs().max(1.0)
         }
         // An exporter may write an integer as a float.
-        (Some(whole), Some(_)) if expected.is_f64() => {
-            found.as_f64() == Some(whole) && whole.abs() <= EXACT
+        (Some(integer), Some(_)) if expected.is_f64() => {
+            found.as_f64() == Some(integer) && integer.abs() <= MAX_EXACT_INTEGER
         }
         _ => expected == found,
     }
 }
 
-/// 2^53, up to which a double represents every integer.
-const EXACT: f64 = 9_007_199_254_740_992.0;
-
-/// Returns the start of a value's text. A double that was a float is written with a float's digits.
+/// Returns the first 60 characters of a value's JSON, for a message. A double that equals a float is
+/// written with as many digits as the float needs.
 fn excerpt(value: &Json) -> String {
-    let single = value.as_f64().filter(|_| value.is_f64()).map(|number| (number, number as f32));
-    match single {
-        Some((number, single)) if f64::from(single) == number => single.to_string(),
-        _ => cut(&value.to_string()).into_owned(),
+    let rounded = value.as_f64().filter(|_| value.is_f64()).map(|number| (number, number as f32));
+    match rounded {
+        Some((number, float)) if f64::from(float) == number => float.to_string(),
+        _ => truncated(&value.to_string()).into_owned(),
     }
 }

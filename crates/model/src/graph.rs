@@ -17,7 +17,8 @@ use tract_onnx::tract_hir::internal::DimLike;
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::NotOnnx`] if the file is something else.
+/// Returns [`LoadError::NotOnnx`] if the file is not an ONNX model with a graph. Returns
+/// [`LoadError::Plan`] if a function cannot be inlined.
 pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, LoadError> {
     let mut proto = onnx_ml::onnx()
         .proto_model_for_read(&mut &*bytes)
@@ -35,32 +36,33 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, LoadError> {
 pub(crate) fn graph(proto: &ModelProto) -> Result<&GraphProto, LoadError> {
     match &proto.graph {
         Some(graph) if !graph.output.is_empty() => Ok(graph),
-        _ => Err(LoadError::NotOnnx("it has no graph with an output".into())),
+        _ => Err(LoadError::NotOnnx("expected a graph with an output, found none".into())),
     }
 }
 
-/// Domains with operators that the runtime has. It looks them up by name, without the domain.
+/// Domains whose operators the runtime supports. The runtime looks up an operator by its name, without
+/// the domain.
 const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
 
-/// Returns the operators of a model that the runtime does not have.
+/// Returns the operators of a model that the runtime does not support.
 pub(crate) fn unsupported(proto: &ModelProto) -> Vec<Unsupported> {
-    let known = onnx_ml::onnx().op_register.0;
-    let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let registry = onnx_ml::onnx().op_register.0;
+    let mut unsupported: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut graphs: Vec<&GraphProto> = proto.graph.iter().collect();
     while let Some(graph) = graphs.pop() {
         for node in &graph.node {
-            if !DOMAINS.contains(&node.domain.as_str()) || !known.contains_key(&node.op_type) {
-                missing.entry(operator(node)).or_default().push(node_name(node));
+            if !DOMAINS.contains(&node.domain.as_str()) || !registry.contains_key(&node.op_type) {
+                unsupported.entry(operator(node)).or_default().push(node_name(node));
             }
             for attribute in &node.attribute {
                 graphs.extend(attribute.g.iter().chain(&attribute.graphs));
             }
         }
     }
-    missing.into_iter().map(|(operator, nodes)| Unsupported { operator, nodes }).collect()
+    unsupported.into_iter().map(|(operator, nodes)| Unsupported { operator, nodes }).collect()
 }
 
-/// Returns the name of a node's operator as `domain.Operator`, without a domain for ONNX's own.
+/// Returns a node's operator as `domain.Operator`, or as `Operator` if its domain is ONNX's own.
 pub(crate) fn operator(node: &NodeProto) -> String {
     match node.domain.as_str() {
         "" | "ai.onnx" => node.op_type.clone(),
@@ -68,12 +70,12 @@ pub(crate) fn operator(node: &NodeProto) -> String {
     }
 }
 
-/// Returns a node's name, or the names of its outputs if it has none.
+/// Returns a node's name, or the names of its outputs if the node has no name.
 fn node_name(node: &NodeProto) -> String {
     if node.name.is_empty() { node.output.join(", ") } else { node.name.clone() }
 }
 
-/// Returns the inputs of a graph, without those that are initialized weights.
+/// Returns the inputs of a graph. An input with an initializer is a weight, and is left out.
 ///
 /// # Errors
 ///
@@ -89,7 +91,9 @@ pub(crate) fn inputs(graph: &GraphProto) -> Result<Vec<TensorSpec>, LoadError> {
         .collect::<Result<_, _>>()?;
     limits::check_inputs(&inputs)?;
     match inputs.iter().find(|input| matches!(input.shape[0], Some(rows) if rows != 1)) {
-        None if inputs.is_empty() => Err(LoadError::NotOnnx("its graph has no input".into())),
+        None if inputs.is_empty() => {
+            Err(LoadError::NotOnnx("expected a graph with an input, found none".into()))
+        }
         None => Ok(inputs),
         Some(fixed) => Err(LoadError::Input {
             name: fixed.name.clone(),
@@ -102,18 +106,25 @@ pub(crate) fn inputs(graph: &GraphProto) -> Result<Vec<TensorSpec>, LoadError> {
     }
 }
 
+/// Converts the declaration of an input.
 fn input(info: &ValueInfoProto) -> Result<TensorSpec, LoadError> {
     let error = |reason: String| LoadError::Input { name: info.name.clone(), reason };
     let tensor = match info.r#type.as_ref().and_then(|tensor| tensor.value.as_ref()) {
         Some(type_proto::Value::TensorType(tensor)) => tensor,
-        None => return Err(error("expected a tensor, found another type".into())),
+        None => return Err(error("expected a tensor, found a different type".into())),
     };
     let datatype = tensor_proto::DataType::try_from(tensor.elem_type)
         .ok()
         .and_then(|datatype| DatumType::try_from(datatype).ok())
         .and_then(datatype)
-        .ok_or_else(|| error(format!("element type {} cannot be served", tensor.elem_type)))?;
-    let shape = tensor.shape.as_ref().ok_or_else(|| error("it has no shape".into()))?;
+        .ok_or_else(|| {
+            error(format!(
+                "expected an element type that can be served, found {}",
+                tensor.elem_type
+            ))
+        })?;
+    let shape =
+        tensor.shape.as_ref().ok_or_else(|| error("expected a shape, found none".into()))?;
     let shape: Vec<Option<usize>> = shape
         .dim
         .iter()
@@ -130,8 +141,8 @@ fn input(info: &ValueInfoProto) -> Result<TensorSpec, LoadError> {
     Ok(TensorSpec { name: info.name.clone(), datatype, shape })
 }
 
-/// Returns the outputs of a graph with their types and shapes. Outputs that are in `labels` are strings;
-/// the graph computes their indices.
+/// Returns the outputs of a graph with their types and shapes. An output that is listed in `labels` has
+/// strings, although the graph computes indices of its labels.
 pub(crate) fn outputs(
     graph: &GraphProto,
     typed: &TypedModel,
@@ -145,7 +156,10 @@ pub(crate) fn outputs(
             Datatype::String
         } else {
             datatype(fact.datum_type).ok_or_else(|| {
-                error(format!("element type {:?} cannot be served", fact.datum_type))
+                error(format!(
+                    "expected an element type that can be served, found {:?}",
+                    fact.datum_type
+                ))
             })?
         };
         let shape: Vec<Option<usize>> = fact.shape.iter().map(|dim| dim.to_usize().ok()).collect();
@@ -156,8 +170,9 @@ pub(crate) fn outputs(
 
 /// Returns the task of a model.
 ///
-/// It is a classifier if its two outputs are a label and a matrix of scores. The names of the classes
-/// come from a `ZipMap`, otherwise from the operator that makes the label, otherwise they are numbers.
+/// The model is a classifier if its two outputs are a label and a matrix of scores. The names of the
+/// classes come from the first of these that has a name for each score: a `ZipMap`, the operator that
+/// computes the label, and the numbers from 0.
 pub(crate) fn task(
     proto: &ModelProto,
     outputs: &[TensorSpec],
@@ -174,9 +189,9 @@ pub(crate) fn task(
     else {
         return Task::Other;
     };
-    let zipped = zip_maps.iter().find(|zip_map| zip_map.output == scores.name);
+    let zip_map = zip_maps.iter().find(|zip_map| zip_map.output == scores.name);
     let operators = proto.graph.iter().flat_map(|graph| graph.node.iter().rev());
-    let classes = zipped
+    let classes = zip_map
         .map(|zip_map| zip_map.labels.clone())
         .into_iter()
         .chain(labels.iter().map(|labels| labels.labels.clone()))
@@ -198,7 +213,7 @@ pub(crate) fn name(graph: &GraphProto) -> String {
     }
 }
 
-/// Returns the element type for a type of tract; `None` if it cannot be served.
+/// Converts tract's element type. Returns `None` if the type cannot be served.
 fn datatype(datum_type: DatumType) -> Option<Datatype> {
     Some(match datum_type {
         DatumType::Bool => Datatype::Bool,

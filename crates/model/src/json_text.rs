@@ -1,4 +1,5 @@
-//! Serializes JSON as a string, for formats that are not self-describing, such as postcard.
+//! Serde helper: stores a value as a string of JSON. Formats that are not self-describing, such as
+//! postcard, cannot hold arbitrary JSON.
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::Error as _;
@@ -11,6 +12,6 @@ pub fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Resul
 pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
-    let text: &str = Deserialize::deserialize(deserializer)?;
-    serde_json::from_str(text).map_err(D::Error::custom)
+    let json: &str = Deserialize::deserialize(deserializer)?;
+    serde_json::from_str(json).map_err(D::Error::custom)
 }

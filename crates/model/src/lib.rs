@@ -1,28 +1,32 @@
-//! A trained model: the bytes of an ONNX file become a [`Model`] with a [`Signature`], which runs
-//! [`Tensors`].
+//! Loads an ONNX file as a [`Model`]. A model has a [`Signature`], and computes output [`Tensors`] from
+//! input [`Tensors`].
 //!
-//! This is a crate of its own because two programs need it: the server, and the build script, which
-//! rejects a model that cannot be served. It knows no wire format, and no crate above it knows tract.
+//! This is a separate crate because two programs need it: the server, and the build script, which
+//! rejects a model that cannot be served. The crate knows no wire format, and hides tract from the
+//! server.
 //!
-//! A load goes from bytes to a plan:
+//! Loading a model:
 //!
-//! - `graph`, `features`: the signature, from the graph and its metadata; [`metadata`]: the convention
-//!   for what an exporter adds to a graph.
-//! - [`external_data`]: weights in files beside the model. `constants`, `limits`: checks of what tract
-//!   would trust.
-//! - `plan`: the graph typed for any batch size. `prepared`: a model as bytes that need no ONNX, which a
-//!   build embeds.
-//! - `model`: load, warm up, run. `golden`: rows with predictions that the model must reproduce.
-//!   `phases`: the times of a load.
+//! - `graph`, `features`: read the signature from the graph and its metadata.
+//! - [`metadata`]: the metadata keys that an exporter can add to a graph.
+//! - [`external_data`]: reads weights from files beside the model.
+//! - `constants`, `limits`: reject malformed values that tract does not check.
+//! - `plan`: infers the types and shapes of the graph for any batch size.
+//! - `prepared`: serializes an optimized model, which the build embeds. Loading it needs no ONNX parser.
+//! - `model`: loads a model, warms it up and runs it.
+//! - `golden`: checks a model against rows whose predictions are known.
+//! - `phases`: measures how long each phase of loading takes.
 //!
-//! A request goes from values to tensors and back:
+//! Converting a request to tensors, and tensors to a response:
 //!
-//! - [`value`]: a value as a client wrote it. `convert`: its conversion to the type of a feature.
-//!   `rows`: the tensors made of such values.
-//! - `tensor`, `tensors`: the inputs and outputs. `prediction`: which of their values are a prediction,
-//!   and under which names.
+//! - [`value`]: a value as a client wrote it.
+//! - `convert`: converts a value to the type of its feature.
+//! - `rows`: builds input tensors, row by row, from such values.
+//! - `tensor`, `tensors`: the inputs and outputs of a model.
+//! - `prediction`: the members of a prediction, and the outputs that their values come from.
 //!
-//! For people: [`operators`] lists the supported operators, and `report` summarizes any ONNX file.
+//! Describing models to people: [`operators`] lists the supported operators, and `report` summarizes any
+//! ONNX file.
 
 mod constants;
 mod convert;
@@ -54,7 +58,7 @@ pub mod value;
 pub use datatype::{Datatype, Kind};
 pub use error::{LoadError, RunError};
 pub use model::Model;
-/// Readers of serialized operators. A build names those that its model needs.
+/// Readers of serialized operators. The build script lists the ones that its model needs.
 pub use onnx_ml::prepared::operators as serialized_operators;
 pub use phases::Phases;
 pub use prediction::{ClassScores, PREDICTION, Prediction, PredictionShape, Source};

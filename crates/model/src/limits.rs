@@ -1,12 +1,12 @@
-//! Limits on a graph that would otherwise take all memory or run forever. Operators check their own
-//! attributes; these are the checks that belong to no operator of ours.
+//! Rejects graphs that would use all memory or run forever. The operators of `onnx-ml` check their own
+//! attributes. These checks are for inputs and for tract's operators.
 
 use crate::error::LoadError;
 use crate::signature::TensorSpec;
 use tract_onnx::pb::GraphProto;
 
-/// Limits the columns and the elements of a row: each column gets a name, an example and an entry in the
-/// documentation.
+/// Limits the number of columns and of elements in a row. Each column needs memory for a name, an example
+/// and an entry in the documentation.
 ///
 /// # Errors
 ///
@@ -22,8 +22,8 @@ pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
         columns = columns.saturating_add(if input.shape.len() > 2 { 1 } else { len });
         if columns > MAX_COLUMNS || elements > MAX_ELEMENTS {
             let reason = format!(
-                "expected inputs of at most {MAX_COLUMNS} columns or {MAX_ELEMENTS} elements a row, \
-                 found {input}"
+                "expected at most {MAX_COLUMNS} columns and {MAX_ELEMENTS} elements per row in all \
+                 inputs, found {input}"
             );
             return Err(LoadError::Input { name: input.name.clone(), reason });
         }
@@ -31,15 +31,15 @@ pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Checks attributes that tract trusts: it allocates as many inputs as a `Scan` declares, and loops
-/// forever on a `Transpose` whose `perm` is not a permutation.
+/// Checks attributes that tract does not check. tract allocates as many inputs as a `Scan` declares, and
+/// loops forever on a `Transpose` whose `perm` is not a permutation.
 ///
 /// # Errors
 ///
 /// Returns [`LoadError::Plan`] if an attribute is invalid.
 pub(crate) fn check_nodes(graph: &GraphProto) -> Result<(), LoadError> {
     for node in &graph.node {
-        let error = |text: String| LoadError::Plan(format!("node `{}`: {text}", node.name));
+        let error = |reason: String| LoadError::Plan(format!("node `{}`: {reason}", node.name));
         for attribute in &node.attribute {
             attribute.g.iter().chain(&attribute.graphs).try_for_each(check_nodes)?;
             match attribute.name.as_str() {
@@ -47,7 +47,7 @@ pub(crate) fn check_nodes(graph: &GraphProto) -> Result<(), LoadError> {
                     let inputs = node.input.len();
                     if usize::try_from(attribute.i).map_or(true, |count| count > inputs) {
                         return Err(error(format!(
-                            "expected num_scan_inputs of at most {inputs}, found {}",
+                            "expected `num_scan_inputs` to be at most {inputs}, found {}",
                             attribute.i
                         )));
                     }
@@ -57,7 +57,7 @@ pub(crate) fn check_nodes(graph: &GraphProto) -> Result<(), LoadError> {
                     axes.sort_unstable();
                     if !axes.iter().copied().eq((0..).take(axes.len())) {
                         return Err(error(format!(
-                            "expected a permutation as perm, found {:?}",
+                            "expected `perm` to be a permutation, found {:?}",
                             attribute.ints
                         )));
                     }

@@ -1,15 +1,15 @@
-//! A convention for metadata that an ONNX graph has no fields for.
+//! Metadata that an exporter can add to a model, because an ONNX graph has no fields for it.
 //!
-//! ONNX's own fields come first: the graph's `name` is the model's name, the model's `doc_string` its
-//! description and `model_version` its version. Four entries of `metadata_props` add the rest. Each is
-//! optional, and each is JSON:
+//! ONNX's own fields are used first: the graph's `name` is the model's name, the model's `doc_string`
+//! is its description, and `model_version` is its version. Four entries of `metadata_props` add the
+//! rest. Each entry is optional, and its value is JSON:
 //!
 //! | key | value |
 //! |---|---|
-//! | `ml_app.features` | array of `{"name", "type", "description", "unit", "minimum", "maximum", "example"}`, one for each column of the inputs, input by input; only `name` is required; `type` is `number`, `integer`, `boolean` or `string`; `minimum` and `maximum` are the range in the training data |
-//! | `ml_app.classes` | object, class label → meaning |
-//! | `ml_app.metrics` | object, name of a metric → number measured on held-out data |
-//! | `ml_app.golden` | array of `{"inputs", "outputs"}`: a row as an object by feature, and the expected prediction as an object `{"prediction", "probabilities"}` or a part of it, in the shape of the server's responses; a model with another prediction does not load |
+//! | `ml_app.features` | array of `{"name", "type", "description", "unit", "minimum", "maximum", "example"}`, with an entry for each column of the inputs, input by input; only `name` is required; `type` is `number`, `integer`, `boolean` or `string`; `minimum` and `maximum` are the range in the training data |
+//! | `ml_app.classes` | object from the label of a class to its meaning |
+//! | `ml_app.metrics` | object from the name of a metric to its value on held-out data |
+//! | `ml_app.golden` | array of `{"inputs", "outputs"}`; `inputs` is a row, as an object from feature to value; `outputs` is the expected prediction in the shape of the server's responses, `{"prediction", "probabilities"}`, or some members of it; a model that makes a different prediction does not load |
 
 use crate::datatype::Kind;
 use crate::error::LoadError;
@@ -22,9 +22,10 @@ pub(crate) const CLASSES: &str = "ml_app.classes";
 pub(crate) const METRICS: &str = "ml_app.metrics";
 pub(crate) const GOLDEN: &str = "ml_app.golden";
 
+/// The entries of a model.
 #[derive(Debug, Default)]
 pub(crate) struct Metadata {
-    /// `None` if the model has no such entry.
+    /// `None` if the model has no entry [`FEATURES`].
     pub features: Option<Vec<FeatureMetadata>>,
     pub classes: Vec<(String, String)>,
     pub metrics: Vec<(String, f64)>,
@@ -71,6 +72,7 @@ impl Metadata {
     }
 }
 
+/// Parses the entry `key`. Returns `None` if the model has no such entry.
 fn entry<T: DeserializeOwned>(
     model: &ModelProto,
     key: &'static str,
@@ -83,6 +85,8 @@ fn entry<T: DeserializeOwned>(
         .map_err(|error| LoadError::Metadata { key, reason: error.to_string() })
 }
 
+/// Converts the values of an object. `expected` describes a valid value, for the error if `convert`
+/// returns `None`.
 fn pairs<T>(
     key: &'static str,
     expected: &str,

@@ -1,4 +1,4 @@
-//! A model: from the bytes of an ONNX file to predictions.
+//! Loads a model, warms it up and runs it.
 
 use crate::constants;
 use crate::error::{LoadError, RunError};
@@ -12,12 +12,12 @@ use crate::limits;
 use crate::metadata::{GoldenRow, Metadata};
 use crate::panics::catch_panic;
 use crate::phases::Phases;
-use crate::plan::{plan_error, reusable, typed};
-use crate::scores::name_scores;
+use crate::plan::{can_reuse_state, infer_types, plan_error};
+use crate::scores::set_score_meaning;
 use crate::signature::{Signature, TensorSpec};
 use crate::tensor::Tensor;
 use crate::tensors::Tensors;
-use crate::value::{Mismatch, excerpt, listed};
+use crate::value::{Mismatch, excerpt, quoted_list};
 use onnx_ml::{Expected, InvalidValue, label_outputs, maps, may_refuse, row_wise, zip_map};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
@@ -28,20 +28,22 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tract_onnx::prelude::*;
 
-/// Maximum size in bytes of the largest inner tensor of a batch, if rows are independent: it should stay
-/// in the second-level cache of most processors. Larger batches run in parts.
-const CACHE_BYTES: usize = 512 << 10;
+/// Maximum size in bytes of the largest inner tensor of a batch, if the rows are independent of each
+/// other. A tensor of this size stays in the second-level cache of most processors. Larger batches run
+/// in parts.
+const MAX_BATCH_BYTES: usize = 512 << 10;
 
-/// Latency below which a first run is measured again: it may be the time to page in code.
+/// If the first run is faster than this, a second run measures the latency, because paging in code may
+/// have taken most of the first run.
 const COLD_LATENCY: Duration = Duration::from_millis(2);
 
 /// Everything about a model except its plan; serialized into a prepared model.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Parts {
     pub signature: Signature,
-    /// For each output whose values are indices, the labels that they stand for.
+    /// For each output: the labels that its values are indices of; `None` if its values are not indices.
     pub labels: Vec<Option<Arc<[String]>>>,
-    /// Maximum number of rows in a run, because the graph takes no more or is faster so.
+    /// Maximum number of rows in a run. The graph accepts no more rows, or runs faster with this limit.
     pub max_rows: usize,
     #[serde(with = "json_text")]
     pub golden: Vec<GoldenRow>,
@@ -51,10 +53,11 @@ pub(crate) struct Parts {
 pub struct Model {
     parts: Parts,
     plan: Arc<TypedRunnableModel>,
-    /// True if a state that has run can run again.
-    reusable: bool,
-    /// True if a run may fail because of a single value.
-    refuses: bool,
+    /// True if the same state can be used for several runs.
+    reuses_state: bool,
+    /// True if an operator may reject a value of a row.
+    may_reject: bool,
+    /// Duration of a run with one row, measured during the load.
     latency: Duration,
     phases: Phases,
 }
@@ -64,13 +67,14 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Returns an error if the bytes are not an ONNX model, or one that cannot be served; see
-    /// [`LoadError`].
+    /// Returns an error if the bytes are not an ONNX model, or if the model cannot be served.
+    /// [`LoadError`] lists the reasons.
     pub fn load(bytes: &[u8]) -> Result<Model, LoadError> {
         Model::load_guarded(bytes, None)
     }
 
-    /// Loads a model whose weights may be in files beside `path`, the model's own file.
+    /// Loads a model whose weights may be in separate files. The files are beside `path`, the path of the
+    /// model.
     ///
     /// # Errors
     ///
@@ -79,6 +83,7 @@ impl Model {
         Model::load_guarded(bytes, Some(path))
     }
 
+    /// Loads a model. A panic of tract becomes an error.
     fn load_guarded(bytes: &[u8], path: Option<&Path>) -> Result<Model, LoadError> {
         catch_panic(|| Model::load_unguarded(bytes, path))
             .unwrap_or_else(|panic| Err(LoadError::Plan(format!("the runtime panicked: {panic}"))))
@@ -102,15 +107,15 @@ impl Model {
         let graph = graph::graph(&proto)?;
         limits::check_nodes(graph)?;
         let inputs = graph::inputs(graph)?;
-        let single = inputs.iter().any(|input| input.shape[0] == Some(1));
+        let single_row = inputs.iter().any(|input| input.shape[0] == Some(1));
         phases.end("parse");
-        let typed = typed(&proto, &inputs, single).map_err(|error| plan_error(&error))?;
+        let typed = infer_types(&proto, &inputs, single_row).map_err(|error| plan_error(&error))?;
         phases.end("type");
         let outputs = graph::outputs(graph, &typed, &label_outputs)?;
         let row_bytes = row_wise::row_bytes(&typed).map_err(|error| plan_error(&error))?;
         let max_rows = match row_bytes {
-            _ if single => 1,
-            Some(bytes) => (CACHE_BYTES / bytes.max(1)).max(1),
+            _ if single_row => 1,
+            Some(bytes) => (MAX_BATCH_BYTES / bytes.max(1)).max(1),
             None => usize::MAX,
         };
         let plan = onnx_ml::optimize(typed)
@@ -140,9 +145,9 @@ impl Model {
         };
         let parts = Parts { signature, labels, max_rows, golden: metadata.golden };
         let mut model = Model::new(parts, plan, phases)?;
-        // Two rows: a graph that cannot take several fails here, not at the first request.
+        // With two rows, a graph that cannot process several rows fails here, not at the first request.
         let outputs = model.run(example_rows(model.signature(), 2)?)?;
-        name_scores(&mut model.parts.signature, &outputs);
+        set_score_meaning(&mut model.parts.signature, &outputs);
         model.warm_up()?;
         Ok(model)
     }
@@ -152,11 +157,11 @@ impl Model {
         plan: Arc<TypedRunnableModel>,
         phases: Phases,
     ) -> Result<Model, LoadError> {
-        let (reusable, refuses) = (reusable(&plan)?, may_refuse(plan.model()));
-        Ok(Model { parts, plan, reusable, refuses, latency: Duration::ZERO, phases })
+        let (reuses_state, may_reject) = (can_reuse_state(&plan)?, may_refuse(plan.model()));
+        Ok(Model { parts, plan, reuses_state, may_reject, latency: Duration::ZERO, phases })
     }
 
-    /// Predicts a first row and checks the golden rows.
+    /// Measures the latency of a prediction for one row, and checks the golden rows.
     pub(crate) fn warm_up(&mut self) -> Result<(), LoadError> {
         let inputs = example_rows(self.signature(), 1)?;
         let timed = |inputs| {
@@ -188,26 +193,26 @@ impl Model {
         &self.parts.signature
     }
 
-    /// Returns the time that a prediction for one row took at load.
+    /// Returns the duration of a prediction for one row, measured during the load.
     pub fn latency(&self) -> Duration {
         self.latency
     }
 
-    /// Returns the number of golden rows. The model has reproduced them all.
+    /// Returns the number of golden rows. The model reproduced all of them during the load.
     pub fn golden_rows(&self) -> usize {
         self.parts.golden.len()
     }
 
-    /// Returns the phases of the load with their times.
+    /// Returns the phases of the load and their durations.
     pub fn phases(&self) -> &Phases {
         &self.phases
     }
 
-    /// Returns the outputs for all rows of `inputs`, in the signature's order.
+    /// Computes the outputs for all rows of `inputs`. They are in the signature's order.
     ///
     /// # Errors
     ///
-    /// Returns an error if the graph fails on these values, for example on an index that is out of range.
+    /// Returns an error if the graph fails on these values, for example because an index is out of range.
     pub fn run(&self, inputs: Tensors) -> Result<Tensors, RunError> {
         let max_rows = self.parts.max_rows;
         if inputs.rows() <= max_rows {
@@ -215,28 +220,29 @@ impl Model {
         }
         let mut parts = vec![];
         for rows in inputs.chunks(max_rows) {
-            let before = parts.len() * max_rows;
+            let first_row = parts.len() * max_rows;
             parts.push(self.run_batch(rows).map_err(|error| match error {
-                RunError::Refused { row, mismatch } => {
-                    RunError::Refused { row: before + row, mismatch }
+                RunError::Rejected { row, mismatch } => {
+                    RunError::Rejected { row: first_row + row, mismatch }
                 }
                 error => error,
             })?);
         }
-        Tensors::concat(&parts)
-            .ok_or_else(|| RunError::Failed("rows whose outputs differ in shape".into()))
+        Tensors::concat(&parts).ok_or_else(|| {
+            RunError::Failed("expected rows of one output shape, found several shapes".into())
+        })
     }
 
     fn run_batch(&self, inputs: Tensors) -> Result<Tensors, RunError> {
         let rows = inputs.rows();
         let inputs = inputs.into_tensors().into_iter();
         let inputs: TVec<TValue> = inputs.map(|tensor| tensor.into_tract().into()).collect();
-        let kept = self.refuses.then(|| inputs.clone());
+        let retained_inputs = self.may_reject.then(|| inputs.clone());
         let outputs = self.evaluate(inputs).map_err(|error| {
-            let refusal = kept.filter(|_| mismatch(&error).is_some());
-            let refusal = refusal.and_then(|inputs| self.refusal(&inputs, rows));
-            refusal.unwrap_or_else(|| match error.downcast::<Panicked>() {
-                Ok(Panicked(text)) => RunError::Panicked(text),
+            let rejected_inputs = retained_inputs.filter(|_| mismatch(&error).is_some());
+            let rejected = rejected_inputs.and_then(|inputs| self.find_rejected_row(&inputs, rows));
+            rejected.unwrap_or_else(|| match error.downcast::<Panicked>() {
+                Ok(Panicked(message)) => RunError::Panicked(message),
                 Err(error) => RunError::Failed(format!("{error:#}")),
             })
         })?;
@@ -248,6 +254,7 @@ impl Model {
         Ok(Tensors::new(rows, outputs))
     }
 
+    /// Runs the plan once. A panic of tract becomes an error.
     fn evaluate(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let run = || -> TractResult<TVec<TValue>> {
             let mut state = match STATE.take() {
@@ -255,7 +262,7 @@ impl Model {
                 _ => self.plan.spawn()?,
             };
             let outputs = state.run(inputs)?;
-            if self.reusable {
+            if self.reuses_state {
                 STATE.set(Some(state));
             }
             Ok(outputs)
@@ -263,10 +270,11 @@ impl Model {
         catch_panic(run).unwrap_or_else(|panic| Err(Panicked(panic).into()))
     }
 
-    /// Bisects the batch for the first row that fails on its own. The operator that fails cannot name the
-    /// row, because its input may have the rows on another axis. Returns `None` if no row fails alone.
-    fn refusal(&self, inputs: &[TValue], rows: usize) -> Option<RunError> {
-        let refused = |rows: &Range<usize>| {
+    /// Bisects the batch for a row that an operator rejects when the row runs alone. The operator cannot
+    /// name the row, because in its input the rows may be on a different axis. Returns `None` if the row
+    /// that remains is accepted when it runs alone.
+    fn find_rejected_row(&self, inputs: &[TValue], rows: usize) -> Option<RunError> {
+        let mismatch_in = |rows: &Range<usize>| {
             let part = |input: &TValue| input.slice(0, rows.start, rows.end).map(TValue::from);
             let parts = inputs.iter().map(part).collect::<TractResult<_>>();
             mismatch(&parts.and_then(|parts| self.evaluate(parts)).err()?)
@@ -275,34 +283,35 @@ impl Model {
         while range.len() > 1 {
             let middle = range.start + range.len() / 2;
             let first = range.start..middle;
-            range = if refused(&first).is_some() { first } else { middle..range.end };
+            range = if mismatch_in(&first).is_some() { first } else { middle..range.end };
         }
-        refused(&range).map(|mismatch| RunError::Refused { row: range.start, mismatch })
+        mismatch_in(&range).map(|mismatch| RunError::Rejected { row: range.start, mismatch })
     }
 }
 
 thread_local! {
-    /// The state of the model that ran last on this thread, kept for the next run.
+    /// The state of the model that ran last on this thread. The next run of that model reuses it.
     static STATE: Cell<Option<TypedSimpleState>> = const { Cell::new(None) };
 }
 
-/// Returns what an operator expected and found, if it refused a value.
+/// Returns what an operator expected and found, if the error is that an operator rejected a value.
 fn mismatch(error: &TractError) -> Option<Mismatch> {
     let InvalidValue { expected, found } = InvalidValue::cause(error)?;
     let expected = match expected {
         Expected::OneOf(names) => {
-            format!("one of {}", listed(names.iter().map(|name| excerpt(name))))
+            format!("one of {}", quoted_list(names.iter().map(|name| excerpt(name))))
         }
         expected => expected.to_string(),
     };
     Some(Mismatch::new(expected, format!("`{}`", excerpt(found))))
 }
 
+/// A panic of tract, with its message.
 #[derive(Debug, thiserror::Error)]
 #[error("the runtime panicked: {0}")]
 struct Panicked(String);
 
-/// Checks an output against the signature.
+/// Checks the shape of an output against the signature, and converts the output.
 fn from_tract(
     value: TValue,
     spec: &TensorSpec,

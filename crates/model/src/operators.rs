@@ -1,6 +1,6 @@
-//! The list of supported operators, from the runtime's registry.
+//! Lists the supported operators.
 
-/// Operators of the domain `ai.onnx.ml`: the registry has names without domains.
+/// Operators of the domain `ai.onnx.ml`. Listed here because the registry has names without domains.
 const ML: [&str; 19] = [
     "ArrayFeatureExtractor",
     "Binarizer",
@@ -37,19 +37,20 @@ const MICROSOFT: [&str; 10] = [
     "Tokenizer",
 ];
 
-/// An operator that is removed from a model before the registry is needed.
-const LOWERED: &str = "ZipMap";
+/// A supported operator that is not in the registry: it is removed from a model before the graph is read.
+const UNREGISTERED: &str = "ZipMap";
 
-/// Returns the supported operators as `domain.Operator`, sorted. ONNX's own and tract's have no domain.
+/// Returns the supported operators, sorted. Each is `domain.Operator`, or `Operator` if it belongs to
+/// ONNX's own domain or to tract.
 pub fn supported() -> Vec<String> {
     let registry = onnx_ml::onnx().op_register.0;
-    let named = |name: &str| match name {
+    let with_domain = |name: &str| match name {
         name if ML.contains(&name) => format!("ai.onnx.ml.{name}"),
         name if MICROSOFT.contains(&name) => format!("com.microsoft.{name}"),
         name => name.to_owned(),
     };
-    let mut operators: Vec<String> = registry.keys().map(|name| named(name)).collect();
-    operators.push(named(LOWERED));
+    let mut operators: Vec<String> = registry.keys().map(|name| with_domain(name)).collect();
+    operators.push(with_domain(UNREGISTERED));
     operators.sort_unstable();
     operators.dedup();
     operators

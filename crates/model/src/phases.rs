@@ -1,43 +1,44 @@
-//! The times of the phases of a load or a start.
+//! Measures how long each phase of a load or of a start takes.
 
 use std::time::{Duration, Instant};
 
 /// A stopwatch with a lap for each phase of some work. The phases follow each other without a gap.
 #[derive(Debug, Clone)]
 pub struct Phases {
-    began: Instant,
-    /// Time at which the last phase ended.
-    last: Instant,
-    parts: Vec<(&'static str, Duration)>,
+    start: Instant,
+    /// Time at which the last completed phase ended.
+    last_end: Instant,
+    /// Name and duration of each completed phase.
+    phases: Vec<(&'static str, Duration)>,
 }
 
 impl Phases {
     /// Starts the first phase.
     pub fn begin() -> Phases {
         let now = Instant::now();
-        Phases { began: now, last: now, parts: vec![] }
+        Phases { start: now, last_end: now, phases: vec![] }
     }
 
     /// Ends the current phase, gives it a name and starts the next one.
     pub fn end(&mut self, name: &'static str) {
         let now = Instant::now();
-        self.parts.push((name, now - self.last));
-        self.last = now;
+        self.phases.push((name, now - self.last_end));
+        self.last_end = now;
     }
 
-    /// Ends the current phase and replaces it by the phases that were measured inside of it.
-    pub fn end_as(&mut self, parts: &Phases) {
-        self.parts.extend(&parts.parts);
-        self.last = Instant::now();
+    /// Ends the current phase. It is replaced by `phases`, which were measured within it.
+    pub fn end_as(&mut self, phases: &Phases) {
+        self.phases.extend(&phases.phases);
+        self.last_end = Instant::now();
     }
 
-    /// Returns name and time of each phase.
+    /// Returns the name and the duration of each completed phase.
     pub fn parts(&self) -> &[(&'static str, Duration)] {
-        &self.parts
+        &self.phases
     }
 
-    /// Returns the time from the beginning to the end of the last phase.
+    /// Returns the time from the start of the first phase to the end of the last completed phase.
     pub fn total(&self) -> Duration {
-        self.last - self.began
+        self.last_end - self.start
     }
 }

@@ -1,4 +1,4 @@
-//! Turns an ONNX graph into a plan that tract can run.
+//! Turns an ONNX graph into a plan, which is what tract runs.
 
 use crate::error::LoadError;
 use crate::signature::TensorSpec;
@@ -8,23 +8,23 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
 use tract_onnx::tract_hir::internal::{AxisOp, Factoid, InferenceFact, ShapeFactoid};
 
-/// Reads the graph with the inputs' shapes pinned, so that every inner shape is known in terms of the
-/// batch size `N`. With `single`, the batch is one row.
-pub(crate) fn typed(
+/// Reads the graph with fixed input shapes, so that every inner shape is an expression of the batch size
+/// `N`. If `single_row` is true, the batch has one row.
+pub(crate) fn infer_types(
     proto: &ModelProto,
     inputs: &[TensorSpec],
-    single: bool,
+    single_row: bool,
 ) -> TractResult<TypedModel> {
     let mut model = onnx_ml::onnx().with_ignore_value_info(true).model_for_proto_model(proto)?;
-    let batch: TDim = if single { 1.to_dim() } else { model.symbols.sym("N").into() };
+    let batch: TDim = if single_row { 1.to_dim() } else { model.symbols.sym("N").into() };
     for (index, input) in inputs.iter().enumerate() {
         let declared = model.input_fact(index)?.clone();
         let mut dims: TVec<TDim> = tvec!(batch.clone());
         for (axis, len) in input.shape.iter().enumerate().skip(1) {
-            let named = declared.shape.dim(axis).and_then(|dim| dim.concretize());
-            dims.push(match (len, named) {
+            let declared_len = declared.shape.dim(axis).and_then(|dim| dim.concretize());
+            dims.push(match (len, declared_len) {
                 (Some(len), _) => len.to_dim(),
-                (None, Some(symbol)) => symbol,
+                (None, Some(declared)) => declared,
                 (None, None) => model.symbols.new_with_prefix("d").into(),
             });
         }
@@ -33,17 +33,19 @@ pub(crate) fn typed(
         model.set_input_fact(index, fact)?;
     }
     let mut model = model.into_typed()?;
-    if !single {
-        rows_first(&mut model, &batch)?;
+    if !single_row {
+        move_rows_first(&mut model, &batch)?;
     }
     model.into_decluttered()
 }
 
 /// Moves the axis of the rows to the front of each output.
 ///
-/// `[1, N]` becomes `[N]`: `ArrayFeatureExtractor` returns the labels of some classifiers so. `[M, N, …]`
-/// becomes `[N, M, …]`: so do forests for several labels, and recurrent networks for their states.
-fn rows_first(model: &mut TypedModel, batch: &TDim) -> TractResult<()> {
+/// - `[1, N]` becomes `[N]`: `ArrayFeatureExtractor` returns the labels of some classifiers in that
+///   shape.
+/// - `[M, N, …]` becomes `[N, M, …]`: forests with several labels return such outputs, and recurrent
+///   networks return their states in that shape.
+fn move_rows_first(model: &mut TypedModel, batch: &TDim) -> TractResult<()> {
     let mut outlets = model.output_outlets()?.to_vec();
     for (index, outlet) in outlets.iter_mut().enumerate() {
         let shape = &model.outlet_fact(*outlet)?.shape;
@@ -59,19 +61,19 @@ fn rows_first(model: &mut TypedModel, batch: &TDim) -> TractResult<()> {
     model.select_output_outlets(&outlets)
 }
 
-/// Returns whether a state of the plan can run again.
+/// Returns whether the same state can be used for several runs.
 ///
-/// It cannot if an operator has a state of its own. Nor can it if the plan has one of tract's matrix
-/// products: dropping their state reads a thread-local variable, which may be gone when a thread ends
-/// and drops the state that it has kept.
-pub(crate) fn reusable(plan: &Arc<TypedRunnableModel>) -> Result<bool, LoadError> {
+/// It cannot if an operator keeps data from one run to the next. It also cannot if the plan contains
+/// `OptMatMul`: dropping a state of that operator reads a thread-local variable. A thread that kept the
+/// state until its end might drop it after that variable.
+pub(crate) fn can_reuse_state(plan: &Arc<TypedRunnableModel>) -> Result<bool, LoadError> {
     let state = plan.spawn().map_err(|error| plan_error(&error))?;
     let mut nodes = plan.model().nodes().iter();
-    let keeps = |node: &TypedNode| node.op_is::<OptMatMul>();
-    Ok(state.op_states.iter().all(Option::is_none) && !nodes.any(keeps))
+    let is_mat_mul = |node: &TypedNode| node.op_is::<OptMatMul>();
+    Ok(state.op_states.iter().all(Option::is_none) && !nodes.any(is_mat_mul))
 }
 
-/// Converts an error of tract, with its causes.
+/// Converts an error of tract to one message that includes its causes.
 pub(crate) fn plan_error(error: &TractError) -> LoadError {
     LoadError::Plan(format!("{error:#}"))
 }

@@ -1,18 +1,18 @@
-//! The shape of a prediction: which values of a model's outputs it has, and under which names.
+//! The shape of a prediction: the names of its members, and the outputs that their values come from.
 //!
-//! Golden rows and the protocols with named features have predictions in this shape. It is about names
-//! and indices only: how a value is written is up to the encoder.
+//! Golden rows and the protocols with named features have predictions in this shape. It consists of names
+//! and indices only. The encoders decide how a value is written.
 
 use crate::signature::{Scores, Signature, Task, TensorSpec};
 
 /// Name of the member that every prediction has.
 pub const PREDICTION: &str = "prediction";
 
-/// The members of the prediction for a row.
+/// The members of a row's prediction.
 ///
 /// A classifier has two members: the label as `prediction`, and a value for each class as
-/// `probabilities` or `scores`. Every other model has `prediction` only: the value of its one output, or
-/// a value for each output by name.
+/// `probabilities` or `scores`. Every other model has `prediction` only: the value of its
+/// only output, or an object with the value of each output.
 #[derive(Debug, Clone, Copy)]
 pub struct PredictionShape<'s> {
     /// The member [`PREDICTION`].
@@ -30,17 +30,17 @@ pub enum Prediction<'s> {
     Outputs(&'s [TensorSpec]),
 }
 
-/// An object with a score for each class: the elements of an output's row.
+/// The member with a score for each class. The scores are the elements of a row of one output.
 #[derive(Debug, Clone, Copy)]
 pub struct ClassScores<'s> {
-    /// The meaning of the scores, which gives the member its name.
+    /// The meaning of the scores. It determines the name of the member.
     pub meaning: Scores,
     /// Index of the output.
     pub output: usize,
     pub classes: &'s [String],
 }
 
-/// The row or the element of an output that a value is taken from.
+/// The origin of a value: a row of an output, or one element of the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
     /// Index of the output.
@@ -65,7 +65,8 @@ impl<'s> PredictionShape<'s> {
         }
     }
 
-    /// Returns a name for each value, such as `prediction` and `probability_yes`: the columns of a table.
+    /// Returns the columns of a table of predictions: a name for each value, such as `prediction` and
+    /// `probability_yes`.
     pub fn columns(&self) -> Vec<String> {
         let mut columns = match self.prediction {
             Prediction::Output(_) => vec![PREDICTION.to_owned()],
@@ -79,7 +80,7 @@ impl<'s> PredictionShape<'s> {
         columns
     }
 
-    /// Returns the source of the value in one of the [`PredictionShape::columns`].
+    /// Returns the source of a column's values. `column` is an index into [`PredictionShape::columns`].
     #[inline]
     pub fn source(&self, column: usize) -> Source {
         match (self.prediction, self.scores) {

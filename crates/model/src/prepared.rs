@@ -1,5 +1,5 @@
-//! A model that a build has prepared. Reading it takes microseconds; parsing, typing and optimizing the
-//! ONNX file takes milliseconds.
+//! Serializes an optimized model, so that the build can embed it. Reading it takes microseconds. Parsing
+//! the ONNX file, inferring types and optimizing the graph takes milliseconds.
 
 use crate::error::LoadError;
 use crate::model::{Model, Parts};
@@ -11,42 +11,46 @@ use tract_onnx::prelude::*;
 /// A serialized [`Model`].
 #[derive(Debug)]
 pub struct Prepared {
+    /// The signature and the graph, without the weights.
     pub model: Vec<u8>,
+    /// The weights that the graph refers to.
     pub weights: Vec<u8>,
-    /// Readers for its operators: constants of [`serialized_operators`](crate::serialized_operators).
+    /// Readers of the graph's operators: constants of
+    /// [`serialized_operators`](crate::serialized_operators).
     pub readers: Vec<Reader>,
 }
 
 impl Model {
-    /// Serializes the model for [`Model::read_prepared`] of the same build.
+    /// Serializes the model. Only [`Model::read_prepared`] of the same build can read it.
     ///
     /// # Errors
     ///
     /// Returns an error if an operator cannot be serialized.
     pub fn prepared(&self) -> Result<Prepared, LoadError> {
-        let written =
+        let serialized =
             onnx_ml::prepared::write(self.plan().model()).map_err(|error| plan_error(&error))?;
-        let model = postcard::to_allocvec(&(self.parts(), written.graph.as_slice()))
+        let model = postcard::to_allocvec(&(self.parts(), serialized.graph.as_slice()))
             .map_err(|error| LoadError::Plan(error.to_string()))?;
-        Ok(Prepared { model, weights: written.weights, readers: written.readers })
+        Ok(Prepared { model, weights: serialized.weights, readers: serialized.readers })
     }
 
-    /// Reads a model that was written by [`Model::prepared`], and warms it up. The bytes are trusted.
+    /// Reads a model that [`Model::prepared`] serialized, and warms it up. The bytes are trusted.
     ///
-    /// The weights are not copied if their address is a multiple of 64.
+    /// Reading copies the weights, unless their address is a multiple of 64.
     ///
     /// # Errors
     ///
-    /// Returns an error if the bytes are from another build, or the model does not reproduce its golden
-    /// rows.
+    /// Returns an error if a different build wrote the bytes, or if the model does not reproduce its
+    /// golden rows.
     pub fn read_prepared(
         model: &[u8],
         weights: &'static [u8],
         readers: &[Reader],
     ) -> Result<Model, LoadError> {
         let mut phases = Phases::begin();
-        let (parts, graph): (Parts, &[u8]) = postcard::from_bytes(model)
-            .map_err(|error| LoadError::Plan(format!("prepared by another build: {error}")))?;
+        let (parts, graph): (Parts, &[u8]) = postcard::from_bytes(model).map_err(|error| {
+            LoadError::Plan(format!("a different build prepared the model: {error}"))
+        })?;
         let graph =
             onnx_ml::prepared::read(graph, weights, readers).map_err(|error| plan_error(&error))?;
         phases.end("read");

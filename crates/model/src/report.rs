@@ -1,4 +1,4 @@
-//! A summary of an ONNX file, also of one that cannot be served.
+//! Summarizes an ONNX file, even if the model cannot be served.
 
 use crate::error::LoadError;
 use crate::graph;
@@ -11,29 +11,29 @@ pub struct Report {
     /// Name and version of the exporter, such as "skl2onnx 1.20.0"; empty if the file has neither.
     pub producer: String,
     pub ir_version: i64,
-    /// Domains of operators with their versions. ONNX's own domain is `ai.onnx`.
+    /// Domain and version of each operator set that the file imports. ONNX's own domain is `ai.onnx`.
     pub opsets: Vec<(String, i64)>,
-    /// Operators, as `domain.Operator`, with the number of their nodes.
+    /// Each operator, as `domain.Operator` or as `Operator` for ONNX's own, with the number of its nodes.
     pub operators: Vec<(String, usize)>,
     /// The entries of `metadata_props`.
     pub metadata: Vec<(String, String)>,
-    /// Size of the file.
+    /// Size of the file, in bytes.
     pub bytes: usize,
 }
 
 impl Report {
-    /// Reads the bytes of an ONNX file.
+    /// Summarizes an ONNX file.
     ///
     /// # Errors
     ///
-    /// Returns [`LoadError::NotOnnx`] if it is not one.
+    /// Returns an error if the bytes are not an ONNX model.
     pub fn read(bytes: &[u8]) -> Result<Report, LoadError> {
         let proto = graph::decode(bytes)?;
         let mut operators: BTreeMap<String, usize> = BTreeMap::new();
         for node in proto.graph.iter().flat_map(|graph| &graph.node) {
             *operators.entry(graph::operator(node)).or_default() += 1;
         }
-        let domain = |domain: &str| match domain {
+        let full_domain = |domain: &str| match domain {
             "" => "ai.onnx".to_owned(),
             domain => domain.to_owned(),
         };
@@ -45,7 +45,7 @@ impl Report {
             opsets: proto
                 .opset_import
                 .iter()
-                .map(|opset| (domain(&opset.domain), opset.version))
+                .map(|opset| (full_domain(&opset.domain), opset.version))
                 .collect::<BTreeSet<_>>()
                 .into_iter()
                 .collect(),

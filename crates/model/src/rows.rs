@@ -1,37 +1,37 @@
 //! Builds [`Tensors`] from rows of values.
 
-use crate::convert::{plain, store};
+use crate::convert::{fast_f32, store};
 use crate::signature::Signature;
 use crate::tensor::{Data, Tensor};
 use crate::tensors::Tensors;
 use crate::value::{Mismatch, Value};
 
-/// A builder for the input tensors of some rows.
+/// A builder of input tensors, row by row.
 ///
-/// A scalar feature can be set in any row that was added, in any order. The elements of an array feature
-/// are appended one by one, row after row.
+/// Scalar features can be set in any order, in any row that has been added. The elements of an array
+/// feature are appended one by one, row after row.
 #[derive(Debug)]
 pub struct Rows<'s> {
     signature: &'s Signature,
     rows: usize,
     inputs: Vec<Data>,
     /// Number of scalar features in each input; 0 for an input that is an array feature.
-    columns: Vec<usize>,
+    scalar_counts: Vec<usize>,
     /// Shape of each feature's value. Dynamic axes get their length from the first value.
     shapes: Vec<Vec<Option<usize>>>,
 }
 
 impl<'s> Rows<'s> {
     pub fn new(signature: &'s Signature) -> Rows<'s> {
-        let mut columns = vec![0; signature.inputs.len()];
+        let mut scalar_counts = vec![0; signature.inputs.len()];
         for feature in signature.features.iter().filter(|feature| feature.is_scalar()) {
-            columns[feature.input] += 1;
+            scalar_counts[feature.input] += 1;
         }
         Rows {
             signature,
             rows: 0,
             inputs: signature.inputs.iter().map(|input| Data::new(input.datatype)).collect(),
-            columns,
+            scalar_counts,
             shapes: signature.features.iter().map(|feature| feature.shape.clone()).collect(),
         }
     }
@@ -49,42 +49,43 @@ impl<'s> Rows<'s> {
     }
 
     /// Returns the number of scalar features.
-    pub fn width(&self) -> usize {
-        self.columns.iter().sum()
+    pub fn scalar_features(&self) -> usize {
+        self.scalar_counts.iter().sum()
     }
 
-    /// Adds a row. Its scalars are zero until they are set.
+    /// Adds a row. Its scalar features are zero or empty strings until they are set.
     #[inline]
     pub fn add_row(&mut self) {
         self.rows += 1;
-        for (data, columns) in self.inputs.iter_mut().zip(&self.columns) {
-            if *columns > 0 {
-                data.resize(columns * self.rows);
+        for (data, scalars) in self.inputs.iter_mut().zip(&self.scalar_counts) {
+            if *scalars > 0 {
+                data.resize(scalars * self.rows);
             }
         }
     }
 
-    /// Adds a row of scalars: `value` is called with the index of each feature in turn.
+    /// Adds a row of values, if the signature has no array features. Calls `value_of` with the index of
+    /// each feature in turn.
     ///
-    /// Returns `None` as soon as `value` does, or a value does not fit its feature. The row is incomplete
-    /// then, and must be removed by [`Rows::truncate`].
+    /// Returns `None` as soon as `value_of` does, or if a value does not fit its feature. The row is then
+    /// incomplete, and the caller must remove it with [`Rows::truncate`].
     #[inline]
     pub fn add_scalars<'v>(
         &mut self,
-        mut value: impl FnMut(usize) -> Option<Value<'v>>,
+        mut value_of: impl FnMut(usize) -> Option<Value<'v>>,
     ) -> Option<()> {
         let features = &self.signature.features;
         // Fast path: most models have a single input of floats, in which a row is contiguous.
         if let [Data::Float32(elements)] = &mut *self.inputs {
             for (feature, spec) in features.iter().enumerate() {
-                elements.push(plain(spec.kind, value(feature)?)?);
+                elements.push(fast_f32(spec.kind, value_of(feature)?)?);
             }
             self.rows += 1;
             return Some(());
         }
         self.add_row();
         for feature in 0..features.len() {
-            self.set(self.rows - 1, feature, value(feature)?).ok()?;
+            self.set(self.rows - 1, feature, value_of(feature)?).ok()?;
         }
         Some(())
     }
@@ -94,15 +95,17 @@ impl<'s> Rows<'s> {
         self.truncate(0);
     }
 
-    /// Keeps the first `rows` rows only, and removes an incomplete row.
+    /// Removes all rows from index `rows` on, including an incomplete row.
+    ///
+    /// If the signature has array features, `rows` must be 0: their elements are all removed.
     pub fn truncate(&mut self, rows: usize) {
         self.rows = rows;
-        for (data, columns) in self.inputs.iter_mut().zip(&self.columns) {
-            data.resize(rows * columns);
+        for (data, scalars) in self.inputs.iter_mut().zip(&self.scalar_counts) {
+            data.resize(rows * scalars);
         }
     }
 
-    /// Sets scalar feature number `feature` of row number `row`, both from 0.
+    /// Sets the scalar feature with index `feature` in the row with index `row`.
     ///
     /// # Errors
     ///
@@ -110,11 +113,11 @@ impl<'s> Rows<'s> {
     #[inline]
     pub fn set(&mut self, row: usize, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
-        let index = row * self.columns[spec.input] + spec.column;
+        let index = row * self.scalar_counts[spec.input] + spec.column;
         store(&mut self.inputs[spec.input], index, spec.kind, value)
     }
 
-    /// Appends an element to array feature number `feature`.
+    /// Appends an element to the array feature with index `feature`.
     ///
     /// # Errors
     ///
@@ -127,18 +130,18 @@ impl<'s> Rows<'s> {
         store(data, index, spec.kind, value)
     }
 
-    /// Appends a value to array feature number `feature` with `element` everywhere. Dynamic axes have
-    /// length 1.
+    /// Appends a whole value to the array feature with index `feature`. Every element of the value is
+    /// `element`, and its dynamic axes have length 1.
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Rows::push`] and [`Rows::axis`].
-    pub fn fill(&mut self, feature: usize, element: Value<'_>) -> Result<(), Mismatch> {
+    /// Returns the errors of [`Rows::push`] and [`Rows::set_axis_len`].
+    pub fn push_filled(&mut self, feature: usize, element: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
         let mut count = 1;
         for (axis, len) in spec.shape.iter().enumerate() {
             let len = len.unwrap_or(1);
-            self.axis(feature, axis, len)?;
+            self.set_axis_len(feature, axis, len)?;
             count *= len;
         }
         if count > 0 {
@@ -148,12 +151,19 @@ impl<'s> Rows<'s> {
         Ok(())
     }
 
-    /// Declares that axis `axis` of array feature number `feature` has `len` entries.
+    /// Declares that axis `axis` of a value has `len` entries. The value belongs to the array feature
+    /// with index `feature`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the axis has another length in the signature or in the first value.
-    pub fn axis(&mut self, feature: usize, axis: usize, len: usize) -> Result<(), Mismatch> {
+    /// Returns an error if the signature declares a different length. For a dynamic axis, returns an
+    /// error if the first value had a different length.
+    pub fn set_axis_len(
+        &mut self,
+        feature: usize,
+        axis: usize,
+        len: usize,
+    ) -> Result<(), Mismatch> {
         match self.shapes[feature][axis] {
             None => self.shapes[feature][axis] = Some(len),
             Some(expected) if expected == len => {}
@@ -164,11 +174,12 @@ impl<'s> Rows<'s> {
         Ok(())
     }
 
-    /// Returns the tensors.
+    /// Returns a tensor for each input.
     ///
     /// # Errors
     ///
-    /// Returns an error if an input has more or fewer elements than its shape.
+    /// Returns an error if there is no row, if an axis is empty, or if the number of elements of an input
+    /// does not match its shape.
     pub fn finish(self) -> Result<Tensors, Mismatch> {
         let mut shapes: Vec<Vec<usize>> = vec![vec![]; self.inputs.len()];
         for (feature, shape) in self.signature.features.iter().zip(&self.shapes) {
@@ -176,16 +187,16 @@ impl<'s> Rows<'s> {
                 shapes[feature.input] = shape.iter().map(|dim| dim.unwrap_or(0)).collect();
             }
         }
-        let specs = self.signature.inputs.iter().zip(&self.columns);
+        let specs = self.signature.inputs.iter().zip(&self.scalar_counts);
         let mut tensors = Vec::with_capacity(self.inputs.len());
-        for (((spec, &columns), data), rest) in specs.zip(self.inputs).zip(shapes) {
-            let rest = match columns {
-                0 => rest,
-                // An input of shape `[N]` has one column and no axis for it.
+        for (((spec, &scalars), data), array_shape) in specs.zip(self.inputs).zip(shapes) {
+            let row_shape = match scalars {
+                0 => array_shape,
+                // An input of shape `[N]` has one scalar feature, and no axis for the features.
                 _ if spec.shape.len() == 1 => vec![],
-                _ => vec![columns],
+                _ => vec![scalars],
             };
-            let shape: Vec<usize> = std::iter::once(self.rows).chain(rest).collect();
+            let shape: Vec<usize> = std::iter::once(self.rows).chain(row_shape).collect();
             spec.check(&shape)?;
             let expected = shape.iter().product::<usize>();
             if data.len() != expected {

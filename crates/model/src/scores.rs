@@ -1,14 +1,15 @@
-//! Decides whether the scores of a classifier are probabilities, from a prediction.
+//! Finds out from an example prediction whether a classifier's scores are probabilities.
 
 use crate::signature::{Scores, Signature, Task};
 use crate::tensor::Elements;
 use crate::tensors::Tensors;
 
-/// Tolerance for a score above 1 and for the sum of a row: rounding errors add up in a forest.
+/// Tolerance for a score above 1, and for the difference of a row's sum from 1. In a forest, rounding
+/// errors add up.
 const ROUNDING: f64 = 1e-3;
 
-/// Sets the meaning of a classifier's scores by the outputs for some rows.
-pub(crate) fn name_scores(signature: &mut Signature, outputs: &Tensors) {
+/// Sets the meaning of a classifier's scores. `outputs` are the model's outputs for some rows.
+pub(crate) fn set_score_meaning(signature: &mut Signature, outputs: &Tensors) {
     let Task::Classification { scores, classes, meaning, .. } = &mut signature.task else { return };
     let scores: Vec<f64> = match outputs.tensors()[*scores].elements() {
         Elements::Float32(scores) => scores.iter().copied().map(f64::from).collect(),

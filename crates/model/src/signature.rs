@@ -1,9 +1,9 @@
-//! The inputs and outputs of a model: tensors as the graph declares them, and features, which are the
-//! columns of a table.
+//! The inputs and outputs of a model, as tensors that the graph declares. Also its features, which are
+//! the columns of a table.
 
 use crate::datatype::{Datatype, Kind};
 use crate::json_text;
-use crate::value::{Mismatch, cut};
+use crate::value::{Mismatch, truncated};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::HashMap;
@@ -21,14 +21,14 @@ pub struct Signature {
     pub description: Option<String>,
     pub inputs: Vec<TensorSpec>,
     pub outputs: Vec<TensorSpec>,
-    /// The columns of the inputs, input by input. Their names differ.
+    /// The columns of the inputs, input by input. Each has a different name.
     pub features: Vec<Feature>,
     pub task: Task,
-    /// Labels of classes with their meanings, from the metadata.
+    /// The label of a class and its meaning, from the metadata.
     pub class_meanings: Vec<(String, String)>,
-    /// Metrics measured on held-out data, from the metadata.
+    /// Name and value of each metric that was measured on held-out data, from the metadata.
     pub metrics: Vec<(String, f64)>,
-    /// Indices of the features by name; made at the first look-up.
+    /// Indices of the features by name. Built at the first lookup.
     #[serde(skip)]
     pub(crate) by_name: OnceLock<HashMap<String, usize>>,
 }
@@ -38,17 +38,18 @@ pub struct Signature {
 pub struct TensorSpec {
     pub name: String,
     pub datatype: Datatype,
-    /// Lengths of the axes; `None` for a dynamic axis. The first axis is the batch, with an entry for
+    /// Length of each axis; `None` for a dynamic axis. The first axis is the batch: it has an entry for
     /// each row.
     pub shape: Vec<Option<usize>>,
 }
 
 impl TensorSpec {
-    /// Checks the shape of a tensor. The number of rows is free, but no axis may be empty.
+    /// Checks the shape of a tensor. The tensor may have any number of rows, but no axis may be empty.
     ///
     /// # Errors
     ///
-    /// Returns an error if the tensor has other axes, or an empty one.
+    /// Returns an error if the number of axes or the length of an axis differs from this shape, or if
+    /// an axis is empty.
     pub fn check(&self, shape: &[usize]) -> Result<(), Mismatch> {
         let mut dims = self.shape.iter().zip(shape).skip(1);
         let fits = shape.len() == self.shape.len()
@@ -56,7 +57,7 @@ impl TensorSpec {
         if !fits {
             let found: Vec<_> = shape.iter().map(|len| Some(*len)).collect();
             let expected = format!("shape {}", shape_text(&self.shape));
-            return Err(Mismatch::new(expected, cut(&shape_text(&found)).into_owned()));
+            return Err(Mismatch::new(expected, truncated(&shape_text(&found)).into_owned()));
         }
         match shape.iter().position(|len| *len == 0) {
             Some(0) => Err(Mismatch::new("at least one row", "none")),
@@ -68,7 +69,8 @@ impl TensorSpec {
     }
 }
 
-/// A named part of a row: a column of an input with one or two axes, or a whole input with more.
+/// A named value in a row: one column of an input that has one or two axes, or the whole row of an input
+/// that has more axes.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Feature {
     pub name: String,
@@ -77,12 +79,12 @@ pub struct Feature {
     pub datatype: Datatype,
     /// Index into [`Signature::inputs`].
     pub input: usize,
-    /// Index of the column within the input; 0 for a whole input.
+    /// Index of the column within the input; 0 if the feature is the whole row.
     pub column: usize,
-    /// Shape of one row's value: empty for a scalar.
+    /// Shape of the value in one row; empty for a scalar.
     pub shape: Vec<Option<usize>>,
-    /// If true, a row may omit the feature, which is then zero or an empty string. The keys of a map are
-    /// optional.
+    /// If true, a row may omit the feature. The value is then zero or an empty string. The keys of a map
+    /// are optional.
     pub optional: bool,
     pub description: Option<String>,
     pub unit: Option<String>,
@@ -90,14 +92,15 @@ pub struct Feature {
     pub minimum: Option<f64>,
     /// Largest value seen in training. Not a constraint.
     pub maximum: Option<f64>,
-    /// An example as JSON. For an array feature it is the array, or a scalar for all of its elements.
+    /// An example as JSON. For an array feature, it is the whole array, or one scalar that stands for all
+    /// elements.
     #[serde(with = "json_text")]
-    pub typical: Json,
+    pub compact_example: Json,
 }
 
 impl Feature {
-    /// Returns kind and shape: "integer", "number[2, 2]".
-    pub fn declared(&self) -> String {
+    /// Returns the kind and the shape, such as "integer" or "number[2, 2]".
+    pub fn kind_and_shape(&self) -> String {
         match self.shape.as_slice() {
             [] => self.kind.to_string(),
             shape => format!("{}{}", self.kind, shape_text(shape)),
@@ -108,13 +111,13 @@ impl Feature {
         self.shape.is_empty()
     }
 
-    /// Returns an example as JSON. Dynamic axes have length 1.
+    /// Returns an example as JSON, in the feature's shape. Dynamic axes have length 1.
     pub fn example(&self) -> Json {
-        if self.typical.is_array() {
-            return self.typical.clone();
+        if self.compact_example.is_array() {
+            return self.compact_example.clone();
         }
         let lens = self.shape.iter().rev().map(|len| len.unwrap_or(1));
-        lens.fold(self.typical.clone(), |inner, len| Json::Array(vec![inner; len]))
+        lens.fold(self.compact_example.clone(), |inner, len| Json::Array(vec![inner; len]))
     }
 
     /// Returns a description such as "Age of the visitor (years). Seen in training: 17 to 123."
@@ -140,10 +143,16 @@ impl Feature {
 /// The meaning of the outputs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Task {
-    /// A classifier: an output of labels, and one of scores with shape `[N, C]` and a column for each
-    /// class.
-    Classification { label: usize, scores: usize, classes: Vec<String>, meaning: Scores },
-    /// Any other model: outputs without a known meaning.
+    /// A classifier.
+    Classification {
+        /// Index of the output with the labels.
+        label: usize,
+        /// Index of the output with the scores. Its shape is `[N, C]`: a column for each class.
+        scores: usize,
+        classes: Vec<String>,
+        meaning: Scores,
+    },
+    /// Any other model. The meaning of its outputs is unknown.
     Other,
 }
 
@@ -157,24 +166,25 @@ pub enum Scores {
 }
 
 impl Signature {
-    /// Returns the index of a feature.
+    /// Returns the index of the feature with this name.
     pub fn feature(&self, name: &str) -> Option<usize> {
         /// Number of features up to which comparing all names is faster than hashing.
         const SCAN_LIMIT: usize = 16;
         let names = || self.features.iter().map(|feature| &feature.name);
         if self.features.len() <= SCAN_LIMIT {
-            return names().position(|known| known == name);
+            return names().position(|candidate| candidate == name);
         }
-        let by_name = || names().enumerate().map(|(index, known)| (known.clone(), index)).collect();
+        let by_name = || names().enumerate().map(|(index, name)| (name.clone(), index)).collect();
         self.by_name.get_or_init(by_name).get(name).copied()
     }
 
-    /// Returns the feature whose name is the most similar to `name`, if a similar one is among the first
-    /// 1,000 features.
+    /// Returns the name of a feature that is the most similar to `name`. Compares the first 1,000
+    /// features only. Returns `None` if no name is similar enough.
     pub fn nearest_feature(&self, name: &str) -> Option<&str> {
         /// Maximum number of features that are compared.
         const MAX_FEATURES: usize = 1000;
-        /// Maximum number of characters: the time for a distance grows with the product of two lengths.
+        /// Maximum number of characters in `name`. The time to compare two names is proportional to the
+        /// product of their lengths.
         const MAX_LENGTH: usize = 64;
         let name = name.to_lowercase();
         let len = name.chars().count();
@@ -182,21 +192,21 @@ impl Signature {
             return None;
         }
         let distance = |feature: &Feature| {
-            let known = feature.name.to_lowercase();
-            let known_len = known.chars().count();
-            let near = known_len.div_ceil(3);
-            if len.abs_diff(known_len) > near {
+            let candidate = feature.name.to_lowercase();
+            let candidate_len = candidate.chars().count();
+            let max_distance = candidate_len.div_ceil(3);
+            if len.abs_diff(candidate_len) > max_distance {
                 return None;
             }
-            let distance = strsim::osa_distance(&name, &known);
-            (distance <= near).then_some(distance)
+            let distance = strsim::osa_distance(&name, &candidate);
+            (distance <= max_distance).then_some(distance)
         };
         let features = self.features.iter().take(MAX_FEATURES);
-        let near = features.filter_map(|feature| Some((distance(feature)?, &feature.name)));
-        near.min().map(|(_, known)| known.as_str())
+        let similar = features.filter_map(|feature| Some((distance(feature)?, &feature.name)));
+        similar.min().map(|(_, name)| name.as_str())
     }
 
-    /// Returns the classes of a classifier; none for other models.
+    /// Returns the classes of a classifier. Other models have no classes.
     pub fn classes(&self) -> &[String] {
         match &self.task {
             Task::Classification { classes, .. } => classes,
@@ -206,8 +216,8 @@ impl Signature {
 
     /// Returns a summary such as "age integer, city string → prediction int64, probabilities of 0, 1".
     pub fn summary(&self) -> String {
-        let takes: Vec<String> = self.features.iter().map(Feature::to_string).collect();
-        let gives = match &self.task {
+        let inputs: Vec<String> = self.features.iter().map(Feature::to_string).collect();
+        let outputs = match &self.task {
             Task::Classification { label, classes, meaning, .. } => format!(
                 "prediction {}, {} of {}",
                 self.outputs[*label].datatype.onnx_name(),
@@ -219,12 +229,12 @@ impl Signature {
                 outputs.join(", ")
             }
         };
-        format!("{} → {gives}", takes.join(", "))
+        format!("{} → {outputs}", inputs.join(", "))
     }
 }
 
 impl Scores {
-    /// Returns the name of the member of a prediction that has the scores.
+    /// Returns the name of the prediction's member that holds the scores of all classes.
     pub fn plural(self) -> &'static str {
         match self {
             Scores::Probabilities => "probabilities",
@@ -232,7 +242,7 @@ impl Scores {
         }
     }
 
-    /// Returns the name for the score of one class.
+    /// Returns the name of one class's score.
     pub(crate) fn singular(self) -> &'static str {
         match self {
             Scores::Probabilities => "probability",
@@ -243,7 +253,7 @@ impl Scores {
 
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.name, self.declared())
+        write!(f, "{} {}", self.name, self.kind_and_shape())
     }
 }
 
@@ -253,7 +263,7 @@ impl fmt::Display for TensorSpec {
     }
 }
 
-/// Returns a shape as text, such as "[?, 3]".
+/// Returns a shape for a message, such as "[?, 3]". A question mark stands for a dynamic axis.
 pub(crate) fn shape_text(shape: &[Option<usize>]) -> String {
     let dims: Vec<String> =
         shape.iter().map(|dim| dim.map_or("?".to_owned(), |dim| dim.to_string())).collect();

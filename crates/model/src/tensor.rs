@@ -8,18 +8,18 @@ use std::sync::Arc;
 use tract_onnx::prelude::{DatumType, TractResult, f16};
 use tract_onnx::tract_hir::internal::tract_ndarray::ArrayD;
 
-/// An array with its elements in row-major order, in the runtime's memory.
+/// An array in row-major order. It wraps a tensor of tract, so that a run need not copy the elements.
 #[derive(Clone, PartialEq)]
 pub struct Tensor {
     datatype: Datatype,
     values: tract_onnx::prelude::Tensor,
-    /// The strings that `values` are indices of, if this is a string tensor of labels.
+    /// The labels, if this is a string tensor and `values` are indices of its labels.
     labels: Option<Arc<[String]>>,
 }
 
 macro_rules! data {
     ($($variant:ident($element:ty)),+ $(,)?) => {
-        /// Owned elements of one type, from which a [`Tensor`] is made.
+        /// Owned elements of one type, to make a [`Tensor`] from.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Data { $($variant(Vec<$element>),)+ String(Vec<String>) }
 
@@ -28,6 +28,7 @@ macro_rules! data {
         pub enum Elements<'a> { $($variant(&'a [$element]),)+ String(Strings<'a>) }
 
         impl Data {
+            /// Returns an empty list of elements.
             pub fn new(datatype: Datatype) -> Data {
                 match datatype {
                     $(Datatype::$variant => Data::$variant(vec![]),)+
@@ -53,6 +54,7 @@ macro_rules! data {
                 self.len() == 0
             }
 
+            /// Truncates the list to `len` elements, or extends it with zeros or empty strings.
             pub(crate) fn resize(&mut self, len: usize) {
                 match self {
                     $(Data::$variant(elements) => elements.resize(len, Default::default()),)+
@@ -109,11 +111,15 @@ data! {
 /// The elements of a string tensor.
 #[derive(Clone, Copy)]
 pub enum Strings<'a> {
+    /// One string for each element.
     Each(&'a [String]),
+    /// One index into `labels` for each element.
     Labels { labels: &'a [String], indices: &'a [i64] },
 }
 
 impl<'a> Strings<'a> {
+    /// Returns the string of the element at `index`.
+    ///
     /// # Panics
     ///
     /// Panics if `index` is out of range.
@@ -156,20 +162,22 @@ impl fmt::Debug for Strings<'_> {
 compile_error!("binary protocols send tensors as they are in memory, which must be little-endian");
 
 impl Tensor {
+    /// Makes a tensor of the given shape.
+    ///
     /// # Panics
     ///
-    /// Panics if `data` does not have as many elements as the shape.
+    /// Panics if the number of elements in `data` does not match the shape.
     pub fn new(shape: &[usize], data: Data) -> Tensor {
         let datatype = data.datatype();
         let values = data.into_tract(shape).expect("the shape has as many elements");
         Tensor { datatype, values, labels: None }
     }
 
-    /// Reads little-endian elements in row-major order. A boolean is a byte.
+    /// Reads little-endian elements in row-major order. A boolean takes one byte.
     ///
     /// # Errors
     ///
-    /// Returns an error if there are more or fewer bytes than the shape needs, or a boolean is neither 0
+    /// Returns an error if the number of bytes does not match the shape, or if a boolean is neither 0
     /// nor 1.
     ///
     /// # Panics
@@ -183,8 +191,8 @@ impl Tensor {
         let size = datatype.size().expect("a datatype of fixed size");
         let expected = shape.iter().try_fold(size, |len, dim| len.checked_mul(*dim));
         if expected != Some(bytes.len()) {
-            let expected =
-                expected.map_or("fewer elements".to_owned(), |len| format!("{len} bytes"));
+            let expected = expected
+                .map_or("a shape of fewer elements".to_owned(), |len| format!("{len} bytes"));
             return Err(Mismatch::new(expected, format!("{} bytes", bytes.len())));
         }
         if datatype == Datatype::Bool
@@ -202,14 +210,14 @@ impl Tensor {
         Ok(Tensor { datatype, values, labels: None })
     }
 
-    /// Returns the elements as little-endian bytes in row-major order; `None` for strings. A boolean is a
-    /// byte.
+    /// Returns the elements as little-endian bytes in row-major order; `None` for strings. A boolean
+    /// takes one byte.
     pub fn le_bytes(&self) -> Option<&[u8]> {
         self.datatype.size()?;
         Some(self.values.try_as_plain_ram().expect("elements in memory").as_bytes())
     }
 
-    /// Takes an output of the runtime. With `labels`, it is an array of indices of labels.
+    /// Converts an output of tract. If there are `labels`, the output has indices of labels.
     pub(crate) fn from_tract(
         values: tract_onnx::prelude::Tensor,
         datatype: Datatype,
@@ -237,8 +245,8 @@ impl Tensor {
         self.values.shape()
     }
 
-    /// Shape of a row's value: empty if the value is a scalar, which a column of width 1 has as well as
-    /// a tensor without further axes.
+    /// Returns the shape of the value in one row. It is empty, for a scalar, if the shape of the tensor
+    /// is `[N]` or `[N, 1]`.
     #[inline]
     pub fn row_shape(&self) -> &[usize] {
         match self.shape() {
@@ -259,11 +267,13 @@ impl Tensor {
         self.len() == 0
     }
 
+    /// Returns a copy of some rows.
     pub(crate) fn slice(&self, rows: Range<usize>) -> Tensor {
         let values = self.values.slice(0, rows.start, rows.end).expect("the rows are in range");
         Tensor { values, labels: self.labels.clone(), ..*self }
     }
 
+    /// Concatenates rows. Returns `None` if the parts differ in the shape of a row.
     pub(crate) fn concat(parts: &[&Tensor]) -> Option<Tensor> {
         let values: Vec<_> = parts.iter().map(|part| &part.values).collect();
         let values = tract_onnx::prelude::Tensor::stack_tensors(0, &values).ok()?;
@@ -278,6 +288,7 @@ impl fmt::Debug for Tensor {
     }
 }
 
+/// Returns tract's type for an element type.
 fn datum_type(datatype: Datatype) -> DatumType {
     match datatype {
         Datatype::Bool => DatumType::Bool,
@@ -301,11 +312,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_read_as_strings() {
+    fn indices_of_labels_are_read_as_strings() {
         let indices = tract_onnx::prelude::tensor1(&[1_i64, 0]);
         let labels = Arc::from(["no".to_owned(), "yes".to_owned()]);
         let labels = Tensor::from_tract(indices, Datatype::String, Some(labels)).expect("indices");
-        let texts = Tensor::new(&[2], Data::String(vec!["yes".into(), "no".into()]));
-        assert_eq!(labels.elements(), texts.elements());
+        let strings = Tensor::new(&[2], Data::String(vec!["yes".into(), "no".into()]));
+        assert_eq!(labels.elements(), strings.elements());
     }
 }

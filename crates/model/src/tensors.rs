@@ -1,11 +1,11 @@
-//! The tensors that a model takes or gives together.
+//! All inputs of a model, or all its outputs.
 
 use crate::signature::Signature;
 use crate::tensor::Tensor;
 use crate::value::Mismatch;
 
-/// A tensor for each input or for each output, in the signature's order. All have the same number of rows,
-/// the first axis.
+/// A tensor for each input or for each output of a model, in the signature's order. The first axis of
+/// each tensor is the rows. All tensors have the same number of rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensors {
     rows: usize,
@@ -13,16 +13,17 @@ pub struct Tensors {
 }
 
 impl Tensors {
-    /// Takes a tensor for each input of the signature, in its order.
+    /// Checks and combines the tensors of all inputs. They must be in the signature's order.
     ///
     /// # Errors
     ///
-    /// Returns the index of the first tensor with another datatype or shape than its input, and the error.
+    /// Returns an error if a tensor's datatype or shape differs from the signature, or if its number of
+    /// rows differs from the first tensor's. The error has the index of the tensor and the mismatch.
     ///
     /// # Panics
     ///
-    /// Panics if there are more or fewer tensors than inputs.
-    pub fn of_inputs(
+    /// Panics if the number of tensors differs from the number of inputs.
+    pub fn from_inputs(
         signature: &Signature,
         tensors: Vec<Tensor>,
     ) -> Result<Tensors, (usize, Mismatch)> {
@@ -60,7 +61,7 @@ impl Tensors {
         self.tensors
     }
 
-    /// Returns copies of the rows, at most `max_rows` at a time.
+    /// Splits the rows into copies of at most `max_rows` rows.
     pub(crate) fn chunks(&self, max_rows: usize) -> impl Iterator<Item = Tensors> {
         (0..self.rows).step_by(max_rows).map(move |first| {
             let rows = first..self.rows.min(first.saturating_add(max_rows));
@@ -69,8 +70,8 @@ impl Tensors {
         })
     }
 
-    /// Concatenates the rows of `parts`, which come from the same outputs. Returns `None` if rows differ
-    /// in shape.
+    /// Concatenates the rows of `parts`. All parts have the same outputs. Returns `None` if rows of an
+    /// output differ in shape.
     pub(crate) fn concat(parts: &[Tensors]) -> Option<Tensors> {
         let rows = parts.iter().map(Tensors::rows).sum();
         let concat = |index| {
@@ -90,13 +91,13 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn concatenated_chunks_are_the_whole() {
+    fn concatenated_chunks_equal_the_original() {
         let numbers = Tensor::new(&[5, 2], Data::Int64((0..10).collect()));
-        let texts = Tensor::new(&[5], Data::String((0..5).map(|i| i.to_string()).collect()));
+        let strings = Tensor::new(&[5], Data::String((0..5).map(|i| i.to_string()).collect()));
         let indices = tract_onnx::prelude::tensor1(&[0_i64, 1, 1, 0, 1]);
         let labels = Arc::from(["no".to_owned(), "yes".to_owned()]);
         let labels = Tensor::from_tract(indices, Datatype::String, Some(labels)).expect("indices");
-        let tensors = Tensors::new(5, vec![numbers, texts, labels]);
+        let tensors = Tensors::new(5, vec![numbers, strings, labels]);
         for (max_rows, count) in [(1, 5), (2, 3), (3, 2), (5, 1), (usize::MAX, 1)] {
             let chunks: Vec<Tensors> = tensors.chunks(max_rows).collect();
             assert_eq!(chunks.len(), count);

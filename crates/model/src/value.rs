@@ -1,4 +1,4 @@
-//! A value as a client wrote it, and the texts of errors about values.
+//! A value as a client wrote it, and helpers for error messages about values.
 
 use crate::datatype::Kind;
 use std::borrow::Cow;
@@ -13,8 +13,8 @@ pub enum Value<'a> {
     Integer(i128),
     Number(f64),
     String(&'a str),
-    /// Text without a type, as in CSV and in a query string.
-    Text(&'a str),
+    /// A string that may stand for a value of any type, as in CSV and in a query string.
+    Untyped(&'a str),
 }
 
 /// An error about a value: what was expected and what was found.
@@ -36,12 +36,12 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Returns a list of names, such as "`x`, `y`", with `…` after the tenth.
-pub fn listed(names: impl ExactSizeIterator<Item = impl fmt::Display>) -> String {
+/// Returns at most ten names in backticks, such as "`x`, `y`". More names are replaced by `…`.
+pub fn quoted_list(names: impl ExactSizeIterator<Item = impl fmt::Display>) -> String {
     const MAX_NAMES: usize = 10;
     let more = (names.len() > MAX_NAMES).then(|| "…".to_owned());
-    let named = names.take(MAX_NAMES).map(|name| format!("`{name}`"));
-    named.chain(more).collect::<Vec<_>>().join(", ")
+    let quoted = names.take(MAX_NAMES).map(|name| format!("`{name}`"));
+    quoted.chain(more).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Value<'_> {
@@ -55,19 +55,20 @@ impl fmt::Display for Value<'_> {
             }
             Value::Number(value) => write!(f, "{value}"),
             Value::String(text) => write!(f, "\"{}\"", excerpt(text)),
-            Value::Text("") => f.write_str("nothing"),
-            Value::Text(text) => write!(f, "`{}`", excerpt(text)),
+            Value::Untyped("") => f.write_str("nothing"),
+            Value::Untyped(text) => write!(f, "`{}`", excerpt(text)),
         }
     }
 }
 
-/// Returns the start of a text for an error message, with control characters and quotes escaped.
+/// Returns the first 60 characters of a string for an error message, with control characters and quotes
+/// escaped.
 pub fn excerpt(text: &str) -> String {
-    cut(text).escape_debug().to_string()
+    truncated(text).escape_debug().to_string()
 }
 
-/// Returns the first 60 characters of a text, with `…` if there are more.
-pub fn cut(text: &str) -> Cow<'_, str> {
+/// Returns the first 60 characters of a string, followed by `…` if there are more.
+pub fn truncated(text: &str) -> Cow<'_, str> {
     const MAX_CHARS: usize = 60;
     match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
@@ -75,8 +76,8 @@ pub fn cut(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns a kind with its article: "a number", "an integer".
-pub fn article(kind: Kind) -> String {
+/// Returns the name of a kind with its article, such as "a number" or "an integer".
+pub fn with_article(kind: Kind) -> String {
     match kind {
         Kind::Integer => format!("an {kind}"),
         _ => format!("a {kind}"),

@@ -1,5 +1,5 @@
-//! Runs cases of `onnx-ml` whose outputs a [`Model`] changes or checks, and compares prepared models
-//! with loaded ones.
+//! Runs the cases of `onnx-ml` for which [`Model`] converts or checks the outputs. Also checks that
+//! prepared models return the same outputs as loaded models.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn labels_of_one_row_have_an_axis_of_rows() {
+fn labels_in_a_single_row_become_one_label_per_row() {
     check("tensor/extracted_labels");
 }
 
@@ -35,7 +35,7 @@ fn string_labels_are_strings() {
 
 #[test]
 fn the_error_names_the_row_and_the_value_that_an_operator_rejects() {
-    let refused = |name: &str, values: &[Value<'_>]| {
+    let rejection = |name: &str, values: &[Value<'_>]| {
         let model = load(&folder().join(name));
         let mut rows = Rows::new(model.signature());
         for (row, value) in values.iter().enumerate() {
@@ -44,34 +44,34 @@ fn the_error_names_the_row_and_the_value_that_an_operator_rejects() {
                 if feature.is_scalar() {
                     rows.set(row, index, *value).unwrap();
                 } else {
-                    rows.fill(index, *value).unwrap();
+                    rows.push_filled(index, *value).unwrap();
                 }
             }
         }
         match model.run(rows.finish().unwrap()) {
-            Err(error @ RunError::Refused { .. }) => error.to_string(),
+            Err(error @ RunError::Rejected { .. }) => error.to_string(),
             found => panic!("{found:?}"),
         }
     };
-    let (five, nine, below) = (Value::Integer(5), Value::Integer(9), Value::Integer(-10));
+    let (five, nine, minus_ten) = (Value::Integer(5), Value::Integer(9), Value::Integer(-10));
     assert_eq!(
-        refused("networks/network_attention", &[five, five, nine]),
+        rejection("networks/network_attention", &[five, five, nine]),
         "row 3: expected an index from -9 to 8, found `9`"
     );
     assert_eq!(
-        refused("networks/network_attention", &[five, below, nine]),
+        rejection("networks/network_attention", &[five, minus_ten, nine]),
         "row 2: expected an index from -9 to 8, found `-10`"
     );
     assert_eq!(
-        refused("networks/network_attention_single", &[nine]),
+        rejection("networks/network_attention_single", &[nine]),
         "row 1: expected an index from -9 to 8, found `9`"
     );
     assert_eq!(
-        refused("networks/network_words", &[five, nine, five]),
+        rejection("networks/network_words", &[five, nine, five]),
         "row 2: expected an index from -9 to 8, found `9`"
     );
     assert_eq!(
-        refused("text/cast_string_to_float", &[Value::String("1e3"), Value::String("a\nb")]),
+        rejection("text/cast_string_to_float", &[Value::String("1e3"), Value::String("a\nb")]),
         "row 2: expected a number, found `a\\nb`"
     );
 }
@@ -84,15 +84,15 @@ fn load(case: &Path) -> Model {
     Model::load(&fs::read(case.join("model.onnx")).unwrap()).unwrap()
 }
 
-/// Checks the outputs for all data sets of a case and returns those of the last data set.
+/// Checks the outputs for all data sets of a case. Returns the outputs for the last data set.
 fn check(name: &str) -> Tensors {
     let case = folder().join(name);
     let model = load(&case);
     let mut last = None;
-    for DataSet { inputs: given, outputs: expected } in data_sets(&case).unwrap() {
-        let given = from_tract(&given).unwrap();
-        let rows = given[0].shape()[0];
-        let found = model.run(inputs(model.signature(), &given, rows).unwrap()).unwrap();
+    for DataSet { inputs: case_inputs, outputs: expected } in data_sets(&case).unwrap() {
+        let case_inputs = from_tract(&case_inputs).unwrap();
+        let rows = case_inputs[0].shape()[0];
+        let found = model.run(inputs(model.signature(), &case_inputs, rows).unwrap()).unwrap();
         assert_eq!(found.tensors()[0].shape(), [rows]);
         assert_eq!(found.tensors().len(), expected.len());
         for (found, expected) in found.tensors().iter().zip(from_tract(&expected).unwrap()) {
@@ -103,38 +103,43 @@ fn check(name: &str) -> Tensors {
     last.unwrap()
 }
 
-/// Covers the cases that a server can load. Most of them are a single operator.
+/// Covers the cases that a server can load. Most cases contain a single operator.
 #[test]
 fn prepared_models_return_the_same_outputs_as_loaded_models() {
-    let (mut prepared, mut left) = (0, vec![]);
+    let (mut prepared_count, mut not_prepared) = (0, vec![]);
     for case in cases(&folder()) {
         let Ok(model) = Model::load(&fs::read(case.join("model.onnx")).unwrap()) else { continue };
         let name = case.file_name().unwrap().to_str().unwrap().to_owned();
-        let written = match model.prepared() {
+        let prepared = match model.prepared() {
             Ok(prepared) => prepared,
             Err(error) => {
-                left.push(format!("{name}: {error}"));
+                not_prepared.push(format!("{name}: {error}"));
                 continue;
             }
         };
-        prepared += 1;
-        let read = Model::read_prepared(&written.model, written.weights.leak(), &written.readers)
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        prepared_count += 1;
+        let read =
+            Model::read_prepared(&prepared.model, prepared.weights.leak(), &prepared.readers)
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(format!("{:?}", model.signature()), format!("{:?}", read.signature()));
         for data_set in data_sets(&case).unwrap() {
-            let given = from_tract(&data_set.inputs).unwrap();
-            let Ok(inputs) = inputs(model.signature(), &given, given[0].shape()[0]) else {
+            let case_inputs = from_tract(&data_set.inputs).unwrap();
+            let Ok(inputs) = inputs(model.signature(), &case_inputs, case_inputs[0].shape()[0])
+            else {
                 continue;
             };
             let (Ok(expected), found) = (model.run(inputs.clone()), read.run(inputs)) else {
                 continue;
             };
-            // NaN is not equal to itself.
+            // NaN is not equal to itself, so the debug output is compared.
             assert_eq!(format!("{:?}", found.unwrap()), format!("{expected:?}"), "{name}");
         }
     }
-    println!("{prepared} prepared; not prepared: {left:#?}");
-    let networks = left.iter().filter(|error| error.starts_with("network_"));
+    println!("{prepared_count} prepared; not prepared: {not_prepared:#?}");
+    let networks = not_prepared.iter().filter(|error| error.starts_with("network_"));
     assert_eq!(networks.collect::<Vec<_>>(), Vec::<&String>::new());
-    assert!(prepared > 4 * left.len(), "{prepared} prepared, but not {left:?}");
+    assert!(
+        prepared_count > 4 * not_prepared.len(),
+        "{prepared_count} prepared; not prepared: {not_prepared:?}"
+    );
 }

@@ -1,4 +1,5 @@
-//! Weights in files beside the model are read if they are as the model declares, and rejected otherwise.
+//! Checks that weights in files beside the model are read if the files are as the model declares, and
+//! that they are rejected otherwise.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,8 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tract_onnx::pb::ModelProto;
 
-/// Copies the case `external-data` to a folder of its own, with other entries for its weights.
-fn model(name: &str, entries: &[(&str, &str)]) -> PathBuf {
+/// Copies the case `external-data` to the folder `name`, and replaces `entries` of its weights. Returns
+/// the path of the copied model.
+fn copy_model(name: &str, entries: &[(&str, &str)]) -> PathBuf {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/external-data");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("external-data").join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -27,6 +29,7 @@ fn model(name: &str, entries: &[(&str, &str)]) -> PathBuf {
     path
 }
 
+/// Returns the error of loading a model, which must also be the error of embedding its weights.
 fn rejection(path: &Path) -> String {
     let bytes = fs::read(path).unwrap();
     let error = Model::load_beside(&bytes, path).unwrap_err().to_string();
@@ -36,40 +39,40 @@ fn rejection(path: &Path) -> String {
 
 #[test]
 fn embeds_weights_into_the_model() {
-    let path = model("whole", &[]);
+    let path = copy_model("unchanged", &[]);
     let bytes = fs::read(&path).unwrap();
     assert!(Model::load_beside(&bytes, &path).is_ok());
-    let alone = Model::load(&bytes).unwrap_err().to_string();
-    assert!(alone.contains("tensor `weights`: its data is in another file"), "{alone}");
+    let error = Model::load(&bytes).unwrap_err().to_string();
+    assert!(error.contains("tensor `weights`: its data is in a separate file"), "{error}");
 
     let embedded = external_data::embed(bytes, &path).unwrap();
     assert_eq!(embedded.files, [path.with_file_name("weights.bin")]);
     assert!(Model::load(&embedded.onnx).is_ok());
 
-    let again = external_data::embed(embedded.onnx.clone(), &path).unwrap();
-    assert!(again.files.is_empty());
-    assert_eq!(again.onnx, embedded.onnx);
+    let unchanged = external_data::embed(embedded.onnx.clone(), &path).unwrap();
+    assert!(unchanged.files.is_empty());
+    assert_eq!(unchanged.onnx, embedded.onnx);
 }
 
 #[test]
 fn rejects_files_outside_the_folder_of_the_model() {
     for location in ["../weights.bin", "/etc/hostname", "a/../../weights.bin", ""] {
-        let error = rejection(&model("outside", &[("location", location)]));
+        let error = rejection(&copy_model("outside", &[("location", location)]));
         assert!(error.contains("in a file of the model's folder, found"), "{error}");
     }
-    let path = model("link", &[("location", "link.bin")]);
+    let path = copy_model("link", &[("location", "link.bin")]);
     std::os::unix::fs::symlink("/etc/hostname", path.with_file_name("link.bin")).unwrap();
     assert!(rejection(&path).contains("found `link.bin`"));
 }
 
-/// Caches of model hubs consist of such links.
+/// The caches of model hubs contain such links.
 #[test]
 fn follows_links_to_a_model_and_its_weights() {
-    let real = model("linked", &[]);
-    let folder = real.with_file_name("snapshot");
+    let target = copy_model("linked", &[]);
+    let folder = target.with_file_name("snapshot");
     fs::create_dir(&folder).unwrap();
     for name in ["model.onnx", "weights.bin"] {
-        std::os::unix::fs::symlink(real.with_file_name(name), folder.join(name)).unwrap();
+        std::os::unix::fs::symlink(target.with_file_name(name), folder.join(name)).unwrap();
     }
     let path = folder.join("model.onnx");
     assert!(Model::load_beside(&fs::read(&path).unwrap(), &path).is_ok());
@@ -80,15 +83,15 @@ fn rejects_files_that_are_not_as_the_model_declares() {
     for (entries, expected) in [
         (vec![("location", "none.bin")], "none.bin, which cannot be read: No such file"),
         (vec![("location", ".")], "it is not a regular file"),
-        (vec![("length", "9")], "expected 9 bytes at 0 in"),
+        (vec![("length", "9")], "expected 9 bytes at offset 0 of"),
         (vec![("offset", "4"), ("length", "8")], "found a file of 8 bytes"),
         (vec![("offset", "18446744073709551615"), ("length", "1")], "found a file of 8 bytes"),
-        (vec![("length", "-1")], "expected a number of bytes as length, found `-1`"),
+        (vec![("length", "-1")], "expected `length` to be a number of bytes, found `-1`"),
     ] {
-        let error = rejection(&model("wrong", &entries));
+        let error = rejection(&copy_model("wrong", &entries));
         assert!(error.contains(expected), "expected {expected}, found {error}");
     }
-    let path = model("short", &[("length", "4")]);
+    let path = copy_model("short", &[("length", "4")]);
     let error = Model::load_beside(&fs::read(&path).unwrap(), &path).unwrap_err().to_string();
     assert!(error.contains("expected data for shape [2, 1], found 4 bytes"), "{error}");
 }

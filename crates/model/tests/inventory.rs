@@ -1,5 +1,6 @@
-//! The stand-in for `inventory` collects values by type, and tract is built with it. Without this test,
-//! nothing would show that Cargo takes the registry's `inventory` again.
+//! Tests of the replacement for `inventory` in `crates/inventory`: it collects values by type, and
+//! tract is built with it. Without these tests, nothing would show that Cargo uses the registry's crate
+//! again.
 #![allow(unsafe_code, reason = "`inventory::submit!` places a constructor in a linker section")]
 
 use tract_onnx::prelude::tract_linalg::{mmm_routines, mmm_tiers, routines};
@@ -16,14 +17,14 @@ inventory::submit! {
     Named { name: "one", length: |text| text.len() }
 }
 
-mod elsewhere {
+mod other_module {
     use super::Named;
 
-    const fn doubled(name: &'static str) -> Named {
+    const fn with_doubled_length(name: &'static str) -> Named {
         Named { name, length: |text| 2 * text.len() }
     }
 
-    inventory::submit!(doubled("two"));
+    inventory::submit!(with_doubled_length("two"));
 }
 
 struct Number(u32);
@@ -52,7 +53,7 @@ fn collects_submitted_values_by_type() {
     assert_eq!(inventory::iter::<Number>().count(), 0);
 }
 
-/// A type of a crate whose collections are never read.
+/// A type whose collection is never read.
 struct Unread(#[allow(dead_code, reason = "only its address matters")] fn());
 
 impl inventory::Collect for Unread {
@@ -72,7 +73,7 @@ fn a_collection_that_is_never_read_is_empty() {
 }
 
 #[test]
-fn tract_has_its_kernels_only() {
+fn tract_has_kernels_but_no_runtimes_knobs_and_transforms() {
     assert_ne!(routines::declared().count(), 0);
     assert_ne!(mmm_routines::declared().count(), 0);
     assert_ne!(mmm_tiers::declared().count(), 0);

@@ -1,4 +1,5 @@
-//! Graphs that would fill the memory or load forever are rejected. Damaged models led to each of them.
+//! Checks that graphs are rejected that would fill the memory or take forever to load. Each case was
+//! found with a damaged model.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +13,8 @@ use tract_onnx::pb::{
     TypeProto, ValueInfoProto, type_proto,
 };
 
-/// Loads a model of one node from `x`, a matrix of floats with this number of columns, to `y`.
+/// Loads a model with one node. Its input `x` is a float matrix with `columns` columns; its output is
+/// `y`.
 fn load(operator: &str, columns: i64, attributes: Vec<AttributeProto>) -> Result<Model, String> {
     let dim = |value| Dimension { value: Some(value), ..Default::default() };
     let rows = dim(dimension::Value::DimParam("N".to_owned()));
@@ -62,7 +64,7 @@ fn rejects_a_transpose_whose_perm_is_not_a_permutation() {
     for axes in [[0, 0], [1, 2], [-1, 0], [0, i64::MAX]] {
         let error = rejection("Transpose", 3, vec![perm(&axes)]);
         assert!(
-            error.contains(&format!("expected a permutation as perm, found {axes:?}")),
+            error.contains(&format!("expected `perm` to be a permutation, found {axes:?}")),
             "{error}"
         );
     }
@@ -78,16 +80,16 @@ fn rejects_a_scan_with_more_scan_inputs_than_inputs() {
     };
     for found in [2, 1 << 40, i64::MAX, -1] {
         let error = rejection("Scan", 3, vec![count(found)]);
-        let expected = format!("expected num_scan_inputs of at most 1, found {found}");
+        let expected = format!("expected `num_scan_inputs` to be at most 1, found {found}");
         assert!(error.contains(&expected), "{error}");
     }
 }
 
 #[test]
-fn rejects_inputs_of_too_many_columns() {
+fn rejects_inputs_with_too_many_columns() {
     load("Relu", 1000, vec![]).unwrap();
     for columns in [(1 << 18) + 1, 1 << 40, i64::MAX] {
         let error = rejection("Relu", columns, vec![]);
-        assert!(error.contains("expected inputs of at most 262144 columns"), "{error}");
+        assert!(error.contains("expected at most 262144 columns"), "{error}");
     }
 }

@@ -1,8 +1,9 @@
-//! Damaged models are rejected, or they load and predict. None of them ends the process, blocks it or
-//! fills the memory.
+//! Checks that damaged models are either rejected, or load and predict. No damaged model may end the
+//! process, block it or fill the memory.
 //!
-//! The damage is to bytes of the file and to numbers of the graph: sizes, ids and counts that no exporter
-//! writes. The seed is fixed. `MUTATIONS` sets the number of damaged copies of each model.
+//! The damage is to bytes of the file, or to numbers in the graph: sizes, ids and counts that no
+//! exporter writes. The seed is fixed. The environment variable `MUTATIONS` sets the number of damaged
+//! copies of each model.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,22 +23,22 @@ use std::{env, fs, process, thread};
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, TensorProto, tensor_shape_proto};
 
 /// Default number of damaged copies of each model.
-const FEW: usize = 12;
-/// Maximum time to load a damaged model, with much to spare for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// Maximum memory of the process in KiB.
-const MEMORY: usize = 1 << 20;
+const DEFAULT_COUNT: usize = 12;
+/// Maximum time to load a damaged model. It is generous, for a busy machine.
+const MAX_LOAD_TIME: Duration = Duration::from_secs(300);
+/// Maximum memory of the process, in KiB.
+const MAX_MEMORY: usize = 1 << 20;
 
 #[test]
 fn damaged_models_are_rejected_or_load() {
-    let count = env::var("MUTATIONS").map_or(FEW, |count| count.parse().unwrap());
+    let count = env::var("MUTATIONS").map_or(DEFAULT_COUNT, |count| count.parse().unwrap());
     let watched = watch();
     let mut random = Random(0x5eed_0000_1234_5678);
     let mut loaded = 0;
     for path in models() {
-        let whole = fs::read(&path).unwrap();
+        let original = fs::read(&path).unwrap();
         for number in 0..count {
-            let damaged = damage(&mut random, &whole, number);
+            let damaged = damage(&mut random, &original, number);
             *watched.lock().unwrap() =
                 Some((format!("{} {number}", path.display()), Instant::now()));
             loaded += usize::from(Model::load(&damaged).is_ok());
@@ -45,36 +46,38 @@ fn damaged_models_are_rejected_or_load() {
         }
     }
     assert!(loaded > 0, "expected some damaged models to load");
-    assert!(peak_memory() < MEMORY, "expected below 1 GiB, found {} KiB", peak_memory());
+    assert!(peak_memory() < MAX_MEMORY, "expected less than 1 GiB, found {} KiB", peak_memory());
 }
 
 /// Returns the paths of the small models in this repository.
 fn models() -> Vec<PathBuf> {
-    const LARGEST: u64 = 200_000;
+    /// Maximum size of a model file, in bytes.
+    const MAX_SIZE: u64 = 200_000;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut found = vec![root.join("model.onnx")];
     let folders = fs::read_dir(root.join("tests/cases")).unwrap();
     found.extend(folders.map(|folder| folder.unwrap().path().join("model.onnx")));
     let cases = folders::cases(&root.join("crates/onnx-ml/tests/cases"));
     found.extend(cases.iter().map(|case| case.join("model.onnx")));
-    found.retain(|path| fs::metadata(path).is_ok_and(|file| file.len() < LARGEST));
+    found.retain(|path| fs::metadata(path).is_ok_and(|file| file.len() < MAX_SIZE));
     found.sort();
     found
 }
 
+/// The model that is being loaded, and the time at which its load started.
 type Watched = Mutex<Option<(String, Instant)>>;
 
-/// Starts a thread that ends the process with the model's name if the model takes too long.
+/// Starts a thread that ends the process if loading a model takes too long. Prints the name of the model.
 fn watch() -> &'static Watched {
     static WATCHED: Watched = Mutex::new(None);
     thread::spawn(|| {
         loop {
             thread::sleep(Duration::from_secs(1));
             if let Some((name, since)) = &*WATCHED.lock().unwrap()
-                && since.elapsed() > PATIENCE
+                && since.elapsed() > MAX_LOAD_TIME
             {
-                // The test harness captures `eprintln!`, and would lose it here.
-                let _ = writeln!(stderr(), "{name} takes longer than {PATIENCE:?}");
+                // The test harness captures the output of `eprintln!`, and would lose it at `exit`.
+                let _ = writeln!(stderr(), "{name} takes longer than {MAX_LOAD_TIME:?}");
                 process::exit(1);
             }
         }
@@ -90,10 +93,10 @@ fn peak_memory() -> usize {
 }
 
 /// Returns a damaged copy of a model: its bytes are changed, or its graph is distorted.
-fn damage(random: &mut Random, whole: &[u8], number: usize) -> Vec<u8> {
+fn damage(random: &mut Random, original: &[u8], number: usize) -> Vec<u8> {
     match number % 3 {
         0 => {
-            let mut bytes = whole.to_vec();
+            let mut bytes = original.to_vec();
             for _ in 0..=random.below(4) {
                 let index = random.below(bytes.len());
                 bytes[index] = match random.below(3) {
@@ -108,7 +111,7 @@ fn damage(random: &mut Random, whole: &[u8], number: usize) -> Vec<u8> {
             bytes
         }
         _ => {
-            let mut model = ModelProto::decode(whole).unwrap();
+            let mut model = ModelProto::decode(original).unwrap();
             for _ in 0..=random.below(2) {
                 distort(random, model.graph.as_mut().unwrap());
             }
@@ -156,6 +159,7 @@ fn distort(random: &mut Random, graph: &mut GraphProto) {
     }
 }
 
+/// Changes the numbers of an attribute, or the length of its lists.
 fn distort_attribute(random: &mut Random, attribute: &mut AttributeProto) {
     attribute.i = random.int();
     attribute.f = random.float();
@@ -189,6 +193,7 @@ fn distort_attribute(random: &mut Random, attribute: &mut AttributeProto) {
     }
 }
 
+/// Changes the shape of a tensor, or some of its elements.
 fn distort_tensor(random: &mut Random, tensor: &mut TensorProto) {
     match random.below(3) {
         0 => tensor.dims.push(random.int()),
@@ -206,7 +211,7 @@ fn distort_tensor(random: &mut Random, tensor: &mut TensorProto) {
 }
 
 impl Random {
-    /// Returns an integer at or near a limit of common types.
+    /// Returns an integer that is at most 2 away from zero, a power of two or a limit of `i64`.
     fn int(&mut self) -> i64 {
         let near = self.below(5) as i64 - 2;
         let bounds = [0, 0, 8, 1 << 16, 1 << 31, 1 << 40, 1 << 62, i64::MAX, i64::MIN];
@@ -214,6 +219,7 @@ impl Random {
         bound.saturating_add(near)
     }
 
+    /// Returns a float that is rare or not finite.
     fn float(&mut self) -> f32 {
         [0.0, -1.0, 1e30, 1e-40, f32::NAN, f32::INFINITY, f32::NEG_INFINITY][self.below(7)]
     }

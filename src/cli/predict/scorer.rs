@@ -146,7 +146,7 @@ impl Scorer<'_> {
         let rows = inputs.rows();
         match self.model.run(inputs) {
             Ok(outputs) => Ok(Some(outputs)),
-            Err(RunError::Refused { row, mismatch }) => {
+            Err(RunError::Rejected { row, mismatch }) => {
                 reader.reject_row(rows, row, &mismatch);
                 Ok(None)
             }

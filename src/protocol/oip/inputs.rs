@@ -96,7 +96,7 @@ impl Input {
 
 /// Checks that tensors agree with the model's inputs.
 pub fn of_inputs(signature: &Signature, tensors: Vec<Tensor>) -> Result<Tensors, Error> {
-    Tensors::of_inputs(signature, tensors).map_err(|(index, mismatch)| {
+    Tensors::from_inputs(signature, tensors).map_err(|(index, mismatch)| {
         Error::invalid(format!("input `{}`: {mismatch}", signature.inputs[index].name))
     })
 }

@@ -1,7 +1,7 @@
 //! The parameters of a request, an input or an output, and what the parsers of inputs and outputs share.
 
 use ml_app_model::TensorSpec;
-use ml_app_model::value::listed;
+use ml_app_model::value::quoted_list;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -34,7 +34,7 @@ pub const FP16_NOT_IN_JSON: &str = "expected binary data, because FP16 cannot be
 
 /// Lists the names of inputs or outputs: "`x`, `y`".
 pub fn names(specs: &[TensorSpec]) -> String {
-    listed(specs.iter().map(|spec| &*spec.name))
+    quoted_list(specs.iter().map(|spec| &*spec.name))
 }
 
 /// Stores the value of a key that an object may have only once.

@@ -1,5 +1,5 @@
-//! Runs a case of `onnx-ml` through [`Model`](ml_app_model::Model). The inputs are set value by value
-//! through [`Rows`], as the server sets them.
+//! Runs a case of `onnx-ml` through [`Model`](ml_app_model::Model). The inputs are built value by value
+//! with [`Rows`], as in the server.
 
 use ml_app_model::{Data, Elements, Rows, Signature, Tensor, Tensors, Value};
 use std::error::Error;
@@ -9,28 +9,28 @@ pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Converts tensors of tract.
 pub fn from_tract(tensors: &[tract_onnx::prelude::Tensor]) -> Outcome<Vec<Tensor>> {
-    tensors.iter().map(converted).collect()
+    tensors.iter().map(convert).collect()
 }
 
 /// Builds inputs of `count` rows for `signature` by repeating the rows of `tensors`.
 pub fn inputs(signature: &Signature, tensors: &[Tensor], count: usize) -> Outcome<Tensors> {
     let mut rows = Rows::new(signature);
-    let given = tensors.first().ok_or("expected at least one input")?.shape()[0];
-    for (row, from) in (0..given).cycle().take(count).enumerate() {
+    let case_rows = tensors.first().ok_or("expected at least one input")?.shape()[0];
+    for (row, case_row) in (0..case_rows).cycle().take(count).enumerate() {
         rows.add_row();
         for (index, feature) in signature.features.iter().enumerate() {
             let tensor = tensors.get(feature.input).ok_or("expected a tensor for each input")?;
-            let width = tensor.len() / given;
+            let width = tensor.len() / case_rows;
             let elements = tensor.elements();
             if feature.is_scalar() {
-                rows.set(row, index, value(elements, from * width + feature.column))
+                rows.set(row, index, value(elements, case_row * width + feature.column))
                     .map_err(|mismatch| mismatch.to_string())?;
                 continue;
             }
             for (axis, len) in tensor.shape()[1..].iter().enumerate() {
-                rows.axis(index, axis, *len).map_err(|mismatch| mismatch.to_string())?;
+                rows.set_axis_len(index, axis, *len).map_err(|mismatch| mismatch.to_string())?;
             }
-            for element in from * width..(from + 1) * width {
+            for element in case_row * width..(case_row + 1) * width {
                 rows.push(index, value(elements, element))
                     .map_err(|mismatch| mismatch.to_string())?;
             }
@@ -39,19 +39,19 @@ pub fn inputs(signature: &Signature, tensors: &[Tensor], count: usize) -> Outcom
     rows.finish().map_err(|mismatch| mismatch.to_string().into())
 }
 
-/// Checks that `found` equals `expected`. Floats may differ by `tolerance`, absolute or relative.
+/// Checks that `found` equals `expected`. The difference of floats may be up to `tolerance`, absolute or
+/// relative.
 ///
-/// If `expected` has its rows on the second axis, after an axis of length 1, `found` has them on the
-/// first axis.
+/// If the shape of `expected` is `[1, N]`, the shape of `found` may be `[N]`.
 pub fn compare(found: &Tensor, expected: &Tensor, tolerance: f64) -> Outcome<()> {
-    let types = (found.datatype(), expected.datatype());
-    let rows_second = matches!(expected.shape(), [1, rows] if found.shape() == [*rows]);
-    if found.shape() != expected.shape() && !rows_second || types.0 != types.1 {
+    let (found_type, expected_type) = (found.datatype(), expected.datatype());
+    let is_transposed = matches!(expected.shape(), [1, rows] if found.shape() == [*rows]);
+    if found.shape() != expected.shape() && !is_transposed || found_type != expected_type {
         return Err(format!(
             "expected {:?} {:?}, found {:?} {:?}",
-            types.1,
+            expected_type,
             expected.shape(),
-            types.0,
+            found_type,
             found.shape()
         )
         .into());
@@ -74,6 +74,7 @@ pub fn compare(found: &Tensor, expected: &Tensor, tolerance: f64) -> Outcome<()>
     Ok(())
 }
 
+/// Returns the element at `index`.
 fn value(elements: Elements<'_>, index: usize) -> Value<'_> {
     match elements {
         Elements::Bool(elements) => Value::Bool(elements[index]),
@@ -92,7 +93,8 @@ fn value(elements: Elements<'_>, index: usize) -> Value<'_> {
     }
 }
 
-fn converted(tensor: &tract_onnx::prelude::Tensor) -> Outcome<Tensor> {
+/// Converts a tensor of tract.
+fn convert(tensor: &tract_onnx::prelude::Tensor) -> Outcome<Tensor> {
     fn elements<T: Datum + Clone>(tensor: &tract_onnx::prelude::Tensor) -> TractResult<Vec<T>> {
         Ok(tensor.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
     }

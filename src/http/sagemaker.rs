@@ -53,7 +53,8 @@ pub(crate) async fn invocations(
         BINARY => WireFormat::Json,
         _ => WireFormat::of_body(request.headers())?,
     };
-    // SageMaker's clients accept any format, whatever `Accept` says, so no format is unacceptable.
+    // If `Accept` allows none of the formats, the response has the first one instead of an error: clients of
+    // SageMaker read it all the same.
     let offered = format.responses();
     let best = WireFormat::of_response(request.headers(), offered).unwrap_or(offered[0]);
     let body = RequestBody::read(&request, payload, &state).await?;

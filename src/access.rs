@@ -1,8 +1,8 @@
-//! API keys: who may send requests.
+//! API keys, and the routes that need one.
 
 use sha2::{Digest, Sha256};
 
-/// The SHA-256 digest of an API key. The key itself is not kept, and comparing digests takes the same time
+/// The SHA-256 digest of an API key. The process does not store the key itself. Comparing digests takes the same time
 /// for every key.
 #[derive(Debug, Clone, Copy)]
 pub struct Key([u8; 32]);
@@ -12,15 +12,18 @@ impl Key {
         Key(Sha256::digest(key).into())
     }
 
-    /// Compares all bytes, so that the time does not depend on how many are equal.
-    fn is(&self, other: &Key) -> bool {
-        self.0.iter().zip(&other.0).fold(0, |differences, (one, other)| differences | (one ^ other))
+    /// Compares all bytes, so that the time does not depend on the number of equal bytes.
+    fn equals(&self, other: &Key) -> bool {
+        self.0
+            .iter()
+            .zip(&other.0)
+            .fold(0, |differences, (left, right)| differences | (left ^ right))
             == 0
     }
 }
 
-/// Returns the keys of a text, which are separated by commas or white space.
-pub(crate) fn keys(text: &str) -> Vec<Key> {
+/// Parses a list of keys, separated by commas or white space.
+pub(crate) fn parse_keys(text: &str) -> Vec<Key> {
     let keys = text.split(|c: char| c == ',' || c.is_whitespace());
     keys.filter(|key| !key.is_empty()).map(|key| Key::new(key.as_bytes())).collect()
 }
@@ -36,7 +39,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    pub(crate) fn read(text: &str) -> Option<Scope> {
+    pub(crate) fn parse(text: &str) -> Option<Scope> {
         match text {
             "predictions" => Some(Scope::Predictions),
             "all" => Some(Scope::All),
@@ -45,21 +48,21 @@ impl Scope {
     }
 }
 
-/// The API keys and what they are needed for.
+/// The valid API keys, and the routes that need one.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    /// Valid keys; there may be several, so that clients can change to a new key before the old one is
-    /// removed. Without keys, all routes are open.
+    /// Valid keys. There may be several, so that clients can change to a new key before the old key is removed.
+    /// Without keys, all routes are open.
     pub keys: Vec<Key>,
     pub scope: Scope,
 }
 
 impl Access {
-    /// Returns whether `key` is valid. It is compared with all keys, so that the time does not depend on which
-    /// one it equals.
+    /// Returns whether `key` is valid. Compares it with all keys, so that the time does not depend on the position of
+    /// the equal key.
     pub(crate) fn admits(&self, key: &[u8]) -> bool {
         let key = Key::new(key);
-        self.keys.iter().fold(false, |admitted, known| admitted | known.is(&key))
+        self.keys.iter().fold(false, |admitted, known| admitted | known.equals(&key))
     }
 }
 
@@ -69,7 +72,7 @@ mod tests {
 
     #[test]
     fn admits_each_key_and_nothing_else() {
-        let access = Access { keys: keys("new-key, old-key\nthird\n"), scope: Scope::All };
+        let access = Access { keys: parse_keys("new-key, old-key\nthird\n"), scope: Scope::All };
         assert_eq!(access.keys.len(), 3);
         for key in ["new-key", "old-key", "third"] {
             assert!(access.admits(key.as_bytes()), "{key}");

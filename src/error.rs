@@ -1,12 +1,13 @@
-//! Errors of a request, by who must act: the client, the operator or the developers. Knows no HTTP.
+//! The errors that a request can end with, caused by the client, by the server's load or by a bug. This module does
+//! not depend on HTTP.
 
 use ml_app_model::RunError;
 use std::fmt;
 
-/// Why a request has no result.
+/// The reason why a request has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The body does not have the format that it claims to have.
+    /// The body does not have the format that its content type declares.
     #[error("{0}")]
     Malformed(RequestErrors),
     /// The body has the right format, but its values do not fit the model.
@@ -16,8 +17,8 @@ pub enum Error {
     UnsupportedFormat { expected: String, found: String },
     #[error("content encoding: expected {expected}, found {found}")]
     UnsupportedCoding { expected: &'static str, found: String },
-    #[error("accept header: expected one of {offered}, found {wanted}")]
-    NotAcceptable { offered: String, wanted: String },
+    #[error("accept header: expected one of {offered}, found {found}")]
+    NotAcceptable { offered: String, found: String },
     #[error("expected a body of at most {limit} bytes, found more")]
     TooLarge { limit: usize },
     #[error("expected rows of at most {limit} values in total, found more")]
@@ -37,12 +38,12 @@ pub enum Error {
     Busy(Busy),
     #[error(transparent)]
     Model(RunError),
-    /// A bug in this program, described for the log.
+    /// A bug in this program. The text is for the log.
     #[error("{0}")]
     Internal(String),
 }
 
-/// Why the server cannot complete a request at the moment.
+/// The reason why the server cannot complete a request at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Busy {
     #[error("the server is at capacity: {limit} predictions are already waiting or running")]
@@ -69,7 +70,8 @@ impl From<RunError> for Error {
 }
 
 impl Error {
-    /// Returns the name of the limit that rejected the request, if a limit did: one of [`Error::LIMITS`].
+    /// Returns the name of the limit that the request exceeded, which is one of [`Error::LIMITS`]. Returns `None` if
+    /// the error has a different cause.
     pub fn limit(&self) -> Option<&'static str> {
         Some(match self {
             Error::HeaderTooLarge { .. } => "header",
@@ -85,7 +87,7 @@ impl Error {
         })
     }
 
-    /// All names that [`Error::limit`] returns; they are the values of a metric's label.
+    /// All names that [`Error::limit`] returns. They are the values of the label `reason` of `ml_app_rejected_total`.
     pub const LIMITS: [&'static str; 9] = [
         "header",
         "body",
@@ -99,17 +101,17 @@ impl Error {
     ];
 }
 
-/// One error in a request, and where it is.
+/// One error in a request, and its position.
 ///
-/// It serializes as an entry of `errors` in a problem document.
+/// It is serialized as an entry of `errors` in a problem document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct RequestError {
-    /// The text: "expected …, found …", or "missing …".
+    /// Message without the position, such as "expected …, found …" or "missing …".
     pub detail: String,
-    /// Name of the feature, of the unknown feature, or of the column.
+    /// Name of the feature or column. It may be the unknown name that the error is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature: Option<String>,
-    /// True if `detail` names the feature, so that [`Display`](fmt::Display) does not name it again.
+    /// True if `detail` contains the name of the feature, so that [`Display`](fmt::Display) does not repeat the name.
     #[serde(skip)]
     pub(crate) detail_names_feature: bool,
     /// Number of the row, counted from 1. A header is not a row.
@@ -118,95 +120,98 @@ pub struct RequestError {
     /// Number of the line in the body, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
-    /// Position in the line, in bytes, counted from 1.
+    /// Number of the byte in the line, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<u64>,
 }
 
 impl RequestError {
-    /// Creates an error without a place. `detail` reads "expected …, found …", or names what is missing.
+    /// Creates an error without a position.
     pub fn new(detail: impl Into<String>) -> RequestError {
         RequestError { detail: detail.into(), ..RequestError::default() }
     }
 
     /// Creates an error in the value of a feature.
-    pub fn of(feature: &str, detail: impl fmt::Display) -> RequestError {
+    pub fn in_feature(feature: &str, detail: impl fmt::Display) -> RequestError {
         RequestError::new(detail.to_string()).feature(feature)
     }
 
-    /// "missing feature `age`", where `what` is "feature".
+    /// Creates an error such as "missing feature `age`". `what` is "feature" or "column".
     pub fn missing(what: &str, name: &str) -> RequestError {
         RequestError::naming(format!("missing {what} `{name}`"), name)
     }
 
-    /// "duplicate feature `age`", where `what` is "feature".
+    /// Creates an error such as "duplicate feature `age`". `what` is "feature" or "column".
     pub fn duplicate(what: &str, name: &str) -> RequestError {
         RequestError::naming(format!("duplicate {what} `{name}`"), name)
     }
 
-    /// Creates an error of a feature that `detail` names.
+    /// Creates an error about a feature. `detail` must contain the name of the feature.
     pub fn naming(detail: impl Into<String>, feature: &str) -> RequestError {
         RequestError { detail_names_feature: true, ..RequestError::new(detail).feature(feature) }
     }
 
+    /// Sets the feature.
     pub fn feature(self, feature: &str) -> RequestError {
         RequestError { feature: Some(feature.to_owned()), ..self }
     }
 
-    /// Sets the row. Here, `row` is counted from 0.
+    /// Sets the row. The argument is counted from 0, unlike the field.
     pub fn row(self, row: usize) -> RequestError {
         RequestError { row: Some(row + 1), ..self }
     }
 
+    /// Sets the line.
     pub fn line(self, line: u64) -> RequestError {
         RequestError { line: Some(line), ..self }
     }
 
+    /// Sets the column.
     pub fn column(self, column: u64) -> RequestError {
         RequestError { column: Some(column), ..self }
     }
 }
 
-/// "line 3, `age`: expected an integer, found `abc`". A line is named in place of a row if it is known.
+/// Formats the error as in "line 3, `age`: expected an integer, found `abc`". Shows the row only if there is no line.
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut place = vec![];
+        let mut position = vec![];
         match (self.line, self.row) {
-            (Some(line), _) => place.push(format!("line {line}")),
-            (None, Some(row)) => place.push(format!("row {row}")),
+            (Some(line), _) => position.push(format!("line {line}")),
+            (None, Some(row)) => position.push(format!("row {row}")),
             (None, None) => {}
         }
         if let Some(column) = self.column {
-            place.push(format!("column {column}"));
+            position.push(format!("column {column}"));
         }
         if let Some(feature) = &self.feature
             && !self.detail_names_feature
         {
-            place.push(format!("`{feature}`"));
+            position.push(format!("`{feature}`"));
         }
-        if place.is_empty() {
+        if position.is_empty() {
             return f.write_str(&self.detail);
         }
-        write!(f, "{}: {}", place.join(", "), self.detail)
+        write!(f, "{}: {}", position.join(", "), self.detail)
     }
 }
 
-/// The errors in one request. Those past [`RequestErrors::MAX_LISTED`] are only counted.
+/// The errors in one request. After [`RequestErrors::MAX_LISTED`] errors, further errors are only counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestErrors {
     pub listed: Vec<RequestError>,
     /// Number of errors that are not listed.
     pub omitted: usize,
-    /// True if an error is in the format of the body rather than in a value.
+    /// True if at least one error is in the format of the body, not in a value.
     pub malformed: bool,
 }
 
 impl RequestErrors {
-    /// Maximum number of errors listed in a response. Without it, a body with a million invalid cells would get a
-    /// response of 100 MB.
+    /// Maximum number of errors listed in a response. Without it, the response to a body with a million invalid cells
+    /// would have 100 MB.
     pub const MAX_LISTED: usize = 100;
 
-    /// Number of errors after which a body is not read any further, to bound the time that it takes.
+    /// Number of errors after which reading the body stops. It limits the time spent on an invalid body.
     pub const MAX_COUNTED: usize = 10_000;
 
     pub fn push(&mut self, error: RequestError) {
@@ -217,7 +222,7 @@ impl RequestErrors {
         }
     }
 
-    /// Appends the errors of a further part of the body, which begins after `rows` rows.
+    /// Appends the errors in a later part of the body. `rows` is the number of rows before that part.
     pub fn extend(&mut self, more: RequestErrors, rows: usize) {
         self.malformed |= more.malformed;
         self.omitted += more.omitted;
@@ -235,7 +240,7 @@ impl RequestErrors {
         self.listed.len() == RequestErrors::MAX_LISTED
     }
 
-    /// Returns whether there are too many errors to read on.
+    /// Returns whether reading should stop because there are too many errors.
     pub fn is_exhausted(&self) -> bool {
         self.len() >= RequestErrors::MAX_COUNTED
     }
@@ -252,12 +257,12 @@ impl From<RequestError> for RequestErrors {
 }
 
 impl Error {
-    /// Creates the error for a malformed body, without a place.
+    /// Creates the error for a malformed body, without a position.
     pub(crate) fn malformed(detail: impl Into<String>) -> Error {
         Error::Malformed(RequestError::new(detail).into())
     }
 
-    /// Creates the error for values that do not fit the model, without a place.
+    /// Creates the error for values that do not fit the model, without a position.
     pub(crate) fn invalid(detail: impl Into<String>) -> Error {
         Error::Invalid(RequestError::new(detail).into())
     }

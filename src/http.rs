@@ -1,8 +1,8 @@
-//! The HTTP service. The server, the tests and the benches all use [`app`].
+//! The HTTP service. The server, the tests and the benchmarks all use [`app`].
 //!
-//! A request passes the [middleware](mod@middleware), the [router](mod@router), which finds its row in the
-//! [route table](mod@routes), and the row's handler. A handler reads the [body](mod@body) and
-//! [predicts](mod@predict) by a [protocol](crate::protocol).
+//! A request first passes the [middleware](mod@middleware). The [router](mod@router) then finds the request's route in
+//! the [route table](mod@routes) and calls its handler. A handler that predicts reads the [body](mod@body) and calls
+//! [predict](mod@predict) with a [protocol](crate::protocol).
 
 mod body;
 pub(crate) mod connection;
@@ -57,10 +57,10 @@ pub fn app(
         InitError = (),
     >,
 > {
-    let (around, routed) = (state.clone(), state.clone());
+    let (for_middleware, for_router) = (state.clone(), state.clone());
     App::new()
         .app_data(state.clone())
-        .default_service(fn_service(move |request| routed.router.serve(request)))
-        .wrap_fn(move |request, router| middleware::around(request, router, around.clone()))
+        .default_service(fn_service(move |request| for_router.router.serve(request)))
+        .wrap_fn(move |request, router| middleware::around(request, router, for_middleware.clone()))
         .wrap(Condition::new(state.cors != Origins::None, middleware::cors(&state.cors)))
 }

@@ -1,20 +1,20 @@
 //! Wire formats: decodes request bodies to [`Tensors`] that agree with a [`Signature`], and encodes output
-//! tensors as response bodies. Knows neither sockets nor status codes.
+//! tensors as response bodies. Nothing here depends on HTTP.
 //!
 //! One module per protocol:
 //!
 //! - [`features`]: named features as JSON, NDJSON or CSV, and in a query string.
 //! - [`instances`]: the JSON of KServe v1, TensorFlow Serving and Vertex AI.
 //! - [`oip`]: the Open Inference Protocol (KServe v2, Triton), with its binary tensor extension.
-//! - [`auto_detect`]: any of these in JSON, on routes that clients of several protocols share.
-//! - [`binary_json`]: the Open Inference Protocol's binary form as Triton serves it on SageMaker and Vertex AI.
+//! - [`auto_detect`]: JSON of any of these protocols, for routes that clients of several protocols share.
+//! - [`binary_json`]: JSON followed by binary tensors, as Triton serves it on SageMaker and Vertex AI.
 //! - [`sagemaker_csv`]: CSV that may lack the header row.
 //!
-//! Shared by them:
+//! Modules that the protocols share:
 //!
 //! - [`reader`]: collects rows and the errors found in them.
 //! - [`csv`]: reads and writes tables.
-//! - [`json`]: what the JSON formats have in common, and the fast path for plain numbers.
+//! - [`json`]: functions for all JSON formats, and the fast path for bodies that contain only numbers.
 //! - [`predictions`]: encodes predictions for [`features`] and [`csv`].
 //! - `number` and `float`: parse and print numbers.
 
@@ -38,13 +38,13 @@ use std::borrow::Cow;
 
 /// Decodes a request and encodes the response to it.
 pub trait Protocol: Send + 'static {
-    /// Options for the response that the request sets, such as its layout or the outputs that it has.
+    /// Options that a request sets for its response, such as the layout or the outputs to return.
     type ResponseOptions: Send;
 
     /// Decodes a request body.
     ///
-    /// `limit` is the maximum number of values that the rows may have in total. It matters for bodies that
-    /// leave values out: their tensors can be much larger than the body.
+    /// `limit` is the maximum number of values in all rows together. A body may leave out optional values, so
+    /// its tensors can be much larger than the body itself.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ pub trait Protocol: Send + 'static {
         limit: usize,
     ) -> Result<(Tensors, Self::ResponseOptions), Error>;
 
-    /// Encodes the response. `body` is the body of the request, which a CSV response repeats.
+    /// Encodes the response. `body` is the body of the request: a CSV response repeats its cells.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ pub trait Protocol: Send + 'static {
 #[derive(Debug)]
 pub struct Encoded {
     pub content_type: Cow<'static, str>,
-    /// Further headers that belong to the protocol.
+    /// Headers that the protocol adds to the response.
     pub headers: Vec<(&'static str, String)>,
     pub body: Body,
 }
@@ -82,8 +82,9 @@ pub struct Encoded {
 /// The body of an encoded response.
 #[derive(Debug)]
 pub enum Body {
+    /// The encoded bytes.
     Whole(Vec<u8>),
-    /// Outputs that are encoded as NDJSON while the response is being sent.
+    /// Outputs to encode as NDJSON while the response is being sent.
     Lines(Tensors),
 }
 

@@ -1,4 +1,4 @@
-//! The life of the server: it binds the socket, announces itself, serves, and stops on a signal.
+//! The server process: binds the socket, logs the start, serves requests, and stops on a signal.
 
 use crate::config::Config;
 use crate::http::{self, State, connection};
@@ -18,8 +18,8 @@ use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
-/// Time in seconds for requests in flight after connections are refused. Cloud Run kills the process 10 s
-/// after SIGTERM.
+/// Maximum time in seconds to complete the requests in flight, counted from when the server refuses connections. Cloud
+/// Run kills the process 10 s after SIGTERM.
 const SHUTDOWN_TIMEOUT: u64 = 8;
 
 /// A server whose socket is open.
@@ -33,13 +33,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the socket, enforces the sandbox, and starts to serve. The model of `state` has made a
-    /// first prediction, so the server is ready.
+    /// Opens the socket, enforces the sandbox, and starts to serve. The model of `state` must have made its first
+    /// prediction, so that the server is ready at once.
     ///
     /// # Errors
     ///
-    /// Returns an error if the address cannot be bound, or if a sandbox is required that the kernel does not
-    /// support.
+    /// Returns an error if the address cannot be bound, or if the configuration requires a sandbox and the kernel does
+    /// not support it.
     pub fn bind(config: Config, state: Data<State>) -> anyhow::Result<Server> {
         let address = SocketAddr::new(config.host, config.port);
         let workers = config.threads.http;
@@ -57,15 +57,15 @@ impl Server {
             .bind(address)
             .with_context(|| format!("cannot listen on {address}"))?;
         let address = server.addrs().first().copied().unwrap_or(address);
-        // The sandbox forbids to open files, so the files of the metrics are opened before.
+        // The process cannot open files in the sandbox, so open the files of the metrics before.
         let process = Process::open();
-        // The sandbox holds for the threads that start after it: `run` starts the I/O threads.
+        // The sandbox applies to threads that start later, so enforce it before `run` starts the I/O threads.
         let sandbox = sandbox::enforce(config.sandbox)?;
         Ok(Server { config, state, server: server.run(), address, sandbox, process })
     }
 
-    /// Records the phases of the start in the metrics, and logs what is served and where. The log is written
-    /// once the I/O threads run, so that no request waits for it.
+    /// Records the phases of the start in the metrics, and logs the model, the settings and the address. A separate
+    /// task writes the log, so that the first requests do not wait for it.
     pub fn announce(&mut self, start: Phases) {
         let ready = metrics::summary(&start);
         let (address, sandbox, threads) = (self.address, self.sandbox, self.config.threads);
@@ -103,7 +103,7 @@ impl Server {
     }
 }
 
-/// The signals that stop the process. Their handlers exist from [`Signals::new`] on.
+/// The signals that stop the process. [`Signals::new`] registers their handlers.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -111,6 +111,7 @@ pub struct Signals {
     immediate: [Signal; 2],
 }
 
+/// How the server stops; see [`Signals::stop`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
     Graceful,
@@ -130,7 +131,7 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal.
+    /// Waits for a signal and returns how the server must stop.
     fn next(&mut self) -> impl Future<Output = Stop> {
         poll_fn(|context| {
             let immediate = self.immediate.iter_mut();
@@ -143,15 +144,15 @@ impl Signals {
 
     /// Stops the server when a signal arrives.
     ///
-    /// SIGTERM loses no request: the server is not ready from then on. For `delay` it keeps serving,
-    /// while each connection closes after its next request. Then it refuses connections and completes the
-    /// requests in flight. A second signal ends the delay. SIGINT and SIGQUIT stop the server at once.
+    /// After SIGTERM, no request is lost. The server reports that it is not ready, but keeps serving for `delay` and
+    /// closes each connection after the connection's next request. Then the server refuses connections and completes
+    /// the requests in flight. A second signal ends the delay. SIGINT and SIGQUIT stop the server at once.
     async fn stop(mut self, server: ServerHandle, state: Data<State>, delay: Duration) {
         let stop = self.next().await;
         if stop == Stop::Graceful {
             state.drain();
             log::info!("stopping: not ready, serving for {} s more", delay.as_secs());
-            // It does not matter whether the time is up or another signal arrives.
+            // The result does not matter: either the delay has passed, or a second signal has arrived.
             let _ = timeout(delay, self.next()).await;
         }
         server.stop(stop == Stop::Graceful).await;

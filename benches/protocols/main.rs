@@ -1,8 +1,8 @@
-//! Benchmarks of the protocols, over the embedded model.
+//! Benchmarks of the protocols with the embedded model.
 //!
-//! - `decode/<protocol>/<rows>`: from a request's bytes to tensors.
-//! - `encode/<protocol>/<rows>`: from output tensors to a response's bytes.
-//! - `request/<protocol>/<rows>`: the whole service, without a socket.
+//! - `decode/<protocol>/<rows>` decodes the body of a request to tensors.
+//! - `encode/<protocol>/<rows>` encodes output tensors as the body of a response.
+//! - `request/<protocol>/<rows>` sends a request through the whole service, without a socket.
 
 mod requests;
 
@@ -12,7 +12,7 @@ use ml_app::config::{Config, Limits};
 use ml_app::http::{State, app};
 use ml_app::protocol::features::NamedFeatures;
 use ml_app::protocol::instances::Predict;
-use ml_app::protocol::oip::{HEADER_LENGTH, Infer};
+use ml_app::protocol::oip::{Infer, JSON_SIZE_HEADER};
 use ml_app::protocol::predictions::Predictions;
 use ml_app::protocol::{Body, Encoded, Protocol, WireFormat};
 use ml_app::source::Source;
@@ -25,14 +25,14 @@ fn protocols(criterion: &mut Criterion) {
     let model = Source::Embedded.load().expect("the embedded model loads");
     for rows in ROWS {
         let requests = Requests::new(model.signature(), rows);
-        let same = |format| NamedFeatures { request: format, response: format };
+        let same_format = |format| NamedFeatures { request: format, response: format };
         let mut bench = Bench { criterion, model: &model, requests: &requests };
-        bench.protocol("json", &same(WireFormat::Json), &requests.json);
-        bench.protocol("ndjson", &same(WireFormat::Ndjson), &requests.ndjson);
-        bench.protocol("csv", &same(WireFormat::Csv), &requests.csv);
+        bench.protocol("json", &same_format(WireFormat::Json), &requests.json);
+        bench.protocol("ndjson", &same_format(WireFormat::Ndjson), &requests.ndjson);
+        bench.protocol("csv", &same_format(WireFormat::Csv), &requests.csv);
         bench.protocol("instances", &Predict, &requests.instances);
         bench.protocol("oip", &Infer::Json, &requests.oip);
-        let length = requests.oip_header.to_string();
+        let length = requests.oip_json_size.to_string();
         let binary = Infer::new("", Some(&length)).expect("a number");
         bench.protocol("oip_binary", &binary, &requests.oip_binary);
     }
@@ -64,7 +64,7 @@ impl Bench<'_> {
         let outputs = self.model.run(tensors.clone()).expect("the model runs");
         let encode = |(options, outputs): (P::ResponseOptions, Tensors)| {
             let encoded = protocol.encode(options, body, signature, outputs);
-            bytes(signature, encoded.expect("outputs of its own rows"))
+            body_bytes(signature, encoded.expect("outputs of its own rows"))
         };
         let expected = encode((decode().1, outputs.clone()));
         let mut group = self.criterion.benchmark_group("encode");
@@ -81,8 +81,9 @@ impl Bench<'_> {
     }
 }
 
-/// Returns the whole body. The server encodes the lines of NDJSON while it sends them; here, they are encoded at once.
-fn bytes(signature: &Signature, encoded: Encoded) -> Vec<u8> {
+/// Returns the bytes of the whole body. Unlike the server, which encodes NDJSON while it sends the response, this
+/// function encodes all lines at once.
+fn body_bytes(signature: &Signature, encoded: Encoded) -> Vec<u8> {
     match encoded.body {
         Body::Whole(body) => body,
         Body::Lines(outputs) => {
@@ -117,7 +118,7 @@ fn request(criterion: &mut Criterion) {
                     let mut request = TestRequest::post().uri(&path).set_payload(body.to_vec());
                     request = request.insert_header(("content-type", content_type));
                     if let Some(length) = header_length {
-                        request = request.insert_header((HEADER_LENGTH, length));
+                        request = request.insert_header((JSON_SIZE_HEADER, length));
                     }
                     let response = call_service(&service, request.to_request()).await;
                     assert_eq!(response.status(), 200, "{protocol}");

@@ -1,13 +1,14 @@
-//! Requests with the same rows in every protocol, for the embedded model.
+//! Requests for the embedded model, with the same rows in every protocol.
 
-use ml_app::protocol::json::View;
+use ml_app::protocol::json::TensorView;
 use ml_app::protocol::{features, oip};
 use ml_app_model::{Feature, Signature, Tensors};
 use serde_json::{Value, json};
 
 pub const ROWS: [usize; 3] = [1, 100, 10_000];
 
-/// The rows in every protocol. They differ, and lie in the range of the training data if the model declares it.
+/// The same rows in every protocol. The rows differ from one another. Their values are within the range of the
+/// training data if the model declares that range.
 pub struct Requests {
     pub rows: usize,
     pub tensors: Tensors,
@@ -18,7 +19,7 @@ pub struct Requests {
     pub oip: Vec<u8>,
     pub oip_binary: Vec<u8>,
     /// Size of the JSON at the start of `oip_binary`, in bytes.
-    pub oip_header: usize,
+    pub oip_json_size: usize,
 }
 
 impl Requests {
@@ -39,7 +40,7 @@ impl Requests {
         let (tensors, _) = features::decode(&json, signature, usize::MAX).expect("rows of its own");
         let (oip, _) = infer(signature, &tensors, false);
         let (mut oip_binary, bytes) = infer(signature, &tensors, true);
-        let oip_header = oip_binary.len();
+        let oip_json_size = oip_binary.len();
         oip_binary.extend(bytes);
         Requests {
             rows,
@@ -50,7 +51,7 @@ impl Requests {
             instances: json!({ "instances": values }).to_string().into_bytes(),
             oip,
             oip_binary,
-            oip_header,
+            oip_json_size,
         }
     }
 
@@ -71,7 +72,7 @@ impl Requests {
             request("csv", "/predict", "text/csv", &self.csv),
             request("instances", &predict, "application/json", &self.instances),
             request("oip", &infer, "application/json", &self.oip),
-            Request { header_length: Some(self.oip_header), ..binary },
+            Request { header_length: Some(self.oip_json_size), ..binary },
         ]
     }
 }
@@ -81,17 +82,19 @@ pub struct Request<'a> {
     pub protocol: &'static str,
     pub path: String,
     pub content_type: &'static str,
-    /// Value of the header [`HEADER_LENGTH`](ml_app::protocol::oip::HEADER_LENGTH).
+    /// Value of the header [`JSON_SIZE_HEADER`](ml_app::protocol::oip::JSON_SIZE_HEADER).
     pub header_length: Option<usize>,
     pub body: &'a [u8],
 }
 
+/// Returns the value of a feature in a row.
 fn value(feature: &Feature, row: usize) -> Value {
     let (Some(minimum), Some(maximum)) = (feature.minimum, feature.maximum) else {
         return feature.example();
     };
-    let part = (row * 37 % 101) as f64 / 100.0;
-    let number = minimum + part * (maximum - minimum);
+    // A pseudo-random fraction from 0.00 to 1.00 that differs between neighboring rows.
+    let fraction = (row * 37 % 101) as f64 / 100.0;
+    let number = minimum + fraction * (maximum - minimum);
     match feature.example() {
         Value::Number(example) if example.is_i64() => json!(number.round() as i64),
         Value::Number(_) => json!(number),
@@ -106,7 +109,8 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// Returns the JSON of an inference request, and the bytes that follow it.
+/// Returns the JSON of an inference request, and the bytes after it. If `binary` is false, the JSON contains the
+/// tensors.
 fn infer(signature: &Signature, tensors: &Tensors, binary: bool) -> (Vec<u8>, Vec<u8>) {
     let mut bytes = vec![];
     let inputs: Vec<Value> = signature
@@ -117,7 +121,7 @@ fn infer(signature: &Signature, tensors: &Tensors, binary: bool) -> (Vec<u8>, Ve
             let mut input = json!({
                 "name": spec.name,
                 "shape": tensor.shape(),
-                "datatype": oip::name(tensor.datatype()),
+                "datatype": oip::datatype_name(tensor.datatype()),
             });
             match tensor.le_bytes().filter(|_| binary) {
                 Some(data) => {
@@ -126,7 +130,7 @@ fn infer(signature: &Signature, tensors: &Tensors, binary: bool) -> (Vec<u8>, Ve
                 }
                 None => {
                     let mut data = vec![];
-                    View::new(tensor).whole(&mut data);
+                    TensorView::new(tensor).whole(&mut data);
                     input["data"] = serde_json::from_slice(&data).expect("JSON");
                 }
             }

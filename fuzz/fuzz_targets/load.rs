@@ -1,4 +1,5 @@
-//! Bytes of a model: it loads or is rejected, without a crash, a hang, or more memory than libFuzzer allows.
+//! Bytes of a model. The model must load or be rejected, without a crash, a hang, or more memory than libFuzzer
+//! allows.
 
 #![no_main]
 
@@ -24,7 +25,7 @@ fuzz_target!(
 /// panics into errors.
 fn is_ours(panic: &PanicHookInfo<'_>) -> bool {
     let crates = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates");
-    let crates = std::fs::canonicalize(crates).expect("the fuzz crate is beside them");
+    let crates = std::fs::canonicalize(crates).expect("the repository has the folder `crates`");
     panic
         .location()
         .is_some_and(|location| std::path::Path::new(location.file()).starts_with(crates))

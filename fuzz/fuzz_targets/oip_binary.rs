@@ -1,16 +1,17 @@
-//! JSON, then tensors as bytes: the Open Inference Protocol's binary extension. The first line is the JSON, so
-//! that its length is right for any JSON. If it is empty, the body is a raw tensor.
+//! JSON followed by tensors as bytes: the binary extension of the Open Inference Protocol. The first line of the
+//! input is the JSON, so the size in the header is always right. If the first line is empty, the rest is a raw
+//! tensor.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ml_app::protocol::oip::{HEADER_LENGTH, Infer};
+use ml_app::protocol::oip::{Infer, JSON_SIZE_HEADER};
 use ml_app_fuzz::{decoder, model};
 
 fuzz_target!(|input: &[u8]| {
     let mut lines = input;
     let model = model(&mut lines);
     let Some(length) = lines.iter().position(|byte| *byte == b'\n') else { return };
-    let infer = Infer::new(HEADER_LENGTH, Some(&length.to_string())).expect("a number");
+    let infer = Infer::new(JSON_SIZE_HEADER, Some(&length.to_string())).expect("a number");
     decoder::check(infer, model, &[&lines[..length], &lines[length + 1..]].concat());
 });

@@ -1,9 +1,9 @@
-//! Checks that hold for every protocol.
+//! Checks for the decoder of any protocol.
 
 use crate::response;
 use ml_app::error::Error;
 use ml_app::http::problem::Problem;
-use ml_app::protocol::oip::HEADER_LENGTH;
+use ml_app::protocol::oip::JSON_SIZE_HEADER;
 use ml_app::protocol::predictions::Predictions;
 use ml_app::protocol::{Body, Protocol};
 use ml_app_model::{Model, Signature, Tensors};
@@ -11,19 +11,19 @@ use ml_app_model::{Model, Signature, Tensors};
 /// Maximum number of values in the rows of a body.
 const LIMIT: usize = 1 << 16;
 
-/// Checks that a body is either rejected as the client's error, or decoded to tensors that fit the model and
-/// give a readable response.
+/// Checks that a body is rejected with a client error, or that it is decoded to tensors that fit the model. In the
+/// second case, the response must be well formed.
 pub fn check<P: Protocol>(protocol: P, model: &Model, body: &[u8]) {
     let signature = model.signature();
     let (inputs, options) = match protocol.decode(body, signature, LIMIT) {
         Ok(decoded) => decoded,
-        Err(error) => return is_of_client(error),
+        Err(error) => return assert_client_error(error),
     };
-    agree(signature, &inputs);
+    assert_fit(signature, &inputs);
     let Ok(outputs) = model.run(inputs) else { return };
     let encoded = protocol.encode(options, body, signature, outputs);
     let encoded = encoded.expect("a decoded request has a response");
-    let length = encoded.headers.iter().find(|(name, _)| *name == HEADER_LENGTH);
+    let length = encoded.headers.iter().find(|(name, _)| *name == JSON_SIZE_HEADER);
     let length = length.map(|(_, length)| &**length);
     match encoded.body {
         Body::Whole(body) => response::check(&encoded.content_type, length, &body),
@@ -38,14 +38,16 @@ pub fn check<P: Protocol>(protocol: P, model: &Model, body: &[u8]) {
     }
 }
 
-fn is_of_client(error: Error) {
+/// Checks that an error has a status from 400 to 499.
+fn assert_client_error(error: Error) {
     assert!(!matches!(error, Error::Internal(_) | Error::Interrupted(_)), "{error}");
     let problem = Problem::from(error);
     assert!((400..500).contains(&problem.status), "{problem}");
     assert!(!problem.detail.is_empty());
 }
 
-fn agree(signature: &Signature, inputs: &Tensors) {
+/// Checks that tensors fit the model's inputs.
+fn assert_fit(signature: &Signature, inputs: &Tensors) {
     assert!(inputs.rows() > 0);
     assert_eq!(inputs.tensors().len(), signature.inputs.len());
     for (spec, tensor) in signature.inputs.iter().zip(inputs.tensors()) {

@@ -1,4 +1,4 @@
-//! Shared by the targets: the models, and the checks that every response must pass.
+//! Code that the fuzz targets share: the models, and the checks for all responses.
 
 pub mod decoder;
 pub mod response;
@@ -14,13 +14,13 @@ macro_rules! cases {
     };
 }
 
-/// Models besides the embedded model, in the same order as in seeds.py: all datatypes and tensors of higher
-/// rank; text; 16-bit floats; a dictionary; numbers and text; very many features.
+/// The models in addition to the embedded model, in the same order as in seeds.py. Their inputs are: all datatypes and
+/// tensors of higher rank; strings; 16-bit floats; a dictionary; numbers and strings; very many features.
 const CASES: [&[u8]; 6] = cases!("mixed", "text", "half", "dictionary", "pipeline", "wide");
 
 const MODELS: usize = 1 + CASES.len();
 
-/// Takes a byte and returns the model that it chooses.
+/// Takes a byte from the front of `input` and returns the model that the byte selects.
 pub fn model(input: &mut &[u8]) -> &'static Model {
     static LOADED: [OnceLock<Model>; MODELS] = [const { OnceLock::new() }; MODELS];
     let index = choice(input, MODELS);
@@ -34,7 +34,7 @@ fn load(index: usize) -> Model {
     }
 }
 
-/// Takes a byte and returns an index below `count`.
+/// Takes a byte from the front of `input` and converts it to an index below `count`.
 pub fn choice(input: &mut &[u8], count: usize) -> usize {
     let Some((first, rest)) = input.split_first() else { return 0 };
     *input = rest;

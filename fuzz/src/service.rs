@@ -1,4 +1,4 @@
-//! The whole service, without a socket.
+//! Checks the responses of the whole service, without a socket.
 
 use crate::{MODELS, choice, load, response};
 use actix_web::dev::Service;
@@ -8,9 +8,9 @@ use actix_web::rt::{System, SystemRunner};
 use actix_web::test::{TestRequest, init_service, read_body};
 use actix_web::web::{Bytes, Data};
 use ml_app::config::{Config, Limits};
-use ml_app::http::negotiate::Coding;
+use ml_app::http::negotiate::ContentCoding;
 use ml_app::http::{State, app, problem};
-use ml_app::protocol::oip::HEADER_LENGTH;
+use ml_app::protocol::oip::JSON_SIZE_HEADER;
 use serde_json::Value;
 use std::cell::OnceCell;
 use std::mem::ManuallyDrop;
@@ -18,31 +18,32 @@ use std::mem::ManuallyDrop;
 /// Maximum size of a body, in bytes. It is small, so that some bodies exceed it.
 const MAX_BODY: usize = 1 << 16;
 
-/// Sends a request to the service of the model that the first byte chooses, and checks the response. The
-/// request has the format of `tests/cases/*/requests`; any other input is ignored.
+/// Sends a request to the service of the model that the first byte selects, and checks the response. The request has
+/// the format of the files in `tests/cases/*/requests`. Any other input is ignored.
 pub fn check(mut input: &[u8]) {
     let model = choice(&mut input, MODELS);
     let Some((path, request)) = parse(input) else { return };
     let Response { status, headers, body } = send(model, request);
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let content_type = header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
-    let coding = Coding::of_body(&headers).expect("a coding that requests may have, too");
+    let coding = ContentCoding::from_content_encoding(&headers)
+        .expect("a coding that requests may have, too");
     let body = coding.decompress(&body, usize::MAX).expect("a body that the service compressed");
-    // Responses that the service gives on purpose.
+    // Server errors that the service returns on purpose.
     let intended = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
-    let is_ours = status.is_server_error() && !intended.contains(&status);
-    assert!(!is_ours, "{status}: {}", response::text(&body));
-    response::check(content_type, header(HEADER_LENGTH), &body);
+    let is_bug = status.is_server_error() && !intended.contains(&status);
+    assert!(!is_bug, "{status}: {}", response::text(&body));
+    response::check(content_type, header(JSON_SIZE_HEADER), &body);
     if status.is_client_error() {
-        is_error(&path, status, content_type, &body);
+        assert_error(&path, status, content_type, &body);
     }
 }
 
-/// Checks that an error has the format of its route's errors.
-fn is_error(path: &str, status: StatusCode, content_type: &str, body: &[u8]) {
+/// Checks that an error has the error format of its route.
+fn assert_error(path: &str, status: StatusCode, content_type: &str, body: &[u8]) {
     let error: Value = serde_json::from_slice(body).expect("an error is JSON");
     let is_plain = match path.split('/').nth(1).unwrap_or_default() {
-        // The decoded path may be any route.
+        // The path may decode to any route, so accept either format.
         encoded if encoded.contains('%') => content_type != problem::CONTENT_TYPE,
         first => ["v1", "v2", "invocations", "ping"].contains(&first),
     };
@@ -56,7 +57,7 @@ fn is_error(path: &str, status: StatusCode, content_type: &str, body: &[u8]) {
     assert!(is_plain || error["status"] == status.as_u16(), "{error}");
 }
 
-/// Parses a line of method and path, lines of headers, an empty line, and the body. Returns the path and the
+/// Parses a line with method and path, lines with headers, an empty line, and the body. Returns the path and the
 /// request.
 fn parse(input: &[u8]) -> Option<(String, TestRequest)> {
     let end = input.windows(2).position(|bytes| bytes == b"\n\n")?;
@@ -84,7 +85,7 @@ type Client = Box<dyn Fn(TestRequest) -> Response>;
 
 fn send(model: usize, request: TestRequest) -> Response {
     thread_local! {
-        // They are never dropped: when the thread ends, the thread-locals that they use are gone.
+        // The clients are never dropped. They use other thread-locals, which may already be gone when the thread ends.
         static CLIENTS: ManuallyDrop<[OnceCell<Client>; MODELS]> =
             const { ManuallyDrop::new([const { OnceCell::new() }; MODELS]) };
     }

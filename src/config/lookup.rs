@@ -73,7 +73,7 @@ impl Lookup<'_> {
                 }
             },
         };
-        let keys = access::keys(&text);
+        let keys = access::parse_keys(&text);
         if keys.is_empty() {
             self.errors.push(format!("{place}: expected at least one API key, found none"));
         }

@@ -241,7 +241,7 @@ settings! {
         values: Parsed {
             placeholder: "predictions|all",
             expected: "predictions or all",
-            parse: Scope::read,
+            parse: Scope::parse,
         },
         default: Fixed("predictions"),
     }

@@ -1,8 +1,8 @@
-//! Reading a request's body, within the limits of one body and of all bodies together.
+//! Reads the body of a request. Enforces the limit for one body and the limit for all bodies in memory.
 
 use crate::error::{Busy, Error};
 use crate::http::multipart;
-use crate::http::negotiate::Coding;
+use crate::http::negotiate::ContentCoding;
 use crate::http::state::State;
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
@@ -14,41 +14,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
-/// Maximum size of the buffer that is reserved because of a `Content-Length`, in bytes. Announcing a large
-/// body costs a client nothing, so it must not cost the server much memory.
-const RESERVED: usize = 64 * 1024;
+/// Maximum size in bytes of the buffer that is allocated because of a `Content-Length`. A client can announce a large
+/// body without sending it, so the announcement alone must not use much memory.
+const MAX_RESERVED: usize = 64 * 1024;
 
-/// The body of a request, and by when its response is due.
+/// The body of a request, and the time at which the request times out.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     pub(crate) bytes: Bytes,
     /// Compression of `bytes`.
-    pub(crate) coding: Coding,
-    /// Compression of the response, if it is long enough to be worth it.
-    pub(crate) response_coding: Coding,
+    pub(crate) coding: ContentCoding,
+    /// Compression of the response if it is [large enough](ContentCoding::compress).
+    pub(crate) response_coding: ContentCoding,
     /// When the request times out.
     pub(crate) deadline: Instant,
     buffered: BufferedBytes,
 }
 
 impl RequestBody {
-    /// Returns a body that was not read from the request's payload.
+    /// Returns a body of bytes that were not read from the request's payload.
     pub(crate) fn new(bytes: Bytes, state: &State) -> RequestBody {
         RequestBody {
             bytes,
-            coding: Coding::Identity,
-            response_coding: Coding::Identity,
+            coding: ContentCoding::Identity,
+            response_coding: ContentCoding::Identity,
             deadline: Instant::now() + state.limits.request_timeout,
             buffered: BufferedBytes::new(state),
         }
     }
 
-    /// Reads the body of a request whose response is not to be compressed.
+    /// Reads the body of a request. The response will not be compressed, unless the caller sets `response_coding`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the server is at capacity, if the coding is unknown, and if the body is too large,
-    /// too slow or incomplete.
+    /// Returns an error if the server is at capacity, if the coding is unknown, or if the body is too large, arrives
+    /// too slowly or is incomplete.
     pub(crate) async fn read(
         request: &HttpRequest,
         payload: Payload,
@@ -69,10 +69,10 @@ impl RequestBody {
         state: &State,
     ) -> Result<RequestBody, Error> {
         let mut body = RequestBody::new(Bytes::new(), state);
-        body.coding = Coding::of_body(request.headers())?;
+        body.coding = ContentCoding::from_content_encoding(request.headers())?;
         state.check_capacity()?;
         let bytes = read(request.headers(), payload, limit, &mut body.buffered);
-        body.bytes = in_time(state, bytes).await?;
+        body.bytes = with_timeout(state, bytes).await?;
         Ok(body)
     }
 
@@ -80,7 +80,7 @@ impl RequestBody {
     ///
     /// # Errors
     ///
-    /// Returns an error in the cases of [`RequestBody::read`], and if the body is not a form with a file.
+    /// Returns an error in the cases of [`RequestBody::read`], or if the body is not a form with a file.
     pub(crate) async fn read_file(
         request: &HttpRequest,
         payload: Payload,
@@ -91,12 +91,13 @@ impl RequestBody {
         let (headers, limit) = (request.headers(), state.limits.max_body);
         check_length(headers, limit)?;
         let file = multipart::read_file(headers, payload, limit, |bytes| body.buffered.add(bytes));
-        body.bytes = in_time(state, file).await?;
+        body.bytes = with_timeout(state, file).await?;
         Ok(body)
     }
 }
 
-/// A body's share of the bytes in memory, which are counted for as long as this exists.
+/// The number of buffered bytes of one body. While this value exists, the bytes count towards the limit for all bodies
+/// together.
 #[derive(Debug)]
 pub(crate) struct BufferedBytes {
     total: Arc<AtomicUsize>,
@@ -110,7 +111,7 @@ impl BufferedBytes {
         BufferedBytes { total: state.buffered.clone(), limit, bytes: 0 }
     }
 
-    /// Returns an error if all bodies together would exceed the limit.
+    /// Adds to the number of buffered bytes. Returns an error if all bodies together exceed the limit.
     pub(crate) fn add(&mut self, bytes: usize) -> Result<(), Error> {
         self.bytes += bytes;
         if self.total.fetch_add(bytes, Relaxed) + bytes <= self.limit {
@@ -132,8 +133,7 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Returns an error if the headers announce a body of more than `limit` bytes; otherwise returns the length
-/// that they announce.
+/// Returns the length of the body that the headers announce. Returns an error if it exceeds `limit` bytes.
 fn check_length(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Error> {
     match content_length(headers) {
         Some(length) if length > limit => Err(Error::TooLarge { limit }),
@@ -148,7 +148,7 @@ async fn read(
     buffered: &mut BufferedBytes,
 ) -> Result<Bytes, Error> {
     let length = check_length(headers, limit)?;
-    let mut bytes = BytesMut::with_capacity(length.unwrap_or(0).min(RESERVED));
+    let mut bytes = BytesMut::with_capacity(length.unwrap_or(0).min(MAX_RESERVED));
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| Error::Interrupted(error.to_string()))?;
         if bytes.len() + chunk.len() > limit {
@@ -160,7 +160,8 @@ async fn read(
     Ok(bytes.freeze())
 }
 
-async fn in_time<T>(
+/// Waits for a body, and returns an error if it does not arrive within the request timeout.
+async fn with_timeout<T>(
     state: &State,
     read: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {

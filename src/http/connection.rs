@@ -1,6 +1,6 @@
-//! Closes connections whose client is too slow. actix-web limits the time for the headers of a connection's
-//! first request and the time between requests; it limits neither the time for the headers of later requests
-//! nor the time that a client takes to receive a response.
+//! Closes connections whose client is too slow. actix-web limits the time for the headers of a connection's first
+//! request and the time between requests. It limits neither the time for the headers of later requests nor the time
+//! for receiving a response.
 
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
@@ -13,17 +13,17 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// A connection's timer. Its task ends with the connection.
+/// The timer of a connection. The timer's task ends with the connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// When the last request began.
-    last: Rc<Cell<Instant>>,
+    /// The time at which the last request began.
+    last_request: Rc<Cell<Instant>>,
     timer: JoinHandle<()>,
 }
 
 impl Connection {
     pub(crate) fn request_begins(&self, now: Instant) {
-        self.last.set(now);
+        self.last_request.set(now);
     }
 }
 
@@ -33,8 +33,8 @@ impl Drop for Connection {
     }
 }
 
-/// Returns what sets up a new connection: it turns Nagle's algorithm off, and closes the connection once no
-/// request has begun for `limit`.
+/// Returns a callback that sets up each new connection. The callback turns Nagle's algorithm off, and starts a timer
+/// that closes the connection once no request has begun for the time `limit`.
 pub(crate) fn set_up(
     limit: Duration,
 ) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
@@ -45,17 +45,17 @@ pub(crate) fn set_up(
         let _ = stream.set_nodelay(true);
         // The server owns the stream, so the timer gets a second descriptor of the socket.
         let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
-        let last = Rc::new(Cell::new(Instant::now()));
-        let watched = last.clone();
+        let last_request = Rc::new(Cell::new(Instant::now()));
+        let watched = last_request.clone();
         let timer = rt::spawn(async move {
             let socket = net::TcpStream::from(socket);
             while let Some(left) = limit.checked_sub(watched.get().elapsed()) {
                 sleep(left.max(Duration::from_millis(1))).await;
             }
-            // Fails if the connection is already closed.
+            // The call fails only if the connection is already closed.
             let _ = socket.shutdown(Shutdown::Both);
         });
-        data.insert(Connection { last, timer });
+        data.insert(Connection { last_request, timer });
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
     use std::net::{Ipv4Addr, TcpListener};
 
     #[test]
-    fn turns_nagle_off() {
+    fn turns_nagles_algorithm_off() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let _client = net::TcpStream::connect(address).expect("a connection");

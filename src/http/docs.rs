@@ -1,6 +1,6 @@
-//! The Swagger page and the OpenAPI document that it shows. All assets are in the binary.
+//! The routes of the Swagger page and of the OpenAPI document. All files of the page are in the binary.
 
-use crate::http::negotiate::{Coding, wants_page};
+use crate::http::negotiate::{ContentCoding, prefers_html};
 use crate::http::openapi::document as openapi_document;
 use crate::http::problem;
 use crate::http::problem::ErrorFormat;
@@ -24,7 +24,8 @@ pub(crate) static API: Api = Api {
 /// Get the OpenAPI document
 #[api_v2_operation(operation_id = "openapi")]
 pub(crate) async fn document(state: web::Data<State>) -> HttpResponse {
-    // Made at the first request, when the model computes the examples: too slow for an I/O thread.
+    // The document is built at its first request. The model then computes the examples, which is too slow for an I/O
+    // thread.
     match web::block(move || openapi_document(&state)).await {
         Ok(document) => HttpResponse::Ok().content_type("application/json").body(document),
         Err(error) => HttpResponse::ServiceUnavailable().body(error.to_string()),
@@ -43,7 +44,7 @@ pub(crate) async fn page(state: web::Data<State>) -> HttpResponse {
 /// protocol requires. The page is not a redirect because load balancers probe `/` and expect a 200.
 #[api_v2_operation(operation_id = "index")]
 pub(crate) async fn index(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    let mut response = if wants_page(request.headers()) {
+    let mut response = if prefers_html(request.headers()) {
         html(include_str!("docs/index.html"), &state)
     } else {
         HttpResponse::Ok().json(serde_json::json!({ "status": "alive" }))
@@ -66,7 +67,9 @@ pub(crate) async fn asset(request: HttpRequest) -> HttpResponse {
         ),
         "page.js" => {
             let script = include_str!("docs/page.js");
-            return secured(HttpResponse::Ok()).content_type("text/javascript").body(script);
+            return with_security_headers(HttpResponse::Ok())
+                .content_type("text/javascript")
+                .body(script);
         }
         "" => {
             return HttpResponse::PermanentRedirect()
@@ -75,9 +78,9 @@ pub(crate) async fn asset(request: HttpRequest) -> HttpResponse {
         }
         _ => return problem::not_found(&request, API.errors),
     };
-    let mut response = secured(HttpResponse::Ok());
+    let mut response = with_security_headers(HttpResponse::Ok());
     response.content_type(content_type).insert_header((header::VARY, "accept-encoding"));
-    if Coding::of_response(request.headers()) == Coding::Gzip {
+    if ContentCoding::for_response(request.headers()) == ContentCoding::Gzip {
         return response.insert_header((header::CONTENT_ENCODING, "gzip")).body(gzip);
     }
     let mut plain = vec![];
@@ -90,15 +93,15 @@ pub(crate) async fn asset(request: HttpRequest) -> HttpResponse {
     }
 }
 
-/// Returns the page of a template, with the model's name as its title.
+/// Returns a page. `template` is its HTML, in which the title is replaced by the model's name.
 fn html(template: &str, state: &State) -> HttpResponse {
-    let page = template.replace("{title}", &escaped(&state.model.signature().name));
-    secured(HttpResponse::Ok()).content_type("text/html; charset=utf-8").body(page)
+    let page = template.replace("{title}", &escape_html(&state.model.signature().name));
+    with_security_headers(HttpResponse::Ok()).content_type("text/html; charset=utf-8").body(page)
 }
 
-/// Adds headers that restrict the browser to what the page needs: its own files, and inline styles, which
-/// Swagger UI sets on its elements.
-fn secured(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
+/// Adds security headers. They allow the page only its own files, and inline styles, which Swagger UI sets on its
+/// elements.
+fn with_security_headers(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
                           img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
                           form-action 'none'; frame-ancestors 'none'";
@@ -112,7 +115,7 @@ fn secured(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     response
 }
 
-fn escaped(text: &str) -> String {
+fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 

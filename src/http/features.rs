@@ -1,4 +1,4 @@
-//! The recipe's own API: rows of named features as JSON, NDJSON, CSV, a file or a query.
+//! The project's own API: rows of named features in a query, as JSON, NDJSON or CSV, or in a CSV file.
 
 pub(crate) mod openapi;
 
@@ -30,7 +30,7 @@ pub(crate) async fn predict_query(
     request: HttpRequest,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    WireFormat::of_response(request.headers(), &[WireFormat::Json])?;
+    WireFormat::for_response(request.headers(), &[WireFormat::Json])?;
     let query = Bytes::copy_from_slice(request.query_string().as_bytes());
     let body = RequestBody::new(query, &state);
     Ok(respond(state, body, Query).await?)
@@ -38,18 +38,18 @@ pub(crate) async fn predict_query(
 
 /// Predict the rows of the request body
 ///
-/// The response has the shape of the request: an object for an object, an array for an array, columns for
-/// columns. The response to CSV or NDJSON has the same format, unless `Accept` names another one.
+/// The response has the layout of the request: an object for an object, an array for an array, columns for
+/// columns. The response to CSV or NDJSON has the same format, unless `Accept` prefers a different format.
 #[api_v2_operation(operation_id = "predict")]
 pub(crate) async fn predict(
     request: HttpRequest,
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let format = WireFormat::of_body(request.headers())?;
+    let format = WireFormat::from_content_type(request.headers())?;
     let named = NamedFeatures {
         request: format,
-        response: WireFormat::of_response(request.headers(), format.responses())?,
+        response: WireFormat::for_response(request.headers(), format.response_formats())?,
     };
     let body = RequestBody::read(&request, payload, &state).await?;
     Ok(respond(state, body, named).await?)
@@ -57,8 +57,8 @@ pub(crate) async fn predict(
 
 /// Predict the rows of a CSV file
 ///
-/// The first row of the file names the columns, in any order. Columns that are not features are ignored, and
-/// the header `Ignored-Columns` lists them. With `Accept: text/csv`, the response is the file with the
+/// The first row of the file contains the names of the columns, in any order. Columns that are not features are
+/// ignored, and the header `Ignored-Columns` lists them. With `Accept: text/csv`, the response is the file with the
 /// prediction appended to each row.
 #[api_v2_operation(operation_id = "predict_file")]
 pub(crate) async fn predict_file(
@@ -66,7 +66,7 @@ pub(crate) async fn predict_file(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let format = WireFormat::of_response(request.headers(), &WireFormat::ALL)?;
+    let format = WireFormat::for_response(request.headers(), &WireFormat::ALL)?;
     let named = NamedFeatures { request: WireFormat::Csv, response: format };
     let body = RequestBody::read_file(&request, payload, &state).await?;
     Ok(respond(state, body, named).await?)

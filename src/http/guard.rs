@@ -1,5 +1,4 @@
-//! The checks before a request reaches its route: headers that are not too large, and an API key, if there are
-//! any.
+//! The checks before a request reaches its route: the size of the headers, and the API key if keys are configured.
 
 use crate::error::Error;
 use crate::http::state::State;
@@ -8,7 +7,7 @@ use actix_web::http::header::{self, HeaderMap};
 
 /// Returns an error if the request must be rejected.
 pub(crate) fn check(request: &ServiceRequest, state: &State) -> Result<(), Error> {
-    let (found, limit) = (head_bytes(request), state.limits.max_header);
+    let (found, limit) = (head_size(request), state.limits.max_header);
     if found > limit {
         return Err(Error::HeaderTooLarge { limit, found });
     }
@@ -16,7 +15,7 @@ pub(crate) fn check(request: &ServiceRequest, state: &State) -> Result<(), Error
     if access.keys.is_empty() {
         return Ok(());
     }
-    let found = match key(request.headers()) {
+    let found = match api_key(request.headers()) {
         Some(key) if access.admits(key) => return Ok(()),
         Some(_) => "an unknown key",
         None => "none",
@@ -25,17 +24,18 @@ pub(crate) fn check(request: &ServiceRequest, state: &State) -> Result<(), Error
     if level.needs_key(access.scope) { Err(Error::Unauthorized { found }) } else { Ok(()) }
 }
 
-/// Returns the size of the request's head. It is exact up to optional whitespace, which the parser has
-/// removed.
-fn head_bytes(request: &ServiceRequest) -> usize {
+/// Returns the size of the request line and the headers, in bytes. Optional whitespace is not included, because the
+/// parser has removed it.
+fn head_size(request: &ServiceRequest) -> usize {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    // 12 bytes: two spaces, `HTTP/1.1` and the line end. For each header, 4 bytes: `: ` and the line end.
     let line = request.method().as_str().len() + target + 12;
     let headers = request.headers().iter();
     line + headers.map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
 }
 
-/// Returns the key of `Authorization: Bearer` or of `X-API-Key`.
-fn key(headers: &HeaderMap) -> Option<&[u8]> {
+/// Returns the API key in `Authorization: Bearer` or in `X-API-Key`.
+fn api_key(headers: &HeaderMap) -> Option<&[u8]> {
     const BEARER: &str = "bearer ";
     let authorization = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
     let bearer = authorization.and_then(|value| {

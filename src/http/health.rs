@@ -56,6 +56,6 @@ pub(crate) mod openapi {
 
     pub(crate) fn ready(_: &ServedModel<'_>) -> Operation {
         let responses = responses::flag("ready", "The model is loaded and has made a prediction.");
-        Operation::new(responses::until_drained(responses, &json!({ "ready": false })))
+        Operation::new(responses::or_shutting_down(responses, &json!({ "ready": false })))
     }
 }

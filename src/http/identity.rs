@@ -1,6 +1,6 @@
-//! The identity of a request: `X-Request-Id` and
-//! [W3C's `traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header). Both are taken from the
-//! request or generated, and returned in the response.
+//! The identity of a request: the headers `X-Request-Id` and
+//! [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header). If the client sends a valid ID, it is
+//! used; otherwise an ID is generated. The response contains both headers.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::hash_map::RandomState;
@@ -10,48 +10,50 @@ use std::ops::Range;
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Maximum length of a client's request ID, in bytes. Services copy it from log to log.
-const MAX_ID: usize = 128;
+/// Maximum length of a client's request ID, in bytes. The ID is copied to every log line of the request.
+const MAX_ID_LENGTH: usize = 128;
 
 /// Returns the client's request ID if it is short and printable, and a random ID otherwise.
 pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let given = headers.get(REQUEST_ID).filter(|id| {
-        !id.is_empty() && id.len() <= MAX_ID && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    let received = headers.get(REQUEST_ID).filter(|id| {
+        !id.is_empty()
+            && id.len() <= MAX_ID_LENGTH
+            && id.as_bytes().iter().all(u8::is_ascii_graphic)
     });
-    given.cloned().unwrap_or_else(|| {
+    received.cloned().unwrap_or_else(|| {
         let mut id = [0; 32];
         write_hex(&mut id[..16], random());
         write_hex(&mut id[16..], random());
-        value(&id)
+        header_value(&id)
     })
 }
 
 /// Returns the `traceparent` of this request: a new span of the client's trace, or of a new trace.
 pub(crate) fn traceparent(headers: &HeaderMap) -> HeaderValue {
-    let given = headers.get(TRACEPARENT).and_then(|parent| parent.to_str().ok());
+    let received = headers.get(TRACEPARENT).and_then(|parent| parent.to_str().ok());
     let mut parent = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    match given.and_then(trace) {
+    match received.and_then(parse_traceparent) {
         Some((trace, flags)) => {
             parent[TRACE].copy_from_slice(trace.as_bytes());
             parent[FLAGS].copy_from_slice(flags.as_bytes());
         }
         None => {
             let (first, last) = parent[TRACE].split_at_mut(16);
-            // An ID of only zeros is invalid.
+            // A trace ID that consists only of zeros is invalid.
             write_hex(first, random().max(1));
             write_hex(last, random());
         }
     }
     write_hex(&mut parent[SPAN], random().max(1));
-    value(&parent)
+    header_value(&parent)
 }
 
-// Positions in a `traceparent`, in bytes.
+// Byte ranges of the parts of a `traceparent`.
 const TRACE: Range<usize> = 3..35;
 const SPAN: Range<usize> = 36..52;
 const FLAGS: Range<usize> = 53..55;
 
-/// Writes the lowest hexadecimal digits of `number`, as many as `digits` has bytes.
+/// Fills `digits` with the lowest hexadecimal digits of `number`.
 fn write_hex(digits: &mut [u8], mut number: u64) {
     for digit in digits.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(number & 15) as usize];
@@ -59,8 +61,9 @@ fn write_hex(digits: &mut [u8], mut number: u64) {
     }
 }
 
-/// Returns the trace ID and the flags of a valid `traceparent`. Versions later than 00 may have more parts.
-fn trace(parent: &str) -> Option<(&str, &str)> {
+/// Returns the trace ID and the flags of a `traceparent`, or `None` if it is invalid. Versions later than 00 may have
+/// more parts.
+fn parse_traceparent(parent: &str) -> Option<(&str, &str)> {
     let mut parts = parent.split('-');
     let mut part = |len: usize| {
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -73,26 +76,29 @@ fn trace(parent: &str) -> Option<(&str, &str)> {
     is_valid.then_some((trace, flags))
 }
 
-/// Returns a random number. The standard library seeds each thread's hashers from the system's random
-/// source; that is enough for identifiers, which need not be secret.
+/// Returns a random number. The standard library seeds the hashers of each thread from the system's random source.
+/// This is good enough for identifiers, which need not be secret.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-fn value(text: &[u8]) -> HeaderValue {
+fn header_value(text: &[u8]) -> HeaderValue {
     HeaderValue::from_bytes(text).expect("ASCII")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::trace;
+    use super::parse_traceparent;
 
     #[test]
-    fn takes_over_only_valid_parents() {
+    fn accepts_only_a_valid_traceparent() {
         let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(trace(valid), Some(("0af7651916cd43dd8448eb211c80319c", "01")));
-        assert_eq!(trace(&valid.replacen("00", "cc", 1)), trace(valid));
-        assert_eq!(trace(&format!("{}-more", valid.replacen("00", "cc", 1))), trace(valid));
+        assert_eq!(parse_traceparent(valid), Some(("0af7651916cd43dd8448eb211c80319c", "01")));
+        assert_eq!(parse_traceparent(&valid.replacen("00", "cc", 1)), parse_traceparent(valid));
+        assert_eq!(
+            parse_traceparent(&format!("{}-more", valid.replacen("00", "cc", 1))),
+            parse_traceparent(valid)
+        );
         for invalid in [
             "",
             "00",
@@ -102,7 +108,7 @@ mod tests {
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
         ] {
-            assert_eq!(trace(invalid), None, "{invalid}");
+            assert_eq!(parse_traceparent(invalid), None, "{invalid}");
         }
     }
 }

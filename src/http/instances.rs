@@ -3,7 +3,7 @@
 use crate::http::body::RequestBody;
 use crate::http::oip::check_path;
 use crate::http::predict::respond;
-use crate::http::problem::{ErrorFormat, Plain};
+use crate::http::problem::{ErrorFormat, PlainError};
 use crate::http::route::Api;
 use crate::http::state::State;
 use crate::protocol::instances::Predict;
@@ -31,9 +31,12 @@ pub(crate) async fn models(state: Data<State>) -> HttpResponse {
 
 /// Get the model's status
 ///
-/// The response contains the status in the form of KServe and in the form of TensorFlow Serving.
+/// The response contains the status in KServe's format and in TensorFlow Serving's format.
 #[api_v2_operation(operation_id = "v1_model")]
-pub(crate) async fn model(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
+pub(crate) async fn model(
+    request: HttpRequest,
+    state: Data<State>,
+) -> Result<HttpResponse, PlainError> {
     check_path(&request, &state)?;
     let signature = state.model.signature();
     Ok(HttpResponse::Ok().json(json!({
@@ -56,7 +59,7 @@ pub(crate) async fn predict(
     request: HttpRequest,
     payload: Payload,
     state: Data<State>,
-) -> Result<HttpResponse, Plain> {
+) -> Result<HttpResponse, PlainError> {
     check_path(&request, &state)?;
     let body = RequestBody::read(&request, payload, &state).await?;
     Ok(respond(state, body, Predict).await?)
@@ -78,11 +81,11 @@ pub(crate) mod openapi {
     pub(crate) fn model(served: &ServedModel<'_>) -> Operation {
         let example = json!({ "name": served.signature.name, "ready": true });
         let responses = responses::object("The model is ready.", &example);
-        Operation::new(responses::or_refusals(responses, &[404]))
+        Operation::new(responses::or_errors(responses, &[404]))
     }
 
     pub(crate) fn predict(served: &ServedModel<'_>) -> Operation {
-        // A single feature is an instance without a list around it.
+        // If the model has only one feature, an instance is its value, without a list.
         let instance = match served.signature.features.as_slice() {
             [feature] => feature.example(),
             features => features.iter().map(Feature::example).collect(),

@@ -1,4 +1,5 @@
-//! The work around every route: checks, identity, panics, metrics and the request log.
+//! The middleware around all routes: checks requests, adds IDs to responses, handles panics, counts requests and logs
+//! them.
 
 use crate::config::Origins;
 use crate::http::connection::Connection;
@@ -23,7 +24,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Passes a request to the router, if it may go there, and completes the response.
+/// Passes a request to the router if [`guard::check`] accepts it, and completes the response.
 pub(crate) fn around<S, B>(
     mut request: ServiceRequest,
     router: &S,
@@ -37,7 +38,7 @@ where
     if let Some(connection) = request.conn_data::<Connection>() {
         connection.request_begins(began);
     }
-    // HEAD is handled as GET; actix-web then leaves the body out.
+    // A HEAD request is handled like a GET request. actix-web then leaves the body out of the response.
     if request.method() == Method::HEAD {
         request.head_mut().method = Method::GET;
         request.extensions_mut().insert(IsHead);
@@ -68,7 +69,7 @@ where
     };
     async move {
         let mut response = response.await?;
-        // After a timeout, the rest of the body may still come; it is not waited for.
+        // After a timeout, the rest of the body may still arrive. Close the connection instead of waiting for it.
         if closes || response.status() == StatusCode::REQUEST_TIMEOUT {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
@@ -80,7 +81,7 @@ where
     }
 }
 
-/// Counts a response, and logs a sample of the requests.
+/// Counts a response. Logs the request if it is in the sample or if the status is 500.
 fn record<B: MessageBody>(
     state: &State,
     response: &ServiceResponse<B>,
@@ -121,7 +122,7 @@ fn record<B: MessageBody>(
     .log(state.logging.format);
 }
 
-/// Returns the headers for pages of other origins.
+/// Returns the middleware that adds the CORS headers for pages of other origins.
 pub(crate) fn cors(origins: &Origins) -> Cors {
     let cors = Cors::default().allow_any_method().allow_any_header().expose_any_header();
     match origins {

@@ -19,7 +19,7 @@ pub(crate) static API: Api = Api {
 
 /// Get the metrics
 ///
-/// In the text format of Prometheus, or in OpenMetrics format if `Accept` asks for it.
+/// The response is in Prometheus's text format, or in OpenMetrics format if `Accept` prefers it.
 #[api_v2_operation(operation_id = "metrics")]
 pub(crate) async fn collect(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());

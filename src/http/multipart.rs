@@ -1,7 +1,7 @@
-//! The file of a multipart form.
+//! Reads the file of a multipart form.
 
-use crate::error::{Error, RequestError};
-use crate::http::negotiate::{Coding, content_type};
+use crate::error::Error;
+use crate::http::negotiate::{ContentCoding, content_type};
 use actix_multipart::{Multipart, MultipartError};
 use actix_web::error::PayloadError;
 use actix_web::http::header::HeaderMap;
@@ -9,26 +9,26 @@ use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
 
 /// Name of the form's part that contains the file.
-const FILE: &str = "file";
+const FILE_PART: &str = "file";
 
-/// Reads the one part called `file` of a form of at most `limit` bytes. `buffer` is called with the size of
-/// each piece of the file before it is kept.
+/// Reads the part called `file` of a form. The form may have at most `limit` bytes. Calls `reserve` with the size of
+/// each chunk of the file before the chunk is stored.
 ///
 /// # Errors
 ///
-/// Returns an error if the body is no form, has no or several files, or exceeds a limit.
+/// Returns an error if the body is not a form, if it does not contain exactly one file, or if it exceeds a limit.
 pub(crate) async fn read_file(
     headers: &HeaderMap,
     payload: Payload,
     limit: usize,
-    mut buffer: impl FnMut(usize) -> Result<(), Error>,
+    mut reserve: impl FnMut(usize) -> Result<(), Error>,
 ) -> Result<Bytes, Error> {
     let content_type = content_type(headers);
     if !content_type.to_ascii_lowercase().starts_with("multipart/form-data") {
         return Err(unsupported_form(content_type));
     }
-    let coding = Coding::of_body(headers)?;
-    if coding != Coding::Identity {
+    let coding = ContentCoding::from_content_encoding(headers)?;
+    if coding != ContentCoding::Identity {
         return Err(Error::UnsupportedCoding {
             expected: "none for a form",
             found: coding.name().unwrap_or_default().to_owned(),
@@ -44,16 +44,15 @@ pub(crate) async fn read_file(
     let mut file: Option<BytesMut> = None;
     while let Some(part) = form.next().await {
         let mut part = part.map_err(|error| form_error(content_type, limit, error))?;
-        let is_file = part.name() == Some(FILE);
+        let is_file = part.name() == Some(FILE_PART);
         if is_file && file.is_some() {
-            let fault = RequestError::new("expected one part named `file`, found a second");
-            return Err(Error::Malformed(fault.into()));
+            return Err(Error::malformed("expected one part named `file`, found a second"));
         }
         let mut bytes = BytesMut::new();
         while let Some(chunk) = part.next().await {
             let chunk = chunk.map_err(|error| form_error(content_type, limit, error))?;
             if is_file {
-                buffer(chunk.len())?;
+                reserve(chunk.len())?;
                 bytes.extend_from_slice(&chunk);
             }
         }
@@ -62,8 +61,7 @@ pub(crate) async fn read_file(
         }
     }
     file.map(BytesMut::freeze).ok_or_else(|| {
-        let fault = RequestError::new("expected a part named `file` that holds a CSV, found none");
-        Error::Malformed(fault.into())
+        Error::malformed("expected a part named `file` that holds a CSV, found none")
     })
 }
 
@@ -81,9 +79,6 @@ fn form_error(content_type: &str, limit: usize, error: MultipartError) -> Error 
         MultipartError::BoundaryMissing if !content_type.contains("boundary=") => {
             unsupported_form(content_type)
         }
-        error => {
-            let detail = format!("invalid multipart form: {error}");
-            Error::Malformed(RequestError::new(detail).into())
-        }
+        error => Error::malformed(format!("invalid multipart form: {error}")),
     }
 }

@@ -5,13 +5,13 @@ pub(crate) mod openapi;
 use crate::error::Error;
 use crate::http::body::RequestBody;
 use crate::http::health::readiness;
-use crate::http::negotiate::Coding;
+use crate::http::negotiate::ContentCoding;
 use crate::http::predict::respond;
-use crate::http::problem::{ErrorFormat, Plain};
+use crate::http::problem::{ErrorFormat, PlainError};
 use crate::http::route::Api;
 use crate::http::state::State;
 use crate::protocol::json;
-use crate::protocol::oip::{HEADER_LENGTH, Infer, describe};
+use crate::protocol::oip::{Infer, JSON_SIZE_HEADER, describe};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -53,7 +53,10 @@ pub(crate) async fn ready(state: Data<State>) -> HttpResponse {
 ///
 /// Names, datatypes and shapes of the model's inputs and outputs. An axis of any length is -1.
 #[api_v2_operation(operation_id = "v2_model")]
-pub(crate) async fn model(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Plain> {
+pub(crate) async fn model(
+    request: HttpRequest,
+    state: Data<State>,
+) -> Result<HttpResponse, PlainError> {
     check_path(&request, &state)?;
     Ok(HttpResponse::Ok().json(describe::model(state.model.signature())))
 }
@@ -65,7 +68,7 @@ pub(crate) async fn model(request: HttpRequest, state: Data<State>) -> Result<Ht
 pub(crate) async fn model_ready(
     request: HttpRequest,
     state: Data<State>,
-) -> Result<HttpResponse, Plain> {
+) -> Result<HttpResponse, PlainError> {
     check_path(&request, &state)?;
     let name = &state.model.signature().name;
     Ok(readiness(&state, json!({ "name": name, "ready": !state.is_draining() })))
@@ -73,24 +76,24 @@ pub(crate) async fn model_ready(
 
 /// Get the model's configuration
 ///
-/// The configuration has the form of Triton's `ModelConfig`.
+/// The configuration is in the format of Triton's `ModelConfig`.
 #[api_v2_operation(operation_id = "v2_model_config")]
 pub(crate) async fn model_config(
     request: HttpRequest,
     state: Data<State>,
-) -> Result<HttpResponse, Plain> {
+) -> Result<HttpResponse, PlainError> {
     check_path(&request, &state)?;
     Ok(HttpResponse::Ok().json(describe::config(state.model.signature())))
 }
 
 /// Get the model's statistics
 ///
-/// Counts and durations of all predictions since the start, in the form of Triton's statistics extension.
+/// Counts and durations of all predictions since the start, in the format of Triton's statistics extension.
 #[api_v2_operation(operation_id = "v2_model_stats")]
 pub(crate) async fn model_stats(
     request: HttpRequest,
     state: Data<State>,
-) -> Result<HttpResponse, Plain> {
+) -> Result<HttpResponse, PlainError> {
     check_path(&request, &state)?;
     Ok(HttpResponse::Ok().json(statistics(&state)))
 }
@@ -104,25 +107,25 @@ pub(crate) async fn stats(state: Data<State>) -> HttpResponse {
 }
 
 fn statistics(state: &State) -> Value {
-    let done = &state.inferences;
-    let none = json!({ "count": 0, "ns": 0 });
+    let inferences = &state.inferences;
+    let zero = json!({ "count": 0, "ns": 0 });
     let signature = state.model.signature();
     json!({
         "model_stats": [{
             "name": signature.name,
             "version": signature.version,
-            "last_inference": done.last(),
-            "inference_count": done.rows(),
-            "execution_count": done.success.total().count,
+            "last_inference": inferences.last(),
+            "inference_count": inferences.rows(),
+            "execution_count": inferences.success.total().count,
             "inference_stats": {
-                "success": done.success.total(),
-                "fail": done.fail.total(),
-                "queue": done.queue.total(),
-                "compute_input": done.decode.total(),
-                "compute_infer": done.infer.total(),
-                "compute_output": done.encode.total(),
-                "cache_hit": none,
-                "cache_miss": none,
+                "success": inferences.success.total(),
+                "fail": inferences.fail.total(),
+                "queue": inferences.queue.total(),
+                "compute_input": inferences.decode.total(),
+                "compute_infer": inferences.infer.total(),
+                "compute_output": inferences.encode.total(),
+                "cache_hit": zero,
+                "cache_miss": zero,
             },
             "batch_stats": [],
         }],
@@ -138,18 +141,18 @@ pub(crate) async fn infer(
     request: HttpRequest,
     payload: Payload,
     state: Data<State>,
-) -> Result<HttpResponse, Plain> {
+) -> Result<HttpResponse, PlainError> {
     check_path(&request, &state)?;
-    let length = request.headers().get(HEADER_LENGTH);
+    let length = request.headers().get(JSON_SIZE_HEADER);
     let length = length.map(|length| length.to_str().unwrap_or("an unreadable value"));
-    let infer = Infer::new(HEADER_LENGTH, length)?;
+    let infer = Infer::new(JSON_SIZE_HEADER, length)?;
     let mut body = RequestBody::read(&request, payload, &state).await?;
-    body.response_coding = Coding::of_response(request.headers());
+    body.response_coding = ContentCoding::for_response(request.headers());
     Ok(respond(state, body, infer).await?)
 }
 
-/// Maximum size of a request to list the repository, in bytes.
-const FILTER: usize = 4096;
+/// Maximum size of the body of a request to list the repository, in bytes.
+const MAX_FILTER_SIZE: usize = 4096;
 
 /// List the models
 ///
@@ -159,14 +162,15 @@ pub(crate) async fn repository(
     request: HttpRequest,
     payload: Payload,
     state: Data<State>,
-) -> Result<HttpResponse, Plain> {
-    let limit = state.limits.max_body.min(FILTER);
+) -> Result<HttpResponse, PlainError> {
+    let limit = state.limits.max_body.min(MAX_FILTER_SIZE);
     let body = RequestBody::read_up_to(limit, &request, payload, &state).await?;
-    let body = body.coding.decompress(&body.bytes, FILTER)?;
-    // The body may restrict the list to models that are ready, which the one model always is.
+    let body = body.coding.decompress(&body.bytes, MAX_FILTER_SIZE)?;
+    // The body may restrict the list to models that are ready. The server's model is always ready, so only check that
+    // the body is a JSON object.
     if !body.trim_ascii().is_empty() {
         let filter: Result<Map<String, Value>, _> = serde_json::from_slice(&body);
-        filter.map_err(|error| Error::Malformed(json::error(&error).into()))?;
+        filter.map_err(|error| Error::Malformed(json::request_error(&error).into()))?;
     }
     Ok(HttpResponse::Ok().json(describe::repository(state.model.signature())))
 }
@@ -175,21 +179,21 @@ pub(crate) async fn repository(
 ///
 /// The model is part of the server's binary.
 #[api_v2_operation(operation_id = "v2_load")]
-pub(crate) async fn load() -> Result<HttpResponse, Plain> {
+pub(crate) async fn load() -> Result<HttpResponse, PlainError> {
     let detail =
         "the model is part of the binary: it cannot be loaded or unloaded (deploy another image)";
-    Err(Plain::new(StatusCode::BAD_REQUEST, detail))
+    Err(PlainError::new(StatusCode::BAD_REQUEST, detail))
 }
 
-/// Returns an error if the path names another model, or another version of this model.
-pub(crate) fn check_path(request: &HttpRequest, state: &State) -> Result<(), Plain> {
+/// Returns an error if the path contains the name of a different model, or a different version of the served model.
+pub(crate) fn check_path(request: &HttpRequest, state: &State) -> Result<(), PlainError> {
     let signature = state.model.signature();
     for (key, expected) in [("model", &signature.name), ("version", &signature.version)] {
         let Some(found) = request.match_info().get(key) else { continue };
         if found != expected.as_str() {
             let found = ml_app_model::value::excerpt(found);
             let detail = format!("unknown {key} `{found}` (this server has `{expected}`)");
-            return Err(Plain::new(StatusCode::NOT_FOUND, detail));
+            return Err(PlainError::new(StatusCode::NOT_FOUND, detail));
         }
     }
     Ok(())

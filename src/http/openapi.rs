@@ -1,6 +1,6 @@
-//! The OpenAPI document. paperclip reads the operations from the handlers; the route table adds to each what
-//! it can't know: access, groups, and requests and responses that follow from the model's signature, with
-//! examples that the model has computed.
+//! The OpenAPI document. paperclip derives the operations from the handlers. The route table adds the parts that
+//! paperclip cannot derive: access and groups, and the requests and responses, which depend on the model's signature.
+//! The model computes the examples.
 
 pub(crate) mod operation;
 pub(crate) mod responses;
@@ -19,51 +19,53 @@ use paperclip::v2::models::{DefaultApiRaw, Info};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
-/// Returns the document, which is made when it is first requested: a start need not wait for it.
+/// Returns the document. It is built at its first request, so that the start does not wait for it.
 pub(crate) fn document(state: &State) -> Bytes {
-    let make = || {
-        let routes = documented(state);
+    let build = || {
+        let routes = documented_routes(state);
         let mut document = String::new();
         let app = App::new().wrap_api_with_spec(info(state.model.signature()));
         let app = app.configure(|config| register(config, &routes));
         drop(app.with_raw_json_spec_v3(|api, operations| {
-            document = complete(operations, &routes, state).to_string();
+            document = with_route_details(operations, &routes, state).to_string();
             api
         }));
         document.into()
     };
-    state.document.get_or_init(make).clone()
+    state.document.get_or_init(build).clone()
 }
 
-/// A route and its path in the document.
-struct Documented {
+/// A route of the document and its path.
+struct DocumentedRoute {
     path: String,
     route: &'static Route,
     endpoint: &'static Endpoint,
-    operation: fn(&ServedModel<'_>) -> Operation,
+    /// Returns the parts of the operation that paperclip cannot derive.
+    describe: fn(&ServedModel<'_>) -> Operation,
 }
 
-/// Returns the routes that the document has. A path that Vertex AI chose hides a later route's.
-fn documented(state: &State) -> Vec<Documented> {
+/// Returns the documented routes. If Vertex AI chose a path that a later route also has, the later route is left out.
+fn documented_routes(state: &State) -> Vec<DocumentedRoute> {
     let mut paths = HashSet::new();
     let resources = state.table.resources(&state.vertex).filter(|(path, _)| paths.insert(*path));
     let routes = resources.flat_map(|(path, routes)| routes.iter().map(move |route| (path, route)));
     let documented = |(path, route): (&str, &'static Route)| {
         let endpoint = route.endpoint.as_ref()?;
-        Some(Documented { path: path.to_owned(), route, endpoint, operation: endpoint.operation? })
+        let describe = endpoint.operation?;
+        Some(DocumentedRoute { path: path.to_owned(), route, endpoint, describe })
     };
     routes.filter_map(documented).collect()
 }
 
-fn register(config: &mut ServiceConfig, routes: &[Documented]) {
-    for routes in routes.chunk_by(|one, other| one.path == other.path) {
-        let of_path = resource(&routes[0].path);
-        let described = routes.iter().map(|route| (route.endpoint.described)());
-        config.service(described.fold(of_path, |resource, route| resource.route(route)));
+fn register(config: &mut ServiceConfig, routes: &[DocumentedRoute]) {
+    for routes in routes.chunk_by(|left, right| left.path == right.path) {
+        let empty = resource(&routes[0].path);
+        let routes = routes.iter().map(|route| (route.endpoint.paperclip_route)());
+        config.service(routes.fold(empty, |resource, route| resource.route(route)));
     }
 }
 
-/// Returns title, version and description.
+/// Returns the title, the version and the description of the document.
 fn info(signature: &Signature) -> DefaultApiRaw {
     DefaultApiRaw {
         info: Info {
@@ -76,8 +78,8 @@ fn info(signature: &Signature) -> DefaultApiRaw {
     }
 }
 
-/// Completes the document that paperclip has made of the routes.
-fn complete(mut document: Value, routes: &[Documented], state: &State) -> Value {
+/// Adds the details from the route table to the document that paperclip has generated.
+fn with_route_details(mut document: Value, routes: &[DocumentedRoute], state: &State) -> Value {
     let signature = state.model.signature();
     let served = ServedModel { model: &state.model, signature, limits: state.limits };
     let mut ids = HashSet::new();
@@ -87,13 +89,13 @@ fn complete(mut document: Value, routes: &[Documented], state: &State) -> Value 
                 documented.path == *path
                     && documented.endpoint.method.as_str().eq_ignore_ascii_case(method)
             });
-            let Some(Documented { route, operation: describes, .. }) = found else { continue };
-            add(operation, describes(&served), route, &state.access);
+            let Some(DocumentedRoute { route, describe, .. }) = found else { continue };
+            complete_operation(operation, describe(&served), route, &state.access);
             let parameters = path_parameters(path, signature);
             if !parameters.is_empty() {
                 operation["parameters"] = parameters.into();
             }
-            // Some handlers have several paths.
+            // Some handlers have several paths, but an operation ID must be unique.
             let mut id = operation["operationId"].as_str().unwrap_or_default().to_owned();
             while !ids.insert(id.clone()) {
                 id.push_str("_again");
@@ -108,8 +110,13 @@ fn complete(mut document: Value, routes: &[Documented], state: &State) -> Value 
     document
 }
 
-/// Adds to an operation of paperclip's.
-fn add(operation: &mut Value, description: Operation, route: &Route, access: &Access) {
+/// Adds the tag, parameters, body, responses and security to an operation that paperclip has generated.
+fn complete_operation(
+    operation: &mut Value,
+    description: Operation,
+    route: &Route,
+    access: &Access,
+) {
     if let Some(operation) = operation.as_object_mut() {
         operation.shift_insert(0, "tags".into(), json!([route.api.tag]));
     }
@@ -134,11 +141,11 @@ fn add(operation: &mut Value, description: Operation, route: &Route, access: &Ac
 fn components(served: &ServedModel<'_>, state: &State) -> Value {
     let mut schemas = Map::new();
     for api in state.table.apis {
-        let named = (api.schemas)(served);
-        schemas.extend(named.into_iter().map(|(name, schema)| (name.to_owned(), schema)));
+        let schemas_of_api = (api.schemas)(served);
+        schemas.extend(schemas_of_api.into_iter().map(|(name, schema)| (name.to_owned(), schema)));
     }
     schemas.insert("Problem".into(), responses::problem_schema());
-    schemas.insert("Refusal".into(), responses::refusal_schema());
+    schemas.insert("Error".into(), responses::error_schema());
     let mut components = json!({ "schemas": schemas });
     if !state.access.keys.is_empty() {
         components["securitySchemes"] = json!({
@@ -149,11 +156,12 @@ fn components(served: &ServedModel<'_>, state: &State) -> Value {
     components
 }
 
+/// Returns the members of an object, and nothing for any other value.
 fn members(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
     value.as_object_mut().into_iter().flatten()
 }
 
-/// Returns the parameters that a path names.
+/// Returns the parameters in a path.
 fn path_parameters(path: &str, signature: &Signature) -> Vec<Value> {
     let names = path.split(['{', '}']).skip(1).step_by(2);
     let parameter = |name: &str| {
@@ -187,14 +195,14 @@ fn description(signature: &Signature) -> String {
             signature.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         parts.push(format!("Measured on held-out data: {}.", metrics.join(", ")));
     }
-    if signature.features.len() <= LISTED_FEATURES {
+    if signature.features.len() <= MAX_LISTED_FEATURES {
         parts.push(features_table(signature));
     }
     parts.join("\n\n")
 }
 
-/// Maximum number of features that the description lists: a longer table would push the routes out of sight.
-const LISTED_FEATURES: usize = 30;
+/// Maximum number of features in the description. A longer table would push the routes out of sight.
+const MAX_LISTED_FEATURES: usize = 30;
 
 /// Returns the features as a Markdown table.
 fn features_table(signature: &Signature) -> String {

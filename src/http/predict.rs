@@ -1,9 +1,9 @@
-//! Running a prediction, by any protocol: decode the request, run the model, encode the response.
+//! Runs a prediction in any protocol: decodes the request, runs the model, and encodes the response.
 
 use crate::error::{Busy, Error};
 use crate::executor::Failure;
 use crate::http::body::RequestBody;
-use crate::http::negotiate::Coding;
+use crate::http::negotiate::ContentCoding;
 use crate::http::slices;
 use crate::http::state::State;
 use crate::inferences::Stopwatch;
@@ -17,24 +17,24 @@ use ml_app_model::{RunError, Tensors};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-/// Maximum size of a request that the I/O thread itself decodes, in bytes. Decoding more would keep the
-/// thread's other connections waiting.
-const INLINE_BYTES: usize = 16 * 1024;
+/// Maximum size in bytes of a body that is decoded on the I/O thread. Decoding a larger body would delay the other
+/// connections of the thread.
+const MAX_INLINE_BYTES: usize = 16 * 1024;
 
-/// Maximum estimated duration of a prediction that the I/O thread itself runs.
-const INLINE_TIME: Duration = Duration::from_millis(1);
+/// Maximum estimated duration of a prediction that runs on the I/O thread.
+const MAX_INLINE_TIME: Duration = Duration::from_millis(1);
 
-/// Rows in each chunk of a streamed response.
-const STREAMED_ROWS: usize = 1000;
+/// Number of rows in each chunk of a streamed response.
+const ROWS_PER_CHUNK: usize = 1000;
 
-/// Number of rows that a response has predictions for.
+/// Number of predicted rows in a response, for the request log.
 pub(crate) struct RowCount(pub(crate) usize);
 
-/// Responds to a request: runs a short prediction inline, and others on the inference pool.
+/// Responds to a request. Runs a short prediction on the I/O thread, and any other prediction on the inference pool.
 ///
 /// # Errors
 ///
-/// Returns an error if the server is at capacity, if the request is invalid, and if the model fails.
+/// Returns an error if the server is at capacity, if the request is invalid, or if the model fails.
 pub(crate) async fn respond<P: Protocol>(
     state: Data<State>,
     body: RequestBody,
@@ -42,13 +42,13 @@ pub(crate) async fn respond<P: Protocol>(
 ) -> Result<HttpResponse, Error> {
     let stopwatch = state.admit()?;
     let deadline = body.deadline;
-    let is_short = body.bytes.len() <= INLINE_BYTES && body.coding == Coding::Identity;
+    let is_short = body.bytes.len() <= MAX_INLINE_BYTES && body.coding == ContentCoding::Identity;
     let received = Received { state: state.clone(), body, protocol, stopwatch };
     let predicted = if is_short {
         let decoded = received.decode()?;
         let rows = u32::try_from(decoded.inputs.rows()).unwrap_or(u32::MAX);
-        // An estimate: a batch often takes less than its rows one by one.
-        if state.model.latency().saturating_mul(rows) <= INLINE_TIME {
+        // This is an upper estimate: a batch often takes less time than its rows one at a time.
+        if state.model.latency().saturating_mul(rows) <= MAX_INLINE_TIME {
             decoded.predict()?
         } else {
             on_pool(&state, deadline, move || decoded.dequeued().predict()).await?
@@ -77,19 +77,19 @@ struct Decoded<P: Protocol> {
 /// An encoded response.
 struct Predicted {
     encoded: Encoded,
-    coding: Coding,
+    coding: ContentCoding,
     rows: usize,
 }
 
 impl<P: Protocol> Received<P> {
-    /// Notes that the request has left the pool's queue.
+    /// Stops the time in the pool's queue. Called when a thread of the pool starts with the request.
     fn dequeued(mut self) -> Received<P> {
         self.stopwatch.queued();
         self
     }
 
     fn decode(mut self) -> Result<Decoded<P>, Error> {
-        match self.inputs() {
+        match self.decode_inputs() {
             Ok((inputs, options)) => {
                 self.state.metrics.drift.observe_inputs(&inputs);
                 self.stopwatch.decoded(inputs.rows());
@@ -102,14 +102,15 @@ impl<P: Protocol> Received<P> {
         }
     }
 
-    fn inputs(&mut self) -> Result<(Tensors, P::ResponseOptions), Error> {
+    /// Decompresses and decodes the body.
+    fn decode_inputs(&mut self) -> Result<(Tensors, P::ResponseOptions), Error> {
         let (limits, signature) = (self.state.limits, self.state.model.signature());
         let body = &mut self.body;
-        if body.coding != Coding::Identity {
+        if body.coding != ContentCoding::Identity {
             body.bytes = body.coding.decompress(&body.bytes, limits.max_body)?.into();
         }
-        // Rows that leave nothing out have at least one byte for each value, so no valid body of the
-        // maximum size has more values than this.
+        // In a body with all values, each value takes at least one byte. So this limit rejects only bodies that leave
+        // values out.
         let max_values = limits.max_body;
         let (inputs, options) = self.protocol.decode(&body.bytes, signature, max_values)?;
         let (found, limit) = (inputs.rows(), limits.max_rows);
@@ -143,7 +144,7 @@ impl<P: Protocol> Decoded<P> {
         let predicted = encoded.map(|mut encoded| {
             let coding = match &mut encoded.body {
                 Body::Whole(bytes) => body.response_coding.compress(bytes),
-                Body::Lines(_) => Coding::Identity,
+                Body::Lines(_) => ContentCoding::Identity,
             };
             Predicted { encoded, coding, rows }
         });
@@ -159,8 +160,8 @@ async fn on_pool<T: Send + 'static>(
     task: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let limits = state.limits;
-    let done = state.executor.run(task, limits.queue_timeout, deadline).await;
-    done.unwrap_or_else(|failure| {
+    let result = state.executor.run(task, limits.queue_timeout, deadline).await;
+    result.unwrap_or_else(|failure| {
         Err(match failure {
             Failure::Queue => {
                 let seconds = limits.queue_timeout.min(limits.request_timeout).as_secs();
@@ -199,17 +200,17 @@ fn response(state: Data<State>, predicted: Predicted) -> HttpResponse {
     response
 }
 
-/// Encodes predictions as NDJSON while they are sent.
+/// Encodes predictions as NDJSON, chunk by chunk, while the response is being sent.
 fn lines(
     state: Data<State>,
     outputs: Tensors,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + 'static {
     let rows = outputs.rows();
-    stream::iter((0..rows).step_by(STREAMED_ROWS).map(move |start| {
-        let answer = Predictions::new(state.model.signature(), &outputs);
+    stream::iter((0..rows).step_by(ROWS_PER_CHUNK).map(move |start| {
+        let predictions = Predictions::new(state.model.signature(), &outputs);
         let mut chunk = vec![];
-        for row in start..rows.min(start + STREAMED_ROWS) {
-            answer.object(&mut chunk, row);
+        for row in start..rows.min(start + ROWS_PER_CHUNK) {
+            predictions.object(&mut chunk, row);
             chunk.push(b'\n');
         }
         Ok(Bytes::from(chunk))

@@ -1,5 +1,5 @@
-//! Errors as responses: as `application/problem+json`
-//! ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), or as the inference protocols have them.
+//! Converts errors to responses, in the format `application/problem+json`
+//! ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) or in the format of the inference protocols.
 
 use crate::error::{Error, RequestError};
 use crate::http::identity;
@@ -12,25 +12,25 @@ use std::fmt;
 
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// An error as the client sees it.
+/// An error response in the format of RFC 9457.
 #[derive(Debug, Clone, Serialize)]
 pub struct Problem {
     pub title: &'static str,
     pub status: u16,
-    /// The first error and its place, for people.
+    /// The first error and its position, for people to read.
     pub detail: String,
-    /// The errors found, up to the number that is listed.
+    /// The errors in the request, at most [`RequestErrors::MAX_LISTED`](crate::error::RequestErrors::MAX_LISTED).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<RequestError>,
-    /// Number of errors found beyond the listed ones.
+    /// Number of errors in the request that `errors` does not list.
     #[serde(skip_serializing_if = "is_zero")]
     pub errors_omitted: usize,
-    /// The limit that rejected the request, as the metrics name it.
+    /// Name of the limit that the request exceeded, as in the metrics.
     #[serde(skip)]
     limit: Option<&'static str>,
 }
 
-/// Marks a response to a request that a limit rejected, with the limit's name in the metrics.
+/// Marks the response to a request that exceeded a limit. The field is the name of the limit in the metrics.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rejected(pub(crate) &'static str);
 
@@ -46,10 +46,11 @@ impl Problem {
         }
     }
 
-    /// Returns an internal error. The response and the log have the same number, and only the log says more.
-    pub(crate) fn internal(what: &str) -> Problem {
+    /// Returns an internal error and logs its cause. The response contains only a random ID, with which the log line
+    /// can be found.
+    pub(crate) fn internal(cause: &str) -> Problem {
         let id = identity::random();
-        log::error!("internal error {id:016x}: {what}");
+        log::error!("internal error {id:016x}: {cause}");
         let detail = format!("internal error {id:016x} (the server's log has the details)");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
@@ -92,19 +93,19 @@ impl From<Error> for Problem {
             Error::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Error::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Error::Model(RunError::Panicked(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-            // The model has predicted before, so the cause is these values.
+            // The model has made a prediction at the start, so these values are the cause.
             Error::Model(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let limit = error.limit();
         let problem = match error {
-            Error::Malformed(faults) | Error::Invalid(faults) => Problem {
-                errors_omitted: faults.omitted,
-                ..Problem::new(status, faults.to_string()).with(faults.listed)
+            Error::Malformed(errors) | Error::Invalid(errors) => Problem {
+                errors_omitted: errors.omitted,
+                ..Problem::new(status, errors.to_string()).with_errors(errors.listed)
             },
             Error::Model(RunError::Panicked(_)) => Problem::internal("the model panicked"),
             Error::Model(error) => {
-                // The text may contain values of the request, so it is logged at the debug level only.
+                // The text may contain values of the request, so it is logged only at the debug level.
                 log::debug!("the model failed on a request: {error}");
                 Problem::new(status, "the model cannot compute a result for these values")
             }
@@ -116,7 +117,7 @@ impl From<Error> for Problem {
 }
 
 impl Problem {
-    fn with(self, errors: Vec<RequestError>) -> Problem {
+    fn with_errors(self, errors: Vec<RequestError>) -> Problem {
         Problem { errors, ..self }
     }
 }
@@ -139,39 +140,39 @@ impl ResponseError for Problem {
 
 impl Apiv2Errors for Problem {}
 
-/// An error in the form of the inference protocols: `{"error": "…"}`.
+/// An error response in the format of the inference protocols: `{"error": "…"}`.
 #[derive(Debug, Clone)]
-pub struct Plain(Problem);
+pub struct PlainError(Problem);
 
-impl Plain {
-    pub fn new(status: StatusCode, detail: impl Into<String>) -> Plain {
-        Plain(Problem::new(status, detail))
+impl PlainError {
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> PlainError {
+        PlainError(Problem::new(status, detail))
     }
 }
 
-impl From<Error> for Plain {
-    fn from(error: Error) -> Plain {
+impl From<Error> for PlainError {
+    fn from(error: Error) -> PlainError {
         Problem::from(error).into()
     }
 }
 
-impl From<Problem> for Plain {
-    fn from(mut problem: Problem) -> Plain {
-        // These protocols use 400 for invalid values too.
+impl From<Problem> for PlainError {
+    fn from(mut problem: Problem) -> PlainError {
+        // The inference protocols use 400 also for invalid values.
         if problem.status == StatusCode::UNPROCESSABLE_ENTITY.as_u16() {
             problem.status = StatusCode::BAD_REQUEST.as_u16();
         }
-        Plain(problem)
+        PlainError(problem)
     }
 }
 
-impl fmt::Display for Plain {
+impl fmt::Display for PlainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl ResponseError for Plain {
+impl ResponseError for PlainError {
     fn status_code(&self) -> StatusCode {
         self.0.status_code()
     }
@@ -182,9 +183,9 @@ impl ResponseError for Plain {
     }
 }
 
-impl Apiv2Errors for Plain {}
+impl Apiv2Errors for PlainError {}
 
-/// The form in which an API reports errors.
+/// The format of an API's error responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ErrorFormat {
     /// `application/problem+json`.
@@ -197,15 +198,15 @@ impl ErrorFormat {
     pub(crate) fn response(self, problem: Problem) -> HttpResponse {
         match self {
             ErrorFormat::Problem => problem.error_response(),
-            ErrorFormat::Plain => Plain(problem).error_response(),
+            ErrorFormat::Plain => PlainError(problem).error_response(),
         }
     }
 
-    /// Returns the response as actix-web's error.
+    /// Returns the error as actix-web's error type, which becomes the response.
     pub(crate) fn error(self, problem: Problem) -> actix_web::Error {
         match self {
             ErrorFormat::Problem => problem.into(),
-            ErrorFormat::Plain => Plain::from(problem).into(),
+            ErrorFormat::Plain => PlainError::from(problem).into(),
         }
     }
 }
@@ -217,7 +218,7 @@ pub(crate) fn not_found(request: &HttpRequest, errors: ErrorFormat) -> HttpRespo
     errors.response(Problem::new(StatusCode::NOT_FOUND, detail))
 }
 
-/// Returns the 405 for a path that has routes for the methods `allow` only.
+/// Returns the 405 for a path that supports only the methods in `allow`.
 pub(crate) fn method_not_allowed(found: &Method, allow: &str, errors: ErrorFormat) -> HttpResponse {
     let detail = format!("method: expected {allow}, found {found}");
     let mut response = errors.response(Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail));

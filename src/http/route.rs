@@ -12,22 +12,23 @@ use futures_util::future::LocalBoxFuture;
 
 /// All routes of the service, and the APIs that they belong to.
 pub(crate) struct Table {
-    /// In the order in which the OpenAPI document lists their tags. An API whose prefix is below the prefix of
-    /// another one stands after it.
+    /// The order is the order of the tags in the OpenAPI document. If one API's prefix is below the prefix of a
+    /// different API, the API with the longer prefix comes later.
     pub(crate) apis: &'static [&'static Api],
-    /// In order of precedence. Routes with the same path stand next to each other.
+    /// Routes in order of precedence. Routes with the same path must be adjacent.
     pub(crate) routes: &'static [Route],
-    /// Patterns whose `{model}` is nearly always this server's model. The router also compares paths with
-    /// the pattern for this model, which is cheaper than matching it.
+    /// Patterns that clients call often. Their `{model}` is nearly always the served model, so the router also
+    /// compares paths with the pattern in which `{model}` has been replaced. Comparing is cheaper than matching the
+    /// pattern.
     pub(crate) frequent: &'static [&'static str],
 }
 
-/// One method of one path: who may call it, what handles it and how it is documented.
+/// One method of one path, with its access level, its handler and its documentation.
 pub(crate) struct Route {
     pub(crate) path: Path,
     pub(crate) access: AccessLevel,
     pub(crate) api: &'static Api,
-    /// `None` reserves the path: requests to it get 404, also if a later pattern matches.
+    /// `None` reserves the path: requests to it get a 404, even if a later pattern matches.
     pub(crate) endpoint: Option<Endpoint>,
 }
 
@@ -35,16 +36,16 @@ pub(crate) struct Route {
 pub(crate) enum Path {
     /// A path or a pattern with `{parameters}`, in actix-web's syntax.
     Fixed(&'static str),
-    /// A path that the environment gives; the route does not exist if it gives none.
+    /// A path that an environment variable sets. The route does not exist if the variable is not set.
     Setting(fn(&VertexRoutes) -> Option<&str>),
 }
 
-/// The clients that may call a route if there are API keys.
+/// The clients that may call a route if API keys are configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AccessLevel {
-    /// All clients: load balancers and orchestrators have no key.
+    /// All clients, because load balancers and orchestrators have no key.
     Probe,
-    /// All clients, unless all routes except the probes need a key ([`Scope::All`]).
+    /// All clients, or only clients with a key if the scope is [`Scope::All`].
     Docs,
     /// Clients with a key.
     Keyed,
@@ -54,9 +55,10 @@ pub(crate) enum AccessLevel {
 pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) handler: Handler,
-    /// Makes the handler's route for paperclip, which reads the operation's summary and description from it.
-    pub(crate) described: fn() -> paperclip::actix::web::Route,
-    /// Describes what paperclip cannot know; `None` leaves the route out of the OpenAPI document.
+    /// Creates paperclip's route of the handler. paperclip reads the operation's summary and description from it.
+    pub(crate) paperclip_route: fn() -> paperclip::actix::web::Route,
+    /// Describes the parts of the operation that paperclip cannot derive. `None` leaves the route out of the OpenAPI
+    /// document.
     pub(crate) operation: Option<fn(&ServedModel<'_>) -> Operation>,
 }
 
@@ -68,26 +70,26 @@ pub(crate) struct Api {
     /// Name of the group in the OpenAPI document.
     pub(crate) tag: &'static str,
     pub(crate) description: &'static str,
-    /// Value of the metrics' label `protocol`; `None` for routes that predict nothing.
+    /// Value of the metrics' label `protocol`. `None` if the routes do not predict.
     pub(crate) protocol: Option<&'static str>,
     pub(crate) errors: ErrorFormat,
-    /// Paths below which requests without a route get this API's errors.
+    /// Path prefixes of the API. A request below a prefix that has no route gets an error in this API's format.
     pub(crate) prefixes: &'static [&'static str],
     /// Components of the OpenAPI document that the operations refer to.
     pub(crate) schemas: fn(&ServedModel<'_>) -> Schemas,
 }
 
 impl Table {
-    /// Returns the resources that there are with these settings, each with its path and its routes.
+    /// Returns the path and the routes of each resource that exists with these settings.
     pub(crate) fn resources<'a>(
         &self,
         vertex: &'a VertexRoutes,
     ) -> impl Iterator<Item = (&'a str, &'static [Route])> + use<'a> {
-        let resources = self.routes.chunk_by(|one, other| one.path.is(&other.path));
+        let resources = self.routes.chunk_by(|left, right| left.path.equals(&right.path));
         resources.filter_map(|routes| Some((routes.first()?.path.resolve(vertex)?, routes)))
     }
 
-    /// Returns the API below one of whose prefixes `path` is.
+    /// Returns the API that has a prefix of `path`.
     pub(crate) fn api(&self, path: &str) -> Option<&'static Api> {
         let is_below = |prefix: &&str| {
             path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -104,7 +106,7 @@ impl Path {
         }
     }
 
-    /// Returns the path, unless a setting gives it.
+    /// Returns the path if it is fixed, or `None` if it is a setting.
     pub(crate) fn fixed(&self) -> Option<&'static str> {
         match self {
             Path::Fixed(path) => Some(path),
@@ -112,12 +114,12 @@ impl Path {
         }
     }
 
-    fn is(&self, other: &Path) -> bool {
+    fn equals(&self, other: &Path) -> bool {
         self.fixed().is_some_and(|path| other.fixed() == Some(path))
     }
 
-    /// Returns whether a request's path has the form of this one as it is written, without
-    /// percent-decoding. A `{parameter}` matches one segment, a `{parameter:.*}` all that are left.
+    /// Returns whether this path or pattern matches the path of a request, without percent-decoding. A `{parameter}`
+    /// matches one segment, and a `{parameter:.*}` matches all remaining segments.
     pub(crate) fn matches(&self, path: &str) -> bool {
         let Some(pattern) = self.fixed() else { return false };
         let (mut expected, mut found) = (pattern.split('/'), path.split('/'));
@@ -144,7 +146,7 @@ impl AccessLevel {
     }
 }
 
-/// Calls an actix-web handler: extracts its arguments and turns its result into a response.
+/// Calls an actix-web handler: extracts the arguments from the request, and converts the result to a response.
 pub(crate) fn call<F, Args>(handler: F, request: ServiceRequest) -> ResponseFuture
 where
     F: actix_web::Handler<Args, Output: Responder>,
@@ -168,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_matches_a_pattern_only_as_it_is_written() {
+    fn matches_paths_without_percent_decoding() {
         let matches = |pattern, path| Path::Fixed(pattern).matches(path);
         assert!(matches("/healthz", "/healthz"));
         for path in ["/", "/healthz/", "/health%7A", "/healthz/x"] {

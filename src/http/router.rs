@@ -1,8 +1,8 @@
-//! Finds the handler of a request: one router for all I/O threads.
+//! Finds the handler of a request. All I/O threads share one router.
 //!
-//! actix-web's own router compiles a regular expression for every pattern in every such thread before the
-//! thread accepts a connection, and tries all routes in turn for each request. This router compares paths
-//! first, and compiles the patterns when the first request comes that has none of these paths.
+//! With actix-web's own router, every I/O thread would compile a regular expression for every pattern before it
+//! accepts a connection, and would try all routes in turn for each request. This router first compares paths without
+//! parameters. It compiles the patterns when it receives the first request that has a different path.
 
 use crate::config::VertexRoutes;
 use crate::http::problem::{self, ErrorFormat};
@@ -17,29 +17,30 @@ use std::borrow::Cow;
 use std::future::ready;
 use std::sync::Arc;
 
-/// The resources of a server with its settings. The first one that matches a path handles it; paths without
-/// parameters come before patterns.
+/// The resources of a server. Some of them depend on its settings. The first resource that matches a path handles the
+/// request. Paths without parameters are compared before patterns.
 pub(crate) struct Router {
     table: &'static Table,
-    /// First those that a setting gives, then the rest of the table.
+    /// Resources without parameters. The resources whose path is a setting come first.
     paths: Vec<Resource>,
-    /// Number of `paths` that a setting gives.
+    /// Number of resources in `paths` whose path is a setting.
     settings: usize,
+    /// Resources with parameters.
     patterns: Vec<Resource>,
-    /// `patterns`, compiled.
+    /// The compiled `patterns`, in the same order.
     compiled: OnceCell<Vec<ResourceDef>>,
 }
 
-/// A path or pattern with its routes, one for each method.
+/// A path or a pattern, and its routes: one for each method.
 struct Resource {
     path: Cow<'static, str>,
     api: &'static Api,
     routes: &'static [Route],
-    /// `None` if the path is reserved: its requests count as those without a route.
+    /// `None` if the path is reserved. Its requests are counted as requests without a route.
     metrics: Option<Arc<RouteMetrics>>,
 }
 
-/// Marks a request that came as HEAD and is handled as GET.
+/// Marks a HEAD request, which is handled like a GET request.
 pub(crate) struct IsHead;
 
 impl Router {
@@ -49,11 +50,12 @@ impl Router {
         model: &str,
         metrics: &Metrics,
     ) -> Router {
-        let (mut chosen, mut frequent, mut paths, mut patterns) = (vec![], vec![], vec![], vec![]);
+        let (mut from_settings, mut frequent, mut paths, mut patterns) =
+            (vec![], vec![], vec![], vec![]);
         for (path, routes) in table.resources(vertex) {
             let resource = Resource::new(table, path, routes, metrics);
             if matches!(routes[0].path, Path::Setting(_)) {
-                chosen.push(resource);
+                from_settings.push(resource);
             } else if !path.contains('{') {
                 paths.push(resource);
             } else {
@@ -64,8 +66,8 @@ impl Router {
                 patterns.push(resource);
             }
         }
-        let settings = chosen.len();
-        let paths = chosen.into_iter().chain(frequent).chain(paths).collect();
+        let settings = from_settings.len();
+        let paths = from_settings.into_iter().chain(frequent).chain(paths).collect();
         Router { table, paths, settings, patterns, compiled: OnceCell::new() }
     }
 
@@ -109,13 +111,13 @@ impl Router {
             .find_map(|(pattern, resource)| pattern.capture_match_info(request).then_some(resource))
     }
 
-    /// Returns who may send a request to a path.
+    /// Returns the access level of a path. `raw` is the path as the client wrote it, and `decoded` is the path after
+    /// percent-decoding.
     ///
-    /// A path needs no key only if it is written exactly as a route that needs none: `raw` is compared
-    /// without percent-decoding. The router decodes paths, so that `/pre%64ict` finds `/predict`; if the
-    /// access check decoded them too, and ever in another way than the router, a path could be open here
-    /// and lead to a prediction there. For the same reason a path that a setting gives needs its key in
-    /// either form.
+    /// A path is open only if `raw` equals the path of an open route exactly. The router matches decoded paths, so
+    /// that `/pre%64ict` finds `/predict`. If this check used a decoder that ever differed from the router's decoder,
+    /// a path could be open here and lead to a prediction there. For the same reason, if a path that is a setting
+    /// needs a key, both spellings need it: `raw` and `decoded`.
     pub(crate) fn access(&self, raw: &str, decoded: &str) -> AccessLevel {
         for resource in &self.paths[..self.settings] {
             let access = resource.routes[0].access;
@@ -128,11 +130,11 @@ impl Router {
         open.find(|route| route.path.matches(raw)).map_or(AccessLevel::Keyed, |route| route.access)
     }
 
-    /// Returns the form of the errors of a path, whether it has a route or not.
+    /// Returns the format of error responses for a path. The path need not have a route.
     pub(crate) fn errors(&self, raw: &str) -> ErrorFormat {
         let settings = self.paths[..self.settings].iter();
-        let chosen = settings.filter(|resource| resource.path == raw).map(|resource| resource.api);
-        let api = chosen.into_iter().next().or_else(|| self.table.api(raw));
+        let found = settings.filter(|resource| resource.path == raw).map(|resource| resource.api);
+        let api = found.into_iter().next().or_else(|| self.table.api(raw));
         api.map_or(ErrorFormat::Problem, |api| api.errors)
     }
 }
@@ -142,7 +144,7 @@ impl Resource {
         let route = &routes[0];
         let (path, api) = match route.path {
             Path::Fixed(path) => (Cow::Borrowed(path), route.api),
-            // A health route below a protocol's prefix counts as this protocol's.
+            // A health route below the prefix of a protocol belongs to the API of this protocol.
             Path::Setting(_) if route.api.protocol.is_none() => {
                 (Cow::Owned(path.to_owned()), table.api(path).unwrap_or(route.api))
             }
@@ -165,7 +167,7 @@ mod tests {
     use crate::http::State;
     use crate::source::Source;
 
-    /// Returns the access level of a path as a client writes it.
+    /// Returns a function that returns the access level of a path as a client writes it.
     fn access(predict: Option<&str>, health: Option<&str>) -> impl Fn(&str) -> AccessLevel {
         let [predict, health] = [predict, health].map(|path| path.map(str::to_owned));
         let config = Config { vertex: VertexRoutes { predict, health }, ..Config::default() };
@@ -199,12 +201,12 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_the_settings_has_its_own_access_level() {
+    fn a_path_from_a_setting_has_its_own_access_level() {
         let access = access(Some("/apidocs/predict"), Some("/v2/models/a"));
         assert_eq!(access("/v2/models/a"), AccessLevel::Probe);
         assert_eq!(access("/v2/models/%61"), AccessLevel::Keyed);
         assert_eq!(access("/apidocs/page.js"), AccessLevel::Docs);
-        // Both lead to predictions.
+        // Both paths lead to predictions.
         assert_eq!(access("/apidocs/predict"), AccessLevel::Keyed);
         assert_eq!(access("/apidocs/%70redict"), AccessLevel::Keyed);
     }

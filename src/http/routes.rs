@@ -1,9 +1,8 @@
-//! The route table: everything that the router, the access check, the metrics' labels and the OpenAPI
-//! document know about a route stands in its row.
+//! The route table. The router, the access check, the metrics and the OpenAPI document all read the entry of a route.
 //!
-//! To add a route, write its handler and a function that describes its [operation] beside it, and add a row.
-//! A new protocol is a file with an [`Api`], its handlers and their descriptions, the `Api`'s entry in
-//! [`TABLE`], and its rows.
+//! To add a route, write its handler, write a function in the same module's `openapi` that describes its [operation],
+//! and add an entry to `ROUTES`. To add a protocol, write a module with an [`Api`], handlers and descriptions, add the
+//! `Api` to `APIS`, and add the entries of its routes.
 //!
 //! [operation]: crate::http::openapi::operation::Operation
 //! [`Api`]: crate::http::route::Api
@@ -29,8 +28,9 @@ static APIS: &[&Api] = &[
 
 const FREQUENT: &[&str] = &["/v2/models/{model}/infer", "/v1/models/{model}:predict"];
 
-/// One row: method, path, access level and handler. Its API is `API` of the handler's module; the function
-/// of the handler's name in the module's `openapi` describes it for the OpenAPI document.
+/// Creates the entry of a route from method, path, access level and handler. The route belongs to `API` of the
+/// handler's module. A function with the handler's name in the module's `openapi` describes the route for the OpenAPI
+/// document.
 macro_rules! route {
     (NONE $path:literal, $access:expr, $module:ident) => {
         Route { path: Path::Fixed($path), access: $access, api: &$module::API, endpoint: None }
@@ -55,15 +55,15 @@ macro_rules! route {
             endpoint: Some(Endpoint {
                 method: Method::$method,
                 handler: |request| call($module::$handler, request),
-                described: || web::Route::new().method(Method::$method).to($module::$handler),
+                paperclip_route: || web::Route::new().method(Method::$method).to($module::$handler),
                 operation: $operation,
             }),
         }
     };
 }
 
-// The paths that Vertex AI chooses for a container. They come first: what they name is Vertex AI's, even if
-// it is another route's path too.
+// The paths that Vertex AI chooses for a container. They come first, so that they take precedence over a route with
+// the same path.
 const AIP_PREDICT_ROUTE: Path = Path::Setting(|vertex| vertex.predict.as_deref());
 const AIP_HEALTH_ROUTE: Path = Path::Setting(|vertex| vertex.health.as_deref());
 
@@ -100,7 +100,7 @@ static ROUTES: &[Route] = &[
     route!(GET "/v2/models/{model}/versions/{version}/stats", Keyed, oip::model_stats),
     route!(GET "/v1/models", Keyed, instances::models),
     route!(POST "/v1/models/{model}:predict", Keyed, instances::predict),
-    // `{model}` would match TensorFlow Serving's other verbs.
+    // Reserved, because `{model}` below would match TensorFlow Serving's other verbs.
     route!(NONE "/v1/models/{model}:{verb}", Keyed, instances),
     route!(GET "/v1/models/{model}", Keyed, instances::model),
     route!(POST "/v1/models/{model}/versions/{version}:predict", Keyed, instances::predict),

@@ -4,13 +4,13 @@
 use crate::http::body::RequestBody;
 use crate::http::negotiate::{WireFormat, content_type};
 use crate::http::predict::respond;
-use crate::http::problem::{ErrorFormat, Plain};
+use crate::http::problem::{ErrorFormat, PlainError};
 use crate::http::route::Api;
 use crate::http::state::State;
 use crate::protocol::auto_detect::AutoDetect;
 use crate::protocol::binary_json::{self, BinaryJson};
 use crate::protocol::features::NamedFeatures;
-use crate::protocol::oip::BINARY;
+use crate::protocol::oip::BINARY_MEDIA_TYPE;
 use crate::protocol::sagemaker_csv::SageMakerCsv;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -40,32 +40,35 @@ pub(crate) async fn invocations(
     request: HttpRequest,
     payload: Payload,
     state: Data<State>,
-) -> Result<HttpResponse, Plain> {
-    if let Some(infer) =
-        binary_json::infer(content_type(request.headers()), binary_json::SAGEMAKER)?
+) -> Result<HttpResponse, PlainError> {
+    if let Some(binary_form) =
+        binary_json::infer_form(content_type(request.headers()), binary_json::SAGEMAKER_MEDIA_TYPE)?
     {
         let body = RequestBody::read(&request, payload, &state).await?;
-        let protocol = BinaryJson { protocol: infer, media_type: binary_json::SAGEMAKER };
+        let protocol =
+            BinaryJson { protocol: binary_form, media_type: binary_json::SAGEMAKER_MEDIA_TYPE };
         return Ok(respond(state, body, protocol).await?);
     }
-    // Triton's clients send JSON without binary tensors under this content type too.
+    // Triton's clients also use this content type for JSON without binary tensors.
     let format = match content_type(request.headers()) {
-        BINARY => WireFormat::Json,
-        _ => WireFormat::of_body(request.headers())?,
+        BINARY_MEDIA_TYPE => WireFormat::Json,
+        _ => WireFormat::from_content_type(request.headers())?,
     };
     // If `Accept` allows none of the formats, the response has the first one instead of an error: clients of
     // SageMaker read it all the same.
-    let offered = format.responses();
-    let best = WireFormat::of_response(request.headers(), offered).unwrap_or(offered[0]);
+    let offered = format.response_formats();
+    let response_format =
+        WireFormat::for_response(request.headers(), offered).unwrap_or(offered[0]);
     let body = RequestBody::read(&request, payload, &state).await?;
     let response = match format {
         WireFormat::Json => {
-            let protocol = BinaryJson { protocol: AutoDetect, media_type: binary_json::SAGEMAKER };
+            let protocol =
+                BinaryJson { protocol: AutoDetect, media_type: binary_json::SAGEMAKER_MEDIA_TYPE };
             respond(state, body, protocol).await
         }
-        WireFormat::Csv => respond(state, body, SageMakerCsv { response: best }).await,
+        WireFormat::Csv => respond(state, body, SageMakerCsv { response: response_format }).await,
         WireFormat::Ndjson => {
-            respond(state, body, NamedFeatures { request: format, response: best }).await
+            respond(state, body, NamedFeatures { request: format, response: response_format }).await
         }
     };
     Ok(response?)
@@ -95,8 +98,9 @@ pub(crate) mod openapi {
                 json!({ "schema": { "type": "string" }, "example": served.example_csv() });
         }
         let content = &mut operation.responses["200"]["content"];
-        content[JSON]["schema"] = any_of(["Answer", "InstancePredictions", "InferResponse"]);
+        content[JSON]["schema"] =
+            any_of(["PredictResponse", "InstancePredictions", "InferResponse"]);
         content["text/csv"] = json!({ "schema": reference("Table") });
-        operation.or_bytes(binary_json::SAGEMAKER)
+        operation.or_binary(binary_json::SAGEMAKER_MEDIA_TYPE)
     }
 }

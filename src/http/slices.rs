@@ -1,5 +1,5 @@
-//! A response body that is sent in slices. actix-web copies each chunk of a body into the connection's write
-//! buffer; given a long body as one chunk, it would hold all of it twice.
+//! A response body that is sent in slices. actix-web copies each chunk of a body to the connection's write buffer. If
+//! a long body were a single chunk, it would be in memory twice.
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::web::Bytes;
@@ -8,13 +8,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Size of a slice, in bytes.
-const SLICE: usize = 64 * 1024;
+const SLICE_SIZE: usize = 64 * 1024;
 
 struct Slices(Bytes);
 
-/// Returns the body of a response; it is sliced if it is longer than a slice.
+/// Returns the body of a response. If it is longer than one slice, it is sent in slices.
 pub(crate) fn body(whole: Vec<u8>) -> BoxBody {
-    if whole.len() > SLICE { BoxBody::new(Slices(whole.into())) } else { BoxBody::new(whole) }
+    if whole.len() > SLICE_SIZE { BoxBody::new(Slices(whole.into())) } else { BoxBody::new(whole) }
 }
 
 impl MessageBody for Slices {
@@ -28,7 +28,7 @@ impl MessageBody for Slices {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Infallible>>> {
-        let len = self.0.len().min(SLICE);
+        let len = self.0.len().min(SLICE_SIZE);
         Poll::Ready((len > 0).then(|| Ok(self.0.split_to(len))))
     }
 }

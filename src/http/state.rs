@@ -1,4 +1,4 @@
-//! The state that all requests share, and the admission of requests.
+//! The state that all requests share. It also admits predictions, or rejects them at capacity.
 
 use crate::access::Access;
 use crate::config::{Config, Limits, Origins, VertexRoutes};
@@ -30,13 +30,13 @@ pub struct State {
     pub(crate) router: Router,
     /// Total size of the request bodies in memory, in bytes.
     pub(crate) buffered: Arc<AtomicUsize>,
-    /// The OpenAPI document, once it has been requested.
+    /// The OpenAPI document, which is built at its first request.
     pub(crate) document: OnceCell<Bytes>,
     draining: AtomicBool,
 }
 
 impl State {
-    /// Returns the state of a server whose routes are those of `table`.
+    /// Returns the state of a server with the routes in `table`.
     pub(crate) fn with_routes(
         table: &'static Table,
         model: Model,
@@ -63,8 +63,8 @@ impl State {
         }
     }
 
-    /// Marks the server as shutting down: it is no longer ready, and closes each connection after the next
-    /// response.
+    /// Marks the server as shutting down. From then on, it is not ready, and closes each connection after the
+    /// connection's next response.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Relaxed);
     }
@@ -73,7 +73,7 @@ impl State {
         self.draining.load(Relaxed)
     }
 
-    /// Admits a prediction, which counts as in flight while its stopwatch exists.
+    /// Admits a prediction. It counts as in flight while the returned stopwatch exists.
     ///
     /// # Errors
     ///
@@ -82,8 +82,8 @@ impl State {
         self.inferences.begin(self.limits.max_in_flight).ok_or_else(|| self.at_capacity())
     }
 
-    /// Returns an error if the server is at capacity: the body of a prediction that would be rejected is not
-    /// even read.
+    /// Returns an error if the server is at capacity. Handlers call this before they read a body, to reject the
+    /// request early.
     pub(crate) fn check_capacity(&self) -> Result<(), Error> {
         if self.inferences.in_flight() < self.limits.max_in_flight {
             Ok(())

@@ -4,7 +4,7 @@
 use crate::http::body::RequestBody;
 use crate::http::negotiate::content_type;
 use crate::http::predict::respond;
-use crate::http::problem::{ErrorFormat, Plain};
+use crate::http::problem::{ErrorFormat, PlainError};
 use crate::http::route::Api;
 use crate::http::state::State;
 use crate::protocol::auto_detect::AutoDetect;
@@ -24,17 +24,18 @@ pub(crate) static API: Api = Api {
 
 /// Predict instances on Vertex AI
 ///
-/// The environment variable `AIP_PREDICT_ROUTE` adds another path for this operation.
+/// The environment variable `AIP_PREDICT_ROUTE` adds a further path for this operation.
 #[api_v2_operation(operation_id = "vertex_predict")]
 pub(crate) async fn predict(
     request: HttpRequest,
     payload: Payload,
     state: Data<State>,
-) -> Result<HttpResponse, Plain> {
-    let infer = binary_json::infer(content_type(request.headers()), binary_json::VERTEX)?;
+) -> Result<HttpResponse, PlainError> {
+    let binary_form =
+        binary_json::infer_form(content_type(request.headers()), binary_json::VERTEX_MEDIA_TYPE)?;
     let body = RequestBody::read(&request, payload, &state).await?;
-    let media_type = binary_json::VERTEX;
-    let response = match infer {
+    let media_type = binary_json::VERTEX_MEDIA_TYPE;
+    let response = match binary_form {
         Some(protocol) => respond(state, body, BinaryJson { protocol, media_type }).await,
         None => respond(state, body, BinaryJson { protocol: AutoDetect, media_type }).await,
     };
@@ -52,6 +53,7 @@ pub(crate) mod openapi {
     pub(crate) fn predict(served: &ServedModel<'_>) -> Operation {
         let example = json!({ "instances": [served.example_row()], "parameters": {} });
         let schemas = ("Instances", "InstancePredictions");
-        responses::prediction(served, AutoDetect, schemas, &example).or_bytes(binary_json::VERTEX)
+        responses::prediction(served, AutoDetect, schemas, &example)
+            .or_binary(binary_json::VERTEX_MEDIA_TYPE)
     }
 }

@@ -1,5 +1,5 @@
-//! JSON of any of the protocols, recognized by its members. For the routes that clients of several protocols
-//! share: SageMaker's and Vertex AI's.
+//! JSON of any protocol, for the routes of SageMaker and Vertex AI, which clients of several protocols share. The
+//! names of the members show which protocol a body uses.
 
 use crate::error::Error;
 use crate::protocol::features::{self, NamedFeatures};
@@ -35,7 +35,7 @@ impl Protocol for AutoDetect {
         signature: &Signature,
         limit: usize,
     ) -> Result<(Tensors, ResponseOptions), Error> {
-        match Detected::of(body, signature) {
+        match Detected::from_members(body, signature) {
             Detected::Features => FEATURES
                 .decode(body, signature, limit)
                 .map(|(inputs, options)| (inputs, ResponseOptions::Features(options))),
@@ -76,13 +76,14 @@ enum Detected {
 }
 
 impl Detected {
-    /// Detects the protocol from the first member that is significant. If `instances` or `inputs` is also the
-    /// name of a feature, the meaning in a protocol takes precedence.
-    fn of(body: &[u8], signature: &Signature) -> Detected {
+    /// Detects the protocol from the first member that only one protocol has. If a feature is called `instances`,
+    /// the member still means a list of instances. If `inputs` does not contain tensors and a feature is called
+    /// `inputs`, the member means this feature.
+    fn from_members(body: &[u8], signature: &Signature) -> Detected {
         let mut detected = Detected::Features;
         let members = MembersVisitor { signature, detected: &mut detected };
-        // The visitor ends parsing with an error as soon as it knows the protocol. Errors in the JSON do not
-        // matter here: the protocol's own parser reports them.
+        // The visitor ends parsing with an error as soon as it has found the protocol. Errors in the JSON do not
+        // matter here, because the protocol's own parser will report them.
         let _ =
             serde_json::Deserializer::from_slice(json::without_bom(body)).deserialize_map(members);
         detected
@@ -129,8 +130,8 @@ impl<'de> Visitor<'de> for MembersVisitor<'_> {
     }
 }
 
-/// Returns whether the value of `inputs` is a list that begins with an object with a `datatype`, as in the Open
-/// Inference Protocol.
+/// Returns whether the value of `inputs` is an array whose first element is an object with a `datatype`, as in the
+/// Open Inference Protocol.
 fn is_tensors(inputs: &str) -> bool {
     #[derive(serde::Deserialize)]
     struct Input {
@@ -138,7 +139,7 @@ fn is_tensors(inputs: &str) -> bool {
         _datatype: IgnoredAny,
     }
     let Some(first) = inputs.trim_start().strip_prefix('[') else { return false };
-    // serde would deserialize a struct from an array as well.
+    // Without this check, serde would also deserialize the struct from an array.
     if !first.trim_start().starts_with('{') {
         return false;
     }

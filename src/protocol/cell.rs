@@ -1,19 +1,19 @@
-//! Decodes one feature's value in one row, from JSON or from text.
+//! Decodes the value of one feature in one row, from JSON or from text.
 //!
-//! A value that does not fit its feature is recorded as an error in the [`Reader`], and reading goes on. Only a
-//! value that is not JSON at all ends it.
+//! If a value does not fit its feature, the [`Reader`] records an error, and decoding continues with the next value.
+//! Only invalid JSON ends it.
 
 use crate::protocol::json::{self, Seed};
-use crate::protocol::reader::{Reader, expected};
+use crate::protocol::reader::{Reader, describe_value};
 use ml_app_model::value::with_article;
 use ml_app_model::{Feature, Mismatch, Rows, Value};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Decodes a row's value of a feature from JSON: a scalar, or an array of the feature's shape.
+/// Decodes the value of a feature in a row from JSON: a scalar, or an array of the feature's shape.
 pub struct CellSeed<'a, 's> {
     pub reader: &'a mut Reader<'s>,
-    /// Index of the row since the last batch.
+    /// Index of the row, counted from 0 after the last [batch](Reader::batch).
     pub row: usize,
     pub feature: usize,
 }
@@ -27,13 +27,14 @@ impl<'de> DeserializeSeed<'de> for CellSeed<'_, '_> {
         let rows = &mut reader.rows;
         let read = deserializer.deserialize_any(ElementVisitor::whole(rows, row, feature))?;
         if let Err(mismatch) = read {
-            reader.feature_error_at(row, feature, describe(spec, &mismatch));
+            reader.feature_error_at(row, feature, describe_mismatch(spec, &mismatch));
         }
         Ok(())
     }
 }
 
-/// Decodes a feature's value from text: a scalar as it is, an array as JSON. The row is the current row.
+/// Decodes the value of a feature in the current row from the text of a CSV cell or of a query parameter. The text
+/// of a scalar is its value; the text of an array is JSON.
 pub fn read_text(reader: &mut Reader<'_>, feature: usize, text: &str) {
     if reader.spec(feature).is_scalar() {
         reader.set(feature, Value::Untyped(text));
@@ -50,19 +51,20 @@ pub fn read_text(reader: &mut Reader<'_>, feature: usize, text: &str) {
     }
 }
 
-/// Describes a mismatch in a feature's value: "expected an integer, found 2.5", or "invalid array of 2 × 2 numbers:
-/// expected 2 entries, found 1".
-pub fn describe(feature: &Feature, mismatch: &Mismatch) -> String {
+/// Describes why a value does not fit its feature: "expected an integer, found 2.5", or "invalid array of 2 × 2
+/// numbers: expected 2 entries, found 1".
+pub fn describe_mismatch(feature: &Feature, mismatch: &Mismatch) -> String {
     if feature.is_scalar() {
         return mismatch.to_string();
     }
-    let array = expected(feature);
+    let array = describe_value(feature);
     format!("invalid {}: {mismatch}", array.trim_start_matches("an "))
 }
 
-/// Decodes a scalar, or an array nested in `axis` arrays of its feature's value.
+/// Decodes a scalar or an array. `axis` is the number of the feature's arrays that enclose it, so it is 0 for the
+/// whole value.
 ///
-/// The outer `Result` is an error in the JSON, the inner one a value that does not fit the feature.
+/// The outer `Result` reports an error in the JSON. The inner `Result` reports a value that does not fit the feature.
 pub struct ElementVisitor<'a, 's> {
     rows: &'a mut Rows<'s>,
     row: usize,
@@ -82,7 +84,7 @@ impl ElementVisitor<'_, '_> {
         &self.rows.signature().features[self.feature]
     }
 
-    fn put<E>(self, value: Value<'_>) -> Result<Result<(), Mismatch>, E> {
+    fn scalar<E>(self, value: Value<'_>) -> Result<Result<(), Mismatch>, E> {
         let spec = self.spec();
         Ok(if spec.is_scalar() {
             self.rows.set(self.row, self.feature, value)
@@ -101,7 +103,7 @@ impl<'de> Visitor<'de> for ElementVisitor<'_, '_> {
         f.write_str("a value")
     }
 
-    json::scalars!(put -> Self::Value);
+    json::scalars!(scalar -> Self::Value);
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         let ElementVisitor { rows, row, feature, axis } = self;
@@ -135,7 +137,7 @@ impl<'de> Visitor<'de> for ElementVisitor<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         json::skip_members(&mut map)?;
-        let expected = expected(self.spec());
+        let expected = describe_value(self.spec());
         Ok(Err(Mismatch::new(expected, "an object")))
     }
 }

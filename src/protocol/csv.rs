@@ -1,7 +1,7 @@
 //! Named features as CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)).
 //!
-//! A header row names the columns, in any order. Columns that are no feature are ignored, and their names
-//! are reported. An empty cell is a missing value. A cell of an array feature is JSON.
+//! The header row contains the names of the columns, in any order. Columns that are not features are ignored, and
+//! their names are returned. An empty cell is a missing value. If a feature is an array, its cells contain JSON.
 
 mod records;
 pub mod tracking_reader;
@@ -19,13 +19,13 @@ use std::io;
 use std::sync::Arc;
 pub use writer::Writer;
 
-/// A CSV whose header has been read and whose records are read one by one.
+/// A CSV whose header has been read. Its records are then read one at a time.
 #[derive(Debug)]
 pub struct Table<'a> {
     records: Records<'a>,
     header: Record<'a>,
     columns: Columns,
-    /// Names of the columns that are no feature.
+    /// Names of the columns that are not features.
     pub ignored: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ pub struct Table<'a> {
 pub struct Columns(Arc<[Option<usize>]>);
 
 impl Columns {
-    /// Reads a later part of the same table, which starts with a record on this line.
+    /// Returns a table over a later part of the same CSV. `source` starts with a record, which is on line `line`.
     pub fn table<'a>(&self, source: &'a [u8], line: u64) -> Table<'a> {
         Table {
             records: Records::at(source, line),
@@ -50,13 +50,13 @@ impl<'a> Table<'a> {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Malformed`] if there is no header, or [`Error::Invalid`] if a feature has no
-    /// column or two columns.
+    /// Returns [`Error::Malformed`] if there is no header. Returns [`Error::Invalid`] if a required feature has no
+    /// column, or if a feature has several columns.
     pub fn new(source: &'a [u8], signature: &Signature) -> Result<Table<'a>, Error> {
         let mut records = Records::new(source);
         let mut header = Record::default();
-        let has_header = records.read(&mut header).map_err(interrupted)?;
-        if records.is_cut() {
+        let has_header = records.read(&mut header).map_err(read_error)?;
+        if records.ended_early() {
             let listed = records.take_errors();
             return Err(Error::Malformed(RequestErrors { listed, ..RequestErrors::default() }));
         }
@@ -67,14 +67,14 @@ impl<'a> Table<'a> {
         }
         let mut errors = RequestErrors::default();
         let mut ignored = vec![];
-        let mut given = vec![false; signature.features.len()];
+        let mut present = vec![false; signature.features.len()];
         let mut features = vec![];
         for name in header.cells() {
             let name = String::from_utf8_lossy(name);
             let feature = signature.feature(&name);
             match feature {
                 None => ignored.push(name.into_owned()),
-                Some(feature) if std::mem::replace(&mut given[feature], true) => {
+                Some(feature) if std::mem::replace(&mut present[feature], true) => {
                     errors.push(RequestError::duplicate("column", &name).line(line));
                 }
                 Some(_) => {}
@@ -83,12 +83,12 @@ impl<'a> Table<'a> {
         }
         let nearest = |name: &String| signature.nearest_feature(name);
         let nearest: Vec<_> = ignored.iter().take(MAX_SUGGESTIONS).map(nearest).collect();
-        let missing = |(feature, given): &(&Feature, bool)| !feature.optional && !given;
-        for (feature, _) in signature.features.iter().zip(given).filter(missing) {
+        let missing = |(feature, present): &(&Feature, bool)| !feature.optional && !present;
+        for (feature, _) in signature.features.iter().zip(present).filter(missing) {
             let mut error = RequestError::missing("column", &feature.name).line(line);
-            if let Some(near) = nearest.iter().position(|near| *near == Some(&feature.name)) {
+            if let Some(similar) = nearest.iter().position(|near| *near == Some(&feature.name)) {
                 error.detail +=
-                    &format!(" (found `{}`, which is similar)", excerpt(&ignored[near]));
+                    &format!(" (found `{}`, which is similar)", excerpt(&ignored[similar]));
             }
             errors.push(error);
         }
@@ -106,19 +106,19 @@ impl<'a> Table<'a> {
         &self.columns
     }
 
-    /// Returns the index of the byte at which the search for the next record starts.
+    /// Returns the index of the byte from which the next record is read.
     pub fn position(&self) -> usize {
         self.records.position()
     }
 
-    /// Reads the next record without its values. Returns `false` at the end.
+    /// Reads the next record and counts it, but does not decode its values. Returns `false` at the end.
     ///
     /// # Errors
     ///
     /// Returns an error if the source cannot be read.
     pub fn skip(&mut self, record: &mut Record<'a>, reader: &mut Reader<'_>) -> io::Result<bool> {
         let read = self.records.read(record)?;
-        // Errors in skipped rows are reported by the process that scores these rows.
+        // The process that scores these rows reports the errors in them.
         self.records.take_errors();
         if read {
             self.records.line();
@@ -127,7 +127,7 @@ impl<'a> Table<'a> {
         Ok(read)
     }
 
-    /// Reads the next record into `record`, and as a row into `reader`. Returns `false` at the end.
+    /// Reads the next record into `record`, and adds it to `reader` as a row. Returns `false` at the end.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ impl<'a> Table<'a> {
 ///
 /// # Errors
 ///
-/// Returns an error if the header is [invalid](Table::new), or every error found in the records.
+/// Returns an error if the header is [invalid](Table::new). Otherwise returns every error found in the records.
 pub fn decode(
     body: &[u8],
     signature: &Signature,
@@ -193,11 +193,11 @@ pub fn decode(
     let mut table = Table::new(body, signature)?;
     let mut reader = Reader::new(signature, limit);
     let mut record = Record::default();
-    while table.read(&mut record, &mut reader).map_err(interrupted)? {}
+    while table.read(&mut record, &mut reader).map_err(read_error)? {}
     Ok((reader.into_tensors()?, table.ignored))
 }
 
-/// Encodes the records of `body`, the request, with predictions appended to each.
+/// Encodes the records of `body`, which is the request, and appends the prediction to each record.
 ///
 /// # Errors
 ///
@@ -206,18 +206,18 @@ pub fn append(body: &[u8], predictions: &Predictions<'_>) -> Result<Vec<u8>, Err
     let mut records = Records::new(body);
     let mut writer = Writer::new(body.len() * 2, predictions.signature());
     let mut record = Record::default();
-    if records.read(&mut record).map_err(interrupted)? {
+    if records.read(&mut record).map_err(read_error)? {
         writer.header(&record);
     }
     let (mut row, cells) = (0, predictions.cells());
-    while records.read(&mut record).map_err(interrupted)? {
+    while records.read(&mut record).map_err(read_error)? {
         writer.record(&record, predictions, &cells, row);
         row += 1;
     }
     Ok(writer.out)
 }
 
-fn interrupted(error: io::Error) -> Error {
+fn read_error(error: io::Error) -> Error {
     Error::Interrupted(error.to_string())
 }
 
@@ -228,9 +228,9 @@ mod tests {
     use crate::source::Source;
     use ml_app_model::{Datatype, Kind};
 
-    /// Compares the fast path, for lines that end with LF, with the csv reader, for lines that end with CR LF.
+    /// Lines that end with LF are read by the fast path, and lines that end with CR LF by the csv crate.
     #[test]
-    fn reads_numbers_in_lines_as_in_single_cells() {
+    fn fast_path_and_csv_crate_read_the_same_numbers() {
         const OTHERS: [&str; 12] =
             ["", " ", " 7", "7 ", "+7", ".5", "7.", "-0", "nan", "inf", "1e400", "seven"];
         let model = Source::Embedded.load().expect("the embedded model loads");

@@ -19,7 +19,7 @@ use ml_app_model::{Kind, Mismatch, Signature, Tensors};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::de::DeserializeSeed;
 
-/// One row in a query string. The response is JSON.
+/// A protocol: the request is one row in a query string, and the response is JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct Query;
 
@@ -46,18 +46,18 @@ impl Protocol for Query {
     }
 }
 
-/// Rows in a body, and the formats of the body and of the response.
+/// A protocol: the request is a body of rows. Request and response may have different formats.
 #[derive(Debug, Clone, Copy)]
 pub struct NamedFeatures {
     pub request: WireFormat,
     pub response: WireFormat,
 }
 
-/// Options for the response that the request sets.
+/// Options that a request sets for its response.
 #[derive(Debug)]
 pub struct ResponseOptions {
     layout: FeaturesLayout,
-    /// Names of CSV columns that are no feature, for a header of the response.
+    /// Names of the CSV columns that are not features. A header of the response lists them.
     ignored: Vec<String>,
 }
 
@@ -70,13 +70,13 @@ impl Protocol for NamedFeatures {
         signature: &Signature,
         limit: usize,
     ) -> Result<(Tensors, ResponseOptions), Error> {
-        let rows = |layout| ResponseOptions { layout, ignored: vec![] };
+        let with_layout = |layout| ResponseOptions { layout, ignored: vec![] };
         match self.request {
             WireFormat::Json => {
-                decode(body, signature, limit).map(|(inputs, layout)| (inputs, rows(layout)))
+                decode(body, signature, limit).map(|(inputs, layout)| (inputs, with_layout(layout)))
             }
             WireFormat::Ndjson => decode_lines(body, signature, limit)
-                .map(|inputs| (inputs, rows(FeaturesLayout::Rows))),
+                .map(|inputs| (inputs, with_layout(FeaturesLayout::Rows))),
             WireFormat::Csv => {
                 let (inputs, ignored) = csv::decode(body, signature, limit)?;
                 Ok((inputs, ResponseOptions { layout: FeaturesLayout::Rows, ignored }))
@@ -125,8 +125,8 @@ fn json_response(predictions: &Predictions<'_>, layout: FeaturesLayout) -> Encod
 ///
 /// # Errors
 ///
-/// Returns [`Error::Malformed`] with line and column if `body` is not JSON or has none of the layouts, or
-/// [`Error::Invalid`] with every error found in the values.
+/// Returns [`Error::Malformed`] with line and column if `body` is not JSON or does not have one of the
+/// [layouts](FeaturesLayout). Returns [`Error::Invalid`] with every error found in the values.
 pub fn decode(
     body: &[u8],
     signature: &Signature,
@@ -146,7 +146,7 @@ fn decode_serde(
     reader.finish_json(read)
 }
 
-/// Decodes a body that consists of objects with all features in order. Returns `None` for any other body.
+/// Decodes a body whose rows are objects with all features in the model's order. Returns `None` for any other body.
 fn decode_fast(text: &str, signature: &Signature) -> Option<(Tensors, FeaturesLayout)> {
     if !fast_path::supports_objects(signature) {
         return None;
@@ -157,13 +157,14 @@ fn decode_fast(text: &str, signature: &Signature) -> Option<(Tensors, FeaturesLa
     })
 }
 
+/// The expected content of a body, for error messages.
 const ROWS: &str = "at least one row";
 
 /// Decodes NDJSON: one object per line. Empty lines are skipped.
 ///
 /// # Errors
 ///
-/// Returns every error found: [`Error::Malformed`] if a line is not JSON, otherwise [`Error::Invalid`].
+/// Returns every error found, as [`Error::Malformed`] if a line is not JSON, and as [`Error::Invalid`] otherwise.
 fn decode_lines(body: &[u8], signature: &Signature, limit: usize) -> Result<Tensors, Error> {
     let mut reader = Reader::new(signature, limit);
     let body = json::without_bom(body);
@@ -180,7 +181,7 @@ fn decode_lines(body: &[u8], signature: &Signature, limit: usize) -> Result<Tens
     reader.into_tensors()
 }
 
-/// Decodes one row from a query string, in which scalars are text and arrays are JSON.
+/// Decodes one row from a query string. The value of a scalar is its text; the value of an array is JSON.
 ///
 /// # Errors
 ///
@@ -190,8 +191,8 @@ fn decode_query(query: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     reader.start_row();
     for (name, value) in form_urlencoded::parse(query) {
         let Some(feature) = reader.take(&name) else { continue };
-        // An empty cell of a table is a missing value. An empty value in a query is more likely a field of a form
-        // that was left empty by mistake, so it is an error.
+        // An empty CSV cell is a missing value. An empty value in a query is an error instead: it probably comes
+        // from a form whose user forgot a field.
         let is_text = signature.features[feature].kind == Kind::String;
         if value.is_empty() && !is_text {
             let expected = with_article(signature.features[feature].kind);
@@ -204,7 +205,7 @@ fn decode_query(query: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     reader.into_tensors()
 }
 
-/// Reads a line of NDJSON into `reader`. `number` is the line's number, counted from 1.
+/// Reads a line of NDJSON into `reader`. `number` is the number of the line, counted from 1.
 pub(crate) fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
     if line.trim_ascii().is_empty() {
         return;
@@ -220,19 +221,19 @@ pub(crate) fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
         if reader.rows_read() == rows {
             reader.start_row();
         }
-        let error = json::error(&error).row(reader.rows_read() - 1);
+        let error = json::request_error(&error).row(reader.rows_read() - 1);
         reader.push_malformed(RequestError { line: Some(number), ..error });
     }
 }
 
-/// Formats names as the value of a header, a [list of strings][strings].
+/// Formats names as a header value: a [list of strings][strings].
 ///
-/// Characters that are not printable ASCII are percent-encoded. Names past the maximum length are only counted, as
-/// `and-2-more`.
+/// Characters outside printable ASCII are percent-encoded. If the list would exceed its maximum length, the
+/// remaining names are only counted, as in `and-2-more`.
 ///
 /// [strings]: https://www.rfc-editor.org/rfc/rfc9651#section-3.3.3
 fn header_list(names: &[String]) -> String {
-    // In bytes. Clients and proxies limit headers, often to 8 KiB in total.
+    // Maximum length of the list in bytes. Clients and proxies limit headers, often to 8 KiB in total.
     const MAX_LENGTH: usize = 2048;
     const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
     let mut list = String::new();
@@ -282,7 +283,7 @@ mod tests {
                 assert_eq!(decode_serde(&text, signature, usize::MAX).ok(), Some(read), "{text}");
                 rows += 1;
             }
-            // A line of NDJSON is read like the only row of a body.
+            // A line of NDJSON is decoded like a body with a single row.
             let mut reader = Reader::new(signature, usize::MAX);
             if text.starts_with('{') && reader.read_fast(&text) {
                 let body = decode_serde(&text, signature, usize::MAX).ok();

@@ -1,12 +1,11 @@
-//! Instances in, predictions out: the JSON of [KServe's v1 protocol][kserve], of [TensorFlow Serving][serving] and of
-//! [Vertex AI][vertex].
+//! The JSON of [KServe's v1 protocol][kserve], of [TensorFlow Serving][serving] and of [Vertex AI][vertex].
 //!
 //! A request has `instances` or `inputs`:
 //!
-//! - `instances` is a list. An instance is a list of the features in their order, the value itself if there is
-//!   only one feature, or an object by the names of features or inputs. The response has `predictions`. A prediction is
-//!   a number if the output has shape `[N, 1]`, as from KServe's scikit-learn server; TensorFlow Serving would
-//!   write a list with one number.
+//! - `instances` is a list of rows. An instance is a list of the features' values in the model's order, or an object
+//!   with the names of features or inputs as keys. If the model has only one feature, an instance is its value. The
+//!   response has `predictions`. For an output of shape `[N, 1]`, a prediction is a number, as in the responses of
+//!   KServe's scikit-learn server. TensorFlow Serving would write a list with one number instead.
 //! - `inputs` is an object of columns by name, or the rows of the only input. The response has `outputs`, which are
 //!   whole tensors.
 //!
@@ -17,14 +16,14 @@
 mod body;
 
 use crate::error::Error;
-use crate::protocol::json::{self, Keys, View, fast_path};
+use crate::protocol::json::{self, Keys, TensorView, fast_path};
 use crate::protocol::reader::Reader;
 use crate::protocol::{Encoded, Protocol};
 use body::BodyVisitor;
 pub use body::InstancesLayout;
 use ml_app_model::{Signature, Tensors};
 
-/// The protocol's only operation.
+/// The protocol. Its only operation is to predict.
 #[derive(Debug, Clone, Copy)]
 pub struct Predict;
 
@@ -48,9 +47,9 @@ impl Protocol for Predict {
         signature: &Signature,
         outputs: Tensors,
     ) -> Result<Encoded, Error> {
-        let views: Vec<View<'_>> = outputs.tensors().iter().map(View::new).collect();
+        let views: Vec<TensorView<'_>> = outputs.tensors().iter().map(TensorView::new).collect();
         let keys = Keys::new(signature.outputs.iter().map(|output| &*output.name));
-        let row = views.iter().map(View::row_size).sum::<usize>() + keys.size();
+        let row = views.iter().map(TensorView::row_size).sum::<usize>() + keys.size();
         let mut body = Vec::with_capacity(32 + outputs.rows() * row);
         match layout {
             InstancesLayout::Instances => {
@@ -89,7 +88,8 @@ fn decode_serde(
     reader.finish_json(read)
 }
 
-/// Decodes a body that has only `instances`, and only lists as instances. Returns `None` for any other body.
+/// Decodes a body that has only the member `instances`, and in which every instance is a list. Returns `None` for any
+/// other body.
 fn decode_fast(text: &str, signature: &Signature) -> Option<(Tensors, InstancesLayout)> {
     if !fast_path::supports_lists(signature) {
         return None;

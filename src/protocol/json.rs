@@ -1,5 +1,5 @@
-//! Common parts of the protocols in JSON: parsing with serde without a tree of values, errors with their place, and
-//! writing tensors.
+//! Functions that all JSON protocols share: they parse with serde without building a tree of values, convert serde's
+//! errors to errors with a position, and write tensors.
 
 pub(crate) mod fast_path;
 
@@ -15,7 +15,7 @@ use serde_json::error::Category;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Returns a body as text, without the byte order mark that some editors write.
+/// Returns a body as a string, without the byte order mark that some editors write.
 ///
 /// # Errors
 ///
@@ -49,8 +49,8 @@ pub(crate) fn read<'de, V: Visitor<'de>>(
     source.end().map(|()| value)
 }
 
-/// Deserializes a value of any type with a visitor. serde requires a seed, not a visitor, for values that are nested
-/// in arrays and objects.
+/// A seed that deserializes a value of any type with a visitor. serde accepts only seeds, not visitors, for the
+/// elements of arrays and the members of objects.
 pub(crate) struct Seed<V>(pub(crate) V);
 
 impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Seed<V> {
@@ -61,7 +61,7 @@ impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Seed<V> {
     }
 }
 
-/// Implements a visitor's methods for scalars by one method that takes a [`Value`](ml_app_model::Value).
+/// Implements a visitor's methods for scalars. Each of them calls `$method` with a [`Value`](ml_app_model::Value).
 macro_rules! scalars {
     ($method:ident -> $output:ty) => {
         fn visit_bool<E: serde::de::Error>(self, flag: bool) -> Result<$output, E> {
@@ -109,7 +109,7 @@ pub(crate) fn skip_members<'de, A: MapAccess<'de>>(members: &mut A) -> Result<us
     Ok(skipped)
 }
 
-/// A struct that is deserialized from an object only. By default, serde also accepts an array of its fields.
+/// A struct that can be deserialized only from an object. By default, serde also accepts an array of the fields.
 pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -132,12 +132,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Converts an error of serde_json, with its place: the text is not JSON, or not the JSON that was expected.
-pub(crate) fn error(error: &serde_json::Error) -> RequestError {
+/// Converts an error of serde_json, including its line and column. The text is not JSON, or its JSON does not have the
+/// expected form.
+pub(crate) fn request_error(error: &serde_json::Error) -> RequestError {
     let text = error.to_string();
-    // The place is a part of the message. "invalid type: X, expected Y" becomes "expected Y, found X".
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let text = text.strip_suffix(&place).unwrap_or(&text);
+    // The message ends with the position, which becomes separate fields. "invalid type: X, expected Y" becomes
+    // "expected Y, found X".
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&position).unwrap_or(&text);
     let mistyped = ["invalid type: ", "invalid value: "]
         .iter()
         .find_map(|kind| text.strip_prefix(kind)?.split_once(", expected "));
@@ -156,7 +158,7 @@ pub(crate) fn error(error: &serde_json::Error) -> RequestError {
     }
 }
 
-/// Replaces serde's names of types by JSON's.
+/// Replaces serde's name of a type with JSON's name.
 fn json_name(text: &str) -> &str {
     match text {
         "map" | "a map" => "an object",
@@ -166,21 +168,21 @@ fn json_name(text: &str) -> &str {
     }
 }
 
-/// A tensor to be written as JSON.
+/// A tensor that is written as JSON, row by row or as a whole.
 #[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
+pub struct TensorView<'a> {
     pub(crate) elements: Elements<'a>,
     shape: &'a [usize],
-    /// Shape of a row's value; empty for a scalar.
+    /// Shape of one row; empty for a scalar.
     row_shape: &'a [usize],
     /// Number of elements in a row.
     pub(crate) width: usize,
 }
 
-impl<'a> View<'a> {
-    pub fn new(tensor: &'a Tensor) -> View<'a> {
+impl<'a> TensorView<'a> {
+    pub fn new(tensor: &'a Tensor) -> TensorView<'a> {
         let shape = tensor.shape();
-        View {
+        TensorView {
             elements: tensor.elements(),
             shape,
             row_shape: tensor.row_shape(),
@@ -188,7 +190,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Returns the number of elements.
+    /// Returns the number of elements in all rows.
     pub(crate) fn count(&self) -> usize {
         self.shape.iter().product()
     }
@@ -203,7 +205,7 @@ impl<'a> View<'a> {
         2 + self.width * element_size
     }
 
-    /// Appends the value of a row: a scalar or nested arrays.
+    /// Appends one row: a scalar or nested arrays.
     pub(crate) fn row(&self, out: &mut Vec<u8>, row: usize) {
         match self.row_shape {
             [] => self.element(out, row),
@@ -217,7 +219,7 @@ impl<'a> View<'a> {
         self.nested(out, self.shape, 0);
     }
 
-    /// Appends the part of the tensor that has this shape and starts at the element `start`.
+    /// Appends the elements from index `start` on as nested arrays of the given shape.
     fn nested(&self, out: &mut Vec<u8>, shape: &[usize], start: usize) {
         match shape {
             [] => self.element(out, start),
@@ -230,8 +232,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Appends an element, by its index in row-major order. NaN and the infinities become `null`, because JSON
-    /// cannot express them ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)).
+    /// Appends the element at an index in row-major order. NaN and the infinities become `null`, because JSON cannot
+    /// express them ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)).
     #[inline]
     pub(crate) fn element(&self, out: &mut Vec<u8>, index: usize) {
         match self.elements {
@@ -242,7 +244,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// Appends an element of any type. Most outputs are floats or 64-bit integers, which have faster code.
+/// Appends an element of any type. [`TensorView::element`] has faster code for 32-bit floats and 64-bit integers, the
+/// types of most outputs.
 fn other_element(out: &mut Vec<u8>, elements: Elements<'_>, index: usize) {
     match elements {
         Elements::Bool(elements) => scalar(out, &elements[index]),
@@ -279,10 +282,10 @@ pub(crate) fn list(
     out.push(brackets[1]);
 }
 
-/// Names as keys of an object, each with its quotes and colon. They are encoded once and copied for each row.
+/// The keys of an object, each with quotes and colon. They are encoded once and copied for each row.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    /// All keys, one after the other.
+    /// All keys, one after another.
     text: Vec<u8>,
     /// End of each key in `text`.
     ends: Vec<usize>,
@@ -304,14 +307,14 @@ impl Keys {
         self.text.len()
     }
 
-    /// Returns a key: `"name":`.
+    /// Returns the key at an index, such as `"name":`.
     pub(crate) fn get(&self, index: usize) -> &[u8] {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.text[start..self.ends[index]]
     }
 }
 
-/// Appends a float, faster than [`scalar`] for most floats.
+/// Appends a float. This is faster than [`scalar`] for most floats.
 #[inline]
 pub(crate) fn float(out: &mut Vec<u8>, number: f32) {
     if !float::write(out, number) {
@@ -319,7 +322,7 @@ pub(crate) fn float(out: &mut Vec<u8>, number: f32) {
     }
 }
 
-/// Appends an integer, faster than [`scalar`] for class labels from 0 to 9.
+/// Appends an integer. This is faster than [`scalar`] for 0 to 9, which most class labels are.
 #[inline]
 pub(crate) fn integer(out: &mut Vec<u8>, number: i64) {
     match number {
@@ -328,7 +331,7 @@ pub(crate) fn integer(out: &mut Vec<u8>, number: i64) {
     }
 }
 
-/// Appends a value as serde_json writes it. A number that is not finite becomes `null`.
+/// Appends a value as serde_json writes it. NaN and the infinities become `null`.
 pub(crate) fn scalar<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("writing to memory does not fail");
 }

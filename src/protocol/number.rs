@@ -1,12 +1,12 @@
 //! Parser for decimal numbers as JSON writes them, for the fast paths of JSON and CSV.
 //!
-//! [`short_integer`] parses up to seven digits at once, which covers most values of tables. [`read`] parses every
-//! number. Both return the number and its length in bytes. They accept only what serde_json accepts, with
-//! the same result.
+//! [`short_integer`] parses up to seven digits at once, which covers most values of tables. [`read`] parses almost
+//! every other number. Both return the number and the length of its text in bytes. They accept only numbers that
+//! serde_json accepts, and return the same value.
 
 use ml_app_model::Value;
 
-/// Number of decimal digits that fit into a `u64` and an `i64` whatever they are.
+/// Number of decimal digits that always fit into a `u64` and into an `i64`.
 const MAX_DIGITS: usize = 18;
 
 /// Powers of ten that an `f64` represents exactly: `EXACT_POWERS[n]` is 10ⁿ.
@@ -15,12 +15,12 @@ const EXACT_POWERS: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// Parses an unsigned integer of one to seven digits; returns `None` for any other number and for text that is
-/// no number.
+/// Parses the unsigned integer of one to seven digits that `text` begins with. Returns `None` if `text` begins with
+/// a different number or with none.
 ///
 /// This is SWAR ("SIMD within a register") parsing. The next eight bytes are loaded as one `u64`, little-endian, so
-/// that the first character is the lowest byte. A few operations on the word then classify and convert all
-/// of them at once.
+/// that the first character is the lowest byte. A few operations on the word then classify and convert all eight
+/// characters at once.
 #[inline]
 pub fn short_integer(text: &[u8]) -> Option<(u32, usize)> {
     const ASCII_ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
@@ -34,30 +34,30 @@ pub fn short_integer(text: &[u8]) -> Option<(u32, usize)> {
     // A digit's byte becomes its value 0–9, any other byte 10 or more.
     let digits = word ^ ASCII_ZEROS;
     // The high bit of each byte that is not a digit: it is set by the addition for 10–127, and is set in `digits`
-    // itself for 128–255. The addition can only carry out of a byte that is not a digit, into the bytes
-    // after it. So the first such byte is found correctly, and the others do not matter.
+    // itself for 128–255. The addition carries only out of a byte that is not a digit, into the bytes after that
+    // byte. So the first byte that is not a digit is found correctly, and the bytes after it do not matter.
     let others = (digits.wrapping_add(ABOVE_NINE) | digits) & HIGH_BITS;
-    // The number of digits; 8 if all bytes are digits, and the shift by 64 bits below then gives `None`.
+    // The number of digits. It is 8 if all bytes are digits: then the shift by 64 bits below returns `None`.
     let len = others.trailing_zeros() as usize / 8;
     let follows = word.checked_shr(8 * len as u32)? as u8;
-    // A fraction or an exponent follows, or the number starts with a zero that JSON does not allow.
+    // There is no digit, a fraction or an exponent follows, or there is a leading zero, which JSON forbids.
     if len == 0 || matches!(follows, b'.' | b'e' | b'E') || (len > 1 && word as u8 == b'0') {
         return None;
     }
     // Shift the digits to the high bytes, which drops the bytes after the number and puts zeros before it.
-    // It now has exactly eight digits d₀…d₇, with d₀ in the lowest byte.
+    // The word now has exactly eight digits d₀…d₇, with d₀ in the lowest byte.
     let digits = digits << (64 - 8 * len);
     // Combine neighbors: each 16-bit lane becomes 10·d₀ + d₁, and so on.
     let pairs = (digits * 10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
-    // Combine pairs: each 32-bit lane becomes a number of four digits. Then combine those two.
+    // Combine pairs: each 32-bit lane becomes a number of four digits. The last line combines the two lanes.
     let fours = (pairs * 100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
     Some(((fours as u32) * 10_000 + (fours >> 32) as u32, len))
 }
 
-/// Loads a text of less than eight bytes as [`short_integer`] does, with zero bytes after it.
+/// Loads fewer than eight bytes into a little-endian `u64`, padded with zero bytes.
 #[inline]
 fn load_short(text: &[u8]) -> u64 {
-    // Four to seven bytes: two loads that overlap in the middle, where both have the same bytes.
+    // Four to seven bytes: two 4-byte loads that overlap. OR-ing the same bytes twice does no harm.
     if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
         let after = u64::from(u32::from_le_bytes(*last)) << (8 * (text.len() - 4));
         return u64::from(u32::from_le_bytes(*first)) | after;
@@ -69,17 +69,17 @@ fn load_short(text: &[u8]) -> u64 {
 /// 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)).
 ///
 /// Returns `None` if `text` does not begin with a number. Also returns `None` for an integer of more than 18
-/// digits, which may not fit into an `i64`, and for `-0`, which serde_json reads as a float.
+/// digits, because it may not fit into an `i64`, and for `-0`, because serde_json reads it as a float.
 pub fn read(text: &[u8]) -> Option<(Value<'static>, usize)> {
     let is_negative = text.first() == Some(&b'-');
     let first = usize::from(is_negative);
-    let (digits, end) = digits(text, first, 0);
+    let (digits, end) = append_digits(text, first, 0);
     let count = end - first;
     if count == 0 || (count > 1 && text[first] == b'0') {
         return None;
     }
     match text.get(end) {
-        Some(b'.' | b'e' | b'E') => fraction(text, first, end, digits),
+        Some(b'.' | b'e' | b'E') => parse_fraction(text, first, end, digits),
         _ if count > MAX_DIGITS || (is_negative && digits == 0) => None,
         _ => {
             let integer = digits as i64;
@@ -88,10 +88,10 @@ pub fn read(text: &[u8]) -> Option<(Value<'static>, usize)> {
     }
 }
 
-/// Appends the decimal digits of `text` from index `at` on to the number `before`. Returns the number, which is
-/// meaningless if it has more than 19 digits, and the index after the last digit.
+/// Appends the decimal digits of `text` that start at index `at` to the number `before`. Returns the number and the
+/// index after the last digit. The number overflows if it has more than 19 digits.
 #[inline]
-fn digits(text: &[u8], mut at: usize, before: u64) -> (u64, usize) {
+fn append_digits(text: &[u8], mut at: usize, before: u64) -> (u64, usize) {
     let mut digits = before;
     while let Some(byte @ b'0'..=b'9') = text.get(at) {
         digits = digits.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
@@ -100,12 +100,13 @@ fn digits(text: &[u8], mut at: usize, before: u64) -> (u64, usize) {
     (digits, at)
 }
 
-/// Parses the rest of a number that is not an integer: a fraction, an exponent, or both, from index `at` on.
+/// Parses the rest of a number after its integer part: a fraction, an exponent, or both. The rest starts at index
+/// `at`.
 ///
-/// `first` is the index of the number's first digit, and `whole` the integer that the digits before `at` form.
-/// The value is `whole` · 10^`power`, once the decimal places have been appended to `whole`.
+/// `first` is the index of the number's first digit, and `whole` is the integer formed by the digits before `at`.
+/// The function appends the decimal places to `whole`, so that the value is `whole` · 10^`power`.
 #[inline]
-fn fraction(
+fn parse_fraction(
     text: &[u8],
     first: usize,
     mut at: usize,
@@ -115,7 +116,7 @@ fn fraction(
     let (mut count, mut power) = (at - first, 0);
     if text.get(at) == Some(&b'.') {
         let point = at + 1;
-        (whole, at) = digits(text, point, whole);
+        (whole, at) = append_digits(text, point, whole);
         let places = at - point;
         if places == 0 {
             return None;
@@ -127,7 +128,7 @@ fn fraction(
         let sign = text.get(at + 1).filter(|byte| matches!(byte, b'+' | b'-'));
         let begin = at + 1 + usize::from(sign.is_some());
         let exponent;
-        (exponent, at) = digits(text, begin, 0);
+        (exponent, at) = append_digits(text, begin, 0);
         let exponent = exponent as i64;
         match at - begin {
             1..=3 => power += if sign == Some(&b'-') { -exponent } else { exponent },
@@ -137,8 +138,8 @@ fn fraction(
         }
     }
     // Clinger's fast path (W. Clinger, "How to read floating point numbers accurately", PLDI 1990): if both
-    // the digits and the power of ten are exact as an `f64`, one multiplication or division rounds only once,
-    // so its result is the correctly rounded one. Otherwise use the standard library's parser.
+    // the digits and the power of ten are exact as an `f64`, a single multiplication or division rounds only once,
+    // so its result is correctly rounded. Otherwise use the standard library's parser.
     let is_exact = count <= MAX_DIGITS && whole <= 1 << f64::MANTISSA_DIGITS;
     let number = match usize::try_from(power.abs()) {
         Ok(places) if is_exact && places < EXACT_POWERS.len() => {
@@ -158,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_integers_whatever_follows() {
+    fn reads_an_integer_before_any_other_text() {
         let numbers = ["0", "7", "10", "999", "1234", "56789", "123456", "7654321", "12345678"];
         for number in numbers {
             let integer = number.parse().expect("an integer");

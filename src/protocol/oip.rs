@@ -1,7 +1,7 @@
 //! The [Open Inference Protocol](https://github.com/kserve/open-inference-protocol), version 2, over HTTP.
 //!
-//! A request has named tensors in JSON. With the [binary tensor data extension][binary], the elements of some tensors
-//! follow the JSON as bytes.
+//! A request consists of named tensors in JSON. With the [binary tensor data extension][binary], the elements of some
+//! tensors are not in the JSON but in the bytes after it.
 //!
 //! [binary]: https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
 
@@ -15,23 +15,25 @@ mod raw;
 mod request;
 
 use crate::error::Error;
-use crate::protocol::json::{self, View};
+use crate::protocol::json::{self, TensorView};
 use crate::protocol::{Body, Encoded, Protocol};
 use classification::Classes;
-pub use datatype::name;
+pub use datatype::datatype_name;
 use ml_app_model::{Datatype, Signature, Tensors};
 use request::RequestedOutput;
 pub use request::ResponseOptions;
 
-/// Name of the header with the size of the JSON, in bytes, after which the tensors begin. Responses have it, too.
-pub const HEADER_LENGTH: &str = "inference-header-content-length";
+/// Header that holds the size of the JSON in bytes. The binary tensors begin after the JSON. Requests and responses
+/// have this header.
+pub const JSON_SIZE_HEADER: &str = "inference-header-content-length";
 
 /// Media type of a body with binary tensors.
-pub const BINARY: &str = "application/octet-stream";
+pub const BINARY_MEDIA_TYPE: &str = "application/octet-stream";
 
-/// An inference, by the form of its request's body.
+/// The protocol. Its variants are the forms that the body of a request can have.
 #[derive(Debug, Clone, Copy)]
 pub enum Infer {
+    /// Only JSON.
     Json,
     /// JSON of this size, in bytes, followed by binary tensors.
     Mixed(usize),
@@ -40,9 +42,10 @@ pub enum Infer {
 }
 
 impl Infer {
-    /// Creates an inference from the size of the JSON as a header gives it: 0 for a raw request, `None` for JSON only.
+    /// Returns the form of a body. `length` is the size of the JSON as the header contains it: 0 for a raw request,
+    /// and `None` if the body contains only JSON.
     ///
-    /// `name` is the name of the header, or of the parameter, for the error message.
+    /// `name` is the name of the header or of the content-type parameter, for the error message.
     ///
     /// # Errors
     ///
@@ -111,13 +114,14 @@ impl Protocol for Infer {
         if !options.outputs.iter().any(|requested| requested.binary) {
             return Ok(Encoded::json(head));
         }
-        let headers = vec![(HEADER_LENGTH, head.len().to_string())];
+        let headers = vec![(JSON_SIZE_HEADER, head.len().to_string())];
         head.append(&mut tensors);
-        Ok(Encoded { content_type: BINARY.into(), headers, body: Body::Whole(head) })
+        Ok(Encoded { content_type: BINARY_MEDIA_TYPE.into(), headers, body: Body::Whole(head) })
     }
 }
 
-/// Appends an output's entry to the JSON in `head`, and its elements to `tensors` if they are requested as bytes.
+/// Appends the entry of an output to the JSON in `head`. If the client requested bytes, appends the elements to
+/// `tensors` instead of the JSON.
 fn write_output(
     head: &mut Vec<u8>,
     tensors: &mut Vec<u8>,
@@ -136,14 +140,14 @@ fn write_output(
     head.extend_from_slice(b"{\"name\":");
     json::scalar(head, &spec.name);
     head.extend_from_slice(b",\"datatype\":");
-    json::scalar(head, name(datatype));
+    json::scalar(head, datatype_name(datatype));
     head.extend_from_slice(b",\"shape\":");
     json::scalar(head, &shape);
     if requested.binary {
         let start = tensors.len();
         match &classes {
-            Some(classes) => classes.each(|class| binary::string(tensors, class)),
-            None => binary::elements(tensors, tensor),
+            Some(classes) => classes.each(|class| binary::append_string(tensors, class)),
+            None => binary::append_elements(tensors, tensor),
         }
         let size = tensors.len() - start;
         head.extend_from_slice(b",\"parameters\":{\"binary_data_size\":");
@@ -164,7 +168,7 @@ fn write_output(
             json::scalar(head, class);
         }),
         None => {
-            let view = View::new(tensor);
+            let view = TensorView::new(tensor);
             head.reserve(outputs.rows() * view.row_size());
             (0..view.count()).for_each(|index| {
                 separate(head);

@@ -1,16 +1,16 @@
-//! Encodes predictions in the shape that people read: a classifier's label and the probability of each
-//! class, or the values of the outputs. [`PredictionShape`] says which values these are.
+//! Encodes predictions for people to read: a classifier's label and the probability of each class, or the values of
+//! the outputs. [`PredictionShape`] selects these values.
 //!
-//! JSON has no NaN and no infinity ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)):
-//! both are `null`. In CSV they are `NaN`, `inf` and `-inf`.
+//! JSON cannot express NaN and the infinities ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)), so they
+//! become `null`. In CSV, they are `NaN`, `inf` and `-inf`.
 
-use crate::protocol::json::{self, Keys, View};
+use crate::protocol::json::{self, Keys, TensorView};
 use ml_app_model::{
     ClassScores, Elements, PREDICTION, Prediction, PredictionShape, Signature, Source, Tensors,
 };
 use std::io::Write;
 
-/// The start of each object, `{"prediction":`. One copy of a constant is faster than three.
+/// The start of each object, `{"prediction":`. Copying one constant is faster than copying its three parts.
 const OPENING: [u8; PREDICTION.len() + 4] = {
     let mut opening = [b'"'; PREDICTION.len() + 4];
     opening[0] = b'{';
@@ -29,13 +29,13 @@ pub struct Predictions<'a> {
     signature: &'a Signature,
     shape: PredictionShape<'a>,
     rows: usize,
-    outputs: Vec<View<'a>>,
-    /// The escaped names of the classes or of several outputs.
+    outputs: Vec<TensorView<'a>>,
+    /// The keys of the classes, or of the outputs if the prediction has several outputs.
     keys: Keys,
 }
 
 impl<'a> Predictions<'a> {
-    /// Takes the outputs of the model that has this signature.
+    /// Prepares the outputs of the model that has this signature.
     pub fn new(signature: &'a Signature, outputs: &'a Tensors) -> Predictions<'a> {
         let shape = PredictionShape::new(signature);
         let keys = match (shape.prediction, shape.scores) {
@@ -45,7 +45,7 @@ impl<'a> Predictions<'a> {
             (_, Some(scores)) => Keys::new(scores.classes.iter().map(|class| &**class)),
             (Prediction::Output(_), None) => Keys::new(std::iter::empty()),
         };
-        let views = outputs.tensors().iter().map(View::new).collect();
+        let views = outputs.tensors().iter().map(TensorView::new).collect();
         Predictions { signature, shape, rows: outputs.rows(), outputs: views, keys }
     }
 
@@ -57,9 +57,9 @@ impl<'a> Predictions<'a> {
         self.signature
     }
 
-    /// Returns an estimate of an object's size in bytes.
+    /// Returns an estimate of the size of one row's object, in bytes.
     pub(crate) fn row_size(&self) -> usize {
-        40 + self.keys.size() + self.outputs.iter().map(View::row_size).sum::<usize>()
+        40 + self.keys.size() + self.outputs.iter().map(TensorView::row_size).sum::<usize>()
     }
 
     /// Appends `{"prediction": …, "probabilities": {…}}` for a row.
@@ -67,7 +67,7 @@ impl<'a> Predictions<'a> {
         self.members(out, |out, view, element| element_or_row(out, view, row, element));
     }
 
-    /// Appends one such object with an array over all rows for each value.
+    /// Appends one object in which each value is an array of the values of all rows.
     pub(crate) fn columns_object(&self, out: &mut Vec<u8>) {
         self.members(out, |out, view, element| {
             json::list(out, b"[]", self.rows, |out, row| element_or_row(out, view, row, element));
@@ -85,7 +85,7 @@ impl<'a> Predictions<'a> {
         PredictionShape::new(signature).columns()
     }
 
-    /// Returns the cells of each of the [`Predictions::columns`].
+    /// Returns the cells of each column, in the order of [`Predictions::columns`].
     pub(crate) fn cells(&self) -> Vec<Cells<'a>> {
         let columns = 0..Predictions::columns(self.signature).len();
         let cells = columns.map(|column| {
@@ -102,7 +102,7 @@ impl<'a> Predictions<'a> {
         cells.collect()
     }
 
-    /// Appends the text of a cell in one of the [`Predictions::columns`], without quotes.
+    /// Appends the text of a cell, without quotes. `column` is an index in [`Predictions::columns`].
     pub(crate) fn cell(&self, out: &mut Vec<u8>, row: usize, column: usize) {
         let Source { output, element } = self.shape.source(column);
         let view = &self.outputs[output];
@@ -123,10 +123,14 @@ impl<'a> Predictions<'a> {
         }
     }
 
-    /// Appends an object with the members of a prediction. `value` appends the value of an output, or of
-    /// one of its elements.
+    /// Appends an object with the members of a prediction. `value` appends a whole output if its last argument is
+    /// `None`, and otherwise the element of the output at this index.
     #[inline]
-    fn members(&self, out: &mut Vec<u8>, value: impl Fn(&mut Vec<u8>, &View<'_>, Option<usize>)) {
+    fn members(
+        &self,
+        out: &mut Vec<u8>,
+        value: impl Fn(&mut Vec<u8>, &TensorView<'_>, Option<usize>),
+    ) {
         out.extend_from_slice(&OPENING);
         match self.shape.prediction {
             Prediction::Output(output) => value(out, &self.outputs[output], None),
@@ -151,7 +155,7 @@ impl<'a> Predictions<'a> {
 }
 
 #[inline]
-fn element_or_row(out: &mut Vec<u8>, view: &View<'_>, row: usize, element: Option<usize>) {
+fn element_or_row(out: &mut Vec<u8>, view: &TensorView<'_>, row: usize, element: Option<usize>) {
     match element {
         Some(element) => view.element(out, row * view.width + element),
         None => view.row(out, row),
@@ -165,7 +169,7 @@ pub(crate) enum Cells<'a> {
     Float32(&'a [f32], usize, usize),
     /// Elements, width, index.
     Int64(&'a [i64], usize, usize),
-    /// Rare types, and text that may need quotes: written by [`Predictions::cell`].
+    /// Rare types, and strings that may need quotes. [`Predictions::cell`] writes them.
     Other,
 }
 

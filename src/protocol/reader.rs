@@ -1,8 +1,8 @@
-//! Collects rows, and the errors found in them, from every format in which tensors are made of rows.
+//! Collects the rows of a request, and the errors found in them. All formats that consist of rows use it.
 //!
-//! A protocol's parser calls [`Reader::start_row`], then [`Reader::take`] and a setter for each feature that it finds,
-//! then [`Reader::end_row`]. An invalid value is recorded and reading goes on, so that one response reports
-//! as many errors as possible.
+//! For each row, a protocol's parser calls [`Reader::start_row`], then [`Reader::take`] and a setter for each feature
+//! that it finds, then [`Reader::end_row`]. Reading continues after an invalid value, so that one response reports as
+//! many errors as possible.
 
 use crate::error::{Error, RequestError, RequestErrors};
 use crate::protocol::json::{self, fast_path};
@@ -12,8 +12,8 @@ use ml_app_model::value::{excerpt, quoted_list, with_article};
 use ml_app_model::{Feature, Kind, Mismatch, Rows, Signature, Tensors, Value};
 use std::fmt;
 
-/// Maximum number of unknown names for which a correction is suggested. Each suggestion compares the name
-/// with the names of all features, which takes time.
+/// Maximum number of unknown names for which a correction is suggested. A suggestion is slow, because it compares the
+/// unknown name with the names of all features.
 pub const MAX_SUGGESTIONS: usize = 10;
 
 /// Collects rows and the errors found in them.
@@ -21,42 +21,45 @@ pub const MAX_SUGGESTIONS: usize = 10;
 pub struct Reader<'s> {
     pub(super) rows: Rows<'s>,
     pub(super) errors: RequestErrors,
-    /// For each feature, true if it was given in the current row.
-    given: Vec<bool>,
-    /// The feature that is expected next: the features usually come in their order.
+    /// For each feature, true if the current row has it.
+    present: Vec<bool>,
+    /// Index of the feature that probably comes next: most rows have the features in the model's order.
     next: usize,
-    /// Number of the current row's line, if the format has lines.
+    /// Line of the current row, counted from 1, if each row of the format is a line.
     pub(super) line: Option<u64>,
-    /// Number of rows in earlier batches, including the rows that were skipped.
-    before: usize,
-    /// Number of rows that were skipped.
+    /// Number of rows in earlier batches, including skipped rows.
+    earlier_rows: usize,
+    /// Number of skipped rows.
     skipped: usize,
-    /// True if an error belongs to the current row. Columns of a column-wise body belong to none.
+    /// True if errors belong to the current row. False while columns are read, because a column has values of many
+    /// rows.
     in_row: bool,
-    /// True if the fast path can read rows that are JSON objects.
+    /// True if the fast path supports the model's rows as JSON objects.
     supports_objects: bool,
-    /// True if the fast path can read rows that are lines of CSV: all features are numbers.
+    /// True if the fast path supports the model's rows as lines of CSV: all features are numbers.
     supports_cells: bool,
-    /// Maximum number of values in the rows of a batch, and the number of rows that follows from it.
+    /// Maximum number of values in the rows of a batch.
     limit: usize,
+    /// Maximum number of rows of a batch, computed from `limit`.
     max_rows: usize,
 }
 
 impl<'s> Reader<'s> {
     /// Creates a reader of rows for a model.
     ///
-    /// `limit` is the maximum number of values in the rows of a batch. A row that leaves values out, or a
-    /// column without the other columns, has more values than its text has bytes.
+    /// `limit` is the maximum number of values in the rows of a batch. It is needed because a short body can stand
+    /// for many values: a row may leave out optional features, and a column starts rows that have values of all
+    /// features.
     pub fn new(signature: &'s Signature, limit: usize) -> Reader<'s> {
         let rows = Rows::new(signature);
         Reader {
             max_rows: limit / rows.scalar_features().max(1),
             rows,
             errors: RequestErrors::default(),
-            given: vec![false; signature.features.len()],
+            present: vec![false; signature.features.len()],
             next: 0,
             line: None,
-            before: 0,
+            earlier_rows: 0,
             skipped: 0,
             in_row: false,
             supports_objects: fast_path::supports_objects(signature),
@@ -67,7 +70,7 @@ impl<'s> Reader<'s> {
 
     /// Returns the number of rows read so far, over all batches.
     pub fn rows_read(&self) -> usize {
-        self.before + self.rows.len()
+        self.earlier_rows + self.rows.len()
     }
 
     /// Returns the number of rows read since the last batch.
@@ -75,12 +78,12 @@ impl<'s> Reader<'s> {
         self.rows.len()
     }
 
-    /// Records an error of the current row as a whole.
+    /// Records an error that concerns the current row as a whole.
     pub fn push_error(&mut self, error: RequestError) {
-        self.errors.push(self.placed(error));
+        self.errors.push(self.with_position(error));
     }
 
-    /// Records an error in the format rather than in a value.
+    /// Records an error in the format of the body, not in a value.
     pub fn push_malformed(&mut self, error: RequestError) {
         self.errors.malformed = true;
         self.errors.push(error);
@@ -90,7 +93,7 @@ impl<'s> Reader<'s> {
         !self.errors.is_empty()
     }
 
-    /// Returns whether reading on is pointless: there are too many errors, or more rows than allowed.
+    /// Returns whether the parser should stop: there are too many errors, or more rows than allowed.
     pub fn is_exhausted(&self) -> bool {
         self.is_full() || self.errors.is_exhausted()
     }
@@ -99,18 +102,18 @@ impl<'s> Reader<'s> {
         self.rows.len() > self.max_rows
     }
 
-    /// Takes the rows read since the last batch. Returns `None` if no rows were read, or if there are errors, which
-    /// [`Reader::finish`] returns.
+    /// Returns the rows read since the last batch. Returns `None` if there are no such rows, or if errors were found,
+    /// which [`Reader::finish`] will return.
     ///
     /// # Errors
     ///
-    /// Returns an error if an array does not have the number of elements that its shape requires, or
-    /// [`Error::TooManyValues`].
+    /// Returns an error if an array does not have the number of elements that its shape requires. Returns
+    /// [`Error::TooManyValues`] if the rows have more values than allowed.
     pub fn batch(&mut self) -> Result<Option<Tensors>, Error> {
         let signature = self.rows.signature();
         let is_full = self.is_full();
         let rows = std::mem::replace(&mut self.rows, Rows::new(signature));
-        self.before += rows.len();
+        self.earlier_rows += rows.len();
         if self.has_errors() || rows.is_empty() {
             return Ok(None);
         }
@@ -135,13 +138,13 @@ impl<'s> Reader<'s> {
         if self.has_errors() {
             return Err(self.errors.into());
         }
-        match self.before + self.rows.len() {
+        match self.earlier_rows + self.rows.len() {
             0 => Err(Error::invalid("expected at least one row, found none")),
             rows => Ok(rows),
         }
     }
 
-    /// Returns all rows, if none were taken by [`Reader::batch`] before.
+    /// Returns all rows. [`Reader::batch`] must not have been called before.
     ///
     /// # Errors
     ///
@@ -152,7 +155,7 @@ impl<'s> Reader<'s> {
         tensors.ok_or_else(|| Error::Internal("rows without tensors".into()))
     }
 
-    /// Returns all rows, together with the result of parsing the JSON document that they come from.
+    /// Returns all rows, and the value of `read`, which is the result of parsing their JSON document.
     ///
     /// # Errors
     ///
@@ -162,7 +165,7 @@ impl<'s> Reader<'s> {
         match read {
             Ok(value) => Ok((self.into_tensors()?, value)),
             Err(error) => {
-                self.push_malformed(json::error(&error));
+                self.push_malformed(json::request_error(&error));
                 Err(self.errors.into())
             }
         }
@@ -176,9 +179,9 @@ impl<'s> Reader<'s> {
         &self.rows.signature().features[feature]
     }
 
-    /// Counts a row without reading it. Only rows before all others can be skipped.
+    /// Counts a row without reading it. Rows may be skipped only before the first row is read.
     pub fn skip_row(&mut self) {
-        self.before += 1;
+        self.earlier_rows += 1;
         self.skipped += 1;
     }
 
@@ -187,21 +190,21 @@ impl<'s> Reader<'s> {
         self.rows_read() - self.skipped
     }
 
-    /// Starts a row in which no feature is given yet.
+    /// Starts a row that has no features yet.
     pub fn start_row(&mut self) {
         if self.has_errors() {
-            // The request will be rejected. Rows are only read to find further errors, so keep one at a time.
-            self.before += self.rows.len();
+            // The request will be rejected. Reading continues only to find further errors, so drop the earlier rows.
+            self.earlier_rows += self.rows.len();
             self.rows.clear();
         }
         self.in_row = true;
         self.rows.add_row();
-        self.given.fill(false);
+        self.present.fill(false);
         self.next = 0;
     }
 
-    /// Adds a row from a JSON object by the [fast path](fast_path) and returns whether it was added. It is not
-    /// added if the fast path cannot read it, or if there are errors.
+    /// Adds a row from a JSON object by the [fast path](fast_path) and returns `true`. Returns `false` without adding
+    /// a row if the fast path does not support the object, or if errors were found before.
     pub fn read_fast(&mut self, text: &str) -> bool {
         if self.has_errors() || !self.supports_objects {
             return false;
@@ -214,10 +217,10 @@ impl<'s> Reader<'s> {
         is_read
     }
 
-    /// Adds a row from a line of CSV without quotes and returns whether it was added. It is not added if a cell is
-    /// neither a number nor empty, or if there are errors.
+    /// Adds a row from a line of CSV without quotes and returns `true`. Returns `false` without adding a row if a cell
+    /// is neither a number nor empty, or if errors were found before.
     ///
-    /// `features` has the feature of each column, or `None` for a column that is ignored.
+    /// `features` contains the feature of each column, or `None` for a column that is ignored.
     pub fn read_cells(&mut self, line: &str, features: &[Option<usize>]) -> bool {
         if self.has_errors() || !self.supports_cells {
             return false;
@@ -230,8 +233,8 @@ impl<'s> Reader<'s> {
         is_read
     }
 
-    /// Finds the feature called `name` and marks it as given. Returns `None`, and records an error, if there is no
-    /// such feature or if the row has it already.
+    /// Returns the index of the feature called `name` and marks it as present in the row. If there is no such feature
+    /// or if the row already has it, records an error and returns `None`.
     pub fn take(&mut self, name: &str) -> Option<usize> {
         let features = &self.rows.signature().features;
         let in_order = features.get(self.next).filter(|feature| feature.name == name);
@@ -248,7 +251,7 @@ impl<'s> Reader<'s> {
             return None;
         };
         self.next = feature + 1;
-        if std::mem::replace(&mut self.given[feature], true) {
+        if std::mem::replace(&mut self.present[feature], true) {
             self.push_error(RequestError::duplicate("feature", &self.spec(feature).name));
             return None;
         }
@@ -262,11 +265,11 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Returns the features that are not optional and were not given.
+    /// Returns the indices of the required features that the row does not have.
     pub fn missing(&self) -> Vec<usize> {
-        let features = self.rows.signature().features.iter().zip(&self.given).enumerate();
+        let features = self.rows.signature().features.iter().zip(&self.present).enumerate();
         features
-            .filter(|(_, (feature, given))| !feature.optional && !**given)
+            .filter(|(_, (feature, present))| !feature.optional && !**present)
             .map(|(index, _)| index)
             .collect()
     }
@@ -281,47 +284,48 @@ impl<'s> Reader<'s> {
 
     /// Records an error in a feature of the current row.
     pub fn feature_error(&mut self, feature: usize, detail: impl fmt::Display) {
-        self.push_error(RequestError::of(&self.spec(feature).name, detail));
+        self.push_error(RequestError::in_feature(&self.spec(feature).name, detail));
     }
 
-    /// Records an error in a feature of a row, counted from 0 at the last batch.
+    /// Records an error in a feature of a row. `row` is counted from 0 after the last batch.
     pub fn feature_error_at(&mut self, row: usize, feature: usize, detail: impl fmt::Display) {
-        let error = RequestError::of(&self.spec(feature).name, detail).row(self.before + row);
+        let error =
+            RequestError::in_feature(&self.spec(feature).name, detail).row(self.earlier_rows + row);
         self.errors.push(RequestError { line: self.line, ..error });
     }
 
-    /// Records an error of a row as a whole, counted from 0 at the last batch.
+    /// Records an error that concerns a row as a whole. `row` is counted from 0 after the last batch.
     pub fn row_error(&mut self, row: usize, error: RequestError) {
-        self.errors.push(RequestError { line: self.line, ..error.row(self.before + row) });
+        self.errors.push(RequestError { line: self.line, ..error.row(self.earlier_rows + row) });
     }
 
-    /// Records that the model rejects a row of the last batch. `rows` is the number of rows in that batch, and `row`
-    /// is counted from 0 in it.
+    /// Records that the model rejects a row of the last batch. `rows` is the number of rows in the batch, and `row` is
+    /// the index of the row in the batch.
     pub fn reject_row(&mut self, rows: usize, row: usize, mismatch: &Mismatch) {
         let error = RequestError::new(mismatch.to_string());
-        self.errors.push(error.row(self.before - rows + row));
+        self.errors.push(error.row(self.earlier_rows - rows + row));
     }
 
-    /// Adds the place of the current row to an error.
-    fn placed(&self, error: RequestError) -> RequestError {
-        let row = self.before + self.rows.len().saturating_sub(1);
+    /// Adds the current line, and the current row if errors belong to it, to an error.
+    fn with_position(&self, error: RequestError) -> RequestError {
+        let row = self.earlier_rows + self.rows.len().saturating_sub(1);
         RequestError { line: self.line, ..if self.in_row { error.row(row) } else { error } }
     }
 }
 
-/// Returns whether a cell of CSV is a number for this feature.
+/// Returns whether the values of a feature are single numbers, so that the CSV fast path supports it.
 fn is_numeric(feature: &Feature) -> bool {
     feature.is_scalar() && matches!(feature.kind, Kind::Number | Kind::Integer)
 }
 
-/// Adds a row from a line of numbers; an empty cell is a missing value. Returns `None` if it meets
-/// anything else. The row may then be incomplete, and the caller removes it.
+/// Adds a row from a line whose cells are numbers, or empty for a missing value. Returns `None` for any other line. An
+/// incomplete row may then remain, which the caller must remove.
 ///
-/// The values are those that the cells would have as [`Value::Untyped`], but are parsed without finding the ends
-/// of the cells first.
+/// The result is the same as for cells read as [`Value::Untyped`], but the line is parsed in one pass, without
+/// searching for the end of each cell first.
 fn read_numbers(line: &[u8], features: &[Option<usize>], rows: &mut Rows<'_>) -> Option<()> {
     let mut rest = line;
-    // Columns in the order of the features can be written straight through.
+    // Columns in the order of the features: write the values to the tensors one after another.
     if features.iter().copied().eq((0..rows.signature().features.len()).map(Some)) {
         rows.add_scalars(|feature| {
             if feature > 0 {
@@ -345,7 +349,7 @@ fn read_numbers(line: &[u8], features: &[Option<usize>], rows: &mut Rows<'_>) ->
     rest.is_empty().then_some(())
 }
 
-/// Takes a number, or an empty cell, from the front of `rest`. The caller checks that the cell ends there.
+/// Takes a number, or an empty cell, from the front of `rest`. The caller checks that the cell ends after it.
 #[inline]
 fn take_cell(rest: &mut &[u8]) -> Option<Value<'static>> {
     match number::short_integer(rest) {
@@ -357,7 +361,7 @@ fn take_cell(rest: &mut &[u8]) -> Option<Value<'static>> {
     }
 }
 
-/// Takes what is not a short integer. It is not inlined, so that the loop over short integers stays small.
+/// Takes a cell that is not a short integer. It is not inlined, so that the loop over short integers stays small.
 #[inline(never)]
 fn take_other_cell(rest: &mut &[u8]) -> Option<Value<'static>> {
     if matches!(rest.first(), None | Some(b',')) {
@@ -368,22 +372,22 @@ fn take_other_cell(rest: &mut &[u8]) -> Option<Value<'static>> {
     Some(number)
 }
 
-/// Formats "unknown feature `aeg` (did you mean `age`?)". Lists the features of the model instead if no name is
-/// similar, or if `suggest` is not set.
+/// Formats "unknown feature `aeg` (did you mean `age`?)". If no feature has a similar name, or if `suggest` is false,
+/// the message lists the features of the model instead.
 fn unknown_feature(name: &str, signature: &Signature, suggest: bool) -> String {
-    let near = if suggest { signature.nearest_feature(name) } else { None };
+    let nearest = if suggest { signature.nearest_feature(name) } else { None };
     let name = excerpt(name);
-    match near {
-        Some(near) => format!("unknown feature `{name}` (did you mean `{near}`?)"),
+    match nearest {
+        Some(nearest) => format!("unknown feature `{name}` (did you mean `{nearest}`?)"),
         None => {
-            let known = quoted_list(signature.features.iter().map(|feature| &*feature.name));
-            format!("unknown feature `{name}` (the model takes {known})")
+            let features = quoted_list(signature.features.iter().map(|feature| &*feature.name));
+            format!("unknown feature `{name}` (the model takes {features})")
         }
     }
 }
 
-/// Describes a feature's value: "an integer", "an array of 2 × 2 numbers".
-pub fn expected(feature: &Feature) -> String {
+/// Describes the values of a feature: "an integer", "an array of 2 × 2 numbers".
+pub fn describe_value(feature: &Feature) -> String {
     if feature.is_scalar() {
         return with_article(feature.kind);
     }

@@ -1,8 +1,8 @@
 //! CSV as SageMaker's clients send it, which may lack the header row.
 //!
-//! Without a header, the columns are the features in their order, and the response has no header either. A
-//! header is missing if the first record has as many cells as the model has features and none of
-//! them is the name of a feature. Blank lines are not rows.
+//! Without a header, the columns are the features in the model's order, and the response has no header either. The
+//! header is considered missing if the first record has as many cells as the model has features and no cell is the
+//! name of a feature. Blank lines are not rows.
 
 use crate::error::{Error, RequestError, RequestErrors};
 use crate::protocol::csv::tracking_reader::TrackingReader;
@@ -22,7 +22,7 @@ impl SageMakerCsv {
     }
 }
 
-/// Options for the response that the request sets.
+/// Options that a request sets for its response.
 #[derive(Debug)]
 pub struct ResponseOptions {
     options: features::ResponseOptions,
@@ -30,7 +30,7 @@ pub struct ResponseOptions {
     headerless: bool,
 }
 
-/// Returns the header that `body` lacks, as a line; `None` if it has a header.
+/// Returns the header line that `body` lacks, or `None` if `body` has a header.
 fn missing_header(body: &[u8], signature: &Signature) -> Option<Vec<u8>> {
     let mut records =
         ReaderBuilder::new().has_headers(false).from_reader(TrackingReader::new(body));
@@ -63,8 +63,8 @@ impl Protocol for SageMakerCsv {
             .with_header()
             .decode(&[&header, body].concat(), signature, limit)
             .map_err(|error| match error {
-                Error::Malformed(errors) => Error::Malformed(one_line_up(errors)),
-                Error::Invalid(errors) => Error::Invalid(one_line_up(errors)),
+                Error::Malformed(errors) => Error::Malformed(without_header_line(errors)),
+                Error::Invalid(errors) => Error::Invalid(without_header_line(errors)),
                 error => error,
             })?;
         Ok((inputs, ResponseOptions { options, headerless: true }))
@@ -95,8 +95,8 @@ impl Protocol for SageMakerCsv {
     }
 }
 
-/// Subtracts the line of the header that was put before the body.
-fn one_line_up(errors: RequestErrors) -> RequestErrors {
+/// Subtracts 1 from the lines of errors, because the header line was put before the body.
+fn without_header_line(errors: RequestErrors) -> RequestErrors {
     let up = |error: RequestError| RequestError {
         line: error.line.map(|line| line.saturating_sub(1)),
         ..error

@@ -1,5 +1,5 @@
-//! The documentation of [features](super): schemas of the model's features and predictions, and examples
-//! that the model has computed.
+//! The documentation of the [routes for named features](super): schemas of the model's features and predictions. The
+//! model computes the examples.
 
 use crate::error::{Busy, Error};
 use crate::http::openapi::operation::{Operation, Schemas, ServedModel};
@@ -11,20 +11,23 @@ use crate::protocol::{WireFormat, csv, features};
 use ml_app_model::{Task, TensorSpec};
 use serde_json::{Map, Value, json};
 
-/// The statuses of errors that the prediction of a body can end with.
+/// The statuses of the errors that the prediction of a body can return.
 const ERRORS: &[u16] = &[400, 406, 408, 413, 415, 422, 503];
 
 pub(crate) fn predict_query(served: &ServedModel<'_>) -> Operation {
     Operation {
-        parameters: served.signature.features.iter().map(schema::parameter).collect(),
+        parameters: served.signature.features.iter().map(schema::query_parameter).collect(),
         responses: responses(served, &[(WireFormat::Json, "Prediction")], &[406, 422]),
         ..Operation::default()
     }
 }
 
 pub(crate) fn predict(served: &ServedModel<'_>) -> Operation {
-    let formats =
-        [(WireFormat::Json, "Answer"), (WireFormat::Csv, "Table"), (WireFormat::Ndjson, "Lines")];
+    let formats = [
+        (WireFormat::Json, "PredictResponse"),
+        (WireFormat::Csv, "Table"),
+        (WireFormat::Ndjson, "Lines"),
+    ];
     Operation {
         request_body: Some(body(served)),
         responses: responses(served, &formats, ERRORS),
@@ -47,20 +50,23 @@ pub(crate) fn predict_file(served: &ServedModel<'_>) -> Operation {
 
 pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
     let features = &served.signature.features;
-    let values: Map<String, Value> =
-        features.iter().map(|feature| (feature.name.clone(), schema::value(feature))).collect();
+    let values: Map<String, Value> = features
+        .iter()
+        .map(|feature| (feature.name.clone(), schema::value_schema(feature)))
+        .collect();
     let lists: Map<String, Value> = features
         .iter()
         .map(|feature| {
-            let list = json!({ "type": "array", "minItems": 1, "items": schema::value(feature) });
+            let list =
+                json!({ "type": "array", "minItems": 1, "items": schema::value_schema(feature) });
             (feature.name.clone(), list)
         })
         .collect();
     vec![
-        ("Row", schema::features("The features of one row.", values, features)),
+        ("Row", schema::features_schema("The features of one row.", values, features)),
         (
             "Columns",
-            schema::features(
+            schema::features_schema(
                 "The values of each feature. All lists have the same length.",
                 lists,
                 features,
@@ -80,9 +86,9 @@ pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
             prediction(served, &|schema| json!({ "type": "array", "items": schema })),
         ),
         (
-            "Answer",
+            "PredictResponse",
             json!({
-                "description": "Predictions in the shape of the request.",
+                "description": "Predictions in the layout of the request.",
                 "anyOf": [
                     reference("Prediction"),
                     reference("Predictions"),
@@ -107,15 +113,14 @@ pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
     ]
 }
 
-/// Returns the schema of a prediction; `wrap` turns the schema of one value into the schema of what
-/// stands in its place.
+/// Returns the schema of a prediction. `wrap` converts the schema of each value: for columns, to an array of values.
 fn prediction(served: &ServedModel<'_>, wrap: &dyn Fn(Value) -> Value) -> Value {
     let outputs = &served.signature.outputs;
     let mut properties = Map::new();
     match &served.signature.task {
         Task::Classification { label: index, scores, classes, meaning } => {
             properties.insert("prediction".into(), wrap(label(served, &outputs[*index])));
-            let score = schema::element(outputs[*scores].datatype);
+            let score = schema::element_schema(outputs[*scores].datatype);
             let scores: Map<String, Value> =
                 classes.iter().map(|class| (class.clone(), wrap(score.clone()))).collect();
             let scores = json!({
@@ -128,13 +133,13 @@ fn prediction(served: &ServedModel<'_>, wrap: &dyn Fn(Value) -> Value) -> Value 
             properties.insert(meaning.plural().into(), scores);
         }
         Task::Other if outputs.len() == 1 => {
-            properties.insert("prediction".into(), wrap(schema::output(&outputs[0])));
+            properties.insert("prediction".into(), wrap(schema::output_schema(&outputs[0])));
         }
         Task::Other => {
             let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
             let values: Map<String, Value> = outputs
                 .iter()
-                .map(|spec| (spec.name.clone(), wrap(schema::output(spec))))
+                .map(|spec| (spec.name.clone(), wrap(schema::output_schema(spec))))
                 .collect();
             let values = json!({
                 "type": "object",
@@ -156,7 +161,7 @@ fn prediction(served: &ServedModel<'_>, wrap: &dyn Fn(Value) -> Value) -> Value 
 
 /// Returns the schema of a class label, with the meanings of the classes.
 fn label(served: &ServedModel<'_>, spec: &TensorSpec) -> Value {
-    let mut schema = schema::element(spec.datatype);
+    let mut schema = schema::element_schema(spec.datatype);
     let meanings: Vec<String> = served
         .signature
         .class_meanings
@@ -192,7 +197,7 @@ fn body(served: &ServedModel<'_>) -> Value {
                 },
             },
             "text/csv": {
-                "schema": { "type": "string", "description": "A header that names the columns in any order, then the rows." },
+                "schema": { "type": "string", "description": "A header with the names of the columns, in any order, then the rows." },
                 "example": served.example_csv(),
             },
             "application/x-ndjson": {
@@ -214,7 +219,7 @@ fn file_body() -> Value {
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "A CSV file whose first row names the columns.",
+                            "description": "A CSV file whose first row contains the names of the columns.",
                         },
                     },
                     "required": ["file"],
@@ -224,7 +229,7 @@ fn file_body() -> Value {
     })
 }
 
-/// Returns the 200 in these formats, each with the name of its schema, and the errors.
+/// Returns a 200 in these formats and the errors with these statuses. Each format has the name of its schema.
 fn responses(served: &ServedModel<'_>, formats: &[(WireFormat, &str)], errors: &[u16]) -> Value {
     let mut body = Map::new();
     for (format, schema) in formats {
@@ -245,7 +250,7 @@ fn responses(served: &ServedModel<'_>, formats: &[(WireFormat, &str)], errors: &
     }
     for status in errors {
         let description = match status {
-            400 => "The body is not in the format that `Content-Type` names, or it ended early.",
+            400 => "The body is not in the format that `Content-Type` declares, or it ended early.",
             406 => "The response cannot have any of the formats that `Accept` allows.",
             408 => "The body did not arrive in time.",
             413 => "The body is larger than this server allows.",
@@ -263,7 +268,7 @@ fn responses(served: &ServedModel<'_>, formats: &[(WireFormat, &str)], errors: &
             },
         });
     }
-    responses::retry_after(&mut responses);
+    responses::with_retry_after(&mut responses);
     responses
 }
 
@@ -274,7 +279,7 @@ fn problem(served: &ServedModel<'_>, status: u16) -> Option<Problem> {
         400 => features::decode(b"{", signature, usize::MAX).err()?,
         406 => Error::NotAcceptable {
             offered: WireFormat::Json.media_type().into(),
-            wanted: "image/png".into(),
+            found: "image/png".into(),
         },
         408 => Error::TooSlow { seconds: limits.request_timeout.as_secs() },
         413 => Error::TooLarge { limit: limits.max_body },
@@ -292,11 +297,11 @@ fn problem(served: &ServedModel<'_>, status: u16) -> Option<Problem> {
 fn example(served: &ServedModel<'_>, format: WireFormat, schema: &str) -> Option<Value> {
     let csv = served.example_csv();
     let outputs = served.outputs(&csv)?;
-    let answer = Predictions::new(served.signature, &outputs);
+    let predictions = Predictions::new(served.signature, &outputs);
     let mut text = vec![];
     match format {
-        WireFormat::Csv => text = csv::append(csv.as_bytes(), &answer).ok()?,
-        WireFormat::Json | WireFormat::Ndjson => answer.object(&mut text, 0),
+        WireFormat::Csv => text = csv::append(csv.as_bytes(), &predictions).ok()?,
+        WireFormat::Json | WireFormat::Ndjson => predictions.object(&mut text, 0),
     }
     let text = String::from_utf8(text).ok()?;
     match (format, schema) {

@@ -2,7 +2,7 @@
 
 use crate::http::openapi::operation::{Operation, Schemas, ServedModel};
 use crate::http::openapi::responses::{self, JSON};
-use crate::protocol::oip::{BINARY, Infer, describe, name};
+use crate::protocol::oip::{BINARY_MEDIA_TYPE, Infer, datatype_name, describe};
 use ml_app_model::TensorSpec;
 use serde_json::{Value, json};
 
@@ -20,25 +20,25 @@ pub(crate) fn live(_: &ServedModel<'_>) -> Operation {
 pub(crate) fn ready(_: &ServedModel<'_>) -> Operation {
     let example = |ready: bool| json!({ "live": true, "ready": ready });
     let responses = responses::object("The server is ready.", &example(true));
-    Operation::new(responses::until_drained(responses, &example(false)))
+    Operation::new(responses::or_shutting_down(responses, &example(false)))
 }
 
 pub(crate) fn model(served: &ServedModel<'_>) -> Operation {
-    of_model("The model's inputs and outputs.", &describe::model(served.signature))
+    model_operation("The model's inputs and outputs.", &describe::model(served.signature))
 }
 
 pub(crate) fn model_ready(served: &ServedModel<'_>) -> Operation {
     let example = |ready: bool| json!({ "name": served.signature.name, "ready": ready });
-    let Operation { responses, .. } = of_model("The model is ready.", &example(true));
-    Operation::new(responses::until_drained(responses, &example(false)))
+    let Operation { responses, .. } = model_operation("The model is ready.", &example(true));
+    Operation::new(responses::or_shutting_down(responses, &example(false)))
 }
 
 pub(crate) fn model_config(served: &ServedModel<'_>) -> Operation {
-    of_model("The model's configuration.", &describe::config(served.signature))
+    model_operation("The model's configuration.", &describe::config(served.signature))
 }
 
 pub(crate) fn model_stats(_: &ServedModel<'_>) -> Operation {
-    of_model("Counts, and durations in nanoseconds.", &json!({}))
+    model_operation("Counts, and durations in nanoseconds.", &json!({}))
 }
 
 pub(crate) fn stats(_: &ServedModel<'_>) -> Operation {
@@ -51,7 +51,7 @@ pub(crate) fn repository(served: &ServedModel<'_>) -> Operation {
     let responses = responses::json("All models.", &list, &describe::repository(served.signature));
     Operation {
         request_body: Some(json!({ "content": { JSON: { "schema": object } } })),
-        responses: responses::or_refusals(responses, &[400, 408, 413, 415, 503]),
+        responses: responses::or_errors(responses, &[400, 408, 413, 415, 503]),
         ..Operation::default()
     }
 }
@@ -60,35 +60,36 @@ pub(crate) fn load(_: &ServedModel<'_>) -> Operation {
     let detail =
         "the model is part of the binary: it cannot be loaded or unloaded (deploy another image)";
     Operation::new(
-        json!({ "400": responses::refusal("Always: the model cannot be loaded or unloaded.", detail) }),
+        json!({ "400": responses::error("Always: the model cannot be loaded or unloaded.", detail) }),
     )
 }
 
 pub(crate) fn infer(served: &ServedModel<'_>) -> Operation {
     let schemas = ("InferRequest", "InferResponse");
     let example = infer_request(served);
-    responses::prediction(served, Infer::Json, schemas, &example).or_bytes(BINARY)
+    responses::prediction(served, Infer::Json, schemas, &example).or_binary(BINARY_MEDIA_TYPE)
 }
 
-/// Returns the operation of a path that names the model.
-fn of_model(description: &str, example: &Value) -> Operation {
+/// Returns an operation whose path contains the name of the model, so that it can return a 404.
+fn model_operation(description: &str, example: &Value) -> Operation {
     let responses = responses::object(description, example);
-    Operation::new(responses::or_refusals(responses, &[404]))
+    Operation::new(responses::or_errors(responses, &[404]))
 }
 
-/// Returns the features' examples as tensors.
+/// Returns an inference request that contains the examples of the features.
 fn infer_request(served: &ServedModel<'_>) -> Value {
     let signature = served.signature;
     let input = |(index, spec): (usize, &TensorSpec)| {
-        let of_input = signature.features.iter().filter(|feature| feature.input == index);
+        let features = signature.features.iter().filter(|feature| feature.input == index);
         let mut data = vec![];
-        of_input.for_each(|feature| flatten(feature.example(), &mut data));
+        features.for_each(|feature| flatten(feature.example(), &mut data));
         let shape: Vec<usize> = spec.shape.iter().map(|len| len.unwrap_or(1)).collect();
-        json!({ "name": spec.name, "shape": shape, "datatype": name(spec.datatype), "data": data })
+        json!({ "name": spec.name, "shape": shape, "datatype": datatype_name(spec.datatype), "data": data })
     };
     json!({ "id": "1", "inputs": signature.inputs.iter().enumerate().map(input).collect::<Value>() })
 }
 
+/// Appends the elements of nested arrays in row-major order.
 fn flatten(value: Value, out: &mut Vec<Value>) {
     match value {
         Value::Array(values) => values.into_iter().for_each(|value| flatten(value, out)),
@@ -140,9 +141,9 @@ pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
     vec![("InferRequest", request), ("InferResponse", response)]
 }
 
-/// Returns the schema of one of the tensors `specs`; `more` are datatypes it may also have.
+/// Returns the schema of a tensor that is one of `specs`. `more` are further datatypes that the tensor may have.
 fn tensor(specs: &[TensorSpec], more: &[&str]) -> Value {
-    let mut datatypes: Vec<&str> = specs.iter().map(|spec| name(spec.datatype)).collect();
+    let mut datatypes: Vec<&str> = specs.iter().map(|spec| datatype_name(spec.datatype)).collect();
     datatypes.extend(more);
     datatypes.sort_unstable();
     datatypes.dedup();

@@ -1,37 +1,37 @@
-//! The description of an operation, and the served model that descriptions are made from.
+//! The description of an operation, and the served model that it is created from.
 
 use crate::config::Limits;
 use crate::protocol::{Body, Protocol, csv};
 use ml_app_model::{Model, Signature, Tensors};
 use serde_json::{Map, Value};
 
-/// The served model with its signature and limits. Examples of responses are its own predictions.
+/// The served model with its signature and limits. The model predicts the examples of responses.
 pub(crate) struct ServedModel<'a> {
     pub(crate) model: &'a Model,
     pub(crate) signature: &'a Signature,
     pub(crate) limits: Limits,
 }
 
-/// Schemas by the name under which the document's components have them.
+/// Schemas, and their names among the components of the document.
 pub(crate) type Schemas = Vec<(&'static str, Value)>;
 
-/// The parts of an operation that paperclip cannot know.
+/// The parts of an operation that paperclip cannot derive.
 #[derive(Default)]
 pub(crate) struct Operation {
     pub(crate) parameters: Vec<Value>,
     pub(crate) request_body: Option<Value>,
-    /// By status, as a JSON object.
+    /// A JSON object with the status codes as keys.
     pub(crate) responses: Value,
 }
 
 impl ServedModel<'_> {
-    /// Returns one row of the features' examples.
+    /// Returns a row with the example of each feature.
     pub(crate) fn example_row(&self) -> Map<String, Value> {
         let features = self.signature.features.iter();
         features.map(|feature| (feature.name.clone(), feature.example())).collect()
     }
 
-    /// Returns the same row as a CSV with a header.
+    /// Returns the row of [`ServedModel::example_row`] as a CSV with a header.
     pub(crate) fn example_csv(&self) -> String {
         let quoted = |text: String| {
             if text.contains([',', '"', '\n']) {
@@ -57,7 +57,7 @@ impl ServedModel<'_> {
         self.model.run(inputs).ok()
     }
 
-    /// Returns the response to a JSON request of a protocol.
+    /// Returns the response to a JSON request in a protocol.
     pub(crate) fn response<P: Protocol>(&self, protocol: P, request: &Value) -> Option<Value> {
         let body = request.to_string();
         let (inputs, options) =
@@ -75,8 +75,8 @@ impl Operation {
         Operation { responses, ..Operation::default() }
     }
 
-    /// Adds a binary form of the request and of its response.
-    pub(crate) fn or_bytes(mut self, media_type: &str) -> Operation {
+    /// Adds a media type in which the request and its response are binary.
+    pub(crate) fn or_binary(mut self, media_type: &str) -> Operation {
         let bytes = serde_json::json!({ "schema": { "type": "string", "format": "binary" } });
         if let Some(body) = &mut self.request_body {
             body["content"][media_type] = bytes.clone();

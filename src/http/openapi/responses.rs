@@ -1,4 +1,4 @@
-//! Responses that several operations have, errors among them.
+//! Responses that several operations share, including errors.
 
 use crate::error::RequestErrors;
 use crate::http::openapi::operation::{Operation, ServedModel};
@@ -9,23 +9,25 @@ use serde_json::{Value, json};
 
 pub(crate) const JSON: &str = "application/json";
 
-/// The statuses of errors that a prediction by an inference protocol can end with.
+/// The statuses of the errors that a prediction in an inference protocol can return.
 pub(crate) const PREDICTION_ERRORS: &[u16] = &[400, 404, 408, 413, 415, 503];
 
+/// Returns a 200 with this content.
 pub(crate) fn content(description: &str, content: Value) -> Value {
     json!({ "200": { "description": description, "content": content } })
 }
 
-/// Returns the response of a JSON object.
+/// Returns a 200 whose body is a JSON object.
 pub(crate) fn object(description: &str, example: &Value) -> Value {
     json(description, &json!({ "type": "object" }), example)
 }
 
+/// Returns a 200 whose body is JSON.
 pub(crate) fn json(description: &str, schema: &Value, example: &Value) -> Value {
     content(description, json!({ JSON: { "schema": schema, "example": example } }))
 }
 
-/// Returns the response of an object whose one member is true.
+/// Returns a 200 whose body is an object with one member, `name`, which is true.
 pub(crate) fn flag(name: &str, description: &str) -> Value {
     let schema = json!({
         "type": "object",
@@ -35,13 +37,13 @@ pub(crate) fn flag(name: &str, description: &str) -> Value {
     json(description, &schema, &json!({ name: true }))
 }
 
-/// Returns an HTML page.
+/// Returns the content of an HTML page.
 pub(crate) fn page() -> Value {
     json!({ "text/html": { "schema": { "type": "string" } } })
 }
 
-/// Adds the response of a server that is shutting down.
-pub(crate) fn until_drained(mut responses: Value, example: &Value) -> Value {
+/// Adds the 503 of a server that is shutting down.
+pub(crate) fn or_shutting_down(mut responses: Value, example: &Value) -> Value {
     responses["503"] = json!({
         "description": "The process is shutting down.",
         "content": { JSON: { "schema": { "type": "object" }, "example": example } },
@@ -49,7 +51,8 @@ pub(crate) fn until_drained(mut responses: Value, example: &Value) -> Value {
     responses
 }
 
-/// Returns an operation that predicts what a JSON request has, with the model's response to `example`.
+/// Returns the operation of a prediction in JSON. `example` is the example of the request, and the model's response to
+/// it is the example of the response. `request` and `response` are the names of their schemas.
 pub(crate) fn prediction<P: Protocol>(
     served: &ServedModel<'_>,
     protocol: P,
@@ -61,13 +64,13 @@ pub(crate) fn prediction<P: Protocol>(
     let responses = json("Predictions.", &reference(response), &predicted);
     Operation {
         request_body: Some(json!({ "required": true, "content": body })),
-        responses: or_refusals(responses, PREDICTION_ERRORS),
+        responses: or_errors(responses, PREDICTION_ERRORS),
         ..Operation::default()
     }
 }
 
-/// Adds errors in the form of the inference protocols.
-pub(crate) fn or_refusals(mut responses: Value, statuses: &[u16]) -> Value {
+/// Adds errors in the format of the inference protocols.
+pub(crate) fn or_errors(mut responses: Value, statuses: &[u16]) -> Value {
     for status in statuses {
         let (description, detail) = match status {
             400 => ("The body is malformed, or its values are invalid.", "missing key `inputs`"),
@@ -86,23 +89,25 @@ pub(crate) fn or_refusals(mut responses: Value, statuses: &[u16]) -> Value {
                 "content type: expected application/json, found text/plain",
             ),
         };
-        responses[status.to_string()] = refusal(description, detail);
+        responses[status.to_string()] = error(description, detail);
     }
-    retry_after(&mut responses);
+    with_retry_after(&mut responses);
     responses
 }
 
-pub(crate) fn refusal(description: &str, detail: &str) -> Value {
+/// Returns an error in the format of the inference protocols.
+pub(crate) fn error(description: &str, detail: &str) -> Value {
     json!({
         "description": description,
-        "content": { JSON: { "schema": reference("Refusal"), "example": { "error": detail } } },
+        "content": { JSON: { "schema": reference("Error"), "example": { "error": detail } } },
     })
 }
 
+/// Description of the 503 of a prediction.
 pub(crate) const BUSY: &str = "The server is at capacity, or the prediction took too long. Try again after the time in `Retry-After`.";
 
-/// Documents the header of a 503.
-pub(crate) fn retry_after(responses: &mut Value) {
+/// Adds the header `Retry-After` to the 503.
+pub(crate) fn with_retry_after(responses: &mut Value) {
     if let Some(busy) = responses.get_mut("503") {
         busy["headers"] = json!({
             "Retry-After": { "description": "Time to wait before the next attempt, in seconds.", "schema": { "type": "integer" } },
@@ -113,7 +118,7 @@ pub(crate) fn retry_after(responses: &mut Value) {
 /// Returns the response to a request without a valid API key.
 pub(crate) fn unauthorized(errors: ErrorFormat) -> Value {
     let (content_type, schema) = match errors {
-        ErrorFormat::Plain => (JSON, "Refusal"),
+        ErrorFormat::Plain => (JSON, "Error"),
         ErrorFormat::Problem => (problem::CONTENT_TYPE, "Problem"),
     };
     json!({
@@ -129,7 +134,7 @@ pub(crate) fn problem_schema() -> Value {
         "properties": {
             "title": { "type": "string" },
             "status": { "type": "integer" },
-            "detail": { "type": "string", "description": "The first error and its place, for people." },
+            "detail": { "type": "string", "description": "The first error and its position, for people to read." },
             "errors": {
                 "type": "array",
                 "description": format!("All errors that were found, at most {}.", RequestErrors::MAX_LISTED),
@@ -151,7 +156,7 @@ pub(crate) fn problem_schema() -> Value {
     })
 }
 
-pub(crate) fn refusal_schema() -> Value {
+pub(crate) fn error_schema() -> Value {
     json!({
         "type": "object",
         "required": ["error"],

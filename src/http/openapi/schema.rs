@@ -1,10 +1,10 @@
-//! JSON schemas of features, outputs and their elements.
+//! JSON schemas of features and outputs, and of the elements of both.
 
 use ml_app_model::{Datatype, Feature, Kind, TensorSpec};
 use serde_json::{Map, Value, json};
 
 /// Returns the query parameter of a feature.
-pub(crate) fn parameter(feature: &Feature) -> Value {
+pub(crate) fn query_parameter(feature: &Feature) -> Value {
     let mut parameter = json!({
         "name": feature.name,
         "in": "query",
@@ -14,9 +14,10 @@ pub(crate) fn parameter(feature: &Feature) -> Value {
         parameter["description"] = json!(summary);
     }
     if feature.is_scalar() {
-        let mut schema = value(feature);
+        let mut schema = value_schema(feature);
         if let Some(schema) = schema.as_object_mut() {
-            // A query cannot express null; description and example are members of the parameter.
+            // A query string cannot express null. The description and the example are members of the parameter
+            // instead.
             schema.remove("nullable");
             schema.remove("description");
             schema.remove("example");
@@ -25,30 +26,30 @@ pub(crate) fn parameter(feature: &Feature) -> Value {
         parameter["example"] = feature.example();
     } else {
         parameter["content"] = json!({
-            "application/json": { "schema": value(feature), "example": feature.example() },
+            "application/json": { "schema": value_schema(feature), "example": feature.example() },
         });
     }
     parameter
 }
 
 /// Returns the schema of a feature's value in one row.
-pub(crate) fn value(feature: &Feature) -> Value {
+pub(crate) fn value_schema(feature: &Feature) -> Value {
     let datatype = match feature.kind {
         Kind::String => Datatype::String,
         Kind::Boolean => Datatype::Bool,
         Kind::Integer | Kind::Number => feature.datatype,
     };
     let mut schema = match feature.kind {
-        // JSON numbers are read as doubles, which represent all integers up to 2^53.
+        // JSON numbers are read as doubles, which represent every integer up to ±2^53 exactly.
         Kind::Integer if datatype.is_float() => {
             json!({ "type": "integer", "minimum": -(1_i64 << 53), "maximum": 1_i64 << 53 })
         }
-        _ => element(datatype),
+        _ => element_schema(datatype),
     };
     if feature.datatype.is_float() {
         schema["nullable"] = json!(true);
     }
-    let mut schema = feature.shape.iter().rev().fold(schema, array);
+    let mut schema = feature.shape.iter().rev().fold(schema, array_schema);
     if let Some(summary) = feature.summary() {
         schema["description"] = json!(summary);
     }
@@ -56,22 +57,22 @@ pub(crate) fn value(feature: &Feature) -> Value {
         schema["x-training-range"] = json!([minimum, maximum]);
     }
     if feature.optional {
-        let zero = match feature.kind {
+        let default = match feature.kind {
             Kind::String => json!(""),
             Kind::Boolean => json!(false),
             Kind::Integer | Kind::Number => json!(0),
         };
-        schema["default"] = zero;
+        schema["default"] = default;
     }
     schema["example"] = feature.example();
     schema
 }
 
-/// Returns the schema of an object with a member for each feature; optional features may be absent.
-/// `required` is left out if it would be empty, which OpenAPI forbids.
-pub(crate) fn features(
+/// Returns the schema of an object with a member for each feature. Optional features may be absent. OpenAPI forbids an
+/// empty `required`, so `required` is left out if all features are optional.
+pub(crate) fn features_schema(
     description: &str,
-    members: Map<String, Value>,
+    properties: Map<String, Value>,
     features: &[Feature],
 ) -> Value {
     let required = features.iter().filter(|feature| !feature.optional);
@@ -79,7 +80,7 @@ pub(crate) fn features(
     let mut schema = json!({
         "type": "object",
         "description": description,
-        "properties": members,
+        "properties": properties,
     });
     if !required.is_empty() {
         schema["required"] = json!(required);
@@ -88,15 +89,15 @@ pub(crate) fn features(
     schema
 }
 
-/// Returns the schema of an output's value for one row.
-pub(crate) fn output(spec: &TensorSpec) -> Value {
+/// Returns the schema of an output's value in one row.
+pub(crate) fn output_schema(spec: &TensorSpec) -> Value {
     match spec.shape.as_slice() {
-        [] | [_] | [_, Some(1)] => element(spec.datatype),
-        [_, rest @ ..] => rest.iter().rev().fold(element(spec.datatype), array),
+        [] | [_] | [_, Some(1)] => element_schema(spec.datatype),
+        [_, rest @ ..] => rest.iter().rev().fold(element_schema(spec.datatype), array_schema),
     }
 }
 
-fn array(items: Value, len: &Option<usize>) -> Value {
+fn array_schema(items: Value, len: &Option<usize>) -> Value {
     match len {
         Some(len) => {
             json!({ "type": "array", "minItems": len, "maxItems": len, "items": items })
@@ -111,8 +112,8 @@ const MAX_FLOAT32: f64 = 3.402_823_567_797_336_2e38;
 /// The largest number that still rounds to a finite 16-bit float.
 const MAX_FLOAT16: f64 = 65_519.999_999_999_99;
 
-/// Returns the schema of one element. NaN and infinities are `null`.
-pub(crate) fn element(datatype: Datatype) -> Value {
+/// Returns the schema of one element. NaN and the infinities are `null`.
+pub(crate) fn element_schema(datatype: Datatype) -> Value {
     let integer = |minimum: Value, maximum: Value| json!({ "type": "integer", "minimum": minimum, "maximum": maximum });
     match datatype {
         Datatype::Bool => json!({ "type": "boolean" }),
@@ -136,7 +137,7 @@ pub(crate) fn element(datatype: Datatype) -> Value {
     }
 }
 
-/// Returns a reference to one of the document's components.
+/// Returns a reference to a schema among the components of the document.
 pub(crate) fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }

@@ -1,4 +1,4 @@
-//! Records of a CSV: split by hand if the text is simple, else by the csv crate.
+//! Splits a CSV into records. Simple text is split here; any other text is split by the csv crate.
 
 use super::tracking_reader::{BYTE_ORDER_MARK, MAX_COLUMNS, TrackingReader};
 use crate::error::RequestError;
@@ -6,10 +6,10 @@ use csv::{ByteRecord, ReaderBuilder};
 use memchr::{memchr, memchr_iter, memchr2};
 use std::io;
 
-/// The records of a CSV, one after the other.
+/// The records of a CSV, read one after another.
 ///
-/// Most CSV has neither quotes nor carriage returns. Its records are the lines, and their cells are separated by
-/// commas, which `memchr` finds fast. Any other CSV goes through the csv crate, with the same result.
+/// Most CSV files contain neither quotes nor carriage returns. Then every line is a record and every comma separates
+/// two cells, which `memchr` finds fast. Any other CSV is read by the csv crate. Both readers return the same result.
 #[derive(Debug)]
 pub enum Records<'a> {
     Plain(Plain<'a>),
@@ -24,11 +24,11 @@ pub struct Plain<'a> {
     position: usize,
     /// Line at `position`, counted from 1.
     line: u64,
-    /// Line of the record that was read last.
+    /// Line of the last record that was read.
     start: u64,
 }
 
-/// A record: a line of a plain CSV, or cells without their quotes.
+/// A record: a line of a CSV without quotes, or the cells of any other CSV after their quotes have been removed.
 #[derive(Debug, Clone)]
 pub enum Record<'a> {
     Line(&'a str),
@@ -67,7 +67,7 @@ impl<'a> Records<'a> {
             .unwrap_or_else(|| Records::quoted(TrackingReader::new(source)))
     }
 
-    /// Reads a later part of a source, which starts with a record on this line.
+    /// Reads a later part of a source. The part starts with a record, which is on line `line`.
     pub fn at(source: &'a [u8], line: u64) -> Records<'a> {
         Records::plain(source, 0, line)
             .unwrap_or_else(|| Records::quoted(TrackingReader::at(source, line)))
@@ -77,7 +77,7 @@ impl<'a> Records<'a> {
         if memchr2(b'"', b'\r', source).is_some() {
             return None;
         }
-        // Leave a line that may have too many columns to the tracking reader, which reports it.
+        // Leave lines that may have too many columns to the tracking reader, which reports them.
         let mut from = 0;
         for end in memchr_iter(b'\n', source).chain([source.len()]) {
             if end - from >= MAX_COLUMNS {
@@ -95,11 +95,11 @@ impl<'a> Records<'a> {
         Records::Quoted(Box::new(reader))
     }
 
-    /// Reads the next record into `record`; `false` at the end.
+    /// Reads the next record into `record`. Returns `false` at the end.
     ///
     /// # Errors
     ///
-    /// Returns an error if the csv reader fails, which it does not for a source in memory.
+    /// Returns an error if the csv crate's reader fails. This does not happen for a source in memory.
     pub fn read(&mut self, record: &mut Record<'a>) -> io::Result<bool> {
         match self {
             Records::Plain(plain) => {
@@ -117,7 +117,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Returns the line of the record that was read last. Call it once for each record.
+    /// Returns the line on which the last record started. Call it exactly once for each record.
     pub fn line(&mut self) -> Option<u64> {
         match self {
             Records::Plain(plain) => Some(plain.start),
@@ -125,7 +125,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Returns the index of the byte at which the search for the next record starts.
+    /// Returns the index of the byte from which the next record is read.
     pub fn position(&self) -> usize {
         match self {
             Records::Plain(plain) => plain.position,
@@ -141,11 +141,11 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Returns whether the rest of the source is not read, because a record has too many columns.
-    pub fn is_cut(&mut self) -> bool {
+    /// Returns whether reading ended early because a record has too many columns.
+    pub fn ended_early(&mut self) -> bool {
         match self {
             Records::Plain(_) => false,
-            Records::Quoted(reader) => reader.get_mut().is_cut(),
+            Records::Quoted(reader) => reader.get_mut().ended_early(),
         }
     }
 }
@@ -192,15 +192,16 @@ mod tests {
     }
 
     #[test]
-    fn splits_plain_text_as_the_csv_reader_does() {
+    fn plain_records_match_the_records_of_the_csv_crate() {
         const PARTS: [&str; 9] = ["\n", "\n", ",", ",", "1", " ", "é", "\u{feff}", "-2.5"];
         let mut state = 1_u64;
-        let mut random = |most: usize| {
+        let mut random_below = |bound: usize| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 33) as usize % most
+            (state >> 33) as usize % bound
         };
         for _ in 0..20_000 {
-            let text: String = (0..random(12)).map(|_| PARTS[random(PARTS.len())]).collect();
+            let text: String =
+                (0..random_below(12)).map(|_| PARTS[random_below(PARTS.len())]).collect();
             let source = text.as_bytes();
             let plain = Records::new(source);
             assert!(matches!(plain, Records::Plain(_)));
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_quotes_carriage_returns_and_invalid_utf_8_to_the_csv_reader() {
+    fn leaves_other_text_to_the_csv_crate() {
         let long = ",".repeat(MAX_COLUMNS);
         for text in [&b"1,\"2\"\n"[..], b"1,2\r\n", b"1,\xff\n", long.as_bytes()] {
             assert!(matches!(Records::new(text), Records::Quoted(_)));

@@ -1,7 +1,7 @@
-//! A source for the csv crate's reader that tracks what this reader does not report: the line on which each record
-//! starts, and misplaced quotes, which the reader tolerates.
+//! Tracks information that the csv crate's reader does not report: the line on which each record starts, and misplaced
+//! quotes, which the csv crate tolerates.
 //!
-//! [`TrackingReader`] sits between the source and the csv reader. It follows every byte with a small state
+//! [`TrackingReader`] sits between the source and the csv crate's reader. It follows every byte with a small state
 //! machine.
 
 use crate::error::{RequestError, RequestErrors};
@@ -9,51 +9,52 @@ use memchr::{memchr_iter, memchr2, memrchr_iter};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-/// Maximum number of columns. Without a limit, a line of commas would take memory for each of its cells.
+/// Maximum number of columns. Without a limit, a line of many commas would use far more memory than its size, because
+/// the csv crate stores the end of each cell.
 pub const MAX_COLUMNS: usize = 65_536;
 
 pub const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// Passes the bytes of a source through and tracks lines, quotes and columns. It ends the source early at
-/// a record with too many columns.
+/// Passes the bytes of a source through and tracks lines, quotes and columns. If a record has too many columns,
+/// reports the end of the source there.
 #[derive(Debug)]
 pub struct TrackingReader<R> {
     source: R,
     state: State,
-    /// Current line, counted from 1. Lines are those that an editor shows: LF, CR and CR LF end a line, also
-    /// within quotes and for blank lines.
+    /// Current line, counted from 1, as an editor shows it: LF, CR and CR LF end a line, also within quotes. Blank
+    /// lines count.
     line: u64,
-    /// Position in the line, in bytes, counted from 1.
+    /// Number of the current byte in the line, counted from 1.
     column: u64,
-    /// True if the last byte was a carriage return. A line feed then belongs to the same line end.
+    /// True if the last byte was a carriage return. If a line feed follows, both are one line end.
     after_cr: bool,
-    /// True if the line has had no byte of a record so far.
+    /// True if no byte of a record has been found in the current line so far.
     blank: bool,
-    /// Lines on which records start, for the records that [`TrackingReader::next_start`] has not returned yet. The
-    /// csv reader buffers its input, so that several records may be ahead.
+    /// Lines on which the next records start, for [`TrackingReader::next_start`]. There may be several, because the
+    /// csv crate's reader buffers its input.
     starts: VecDeque<u64>,
     /// Line and column of the last opening quote.
     opened: (u64, u64),
     /// Number of commas in the current record.
     commas: usize,
-    /// Number of bytes read, to recognize a byte order mark.
+    /// Number of bytes read. A byte order mark can only be the first three.
     bytes: u64,
     errors: Vec<RequestError>,
 }
 
-/// State of a cell.
+/// The position relative to a cell and its quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// At the start of a cell.
     CellStart,
     Unquoted,
     Quoted,
-    /// After a quote in a quoted cell. It closes the cell, or is the first of two quotes that stand for one.
+    /// After a quote in a quoted cell. The quote ends the cell, or is the first quote of an escaped quote (`""`).
     QuoteInQuoted,
 }
 
 impl State {
-    fn after(self, byte: u8) -> State {
+    fn next(self, byte: u8) -> State {
         match (self, byte) {
             (State::Quoted, b'"') => State::QuoteInQuoted,
             (State::Quoted, _) | (State::QuoteInQuoted, b'"') => State::Quoted,
@@ -64,11 +65,11 @@ impl State {
     }
 }
 
-/// Finds the last position in `bytes` at which a record ends and another byte follows, to split a source into parts.
-/// Returns the position and the number of lines before it.
+/// Finds the last position at which `bytes` can be split between two records. Returns the position and the number of
+/// lines before it.
 ///
-/// The byte that follows is neither a line feed, which could belong to the same line end, nor the first of a byte
-/// order mark, which would be skipped at the start of a part.
+/// At least one byte must follow the position. It must not be a line feed, which could belong to the line end before
+/// it. It must not be the first byte of a byte order mark either, which would be skipped at the start of a part.
 pub fn whole_records(bytes: &[u8]) -> Option<(usize, u64)> {
     // Without quotes and carriage returns, every line feed ends a record: search from the end.
     if memchr2(b'"', b'\r', bytes).is_none() {
@@ -79,7 +80,7 @@ pub fn whole_records(bytes: &[u8]) -> Option<(usize, u64)> {
     }
     let (mut state, mut lines, mut found) = (State::CellStart, 0, None);
     for (index, pair) in bytes.windows(2).enumerate() {
-        state = state.after(pair[0]);
+        state = state.next(pair[0]);
         let ends_line = pair[0] == b'\n' || (pair[0] == b'\r' && pair[1] != b'\n');
         lines += u64::from(ends_line);
         if ends_line && state == State::CellStart && may_start_part(pair[1]) {
@@ -111,13 +112,15 @@ impl<R: Read> TrackingReader<R> {
         }
     }
 
-    /// Tracks a later part of a source, which starts with a record on this line and has no byte order mark.
+    /// Tracks a later part of a source. The part starts with a record, which is on line `line`, and has no byte order
+    /// mark.
     pub fn at(source: R, line: u64) -> TrackingReader<R> {
         let bytes = BYTE_ORDER_MARK.len() as u64;
         TrackingReader { line, bytes, ..TrackingReader::new(source) }
     }
 
-    /// Returns the line on which the next record starts. Call it once for each record that the csv reader returns.
+    /// Returns the line on which the next record starts. Call it exactly once for each record that the csv crate's
+    /// reader returns.
     pub fn next_start(&mut self) -> Option<u64> {
         self.starts.pop_front()
     }
@@ -127,8 +130,8 @@ impl<R: Read> TrackingReader<R> {
         std::mem::take(&mut self.errors)
     }
 
-    /// Returns whether the source was ended early, at a record with too many columns.
-    pub fn is_cut(&self) -> bool {
+    /// Returns whether the end of the source was reported early because a record has too many columns.
+    pub fn ended_early(&self) -> bool {
         self.commas >= MAX_COLUMNS
     }
 
@@ -138,7 +141,7 @@ impl<R: Read> TrackingReader<R> {
         if index < 3 && byte == BYTE_ORDER_MARK[index as usize] {
             return;
         }
-        // A carriage return ends a line on its own, unless a line feed follows.
+        // A carriage return without a line feed after it ends a line.
         if std::mem::take(&mut self.after_cr) && byte != b'\n' {
             self.next_line();
         }
@@ -158,7 +161,7 @@ impl<R: Read> TrackingReader<R> {
             self.starts.push_back(self.line);
             self.commas = 0;
         }
-        let next = self.state.after(byte);
+        let next = self.state.next(byte);
         match (self.state, next) {
             (State::Quoted | State::QuoteInQuoted, State::Quoted) => {}
             (_, State::CellStart) => {
@@ -193,17 +196,17 @@ impl<R: Read> TrackingReader<R> {
 
 impl<R: Read> Read for TrackingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.is_cut() {
+        if self.ended_early() {
             return Ok(0);
         }
         let len = self.source.read(buffer)?;
         for (index, byte) in buffer[..len].iter().enumerate() {
             self.step(*byte);
-            if self.is_cut() {
+            if self.ended_early() {
                 return Ok(index + 1);
             }
         }
-        // The end of the source within quotes.
+        // The source ends within quotes.
         if len == 0 && !buffer.is_empty() && self.state == State::Quoted {
             self.state = State::CellStart;
             (self.line, self.column) = self.opened;

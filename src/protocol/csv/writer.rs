@@ -1,11 +1,11 @@
-//! Writes the records of a request again, with predictions appended to each.
+//! Writes the records of a request, with the prediction appended to each record.
 
 use super::records::Record;
 use crate::protocol::json;
 use crate::protocol::predictions::{self, Cells, Predictions};
 use ml_app_model::Signature;
 
-/// Writes records, each with its prediction.
+/// Writes records with their predictions.
 #[derive(Debug)]
 pub struct Writer {
     pub out: Vec<u8>,
@@ -32,7 +32,7 @@ impl Writer {
         self.out.push(b'\n');
     }
 
-    /// Writes a record with the prediction of a row. `cells` are [`Predictions::cells`].
+    /// Writes a record with the prediction at index `row`. `cells` is the result of [`Predictions::cells`].
     pub fn record(
         &mut self,
         record: &Record<'_>,
@@ -75,7 +75,7 @@ impl Writer {
     }
 }
 
-/// Appends a cell, in quotes if it needs them.
+/// Appends a cell. Adds quotes if its text contains a comma, a quote or a line end.
 fn quote(out: &mut Vec<u8>, cell: &[u8]) {
     if !cell.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
         return out.extend_from_slice(cell);

@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// The layout of a JSON request, which its response follows.
+/// The layout of a JSON request. The response has the same layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeaturesLayout {
     /// One object.
@@ -21,13 +21,13 @@ pub enum FeaturesLayout {
     Columns,
 }
 
-/// Decodes a value that was cut out of the body. Its position in the body is unknown, so an error in its JSON
-/// is reported with the row and the feature.
+/// Decodes a value whose text was collected before. The text's position in the body is unknown, so an error in its
+/// JSON is reported with row and feature instead of line and column.
 fn read_cell(reader: &mut Reader<'_>, row: usize, feature: usize, value: &RawValue) {
     let mut source = serde_json::Deserializer::from_str(value.get());
     let read = CellSeed { reader: &mut *reader, row, feature }.deserialize(&mut source);
     if let Err(error) = read {
-        let RequestError { detail, .. } = json::error(&error);
+        let RequestError { detail, .. } = json::request_error(&error);
         let error = RequestError::new(detail).feature(&reader.spec(feature).name).row(row);
         reader.push_malformed(error);
     }
@@ -54,8 +54,8 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FeaturesLayout, A::Error> {
         let reader = self.0;
-        // The values decide if the object is a row or has columns, so collect the members first. A valid
-        // body has no more members than the model has features; a few more are kept to report them.
+        // Only the values show whether the object is a row or has columns, so collect all members first. A valid
+        // body has at most as many members as the model has features. Collect some further members to report them.
         let mut entries: Vec<(String, &RawValue)> = vec![];
         let signature = reader.rows.signature();
         while let Some(entry) = map.next_entry()? {
@@ -89,7 +89,7 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
     }
 }
 
-/// Returns the number of arrays that are opened at the start of a JSON text.
+/// Returns the number of `[` at the start of a JSON text.
 fn depth(json: &str) -> usize {
     json.bytes().filter(|byte| !byte.is_ascii_whitespace()).take_while(|byte| *byte == b'[').count()
 }
@@ -104,7 +104,7 @@ fn read_columns(
         let Some(feature) = reader.take(name) else { continue };
         if depth(column.get()) == 0 {
             let mismatch = Mismatch::new("an array of values", excerpt(column.get()));
-            reader.errors.push(RequestError::of(name, &mismatch));
+            reader.errors.push(RequestError::in_feature(name, &mismatch));
             continue;
         }
         let values: Vec<&RawValue> = serde_json::from_str(column.get())?;
@@ -112,7 +112,7 @@ fn read_columns(
         if values.len() != rows {
             let expected = format!("{rows} values, as in `{other}`");
             let mismatch = Mismatch::new(expected, values.len().to_string());
-            reader.errors.push(RequestError::of(name, &mismatch));
+            reader.errors.push(RequestError::in_feature(name, &mismatch));
             continue;
         }
         while reader.len() < rows && !reader.is_exhausted() {
@@ -134,9 +134,10 @@ fn read_columns(
     Ok(())
 }
 
-/// Decodes a row from an object. Anything else is recorded as an error of the row.
+/// Decodes a row from an object. Any other value is recorded as an error of the row.
 pub struct RowVisitor<'a, 's>(pub &'a mut Reader<'s>);
 
+/// The expected form of a row, for error messages.
 const ROW: &str = "an object of features";
 
 impl RowVisitor<'_, '_> {
@@ -183,7 +184,8 @@ impl<'de> Visitor<'de> for RowVisitor<'_, '_> {
     }
 }
 
-/// Decodes a name; returns the feature, or `None` if its value is to be ignored.
+/// Decodes a name. Returns the index of the feature, or `None` if the name is unknown or a duplicate. The caller then
+/// skips the value.
 struct NameVisitor<'a, 's>(&'a mut Reader<'s>);
 
 impl Visitor<'_> for NameVisitor<'_, '_> {

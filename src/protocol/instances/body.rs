@@ -3,7 +3,7 @@
 use crate::error::RequestError;
 use crate::protocol::cell::{self, CellSeed, ElementVisitor};
 use crate::protocol::json::{self, Seed};
-use crate::protocol::reader::{Reader, expected};
+use crate::protocol::reader::{Reader, describe_value};
 use ml_app_model::value::excerpt;
 use ml_app_model::{Mismatch, Signature, Value};
 use serde::de::{
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-/// The layout of a request, which its response follows.
+/// The layout of a request. The response has the same layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstancesLayout {
     /// Row by row: `instances` and `predictions`.
@@ -22,19 +22,19 @@ pub enum InstancesLayout {
     Columns,
 }
 
-/// The target of a name in a request.
+/// The features that a name in a request refers to.
 #[derive(Clone)]
 enum Target {
     Feature(usize),
-    /// The only feature of an input `[N, 1]`.
+    /// The only feature of an input with shape `[N, 1]`.
     Column(usize),
-    /// The features of an input.
+    /// All features of an input.
     Input(Range<usize>),
 }
 
 impl Target {
-    /// Finds what a name refers to and marks its features as given. Returns `None`, and records an error, if there is
-    /// nothing of this name or if a feature was given before.
+    /// Finds the features that a name refers to and marks them as present in the row. If the name is unknown or if the
+    /// row already has a feature, records an error and returns `None`.
     fn take(name: &str, reader: &mut Reader<'_>) -> Option<Target> {
         let signature = reader.signature();
         // A feature takes precedence over an input of the same name.
@@ -126,17 +126,17 @@ impl<'de> Visitor<'de> for InstancesVisitor<'_, '_> {
 struct InstanceVisitor<'a, 's>(&'a mut Reader<'s>);
 
 impl InstanceVisitor<'_, '_> {
-    /// Takes a scalar, which is the value of the only feature.
-    fn only<E>(self, value: Value<'_>) -> Result<(), E> {
+    /// Decodes an instance that is a scalar: the value of the model's only feature.
+    fn only_feature<E>(self, value: Value<'_>) -> Result<(), E> {
         let reader = self.0;
         reader.start_row();
         match reader.signature().features.as_slice() {
             [feature] if feature.is_scalar() => reader.set(0, value),
-            [_] => {
-                reader.feature_error(0, Mismatch::new(expected(reader.spec(0)), value.to_string()))
-            }
+            [_] => reader
+                .feature_error(0, Mismatch::new(describe_value(reader.spec(0)), value.to_string())),
             _ => {
-                let mismatch = Mismatch::new(instance(reader.signature()), value.to_string());
+                let mismatch =
+                    Mismatch::new(describe_instance(reader.signature()), value.to_string());
                 reader.push_error(RequestError::new(mismatch.to_string()));
             }
         }
@@ -145,7 +145,7 @@ impl InstanceVisitor<'_, '_> {
 }
 
 /// Describes an instance: "a list or an object of 3 features".
-fn instance(signature: &Signature) -> String {
+fn describe_instance(signature: &Signature) -> String {
     format!("a list or an object of {} features", signature.features.len())
 }
 
@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for InstanceVisitor<'_, '_> {
         f.write_str("an instance")
     }
 
-    json::scalars!(only -> ());
+    json::scalars!(only_feature -> ());
 
     fn visit_seq<A: SeqAccess<'de>>(self, values: A) -> Result<(), A::Error> {
         let reader = self.0;
@@ -167,7 +167,11 @@ impl<'de> Visitor<'de> for InstanceVisitor<'_, '_> {
             [feature] if !feature.is_scalar() => {
                 let read = ElementVisitor::whole(&mut reader.rows, row, 0).visit_seq(values)?;
                 if let Err(mismatch) = read {
-                    reader.feature_error_at(row, 0, cell::describe(reader.spec(0), &mismatch));
+                    reader.feature_error_at(
+                        row,
+                        0,
+                        cell::describe_mismatch(reader.spec(0), &mismatch),
+                    );
                 }
                 Ok(())
             }
@@ -235,8 +239,8 @@ impl<'de> Visitor<'de> for ListVisitor<'_, '_> {
     }
 }
 
-/// Decodes the value of a name in a row. The row is added if it does not exist yet, as in the first column of a
-/// column-wise body.
+/// Decodes the value of a name in a row. If the row does not exist yet, adds it: this happens in the first column of
+/// `inputs`.
 struct ValueSeed<'a, 's> {
     reader: &'a mut Reader<'s>,
     row: usize,
@@ -263,7 +267,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
     }
 }
 
-/// Decodes a row of a tensor of shape `[N, 1]`: its element, alone or in a list.
+/// Decodes a row of a tensor of shape `[N, 1]`: its element, or a list that contains only this element.
 struct ColumnCellVisitor<'a, 's> {
     reader: &'a mut Reader<'s>,
     row: usize,
@@ -297,7 +301,7 @@ impl<'de> Visitor<'de> for ColumnCellVisitor<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         json::skip_members(&mut members)?;
         let ColumnCellVisitor { reader, row, feature } = self;
-        let mismatch = Mismatch::new(expected(reader.spec(feature)), "an object");
+        let mismatch = Mismatch::new(describe_value(reader.spec(feature)), "an object");
         reader.feature_error_at(row, feature, &mismatch);
         Ok(())
     }
@@ -349,7 +353,8 @@ impl<'de> Visitor<'de> for InputsVisitor<'_, '_> {
     }
 }
 
-/// Decodes a column, with a value for each row, and returns the number of values. Values past `rows` are only counted.
+/// Decodes a column, which has a value for each row, and returns the number of values. Values after the first `rows`
+/// values are only counted.
 struct ColumnVisitor<'a, 's> {
     reader: &'a mut Reader<'s>,
     target: Target,

@@ -1,18 +1,18 @@
-//! Fast path for JSON that consists of numbers in arrays or in objects with known keys. It parses straight into the
-//! tensors, without serde.
+//! Fast path for JSON whose values are all numbers, in arrays or in objects with known keys. It parses straight into
+//! the tensors, without serde.
 //!
-//! A fast path may give up, but it must not be wrong. Every function returns `None` at the first byte that it does not
-//! expect, whether the JSON is invalid or only unusual. The caller then parses the whole text again with serde, which
-//! handles everything and reports errors with their place. So no function here reports an error, and each
-//! one must accept only what serde accepts, with the same result.
+//! The fast path may stop early, but its results must be right. Every function returns `None` at the first byte that
+//! it does not expect, if the JSON is invalid or only unusual. The caller then parses the whole text again with
+//! serde, which handles every text and reports errors with their position. So no function here reports an error, and
+//! each function must accept only texts that serde accepts, with the same result.
 
 use crate::protocol::number;
 use ml_app_model::{Data, Feature, Rows, Signature, Tensors, Value};
 
-/// Maximum nesting of arrays, which is more than any tensor has. serde has its own limit.
+/// Maximum nesting of arrays. No tensor of a model has as many axes. serde has its own limit.
 const MAX_DEPTH: usize = 16;
 
-/// A position in a JSON text, from which tokens are taken.
+/// A JSON text and the position of the next token.
 pub struct Scanner<'t> {
     text: &'t str,
     at: usize,
@@ -23,7 +23,7 @@ impl<'t> Scanner<'t> {
         Scanner { text, at: 0 }
     }
 
-    /// Skips whitespace and returns the next byte without taking it.
+    /// Skips whitespace and returns the next byte. The position stays before that byte.
     #[inline]
     pub fn peek(&mut self) -> Option<u8> {
         loop {
@@ -42,7 +42,8 @@ impl<'t> Scanner<'t> {
         Some(next)
     }
 
-    /// Takes the next byte, which must be `expected`. The common case, without whitespace before it, is inlined.
+    /// Takes the next byte, which must be `expected`. Only the common case, without whitespace before the byte, is
+    /// inlined.
     #[inline]
     pub fn take(&mut self, expected: u8) -> Option<()> {
         if self.byte()? == expected {
@@ -58,12 +59,12 @@ impl<'t> Scanner<'t> {
         (self.next()? == expected).then_some(())
     }
 
-    /// Checks that nothing but whitespace is left.
+    /// Checks that only whitespace is left.
     pub fn end(&mut self) -> Option<()> {
         self.peek().is_none().then_some(())
     }
 
-    /// Takes the key `name` and its colon. No character of `name` may need an escape.
+    /// Takes the key `name` and the colon after it. No character of `name` may need an escape.
     #[inline]
     pub fn key(&mut self, name: &str) -> Option<()> {
         self.take(b'"')?;
@@ -80,8 +81,8 @@ impl<'t> Scanner<'t> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Takes a number. It has the value and the type that serde_json would give it. Integers of up to seven digits
-    /// without whitespace before them are parsed inline.
+    /// Takes a number and returns it with the value and the type that serde_json would return. Only integers of up to
+    /// seven digits without whitespace before them are parsed inline.
     #[inline]
     pub fn number(&mut self) -> Option<Value<'static>> {
         match number::short_integer(self.text.as_bytes().get(self.at..)?) {
@@ -93,7 +94,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// Takes any other number. It is not inlined, so that the common case stays small.
+    /// Takes a number, after whitespace if there is any. It is not inlined, so that [`Scanner::number`] stays small.
     #[inline(never)]
     fn any_number(&mut self) -> Option<Value<'static>> {
         self.peek()?;
@@ -102,7 +103,7 @@ impl<'t> Scanner<'t> {
         Some(number)
     }
 
-    /// Takes rows that are lists of all features in their order. [`supports_lists`] must hold.
+    /// Takes an array of rows, which are arrays of all features in the model's order. [`supports_lists`] must be true.
     pub fn lists(&mut self, rows: &mut Rows<'_>) -> Option<()> {
         self.array(|scanner| {
             scanner.take(b'[')?;
@@ -116,12 +117,13 @@ impl<'t> Scanner<'t> {
         })
     }
 
-    /// Takes rows that are objects of all features in their order. [`supports_objects`] must hold.
+    /// Takes an array of rows, which are objects with all features in the model's order. [`supports_objects`] must be
+    /// true.
     pub fn objects(&mut self, rows: &mut Rows<'_>) -> Option<()> {
         self.array(|scanner| scanner.object(rows))
     }
 
-    /// Takes one row of [`Scanner::objects`].
+    /// Takes one row, which is an object as in [`Scanner::objects`].
     #[inline]
     pub fn object(&mut self, rows: &mut Rows<'_>) -> Option<()> {
         let features = &rows.signature().features;
@@ -152,7 +154,7 @@ impl<'t> Scanner<'t> {
 
 /// Parses an array of numbers, nested or flat, and appends the numbers to `data` in row-major order.
 ///
-/// The nesting is not compared with a shape: the Open Inference Protocol allows any nesting.
+/// The nesting is not compared with a shape, because the Open Inference Protocol allows any nesting.
 pub fn elements(text: &str, data: &mut Data) -> Option<()> {
     let mut scanner = Scanner::new(text);
     let mut depth = 0;
@@ -178,7 +180,7 @@ pub fn elements(text: &str, data: &mut Data) -> Option<()> {
     }
 }
 
-/// Parses a whole text with `read`, which adds rows and returns a value.
+/// Parses a whole text with `read`, which adds rows. Returns the rows and the value of `read`.
 pub fn rows<T>(
     text: &str,
     signature: &Signature,
@@ -190,19 +192,20 @@ pub fn rows<T>(
     Some((rows.finish().ok()?, read))
 }
 
-/// Parses a text that is one object and adds it as a row: see [`Scanner::object`].
+/// Parses a text that is one object, as in [`Scanner::object`], and adds it as a row.
 pub fn object(text: &str, rows: &mut Rows<'_>) -> Option<()> {
     let mut scanner = Scanner::new(text);
     scanner.object(rows)?;
     scanner.end()
 }
 
-/// Returns whether rows can be read as lists: all features are scalars.
+/// Returns whether the fast path supports rows that are arrays: all features are scalars.
 pub fn supports_lists(signature: &Signature) -> bool {
     signature.features.iter().all(Feature::is_scalar)
 }
 
-/// Returns whether rows can be read as objects: all features are scalars, and no name needs an escape in JSON.
+/// Returns whether the fast path supports rows that are objects: all features are scalars, and no name needs an
+/// escape in JSON.
 pub fn supports_objects(signature: &Signature) -> bool {
     supports_lists(signature)
         && signature.features.iter().all(|feature| needs_no_escape(&feature.name))
@@ -212,8 +215,8 @@ fn needs_no_escape(name: &str) -> bool {
     !name.bytes().any(|byte| byte == b'"' || byte == b'\\' || byte < b' ')
 }
 
-/// Generates texts for tests that compare the fast path with serde. A linear congruential generator with a fixed
-/// seed.
+/// A generator of random texts for tests that compare the fast path with serde. It is a linear congruential generator
+/// with a fixed seed.
 #[cfg(test)]
 #[derive(Debug, Default)]
 pub struct Random(u64);
@@ -238,7 +241,7 @@ impl Random {
         }
     }
 
-    /// Returns a number that is mostly an integer, written in different ways.
+    /// Returns a small integer in different spellings, or sometimes any other number.
     pub fn integer(&mut self) -> String {
         let small = self.below(200);
         match self.below(8) {
@@ -250,16 +253,16 @@ impl Random {
         }
     }
 
-    /// Returns the same text, or, half of the time, the text with a token inserted or a character removed.
+    /// Returns the text unchanged in half of the cases. Otherwise inserts a token or removes a character.
     pub fn damaged(&mut self, mut text: String) -> String {
-        const PARTS: [&str; 18] = [
+        const TOKENS: [&str; 18] = [
             "[", "]", "{", "}", ",", ":", "-", ".", "e", "E", "+", "0", "7", " ", "\n", "\"",
             "null", "[]",
         ];
         let at = self.below(text.len() as u64) as usize;
         match self.below(4) {
             0 => drop(text.remove(at)),
-            1 => text.insert_str(at, PARTS[self.below(PARTS.len() as u64) as usize]),
+            1 => text.insert_str(at, TOKENS[self.below(TOKENS.len() as u64) as usize]),
             _ => {}
         }
         text
@@ -311,7 +314,7 @@ mod tests {
         elements(text, &mut data).map(|()| data)
     }
 
-    const KINDS: [Datatype; 4] =
+    const DATATYPES: [Datatype; 4] =
         [Datatype::Float32, Datatype::Float64, Datatype::Int64, Datatype::Uint8];
 
     #[test]
@@ -334,7 +337,7 @@ mod tests {
         for _ in 0..40_000 {
             let entries: Vec<String> = (0..=random.below(6)).map(|_| random.number()).collect();
             let text = random.damaged(format!("[{}]", entries.join(",")));
-            for datatype in KINDS {
+            for datatype in DATATYPES {
                 if let Some(data) = by_fast_path(&text, datatype) {
                     assert_eq!(Some(data), by_serde(&text, datatype), "{text}");
                     read += 1;

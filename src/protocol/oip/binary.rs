@@ -1,18 +1,18 @@
-//! Tensors as bytes: the elements in row-major order, little-endian. A boolean is one byte. A string is its length as a
-//! 32-bit integer, followed by its bytes.
+//! Tensors as bytes: the elements in row-major order, little-endian. A boolean is one byte. A string is its length in
+//! bytes as a 32-bit integer, followed by the bytes.
 
-use super::datatype::name;
+use super::datatype::datatype_name;
 use crate::error::Error;
 use ml_app_model::{Data, Datatype, Elements, Tensor, TensorSpec};
 
 /// Decodes the tensor of an input.
-pub fn tensor(spec: &TensorSpec, shape: &[usize], bytes: &[u8]) -> Result<Tensor, Error> {
+pub fn decode_tensor(spec: &TensorSpec, shape: &[usize], bytes: &[u8]) -> Result<Tensor, Error> {
     let input = &spec.name;
     if spec.datatype != Datatype::String {
         return Tensor::from_le_bytes(spec.datatype, shape, bytes)
             .map_err(|mismatch| Error::invalid(format!("input `{input}`: {mismatch}")));
     }
-    let expected = count(shape, input)?;
+    let expected = element_count(shape, input)?;
     let mut strings = vec![];
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -49,24 +49,29 @@ pub fn tensor(spec: &TensorSpec, shape: &[usize], bytes: &[u8]) -> Result<Tensor
 }
 
 /// Appends the elements of a tensor.
-pub fn elements(out: &mut Vec<u8>, tensor: &Tensor) {
+pub fn append_elements(out: &mut Vec<u8>, tensor: &Tensor) {
     match (tensor.le_bytes(), tensor.elements()) {
         (Some(bytes), _) => out.extend_from_slice(bytes),
-        (None, Elements::String(elements)) => elements.iter().for_each(|text| string(out, text)),
+        (None, Elements::String(elements)) => {
+            elements.iter().for_each(|text| append_string(out, text))
+        }
         (None, _) => {
-            unreachable!("only strings have no fixed size, not {}", name(tensor.datatype()))
+            unreachable!(
+                "only strings have no fixed size, not {}",
+                datatype_name(tensor.datatype())
+            )
         }
     }
 }
 
-/// Appends a string with its length.
-pub fn string(out: &mut Vec<u8>, text: &str) {
+/// Appends the length of a string and the string.
+pub fn append_string(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&(text.len() as u32).to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Returns the number of elements of a shape. `input` is the name of the input, for the error message.
-pub fn count(shape: &[usize], input: &str) -> Result<usize, Error> {
+/// Returns the number of elements in a tensor of this shape. `input` is the name of the input, for the error message.
+pub fn element_count(shape: &[usize], input: &str) -> Result<usize, Error> {
     shape.iter().try_fold(1_usize, |len, dim| len.checked_mul(*dim)).ok_or_else(|| {
         Error::invalid(format!(
             "input `{input}`: expected a shape of fewer elements, found {shape:?}"

@@ -1,22 +1,24 @@
-//! The [classification extension][extension]: the greatest elements of each row, as strings.
+//! The [classification extension][extension]: returns the classes with the greatest elements of each row, as strings.
 //!
 //! [extension]: https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_classification.md
 
 use super::request::RequestedOutput;
-use crate::protocol::json::View;
+use crate::protocol::json::TensorView;
 use ml_app_model::{Elements, Signature, Task, Tensor, f16};
 use std::fmt::Write;
 use std::ops::Range;
 
 /// The greatest elements of each row of an output, each as `value:index` or `value:index:label`.
 pub struct Classes<'a> {
-    view: View<'a>,
+    view: TensorView<'a>,
     labels: &'a [String],
     /// Number of classes per row.
     pub count: usize,
 }
 
 impl<'a> Classes<'a> {
+    /// Returns at most `count` classes per row. The labels are known if `requested` is the output that has the
+    /// scores of a classifier.
     pub fn new(
         tensor: &'a Tensor,
         count: usize,
@@ -27,12 +29,12 @@ impl<'a> Classes<'a> {
             Task::Classification { scores, classes, .. } if *scores == requested.index => classes,
             _ => &[],
         };
-        let view = View::new(tensor);
+        let view = TensorView::new(tensor);
         Classes { view, labels, count: count.min(view.width) }
     }
 
-    /// Calls `write` for each class, row by row. The strings are not collected, because many rows of them would take
-    /// much memory.
+    /// Calls `write` for each class, row by row. The strings are not collected, because the strings of many rows would
+    /// use much memory.
     pub fn each(&self, mut write: impl FnMut(&str)) {
         let (mut order, mut text) = (vec![], String::new());
         let Classes { view, .. } = self;
@@ -42,19 +44,20 @@ impl<'a> Classes<'a> {
             order.extend(0..view.width);
             // In descending order. NaN comes last, and equal elements keep their order.
             order.sort_by(|a: &usize, b: &usize| {
-                let either = || row[*a].is_nan().cmp(&row[*b].is_nan());
-                row[*b].partial_cmp(&row[*a]).unwrap_or_else(either)
+                let nan_last = || row[*a].is_nan().cmp(&row[*b].is_nan());
+                row[*b].partial_cmp(&row[*a]).unwrap_or_else(nan_last)
             });
             for index in order.iter().copied().take(self.count) {
                 text.clear();
-                self.class(&mut text, row[index], start, index);
+                self.format_class(&mut text, row[index], start, index);
                 write(&text);
             }
         }
     }
 
-    /// Formats a class: the element as in JSON, its index in the row, and its label.
-    fn class(&self, text: &mut String, number: f64, start: usize, index: usize) {
+    /// Formats a class: the element as JSON, its index in the row, and its label if it has one. `start` is the index
+    /// of the row's first element.
+    fn format_class(&self, text: &mut String, number: f64, start: usize, index: usize) {
         let written = if number.is_finite() {
             let mut value = vec![];
             self.view.element(&mut value, start + index);
@@ -70,23 +73,23 @@ impl<'a> Classes<'a> {
     }
 }
 
-/// Converts elements to numbers that can be compared.
+/// Converts the elements in a range to numbers that can be compared.
 fn numbers(elements: Elements<'_>, range: Range<usize>) -> Vec<f64> {
-    fn each<T: Copy>(elements: &[T], number: impl Fn(T) -> f64) -> Vec<f64> {
+    fn map<T: Copy>(elements: &[T], number: impl Fn(T) -> f64) -> Vec<f64> {
         elements.iter().map(|element| number(*element)).collect()
     }
     match elements {
-        Elements::Bool(elements) => each(&elements[range], |flag| f64::from(u8::from(flag))),
-        Elements::Uint8(elements) => each(&elements[range], f64::from),
-        Elements::Uint16(elements) => each(&elements[range], f64::from),
-        Elements::Uint32(elements) => each(&elements[range], f64::from),
-        Elements::Uint64(elements) => each(&elements[range], |integer| integer as f64),
-        Elements::Int8(elements) => each(&elements[range], f64::from),
-        Elements::Int16(elements) => each(&elements[range], f64::from),
-        Elements::Int32(elements) => each(&elements[range], f64::from),
-        Elements::Int64(elements) => each(&elements[range], |integer| integer as f64),
-        Elements::Float32(elements) => each(&elements[range], f64::from),
-        Elements::Float16(elements) => each(&elements[range], f16::to_f64),
+        Elements::Bool(elements) => map(&elements[range], |flag| f64::from(u8::from(flag))),
+        Elements::Uint8(elements) => map(&elements[range], f64::from),
+        Elements::Uint16(elements) => map(&elements[range], f64::from),
+        Elements::Uint32(elements) => map(&elements[range], f64::from),
+        Elements::Uint64(elements) => map(&elements[range], |integer| integer as f64),
+        Elements::Int8(elements) => map(&elements[range], f64::from),
+        Elements::Int16(elements) => map(&elements[range], f64::from),
+        Elements::Int32(elements) => map(&elements[range], f64::from),
+        Elements::Int64(elements) => map(&elements[range], |integer| integer as f64),
+        Elements::Float32(elements) => map(&elements[range], f64::from),
+        Elements::Float16(elements) => map(&elements[range], f16::to_f64),
         Elements::Float64(elements) => elements[range].to_vec(),
         Elements::String(_) => vec![],
     }

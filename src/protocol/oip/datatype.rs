@@ -1,9 +1,9 @@
-//! The protocol's names of element types.
+//! Names of element types in the Open Inference Protocol.
 
 use ml_app_model::Datatype;
 
 /// Returns the protocol's name of an element type.
-pub fn name(datatype: Datatype) -> &'static str {
+pub fn datatype_name(datatype: Datatype) -> &'static str {
     match datatype {
         Datatype::Bool => "BOOL",
         Datatype::Uint8 => "UINT8",

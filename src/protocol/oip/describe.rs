@@ -1,6 +1,6 @@
-//! The metadata of the server and of the model.
+//! The metadata of the server, and the metadata and configuration of the model.
 
-use super::datatype::name;
+use super::datatype::datatype_name;
 use ml_app_model::{Datatype, Signature, TensorSpec};
 use serde_json::{Value, json};
 
@@ -34,22 +34,22 @@ pub fn model(signature: &Signature) -> Value {
 }
 
 fn tensor(spec: &TensorSpec) -> Value {
-    json!({ "name": spec.name, "datatype": name(spec.datatype), "shape": dims(spec) })
+    json!({ "name": spec.name, "datatype": datatype_name(spec.datatype), "shape": dims(spec) })
 }
 
-/// Returns the lengths of the axes; -1 for a dynamic axis.
+/// Returns the lengths of a tensor's axes, with -1 for a dynamic axis.
 fn dims(spec: &TensorSpec) -> Vec<i64> {
     let len = |len: &Option<usize>| len.map_or(-1, |len| i64::try_from(len).unwrap_or(i64::MAX));
     spec.shape.iter().map(len).collect()
 }
 
-/// Returns the model's configuration as Triton reports it for a model with `max_batch_size` 0, where `dims` are
-/// whole shapes.
+/// Returns the model's configuration in Triton's format. `max_batch_size` is 0, which means that `dims` are whole
+/// shapes, including the axis of the rows.
 pub fn config(signature: &Signature) -> Value {
     let tensor = |spec: &TensorSpec| {
         let data_type = match spec.datatype {
             Datatype::String => "TYPE_STRING".to_owned(),
-            datatype => format!("TYPE_{}", name(datatype)),
+            datatype => format!("TYPE_{}", datatype_name(datatype)),
         };
         json!({ "name": spec.name, "data_type": data_type, "dims": dims(spec) })
     };

@@ -1,8 +1,9 @@
-//! The tensors of a request. Their elements are parsed straight from the JSON, or taken from the bytes that follow it.
+//! Decodes the tensors of a request. Their elements are parsed straight from the JSON, or taken from the bytes after
+//! it.
 
-use super::binary::{self, count};
-use super::datatype::name;
-use super::parameters::{FP16_NOT_IN_JSON, Parameters, names, once};
+use super::binary::{self, element_count};
+use super::datatype::datatype_name;
+use super::parameters::{FP16_NOT_IN_JSON, Parameters, names, set_once};
 use crate::error::Error;
 use crate::protocol::json::{self, Object, Seed, fast_path};
 use ml_app_model::value::excerpt;
@@ -15,16 +16,16 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// How numbers in `data` are parsed.
+/// The parser for the numbers in `data`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ElementParser {
-    /// By the [fast path](fast_path), which fails for anything unusual.
+    /// The [fast path](fast_path), which fails for unusual numbers.
     Fast,
-    /// By serde, which reports errors.
+    /// serde, which parses all numbers and reports errors.
     Serde,
 }
 
-/// An input as it stands in the request.
+/// An input of the request, before its shape is checked.
 pub struct Input {
     /// Index in [`Signature::inputs`].
     index: usize,
@@ -34,11 +35,11 @@ pub struct Input {
 
 enum Content {
     Elements(Data),
-    /// Size in the bytes that follow the JSON.
+    /// The elements are in the bytes after the JSON; this is their size in bytes.
     Bytes(usize),
 }
 
-/// Makes tensors of the inputs, in the signature's order. `bytes` are the bytes that follow the JSON.
+/// Converts the inputs to tensors, in the signature's order. `bytes` are the bytes after the JSON.
 pub fn tensors(inputs: Vec<Input>, bytes: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     let mut found: Vec<Option<Tensor>> = signature.inputs.iter().map(|_| None).collect();
     let mut rest = bytes;
@@ -59,11 +60,11 @@ pub fn tensors(inputs: Vec<Input>, bytes: &[u8], signature: &Signature) -> Resul
         tensors
             .push(tensor.ok_or_else(|| Error::invalid(format!("missing input `{}`", spec.name)))?);
     }
-    of_inputs(signature, tensors)
+    check_inputs(signature, tensors)
 }
 
 impl Input {
-    /// Checks the shape and makes a tensor. Takes the input's bytes from the front of `rest`.
+    /// Checks the shape and returns the tensor. Takes the input's bytes from the front of `rest`.
     fn tensor(self, rest: &mut &[u8], signature: &Signature) -> Result<Tensor, Error> {
         let Input { index, shape, content } = self;
         let spec = &signature.inputs[index];
@@ -72,7 +73,7 @@ impl Input {
             .map_err(|mismatch| Error::invalid(format!("input `{input}`: {mismatch}")))?;
         match content {
             Content::Elements(data) => {
-                let (expected, found) = (count(&shape, input)?, data.len());
+                let (expected, found) = (element_count(&shape, input)?, data.len());
                 if found != expected {
                     return Err(Error::invalid(format!(
                         "input `{input}`: expected {expected} elements for shape {shape:?}, found {found}"
@@ -88,14 +89,14 @@ impl Input {
                     )));
                 };
                 *rest = after;
-                binary::tensor(spec, &shape, bytes)
+                binary::decode_tensor(spec, &shape, bytes)
             }
         }
     }
 }
 
-/// Checks that tensors agree with the model's inputs.
-pub fn of_inputs(signature: &Signature, tensors: Vec<Tensor>) -> Result<Tensors, Error> {
+/// Checks that the tensors have the shapes of the model's inputs and the same number of rows.
+pub fn check_inputs(signature: &Signature, tensors: Vec<Tensor>) -> Result<Tensors, Error> {
     Tensors::from_inputs(signature, tensors).map_err(|(index, mismatch)| {
         Error::invalid(format!("input `{}`: {mismatch}", signature.inputs[index].name))
     })
@@ -118,7 +119,7 @@ impl<'de> Visitor<'de> for InputsVisitor<'_> {
         let mut inputs = vec![];
         let input = || Seed(InputVisitor { signature: self.signature, parser: self.parser });
         while let Some(input) = entries.next_element_seed(input())? {
-            // A further input is a duplicate or unknown. Without this limit, it would take memory first.
+            // Any further input is a duplicate or unknown. Reject it here, before it uses memory.
             if inputs.len() == self.signature.inputs.len() {
                 let expected = names(&self.signature.inputs);
                 return Err(A::Error::custom(format!(
@@ -146,8 +147,8 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Input, A::Error> {
         let (mut index, mut shape, mut datatype, mut parameters) = (None, None, None, None);
-        // `data` can only be decoded once the input's name is known. If it comes earlier, its text is kept.
-        let (mut data, mut early): (Option<Data>, Option<&'de RawValue>) = (None, None);
+        // The name of the input determines how `data` is decoded. If `data` comes before `name`, store its text.
+        let (mut data, mut early_data): (Option<Data>, Option<&'de RawValue>) = (None, None);
         let inputs = &self.signature.inputs;
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             match &*key {
@@ -160,12 +161,12 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
                             "unknown input `{found}` (the model takes {expected})"
                         ))
                     })?;
-                    once(&mut index, found, "name")?;
+                    set_once(&mut index, found, "name")?;
                 }
-                "shape" => once(&mut shape, map.next_value_seed(Seed(ShapeVisitor))?, "shape")?,
-                "datatype" => once(&mut datatype, map.next_value::<String>()?, "datatype")?,
-                "parameters" => once(&mut parameters, map.next_value()?, "parameters")?,
-                "data" if data.is_some() || early.is_some() => {
+                "shape" => set_once(&mut shape, map.next_value_seed(Seed(ShapeVisitor))?, "shape")?,
+                "datatype" => set_once(&mut datatype, map.next_value::<String>()?, "datatype")?,
+                "parameters" => set_once(&mut parameters, map.next_value()?, "parameters")?,
+                "data" if data.is_some() || early_data.is_some() => {
                     return Err(A::Error::custom("duplicate key `data`"));
                 }
                 "data" => match index {
@@ -175,7 +176,7 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
                             parser: self.parser,
                         })?)
                     }
-                    None => early = Some(map.next_value()?),
+                    None => early_data = Some(map.next_value()?),
                 },
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -187,19 +188,20 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
         let spec = &inputs[index];
         let error = |detail| A::Error::custom(format!("input `{}`: {detail}", spec.name));
         let (expected, found) =
-            (name(spec.datatype), datatype.ok_or_else(|| missing_key("datatype"))?);
+            (datatype_name(spec.datatype), datatype.ok_or_else(|| missing_key("datatype"))?);
         if found != expected {
             let found = excerpt(&found);
             return Err(error(format!("expected datatype {expected}, found {found}")));
         }
-        if let Some(early) = early {
-            let mut source = serde_json::Deserializer::from_str(early.get());
+        if let Some(text) = early_data {
+            let mut source = serde_json::Deserializer::from_str(text.get());
             let read = DataSeed { spec, parser: self.parser }.deserialize(&mut source);
-            data = Some(read.map_err(|error| A::Error::custom(json::error(&error).detail))?);
+            data =
+                Some(read.map_err(|error| A::Error::custom(json::request_error(&error).detail))?);
         }
         let parameters: Option<Object<Parameters>> = parameters.flatten();
         if let Some(Object(parameters)) = &parameters {
-            parameters.check().map_err(|detail| error(detail.to_owned()))?;
+            parameters.reject_shared_memory().map_err(|detail| error(detail.to_owned()))?;
         }
         let size = parameters.and_then(|Object(parameters)| parameters.binary_data_size);
         let content = match (data, size) {
@@ -224,7 +226,7 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
 /// Decodes a shape: the lengths of the axes.
 struct ShapeVisitor;
 
-/// Maximum number of axes, which is more than any model has. Without a limit, a shape of very many ones would take
+/// Maximum number of axes. No model has as many. Without a limit, a shape with very many axes of length 1 would use
 /// much memory.
 const MAX_AXES: usize = 64;
 
@@ -270,7 +272,7 @@ impl<'de> DeserializeSeed<'de> for DataSeed<'_> {
     }
 }
 
-/// Appends elements with serde, at any nesting.
+/// Appends the elements of an array, nested or flat, to `data` with serde.
 struct ElementsVisitor<'a> {
     spec: &'a TensorSpec,
     data: &'a mut Data,
@@ -289,7 +291,7 @@ impl<'de> Visitor<'de> for ElementsVisitor<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an array of {} elements", name(self.spec.datatype))
+        write!(f, "an array of {} elements", datatype_name(self.spec.datatype))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {

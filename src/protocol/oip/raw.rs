@@ -1,11 +1,11 @@
-//! Raw requests: the body is nothing but the elements of the model's single input.
+//! Raw requests: the body consists only of the elements of the model's single input.
 
 use super::{binary, inputs};
 use crate::error::Error;
 use ml_app_model::{Data, Signature, Tensor, Tensors};
 
-/// Decodes the body of a raw request. The length of the input's dynamic axis, if it has one, follows from the
-/// size of the body.
+/// Decodes the body of a raw request. If the input has a dynamic axis, its length is computed from the size of the
+/// body.
 pub fn decode(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     let [spec] = signature.inputs.as_slice() else {
         return Err(Error::invalid(format!(
@@ -15,7 +15,7 @@ pub fn decode(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     };
     let input = &spec.name;
     let dynamic_axes = spec.shape.iter().filter(|len| len.is_none()).count();
-    let rest: usize = spec.shape.iter().flatten().product();
+    let fixed_elements: usize = spec.shape.iter().flatten().product();
     let tensor = match spec.datatype.size() {
         _ if dynamic_axes > 1 => {
             let detail = format!(
@@ -24,7 +24,7 @@ pub fn decode(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
             return Err(Error::invalid(detail));
         }
         None => {
-            // As in Triton, the body is the string itself, without its length.
+            // As in Triton, the body is a single string without its length.
             let string = std::str::from_utf8(body).map_err(|_| {
                 Error::malformed(format!("input `{input}`: expected UTF-8, found other bytes"))
             })?;
@@ -37,17 +37,17 @@ pub fn decode(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
             Tensor::new(&shape, Data::String(vec![string.to_owned()]))
         }
         Some(size) => {
-            let row = rest * size;
-            if row == 0 || !body.len().is_multiple_of(row) {
+            let row_size = fixed_elements * size;
+            if row_size == 0 || !body.len().is_multiple_of(row_size) {
                 return Err(Error::invalid(format!(
-                    "input `{input}`: expected a multiple of {row} bytes, found {}",
+                    "input `{input}`: expected a multiple of {row_size} bytes, found {}",
                     body.len()
                 )));
             }
             let shape: Vec<usize> =
-                spec.shape.iter().map(|len| len.unwrap_or(body.len() / row)).collect();
-            binary::tensor(spec, &shape, body)?
+                spec.shape.iter().map(|len| len.unwrap_or(body.len() / row_size)).collect();
+            binary::decode_tensor(spec, &shape, body)?
         }
     };
-    inputs::of_inputs(signature, vec![tensor])
+    inputs::check_inputs(signature, vec![tensor])
 }

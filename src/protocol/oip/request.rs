@@ -1,7 +1,7 @@
-//! An inference request: its JSON, and what it says about the response.
+//! Decodes the JSON of an inference request, including the options for its response.
 
 use super::inputs::{self, ElementParser, Input, InputsVisitor};
-use super::parameters::{FP16_NOT_IN_JSON, Parameters, names, once};
+use super::parameters::{FP16_NOT_IN_JSON, Parameters, names, set_once};
 use crate::error::Error;
 use crate::protocol::json::{self, Object, Seed};
 use ml_app_model::value::excerpt;
@@ -11,39 +11,39 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// Options for the response that the request sets.
+/// Options that a request sets for its response.
 #[derive(Debug)]
 pub struct ResponseOptions {
-    /// The request's id, which the response repeats.
+    /// The ID of the request, which the response repeats.
     pub(super) id: Option<String>,
     pub(super) outputs: Vec<RequestedOutput>,
 }
 
-/// An output that the response is to have.
+/// An output that the client requests.
 #[derive(Debug)]
 pub struct RequestedOutput {
     /// Index in [`Signature::outputs`].
     pub index: usize,
-    /// True to return its elements as bytes.
+    /// True to return the elements as bytes.
     pub binary: bool,
-    /// Number of classes to return per row, in place of the elements.
+    /// Number of classes to return per row instead of the elements.
     pub classification: Option<usize>,
 }
 
 impl ResponseOptions {
-    /// Requests all outputs, as bytes.
+    /// Returns the options for all outputs, as bytes.
     pub(super) fn binary(signature: &Signature) -> ResponseOptions {
-        ResponseOptions { id: None, outputs: all(signature, true) }
+        ResponseOptions { id: None, outputs: all_outputs(signature, true) }
     }
 }
 
-/// Requests all outputs.
-fn all(signature: &Signature, binary: bool) -> Vec<RequestedOutput> {
+/// Returns requests for all outputs. `binary` is true to return them as bytes.
+fn all_outputs(signature: &Signature, binary: bool) -> Vec<RequestedOutput> {
     let indices = 0..signature.outputs.len();
     indices.map(|index| RequestedOutput { index, binary, classification: None }).collect()
 }
 
-/// Decodes a request. `head` is its JSON, and `tensors` are the bytes that follow.
+/// Decodes a request. `head` is the JSON, and `tensors` are the bytes after it.
 pub fn decode(
     head: &[u8],
     tensors: &[u8],
@@ -53,7 +53,7 @@ pub fn decode(
     let read = |parser| json::read(head, RequestVisitor { signature, parser });
     let request = read(ElementParser::Fast)
         .or_else(|_| read(ElementParser::Serde))
-        .map_err(|error| Error::Malformed(json::error(&error).into()))?;
+        .map_err(|error| Error::Malformed(json::request_error(&error).into()))?;
     let options = request.response_options(signature)?;
     Ok((inputs::tensors(request.inputs, tensors, signature)?, options))
 }
@@ -63,10 +63,11 @@ struct Request {
     id: Option<String>,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
-    /// True to return outputs as bytes unless they say otherwise.
+    /// True to return outputs as bytes by default.
     binary: bool,
 }
 
+/// An entry of `outputs`.
 #[derive(Deserialize)]
 struct Output {
     name: String,
@@ -80,27 +81,27 @@ impl Request {
             for index in 0..signature.outputs.len() {
                 check_writable(signature, index, self.binary)?;
             }
-            return Ok(ResponseOptions { id, outputs: all(signature, self.binary) });
+            return Ok(ResponseOptions { id, outputs: all_outputs(signature, self.binary) });
         }
         let mut requested: Vec<RequestedOutput> = Vec::with_capacity(self.outputs.len());
         for Output { name, parameters } in &self.outputs {
             let Some(index) = signature.outputs.iter().position(|spec| spec.name == *name) else {
-                let known = names(&signature.outputs);
+                let outputs = names(&signature.outputs);
                 let found = excerpt(name);
                 return Err(Error::invalid(format!(
-                    "unknown output `{found}` (the model has {known})"
+                    "unknown output `{found}` (the model has {outputs})"
                 )));
             };
             if requested.iter().any(|requested| requested.index == index) {
                 return Err(Error::invalid(format!("duplicate output `{name}`")));
             }
             let parameters = parameters.as_ref().map(|Object(parameters)| parameters);
-            if let Err(detail) = parameters.map_or(Ok(()), Parameters::check) {
+            if let Err(detail) = parameters.map_or(Ok(()), Parameters::reject_shared_memory) {
                 return Err(Error::invalid(format!("output `{name}`: {detail}")));
             }
             let classification = parameters.and_then(|parameters| parameters.classification);
-            let is_text = signature.outputs[index].datatype.size().is_none();
-            if classification.is_some() && is_text {
+            let is_string = signature.outputs[index].datatype.size().is_none();
+            if classification.is_some() && is_string {
                 return Err(Error::invalid(format!(
                     "output `{name}`: expected numbers to classify, found strings"
                 )));
@@ -119,8 +120,8 @@ impl Request {
     }
 }
 
-/// Checks that an output can be written. `binary` is true if it is written as bytes or as classes, and false for
-/// numbers in JSON.
+/// Returns an error if an output cannot be written. `binary` is false if its elements are written as numbers in JSON,
+/// and true if they are written as bytes or as classes.
 fn check_writable(signature: &Signature, index: usize, binary: bool) -> Result<(), Error> {
     let spec = &signature.outputs[index];
     match spec.datatype {
@@ -149,15 +150,15 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
         let (mut id, mut inputs, mut outputs, mut parameters) = (None, None, None, None);
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             match &*key {
-                "id" => once(&mut id, map.next_value::<Option<String>>()?, "id")?,
-                "parameters" => once(&mut parameters, map.next_value()?, "parameters")?,
+                "id" => set_once(&mut id, map.next_value::<Option<String>>()?, "id")?,
+                "parameters" => set_once(&mut parameters, map.next_value()?, "parameters")?,
                 "inputs" => {
                     let read = map.next_value_seed(Seed(InputsVisitor { signature, parser }))?;
-                    once(&mut inputs, read, "inputs")?;
+                    set_once(&mut inputs, read, "inputs")?;
                 }
                 "outputs" => {
                     let read = map.next_value_seed(Seed(OutputsVisitor { signature }))?;
-                    once(&mut outputs, read, "outputs")?;
+                    set_once(&mut outputs, read, "outputs")?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -175,7 +176,7 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
     }
 }
 
-/// Decodes `outputs`, the requested outputs; `null` is an empty list.
+/// Decodes `outputs`, the list of requested outputs. `null` means an empty list.
 struct OutputsVisitor<'s> {
     signature: &'s Signature,
 }

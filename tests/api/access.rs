@@ -1,4 +1,4 @@
-//! API keys, cross-origin requests, and the sandbox of the process.
+//! Tests of API keys, cross-origin requests, and the sandbox of the process.
 
 use crate::server::{Response, Server};
 use std::fs;
@@ -36,7 +36,7 @@ fn predictions_need_a_key_and_probes_do_not() {
     let rejected = server.post(INFER, "application/json", "{}");
     assert_eq!(rejected.status, 401);
     assert!(rejected.json()["error"].is_string());
-    // The router treats it as /predict, so it needs a key as well.
+    // The router decodes this path to /predict, so it needs a key as well.
     let disguised = ROW.replacen("predict", "pre%64ict", 1);
     for path in [disguised.as_str(), "/v1/models", "/v2", "/invocations", "/no/such/route"] {
         assert_eq!(server.get(path).status, 401, "{path}");
@@ -64,7 +64,7 @@ fn predictions_need_a_key_and_probes_do_not() {
 }
 
 #[test]
-fn keys_from_a_file_can_protect_all_routes_but_the_probes() {
+fn keys_from_a_file_can_protect_all_routes_except_the_probes() {
     let file = std::env::temp_dir().join(format!("ml-app-keys-{}", std::process::id()));
     fs::write(&file, "one\ntwo\n").unwrap();
     let path = file.to_str().unwrap();
@@ -140,7 +140,7 @@ fn seccomp(server: &Server) -> Vec<String> {
 fn every_thread_is_in_the_sandbox_unless_it_is_off() {
     let server = Server::start(&["--sandbox", "required"]);
     assert_eq!(server.get(ROW).status, 200);
-    // This is too slow for the I/O thread, so that a thread of the inference pool has run.
+    // This request is too slow for the I/O thread, so it starts a thread of the inference pool.
     let rows = vec![r#"{"age":21,"new_user":1,"total_pages_visited":14}"#; 1000].join(",");
     assert_eq!(server.post_json(format!("[{rows}]")).status, 200);
     let modes = seccomp(&server);

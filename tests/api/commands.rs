@@ -1,4 +1,4 @@
-//! The command line.
+//! Tests of the commands on the command line.
 
 use crate::case;
 use crate::server::Server;
@@ -15,7 +15,7 @@ fn ml_app(args: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The process may have stopped before it read everything.
+    // The process may have ended before it read all of its input.
     let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
     process.wait_with_output().unwrap()
 }
@@ -28,7 +28,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// Returns a path for a file of this test run.
+/// Returns a path for a temporary file that belongs to this test run.
 fn scratch(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let path = folder.join(format!("{}-{name}", std::process::id()));
@@ -37,7 +37,7 @@ fn scratch(name: &str) -> PathBuf {
 }
 
 #[test]
-fn sbom_names_the_crates_of_the_lock_file() {
+fn sbom_lists_crates_of_the_lock_file() {
     let output = ml_app(&["sbom"], "");
     let document: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
     let lock = fs::read_to_string("Cargo.lock").unwrap();
@@ -47,13 +47,13 @@ fn sbom_names_the_crates_of_the_lock_file() {
         .iter()
         .filter(|component| component["type"] == "library")
         .collect();
-    for part in &crates {
-        let locked = format!("name = {}\nversion = {}\n", part["name"], part["version"]);
-        assert!(lock.contains(&locked), "{part}");
+    for component in &crates {
+        let locked = format!("name = {}\nversion = {}\n", component["name"], component["version"]);
+        assert!(lock.contains(&locked), "{component}");
     }
-    let actix = crates.iter().find(|part| part["name"] == "actix-web").unwrap();
+    let actix = crates.iter().find(|component| component["name"] == "actix-web").unwrap();
     assert_eq!(actix["scope"], "required");
-    assert!(!crates.iter().any(|part| part["name"] == "criterion"));
+    assert!(!crates.iter().any(|component| component["name"] == "criterion"));
 }
 
 const CSV: &str = "id,age,new_user,total_pages_visited\n1,21,1,14\n2,45,0,5\n";
@@ -104,7 +104,7 @@ fn predict_agrees_with_the_server_over_many_batches() {
 }
 
 #[test]
-fn concatenated_shards_are_the_whole_output() {
+fn concatenated_shards_equal_the_whole_output() {
     let whole = |input: &str| stdout(&ml_app(&["predict", input], ""));
     let parts = |input: &str, count: usize| {
         let part = |index| {
@@ -116,7 +116,7 @@ fn concatenated_shards_are_the_whole_output() {
     let mut csv = "name,age,new_user,total_pages_visited\n".to_owned();
     let mut lines = String::new();
     for (age, new_user, pages) in (0..10_000).map(row) {
-        // Quoted line ends, and blank lines.
+        // Some cells contain line ends in quotes, and some lines are blank.
         let name = if age == 7 { "\"x,1\n1,1,1,1\n\"" } else { "y" };
         csv.push_str(&format!(
             "{name},{age},{new_user},{pages}\n{}",
@@ -161,9 +161,9 @@ fn an_error_in_a_shard_is_reported_with_its_line_in_the_file() {
 }
 
 #[test]
-fn predict_writes_the_same_on_any_number_of_threads() {
+fn predict_writes_the_same_output_with_any_number_of_threads() {
     let (input, wrong) = (scratch("blocks.csv"), scratch("blocks-wrong.csv"));
-    // About 2 MB; a thread takes 256 KiB at a time.
+    // The file has about 2 MB. A thread takes 256 KiB at a time.
     let row = |row: usize| {
         format!("{},{},\"a \"\"b\"\"\n{row}\",{}\r\n", 17 + row % 60, row % 2, row % 30)
     };
@@ -177,7 +177,7 @@ fn predict_writes_the_same_on_any_number_of_threads() {
     assert!(many.status.success(), "{}", stderr(&many));
     assert!(one.stdout == many.stdout);
     assert_eq!(csv::Reader::from_reader(&*many.stdout).records().count(), 80_000);
-    // Each row has two lines, and a header comes before them.
+    // Each row has two lines, and the header is line 1, so row 59,999 ends on line 119,999.
     let at = csv.match_indices("\r\n").nth(59_999).unwrap().0 + 2;
     csv.insert(at, 'x');
     fs::write(&wrong, &csv).unwrap();
@@ -368,7 +368,7 @@ fn check_reports_whether_a_model_can_be_served() {
     assert!(stderr(&missing).contains("cannot read the model /nonexistent.onnx"));
 }
 
-/// Cuts a model at many places, and changes single bytes: each result is a model or an error.
+/// Truncates a model at many positions, and changes single bytes. Each result must load or be reported as invalid.
 #[test]
 fn a_damaged_model_never_crashes_the_process() {
     let whole = fs::read(case::path("diabetes", "model.onnx")).unwrap();

@@ -1,4 +1,4 @@
-//! A rollout: one of two processes behind a load balancer shuts down, and no client notices.
+//! Tests of the shutdown. In a rollout, one of two processes behind a load balancer shuts down, and no client notices.
 
 use crate::server::{PATIENCE, Server, wait_until};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 const ROW: &str = r#"{"age":21,"new_user":1,"total_pages_visited":14}"#;
 const CLIENTS: usize = 32;
 
-/// Starts a load balancer: it passes each new connection to the next process that was ready at its last probe.
-/// Returns the balancer's address and the results of the last probes.
-fn balance(backends: [String; 2]) -> (String, [Arc<AtomicBool>; 2]) {
+/// Starts a load balancer. It passes new connections to the processes in turn, but leaves out a process that was not
+/// ready at its last probe. Returns the address of the load balancer, and for each process whether it was ready.
+fn start_load_balancer(backends: [String; 2]) -> (String, [Arc<AtomicBool>; 2]) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let ready = [0, 1].map(|_| Arc::new(AtomicBool::new(true)));
@@ -34,9 +34,9 @@ fn balance(backends: [String; 2]) -> (String, [Arc<AtomicBool>; 2]) {
                 continue;
             };
             let Ok(server) = TcpStream::connect(&backends[index]) else { continue };
-            let ends = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            let other_direction = (client.try_clone().unwrap(), server.try_clone().unwrap());
             thread::spawn(move || forward(client, server));
-            thread::spawn(move || forward(ends.1, ends.0));
+            thread::spawn(move || forward(other_direction.1, other_direction.0));
         }
     });
     (address, ready)
@@ -59,6 +59,7 @@ fn is_ready(backend: &str) -> bool {
     probe().is_ok_and(|response| response.starts_with("HTTP/1.1 200"))
 }
 
+/// A client's connection to a server.
 struct Connection(BufReader<TcpStream>);
 
 impl Connection {
@@ -100,7 +101,8 @@ fn request(body: &str) -> String {
     format!("POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
-/// Sends requests as fast as possible, on each connection for as long as the server keeps it open.
+/// Sends requests as fast as possible until `done` is set. Opens a new connection whenever the server closes the old
+/// one.
 fn send_requests(address: &str, done: &AtomicBool, responses: &AtomicUsize) -> std::io::Result<()> {
     let mut connection = Connection::open(address)?;
     while !done.load(SeqCst) {
@@ -117,7 +119,7 @@ fn send_requests(address: &str, done: &AtomicBool, responses: &AtomicUsize) -> s
     Ok(())
 }
 
-/// Stops the clients when it is dropped, also by a failed assertion.
+/// Stops the clients when it is dropped, also if an assertion fails.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -126,16 +128,16 @@ impl Drop for End<'_> {
     }
 }
 
-/// Upper bound for a shutdown without requests in flight. It is less than the 8 s that the server gives to
-/// requests in flight, so a server that waits for an idle connection fails.
+/// Upper bound for a shutdown without requests in flight. The server waits up to 8 s for requests in flight. The bound
+/// is lower, so the tests fail if the server also waits for an idle connection.
 const PROMPTLY: Duration = Duration::from_secs(7);
 
 #[test]
 fn a_graceful_shutdown_loses_no_request() {
-    // The delay lasts until the load balancer has noticed the shutdown; then a second signal ends it.
+    // The test ends the long delay with a second signal, once the load balancer has noticed the shutdown.
     let mut servers = [0, 1].map(|_| Some(Server::start(&["--drain-delay", "600"])));
     let backends = [0, 1].map(|index| servers[index].as_ref().unwrap().address().to_owned());
-    let (address, ready) = balance(backends.clone());
+    let (address, ready) = start_load_balancer(backends.clone());
     let (done, responses) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         let end = End(&done);
@@ -147,7 +149,7 @@ fn a_graceful_shutdown_loses_no_request() {
         };
         wait_for_responses(100);
 
-        // A client that has sent a part of its body, and sends the rest later.
+        // This client sends a part of its body before the shutdown, and the rest during it.
         let mut slow = Connection::open(&backends[0]).unwrap();
         let whole = request(ROW);
         let (part, rest) = whole.split_at(whole.len() - 5);
@@ -155,7 +157,7 @@ fn a_graceful_shutdown_loses_no_request() {
         let stopped = servers[0].take().unwrap();
         stopped.signal("TERM");
         wait_until("readiness is off", || !ready[0].load(SeqCst));
-        // By then the load balancer is no longer about to open a connection to the process.
+        // After 1,000 more responses, the load balancer no longer opens connections to the process.
         wait_for_responses(1000);
         let stopping = scope.spawn(move || stopped.stop());
         wait_until("connections are refused", || TcpStream::connect(&backends[0]).is_err());
@@ -174,7 +176,7 @@ fn a_graceful_shutdown_loses_no_request() {
 #[test]
 fn accepts_connections_until_the_delay_has_passed() {
     let server = Server::start(&["--drain-delay", "2"]);
-    // Measured from before the signal, so the time is never shorter than the server's own delay.
+    // The time starts before the signal is sent, so it is never shorter than the server's own delay.
     let start = Instant::now();
     server.signal("TERM");
     wait_until("connections are refused", || TcpStream::connect(server.address()).is_err());
@@ -199,7 +201,7 @@ fn idle_connections_do_not_delay_a_shutdown() {
 }
 
 #[test]
-fn keeps_an_idle_connection_for_the_keep_alive_time() {
+fn closes_an_idle_connection_after_the_keep_alive_time() {
     let server = Server::start(&["--keep-alive", "1"]);
     let start = Instant::now();
     assert_eq!(idle(&server).0.read(&mut [0]).unwrap(), 0);

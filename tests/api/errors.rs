@@ -1,4 +1,5 @@
-//! Invalid values and malformed bodies. Each gets a 4xx that names the place, what was expected and what was found.
+//! Tests with invalid values and malformed bodies. The server responds with a 4xx that contains the position of the
+//! error, what was expected and what was found.
 
 use crate::case;
 use crate::server::{Response, Server};
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 const HEADER: &str = "age,new_user,total_pages_visited\n";
 
-/// Asserts that a response is a problem with this status. Returns it, and its errors as "line 2, row 1, column 3,
-/// feature: detail".
+/// Asserts that a response is a problem document with this status. Returns the document, and its errors in the form
+/// "line 2, row 1, column 3, feature: detail".
 pub fn problem(response: &Response, status: u16) -> (Value, Vec<String>) {
     assert_eq!(response.status, status, "{}", response.body);
     assert_eq!(response.header("content-type"), "application/problem+json");
@@ -20,14 +21,14 @@ pub fn problem(response: &Response, status: u16) -> (Value, Vec<String>) {
     let errors = errors
         .iter()
         .map(|error| {
-            let mut place = vec![];
+            let mut position = vec![];
             for key in ["line", "row", "column"] {
                 if let Some(number) = error[key].as_u64() {
-                    place.push(format!("{key} {number}"));
+                    position.push(format!("{key} {number}"));
                 }
             }
-            place.extend(error["feature"].as_str().map(str::to_owned));
-            format!("{}: {}", place.join(", "), error["detail"].as_str().unwrap())
+            position.extend(error["feature"].as_str().map(str::to_owned));
+            format!("{}: {}", position.join(", "), error["detail"].as_str().unwrap())
         })
         .collect();
     (problem, errors)
@@ -119,7 +120,7 @@ fn reports_errors_in_columns() {
 }
 
 #[test]
-fn reports_malformed_json_with_its_place() {
+fn reports_malformed_json_with_its_position() {
     let server = Server::start(&[]);
     let cases = [
         ("", ": expected at least one row, found an empty body"),
@@ -141,7 +142,7 @@ fn reports_malformed_json_with_its_place() {
     }
     let response = server.post_json(b"[\n{\"age\": \"\xff\"}]");
     assert_errors(&response, 400, &["line 2: expected UTF-8, found other bytes"]);
-    // A value that is not JSON is listed with the other errors.
+    // An error in the JSON of a value is listed together with the other errors.
     let response =
         server.post_json("{\"age\": 1e400, \"new_user\": \"x\", \"total_pages_visited\": 1}");
     assert_errors(
@@ -152,7 +153,7 @@ fn reports_malformed_json_with_its_place() {
             "row 1, new_user: expected an integer, found \"x\"",
         ],
     );
-    // The response repeats only the start of what the client sent.
+    // The error message contains only the start of the client's value.
     let response = server.post_json(format!("\"{}\"", "x".repeat(1 << 20)));
     problem(&response, 400);
     assert!(response.body.len() < 1000, "{}", response.body.len());
@@ -224,7 +225,7 @@ fn rejects_misplaced_quotes_in_csv() {
     assert_errors(&server.post_file(csv, "*/*"), 400, &[error]);
 }
 
-/// Bodies that would cost far more time or memory than their size suggests.
+/// Each body would take much time or memory if the server did not stop early.
 #[test]
 fn rejects_expensive_bodies_fast_and_in_little_memory() {
     let server = Server::start(&[]);
@@ -253,14 +254,15 @@ fn rejects_expensive_bodies_fast_and_in_little_memory() {
     assert!(peak < 700 << 20, "{} MiB", peak >> 20);
 }
 
-/// Short bodies are parsed on the I/O threads, which also serve the probes.
+/// The server parses short bodies on the I/O threads. Slow parsing would delay the probes, which the same threads
+/// serve.
 #[test]
 fn reports_unknown_names_of_a_wide_model_fast() {
     let server = case::serve("wide");
-    let near = |i: usize| format!("x{i}y");
-    let far = |i: usize| format!("{}{i}", "k".repeat(240));
+    let similar = |i: usize| format!("x{i}y");
+    let different = |i: usize| format!("{}{i}", "k".repeat(240));
     let names = |name: &dyn Fn(usize) -> String| (0..99).map(name).collect::<Vec<_>>();
-    for names in [names(&near), names(&far)] {
+    for names in [names(&similar), names(&different)] {
         let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":1")).collect();
         let bodies = [
             ("text/csv", names.join(",")),
@@ -276,7 +278,7 @@ fn reports_unknown_names_of_a_wide_model_fast() {
 }
 
 #[test]
-fn counts_columns_per_line_if_lines_end_with_carriage_returns() {
+fn accepts_lines_that_end_with_carriage_returns() {
     let csv = format!("{HEADER}{}", "21,1,14\n".repeat(40_000)).replace('\n', "\r");
     let response = Server::start(&[]).post("/predict", "text/csv", csv);
     assert_eq!((response.status, response.body.lines().count()), (200, 40_001));
@@ -320,7 +322,7 @@ fn reports_errors_in_ndjson() {
 }
 
 #[test]
-fn reports_values_that_do_not_fit_their_type() {
+fn reports_values_that_do_not_fit_the_type_of_their_feature() {
     let server = case::serve("mixed");
     let row =
         r#"{"x0":1e39,"x1":1,"count":9223372036854775808,"flag":1,"city":3,"image":[[1,2],[3]]}"#;

@@ -1,4 +1,4 @@
-//! Predictions agree with those of scikit-learn and ONNX Runtime, and with one another in every format.
+//! Compares predictions with the predictions of scikit-learn and ONNX Runtime, and between all formats.
 
 use crate::case::{self, columns, csv_of, numbers};
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ fn serves_a_regression_model() {
 }
 
 #[test]
-fn serves_a_pipeline_over_numbers_and_text() {
+fn serves_a_pipeline_over_numbers_and_strings() {
     let golden = columns(&case::text("pipeline", "golden.csv"));
     let server = case::serve("pipeline");
     let response = server.post("/predict", "text/csv", csv_of(&golden, 3));
@@ -117,16 +117,15 @@ fn serves_a_pipeline_over_numbers_and_text() {
     assert_eq!(one["prediction"], "rose");
     assert!(one["probabilities"]["rose"].as_f64().unwrap() > 0.5);
 
-    // A line of NDJSON with numbers and text is one row, although the fast path stops in the middle of it and serde
-    // starts anew.
-    let known = 0..golden[0].1.len();
+    // A line of NDJSON with numbers and a string is one row, although the fast path stops in the middle of the line
+    // and serde then parses it from the start.
+    let rows = 0..golden[0].1.len();
     let line = |row: usize| {
         let [length, width, colour] = [0, 1, 2].map(|column: usize| &golden[column].1[row]);
         let [length, width] = [length, width].map(|text| text.parse::<f64>().unwrap_or(f64::NAN));
         format!("{}\n", json!({ "length": length, "width": width, "colour": colour }))
     };
-    let lines =
-        server.post("/predict", "application/x-ndjson", known.map(line).collect::<String>());
+    let lines = server.post("/predict", "application/x-ndjson", rows.map(line).collect::<String>());
     let label = |line: &str| serde_json::from_str::<Value>(line).unwrap()["prediction"].clone();
     let labels: Vec<Value> = lines.body.lines().map(label).collect();
     assert_eq!(labels, golden[3].1);
@@ -230,7 +229,8 @@ fn documents_known_categories_and_rejects_others() {
         let labels = value.as_array().unwrap().iter().flat_map(|label| label.as_array().unwrap());
         labels.map(|number| number.as_f64().unwrap()).collect()
     };
-    // There are two labels, each with the probabilities of two classes. The graph has the labels as its first axis.
+    // The model has two labels, each with the probabilities of two classes. In the graph, the labels are the first
+    // axis.
     for (row, response) in responses.as_array().unwrap().iter().enumerate() {
         let (prediction, expected) = (&response["prediction"], &golden["predictions"]);
         assert_eq!(prediction["label"], expected["label"][row]);

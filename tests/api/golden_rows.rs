@@ -1,4 +1,4 @@
-//! A model with golden rows in its metadata is served only if it reproduces them.
+//! Tests of golden rows: a model that has golden rows in its metadata is served only if it reproduces them.
 
 use crate::case;
 use crate::server::Server;
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// Writes a case's model with golden rows in its metadata, and returns the path.
+/// Adds golden rows to the metadata of a case's model, writes the model to a file, and returns its path.
 fn with_golden(case: &str, name: &str, golden: &Value) -> PathBuf {
     let mut onnx = fs::read(case::path(case, "model.onnx")).unwrap();
     onnx.extend(metadata("ml_app.golden", &golden.to_string()));
@@ -17,13 +17,14 @@ fn with_golden(case: &str, name: &str, golden: &Value) -> PathBuf {
     path
 }
 
-/// Encodes an entry of `metadata_props`, field 14 of ONNX's `ModelProto`. Bytes appended to a protobuf message become
-/// a part of it.
+/// Encodes an entry of `metadata_props`, which is field 14 of ONNX's `ModelProto`. Appending the bytes to a model
+/// adds the entry, because a protobuf message may be followed by further fields.
 fn metadata(key: &str, value: &str) -> Vec<u8> {
     let entry = [field(1, key.as_bytes()), field(2, value.as_bytes())].concat();
     field(14, &entry)
 }
 
+/// Encodes a length-delimited field of a protobuf message.
 fn field(number: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![number << 3 | 2];
     let mut len = content.len();
@@ -73,14 +74,14 @@ fn serves_a_model_that_reproduces_its_golden_rows() {
     }
 }
 
-/// A golden row that the model predicts to be an iris, with probability 0.925.
+/// Returns a golden row with these outputs. For its inputs, the model predicts `iris` with probability 0.925.
 fn flower(outputs: &Value) -> Value {
     let inputs = json!({ "length": 6.8, "width": 2.348719, "colour": "blue" });
     json!({ "inputs": inputs, "outputs": outputs })
 }
 
 #[test]
-fn reports_a_difference_with_its_place() {
+fn reports_the_row_and_the_output_that_differ() {
     let iris = flower(&json!({ "prediction": "iris" }));
     for (name, outputs, message) in [
         (

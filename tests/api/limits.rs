@@ -1,4 +1,4 @@
-//! Limits on single requests. `tests/load` has the limits on all requests together.
+//! Tests of the limits for single requests. `tests/load` tests the limits for all requests together.
 
 use crate::server::{Server, wait_until};
 use std::io::{Read, Write};
@@ -55,7 +55,7 @@ fn rejects_a_body_beyond_the_limit_of_all_bodies() {
 }
 
 #[test]
-fn the_number_of_threads_is_logged_and_measured() {
+fn the_number_of_threads_is_logged_and_is_a_metric() {
     let server = Server::start(&["--inference-threads", "3"]);
     let line = "threads: 1 for HTTP, 3 for inference; sandbox: landlock on, seccomp on";
     assert!(
@@ -67,7 +67,7 @@ fn the_number_of_threads_is_logged_and_measured() {
     assert!(metrics.contains("ml_app_threads{kind=\"inference\"} 3\n"), "{metrics}");
 }
 
-/// One second per time limit.
+/// Sets each time limit to one second.
 const TIMEOUTS: [&str; 6] =
     ["--header-timeout", "1", "--request-timeout", "1", "--keep-alive", "1"];
 
@@ -93,13 +93,13 @@ fn an_unread_response_times_out() {
     let server = Server::start(&TIMEOUTS);
     let before = server.descriptors();
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    // More data than the buffers of the system hold.
+    // The responses are larger than the system's buffers.
     let requests = "GET /apidocs/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n".repeat(20);
     stream.write_all(requests.as_bytes()).unwrap();
     wait_until("the server accepts the connection", || server.descriptors() > before);
     wait_until("the server closes the connection", || server.descriptors() <= before);
     let mut received = vec![];
-    // The connection was reset or closed.
+    // Reading fails if the connection was reset, and ends if it was closed.
     let _ = stream.read_to_end(&mut received);
     assert!(received.starts_with(b"HTTP/1.1 200 OK"), "{}", received.len());
     let whole = 20 * server.get("/apidocs/swagger-ui-bundle.js").body.len();

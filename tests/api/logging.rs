@@ -1,4 +1,4 @@
-//! The log lines of requests.
+//! Tests of the request log.
 
 use crate::server::Server;
 use serde_json::Value;
@@ -7,7 +7,7 @@ const ROW: &str = "/predict?age=21&new_user=1&total_pages_visited=14";
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[test]
-fn requests_are_logged_in_cloud_loggings_format() {
+fn logs_requests_in_the_format_of_cloud_logging() {
     let environment = [("GOOGLE_CLOUD_PROJECT", "shop")];
     let mut args = vec!["--log-format", "json", "--log-requests", "1"];
     let server = Server::start_in(&environment, &args);
@@ -71,6 +71,6 @@ fn a_fraction_of_the_requests_is_logged() {
     }
     server.signal("TERM");
     let log = server.log(60);
-    // The count is outside these bounds once in billions of runs.
+    // Half of 200 requests, plus the lines of the shutdown. A count outside these bounds is less likely than 1 in 10⁷.
     assert!((60..142).contains(&log.len()), "{}", log.len());
 }

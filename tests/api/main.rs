@@ -1,5 +1,4 @@
-//! Tests of the whole program: the real binary with real models, through the command line and over a real
-//! connection.
+//! Tests of the whole program: they run the binary with real models, on the command line and as a server.
 
 // A test fails by panicking.
 #![allow(clippy::unwrap_used)]

@@ -1,12 +1,12 @@
-//! The metrics of the server.
+//! Tests of the metrics.
 
 use crate::case;
 use crate::server::Server;
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Parses the metrics into samples by name with labels, and checks that each family begins with its help text and
-/// type.
+/// Parses the metrics. Returns the value of each sample; the key is its name with its labels. Asserts that each family
+/// begins with its help text and its type.
 fn samples(text: &str) -> HashMap<String, f64> {
     let mut samples = HashMap::new();
     let (mut family, mut kind) = ("", "");
@@ -90,7 +90,7 @@ fn inferences_are_counted_and_timed() {
 }
 
 #[test]
-fn the_build_info_names_program_and_model() {
+fn the_build_info_identifies_program_and_model() {
     let info = |server: &Server| {
         let samples = samples(&server.get("/metrics").body);
         let info = samples.into_iter().find(|(name, _)| name.starts_with("ml_app_build_info"));
@@ -116,7 +116,7 @@ fn requests_are_counted_by_route_protocol_and_status() {
     assert_eq!(server.post_json("{}").status, 422);
     assert_eq!(server.get("/predict?age=21&new_user=1&total_pages_visited=14").status, 200);
     assert_eq!(server.get("/v2/models/online-sales").status, 200);
-    // The paths of this model are counted under the pattern for any model.
+    // Paths with the name of the served model are counted under the pattern for any model.
     let tensor = r#"{"name":"X","shape":[1,3],"datatype":"FP32","data":[21,1,14]}"#;
     let infer = format!(r#"{{"inputs":[{tensor}]}}"#);
     let instances = r#"{"instances":[[21,1,14]]}"#;
@@ -192,7 +192,7 @@ fn drift_of_features_and_predictions_is_counted() {
 }
 
 #[test]
-fn returns_open_metrics_if_the_client_accepts_them() {
+fn returns_open_metrics_format_if_the_client_prefers_it() {
     let server = case::serve("online-sales");
     let accept = [("accept", "application/openmetrics-text; version=1.0.0, text/plain;q=0.5")];
     let response = server.send("GET", "/metrics", &accept, b"");

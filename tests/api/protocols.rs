@@ -1,4 +1,4 @@
-//! Properties of all protocols, and requests that are too large for a folder of requests.
+//! Tests of properties that all protocols share, and tests with bodies too large for the recorded requests.
 
 use crate::case::{self, columns};
 use crate::server::Server;
@@ -12,7 +12,7 @@ use std::time::Duration;
 const INFER: &str = "/v2/models/online-sales/infer";
 const LENGTH: &str = "inference-header-content-length";
 
-/// The rows of the embedded model's golden file.
+/// Returns the rows of the embedded model's golden file.
 fn rows() -> Vec<[f32; 3]> {
     let golden = columns(&case::text("online-sales", "golden.csv"));
     let number = |feature: usize, row: usize| golden[feature].1[row].parse().unwrap();
@@ -23,8 +23,8 @@ fn le_bytes(rows: &[[f32; 3]]) -> Vec<u8> {
     rows.as_flattened().iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// The JSON of a request whose input follows as bytes. Both outputs are requested as bytes as well.
-fn binary(rows: usize) -> Vec<u8> {
+/// Returns the JSON of a request whose input follows as bytes. The request also asks for both outputs as bytes.
+fn binary_json(rows: usize) -> Vec<u8> {
     let input = json!({
         "name": "X", "shape": [rows, 3], "datatype": "FP32",
         "parameters": { "binary_data_size": rows * 12 },
@@ -32,7 +32,7 @@ fn binary(rows: usize) -> Vec<u8> {
     json!({ "inputs": [input], "parameters": { "binary_data_output": true } }).to_string().into()
 }
 
-/// Sends an inference request and returns the status, the headers in lower case, and a body that need not be text.
+/// Sends an inference request. Returns the status, the headers in lower case, and the body, which may be binary.
 fn send(server: &Server, headers: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
     let head = format!(
         "POST {INFER} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\
@@ -70,14 +70,14 @@ fn outputs(head: &str, body: &[u8]) -> (Vec<i64>, Vec<f32>) {
 fn every_protocol_returns_the_same_numbers() {
     let rows = rows();
     let server = case::serve("online-sales");
-    let headers = format!("{LENGTH}: {}\r\n", binary(rows.len()).len());
-    let body = [binary(rows.len()), le_bytes(&rows)].concat();
+    let headers = format!("{LENGTH}: {}\r\n", binary_json(rows.len()).len());
+    let body = [binary_json(rows.len()), le_bytes(&rows)].concat();
     let (status, head, response) = send(&server, &headers, &body);
     assert_eq!(status, 200);
     let (labels, probabilities) = outputs(&head, &response);
     assert_eq!(labels.len(), rows.len());
 
-    let same = |name: &str, label: &Value, probability: &Value, row: usize, class: usize| {
+    let assert_same = |name: &str, label: &Value, probability: &Value, row: usize, class: usize| {
         assert_eq!(label.as_i64(), Some(labels[row]), "{name}, row {row}");
         let found = probability.as_f64().unwrap() as f32;
         let expected = probabilities[row * 2 + class];
@@ -99,7 +99,7 @@ fn every_protocol_returns_the_same_numbers() {
         let [label, probability] = [0, 1].map(|output| &response["outputs"][output]["data"]);
         for row in 0..rows.len() {
             for class in [0, 1] {
-                same(path, &label[row], &probability[row * 2 + class], row, class);
+                assert_same(path, &label[row], &probability[row * 2 + class], row, class);
             }
         }
     }
@@ -110,8 +110,8 @@ fn every_protocol_returns_the_same_numbers() {
             for row in 0..rows.len() {
                 let prediction = &response["predictions"][row];
                 let probability = &prediction["output_probability"];
-                same(path, &prediction["output_label"], &probability[0], row, 0);
-                same(path, &prediction["output_label"], &probability[1], row, 1);
+                assert_same(path, &prediction["output_label"], &probability[0], row, 0);
+                assert_same(path, &prediction["output_label"], &probability[1], row, 1);
             }
         }
     }
@@ -119,7 +119,7 @@ fn every_protocol_returns_the_same_numbers() {
         let response = post(path, json!(objects));
         for row in 0..rows.len() {
             let prediction = &response[row];
-            same(path, &prediction["prediction"], &prediction["probabilities"]["1"], row, 1);
+            assert_same(path, &prediction["prediction"], &prediction["probabilities"]["1"], row, 1);
         }
     }
 }
@@ -138,7 +138,7 @@ fn limits_the_decompressed_size_of_bodies() {
     ZlibEncoder::new(&bomb[..], Compression::best()).read_to_end(&mut zlib).unwrap();
     let bombs = [("gzip", gzip(&bomb)), ("deflate", zlib)];
     for (coding, bomb) in &bombs {
-        // A part of the compressed body that is within the limit already decompresses to far more.
+        // Even the first 1 MiB of the compressed body, which is within the limit, decompresses to far more.
         let bomb = &bomb[..bomb.len().min(1 << 20)];
         let (status, _, body) = send(&server, &format!("Content-Encoding: {coding}\r\n"), bomb);
         assert_eq!(status, 413, "{}", String::from_utf8_lossy(&body));
@@ -146,7 +146,7 @@ fn limits_the_decompressed_size_of_bodies() {
         assert_eq!(server.send("POST", "/predict", &headers, bomb).status, 413);
     }
     let grown = server.peak_memory() - before;
-    // Pages of code that are loaded meanwhile count as well.
+    // The growth includes pages of code that are loaded meanwhile.
     assert!(grown < 32 << 20, "{grown}");
     let body = json!({ "inputs": [{ "name": "X", "shape": [1, 3], "datatype": "FP32", "data": [21, 1, 14] }] });
     let twice = [gzip(b" "), gzip(body.to_string().as_bytes())].concat();
@@ -183,52 +183,52 @@ fn compresses_responses_on_request() {
     }
 }
 
-/// A row `{}`, or a column without the other columns, is short, but its tensors are not.
+/// A row `{}`, or a single column of several, is short, but the tensors also contain the values that are left out.
 #[test]
-fn limits_the_values_that_short_rows_stand_for() {
+fn limits_the_number_of_values_that_are_left_out() {
     let limit = ["--max-body", "64KiB"];
     let args = case::model("dictionary");
     let args: Vec<&str> = args.iter().map(String::as_str).chain(limit).collect();
-    let rows_of = Server::start(&args);
-    let columns_of = Server::start(&limit);
+    let dictionary = Server::start(&args);
+    let online_sales = Server::start(&limit);
     let list = |entry: &str, count: usize| format!("[{}]", vec![entry; count].join(","));
     let column = |name: &str, rows| format!("{{\"{name}\":{}}}", list("0", rows));
-    // The rows have four values in one model and three in the other.
-    let (most_rows, most_columns) = ((64 << 10) / 4, (64 << 10) / 3);
+    // A row has four values in the model `dictionary`, and three in the model `online-sales`.
+    let (max_dictionary_rows, max_online_sales_rows) = ((64 << 10) / 4, (64 << 10) / 3);
     let (json, csv) = ("application/json", "text/csv");
-    let whole = [
-        (&rows_of, "/predict", json, list("{}", most_rows)),
-        (&rows_of, "/predict", csv, format!("temp\n{}", "1\n".repeat(most_rows))),
+    let within_limit = [
+        (&dictionary, "/predict", json, list("{}", max_dictionary_rows)),
+        (&dictionary, "/predict", csv, format!("temp\n{}", "1\n".repeat(max_dictionary_rows))),
         (
-            &rows_of,
+            &dictionary,
             "/v1/models/dictionary:predict",
             json,
-            format!("{{\"instances\":{}}}", list("{}", most_rows)),
+            format!("{{\"instances\":{}}}", list("{}", max_dictionary_rows)),
         ),
-        (&rows_of, "/predict", json, column("temp", most_rows)),
+        (&dictionary, "/predict", json, column("temp", max_dictionary_rows)),
     ];
-    for (server, path, content_type, body) in whole {
+    for (server, path, content_type, body) in within_limit {
         assert_eq!(server.post(path, content_type, &body).status, 200, "{path} {content_type}");
     }
-    let past = [
-        (&rows_of, "/predict", json, list("{}", most_rows + 1)),
-        (&rows_of, "/predict", "application/x-ndjson", "{}\n".repeat(most_rows + 1)),
-        (&rows_of, "/predict", csv, format!("temp\n{}", "1\n".repeat(most_rows + 1))),
+    let too_large = [
+        (&dictionary, "/predict", json, list("{}", max_dictionary_rows + 1)),
+        (&dictionary, "/predict", "application/x-ndjson", "{}\n".repeat(max_dictionary_rows + 1)),
+        (&dictionary, "/predict", csv, format!("temp\n{}", "1\n".repeat(max_dictionary_rows + 1))),
         (
-            &rows_of,
+            &dictionary,
             "/v1/models/dictionary:predict",
             json,
-            format!("{{\"instances\":{}}}", list("{}", most_rows + 1)),
+            format!("{{\"instances\":{}}}", list("{}", max_dictionary_rows + 1)),
         ),
-        (&columns_of, "/predict", json, column("age", most_columns + 1)),
+        (&online_sales, "/predict", json, column("age", max_online_sales_rows + 1)),
         (
-            &columns_of,
+            &online_sales,
             "/v1/models/online-sales:predict",
             json,
-            format!("{{\"inputs\":{}}}", column("age", most_columns + 1)),
+            format!("{{\"inputs\":{}}}", column("age", max_online_sales_rows + 1)),
         ),
     ];
-    for (server, path, content_type, body) in past {
+    for (server, path, content_type, body) in too_large {
         let response = server.post(path, content_type, &body);
         assert_eq!(response.status, 413, "{path} {content_type}: {}", response.body);
         let expected = "expected rows of at most 65536 values in total, found more";
@@ -275,7 +275,7 @@ fn survives_clients_that_disconnect_at_any_time() {
         let mut stream = TcpStream::connect(server.address()).unwrap();
         stream.write_all(sent).unwrap();
     }
-    // This client sends a request and does not read the response.
+    // This client sends a request and disconnects without reading the response.
     let rows = vec![[21.0, 1.0, 14.0]; 100_000];
     let mut stream = TcpStream::connect(server.address()).unwrap();
     let body = le_bytes(&rows);
@@ -322,7 +322,7 @@ fn serves_the_routes_that_vertex_ai_sets() {
     assert_eq!(server.get("/health/check").status, 200);
     let response = server.post_json(r#"{"instances":[[21,1,14]]}"#).json();
     assert_eq!(response["predictions"][0]["output_label"], 1);
-    // Named features are understood on this route as well.
+    // This route also accepts named features.
     let response = server.post_json(r#"{"age":21,"new_user":1,"total_pages_visited":14}"#).json();
     assert_eq!(response["prediction"], 1);
 }
@@ -343,7 +343,9 @@ fn responses_repeat_request_ids_and_trace_ids() {
     let made: Vec<_> = (0..3).map(|_| send(&[])).collect();
     for (index, [id, parent]) in made.iter().enumerate() {
         assert_eq!((id.len(), parent.len()), (32, 55), "{id} {parent}");
-        assert!(made[..index].iter().all(|[other, of]| other != id && of != parent));
+        assert!(
+            made[..index].iter().all(|[earlier_id, earlier]| earlier_id != id && earlier != parent)
+        );
     }
     let long = "x".repeat(200);
     for bad in ["", "a b", &long] {

@@ -1,4 +1,4 @@
-//! Requests that are rejected for their format, size, route or time, before their values matter.
+//! Tests with requests that are rejected for their format, size, route or time, before their values are decoded.
 
 use crate::errors::problem;
 use crate::server::{BOUNDARY, Server, form};
@@ -85,8 +85,8 @@ fn rejects_unknown_routes_and_methods() {
 fn rejects_bodies_that_are_too_large() {
     let server = Server::start(&["--max-body", "1KiB"]);
     let body = "x".repeat(1025);
-    let (told, _) = problem(&server.post_json(&body), 413);
-    assert_eq!(told["detail"], "expected a body of at most 1024 bytes, found more");
+    let (rejected, _) = problem(&server.post_json(&body), 413);
+    assert_eq!(rejected["detail"], "expected a body of at most 1024 bytes, found more");
     problem(&server.post_file(&body, "*/*"), 413);
     // A chunked body does not announce its length.
     let chunked = format!(
@@ -115,7 +115,7 @@ fn times_out_bodies_that_do_not_arrive() {
     }
 }
 
-/// A client that sends the whole body before it reads gets the response, not a connection reset.
+/// A client that sends its whole body before it reads must get the response, not a connection reset.
 #[test]
 fn responds_to_a_client_that_sends_far_too_much() {
     let server = Server::start(&["--max-body", "1KiB"]);

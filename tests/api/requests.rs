@@ -1,7 +1,8 @@
-//! Recorded requests, `tests/cases/<model>/requests/<protocol>/**/*.http`, and the responses to them, `*.response`.
+//! Sends the recorded requests in `tests/cases/<model>/requests/<protocol>/**/*.http`, and compares the responses with
+//! the files `*.response` beside them.
 //!
-//! With `ML_APP_WRITE_RESPONSES` set, the test writes the responses that are missing. To update responses, delete
-//! them first.
+//! If `ML_APP_WRITE_RESPONSES` is set, the test writes responses that are missing. To update a response, delete its
+//! file first.
 
 use crate::case;
 use crate::server::Server;
@@ -11,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
-/// Headers that belong to the protocols. Others are not recorded.
+/// Headers that the recorded responses contain. The protocols define them; all other headers are left out.
 const HEADERS: [&str; 3] = ["content-type", "content-encoding", "inference-header-content-length"];
 
 #[test]
@@ -64,7 +65,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Sends a request and returns the response as it is recorded: status, headers, an empty line, body.
+/// Sends a recorded request and returns the response in the recorded format: status, headers, an empty line, body.
 fn send(server: &Server, request: &[u8]) -> Vec<u8> {
     let end = request.windows(2).position(|bytes| bytes == b"\n\n").unwrap();
     let (head, body) = (std::str::from_utf8(&request[..end]).unwrap(), &request[end + 2..]);
@@ -89,8 +90,8 @@ fn send(server: &Server, request: &[u8]) -> Vec<u8> {
     [found.as_bytes(), &response[end + 4..]].concat()
 }
 
-/// Returns whether two responses have the same bytes, or are the same JSON with floats that agree to six digits.
-/// Results differ in the last digits between processors.
+/// Returns whether two responses have the same bytes, or have the same headers and JSON in which floats differ by less
+/// than one millionth. The last digits of results depend on the processor.
 fn same(expected: &[u8], found: &[u8]) -> bool {
     fn json(response: &[u8]) -> Option<(&str, Value)> {
         let (head, body) = std::str::from_utf8(response).ok()?.split_once("\n\n")?;
@@ -102,6 +103,7 @@ fn same(expected: &[u8], found: &[u8]) -> bool {
     }
 }
 
+/// Returns whether two JSON values are equal, with a tolerance for floats.
 fn near(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => {
@@ -115,14 +117,14 @@ fn near(a: &Value, b: &Value) -> bool {
             (a - b).abs() <= 1e-6 * a.abs().max(1.0)
         }
         (Value::String(a), Value::String(b)) => {
-            // A class is `value:index:label`.
+            // A class of the classification extension is `value:index:label`.
             let value = |text: &str| {
                 let (value, rest) = text.split_once(':')?;
                 Some((value.parse::<f64>().ok()?, rest.to_owned()))
             };
             a == b
-                || value(a).zip(value(b)).is_some_and(|((a, of_a), (b, of_b))| {
-                    of_a == of_b && (a - b).abs() <= 1e-6 * a.abs().max(1.0)
+                || value(a).zip(value(b)).is_some_and(|((a, rest_of_a), (b, rest_of_b))| {
+                    rest_of_a == rest_of_b && (a - b).abs() <= 1e-6 * a.abs().max(1.0)
                 })
         }
         (a, b) => a == b,

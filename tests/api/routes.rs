@@ -1,4 +1,4 @@
-//! Every route, used as clients use it.
+//! Tests of the project's own routes, with requests as clients send them.
 
 use crate::case;
 use crate::server::Server;
@@ -71,8 +71,8 @@ fn an_integer_feature_of_a_float_input_may_be_missing_or_infinite() {
         let row = format!("{{\"age\":{age},\"new_user\":1,\"total_pages_visited\":1}}");
         assert_eq!(server.post_json(row).status, 200, "{age}");
     }
-    let mark = "\u{feff}{\"age\":1,\"new_user\":1,\"total_pages_visited\":1}";
-    assert_eq!(server.post_json(mark).status, 200);
+    let with_bom = "\u{feff}{\"age\":1,\"new_user\":1,\"total_pages_visited\":1}";
+    assert_eq!(server.post_json(with_bom).status, 200);
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn predicts_with_values_outside_the_range_of_training() {
 #[test]
 fn scores_a_file_in_three_formats() {
     let server = Server::start(&[]);
-    // A file as spreadsheets write it, with a byte order mark, CR LF and quotes. The columns are in another order, and
-    // two of them are no feature.
+    // The file has a byte order mark, CR LF and quotes, as files from spreadsheets do. The order of its columns
+    // differs from the model's order, and two columns are not features.
     let csv = "\u{feff}visitor,total_pages_visited,\"new_user\",age,note\r\n7,14,1,21,\"a, b\"\r\n8,5,0,45,\r\n";
     let response = server.post_file(csv, "*/*");
     assert_eq!(response.status, 200, "{}", response.body);
@@ -129,7 +129,7 @@ fn scores_every_row_of_a_long_file() {
 #[test]
 fn accepts_two_thousand_features_in_any_order() {
     let server = case::serve("wide");
-    let member = |place: usize| format!("\"x{place}\":{}", u8::from(place == 7 || place == 1234));
+    let member = |index: usize| format!("\"x{index}\":{}", u8::from(index == 7 || index == 1234));
     let members: Vec<String> = (0..2000).rev().map(member).collect();
     let response = server.post_json(format!("{{{}}}", members.join(",")));
     assert_eq!(response.json(), json!({ "prediction": 1241.0 }));

@@ -1,4 +1,4 @@
-//! Starts a server for a test, on a port that the system chooses, and sends requests to it.
+//! Starts a server for a test on a free port, and sends requests to it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Time until a test fails because something does not happen. No test passes by reaching this limit.
+/// Maximum time to wait for an event. A test that waits longer fails.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Waits until the condition holds, and fails if that takes too long.
+/// Waits until a condition is true. Fails after [`PATIENCE`]. `what` describes the condition for the error message.
 pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
@@ -22,9 +22,9 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
 pub struct Server {
     process: Child,
     address: String,
-    /// Lines that it printed until it was ready.
+    /// Lines that the server printed until it was ready.
     pub announcement: Vec<String>,
-    /// Text that it has printed since then.
+    /// Text that the server has printed since it was ready.
     log: Arc<Mutex<String>>,
 }
 
@@ -65,17 +65,20 @@ impl Server {
         let mut announcement = vec![];
         while !announcement.last().is_some_and(|line: &String| line.contains("/apidocs")) {
             let mut line = String::new();
-            assert!(stderr.read_line(&mut line).unwrap() > 0, "it stopped: {announcement:?}");
+            assert!(
+                stderr.read_line(&mut line).unwrap() > 0,
+                "the server stopped: {announcement:?}"
+            );
             announcement.push(line);
         }
         let listens = announcement.iter().find_map(|line| line.split_once("listening on http://"));
         let address = listens.unwrap().1.trim().trim_end_matches("\"}").to_owned();
         let log = Arc::new(Mutex::new(String::new()));
-        let read = log.clone();
-        // Read the log all the time, so that the server does not block on a full pipe.
+        let shared = log.clone();
+        // Read the log continuously, so that the server does not block on a full pipe.
         thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                *read.lock().unwrap() += &(line + "\n");
+                *shared.lock().unwrap() += &(line + "\n");
             }
         });
         Server { process, address, announcement, log }
@@ -154,7 +157,7 @@ impl Server {
         }
     }
 
-    /// Sends bytes as they are, and returns the response's headers, in lower case, and its body.
+    /// Sends the text of a request without changes. Returns the headers of the response in lower case, and the body.
     pub fn send_raw(&self, request: &str) -> (String, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
@@ -173,16 +176,18 @@ impl Server {
         peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
     }
 
-    /// Returns the processor time of all threads so far. It does not grow while other processes run.
+    /// Returns the processor time that the server has used so far. Unlike the elapsed time, it does not depend on the
+    /// load of the machine.
     pub fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
-        // The name, in parentheses, may contain spaces. Fields 14 and 15 are in 1/100 s.
+        // The process's name, in parentheses, may contain spaces, so skip it. Fields 14 and 15 of the whole line are
+        // the user time and the system time, in 1/100 s.
         let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
         let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
         Duration::from_millis(10 * ticks)
     }
 
-    /// Returns the number of open files, connections included.
+    /// Returns the number of open files and connections.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
     }
@@ -201,14 +206,16 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Errors mean that it has stopped already.
+        // An error means that the process has ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
+/// The boundary between the parts of a multipart form.
 pub const BOUNDARY: &str = "----WebKitFormBoundary7MA4YWxkTrZu0gW";
 
+/// Returns a multipart form with one file.
 pub fn form(name: &str, content: &[u8]) -> Vec<u8> {
     let head = format!(
         "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"visitors.csv\"\r\n\

@@ -1,4 +1,5 @@
-//! Serialization of fields and weights.
+//! Serialization with serde: of field types that tract defines without it, and of large arrays of
+//! weights.
 
 pub(crate) mod fields;
 pub(crate) mod weights;

@@ -1,4 +1,4 @@
-//! Dense computations on slices of numbers, which know nothing of ONNX.
+//! Numeric loops over slices. They do not depend on ONNX's operators.
 
 pub(crate) mod axis_view;
 pub(crate) mod broadcast;

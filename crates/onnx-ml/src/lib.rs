@@ -1,39 +1,41 @@
-//! ONNX models of classical machine learning for tract: the operators of `ai.onnx.ml`, and what tract
-//! lacks of ONNX's main domain. The crate knows nothing of any service.
+//! Runs ONNX models with tract. The crate adds the operators of the domain `ai.onnx.ml` (classical
+//! machine learning) and operators of ONNX's main domain that tract lacks or supports only in part.
+//! It does not depend on HTTP or on any server.
 //!
-//! [`onnx`] is tract's ONNX front end with the operators of this crate. A model passes through it in
-//! this order:
+//! [`onnx`] is tract's ONNX front end with the operators of this crate. A model passes through it
+//! in this order:
 //!
-//! 1. The protobuf is rewritten: [`functions::inline`] replaces calls of the model's own functions;
-//!    [`zip_map::lower`], [`maps::lower`] and [`label_outputs::lower`] remove types that tract lacks
-//!    or that cost time.
-//! 2. tract parses the rewritten protobuf with [`onnx`], and determines types and shapes.
-//! 3. [`optimize`] fuses operators and adds fast paths. The result can be run.
-//! 4. [`prepared`] serializes the optimized model at build time and reads it at start.
+//! 1. The protobuf is rewritten. [`functions::inline`] replaces calls of functions that the model
+//!    defines. [`zip_map::lower`], [`maps::lower`] and [`label_outputs::lower`] replace values
+//!    whose types tract lacks, and values that are slow to compute.
+//! 2. tract parses the rewritten protobuf with [`onnx`], and infers types and shapes.
+//! 3. [`optimize`] fuses operators and adds fast paths. The result can run.
+//! 4. [`prepared`] serializes the optimized model at build time and reads it when the server
+//!    starts.
 //!
 //! # Layers
 //!
-//! A module imports only modules above it in this table. No two files import each other, directly or
-//! indirectly.
+//! A module imports only modules above it in this table. No two files import each other, directly
+//! or indirectly.
 //!
 //! | Module | Contents |
 //! |---|---|
-//! | `encoding` | Serialized fields and weights; imports nothing of the crate |
-//! | `kernels` | Dense computations on slices of numbers, without ONNX: SIMD, trees, convolution |
-//! | `operator` | The interface of operators: `Kernel`, `Lowering`, tract's own operators, [`InvalidValue`] |
-//! | `proto` | Rewrites of the protobuf; imports nothing of the crate |
+//! | `encoding` | Serialization of fields and weights; imports no other module of the crate |
+//! | `kernels` | Numeric loops over slices, independent of ONNX: SIMD, trees, convolution |
+//! | `operator` | The interfaces that operators implement (`Kernel`, `Lowering`), access to tract's operators, [`InvalidValue`] |
+//! | `proto` | Rewrites of the protobuf; imports no other module of the crate |
 //! | `passes` | Rewrites of typed models: fusions, and fast paths around tract's operators |
 //! | `ops` | The operators, in one folder for each kind |
 //! | [`prepared`] | Readers and writers of optimized models |
 //!
 //! # Adding an operator
 //!
-//! An operator is one file in the folder of `ops` for its kind. It has a function that builds the
-//! operator from a node, and implements one of two traits: `Kernel` if the crate computes the
-//! outputs itself, `Lowering` if other operators of tract compute them. Its name is registered in
-//! `register` of its group, for example `ops/tensor.rs`. Code that several operators share is a
-//! file beside them; the file of the group itself only registers. A kernel that can remain in an
-//! optimized model also needs a line in `prepared/operators.rs`.
+//! Each operator is one file in a folder of `ops`; the folder groups operators of one kind. The
+//! file has a function that builds the operator from a node, and a type that implements one of two
+//! traits: `Kernel` if this crate computes the outputs, or `Lowering` if other tract operators
+//! compute them. The file of the group, for example `ops/tensor.rs`, registers the operator's name
+//! and does nothing else. Code that several operators share is a further file in the folder. To be
+//! serializable, a kernel also needs an entry in `prepared/operators.rs`.
 
 mod encoding;
 mod kernels;
@@ -53,8 +55,8 @@ use tract_onnx::Onnx;
 
 /// Returns tract's ONNX front end with the operators of this crate.
 ///
-/// It ignores the shapes that a model declares for its inner values. They contradict inputs of other
-/// sizes than the model was exported for, and a different name for the batch dimension.
+/// It ignores the shapes that a model declares for intermediate values. These shapes are wrong if
+/// the inputs have other sizes than at export, or if the batch dimension is given a different name.
 pub fn onnx() -> Onnx {
     let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
     ops::register(&mut onnx.op_register);

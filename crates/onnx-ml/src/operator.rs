@@ -1,5 +1,5 @@
-//! The parts that all operators share: their interface, access to tract's own operators, and invalid
-//! values.
+//! What all operators share: the interfaces that they implement, access to tract's own operators,
+//! and the error for an invalid value in a request.
 
 pub(crate) mod invalid_value;
 pub(crate) mod kernel;

@@ -1,4 +1,4 @@
-//! Changes of a typed model: fusions, and faster variants of tract's operators.
+//! Rewrites of typed models: fusions of several operators, and fast paths around tract's operators.
 
 pub(crate) mod chain;
 pub(crate) mod conv;
@@ -13,8 +13,8 @@ pub mod row_wise;
 
 use tract_onnx::prelude::*;
 
-/// Optimizes the model with tract and replaces slow operators by this crate's. Outputs that are
-/// dimensions in tract become integers.
+/// Optimizes the model with tract, and replaces operators that tract computes slowly by operators
+/// of this crate. Outputs of tract's type for dimensions become integers.
 ///
 /// # Errors
 ///
@@ -29,7 +29,7 @@ pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
     let mut model = model.into_optimized()?;
     chain::chained(&mut model)?;
     for node in &mut model.nodes {
-        node.op = fast::around(node.op.clone());
+        node.op = fast::with_fast_path(node.op.clone());
     }
     Ok(model)
 }

@@ -1,9 +1,13 @@
-//! Optimized models as bytes, which run without parsing, analyzing and optimizing ONNX again.
+//! Serialization of optimized models. A model that was serialized at build time starts without
+//! parsing and optimizing ONNX.
 //!
-//! [`write()`] and [`read()`] must be from the same build of this crate: the format has no version.
-//! Weights are stored separately and used in place, best at an address that is a multiple of 64.
-//! The operators' readers are separate too, so that the linker drops the code of operators that a
-//! binary does not name.
+//! [`write()`] and [`read()`] must be from the same build of this crate, because the format has no
+//! version. Weights are stored apart from the graph and are used in place. The address of the
+//! weights should be a multiple of 64; otherwise they are copied or slower to load.
+//!
+//! [`read()`] takes the list of the functions that read the model's operators ([`Reader`]). A
+//! binary with one model lists only the readers of that model, so that the linker drops the code of
+//! all other operators.
 
 pub mod operators;
 mod parameters;
@@ -20,20 +24,24 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 use tract_onnx::tract_hir::internal::*;
 
+/// The serialized graph. `'b` is the lifetime of the bytes that it was read from.
 #[derive(Debug, Deserialize, Serialize)]
 struct Prepared<'b> {
     /// Nodes in evaluation order.
     #[serde(borrow)]
     nodes: Vec<Node<'b>>,
-    /// Indices of the input nodes.
+    /// Index in `nodes` of each input of the model.
     inputs: Vec<usize>,
-    /// Node index and output slot of each output.
+    /// Each output of the model: the index of its node in `nodes`, and the index among the outputs
+    /// of that node.
     outputs: Vec<(usize, usize)>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
 struct Node<'b> {
     name: String,
+    /// Each input: the index of the node that computes it, and the index among the outputs of that
+    /// node.
     inputs: Vec<(usize, usize)>,
     #[serde(borrow)]
     content: Content<'b>,
@@ -41,23 +49,27 @@ struct Node<'b> {
 
 #[derive(Debug, Deserialize, Serialize)]
 enum Content<'b> {
+    /// An input of the model.
     Source {
         #[serde(with = "datum_type")]
         datum_type: DatumType,
-        /// Dimensions in the text form of `TDim`.
+        /// Dimensions, formatted as strings.
         shape: Vec<String>,
     },
     Constant(#[serde(with = "tensor_value")] Tensor),
-    /// Index of the operator's reader, and the bytes for it.
+    /// Index of the operator's reader in [`Written::readers`], and the bytes that the reader takes.
     Operator(usize, #[serde(borrow)] Cow<'b, [u8]>),
 }
 
 /// A serialized model.
 #[derive(Debug)]
 pub struct Written {
+    /// Nodes and edges, with all parameters but the weights.
     pub graph: Vec<u8>,
+    /// Block of all weights, which `graph` refers to.
     pub weights: Vec<u8>,
-    /// Readers of the operators in the model.
+    /// Readers of the operators of the model, each once. Pass a list with the same order to
+    /// [`read()`].
     pub readers: Vec<Reader>,
 }
 
@@ -65,13 +77,14 @@ pub struct Written {
 ///
 /// # Errors
 ///
-/// Returns an error if an operator of the model is not serializable.
+/// Returns an error if an operator or a constant of the model is not serializable.
 pub fn write(model: &TypedModel) -> TractResult<Written> {
     let mut readers = vec![];
     let (graph, weights) = weights::written(|| graph(model, &mut readers));
     Ok(Written { graph: graph?, weights, readers })
 }
 
+/// Serializes the graph, and appends the readers that it needs to `readers`.
 fn graph(model: &TypedModel, readers: &mut Vec<Reader>) -> TractResult<Vec<u8>> {
     let order = model.eval_order()?;
     let mut indices = vec![0; model.nodes.len()];
@@ -80,7 +93,7 @@ fn graph(model: &TypedModel, readers: &mut Vec<Reader>) -> TractResult<Vec<u8>> 
         indices[id] = index;
         let node = model.node(id);
         let content = content(node, readers)?.with_context(|| {
-            format!("{} of node {} cannot be serialized", node.op.name(), node.name)
+            format!("expected a serializable operator, found {} ({})", node.name, node.op.name())
         })?;
         let inputs = node.inputs.iter().map(|input| (indices[input.node], input.slot)).collect();
         nodes.push(Node { name: node.name.clone(), inputs, content });
@@ -93,6 +106,7 @@ fn graph(model: &TypedModel, readers: &mut Vec<Reader>) -> TractResult<Vec<u8>> 
     Ok(postcard::to_allocvec(&prepared)?)
 }
 
+/// Returns the content of a node, or `None` if it is not serializable.
 fn content(node: &TypedNode, readers: &mut Vec<Reader>) -> TractResult<Option<Content<'static>>> {
     if let Some(source) = node.op_as::<TypedSource>() {
         let shape = source.fact.shape.iter().map(|dim| dim.to_string()).collect();
@@ -100,26 +114,30 @@ fn content(node: &TypedNode, readers: &mut Vec<Reader>) -> TractResult<Option<Co
     }
     if let Some(constant) = node.op_as::<Const>() {
         let tensor = constant.val().as_ref().clone();
-        return Ok(tensor_value::is_known(&tensor).then_some(Content::Constant(tensor)));
+        return Ok(tensor_value::is_supported(&tensor).then_some(Content::Constant(tensor)));
     }
     let op = node.op.as_ref();
+    // A fast path is serialized as the tract operator inside it, which the reader wraps again.
     let unoptimized = tract_operators::unoptimized(op);
-    let slow = fast::slow(op).or(unoptimized.as_ref().map(|op| op as &dyn TypedOp));
-    let Some((operator, bytes)) = operators::of(slow.unwrap_or(op)) else { return Ok(None) };
-    let reader = if slow.is_some() { operator.fast } else { operator.read };
-    let known = readers.iter().position(|known| known.name == reader.name);
-    let index = known.unwrap_or_else(|| {
+    let wrapped = fast::tract_operator(op).or(unoptimized.as_ref().map(|op| op as &dyn TypedOp));
+    let Some((operator, bytes)) = operators::serialize(wrapped.unwrap_or(op)) else {
+        return Ok(None);
+    };
+    let reader = if wrapped.is_some() { operator.fast } else { operator.read };
+    let position = readers.iter().position(|other| other.name == reader.name);
+    let index = position.unwrap_or_else(|| {
         readers.push(reader);
         readers.len() - 1
     });
     Ok(Some(Content::Operator(index, bytes?.into())))
 }
 
-/// Reads a model that was [`Written`].
+/// Deserializes a model that [`write()`] serialized.
 ///
 /// # Errors
 ///
-/// Returns an error if the bytes are not from [`write()`] of the same build.
+/// Returns an error if `graph` and `weights` are not from [`write()`] of the same build, or if a
+/// reader is missing.
 pub fn read(graph: &[u8], weights: &'static [u8], readers: &[Reader]) -> TractResult<TypedModel> {
     weights::read(weights, || model(graph, readers))
 }
@@ -133,7 +151,9 @@ fn model(graph: &[u8], readers: &[Reader]) -> TractResult<TypedModel> {
             .iter()
             .map(|(index, slot)| wires.get(*index)?.get(*slot).copied())
             .collect::<Option<_>>()
-            .with_context(|| format!("{name}: expected its inputs before it"))?;
+            .with_context(|| {
+                format!("{name}: expected inputs from earlier nodes, found {inputs:?}")
+            })?;
         let outputs = match content {
             Content::Source { datum_type, shape } => {
                 let dims = shape.iter().map(|dim| parse_tdim(&model.symbols, dim));
@@ -142,7 +162,9 @@ fn model(graph: &[u8], readers: &[Reader]) -> TractResult<TypedModel> {
             }
             Content::Constant(tensor) => tvec!(model.add_const(name, tensor)?),
             Content::Operator(index, bytes) => {
-                let reader = readers.get(index).context("expected a reader of each operator")?;
+                let reader = readers.get(index).with_context(|| {
+                    format!("{name}: expected reader {index}, found {} readers", readers.len())
+                })?;
                 let op = (reader.read)(&bytes, &model.symbols)
                     .with_context(|| format!("{name}: {}", reader.name))?;
                 add(&mut model, name, op, &inputs)?
@@ -152,7 +174,7 @@ fn model(graph: &[u8], readers: &[Reader]) -> TractResult<TypedModel> {
     }
     let wire = |(index, slot): (usize, usize)| {
         let wire = wires.get(index).and_then(|outputs| outputs.get(slot)).copied();
-        wire.context("expected an output of a node")
+        wire.with_context(|| format!("expected an output of a node, found {slot} of node {index}"))
     };
     let inputs =
         inputs.into_iter().map(|index| wire((index, 0))).collect::<TractResult<Vec<_>>>()?;
@@ -162,7 +184,8 @@ fn model(graph: &[u8], readers: &[Reader]) -> TractResult<TypedModel> {
     Ok(model)
 }
 
-/// Adds a node like [`TypedModel::wire_node`], but without the search for a node of equal name.
+/// Adds a node like [`TypedModel::wire_node`], but does not search for a node with the same name,
+/// which would take time proportional to the square of the number of nodes.
 fn add(
     model: &mut TypedModel,
     name: String,

@@ -1,10 +1,11 @@
-//! Serialization of tract's types that do not implement it.
+//! Serialization of types of tract that do not implement serde's traits, and of a few related
+//! types. Each module is for one type, for use in `#[serde(with = "…")]`.
 
 use super::weights::Weights;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use tract_onnx::tract_hir::internal::*;
 
-/// A `DatumType`, by name.
+/// Serializes a `DatumType` as its name.
 pub mod datum_type {
     use super::*;
 
@@ -18,7 +19,7 @@ pub mod datum_type {
     }
 }
 
-/// An optional [`datum_type`].
+/// Serializes an `Option<DatumType>` as an optional name.
 pub mod optional_datum_type {
     use super::*;
 
@@ -32,7 +33,8 @@ pub mod optional_datum_type {
     }
 }
 
-/// A `Tensor` of a common element type.
+/// Serializes a `Tensor` as its shape and its elements. Supports the element types that occur in
+/// optimized models.
 pub mod tensor_value {
     use super::*;
 
@@ -48,8 +50,8 @@ pub mod tensor_value {
         U8(Weights<u8>),
     }
 
-    /// Returns `true` if the tensor can be serialized.
-    pub fn is_known(tensor: &Tensor) -> bool {
+    /// Returns `true` if the tensor's element type is supported.
+    pub fn is_supported(tensor: &Tensor) -> bool {
         elements(tensor).is_ok()
     }
 
@@ -64,7 +66,7 @@ pub mod tensor_value {
             DatumType::I64 => Elements::I64(view.as_slice()?.to_vec().into()),
             DatumType::String => Elements::String(view.as_slice()?.to_vec()),
             DatumType::U8 => Elements::U8(view.as_slice()?.to_vec().into()),
-            other => bail!("expected one of the usual types, found {other:?}"),
+            other => bail!("expected a tensor of a serializable type, found {other:?}"),
         })
     }
 
@@ -91,7 +93,7 @@ pub mod tensor_value {
     }
 }
 
-/// A shared [`tensor_value`].
+/// Serializes an `Arc<Tensor>` like [`tensor_value`].
 pub mod shared_tensor {
     use super::*;
 
@@ -104,7 +106,7 @@ pub mod shared_tensor {
     }
 }
 
-/// An optional [`tensor_value`].
+/// Serializes an `Option<Arc<Tensor>>` like [`tensor_value`].
 pub mod optional_tensor {
     use super::*;
 
@@ -124,7 +126,8 @@ pub mod optional_tensor {
     }
 }
 
-/// A field that is not serializable; only `None` can be written.
+/// Serializes an `Option` only if it is `None`. It is for the symbols of operators that create
+/// symbols: such operators are not serializable.
 pub mod none {
     use super::*;
 
@@ -133,7 +136,9 @@ pub mod none {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         match value {
-            Some(_) => Err(ser::Error::custom("expected no operator that mints symbols")),
+            Some(_) => Err(ser::Error::custom(
+                "expected serializable operators, found an operator that creates symbols",
+            )),
             None => serializer.serialize_unit(),
         }
     }
@@ -143,7 +148,7 @@ pub mod none {
     }
 }
 
-/// A lazily created value, which is written only if it exists.
+/// Serializes a `OnceLock` as an `Option`: `None` if the value has not been initialized.
 pub mod once {
     use super::*;
     use std::sync::OnceLock;
@@ -163,7 +168,7 @@ pub mod once {
     }
 }
 
-/// A sliding window, `PoolSpec`.
+/// Serializes a `PoolSpec`, which describes the sliding windows of a convolution or a pool.
 pub mod pool_spec {
     use super::*;
     use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec};
@@ -219,7 +224,7 @@ pub mod pool_spec {
     }
 }
 
-/// Parameters of an image resize.
+/// Serializes tract's operator `Resize`.
 pub mod resize {
     use super::*;
     use tract_onnx::tract_core::ops::nn::resize::{
@@ -274,7 +279,7 @@ pub mod resize {
     }
 }
 
-/// A list of axes or lengths.
+/// Serializes a list of axes or lengths.
 pub mod sizes {
     use super::*;
 
@@ -288,6 +293,7 @@ pub mod sizes {
     }
 }
 
+/// Serializes an optional list of lengths.
 mod optional_sizes {
     use super::*;
 

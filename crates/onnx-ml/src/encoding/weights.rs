@@ -1,4 +1,11 @@
-//! Weights, which are used in place when a model is read.
+//! Serialization of arrays of weights apart from the rest of a model.
+//!
+//! Weights are appended to one block of bytes. The serialized field contains only the position and
+//! the length of the weights in that block. When a model is read, its weights borrow from the block
+//! (an array embedded in the binary), so that reading a model copies no weights.
+//!
+//! serde has no way to pass the block to `serialize` and `deserialize`. Thread-local variables do
+//! it: call [`written`] around serialization and [`read`] around deserialization.
 
 use bytemuck::Pod;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -7,23 +14,25 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Deref;
 
-/// Alignment of each list of weights: a cache line, which is at least the alignment of any element.
+/// Alignment of each array of weights within the block, in bytes: the size of a cache line, which
+/// is a multiple of the alignment of every element type.
 const ALIGNMENT: usize = 64;
 
 thread_local! {
-    /// Weights of the model that is being serialized on this thread.
+    /// The block of the model that this thread is serializing.
     static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// Weights of the model that is being read on this thread.
+    /// The block of the model that this thread is deserializing.
     static READ: Cell<&'static [u8]> = const { Cell::new(&[]) };
 }
 
-/// Returns the result of `write` and the weights that it serialized.
+/// Calls `write`, and returns its result and the block of the weights that it serialized.
 pub fn written<T>(write: impl FnOnce() -> T) -> (T, Vec<u8>) {
     WRITTEN.take();
     (write(), WRITTEN.take())
 }
 
-/// Returns the result of `read`, which can refer to `weights` returned by [`written`].
+/// Returns the result of `read`. Weights that `read` deserializes borrow from `weights`, the block
+/// that [`written`] returned.
 pub fn read<T>(weights: &'static [u8], read: impl FnOnce() -> T) -> T {
     READ.set(weights);
     let value = read();
@@ -31,7 +40,7 @@ pub fn read<T>(weights: &'static [u8], read: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Weights of a kernel, owned or borrowed from the model that was read.
+/// Array of weights. It is owned after creation, and borrowed from the block after deserialization.
 pub struct Weights<T: Pod>(Cow<'static, [T]>);
 
 impl<T: Pod> Weights<T> {
@@ -79,7 +88,14 @@ impl<'de, T: Pod> Deserialize<'de> for Weights<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Weights<T>, D::Error> {
         let (start, len): (usize, usize) = Deserialize::deserialize(deserializer)?;
         let bytes = READ.get().get(start..).and_then(|bytes| bytes.get(..len));
-        let bytes = bytes.ok_or_else(|| de::Error::custom("expected the model's own weights"))?;
+        let bytes = bytes.ok_or_else(|| {
+            de::Error::custom(format!(
+                "expected at least {} bytes of weights, found {}",
+                start.saturating_add(len),
+                READ.get().len()
+            ))
+        })?;
+        // Copies the weights if the block itself is not aligned.
         let weights = bytemuck::try_cast_slice(bytes);
         Ok(Weights(weights.map_or_else(
             |_| Cow::Owned(bytemuck::allocation::pod_collect_to_vec(bytes)),
@@ -88,10 +104,12 @@ impl<'de, T: Pod> Deserialize<'de> for Weights<T> {
     }
 }
 
-/// A list of pairs, serialized as two lists of weights and copied when it is read.
+/// Serializes a list of pairs as two arrays of weights: the first and the second elements. The
+/// pairs are copied when they are read.
 pub mod pairs {
     use super::*;
 
+    /// A type that can be split in two elements without padding bytes.
     pub trait Pair {
         type First: Pod;
         type Second: Pod;

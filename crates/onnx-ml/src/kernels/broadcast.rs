@@ -3,18 +3,21 @@
 
 use tract_onnx::prelude::*;
 
-/// Nested loops over `N` operands, merged into as few loops as possible.
+/// Nested loops over `N` row-major operands. Axes that can be traversed by one loop are merged, so
+/// that there are as few loops as possible.
 #[derive(Debug)]
 pub struct Loops<const N: usize> {
     /// Shape of the result.
     pub shape: TVec<usize>,
-    /// Length of each loop and the stride of each operand in it, outermost loop first; at least one
-    /// loop.
+    /// Each loop, outermost first: its length, and for each operand the distance between the
+    /// elements of consecutive iterations (0 if the operand is broadcast along the loop). There is
+    /// at least one loop.
     pub loops: TVec<(usize, [usize; N])>,
 }
 
 impl<const N: usize> Loops<N> {
-    /// Returns `None` if the ranks differ or the shapes cannot be broadcast.
+    /// Returns the loops over operands of the given shapes, or `None` if the ranks differ or the
+    /// shapes cannot be broadcast.
     pub fn new(shapes: [&[usize]; N]) -> Option<Loops<N>> {
         let rank = shapes[0].len();
         if shapes.iter().any(|shape| shape.len() != rank) {
@@ -22,6 +25,7 @@ impl<const N: usize> Loops<N> {
         }
         let mut shape = TVec::from_elem(1, rank);
         let mut loops: TVec<(usize, [usize; N])> = tvec!();
+        // Distance between neighbors along `axis`, for each operand.
         let mut strides = [1; N];
         for axis in (0..rank).rev() {
             let own = shapes.map(|shape| shape[axis]);
@@ -40,8 +44,8 @@ impl<const N: usize> Loops<N> {
             for (stride, own) in strides.iter_mut().zip(own) {
                 *stride *= own;
             }
-            // An outer loop merges with the inner one if each of its steps continues where the
-            // inner loop ends.
+            // Merge this axis with the loop inside it if, for every operand, one step along this
+            // axis is as long as the whole inner loop.
             match loops.last_mut() {
                 Some((inner, inside))
                     if inside.iter().zip(&steps).all(|(i, s)| i * *inner == *s) =>
@@ -58,7 +62,11 @@ impl<const N: usize> Loops<N> {
         Some(Loops { shape, loops })
     }
 
-    /// Calls `run` with the operands' offsets for each iteration of all loops but the innermost.
+    /// Calls `run` for each run of the innermost loop. The arguments of `run` are the index of the
+    /// first element of each operand. `run` itself loops over the innermost loop.
+    ///
+    /// The other loops work like an odometer: `turns` has one counter per loop. If a counter
+    /// reaches the length of its loop, it returns to 0 and the next outer counter advances.
     #[inline(always)]
     pub fn runs(&self, mut run: impl FnMut([usize; N])) {
         let outer = &self.loops[..self.loops.len() - 1];

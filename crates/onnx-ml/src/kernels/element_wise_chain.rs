@@ -1,20 +1,25 @@
-//! Interpreter for a chain of element-wise operators, which processes blocks of elements.
+//! An interpreter for chains of element-wise operators.
+//!
+//! The chain is a [`Program`] of steps on registers. Each register holds [`BLOCK`] floats. A block
+//! of elements goes through all steps before the next block is loaded, so that intermediate values
+//! stay in the L1 cache and each step is a loop that the compiler vectorizes.
 
 use crate::kernels::logistic::logistic;
 use crate::kernels::simd::{Vectorized, exp, ln};
 use serde::{Deserialize, Serialize};
 
-/// Number of elements that go through all steps before the next block, few enough that the
-/// registers of a long program stay in the L1 cache.
+/// Number of elements of a register. It is small enough that all registers of a long program fit in
+/// the L1 cache.
 const BLOCK: usize = 64;
 
-/// Function of one to three numbers; booleans are 1 or 0.
+/// A function of one to three floats. Booleans are represented as 1 and 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Function {
     Abs,
     Add,
     And,
     Ceil,
+    /// The second operand if the first is not 0, or else the third.
     Choose,
     Cube,
     Div,
@@ -33,6 +38,7 @@ pub enum Function {
     Neg,
     Not,
     NotEqual,
+    /// 1 if the operand is not 0: a cast to a boolean.
     NotZero,
     Or,
     Recip,
@@ -42,22 +48,23 @@ pub enum Function {
     Sub,
 }
 
-/// A function of earlier registers, which writes the step's own register.
+/// Applies a function to earlier registers and writes the result to the register of this step.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Step {
     pub function: Function,
+    /// Indices of the operands' registers; those beyond the function's number of operands are 0.
     pub operands: [usize; 3],
 }
 
-/// Steps on registers. The inputs have the first registers, then the constants, then each step has
-/// one. The last register is the result.
+/// A list of steps on registers. The first registers hold the inputs, the next ones the constants,
+/// and then each step has a register. The register of the last step is the result.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Program {
     pub constants: Vec<f32>,
     pub steps: Vec<Step>,
 }
 
-/// Elements of an input.
+/// Elements of an input of the program.
 #[derive(Debug, Clone, Copy)]
 pub enum Elements<'a> {
     Bool(&'a [bool]),
@@ -65,7 +72,7 @@ pub enum Elements<'a> {
     I64(&'a [i64]),
 }
 
-/// Run of a program over all elements of `inputs`, which have equal lengths.
+/// A run of a program over all elements of `inputs`. Each input has `len` elements.
 pub struct Run<'a> {
     pub program: &'a Program,
     pub inputs: &'a [Elements<'a>],
@@ -79,6 +86,7 @@ impl Vectorized for Run<'_> {
     fn run(self) -> Vec<f32> {
         let Run { program: Program { constants, steps }, inputs, len } = self;
         let block = BLOCK.min(len);
+        // All registers in one allocation, each `block` elements long.
         let variables = inputs.len() + constants.len();
         let mut registers = vec![0.0; (variables + steps.len()) * block];
         let mut result = Vec::with_capacity(len);
@@ -89,6 +97,7 @@ impl Vectorized for Run<'_> {
         }
         while result.len() < len {
             let first = result.len();
+            // The last block may be shorter.
             let width = block.min(len - first);
             for (input, register) in inputs.iter().zip(registers.chunks_exact_mut(block)) {
                 load(*input, first, &mut register[..width]);
@@ -104,6 +113,7 @@ impl Vectorized for Run<'_> {
     }
 }
 
+/// Copies the elements from index `first` on to a register, as floats.
 #[inline(always)]
 fn load(input: Elements, first: usize, register: &mut [f32]) {
     match input {
@@ -121,6 +131,7 @@ fn load(input: Elements, first: usize, register: &mut [f32]) {
     }
 }
 
+/// Computes one step. `before` are the registers before the register of this step.
 #[inline(always)]
 fn apply(step: &Step, before: &[f32], out: &mut [f32], block: usize) {
     let [a, b, c] = step.operands.map(|operand| &before[operand * block..][..out.len()]);
@@ -160,6 +171,7 @@ fn apply(step: &Step, before: &[f32], out: &mut [f32], block: usize) {
     }
 }
 
+/// Applies a function of one operand.
 #[inline(always)]
 fn one(out: &mut [f32], a: &[f32], function: impl Fn(f32) -> f32) {
     for (out, a) in out.iter_mut().zip(a) {
@@ -167,6 +179,7 @@ fn one(out: &mut [f32], a: &[f32], function: impl Fn(f32) -> f32) {
     }
 }
 
+/// Applies a function of two operands.
 #[inline(always)]
 fn two(out: &mut [f32], a: &[f32], b: &[f32], function: impl Fn(f32, f32) -> f32) {
     for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
@@ -174,6 +187,7 @@ fn two(out: &mut [f32], a: &[f32], b: &[f32], function: impl Fn(f32, f32) -> f32
     }
 }
 
+/// Represents a boolean as a float.
 #[inline(always)]
 fn flag(holds: bool) -> f32 {
     f32::from(u8::from(holds))

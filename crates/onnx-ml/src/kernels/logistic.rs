@@ -9,9 +9,10 @@ pub fn logistic(x: f32) -> f32 {
     positive
 }
 
-/// [`logistic`] of `-x` and of `x`.
+/// Returns the logistic function of `-x` and of `x`, whose sum is 1.
 #[inline(always)]
 pub fn logistic_pair(x: f32) -> [f32; 2] {
+    // The exponent is never positive, so that `exp` cannot overflow.
     let greater = 1.0 / (1.0 + exp(-x.abs()));
     let less = 1.0 - greater;
     if x < 0.0 { [greater, less] } else { [less, greater] }

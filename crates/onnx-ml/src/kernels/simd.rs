@@ -1,9 +1,11 @@
-//! Compiles numeric loops for several instruction sets and runs the best that the processor has.
+//! Compiles numeric loops for several instruction sets, and runs the variant for the best
+//! instruction set that the processor has. Also contains functions for such loops: copies,
+//! exponentials and logarithms.
 //!
-//! The build targets the baseline of x86-64, which has 128-bit registers (four floats). Most
-//! processors have AVX2 (eight floats) or AVX-512 (sixteen). Work that implements [`Vectorized`] or
-//! [`Product`] is compiled once for each of the three, and the choice is made at run time. Other
-//! architectures compile it once.
+//! The build targets the baseline of x86-64, whose SIMD registers have 128 bits (four floats). Most
+//! processors also have AVX2 (registers of eight floats) or AVX-512 (sixteen floats). Work that
+//! implements [`Vectorized`] or [`Product`] is compiled for each of the three, and the variant is
+//! chosen at run time. For other architectures it is compiled once.
 
 #![cfg_attr(
     target_arch = "x86_64",
@@ -16,10 +18,10 @@
 #[cfg(target_arch = "x86_64")]
 use std::sync::LazyLock;
 
-/// Work whose loops the compiler can vectorize.
+/// A computation whose loops the compiler can turn into SIMD instructions.
 ///
-/// [`Vectorized::run`] and everything that it calls must be `#[inline(always)]`: a function that is
-/// not inlined is compiled for the baseline only.
+/// [`Vectorized::run`] and all functions that it calls must be `#[inline(always)]`. A function that
+/// is not inlined is compiled for the baseline only.
 pub trait Vectorized {
     type Output;
 
@@ -40,9 +42,12 @@ pub fn vectorized<W: Vectorized>(work: W) -> W::Output {
 /// Declares a token type for a set of processor features.
 ///
 /// A token exists only if the processor has every feature of the list, and the token's `run`
-/// compiles work with exactly these features: both come from the one list, so they cannot differ.
-/// The list must also name every feature that the compiler takes others to imply (`avx512f` implies
-/// `avx2`, `fma` and `f16c`, for example), because a hypervisor can hide any feature by itself.
+/// compiles work for exactly these features. Detection and compilation use the same list, so they
+/// cannot differ.
+///
+/// The list must also contain every feature that the compiler assumes to be implied by another. For
+/// example, the compiler assumes that `avx512f` implies `avx2`, `fma` and `f16c`, but a hypervisor
+/// can hide each feature separately.
 #[cfg(target_arch = "x86_64")]
 macro_rules! instruction_set {
     ($(#[$doc:meta])* $name:ident: $($feature:tt),+ $(,)?) => {
@@ -61,7 +66,8 @@ macro_rules! instruction_set {
                 *TOKEN
             }
 
-            /// Detects the features, except those in `hidden`, which count as missing.
+            /// Returns the token if the processor has all features and none of them is in `hidden`,
+            /// which tests use.
             fn detect(hidden: &[&str]) -> Option<Self> {
                 let complete =
                     $(!hidden.contains(&$feature) && is_x86_feature_detected!($feature))&&+;
@@ -74,10 +80,10 @@ macro_rules! instruction_set {
                 fn compiled<W: Vectorized>(work: W) -> W::Output {
                     work.run()
                 }
-                // SAFETY: `compiled` requires a processor with the features in its attributes.
-                // `self` is a token, which only `detect` makes, and only after it has found each
-                // feature of the list that these attributes are expanded from. A processor does not
-                // lose a feature while a process runs.
+                // SAFETY: `compiled` may only be called on a processor that has the features in its
+                // attributes. `self` is a token. Only `detect` creates tokens, after it has found
+                // each feature of the list from which these attributes are expanded. A processor
+                // does not lose a feature while a process runs.
                 unsafe { compiled(work) }
             }
         }
@@ -86,7 +92,8 @@ macro_rules! instruction_set {
 
 #[cfg(target_arch = "x86_64")]
 instruction_set! {
-    /// AVX-512 as all server processors with it have it: 32 registers of 16 floats.
+    /// AVX-512 with the extensions that all server processors with AVX-512 have: 32 registers of 16
+    /// floats.
     Avx512:
         "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl",
         "sse3", "ssse3", "sse4.1", "sse4.2", "avx", "avx2", "fma", "f16c", "bmi1", "bmi2"
@@ -106,15 +113,17 @@ pub fn is_wide() -> bool {
     false
 }
 
-/// [`Vectorized`] work that multiplies and adds.
+/// A computation like [`Vectorized`] that multiplies and adds, such as a matrix product.
 ///
-/// `FMA` is whether the processor does both in one instruction: without it, `f32::mul_add` is a slow
-/// function call.
+/// `FMA` is `true` if the processor multiplies and adds in one instruction (fused multiply-add). If
+/// it is `false`, do not use `f32::mul_add`: it would be a slow function call.
 pub trait Product {
     type Output;
 
-    /// Restricts the work to processors where [`is_wide`] has this value. It is not compiled for
-    /// the others, so the caller must select it by [`is_wide`].
+    /// If it is `Some`, the work is compiled only for processors where [`is_wide`] returns this
+    /// value. The caller must check [`is_wide`]; on other processors the work is slow.
+    ///
+    /// This saves code size for a loop that is tuned to the number and size of registers.
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "compiled once"))]
     const WIDE: Option<bool> = None;
 
@@ -151,7 +160,8 @@ impl<W: Product> Vectorized for Fused<W> {
     }
 }
 
-/// Copies between short slices of the same length, without the cost of a call of `memcpy`.
+/// Copies `from` to `to`, which must have the same length. For short slices this is faster than a
+/// call of `memcpy`.
 #[inline(always)]
 pub fn copy(to: &mut [f32], from: &[f32]) {
     let copied =
@@ -161,8 +171,8 @@ pub fn copy(to: &mut [f32], from: &[f32]) {
     }
 }
 
-/// Copies in blocks of `N`. The last block is aligned with the end, so it may overlap the block before
-/// it. Returns `false` if the slices are shorter than a block.
+/// Copies in blocks of `N` elements. The last block is aligned with the end of the slices, so it
+/// may overlap the block before it. Returns `false` if the slices are shorter than a block.
 #[inline(always)]
 fn copy_blocks<const N: usize>(to: &mut [f32], from: &[f32]) -> bool {
     let (blocks, _) = to.as_chunks_mut::<N>();
@@ -185,6 +195,7 @@ pub fn columnwise<T: Copy, V: Copy, U>(
     vectorized(Columnwise { x, values, combine })
 }
 
+/// See [`columnwise`].
 struct Columnwise<'a, T, V, F> {
     x: &'a [T],
     values: &'a [V],
@@ -198,10 +209,10 @@ impl<T: Copy, V: Copy, U, F: Fn(T, V) -> U> Vectorized for Columnwise<'_, T, V, 
     fn run(self) -> Vec<U> {
         let Columnwise { x, values, combine } = self;
         let mut combined = Vec::with_capacity(x.len());
-        // Short rows are combined several at a time, with `values` repeated as often: a loop over a
-        // few columns would spend more on its start and its remainder than on its elements.
-        let most = SHORTEST.div_ceil(values.len().max(1));
-        let rows = (x.len() / values.len().max(1)).clamp(1, most);
+        // If rows are short, repeat `values` so that one inner loop processes several rows. A loop
+        // over a few columns would spend more time on its start and end than on its elements.
+        let max_rows = MIN_LOOP.div_ceil(values.len().max(1));
+        let rows = (x.len() / values.len().max(1)).clamp(1, max_rows);
         let values = values.repeat(rows);
         for x in x.chunks(values.len().max(1)) {
             combined.extend(x.iter().zip(&values).map(|(x, value)| combine(*x, *value)));
@@ -210,17 +221,20 @@ impl<T: Copy, V: Copy, U, F: Fn(T, V) -> U> Vectorized for Columnwise<'_, T, V, 
     }
 }
 
-/// Minimum number of elements in an inner loop of [`columnwise`], if there are as many.
-const SHORTEST: usize = 128;
+/// Minimum number of elements in an inner loop of [`columnwise`], provided that the input has as
+/// many.
+const MIN_LOOP: usize = 128;
 
-/// Returns `e^x` within 2 units in the last place, without branches. Results below the smallest normal
-/// number are zero.
+/// Returns `e^x` within 2 units in the last place, without branches. Results below the smallest
+/// normal number are zero.
 ///
-/// Range reduction: `x = k ln 2 + r` with an integer `k` and `|r| <= ln 2 / 2`, so that `e^x` is
-/// `2^k e^r`. `e^r` is its Taylor series up to `r^7`; the next term is below half a unit.
+/// The range of the argument is reduced first: `x = k ln 2 + r` with an integer `k` and
+/// `|r| <= ln 2 / 2`, so that `e^x = 2^k e^r`. Then `e^r` is computed by its Taylor series up to
+/// `r^7`, with Horner's method. The first omitted term is smaller than half a unit in the last
+/// place.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    /// Largest and smallest `x` with a result that is finite and a normal number.
+    /// Largest `x` with a finite result, and smallest `x` whose result is a normal number.
     const HIGHEST: f32 = 88.722_84;
     const LOWEST: f32 = -87.336_54;
     let inside = if x > HIGHEST { HIGHEST } else { x };
@@ -232,7 +246,7 @@ pub fn exp(x: f32) -> f32 {
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         series = series * r + coefficient;
     }
-    // 2^k as a product of two factors: k can be 128, and 2^128 is not a finite `f32`.
+    // Multiply by 2^k in two steps of about 2^(k/2): k can be 128, but 2^128 is not a finite `f32`.
     let half = (k * 0.5 + ROUND) - ROUND;
     let result = series * power_of_two(half) * power_of_two(k - half);
     let result = if x > HIGHEST { f32::INFINITY } else { result };
@@ -241,8 +255,9 @@ pub fn exp(x: f32) -> f32 {
 
 /// Returns the hyperbolic tangent within 3 units in the last place, without branches.
 ///
-/// If `|x|` is small, it is `x + x³ · p(x²)`, where `p` is the polynomial of [Cephes]' `tanhf`.
-/// Otherwise it is `1 - 2 / (e^2x + 1)`.
+/// If `|x|` is less than 0.625, the result is `x + x³ · p(x²)`, where `p` is the polynomial of
+/// `tanhf` in [Cephes]. Otherwise it is `1 - 2 / (e^2x + 1)`. Both are computed, and one of them is
+/// selected.
 ///
 /// [Cephes]: https://www.netlib.org/cephes/
 #[inline(always)]
@@ -257,7 +272,7 @@ pub fn tanh(x: f32) -> f32 {
     if x.abs() < SMALL { x + x * square * series } else { large }
 }
 
-/// Returns `e^x` within 2 units in the last place. The algorithm is the one of [`exp`], with the series up
+/// Returns `e^x` within 2 units in the last place, by the algorithm of [`exp`] with the series up
 /// to `r^13`.
 #[inline(always)]
 pub fn exp_double(x: f64) -> f64 {
@@ -280,7 +295,7 @@ pub fn exp_double(x: f64) -> f64 {
     if x < LOWEST { 0.0 } else { result }
 }
 
-/// `1 / n!` for n = 13, 12, … 0.
+/// The coefficients `1 / n!` of the exponential series for n = 13, 12, …, 0.
 const INVERSE_FACTORIALS: [f64; 14] = {
     let mut inverses = [1.0; 14];
     let (mut number, mut factorial) = (1, 1.0);
@@ -297,6 +312,7 @@ pub fn each(elements: &mut [f32], function: impl Fn(f32) -> f32) {
     vectorized(Each { elements, function });
 }
 
+/// See [`each`].
 struct Each<'a, F> {
     elements: &'a mut [f32],
     function: F,
@@ -315,15 +331,19 @@ impl<F: Fn(f32) -> f32> Vectorized for Each<'_, F> {
 
 /// Returns the natural logarithm within 2 units in the last place, without branches.
 ///
-/// With `x = 2^k m` and `1/√2 <= m < √2`, it is `k ln 2 + 2 artanh(s)` with `s = (m - 1) / (m + 1)`.
-/// `2 artanh(s)` is its series `2s + 2s³/3 + 2s⁵/5 + …` up to `s⁹`; the next term is below half a unit.
+/// The argument is split into `x = 2^k m` with an integer `k` and `1/√2 <= m < √2`. With
+/// `s = (m - 1) / (m + 1)`, the logarithm is `k ln 2 + 2 artanh(s)`. `2 artanh(s)` is computed by
+/// its series `2s + 2s³/3 + 2s⁵/5 + …` up to `s⁹`. The first omitted term is smaller than half a
+/// unit in the last place.
 #[inline(always)]
 pub fn ln(x: f32) -> f32 {
-    // 2^23: scales subnormal numbers to normal ones.
+    // 2^23. Multiplying a subnormal number by it gives a normal number.
     const LARGE: f32 = 8_388_608.0;
     let tiny = x < f32::MIN_POSITIVE;
     let bits = (if tiny { x * LARGE } else { x }).to_bits();
-    // Relative to 1/√2, the exponent field is `k`, and what remains of `x` without it is `m`.
+    // A float's bits are the exponent (from bit 23) and the fraction. After subtracting the bits of
+    // 1/√2, the upper bits are the `k` for which `m` is at least 1/√2. Subtracting `k` from the
+    // exponent of `x` gives `m`.
     let above = bits.wrapping_sub(std::f32::consts::FRAC_1_SQRT_2.to_bits());
     let exponent = above as i32 >> 23;
     let k = exponent as f32 - if tiny { 23.0 } else { 0.0 };
@@ -334,7 +354,8 @@ pub fn ln(x: f32) -> f32 {
     for coefficient in [2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0] {
         series = series * square + coefficient;
     }
-    // 2s + s³ · series, where 2s = f - f s and f = m - 1 is exact.
+    // The series is 2s + s³ · series. With f = m - 1, which is exact, 2s = f - f s. Therefore the
+    // sum is f + s (s² · series - f).
     let f = m - 1.0;
     let rest = s * (square * series - f) + k * LN_2_LOW;
     let result = k * LN_2_HIGH + (f + rest);
@@ -343,20 +364,23 @@ pub fn ln(x: f32) -> f32 {
     if x < f32::INFINITY { result } else { x }
 }
 
-/// ln 2 = `LN_2_HIGH` + `LN_2_LOW`. The lowest bits of `LN_2_HIGH` are zero, so that its products with
-/// small integers are exact.
+/// Upper part of ln 2. Its lowest bits are zero, so that its products with small integers are
+/// exact. ln 2 is `LN_2_HIGH + LN_2_LOW`.
 const LN_2_HIGH: f32 = 0.693_359_4;
+/// Lower part of ln 2.
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
-/// 1.5 · 2^23. Added to a small number, it rounds the number to an integer: the sum's unit in the last
-/// place is 1, and its lowest bits are the integer in two's complement. Subtracting it again gives the
-/// rounded number.
+/// 1.5 · 2^23. Adding it to a number rounds the number to an integer, because the unit in the last
+/// place of the sum is 1. The lowest bits of the sum are the integer in two's complement.
+/// Subtracting it again gives the rounded number. It works for numbers up to 2^22 in absolute
+/// value.
 const ROUND: f32 = 12_582_912.0;
 
-/// 1.5 · 2^52, the same for doubles.
+/// 1.5 · 2^52, which rounds doubles as [`ROUND`] rounds floats.
 const ROUND_DOUBLE: f64 = 6_755_399_441_055_744.0;
 
-/// Returns `2^k` for an integer `k` in the range of a double's exponent, by writing the biased
+/// Returns `2^k` for an integer `k` in the range of a double's exponent. The function extracts `k`
+/// as an integer (see [`ROUND`]) and shifts it, with the bias 1023, to the position of the
 /// exponent.
 #[inline(always)]
 fn power_of_two_double(k: f64) -> f64 {
@@ -364,7 +388,8 @@ fn power_of_two_double(k: f64) -> f64 {
     f64::from_bits(bits.wrapping_add(1023) << 52)
 }
 
-/// Returns `2^k` for an integer `k` in the range of a float's exponent.
+/// Returns `2^k` for an integer `k` in the range of a float's exponent, like
+/// [`power_of_two_double`].
 #[inline(always)]
 fn power_of_two(k: f32) -> f32 {
     let bits = (k + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
@@ -388,7 +413,8 @@ mod tests {
         assert_eq!(Avx512::detect(&[]).is_some(), is_wide());
     }
 
-    /// Exponentials: without [`f32::mul_add`], all instruction sets round alike.
+    /// Computes exponentials. [`exp`] does not use [`f32::mul_add`], so that all instruction sets
+    /// give the same bits.
     #[derive(Clone)]
     struct Exponentials(Vec<f32>);
 
@@ -415,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn exp_is_exact_to_two_units() {
+    fn exp_is_within_two_units_in_the_last_place() {
         let mut x = -90.0_f32;
         while x < 89.0 {
             let (found, exact) = (exp(x), f64::from(x).exp());
@@ -434,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn tanh_is_exact_to_three_units() {
+    fn tanh_is_within_three_units_in_the_last_place() {
         let mut x = 1e-30_f32;
         while x < 20.0 {
             for x in [x, -x] {
@@ -451,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn exp_double_is_exact_to_two_units() {
+    fn exp_double_is_within_two_units_in_the_last_place() {
         let mut x = -708.0_f64;
         while x < 709.0 {
             let (found, exact) = (exp_double(x), x.exp());
@@ -465,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn ln_is_exact_to_two_units() {
+    fn ln_is_within_two_units_in_the_last_place() {
         let mut x = f32::from_bits(1);
         while x < f32::MAX / 2.0 {
             let (found, exact) = (ln(x), f64::from(x).ln());

@@ -5,25 +5,31 @@ use std::iter::Sum;
 use std::ops::MulAssign;
 use tract_onnx::tract_hir::tract_num_traits::Float;
 
-/// Bound below which the exponentials of up to 10^17 elements have a finite sum in `f32`.
-const NEAR: f32 = 48.0;
+/// Bound on the absolute value of elements for which softmax can use `exp(x)` directly, without
+/// first subtracting the maximum. `exp(48)` is about 7·10^20, so that the sum over up to 10^17
+/// elements is finite in `f32` (whose maximum is 3.4·10^38).
+const MAX_DIRECT: f32 = 48.0;
 
 /// Replaces each row of `length` elements by its softmax.
 pub fn softmax(x: &mut [f32], length: usize) {
-    vectorized(Rows { x, length, least: f32::MIN, near: NEAR, exp });
+    vectorized(Rows { x, length, least: f32::MIN, bound: MAX_DIRECT, exp });
 }
 
 /// Replaces each row of `length` elements by its softmax, in double precision.
 pub fn softmax_double(x: &mut [f64], length: usize) {
-    vectorized(Rows { x, length, least: f64::MIN, near: NEAR.into(), exp: exp_double });
+    vectorized(Rows { x, length, least: f64::MIN, bound: MAX_DIRECT.into(), exp: exp_double });
 }
 
+/// Softmax of all rows of `x`, generic over the precision.
 struct Rows<'a, T, E> {
     x: &'a mut [T],
+    /// Number of elements of a row.
     length: usize,
+    /// Smallest finite number of `T`.
     least: T,
-    /// Bound on the absolute value below which subtracting the maximum is not necessary.
-    near: T,
+    /// [`MAX_DIRECT`]
+    bound: T,
+    /// Exponential function of `T`.
     exp: E,
 }
 
@@ -36,9 +42,9 @@ where
 
     #[inline(always)]
     fn run(self) {
-        let Rows { x, length, least, near, exp } = self;
-        let is_near = x.iter().fold(true, |all, x| all & (x.abs() < near));
-        if !is_near {
+        let Rows { x, length, least, bound, exp } = self;
+        let is_direct = x.iter().fold(true, |all, x| all & (x.abs() < bound));
+        if !is_direct {
             for row in x.chunks_exact_mut(length) {
                 let maximum = row.iter().fold(least, |max, x| if *x > max { *x } else { max });
                 row.iter_mut().for_each(|x| *x = *x - maximum);

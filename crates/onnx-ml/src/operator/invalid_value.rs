@@ -1,31 +1,35 @@
-//! Values in a request that an operator cannot process.
+//! The error for a value in a request that an operator cannot process.
 
 use std::fmt;
 use tract_onnx::prelude::*;
 
-/// The element of an operator's input that made a run fail. It is the cause of the run's
-/// [`TractError`].
+/// An element of an operator's input that made a run of the model fail. The run returns a
+/// [`TractError`]; [`InvalidValue::cause`] finds the invalid value in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidValue {
+    /// The values that the operator accepts.
     pub expected: Expected,
+    /// The invalid value as a string.
     pub found: String,
 }
 
 /// Values that the operator accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
-    /// The categories of a `OneHotEncoder` whose `zeros` is 0, in their order.
+    /// One of the categories of a `OneHotEncoder` whose attribute `zeros` is 0. They are listed in
+    /// the order of the model.
     OneOf(Vec<String>),
-    /// Indices into an axis; negative ones count from its end.
+    /// An index into an axis, from `least` to `most` (inclusive). A negative index counts from the
+    /// end of the axis.
     Index { least: i64, most: i64 },
-    /// Text that is an integer.
+    /// A string that is an integer.
     Integer,
-    /// Text that is a number.
+    /// A string that is a number.
     Number,
 }
 
 impl InvalidValue {
-    /// Returns the invalid value that made a run fail, if that was the reason.
+    /// Returns the invalid value that caused `error`, or `None` if `error` has a different cause.
     pub fn cause(error: &TractError) -> Option<&InvalidValue> {
         error.chain().find_map(|error| error.downcast_ref())
     }
@@ -37,7 +41,7 @@ impl fmt::Display for InvalidValue {
     }
 }
 
-/// Maximum number of categories that an error lists.
+/// Maximum number of categories that a message lists.
 const MAX_LISTED: usize = 10;
 
 impl fmt::Display for Expected {

@@ -1,28 +1,30 @@
-//! The interface of operators that are lowered to other operators.
+//! The interface of operators that are computed by a combination of other tract operators.
 //!
-//! A [`Lowering`] states the types and shapes of an operator, and adds the nodes that compute it to a
-//! typed model. [`lower`] makes an operator of it that takes part in tract's analysis.
+//! A [`Lowering`] has two methods. [`Lowering::rules`] relates the types and shapes of inputs and
+//! outputs. [`Lowering::wire`] adds the nodes that compute the outputs to a typed model. [`lower`]
+//! wraps a lowering in a tract operator, which takes part in tract's inference of types and shapes.
 
 use super::kernel::Built;
 use std::fmt::Debug;
 use tract_onnx::tract_hir::internal::*;
 
-/// An operator that other operators compute.
+/// An operator that other tract operators compute.
 pub trait Lowering: Debug + Clone + Send + Sync + 'static {
     /// Returns the name of the operator.
     fn name(&self) -> StaticName;
 
-    /// Returns the number of outputs.
+    /// Returns the number of outputs. The default is 1.
     fn outputs(&self) -> usize {
         1
     }
 
-    /// States what is known of types and shapes. By default the operator has one input and one
-    /// output, of the same type and shape.
+    /// Adds rules that relate the types and shapes of inputs and outputs to tract's solver. The
+    /// default is for an operator whose only output has the type and the shape of its only input.
     ///
     /// # Errors
     ///
-    /// Returns an error if the operator does not accept such inputs.
+    /// Returns an error if the number of inputs or outputs is wrong. The solver returns an error if
+    /// the types or shapes contradict the rules.
     fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, 1)?;
         check_output_arity(outputs, 1)?;
@@ -30,31 +32,32 @@ pub trait Lowering: Debug + Clone + Send + Sync + 'static {
         solver.equals(&inputs[0].shape, &outputs[0].shape)
     }
 
-    /// Adds the nodes of the operator, and returns its outputs.
+    /// Adds the nodes that compute the operator, and returns the operator's outputs.
     ///
     /// # Errors
     ///
-    /// Returns an error if a node does not accept its inputs.
+    /// Returns an error if one of the added nodes does not accept its inputs.
     fn wire(&self, wiring: Wiring, inputs: &[OutletId]) -> TractResult<TVec<OutletId>>;
 }
 
-/// The inputs and the outputs of an operator during the analysis.
+/// The inputs and the outputs of an operator during tract's inference, as `[inputs, outputs]`.
 pub type Io<'r> = [&'r [TensorProxy]; 2];
 
-/// The model that an operator is lowered into.
+/// The model that receives the nodes of a lowered operator.
 pub struct Wiring<'a> {
-    /// The name of the operator's node. The names of the added nodes begin with it.
+    /// Name of the operator's node. The name of each added node begins with it.
     pub prefix: &'a str,
+    /// The model that the nodes are added to.
     pub model: &'a mut TypedModel,
 }
 
 impl Wiring<'_> {
-    /// Returns what is known of a value.
+    /// Returns the type and shape of a value, and its value if it is a constant.
     pub fn fact(&self, outlet: OutletId) -> TractResult<&TypedFact> {
         self.model.outlet_fact(outlet)
     }
 
-    /// Adds a node that is called `name` after the prefix, and returns its first output.
+    /// Adds a node with the name `{prefix}.{name}`, and returns the first output of the node.
     pub fn node(
         &mut self,
         name: &str,
@@ -64,7 +67,8 @@ impl Wiring<'_> {
         Ok(self.model.wire_node(format!("{}.{name}", self.prefix), op, inputs)?[0])
     }
 
-    /// Adds the node that has the name of the operator's own, and returns its outputs.
+    /// Adds the last node, which takes over the name of the lowered operator, and returns the
+    /// outputs of the node.
     pub fn last(
         self,
         op: impl Into<Box<dyn TypedOp>>,
@@ -73,7 +77,8 @@ impl Wiring<'_> {
         self.model.wire_node(self.prefix, op, inputs)
     }
 
-    /// Adds a constant of one element, with type `datum_type` and rank `rank`.
+    /// Adds a constant with the name `{prefix}.{name}`, the single element `value`, type
+    /// `datum_type` and rank `rank`.
     pub fn constant(
         &mut self,
         name: &str,
@@ -87,16 +92,17 @@ impl Wiring<'_> {
     }
 }
 
-/// Returns tract's operator for `lowering`.
+/// Wraps `lowering` in a tract operator.
 ///
 /// # Errors
 ///
-/// Returns no error. The type of the result is the one that tract's registry expects.
+/// Never returns an error. The result is a `Result` because tract expects this type from functions
+/// that build operators.
 pub fn lower<L: Lowering>(lowering: L) -> Built {
     Ok((expand(Lowered(lowering)), vec![]))
 }
 
-/// tract's operator for a [`Lowering`].
+/// The tract operator that is computed by a [`Lowering`].
 #[derive(Debug, Clone)]
 pub struct Lowered<L>(pub L);
 

@@ -1,4 +1,4 @@
-//! tract's own operators, for operators of this crate that only correct or extend them.
+//! Access to tract's own operators, for operators of this crate that correct or extend them.
 
 use std::sync::LazyLock;
 use tract_onnx::Onnx;
@@ -6,9 +6,10 @@ use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::{ModelProto, NodeProto};
 use tract_onnx::tract_hir::internal::*;
 
+/// The operators of tract without those of this crate.
 static OPERATORS: LazyLock<OnnxOpRegister> = LazyLock::new(|| tract_onnx::onnx().op_register);
 
-/// Builds tract's operator `name` for the node.
+/// Builds tract's operator `name` from a node.
 ///
 /// # Errors
 ///
@@ -18,15 +19,19 @@ pub fn operator(
     context: &ParsingContext,
     node: &NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    let build = OPERATORS.0.get(name).with_context(|| format!("expected an operator {name}"))?;
+    let build = OPERATORS
+        .0
+        .get(name)
+        .with_context(|| format!("expected an operator of tract, found {name}"))?;
     build(context, node)
 }
 
-/// Builds tract's operator like [`operator`], for an operator that tract expands into others.
+/// Builds an operator like [`operator`], and returns it as an `Expansion`: an operator that tract
+/// replaces by other operators when it creates a typed model.
 ///
 /// # Errors
 ///
-/// Returns an error if [`operator`] does, or if the operator is not expanded.
+/// Returns an error if [`operator`] returns an error, or if the operator is not an `Expansion`.
 pub fn expansion(
     name: &str,
     context: &ParsingContext,
@@ -34,14 +39,15 @@ pub fn expansion(
 ) -> TractResult<Box<dyn Expansion>> {
     let (operator, _) = operator(name, context, node)?;
     let expansion = operator.as_op().downcast_ref::<Box<dyn Expansion>>();
-    expansion.cloned().with_context(|| format!("expected {name} to be made of other operators"))
+    expansion.cloned().with_context(|| format!("expected an expansion, found operator {name}"))
 }
 
-/// Builds tract's operator like [`expansion`], without the context of a model.
+/// Builds an operator like [`expansion`], without a surrounding model. The operator must not have
+/// subgraphs or external weights.
 ///
 /// # Errors
 ///
-/// Returns an error if [`expansion`] does.
+/// Returns an error if [`expansion`] returns an error.
 pub fn expansion_alone(name: &str, node: &NodeProto) -> TractResult<Box<dyn Expansion>> {
     let context = ParsingContext {
         onnx_operator_set_version: 0,

@@ -124,7 +124,7 @@ impl Panel {
 impl Kernel for Conv {
     const NAME: &'static str = "FastConv";
 
-    fn settled(self: Arc<Self>) -> Arc<Self> {
+    fn adapt_to_processor(self: Arc<Self>) -> Arc<Self> {
         let outputs = self.pool.output_channels / self.groups;
         if self.panels == Panel::of(outputs, Panel::largest()) {
             return self;
@@ -234,7 +234,7 @@ mod tests {
                 let mut conv = Conv::packed(pool.clone(), groups, &weights, &bias, largest);
                 assert_eq!(conv.unpacked(), (weights.clone(), bias.clone()));
                 conv.range = (0.0, 6.0);
-                let settled = Arc::new(conv).settled();
+                let settled = Arc::new(conv).adapt_to_processor();
                 assert_eq!(settled.panels, expected.panels, "{groups} {outputs} {largest}");
                 assert_eq!(
                     settled.weights[..],

@@ -1,10 +1,13 @@
-//! Faster versions of operators that tract computes slowly: operators on many short rows, as in
-//! classical models, products with constant weights, and convolutions for any batch size.
+//! Fast paths for operators of tract that are slow, mostly on many short rows, as in classical
+//! models.
 //!
-//! Products and convolutions are fused with the operators after them before tract optimizes the
-//! model. Then [`optimize`](super::optimize) wraps each remaining slow operator in a [`FastPath`].
-//! tract's operator inside the wrapper still computes the facts, and evaluates inputs that the fast
-//! path does not support (other types, other axes).
+//! After tract has optimized the model, [`optimize`](super::optimize) wraps each of these operators
+//! in a [`FastOp`], which contains tract's operator and a [`FastPath`]. The fast path computes the
+//! outputs. If it does not support the types or shapes of the inputs, tract's operator does.
+//! tract's operator also determines the types and shapes of the outputs.
+//!
+//! Products and convolutions are not handled here: the modules beside this one replace them before
+//! tract optimizes the model.
 
 mod binary;
 mod cast;
@@ -29,28 +32,29 @@ use tract_onnx::tract_core::ops::nn::resize::Resize;
 use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 use tract_onnx::tract_hir::internal::*;
 
-/// Wraps the operator in its faster version, if it has one.
-pub fn around(op: Box<dyn TypedOp>) -> Box<dyn TypedOp> {
-    match fast(op.as_ref()) {
-        Some(fast) => Box::new(FastOp { slow: op, fast: fast.into() }),
+/// Wraps the operator in a [`FastOp`] if a fast path exists for it, or returns it unchanged.
+pub fn with_fast_path(op: Box<dyn TypedOp>) -> Box<dyn TypedOp> {
+    match fast_path(op.as_ref()) {
+        Some(fast) => Box::new(FastOp { tract_operator: op, fast: fast.into() }),
         None => op,
     }
 }
 
-/// Returns the wrapped operator, if `op` is a wrapper.
-pub fn slow(op: &dyn TypedOp) -> Option<&dyn TypedOp> {
-    Some(op.downcast_ref::<FastOp>()?.slow.as_ref())
+/// Returns tract's operator inside a [`FastOp`], or `None` if `op` is not a `FastOp`.
+pub fn tract_operator(op: &dyn TypedOp) -> Option<&dyn TypedOp> {
+    Some(op.downcast_ref::<FastOp>()?.tract_operator.as_ref())
 }
 
-fn fast(op: &dyn TypedOp) -> Option<Box<dyn FastPath>> {
+/// Returns the fast path for an operator of tract, or `None` if there is none.
+fn fast_path(op: &dyn TypedOp) -> Option<Box<dyn FastPath>> {
     if let Some(op) = op.downcast_ref::<Reduce>() {
         return Some(Box::new(reduce::FastReduce { axes: op.axes.clone(), reducer: op.reducer }));
     }
     if let Some(op) = op.downcast_ref::<Softmax>() {
-        return softmax::fast(op);
+        return softmax::fast_path(op);
     }
     if let Some(op) = op.downcast_ref::<TypedBinOp>() {
-        return binary::fast(op);
+        return binary::fast_path(op);
     }
     if let Some(op) = op.downcast_ref::<Topk>() {
         return Some(Box::new(top_k::FastTopK { axis: op.axis, largest: op.largest }));
@@ -64,34 +68,35 @@ fn fast(op: &dyn TypedOp) -> Option<Box<dyn FastPath>> {
     if let Some(op) = op.downcast_ref::<MaxPool>()
         && op.with_index_outputs.is_none()
     {
-        return max_pool::fast(&op.pool_spec);
+        return max_pool::fast_path(&op.pool_spec);
     }
     if let Some(op) = op.downcast_ref::<OptMaxPool>()
         && op.with_index_outputs.is_none()
     {
-        return max_pool::fast(&op.pool_spec);
+        return max_pool::fast_path(&op.pool_spec);
     }
     if let Some(AxisOp::Move(from, to)) = op.downcast_ref::<AxisOp>() {
-        return Some(Box::new(transpose::FastMove { from: *from, to: *to }));
+        return Some(Box::new(transpose::FastMoveAxis { from: *from, to: *to }));
     }
     if let Some(op) = op.downcast_ref::<Resize>() {
-        return Some(resize::fast(op));
+        return Some(resize::fast_path(op));
     }
     if op.is::<Iff>() {
-        return Some(Box::new(iff::FastChoice));
+        return Some(Box::new(iff::FastIff));
     }
     None
 }
 
+/// An operator of tract with a fast path for most of its inputs.
 #[derive(Debug, Clone)]
 struct FastOp {
-    slow: Box<dyn TypedOp>,
+    tract_operator: Box<dyn TypedOp>,
     fast: Arc<dyn FastPath>,
 }
 
 impl PartialEq for FastOp {
     fn eq(&self, other: &Self) -> bool {
-        self.slow == other.slow
+        self.tract_operator == other.tract_operator
     }
 }
 
@@ -99,15 +104,15 @@ impl Eq for FastOp {}
 
 impl Op for FastOp {
     fn name(&self) -> StaticName {
-        self.slow.name()
+        self.tract_operator.name()
     }
 
     fn mints_runtime_symbols(&self) -> bool {
-        self.slow.mints_runtime_symbols()
+        self.tract_operator.mints_runtime_symbols()
     }
 
     fn info(&self) -> TractResult<Vec<String>> {
-        self.slow.info()
+        self.tract_operator.info()
     }
 
     op_as_typed_op!();
@@ -119,14 +124,14 @@ impl EvalOp for FastOp {
     fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         match self.fast.eval(&inputs)? {
             Some(outputs) => Ok(outputs.into_iter().map(Tensor::into_tvalue).collect()),
-            None => self.slow.eval(context, inputs),
+            None => self.tract_operator.eval(context, inputs),
         }
     }
 }
 
 impl TypedOp for FastOp {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        self.slow.output_facts(inputs)
+        self.tract_operator.output_facts(inputs)
     }
 
     as_op!();

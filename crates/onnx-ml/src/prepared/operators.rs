@@ -1,9 +1,9 @@
-//! The operators that can be serialized: this crate's, and those of tract that remain in optimized
-//! models of classical machine learning and in networks.
+//! The operators that can be serialized: kernels of this crate, and operators of tract that remain
+//! in optimized models.
 //!
-//! Each operator is a constant of type [`SerializedOperator`]. Its reader refers to that operator
-//! only, so that a program links the code of the operators that it names, and of all fast paths if
-//! it names a reader that wraps one.
+//! Each operator is a constant of type [`SerializedOperator`]. A program that refers to the field
+//! `read` of a constant links the code of that operator only. A program that refers to a field
+//! `fast` also links the code of all fast paths.
 
 use super::parameters::Parameters;
 use super::tract_operators::{
@@ -51,30 +51,36 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
 
-/// Reader and writer of an operator.
+/// Functions that read and write an operator.
 #[derive(Debug, Clone, Copy)]
 pub struct SerializedOperator {
+    /// Reads the operator.
     pub read: Reader,
-    /// Reader that wraps the operator in its fast path.
+    /// Reads the operator and wraps it in its fast path.
     pub fast: Reader,
+    /// Serializes the operator; returns `None` if the argument is a different operator.
     write: fn(&dyn TypedOp) -> Option<postcard::Result<Vec<u8>>>,
 }
 
-/// Function that creates an operator from its bytes.
+/// A function that creates an operator from its bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader {
-    /// Path of the constant and field in this module, such as `REDUCE.fast`.
+    /// Constant of this module and its field, such as `REDUCE.fast`. The build script writes this
+    /// path into generated code.
     pub name: &'static str,
     pub(super) read: Read,
 }
 
 type Read = fn(&[u8], &SymbolScope) -> TractResult<Box<dyn TypedOp>>;
 
-/// Returns an operator's serialization and its bytes, or `None` if it is not serializable.
-pub(super) fn of(op: &dyn TypedOp) -> Option<(SerializedOperator, postcard::Result<Vec<u8>>)> {
+/// Serializes `op`. Returns its constant and its bytes, or `None` if `op` is not serializable.
+pub(super) fn serialize(
+    op: &dyn TypedOp,
+) -> Option<(SerializedOperator, postcard::Result<Vec<u8>>)> {
     ALL.iter().find_map(|operator| Some((*operator, (operator.write)(op)?)))
 }
 
+/// Declares a constant for each operator, from the type that holds its parameters.
 macro_rules! serialized_operators {
     ($($constant:ident: $parameters:ty),+ $(,)?) => {
         $(pub const $constant: SerializedOperator = SerializedOperator {
@@ -187,27 +193,28 @@ serialized_operators! {
 }
 
 fn write<P: Parameters>(op: &dyn TypedOp) -> Option<postcard::Result<Vec<u8>>> {
-    P::of(op).map(|parameters| postcard::to_allocvec(&parameters))
+    P::from_op(op).map(|parameters| postcard::to_allocvec(&parameters))
 }
 
 fn read<P: Parameters>(bytes: &[u8], symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
-    postcard::from_bytes::<P>(bytes)?.op(symbols)
+    postcard::from_bytes::<P>(bytes)?.into_op(symbols)
 }
 
 fn read_fast<P: Parameters>(bytes: &[u8], symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
-    Ok(fast::around(read::<P>(bytes, symbols)?))
+    Ok(fast::with_fast_path(read::<P>(bytes, symbols)?))
 }
 
-/// A kernel of this crate, and the indices of its outputs that the node has.
+/// Parameters of a kernel of this crate: the kernel, and the indices of the kernel's outputs that
+/// the node has.
 #[derive(Deserialize, Serialize)]
 struct KernelParameters<K>(Arc<K>, Vec<usize>);
 
 impl<K: Kernel + DeserializeOwned + Serialize> Parameters for KernelParameters<K> {
-    fn of(op: &dyn TypedOp) -> Option<KernelParameters<K>> {
+    fn from_op(op: &dyn TypedOp) -> Option<KernelParameters<K>> {
         kernel::parts::<K>(op).map(|(kernel, outputs)| KernelParameters(kernel, outputs.to_vec()))
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(kernel::from_parts(self.0, &self.1))
     }
 }

@@ -1,19 +1,19 @@
-//! The interface of what is serialized for an operator.
+//! The serializable parameters of an operator.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tract_onnx::prelude::*;
 
-/// An operator's parameters.
+/// The parameters of an operator, from which the operator can be created again.
 pub(super) trait Parameters: DeserializeOwned + Serialize {
-    /// Returns the parameters, or `None` for another operator or parameters that are not
-    /// serializable.
-    fn of(op: &dyn TypedOp) -> Option<Self>;
+    /// Returns the parameters of `op`, or `None` if `op` is a different operator or if its
+    /// parameters cannot be serialized.
+    fn from_op(op: &dyn TypedOp) -> Option<Self>;
 
-    /// Creates the operator.
+    /// Creates the operator. `symbols` are the symbols of the model.
     ///
     /// # Errors
     ///
-    /// Returns an error if the parameters are not from [`Parameters::of`] of the same build.
-    fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>>;
+    /// Returns an error if the parameters were written by a different build.
+    fn into_op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>>;
 }

@@ -1,5 +1,5 @@
-//! Serialization of operators that are not kernels: tract's own, as they remain in optimized
-//! models, and casts of strings.
+//! Serialization of tract's own operators that remain in optimized models. For each operator there
+//! is a type with its parameters.
 
 use super::parameters::Parameters;
 use crate::encoding::fields::{
@@ -19,28 +19,29 @@ use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, Softmax
 use tract_onnx::tract_core::ops::{math, nn};
 use tract_onnx::tract_hir::internal::*;
 
+/// Parameters of `AxisOp`, which adds, removes, moves or reshapes axes.
 #[derive(Deserialize, Serialize)]
 pub enum AxisOpParameters {
     Add(usize),
     Rm(usize),
     Move(usize, usize),
-    /// Axis and dimensions, in the text form of `TDim`.
+    /// First axis, and the dimensions before and after, formatted as strings.
     Reshape(usize, Vec<String>, Vec<String>),
 }
 
 impl Parameters for AxisOpParameters {
-    fn of(op: &dyn TypedOp) -> Option<AxisOpParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<AxisOpParameters> {
         Some(match op.downcast_ref::<AxisOp>()? {
             AxisOp::Add(axis) => AxisOpParameters::Add(*axis),
             AxisOp::Rm(axis) => AxisOpParameters::Rm(*axis),
             AxisOp::Move(from, to) => AxisOpParameters::Move(*from, *to),
             AxisOp::Reshape(axis, from, to) => {
-                AxisOpParameters::Reshape(*axis, texts(from), texts(to))
+                AxisOpParameters::Reshape(*axis, to_strings(from), to_strings(to))
             }
         })
     }
 
-    fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(match self {
             AxisOpParameters::Add(axis) => AxisOp::Add(axis),
             AxisOpParameters::Rm(axis) => AxisOp::Rm(axis),
@@ -52,7 +53,8 @@ impl Parameters for AxisOpParameters {
     }
 }
 
-/// Operators on two tensors, with the output type if it differs from the inputs'.
+/// Parameters of element-wise operators of two inputs: the output type, if it differs from the type
+/// of the inputs.
 pub mod binary {
     use super::*;
 
@@ -62,13 +64,13 @@ pub mod binary {
             pub struct $name(#[serde(with = "optional_datum_type")] Option<DatumType>);
 
             impl Parameters for $name {
-                fn of(op: &dyn TypedOp) -> Option<$name> {
+                fn from_op(op: &dyn TypedOp) -> Option<$name> {
                     let op = op.downcast_ref::<TypedBinOp>()?;
                     let own: Box<dyn BinMiniOp> = $op;
                     (op.0 == own).then_some($name(op.1))
                 }
 
-                fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+                fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
                     Ok(Box::new(TypedBinOp($op, self.0)))
                 }
             }
@@ -95,7 +97,7 @@ pub mod binary {
     }
 }
 
-/// Element-wise operators without parameters.
+/// Element-wise operators of one input that have no parameters.
 pub mod element_wise {
     use super::*;
 
@@ -105,11 +107,11 @@ pub mod element_wise {
             pub struct $name;
 
             impl Parameters for $name {
-                fn of(op: &dyn TypedOp) -> Option<$name> {
+                fn from_op(op: &dyn TypedOp) -> Option<$name> {
                     (*op.downcast_ref::<ElementWiseOp>()? == $op).then_some($name)
                 }
 
-                fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+                fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
                     Ok(Box::new($op))
                 }
             }
@@ -140,91 +142,97 @@ pub mod element_wise {
     }
 }
 
-/// Returns an element-wise operator with a parameter.
-fn of_elements<O: ElementWiseMiniOp>(op: &dyn TypedOp) -> Option<&O> {
+/// Returns the element-wise operator `O`, which contains the parameters, or `None` if `op` is a
+/// different operator.
+fn element_wise_parameters<O: ElementWiseMiniOp>(op: &dyn TypedOp) -> Option<&O> {
     let op = op.downcast_ref::<ElementWiseOp>()?;
     op.1.is_none().then(|| op.0.downcast_ref())?
 }
 
+/// Shape of the output, formatted as strings.
 #[derive(Deserialize, Serialize)]
 pub struct BroadcastParameters(Vec<String>);
 
 impl Parameters for BroadcastParameters {
-    fn of(op: &dyn TypedOp) -> Option<BroadcastParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<BroadcastParameters> {
         let op = op.downcast_ref::<MultiBroadcastTo>()?;
-        Some(BroadcastParameters(texts(op.shape.iter())))
+        Some(BroadcastParameters(to_strings(op.shape.iter())))
     }
 
-    fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(MultiBroadcastTo { shape: dims(&self.0, symbols)?.into_iter().collect() }))
     }
 }
 
+/// Type of the output.
 #[derive(Deserialize, Serialize)]
 pub struct CastParameters(#[serde(with = "datum_type")] DatumType);
 
 impl Parameters for CastParameters {
-    fn of(op: &dyn TypedOp) -> Option<CastParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<CastParameters> {
         Some(CastParameters(op.downcast_ref::<Cast>()?.to))
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(Cast { to: self.0 }))
     }
 }
 
+/// Axis of the concatenation.
 #[derive(Deserialize, Serialize)]
 pub struct ConcatParameters(usize);
 
 impl Parameters for ConcatParameters {
-    fn of(op: &dyn TypedOp) -> Option<ConcatParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<ConcatParameters> {
         Some(ConcatParameters(op.downcast_ref::<TypedConcat>()?.axis))
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(TypedConcat { axis: self.0 }))
     }
 }
 
+/// Axis that the indices refer to.
 #[derive(Deserialize, Serialize)]
 pub struct GatherParameters(usize);
 
 impl Parameters for GatherParameters {
-    fn of(op: &dyn TypedOp) -> Option<GatherParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<GatherParameters> {
         let op = op.downcast_ref::<Gather>()?;
         op.output_type.is_none().then_some(GatherParameters(op.axis))
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(Gather { axis: self.0, output_type: None }))
     }
 }
 
+/// `Iff` (ONNX's `Where`) has no parameters.
 #[derive(Deserialize, Serialize)]
 pub struct IffParameters;
 
 impl Parameters for IffParameters {
-    fn of(op: &dyn TypedOp) -> Option<IffParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<IffParameters> {
         op.is::<Iff>().then_some(IffParameters)
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(Iff))
     }
 }
 
-/// Number of axes of the input, and the axes of the result.
+/// Rank of the input, and shape of the output.
 #[derive(Deserialize, Serialize)]
 pub struct ReshapeParameters(usize, #[serde(with = "sizes")] TVec<usize>);
 
 impl Parameters for ReshapeParameters {
-    fn of(op: &dyn TypedOp) -> Option<ReshapeParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<ReshapeParameters> {
         let op = op.downcast_ref::<IntoShape>()?;
-        let plain = *op.strides == *Tensor::natural_strides(&op.dims);
-        plain.then(|| ReshapeParameters(op.mapping.rank(InOut::In(0)), op.dims.clone()))
+        let is_contiguous = *op.strides == *Tensor::natural_strides(&op.dims);
+        is_contiguous.then(|| ReshapeParameters(op.mapping.rank(InOut::In(0)), op.dims.clone()))
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         let ReshapeParameters(rank, dims) = self;
         Ok(Box::new(IntoShape {
             mapping: AxesMapping::disconnected_for_ranks(&[rank], &[dims.len()])?,
@@ -235,24 +243,26 @@ impl Parameters for ReshapeParameters {
     }
 }
 
+/// Slope for negative elements.
 #[derive(Deserialize, Serialize)]
 pub struct LeakyReluParameters(f32);
 
 impl Parameters for LeakyReluParameters {
-    fn of(op: &dyn TypedOp) -> Option<LeakyReluParameters> {
-        of_elements::<nn::LeakyRelu>(op).map(|op| LeakyReluParameters(op.alpha))
+    fn from_op(op: &dyn TypedOp) -> Option<LeakyReluParameters> {
+        element_wise_parameters::<nn::LeakyRelu>(op).map(|op| LeakyReluParameters(op.alpha))
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(nn::leaky_relu(self.0)))
     }
 }
 
+/// Windows of the pool. A pool that also returns indices is not serializable.
 #[derive(Deserialize, Serialize)]
 pub struct MaxPoolParameters(#[serde(with = "pool_spec")] PoolSpec);
 
 impl Parameters for MaxPoolParameters {
-    fn of(op: &dyn TypedOp) -> Option<MaxPoolParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<MaxPoolParameters> {
         let (window, indices) = match (op.downcast_ref::<MaxPool>(), op.downcast_ref()) {
             (Some(op), _) => (&op.pool_spec, op.with_index_outputs),
             (None, Some(OptMaxPool { pool_spec, with_index_outputs, .. })) => {
@@ -263,34 +273,35 @@ impl Parameters for MaxPoolParameters {
         indices.is_none().then(|| MaxPoolParameters(window.clone()))
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(MaxPool { pool_spec: self.0, with_index_outputs: None }))
     }
 }
 
-/// Factor along each axis.
+/// Integer factor for each axis.
 #[derive(Deserialize, Serialize)]
 pub struct NearestUpsampleParameters(#[serde(with = "sizes")] TVec<usize>);
 
 impl Parameters for NearestUpsampleParameters {
-    fn of(op: &dyn TypedOp) -> Option<NearestUpsampleParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<NearestUpsampleParameters> {
         Some(NearestUpsampleParameters(op.downcast_ref::<NearestUpsample>()?.scales.clone()))
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(NearestUpsample { scales: self.0 }))
     }
 }
 
+/// Exponent.
 #[derive(Deserialize, Serialize)]
 pub struct PowConstParameters(f32);
 
 impl Parameters for PowConstParameters {
-    fn of(op: &dyn TypedOp) -> Option<PowConstParameters> {
-        of_elements::<math::PowConst>(op).map(|op| PowConstParameters(op.exponent))
+    fn from_op(op: &dyn TypedOp) -> Option<PowConstParameters> {
+        element_wise_parameters::<math::PowConst>(op).map(|op| PowConstParameters(op.exponent))
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(math::pow_const(self.0)))
     }
 }
@@ -300,18 +311,21 @@ impl Parameters for PowConstParameters {
 pub struct ReduceParameters(#[serde(with = "sizes")] TVec<usize>, usize);
 
 impl Parameters for ReduceParameters {
-    fn of(op: &dyn TypedOp) -> Option<ReduceParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<ReduceParameters> {
         let op = op.downcast_ref::<Reduce>()?;
         let reducer = REDUCERS.iter().position(|reducer| *reducer == op.reducer)?;
         Some(ReduceParameters(op.axes.clone(), reducer))
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
-        let reducer = REDUCERS.get(self.1).context("expected the place of a reducer")?;
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+        let reducer = REDUCERS.get(self.1).with_context(|| {
+            format!("expected an index below {}, found {}", REDUCERS.len(), self.1)
+        })?;
         Ok(Box::new(Reduce { axes: self.0, reducer: *reducer }))
     }
 }
 
+/// The supported reductions. Serialized models refer to them by index.
 const REDUCERS: [Reducer; 11] = [
     Reducer::ArgMax(false),
     Reducer::ArgMax(true),
@@ -326,73 +340,75 @@ const REDUCERS: [Reducer; 11] = [
     Reducer::Any,
 ];
 
+/// The complete operator.
 #[derive(Deserialize, Serialize)]
 pub struct ResizeParameters(#[serde(with = "resize")] Resize);
 
 impl Parameters for ResizeParameters {
-    fn of(op: &dyn TypedOp) -> Option<ResizeParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<ResizeParameters> {
         Some(ResizeParameters(op.downcast_ref::<Resize>()?.clone()))
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(self.0))
     }
 }
 
-/// Axis, and epsilon, which is added to the mean of the squares.
+/// Axis of the normalization, and the epsilon that is added to the mean of the squares.
 #[derive(Deserialize, Serialize)]
 pub struct RmsNormParameters(usize, #[serde(with = "shared_tensor")] Arc<Tensor>);
 
 impl Parameters for RmsNormParameters {
-    fn of(op: &dyn TypedOp) -> Option<RmsNormParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<RmsNormParameters> {
         let op = op.downcast_ref::<RmsNorm>()?;
         Some(RmsNormParameters(op.axis, op.eps.clone()))
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         Ok(Box::new(RmsNorm { axis: self.0, eps: self.1 }))
     }
 }
 
-/// Axis, start and end.
+/// Axis, and the start and the end (exclusive) of the slice, formatted as strings.
 #[derive(Deserialize, Serialize)]
 pub struct SliceParameters(usize, String, String);
 
 impl Parameters for SliceParameters {
-    fn of(op: &dyn TypedOp) -> Option<SliceParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<SliceParameters> {
         let op = op.downcast_ref::<Slice>()?;
         Some(SliceParameters(op.axis, op.start.to_string(), op.end.to_string()))
     }
 
-    fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         let (start, end) = (symbols.parse_tdim(self.1)?, symbols.parse_tdim(self.2)?);
         Ok(Box::new(Slice { axis: self.0, start, end }))
     }
 }
 
-/// Axes, and `true` for the logarithm.
+/// Axes of the sum, and `true` for the logarithm of the softmax.
 #[derive(Deserialize, Serialize)]
 pub struct SoftmaxParameters(#[serde(with = "sizes")] TVec<usize>, bool);
 
 impl Parameters for SoftmaxParameters {
-    fn of(op: &dyn TypedOp) -> Option<SoftmaxParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<SoftmaxParameters> {
         let op = op.downcast_ref::<Softmax>()?;
         let logarithmic = op.kind == SoftmaxKind::LogSoftmax;
         op.quant_output_dt.is_none().then(|| SoftmaxParameters(op.axes.clone(), logarithmic))
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         let kind = if self.1 { SoftmaxKind::LogSoftmax } else { SoftmaxKind::Softmax };
         Ok(Box::new(Softmax { axes: self.0, quant_output_dt: None, kind }))
     }
 }
 
-/// Window, `true` if padding counts, and `true` if the sum is divided by the count.
+/// Windows, `true` if elements of the padding are counted, and `true` if the sum is divided by the
+/// number of counted elements (an average pool).
 #[derive(Deserialize, Serialize)]
 pub struct SumPoolParameters(#[serde(with = "pool_spec")] PoolSpec, bool, bool);
 
 impl Parameters for SumPoolParameters {
-    fn of(op: &dyn TypedOp) -> Option<SumPoolParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<SumPoolParameters> {
         Some(match (op.downcast_ref::<SumPool>(), op.downcast_ref::<OptSumPool>()) {
             (Some(op), _) => {
                 SumPoolParameters(op.pool_spec.clone(), op.count_include_pad, op.normalize)
@@ -404,40 +420,42 @@ impl Parameters for SumPoolParameters {
         })
     }
 
-    fn op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         let SumPoolParameters(pool_spec, count_include_pad, normalize) = self;
         Ok(Box::new(SumPool { pool_spec, count_include_pad, normalize }))
     }
 }
 
-/// Axis, `true` for the largest elements, and k.
+/// Axis, `true` for the largest and `false` for the smallest elements, and the expression for the
+/// number of elements that shape inference uses if the input `k` is not constant.
 #[derive(Deserialize, Serialize)]
 pub struct TopKParameters(usize, bool, String);
 
 impl Parameters for TopKParameters {
-    fn of(op: &dyn TypedOp) -> Option<TopKParameters> {
+    fn from_op(op: &dyn TypedOp) -> Option<TopKParameters> {
         let op = op.downcast_ref::<Topk>()?;
         Some(TopKParameters(op.axis, op.largest, op.fallback_k.to_string()))
     }
 
-    fn op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
+    fn into_op(self, symbols: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
         let fallback_k = symbols.parse_tdim(self.2)?;
         Ok(Box::new(Topk { axis: self.0, largest: self.1, fallback_k }))
     }
 }
 
-/// Returns the operator that tract replaced by `op` when it optimized the model, if this crate's
-/// version of it is faster.
+/// Returns the binary operator that tract replaced by `op` when it optimized the model, or `None`
+/// if `op` is no such replacement. The fast path of the original operator is faster than tract's
+/// replacement, and the original is serializable.
 pub fn unoptimized(op: &dyn TypedOp) -> Option<TypedBinOp> {
     let by_scalar = op.downcast_ref::<OptBinByScalar>().map(|op| &op.binop);
     let binop = by_scalar.or(op.downcast_ref::<OptBinUnicast>().map(|op| &op.binop))?;
     Some(TypedBinOp(binop.clone(), None))
 }
 
-fn texts<'a>(dims: impl IntoIterator<Item = &'a TDim>) -> Vec<String> {
+fn to_strings<'a>(dims: impl IntoIterator<Item = &'a TDim>) -> Vec<String> {
     dims.into_iter().map(TDim::to_string).collect()
 }
 
-fn dims(texts: &[String], symbols: &SymbolScope) -> TractResult<TVec<TDim>> {
-    texts.iter().map(|text| symbols.parse_tdim(text)).collect()
+fn dims(strings: &[String], symbols: &SymbolScope) -> TractResult<TVec<TDim>> {
+    strings.iter().map(|string| symbols.parse_tdim(string)).collect()
 }

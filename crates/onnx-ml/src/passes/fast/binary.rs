@@ -1,4 +1,4 @@
-//! Arithmetic and comparisons of two tensors.
+//! Arithmetic and comparisons of two tensors, with broadcasting.
 
 use super::fast_path::FastPath;
 use crate::kernels::broadcast::Loops;
@@ -9,12 +9,14 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::{logic, math};
 
-/// Short rows are repeated up to at least this length, because a short inner loop has a high
-/// overhead.
-const SHORTEST: usize = 128;
+/// Minimum length of an inner loop over rows that are combined with the same operand. For shorter
+/// rows, the operand is repeated so that one loop processes several rows. A short loop would spend
+/// more time on its start and end than on its elements.
+const MIN_LOOP: usize = 128;
 
-/// Number of columns below which rows are repeated.
-const FEW: usize = 8;
+/// Maximum number of columns for which an operand with one element for each row is expanded to the
+/// full shape.
+const MAX_REPEATED_COLUMNS: usize = 8;
 
 #[derive(Debug, Clone, Copy)]
 enum FastBinary {
@@ -32,7 +34,9 @@ enum FastBinary {
     GreaterOrEqual,
 }
 
-pub fn fast(op: &TypedBinOp) -> Option<Box<dyn FastPath>> {
+/// Returns the fast path of `op`, or `None` if its function is not supported.
+pub fn fast_path(op: &TypedBinOp) -> Option<Box<dyn FastPath>> {
+    // The second field is an explicit output type.
     if op.1.is_some() {
         return None;
     }
@@ -70,6 +74,7 @@ impl FastPath for FastBinary {
 }
 
 impl FastBinary {
+    /// Computes any of the functions for floats.
     fn floats<T>(&self, a: &TValue, b: &TValue) -> TractResult<Option<Tensor>>
     where
         T: Datum + Copy + PartialOrd,
@@ -80,12 +85,13 @@ impl FastBinary {
             FastBinary::Sub => combined(a, b, |a: T, b: T| a - b),
             FastBinary::Mul => combined(a, b, |a: T, b: T| a * b),
             FastBinary::Div => combined(a, b, |a: T, b: T| a / b),
-            FastBinary::Max => combined(a, b, |a: T, b: T| if a > b || nan(a) { a } else { b }),
-            FastBinary::Min => combined(a, b, |a: T, b: T| if a < b || nan(a) { a } else { b }),
+            FastBinary::Max => combined(a, b, |a: T, b: T| if a > b || is_nan(a) { a } else { b }),
+            FastBinary::Min => combined(a, b, |a: T, b: T| if a < b || is_nan(a) { a } else { b }),
             _ => self.compared::<T>(a, b),
         }
     }
 
+    /// Computes comparisons; returns `None` for other functions.
     fn compared<T: Datum + Copy + PartialOrd>(
         &self,
         a: &TValue,
@@ -103,10 +109,11 @@ impl FastBinary {
     }
 }
 
-fn nan<T: PartialOrd>(x: T) -> bool {
+fn is_nan<T: PartialOrd>(x: T) -> bool {
     x.partial_cmp(&x).is_none()
 }
 
+/// Applies `combine` to each pair of elements. Returns `None` if the shapes cannot be broadcast.
 fn combined<T: Datum + Copy, U: Datum + Copy>(
     a: &TValue,
     b: &TValue,
@@ -115,18 +122,20 @@ fn combined<T: Datum + Copy, U: Datum + Copy>(
     let Some(mut loops) = Loops::new([a.shape(), b.shape()]) else { return Ok(None) };
     let (a, b) = (a.try_as_plain_ram()?, b.try_as_plain_ram()?);
     let (mut a, mut b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
-    // If one operand has a value for each of a few columns, repeat it for several rows.
+    // `loops.loops` lists (length, strides of both operands), see `Loops`. A stride of 0 in the
+    // inner loop means that the operand has one element for all columns of a row. If there are few
+    // columns, expand that operand: one long loop is faster than many short loops.
     let repeated;
     match loops.loops[..] {
-        [(rows, [1, other]), (width @ ..=FEW, [0, 1])] => {
+        [(rows, [1, other]), (width @ ..=MAX_REPEATED_COLUMNS, [0, 1])] => {
             repeated = repeat_each(a, width);
             a = &repeated;
-            loops.loops = both(rows, width, other, |steps| steps);
+            loops.loops = expanded_loops(rows, width, other, |steps| steps);
         }
-        [(rows, [other, 1]), (width @ ..=FEW, [1, 0])] => {
+        [(rows, [other, 1]), (width @ ..=MAX_REPEATED_COLUMNS, [1, 0])] => {
             repeated = repeat_each(b, width);
             b = &repeated;
-            loops.loops = both(rows, width, other, |[own, other]| [other, own]);
+            loops.loops = expanded_loops(rows, width, other, |[own, other]| [other, own]);
         }
         _ => {}
     }
@@ -134,9 +143,11 @@ fn combined<T: Datum + Copy, U: Datum + Copy>(
     tensor(&loops.shape, elements).map(Some)
 }
 
-/// Combines rows of equal length of both operands. `other` maps a row to its elements in the other
-/// operand.
-fn both(
+/// Returns the loops over an expanded operand of `rows` × `width` elements and the other operand.
+/// `other` is the stride of the other operand from row to row: `width` if it has all rows, 0 if it
+/// has one row. `order` puts the strides in the order of the operands; they are passed as
+/// [expanded, other].
+fn expanded_loops(
     rows: usize,
     width: usize,
     other: usize,
@@ -149,6 +160,7 @@ fn both(
     }
 }
 
+/// Repeats each element of `x` `times` times. Constant counts are unrolled.
 fn repeat_each<T: Copy>(x: &[T], times: usize) -> Vec<T> {
     match times {
         2 => x.iter().map(|x| [*x; 2]).collect::<Vec<_>>().into_flattened(),
@@ -158,6 +170,7 @@ fn repeat_each<T: Copy>(x: &[T], times: usize) -> Vec<T> {
     }
 }
 
+/// Application of `combine` over broadcast operands.
 struct Combined<'a, T, F> {
     a: &'a [T],
     b: &'a [T],
@@ -176,26 +189,31 @@ impl<T: Copy, U, F: Fn(T, T) -> U> Vectorized for Combined<'_, T, F> {
             return combined;
         }
         match loops.loops[..] {
-            [(rows, [_, 0]), (width, [1, 1])] if width < SHORTEST => {
-                let b = b.repeat(SHORTEST.div_ceil(width).min(rows.max(1)));
+            // The second operand has one short row for all rows: repeat it.
+            [(rows, [_, 0]), (width, [1, 1])] if width < MIN_LOOP => {
+                let b = b.repeat(MIN_LOOP.div_ceil(width).min(rows.max(1)));
                 for a in a.chunks(b.len()) {
                     combined.extend(a.iter().zip(&b).map(|(a, b)| combine(*a, *b)));
                 }
             }
-            [(rows, [0, _]), (width, [1, 1])] if width < SHORTEST => {
-                let a = a.repeat(SHORTEST.div_ceil(width).min(rows.max(1)));
+            // The first operand has one short row for all rows.
+            [(rows, [0, _]), (width, [1, 1])] if width < MIN_LOOP => {
+                let a = a.repeat(MIN_LOOP.div_ceil(width).min(rows.max(1)));
                 for b in b.chunks(a.len()) {
                     combined.extend(a.iter().zip(b).map(|(a, b)| combine(*a, *b)));
                 }
             }
+            // One element of the first operand for each run of the inner loop.
             [.., (length, [0, _])] => loops.runs(|[i, j]| {
                 let a = a[i];
                 combined.extend(b[j..][..length].iter().map(|b| combine(a, *b)));
             }),
+            // One element of the second operand for each run of the inner loop.
             [.., (length, [_, 0])] => loops.runs(|[i, j]| {
                 let b = b[j];
                 combined.extend(a[i..][..length].iter().map(|a| combine(*a, b)));
             }),
+            // Both operands are contiguous in the inner loop.
             [.., (length, _)] => loops.runs(|[i, j]| {
                 let pairs = a[i..][..length].iter().zip(&b[j..][..length]);
                 combined.extend(pairs.map(|(a, b)| combine(*a, *b)));

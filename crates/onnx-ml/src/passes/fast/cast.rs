@@ -34,6 +34,7 @@ impl FastPath for FastCast {
     }
 }
 
+/// Applies `cast` to each element.
 fn each<T: Datum + Copy, U: Datum>(
     x: &TValue,
     cast: impl Fn(T) -> U + Copy,

@@ -1,4 +1,4 @@
-//! Concatenation along the columns.
+//! Concatenation along any axis.
 
 use super::fast_path::FastPath;
 use crate::kernels::axis_view::AxisView;
@@ -6,8 +6,8 @@ use crate::operator::kernel::tensor;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-/// Rows of at most this many elements are copied element by element.
-const FEW: usize = 4;
+/// Maximum length of rows that are copied column by column instead of row by row.
+const MAX_SHORT_ROW: usize = 4;
 
 #[derive(Debug)]
 pub struct FastConcat {
@@ -35,16 +35,18 @@ impl FastConcat {
     fn concat<T: Datum>(&self, inputs: &[TValue]) -> TractResult<Tensor> {
         let mut shape: TVec<usize> = inputs[0].shape().into();
         shape[self.axis] = inputs.iter().map(|x| x.shape()[self.axis]).sum();
-        let around = AxisView::new(&shape, &[self.axis]).context("expected an axis")?;
-        let width = around.length * around.inner;
-        let mut concat = vec![T::default(); around.outer * width];
+        let view = AxisView::new(&shape, &[self.axis]).with_context(|| {
+            format!("expected an axis below {}, found {}", shape.len(), self.axis)
+        })?;
+        let width = view.length * view.inner;
+        let mut concat = vec![T::default(); view.outer * width];
         let mut first = 0;
         for input in inputs {
-            let own = input.shape()[self.axis] * around.inner;
+            let own = input.shape()[self.axis] * view.inner;
             let x = input.try_as_plain_ram()?;
             let x = x.as_slice::<T>()?;
             if !x.is_empty() {
-                put(x, own, &mut concat[first..], width);
+                copy_rows(x, own, &mut concat[first..], width);
             }
             first += own;
         }
@@ -52,9 +54,10 @@ impl FastConcat {
     }
 }
 
-/// Copies rows of `own` elements to the start of each `width` elements of `out`.
-fn put<T: Clone>(x: &[T], own: usize, out: &mut [T], width: usize) {
-    if own <= FEW {
+/// Copies each row of `x` (`own` elements) to the start of the corresponding row of `out` (`width`
+/// elements).
+fn copy_rows<T: Clone>(x: &[T], own: usize, out: &mut [T], width: usize) {
+    if own <= MAX_SHORT_ROW {
         for column in 0..own {
             let x = x[column..].iter().step_by(own);
             for (x, out) in x.zip(out[column..].iter_mut().step_by(width)) {

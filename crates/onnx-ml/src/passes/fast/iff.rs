@@ -1,4 +1,4 @@
-//! `Where`: selects elements from one of two tensors.
+//! `Iff` (`Where` in ONNX): selects each element from one of two tensors by a condition.
 
 use super::fast_path::FastPath;
 use crate::kernels::broadcast::Loops;
@@ -7,9 +7,9 @@ use crate::operator::kernel::tensor;
 use tract_onnx::prelude::*;
 
 #[derive(Debug)]
-pub struct FastChoice;
+pub struct FastIff;
 
-impl FastPath for FastChoice {
+impl FastPath for FastIff {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let [condition, yes, no] = inputs else { return Ok(None) };
         let shapes = [condition.shape(), yes.shape(), no.shape()];
@@ -30,6 +30,7 @@ impl FastPath for FastChoice {
     }
 }
 
+/// Selects elements of type `T`.
 fn choose<T: Datum>(
     condition: &TValue,
     yes: &TValue,
@@ -47,6 +48,7 @@ fn choose<T: Datum>(
     tensor(&loops.shape, chosen)
 }
 
+/// The selection over broadcast operands.
 struct Choice<'a, T> {
     condition: &'a [bool],
     yes: &'a [T],
@@ -62,6 +64,9 @@ impl<T: Clone> Vectorized for Choice<'_, T> {
         let Choice { condition, yes, no, loops } = self;
         let mut chosen = Vec::with_capacity(loops.shape.iter().product());
         let [.., (length, steps)] = loops.loops[..] else { return chosen };
+        // `steps` are the strides in the inner loop: 1 for a contiguous operand, 0 for an operand
+        // with one element for the whole loop. Common cases have loops of their own, which
+        // vectorize.
         loops.runs(|[c, y, n]| match steps {
             [1, 1, 1] => {
                 let (yes, no) = (&yes[y..][..length], &no[n..][..length]);

@@ -1,8 +1,8 @@
-//! Sums, extremes and their indices, along adjacent axes.
+//! Sums, products, extremes and indices of extremes, along adjacent axes.
 
 use super::fast_path::FastPath;
 use crate::kernels::axis_view::AxisView;
-use crate::kernels::reduce::{folded, places};
+use crate::kernels::reduce::{best_indices, folded};
 use crate::operator::kernel::tensor;
 use std::ops::{Add, Mul};
 use tract_onnx::prelude::*;
@@ -27,12 +27,13 @@ impl FastPath for FastReduce {
 }
 
 impl FastReduce {
+    /// Reduces a tensor with elements of type `T`.
     fn reduce<T: Datum + Copy + PartialOrd + Add<Output = T> + Mul<Output = T>>(
         &self,
         input: &TValue,
     ) -> TractResult<Option<Tensor>> {
-        let Some(around) = AxisView::new(input.shape(), &self.axes) else { return Ok(None) };
-        if around.length == 0 {
+        let Some(view) = AxisView::new(input.shape(), &self.axes) else { return Ok(None) };
+        if view.length == 0 {
             return Ok(None);
         }
         let x = input.try_as_plain_ram()?;
@@ -40,14 +41,14 @@ impl FastReduce {
         let mut shape: TVec<usize> = input.shape().into();
         self.axes.iter().for_each(|axis| shape[*axis] = 1);
         Ok(Some(match self.reducer {
-            Reducer::Sum => tensor(&shape, folded(x, around, |sum, x| sum + x))?,
-            Reducer::Prod => tensor(&shape, folded(x, around, |product, x| product * x))?,
-            Reducer::Max => tensor(&shape, folded(x, around, |a, b| if a > b { a } else { b }))?,
-            Reducer::Min => tensor(&shape, folded(x, around, |a, b| if a < b { a } else { b }))?,
-            Reducer::ArgMax(false) => tensor(&shape, places(x, around, |x, best| x > best))?,
-            Reducer::ArgMax(true) => tensor(&shape, places(x, around, |x, best| x >= best))?,
-            Reducer::ArgMin(false) => tensor(&shape, places(x, around, |x, best| x < best))?,
-            Reducer::ArgMin(true) => tensor(&shape, places(x, around, |x, best| x <= best))?,
+            Reducer::Sum => tensor(&shape, folded(x, view, |sum, x| sum + x))?,
+            Reducer::Prod => tensor(&shape, folded(x, view, |product, x| product * x))?,
+            Reducer::Max => tensor(&shape, folded(x, view, |a, b| if a > b { a } else { b }))?,
+            Reducer::Min => tensor(&shape, folded(x, view, |a, b| if a < b { a } else { b }))?,
+            Reducer::ArgMax(false) => tensor(&shape, best_indices(x, view, |x, best| x > best))?,
+            Reducer::ArgMax(true) => tensor(&shape, best_indices(x, view, |x, best| x >= best))?,
+            Reducer::ArgMin(false) => tensor(&shape, best_indices(x, view, |x, best| x < best))?,
+            Reducer::ArgMin(true) => tensor(&shape, best_indices(x, view, |x, best| x <= best))?,
             Reducer::MeanOfSquares | Reducer::All | Reducer::Any => return Ok(None),
         }))
     }

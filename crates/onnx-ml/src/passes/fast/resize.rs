@@ -1,4 +1,4 @@
-//! Image resizing, one axis after the other.
+//! Image resizing. Each axis is resampled in turn, from the last to the first.
 
 use super::fast_path::FastPath;
 use crate::kernels::axis_view::AxisView;
@@ -13,7 +13,8 @@ pub struct FastResize {
     op: Resize,
 }
 
-pub fn fast(op: &Resize) -> Box<dyn FastPath> {
+/// Returns the fast path of `op`.
+pub fn fast_path(op: &Resize) -> Box<dyn FastPath> {
     Box::new(FastResize { op: op.clone() })
 }
 
@@ -26,7 +27,7 @@ impl FastPath for FastResize {
         let input = |index: Option<usize>| index.and_then(|index| inputs.get(index));
         let scales = input(self.op.optional_scales_input).filter(|scales| scales.len() == x.rank());
         let sizes = input(self.op.optional_sizes_input);
-        let wanted = self.op.compute_output_shape(
+        let output_shape = self.op.compute_output_shape(
             x.shape(),
             scales.map(|scales| &**scales),
             sizes.map(|sizes| &**sizes),
@@ -34,54 +35,61 @@ impl FastPath for FastResize {
         let ratio = |(to, from): (&usize, &usize)| *to as f32 / *from as f32;
         let scales: Vec<f32> = match scales {
             Some(scales) => scales.try_as_plain_ram()?.as_slice::<f32>()?.to_vec(),
-            None => wanted.iter().zip(x.shape()).map(ratio).collect(),
+            None => output_shape.iter().zip(x.shape()).map(ratio).collect(),
         };
-        if wanted.contains(&0) {
+        if output_shape.contains(&0) {
             return Ok(None);
         }
         let mut shape: TVec<usize> = x.shape().into();
-        let plain = x.try_as_plain_ram()?;
-        let mut y = Cow::Borrowed(plain.as_slice::<f32>()?);
-        // Start with the last axis, whose elements are interpolated one by one.
+        let x_view = x.try_as_plain_ram()?;
+        let mut y = Cow::Borrowed(x_view.as_slice::<f32>()?);
+        // Start with the last axis. Its loop (`inner == 1`) computes single elements, which is
+        // slower than the loop over rows for the other axes. If the image is enlarged, few elements
+        // go through it.
         for axis in (0..shape.len()).rev() {
-            if shape[axis] == wanted[axis] && scales[axis] == 1.0 {
+            if shape[axis] == output_shape[axis] && scales[axis] == 1.0 {
                 continue;
             }
-            let plan = self.op.plan_axis(scales[axis], shape[axis], wanted[axis]);
-            let around = AxisView::new(&shape, &[axis]).context("expected an axis")?;
-            y = Cow::Owned(vectorized(Resampled { x: &y, around, plan: &plan }));
-            shape[axis] = wanted[axis];
+            let plan = self.op.plan_axis(scales[axis], shape[axis], output_shape[axis]);
+            let view = AxisView::new(&shape, &[axis])
+                .with_context(|| format!("expected an axis below {}, found {axis}", shape.len()))?;
+            y = Cow::Owned(vectorized(Resample { x: &y, view, plan: &plan }));
+            shape[axis] = output_shape[axis];
         }
         Ok(Some(vec![tensor(&shape, y.into_owned())?]))
     }
 }
 
-struct Resampled<'a> {
+/// Resampling of one axis.
+struct Resample<'a> {
     x: &'a [f32],
-    around: AxisView,
+    /// The tensor as `[outer, length, inner]`, where `length` is the resampled axis.
+    view: AxisView,
+    /// For each output position along the axis, `window` input positions (`indices`) and as many
+    /// `weights`. The output is the weighted sum of the elements at these positions.
     plan: &'a AxisPlan,
 }
 
-impl Vectorized for Resampled<'_> {
+impl Vectorized for Resample<'_> {
     type Output = Vec<f32>;
 
     #[inline(always)]
     fn run(self) -> Vec<f32> {
-        let Resampled { x, around: AxisView { length, inner, .. }, plan } = self;
+        let Resample { x, view: AxisView { length, inner, .. }, plan } = self;
         let taps = plan.indices.chunks_exact(plan.window);
         let taps = taps.zip(plan.weights.chunks_exact(plan.window));
         let mut y = Vec::with_capacity(x.len() / length * plan.extrapolated.len());
         for x in x.chunks_exact(length * inner) {
             if inner == 1 {
-                let pairs = taps.clone().map(|(places, weights)| {
-                    let pairs = places.iter().zip(weights);
-                    pairs.map(|(place, weight)| x[*place] * weight).sum::<f32>()
+                let pairs = taps.clone().map(|(positions, weights)| {
+                    let pairs = positions.iter().zip(weights);
+                    pairs.map(|(position, weight)| x[*position] * weight).sum::<f32>()
                 });
                 y.extend(pairs);
                 continue;
             }
-            for (places, weights) in taps.clone() {
-                let line = |tap: usize| &x[places[tap] * inner..][..inner];
+            for (positions, weights) in taps.clone() {
+                let line = |tap: usize| &x[positions[tap] * inner..][..inner];
                 if let &[first, second] = weights {
                     let pairs = line(0).iter().zip(line(1));
                     y.extend(pairs.map(|(a, b)| a * first + b * second));

@@ -1,4 +1,4 @@
-//! Softmax along the last axes.
+//! Softmax over the last axes.
 
 use super::fast_path::FastPath;
 use crate::kernels::axis_view::AxisView;
@@ -12,16 +12,17 @@ struct FastSoftmax {
     axes: TVec<usize>,
 }
 
-pub fn fast(op: &Softmax) -> Option<Box<dyn FastPath>> {
-    let plain = op.quant_output_dt.is_none() && op.kind == SoftmaxKind::Softmax;
-    plain.then(|| Box::new(FastSoftmax { axes: op.axes.clone() }) as Box<dyn FastPath>)
+/// Returns the fast path of `op`, or `None` for the logarithm of the softmax or a quantized output.
+pub fn fast_path(op: &Softmax) -> Option<Box<dyn FastPath>> {
+    let is_supported = op.quant_output_dt.is_none() && op.kind == SoftmaxKind::Softmax;
+    is_supported.then(|| Box::new(FastSoftmax { axes: op.axes.clone() }) as Box<dyn FastPath>)
 }
 
 impl FastPath for FastSoftmax {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let input = &inputs[0];
-        let around = AxisView::new(input.shape(), &self.axes);
-        let Some(AxisView { length: length @ 1.., inner: 1, .. }) = around else { return Ok(None) };
+        let view = AxisView::new(input.shape(), &self.axes);
+        let Some(AxisView { length: length @ 1.., inner: 1, .. }) = view else { return Ok(None) };
         let output = match input.datum_type() {
             DatumType::F32 => rows(input, length, softmax::softmax)?,
             DatumType::F64 => rows(input, length, softmax::softmax_double)?,
@@ -31,6 +32,7 @@ impl FastPath for FastSoftmax {
     }
 }
 
+/// Applies `softmax` to the rows of the tensor, which have `length` elements each.
 fn rows<T: Datum + Copy>(
     input: &TValue,
     length: usize,

@@ -1,4 +1,4 @@
-//! The largest or smallest elements of each row.
+//! The k largest or smallest elements along the last axis.
 
 use super::fast_path::FastPath;
 use crate::kernels::axis_view::AxisView;
@@ -6,8 +6,9 @@ use crate::operator::kernel::tensor;
 use std::cmp::Ordering;
 use tract_onnx::prelude::*;
 
-/// Up to this many elements are kept in order while a row is read; more are sorted.
-const FEW: usize = 32;
+/// Largest k for which the best k elements are kept in a sorted list while the row is read. For a
+/// larger k the whole row is sorted.
+const MAX_INSERTION_K: usize = 32;
 
 #[derive(Debug)]
 pub struct FastTopK {
@@ -17,8 +18,8 @@ pub struct FastTopK {
 
 impl FastPath for FastTopK {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
-        let around = AxisView::new(inputs[0].shape(), &[self.axis]);
-        let Some(AxisView { length: length @ 1.., inner: 1, .. }) = around else { return Ok(None) };
+        let view = AxisView::new(inputs[0].shape(), &[self.axis]);
+        let Some(AxisView { length: length @ 1.., inner: 1, .. }) = view else { return Ok(None) };
         let k = inputs[1].cast_to_scalar::<i64>()?;
         let Some(k) = usize::try_from(k).ok().filter(|k| *k <= length) else { return Ok(None) };
         match inputs[0].datum_type() {
@@ -31,6 +32,7 @@ impl FastPath for FastTopK {
 }
 
 impl FastTopK {
+    /// Returns the best `k` elements of each row of `length` elements, and their indices.
     fn top<T: Datum + Copy + PartialOrd>(
         &self,
         input: &TValue,
@@ -44,9 +46,9 @@ impl FastTopK {
         let mut best = Vec::with_capacity(length);
         for row in rows {
             if self.largest {
-                select(row, k, &mut best, |a, b| a > b || nan(b) && !nan(a))
+                select(row, k, &mut best, |a, b| a > b || is_nan(b) && !is_nan(a))
             } else {
-                select(row, k, &mut best, |a, b| a < b || nan(b) && !nan(a))
+                select(row, k, &mut best, |a, b| a < b || is_nan(b) && !is_nan(a))
             }
             values.extend(best.iter().map(|(value, _)| *value));
             indices.extend(best.iter().map(|(_, index)| *index));
@@ -57,13 +59,15 @@ impl FastTopK {
     }
 }
 
-/// NaN compares as worse than any number, which gives a total order.
+/// Returns `true` if `x` is NaN. NaN ranks after every number, so that the order is total.
 #[inline(always)]
-fn nan<T: PartialOrd>(x: T) -> bool {
+fn is_nan<T: PartialOrd>(x: T) -> bool {
     x.partial_cmp(&x).is_none()
 }
 
-/// Selects the best `k` elements with their indices, best first; of equal elements the first wins.
+/// Writes the best `k` elements of `row` and their indices to `best`, best first. Equal elements
+/// are in the order of their indices. `better` returns `true` if its first argument ranks before
+/// its second.
 #[inline(always)]
 fn select<T: Copy>(
     row: &[T],
@@ -72,7 +76,7 @@ fn select<T: Copy>(
     better: impl Fn(T, T) -> bool + Copy,
 ) {
     best.clear();
-    if k > FEW {
+    if k > MAX_INSERTION_K {
         best.extend(row.iter().copied().zip(0..));
         best.sort_by(|(a, _), (b, _)| match () {
             () if better(*a, *b) => Ordering::Less,
@@ -89,7 +93,9 @@ fn select<T: Copy>(
             }
             best.pop();
         }
-        let place = best.iter().rposition(|(value, _)| !better(*x, *value)).map_or(0, |at| at + 1);
-        best.insert(place, (*x, index));
+        // Insert after the last element that is at least as good.
+        let position =
+            best.iter().rposition(|(value, _)| !better(*x, *value)).map_or(0, |last| last + 1);
+        best.insert(position, (*x, index));
     }
 }

@@ -1,23 +1,24 @@
-//! Moves an axis to another position.
+//! `AxisOp::Move`: moves an axis to a different position.
 
 use super::fast_path::FastPath;
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::tensor;
 use tract_onnx::prelude::*;
 
-/// Number of rows and columns of a block that is transposed at once.
+/// Number of rows and columns of a block that is transposed at once. The block stays in the L1
+/// cache.
 const BLOCK: usize = 16;
 
 #[derive(Debug)]
-pub struct FastMove {
+pub struct FastMoveAxis {
     pub from: usize,
     pub to: usize,
 }
 
-impl FastPath for FastMove {
+impl FastPath for FastMoveAxis {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Option<Vec<Tensor>>> {
         let [x] = inputs else { return Ok(None) };
-        let FastMove { from, to } = *self;
+        let FastMoveAxis { from, to } = *self;
         let (first, last) = (from.min(to), from.max(to));
         if x.datum_type() != f32::datum_type() || last >= x.rank() || x.len() == 0 {
             return Ok(None);
@@ -26,12 +27,14 @@ impl FastPath for FastMove {
         let moved = shape.remove(from);
         shape.insert(to, moved);
         let product = |axes: &[usize]| axes.iter().product::<usize>();
+        // Moving an axis past its neighbors transposes the moved axis and the group of axes that it
+        // passes.
         let whole = product(&x.shape()[first..=last]);
         let (rows, columns) =
             if from < to { (moved, whole / moved) } else { (whole / moved, moved) };
         let inner = product(&x.shape()[last + 1..]);
-        let plain = x.try_as_plain_ram()?;
-        let y = vectorized(Transposition { x: plain.as_slice::<f32>()?, rows, columns, inner });
+        let x = x.try_as_plain_ram()?;
+        let y = vectorized(Transposition { x: x.as_slice::<f32>()?, rows, columns, inner });
         Ok(Some(vec![tensor(&shape, y)?]))
     }
 }
@@ -71,6 +74,8 @@ impl Vectorized for Transposition<'_> {
     }
 }
 
+/// Transposes a matrix block by block, so that both reads and writes touch adjacent elements. A
+/// `band` is [`BLOCK`] rows of `x`.
 #[inline(always)]
 fn transpose(x: &[f32], rows: usize, columns: usize, y: &mut [f32]) {
     for (band, x) in x.chunks(BLOCK * columns).enumerate() {

@@ -60,7 +60,11 @@ fn rejects_shapes_of_indices_and_updates_that_do_not_fit() {
     let axis_1 = node("GatherElements", "a,b", "y", vec![int("axis", 1)]);
     rejects("at most but for the axis 1", axis_1, large);
     let axis = node("Gather", "a,b", "y", vec![int("axis", 2)]);
-    rejects("expected an axis of 2, found 2", axis, vec![table(&[3, 2]), tensor1(&[0i64])]);
+    rejects(
+        "expected an axis of a tensor of rank 2, found axis 2",
+        axis,
+        vec![table(&[3, 2]), tensor1(&[0i64])],
+    );
 }
 
 #[test]

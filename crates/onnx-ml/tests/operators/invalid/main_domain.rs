@@ -1,5 +1,5 @@
-//! Operators of ONNX's main domain: attributes that do not fit, sizes beyond any memory, and indices
-//! out of range.
+//! Operators of ONNX's main domain: attributes that do not fit, sizes beyond any memory, and
+//! indices out of range.
 
 use super::{expect_error, expect_errors};
 use crate::node::{int, ints, output, string};
@@ -37,7 +37,7 @@ fn indices() {
     let found = output("ReverseSequence", 1, &lengths, vec![]);
     expect_error(found, "expected at most 2 steps, found 3");
     let axes = [tensor1(&[1_f32]), tensor0(i64::MIN)];
-    expect_error(output("CumProd", 1, &axes, vec![]), "expected an axis of 1");
+    expect_error(output("CumProd", 1, &axes, vec![]), "expected an axis of a tensor of rank 1");
     let regions = [image(), tensor2(&[[0_f32, 0.0, 1.0, f32::NAN]]), tensor1(&[-1_i64])];
     expect_error(output("RoiAlign", 1, &regions, vec![]), "expected one of 1 images, found -1");
     let cache = [tensor2(&[[0_f32, 0.0]]), tensor2(&[[1_f32]]), tensor1(&[i64::MAX])];

@@ -27,7 +27,7 @@ pub fn optimize(mut model: TypedModel) -> TractResult<TypedModel> {
     conv_fusion::fuse(&mut model)?;
     deconv::fuse(&mut model)?;
     let mut model = model.into_optimized()?;
-    chain::chained(&mut model)?;
+    chain::fuse(&mut model)?;
     for node in &mut model.nodes {
         node.op = fast::with_fast_path(node.op.clone());
     }

@@ -1,63 +1,85 @@
-//! Layout of a convolution's input: each channel, padded and split into phases by the strides.
+//! The layout of a convolution's input in memory: each channel is padded and split into phases.
+//!
+//! For strides (sy, sx), the phase (i, j) of a channel contains the elements of the padded channel
+//! whose row has remainder i modulo sy and whose column has remainder j modulo sx. With stride 1
+//! there is one phase: the padded channel itself. In the direction of an axis, the kernel element
+//! at distance d from the start of the kernel reads the phase with remainder d modulo the stride.
+//! Within that phase, consecutive outputs read consecutive elements. So the inputs of [`LANES`]
+//! adjacent outputs for one kernel element are one contiguous vector, for every stride.
+//!
+//! The phases of all channels are stored one after the other: `[channel][phase][row][column]`. All
+//! phases have the same size. A phase may have more columns than the output, because the last
+//! outputs of a row read beyond it. A position in a phase is `row * phase columns + column`. The
+//! output at (row, column) belongs to this position, and reads the elements at the position plus an
+//! offset; there is one offset for each pair of input channel and kernel element (a tap), which
+//! does not depend on the position.
 
 use crate::kernels::simd::{Vectorized, copy};
 use std::ops::Range;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
 
-/// Neighboring outputs that are computed together.
+/// Number of adjacent outputs that are computed together.
 pub const LANES: usize = 16;
 
-/// Cost per output of writing sums with gaps and removing the gaps afterwards, in multiply-adds.
-const GAPS: usize = 8;
+/// Estimated cost of writing an output to a line with gaps and copying it to the output, in
+/// multiply-adds.
+const GAP_COST: usize = 8;
 
-/// Positions of the inputs and outputs of one channel.
+/// The layout of one channel of inputs and outputs, for inputs of one size.
 ///
-/// With one spatial axis, the number of rows is 1.
+/// If the convolution has one spatial axis, there is one row.
 #[derive(Debug)]
 pub struct Plane {
-    /// Rows and columns.
+    /// Rows and columns of the input, without padding.
     pub input: [usize; 2],
+    /// Rows and columns of the output.
     pub output: [usize; 2],
+    /// Strides along rows and columns.
     stride: [usize; 2],
-    /// One phase for each pair of remainders of row and column by the strides that a kernel element
-    /// uses.
+    /// The phases that at least one kernel element reads, in the order of the first such element.
     phases: Vec<Phase>,
-    /// Rows and columns of each phase, with padding.
+    /// Rows and columns of each phase, including padding.
     pub phase: [usize; 2],
-    /// Offset of each input channel and kernel element in the concatenated phases of all input
-    /// channels.
+    /// Offset of each tap in the phases of all input channels of a group, in the order of the
+    /// weights: `[input channel][kernel row][kernel column]`.
     pub offsets: Vec<usize>,
-    /// The input can be used in place: there is one phase, and it equals the input.
+    /// The input can be used in place, because its only phase equals the input.
     pub whole: bool,
-    /// Spans of outputs in the order of computation.
+    /// The spans that cover all outputs of a channel, in the order of computation.
     pub spans: Vec<Span>,
-    /// Spans write directly to the output. Otherwise they write lines with gaps between the rows,
-    /// which are removed afterwards.
+    /// Spans write directly to the output. Otherwise they write to a line with gaps: it has an
+    /// element for each position of the phase, and the elements between the rows of the output are
+    /// not outputs. The gaps are removed afterwards.
     pub direct: bool,
-    /// Length of a line of spans with gaps, per output channel.
+    /// Number of elements of the line with gaps of one output channel.
     pub line: usize,
-    /// The kernel is 3×3 with one phase, which permits the depthwise kernel.
+    /// The kernel is 3×3 without strides and dilations, so that the loop for depthwise convolutions
+    /// applies.
     pub is_three: bool,
 }
 
+/// The part of a phase that is copied from the input. The rest is padding.
 #[derive(Debug)]
 struct Phase {
-    /// Rows and columns of the phase that are not padding.
+    /// Range of rows and range of columns of the phase that are not padding.
     inside: [Range<usize>; 2],
-    /// Row and column of the input at the start of `inside`.
+    /// Row and column of the input element that is copied to the first row and column of `inside`.
     first: [usize; 2],
 }
 
-/// [`LANES`] adjacent positions.
+/// [`LANES`] outputs at adjacent positions.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
-    /// Position in a phase, without the offset of a kernel element.
+    /// Position of the first output in a phase. The inputs for a tap start at this position plus
+    /// the tap's offset.
     pub from: usize,
+    /// Index of the first output in the channel's output, or in the line with gaps.
     pub to: usize,
 }
 
-/// Covers each row with spans. The last span of a row is aligned with the row's end, so it may
-/// overlap the one before.
+/// Returns spans that cover `rows` rows of `columns` outputs each. Rows are `pitch` positions apart
+/// in a phase, and are adjacent in the output. The last span of a row is aligned with the end of
+/// the row, so it may overlap the span before it. `columns` must be at least [`LANES`].
 fn spans(rows: usize, columns: usize, pitch: usize) -> Vec<Span> {
     let starts = (0..columns).step_by(LANES).map(|start| start.min(columns - LANES));
     let row = |row: usize| {
@@ -69,13 +91,24 @@ fn spans(rows: usize, columns: usize, pitch: usize) -> Vec<Span> {
 }
 
 impl Plane {
-    /// Creates the layout. `inputs` is the number of input channels per group; `input` and `output`
+    /// Creates the layout. `inputs` is the number of input channels per group. `input` and `output`
     /// are the spatial dimensions.
+    ///
+    /// There are three ways to cover the outputs with spans:
+    /// - If the rows of a phase are as long as the rows of the output, outputs of consecutive rows
+    ///   are adjacent, and all outputs are covered like one long row.
+    /// - If the rows of the output are long enough, each row has its own spans.
+    /// - Otherwise spans cover all positions from the first output to the last, including the gaps
+    ///   between the rows, and write to a line with gaps.
+    ///
+    /// The second way computes some outputs twice, the third computes gaps and copies the outputs.
+    /// The way with less work is chosen.
     pub fn new(pool: &PoolSpec, inputs: usize, input: &[usize], output: &[usize]) -> Plane {
         let padding = pool.computed_padding(input);
-        let two = |of: &dyn Fn(usize) -> usize, missing| match input.len() {
-            1 => [missing, of(0)],
-            _ => [of(0), of(1)],
+        // Returns `value` for both axes. A missing first axis has the value `missing`.
+        let two = |value: &dyn Fn(usize) -> usize, missing| match input.len() {
+            1 => [missing, value(0)],
+            _ => [value(0), value(1)],
         };
         let kernel = two(&|axis| pool.kernel_shape[axis], 1);
         let stride = two(&|axis| pool.stride(axis), 1);
@@ -83,6 +116,7 @@ impl Plane {
         let before = two(&|axis| padding[axis].pad_before, 0);
         let input = two(&|axis| input[axis], 1);
         let output = two(&|axis| output[axis], 1);
+        // Number of positions of a phase that the last output reads beyond its own position.
         let reach = |axis: usize| (kernel[axis] - 1) * dilation[axis] / stride[axis];
         let phase = [0, 1].map(|axis| output[axis] + reach(axis));
         let mut remainders: Vec<[usize; 2]> = vec![];
@@ -90,44 +124,48 @@ impl Plane {
         for y in (0..kernel[0]).map(|y| y * dilation[0]) {
             for x in (0..kernel[1]).map(|x| x * dilation[1]) {
                 let remainder = [y % stride[0], x % stride[1]];
-                let found = remainders.iter().position(|other| *other == remainder);
-                let index = found.unwrap_or(remainders.len());
-                if found.is_none() {
+                let known = remainders.iter().position(|other| *other == remainder);
+                let index = known.unwrap_or(remainders.len());
+                if known.is_none() {
                     remainders.push(remainder);
                 }
                 let row = index * phase[0] + y / stride[0];
                 taps.push(row * phase[1] + x / stride[1]);
             }
         }
+        // Index i along an axis of the phase is index `i * stride + remainder` of the padded input,
+        // and that minus `before` of the input. Return the range of i for which the latter exists.
         let inside = |axis: usize, remainder: usize| {
             let first = before[axis].saturating_sub(remainder).div_ceil(stride[axis]);
             let end = (input[axis] + before[axis]).saturating_sub(remainder);
             first..end.div_ceil(stride[axis]).min(phase[axis]).max(first)
         };
-        let of = |remainder: &[usize; 2]| {
+        let phase_of = |remainder: &[usize; 2]| {
             let inside = [0, 1].map(|axis| inside(axis, remainder[axis]));
             let first = [0, 1].map(|axis| {
-                let place = inside[axis].start * stride[axis] + remainder[axis];
-                place.saturating_sub(before[axis])
+                let padded = inside[axis].start * stride[axis] + remainder[axis];
+                padded.saturating_sub(before[axis])
             });
             Phase { inside, first }
         };
-        let phases: Vec<Phase> = remainders.iter().map(of).collect();
+        let phases: Vec<Phase> = remainders.iter().map(phase_of).collect();
         let whole = taps.len() == 1 && stride == [1; 2] && before == [0; 2] && input == output;
         let is_three = kernel == [3; 2] && phases.len() == 1 && dilation == [1; 2];
         let [rows, columns] = output;
         // Number of positions in a phase from the first output pixel to the last.
         let positions = rows.saturating_sub(1) * phase[1] + columns;
-        let dense = phase[1] == columns && rows * columns >= LANES;
-        let whole = whole && dense;
+        // Consecutive rows are adjacent in a phase, and there are enough outputs for a span.
+        let is_contiguous = phase[1] == columns && rows * columns >= LANES;
+        let whole = whole && is_contiguous;
         let pitch = if whole { rows * columns } else { phases.len() * phase[0] * phase[1] };
         let offsets: Vec<usize> =
             (0..inputs).flat_map(|input| taps.iter().map(move |tap| input * pitch + tap)).collect();
+        // Multiply-adds for spans by row, compared with those for spans over all positions.
         let terms = offsets.len();
         let by_row = rows * columns.next_multiple_of(LANES) * terms;
-        let (spans, direct) = if dense {
+        let (spans, direct) = if is_contiguous {
             (spans(1, rows * columns, rows * columns), true)
-        } else if columns >= LANES && by_row <= positions * (terms + GAPS) {
+        } else if columns >= LANES && by_row <= positions * (terms + GAP_COST) {
             (spans(rows, columns, phase[1]), true)
         } else {
             (spans(1, positions.next_multiple_of(LANES), 0), false)
@@ -148,11 +186,13 @@ impl Plane {
         }
     }
 
+    /// Returns the number of elements of all phases of one input channel.
     pub fn phases_len(&self) -> usize {
         self.phases.len() * self.phase[0] * self.phase[1]
     }
 
-    /// Copies one channel of the input into its phases. The padding stays as it is (zero).
+    /// Copies one channel `x` of the input into its phases in `split`. Elements of the padding are
+    /// not written; they are zero.
     #[inline(always)]
     fn split(&self, x: &[f32], split: &mut [f32]) {
         let [rows, columns] = self.phase;
@@ -186,10 +226,12 @@ impl Plane {
     }
 }
 
-/// Copies the channels of one image into their phases.
+/// Copies the channels of one group of an image into their phases.
 pub struct Split<'a> {
     pub plane: &'a Plane,
+    /// Input channels, `[channel][row][column]`.
     pub x: &'a [f32],
+    /// Buffer for the phases of all channels. Its padding must be zero.
     pub split: &'a mut [f32],
 }
 

@@ -1,28 +1,42 @@
-//! Sums of a convolution, computed in tiles that stay in registers.
+//! The inner loops of a convolution. They compute sums in tiles, which stay in registers (register
+//! blocking).
 //!
-//! A tile covers `R` output channels and `V` spans of [`LANES`] adjacent positions. For each input
-//! channel and kernel element it loads `V` vectors of inputs and `R` weights, and adds each of the
-//! `R · V` products to its own sum. A large tile reuses every load more often; its size is limited
-//! by the number of registers.
+//! A tile covers `R` output channels and `V` spans of [`LANES`] adjacent outputs each. It has one
+//! vector of [`LANES`] sums for each pair of channel and span. The loop runs over the taps (pairs
+//! of input channel and kernel element). For each tap it loads `V` vectors of inputs and `R`
+//! weights, and adds each of the `R · V` products to its own vector of sums. Larger tiles use each
+//! loaded value more often. The number of registers limits their size.
+//!
+//! Inputs are in the layout of [`conv_plane`](super::conv_plane).
 
 use super::conv_plane::{LANES, Plane, Span};
 use crate::kernels::simd::{Product, copy, is_wide, product};
 
-/// The computation of one panel of output channels for one image.
+/// The computation of one panel (a few output channels of one group) for one image.
+///
+/// Each output is the sum of its products, plus the bias, plus `added`, limited to `range`.
 pub struct Job<'a> {
     pub plane: &'a Plane,
+    /// Phases of the group's input channels, see [`Plane`].
     pub x: &'a [f32],
+    /// Weights of the panel, `[tap][output channel]`. The number of channels is padded to a power
+    /// of two.
     pub weights: &'a [f32],
+    /// Bias of each output channel of the panel, padded like `weights`.
     pub bias: &'a [f32],
+    /// Tensor to add to the output, in the layout of `y`, for a fused addition.
     pub added: Option<&'a [f32]>,
+    /// Lower and upper bound of the output, for a fused activation.
     pub range: (f32, f32),
-    /// Buffer for lines with gaps, if spans cannot be written directly to the output.
+    /// Buffer for the lines with gaps of all channels, if spans cannot be written directly to the
+    /// output.
     pub lines: &'a mut [f32],
+    /// Output, `[output channel][row][column]`, without padded channels.
     pub y: &'a mut [f32],
 }
 
-/// Computation in tiles of `R` output channels and `V` spans, which have `N = R * V` vectors of
-/// sums.
+/// Runs a job in tiles of `R` output channels and `V` spans. `N` must be `R * V`, the number of
+/// vectors of sums. `WIDE` selects processors with AVX-512, see [`Product::WIDE`].
 struct Tiles<'a, const R: usize, const V: usize, const N: usize, const WIDE: bool>(Job<'a>);
 
 impl<const R: usize, const V: usize, const N: usize, const WIDE: bool> Product
@@ -39,6 +53,7 @@ impl<const R: usize, const V: usize, const N: usize, const WIDE: bool> Product
         for tile in tiles {
             job.tile::<R, V, N, FMA>(*tile);
         }
+        // Fewer than `V` spans remain: compute them one by one.
         for span in rest {
             job.tile::<R, 1, R, FMA>([*span]);
         }
@@ -49,12 +64,18 @@ impl<const R: usize, const V: usize, const N: usize, const WIDE: bool> Product
 }
 
 impl Job<'_> {
-    /// Computes a panel that is padded to `size` output channels.
+    /// Computes a panel of `size` output channels (including padded channels).
+    ///
+    /// AVX-512 has 32 registers of 16 floats: 16 vectors of sums fit, with room for inputs and
+    /// weights. AVX2 has 16 registers of 8 floats: a vector of 16 sums takes two, so 4 vectors of
+    /// sums fit.
     pub fn run(self, size: usize) {
         match (size, is_wide()) {
+            // A 3×3 kernel with 9 taps has one input channel: a depthwise convolution.
             (1, _) if self.plane.is_three && self.plane.offsets.len() == 9 => {
                 product(Depthwise(self))
             }
+            // Panels of 8 channels only exist on processors with AVX-512.
             (8, _) => product(Tiles::<8, 2, 16, true>(self)),
             (4, true) => product(Tiles::<4, 4, 16, true>(self)),
             (4, false) => product(Tiles::<4, 1, 4, false>(self)),
@@ -65,21 +86,26 @@ impl Job<'_> {
         }
     }
 
-    /// Computes the sums of `V` spans for `R` output channels, adds bias and other operand, and
-    /// applies the bounds.
+    /// Computes `V` spans for `R` output channels. The vector of sums for span `v` and channel `r`
+    /// is `sums[v * R + r]`.
     ///
-    /// The loop over the sums has constant bounds, and only a copy of the sums leaves the function
-    /// (through `black_box`). Otherwise the compiler would keep the sums in memory.
+    /// Two details make the compiler keep the sums in registers: the loop over the sums has
+    /// constant bounds, and only a copy of the sums is used after the loop over the taps.
+    /// `black_box` prevents the compiler from removing the copy.
+    ///
+    /// If spans are written to lines with gaps and there is something to add, this function only
+    /// adds the bias; [`Job::drop_gaps`] adds `added` and applies the bounds, because `added` has
+    /// no gaps.
     #[inline(always)]
     fn tile<const R: usize, const V: usize, const N: usize, const FMA: bool>(
         &mut self,
         spans: [Span; V],
     ) {
-        let lines: [&[f32]; V] = std::array::from_fn(|v| &self.x[spans[v].from..]);
+        let inputs: [&[f32]; V] = std::array::from_fn(|v| &self.x[spans[v].from..]);
         let (weights, _) = self.weights.as_chunks::<R>();
         let mut sums = [[0.0; LANES]; N];
         for (weights, offset) in weights.iter().zip(&self.plane.offsets) {
-            let x: [[f32; LANES]; V] = std::array::from_fn(|v| lanes(&lines[v][*offset..]));
+            let x: [[f32; LANES]; V] = std::array::from_fn(|v| lanes(&inputs[v][*offset..]));
             for n in 0..N {
                 add_scaled::<FMA>(&mut sums[n], weights[n % R], &x[n / R]);
             }
@@ -92,6 +118,8 @@ impl Job<'_> {
         } else {
             (&mut *self.lines, self.plane.line)
         };
+        // Padded channels have no place in `y`, so the iterator ends before them. In `lines` they
+        // have one.
         let channels = y.chunks_exact_mut(length).zip(self.bias).enumerate().take(R);
         match self.added {
             Some(added) if direct => {
@@ -126,7 +154,8 @@ impl Job<'_> {
         }
     }
 
-    /// Copies lines to the output without the gaps between rows.
+    /// Copies the outputs from the lines with gaps to `y`, and adds `added` if it exists. Rows are
+    /// `plane.phase[1]` positions apart in a line, and the first `columns` positions are outputs.
     #[inline(always)]
     fn drop_gaps(&mut self) {
         let [rows, columns] = self.plane.output;
@@ -148,8 +177,11 @@ impl Job<'_> {
     }
 }
 
-/// Depthwise convolution with a 3×3 kernel: one input and one output channel. Each vector of inputs
-/// is loaded once for up to three rows of the output.
+/// A depthwise convolution with a 3×3 kernel: one input channel and one output channel.
+///
+/// It computes blocks of `ROWS` × [`LANES`] outputs. Each row of inputs contributes to three rows
+/// of outputs, once for each row of the kernel, and is loaded once for all three. Blocks at the
+/// lower and right border are aligned with the border, so they may overlap other blocks.
 struct Depthwise<'a>(Job<'a>);
 
 impl Product for Depthwise<'_> {
@@ -164,9 +196,10 @@ impl Product for Depthwise<'_> {
             let column = start.min(columns.saturating_sub(LANES));
             let (blocks, single) = if rows < ROWS { (0, rows) } else { (rows.div_ceil(ROWS), 0) };
             for row in (0..blocks).map(|block| (block * ROWS).min(rows - ROWS)) {
-                match columns >= LANES {
-                    true => job.rows::<ROWS, true, FMA>(row, column),
-                    false => job.rows::<ROWS, false, FMA>(row, column),
+                if columns >= LANES {
+                    job.rows::<ROWS, true, FMA>(row, column);
+                } else {
+                    job.rows::<ROWS, false, FMA>(row, column);
                 }
             }
             for row in 0..single {
@@ -178,7 +211,7 @@ impl Product for Depthwise<'_> {
 
 impl Job<'_> {
     /// Computes `N` rows of [`LANES`] columns from (`row`, `column`) on. `WIDE` is `true` if the
-    /// output has at least that many columns.
+    /// output has at least [`LANES`] columns; otherwise the lanes beyond the output are dropped.
     #[inline(always)]
     fn rows<const N: usize, const WIDE: bool, const FMA: bool>(
         &mut self,
@@ -189,6 +222,8 @@ impl Job<'_> {
         let pitch = self.plane.phase[1];
         let Some(weights) = self.weights.first_chunk::<9>() else { return };
         let mut sums = [[0.0; LANES]; N];
+        // Row `line` of the inputs meets kernel row `line - n` for output row `n`. `x[tap]` is that
+        // row, shifted by `tap` columns.
         for line in 0..N + 2 {
             let x = &self.x[(row + line) * pitch + column..][..LANES + 2];
             let x: [[f32; LANES]; 3] = std::array::from_fn(|tap| lanes(&x[tap..]));
@@ -220,29 +255,34 @@ impl Job<'_> {
     }
 }
 
-/// Aligned to a cache line: a load that crosses cache lines soon after the store could not be
-/// forwarded from the store buffer.
+/// A value aligned to a cache line (64 bytes). Without the alignment, a vector could cross the
+/// border of cache lines. The processor could then not forward a store to a load that follows soon
+/// after it, and the load would have to wait.
 #[repr(align(64))]
 struct Aligned<T>(T);
 
+/// Loads the first [`LANES`] elements of `x`.
 #[inline(always)]
 fn lanes(x: &[f32]) -> [f32; LANES] {
     let (lanes, _) = x[..LANES].as_chunks::<LANES>();
     lanes[0]
 }
 
+/// Stores to the first [`LANES`] elements of `y`.
 #[inline(always)]
 fn set_lanes(y: &mut [f32], sums: [f32; LANES]) {
     let (lanes, _) = y[..LANES].as_chunks_mut::<LANES>();
     lanes[0] = sums;
 }
 
+/// Limits `sum` to the range. NaN stays NaN.
 #[inline(always)]
 fn limited((low, high): (f32, f32), sum: f32) -> f32 {
     let sum = if sum < low { low } else { sum };
     if sum > high { high } else { sum }
 }
 
+/// Adds `weight * x` to `sums`, lane by lane.
 #[inline(always)]
 fn add_scaled<const FMA: bool>(sums: &mut [f32; LANES], weight: f32, x: &[f32; LANES]) {
     for (sum, x) in sums.iter_mut().zip(x) {

@@ -1,7 +1,12 @@
-//! Evaluates ensembles of decision trees for many rows at a time.
+//! Evaluates ensembles of decision trees.
 //!
-//! Small trees are evaluated with bit vectors ([`quick_scorer`]), larger ones by traversal
-//! ([`traversal`]). Both return the leaf that a row reaches; [`leaves`] turns leaves into scores.
+//! For several rows at once, trees of at most 64 leaves are evaluated with bit vectors
+//! ([`quick_scorer`]), and larger trees by traversal from the root ([`traversal`]). A single row is
+//! always evaluated by traversal. Both methods return the number of the leaf that each row reaches
+//! in each tree. [`leaves`] adds the weights of these leaves to scores.
+//!
+//! The loops are ordered for the caches: a block of rows ([`BLOCK`]) goes through a chunk of trees
+//! ([`CHUNK`]) before the next chunk.
 
 mod description;
 mod leaves;
@@ -17,25 +22,29 @@ use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 use traversal::Nodes;
 
-/// Number of rows that go through a tree before the next tree, few enough to stay in the L1 cache.
+/// Number of rows that go through a tree before the next tree. Their features stay in the L1 cache.
 const BLOCK: usize = GROUPS * quick_scorer::LANES;
 
-/// Number of trees whose leaves are found before their weights are added, few enough that the leaf
-/// numbers stay in the L2 cache.
+/// Number of trees whose leaves are determined before the weights of these leaves are added. The
+/// numbers of the leaves stay in the L2 cache.
 const CHUNK: usize = 256;
 
-/// Maximum number of targets; more would let a small model request any amount of memory.
+/// Maximum number of targets. Without a limit, a small model could request any amount of memory.
 pub const MAX_TARGETS: usize = 1 << 20;
 
 /// A validated ensemble, ready for evaluation.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(bound(serialize = "T: Number + Serialize", deserialize = "T: Number + Deserialize<'de>"))]
 pub struct Forest<T: Number> {
+    /// The nodes of all trees, for traversal.
     nodes: Nodes<T>,
+    /// The bit vectors of small trees.
     quick_scorer: QuickScorer<T>,
+    /// The weights of all leaves.
     leaves: Leaves<T>,
+    /// Number of targets: the scores of a row.
     targets: usize,
-    /// Number of columns that a row must have.
+    /// Minimum number of columns of a row: the highest feature index plus 1.
     columns: usize,
 }
 
@@ -44,8 +53,9 @@ impl<T: Number> Forest<T> {
     ///
     /// # Errors
     ///
-    /// Returns an error if a child does not exist, a node is reached twice (as in a cycle) or
-    /// never, a target is out of range, or the ensemble is too large.
+    /// Returns an error if the number of targets or a target is out of range, if a child does not
+    /// exist, if a branch can be reached in two ways (as in a cycle) or in none, or if the ensemble
+    /// is too large.
     pub fn new(description: Description<T>) -> TractResult<Forest<T>> {
         let Description { branches, leaves, roots, targets } = description;
         ensure!(
@@ -61,6 +71,7 @@ impl<T: Number> Forest<T> {
         Ok(Forest::assembled(nodes, leaves, targets))
     }
 
+    /// Creates the forest from its nodes and leaves.
     fn assembled(nodes: Nodes<T>, leaves: Leaves<T>, targets: usize) -> Forest<T> {
         Forest {
             quick_scorer: QuickScorer::new(&nodes),
@@ -75,7 +86,7 @@ impl<T: Number> Forest<T> {
     ///
     /// # Errors
     ///
-    /// Returns an error if a feature index is not below `columns`.
+    /// Returns an error if a feature of the ensemble has an index of `columns` or more.
     pub fn expect_columns(&self, columns: usize) -> TractResult<()> {
         ensure!(
             columns >= self.columns,
@@ -85,11 +96,11 @@ impl<T: Number> Forest<T> {
         Ok(())
     }
 
-    /// Returns the scores of the rows of `x`. Each row has `columns` columns.
+    /// Returns the scores of the rows of `x` (row-major, `rows` × `columns`).
     ///
     /// # Errors
     ///
-    /// Returns an error if [`Forest::expect_columns`] does.
+    /// Returns an error if [`Forest::expect_columns`] returns an error.
     pub fn scores(
         &self,
         x: &[T],
@@ -113,6 +124,7 @@ impl<T: Number> Forest<T> {
         Ok(scores)
     }
 
+    /// Adds the weights of all trees for a single row.
     fn score_row(&self, x: &[T], aggregate: Aggregate, scores: &mut Scores<T>) {
         let Scores { scores, given } = scores;
         self.nodes.leaves_of_row(x, |tree, leaf| {
@@ -120,6 +132,11 @@ impl<T: Number> Forest<T> {
         });
     }
 
+    /// Adds the weights of all trees for several rows.
+    ///
+    /// `transposed` and `leaves` are buffers for a block of rows: `transposed` has the features in
+    /// the layout of [`QuickScorer::transpose`], `leaves` has the number of the reached leaf as
+    /// `[tree][group][lane]`.
     fn score_rows(&self, x: &[T], columns: usize, aggregate: Aggregate, scores: &mut Scores<T>) {
         let trees = self.nodes.trees().len();
         let mut transposed: [Vec<_>; GROUPS] = Default::default();
@@ -149,7 +166,8 @@ impl<T: Number> Forest<T> {
 }
 
 impl Forest<f32> {
-    /// Returns the same ensemble in double precision, for features that are doubles.
+    /// Returns the ensemble in double precision. It compares features that are doubles with the
+    /// thresholds of the model without rounding the features.
     pub fn widened(&self) -> Forest<f64> {
         Forest::assembled(self.nodes.widened(), self.leaves.widened(), self.targets)
     }

@@ -1,6 +1,7 @@
-//! Fuses sequences of element-wise operators into one node. The node computes a block of elements
-//! through all operators before it reads the next block, so that only the last operator allocates a
-//! tensor.
+//! Fuses groups of connected element-wise operators into one node. The node applies all operators
+//! to a block of elements before it reads the next block, so that intermediate values stay in the
+//! cache and only the result is allocated as a tensor. The interpreter is
+//! [`element_wise_chain`](crate::kernels::element_wise_chain).
 
 use crate::encoding::fields::datum_type;
 use crate::kernels::element_wise_chain::{Elements, Function, Program, Run, Step};
@@ -15,34 +16,40 @@ use tract_onnx::tract_core::ops::logic::{self, Iff};
 use tract_onnx::tract_core::ops::{math, nn};
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum number of operators in a chain, so that a block of all intermediate values stays in the
-/// cache.
+/// Maximum number of operators in a chain. Blocks of all intermediate values of a chain fit in the
+/// L1 cache.
 const MAX_LENGTH: usize = 64;
 
-/// Replaces chains of two or more element-wise operators.
+/// Replaces chains of two or more element-wise operators, and cubes.
+///
+/// A chain is found from its last node backwards, in reverse evaluation order. A node joins if only
+/// nodes of the chain read its output, because the fused node has one output.
 ///
 /// # Errors
 ///
 /// Returns an error if the model is invalid.
-pub fn chained(model: &mut TypedModel) -> TractResult<()> {
+pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     let order = model.eval_order()?;
-    let places: HashMap<usize, usize> = order.iter().copied().zip(0..).collect();
+    // Position of each node in the evaluation order. Chains are sets of positions, so that they are
+    // sorted.
+    let positions: HashMap<usize, usize> = order.iter().copied().zip(0..).collect();
     let outputs: HashSet<usize> = model.outputs.iter().map(|output| output.node).collect();
     let mut taken: HashSet<usize> = HashSet::new();
     let mut patches = vec![];
-    for (place, last) in order.iter().enumerate().rev() {
+    for (position, last) in order.iter().enumerate().rev() {
         if taken.contains(last) || function(model, *last).is_none() {
             continue;
         }
         let shape = &model.node(*last).outputs[0].fact.shape;
         let mut chain = BTreeSet::new();
-        let mut candidates = BTreeSet::from([place]);
-        while let Some(place) = candidates.pop_last()
+        let mut candidates = BTreeSet::from([position]);
+        while let Some(position) = candidates.pop_last()
             && chain.len() < MAX_LENGTH
         {
-            let node = model.node(order[place]);
-            let inside =
-                |next: &InletId| places.get(&next.node).is_some_and(|place| chain.contains(place));
+            let node = model.node(order[position]);
+            let inside = |next: &InletId| {
+                positions.get(&next.node).is_some_and(|position| chain.contains(position))
+            };
             let joins = |output: &Outlet<TypedFact>| {
                 output.fact.shape == *shape
                     && output.successors.iter().all(inside)
@@ -51,15 +58,16 @@ pub fn chained(model: &mut TypedModel) -> TractResult<()> {
                     && function(model, node.id).is_some()
             };
             if node.id == *last || node.outputs.first().is_some_and(joins) {
-                chain.insert(place);
+                chain.insert(position);
                 let inputs = node.inputs.iter();
-                candidates.extend(inputs.filter_map(|input| places.get(&input.node)));
+                candidates.extend(inputs.filter_map(|input| positions.get(&input.node)));
             }
         }
-        let chain: Vec<usize> = chain.into_iter().map(|place| order[place]).collect();
+        let chain: Vec<usize> = chain.into_iter().map(|position| order[position]).collect();
         taken.extend(&chain);
-        let slow = function(model, *last) == Some(Function::Cube);
-        if chain.len() > 1 || slow {
+        // tract computes a cube with a general power function, which is slow.
+        let is_cube = function(model, *last) == Some(Function::Cube);
+        if chain.len() > 1 || is_cube {
             patches.extend(patch(model, &chain)?);
         }
     }
@@ -69,24 +77,25 @@ pub fn chained(model: &mut TypedModel) -> TractResult<()> {
     model.compact()
 }
 
-/// Returns the function that a node computes per element. All its inputs must have its output's
-/// shape or be constant.
+/// Returns the function that a node applies to each element, or `None` if the node cannot be part
+/// of a chain. Each input must have the shape of the output, or be a constant whose elements are
+/// all equal.
 fn function(model: &TypedModel, id: usize) -> Option<Function> {
     let node = model.node(id);
     let [output] = &*node.outputs else { return None };
-    let known = [f32::datum_type(), bool::datum_type()];
-    if !known.contains(&output.fact.datum_type) {
+    let types = [f32::datum_type(), bool::datum_type()];
+    if !types.contains(&output.fact.datum_type) {
         return None;
     }
     let inputs = model.node_input_facts(id).ok()?;
-    let cast = node.op_is::<Cast>();
-    let fits = |fact: &&TypedFact| {
-        let number =
-            known.contains(&fact.datum_type) || cast && fact.datum_type == i64::datum_type();
-        number && (fact.shape == output.fact.shape || constant(fact).is_some())
+    let is_cast = node.op_is::<Cast>();
+    let is_supported = |fact: &&TypedFact| {
+        let has_type =
+            types.contains(&fact.datum_type) || is_cast && fact.datum_type == i64::datum_type();
+        has_type && (fact.shape == output.fact.shape || constant(fact).is_some())
     };
     let varies = inputs.iter().any(|fact| constant(fact).is_none());
-    if !varies || !inputs.iter().all(fits) || output.fact.konst.is_some() {
+    if !varies || !inputs.iter().all(is_supported) || output.fact.konst.is_some() {
         return None;
     }
     if let Some(cast) = node.op_as::<Cast>() {
@@ -98,13 +107,15 @@ fn function(model: &TypedModel, id: usize) -> Option<Function> {
     }
     if let Some(op) = node.op_as::<TypedBinOp>() {
         let floats = inputs.iter().all(|fact| fact.datum_type == f32::datum_type());
-        return if op.1.is_some() { None } else { of_two(op, floats) };
+        return if op.1.is_some() { None } else { binary_function(op, floats) };
     }
     let op = node.op_as::<ElementWiseOp>()?;
-    if op.1.is_some() { None } else { of_one(op) }
+    if op.1.is_some() { None } else { unary_function(op) }
 }
 
-fn of_two(op: &TypedBinOp, floats: bool) -> Option<Function> {
+/// Returns the function of a binary operator. `floats` is `true` if both inputs are floats;
+/// booleans support fewer functions.
+fn binary_function(op: &TypedBinOp, floats: bool) -> Option<Function> {
     let op = &op.0;
     Some(match () {
         () if op.downcast_ref::<logic::And>().is_some() => Function::And,
@@ -126,7 +137,8 @@ fn of_two(op: &TypedBinOp, floats: bool) -> Option<Function> {
     })
 }
 
-fn of_one(op: &ElementWiseOp) -> Option<Function> {
+/// Returns the function of an operator of one input.
+fn unary_function(op: &ElementWiseOp) -> Option<Function> {
     let op = &op.0;
     Some(match () {
         () if op.is::<logic::Not>() => Function::Not,
@@ -148,20 +160,20 @@ fn of_one(op: &ElementWiseOp) -> Option<Function> {
     })
 }
 
-/// Returns the value of a fact whose elements are all equal.
+/// Returns the element of a constant whose elements are all equal, or `None` for other facts.
 fn constant(fact: &TypedFact) -> Option<f32> {
     let value = match (&fact.konst, &fact.uniform) {
         (Some(value), _) if value.len() == 1 => value,
         (_, Some(value)) => value,
         _ => return None,
     };
-    let known = [f32::datum_type(), bool::datum_type()].contains(&value.datum_type());
-    let number = value.cast_to::<f32>().ok().filter(|_| known)?;
+    let is_supported = [f32::datum_type(), bool::datum_type()].contains(&value.datum_type());
+    let number = value.cast_to::<f32>().ok().filter(|_| is_supported)?;
     number.try_as_plain_ram().ok()?.as_slice::<f32>().ok()?.first().copied()
 }
 
-/// Returns a patch that replaces the nodes of a chain by one. The last node of the chain gives the
-/// result.
+/// Returns a patch that replaces the nodes of a chain, in evaluation order, by one node. The output
+/// of the last node is the output of the chain.
 fn patch(model: &TypedModel, chain: &[usize]) -> TractResult<Option<TypedModelPatch>> {
     let mut inputs: Vec<OutletId> = vec![];
     let mut constants: Vec<f32> = vec![];
@@ -178,6 +190,7 @@ fn patch(model: &TypedModel, chain: &[usize]) -> TractResult<Option<TypedModelPa
     }
     let variables = inputs.len() + constants.len();
     let steps: HashMap<usize, usize> = chain.iter().copied().zip(variables..).collect();
+    // The registers are, in this order, the inputs, the constants and the results of the steps.
     let register = |outlet: &OutletId| -> TractResult<usize> {
         let found = match constant(model.outlet_fact(*outlet)?) {
             Some(number) => constants
@@ -189,7 +202,7 @@ fn patch(model: &TypedModel, chain: &[usize]) -> TractResult<Option<TypedModelPa
                 None => inputs.iter().position(|input| input == outlet),
             },
         };
-        found.context("expected an operand of the chain")
+        found.with_context(|| format!("expected an operand of the chain, found {outlet:?}"))
     };
     let mut program = Program { constants: constants.clone(), steps: vec![] };
     for id in chain {
@@ -197,7 +210,9 @@ fn patch(model: &TypedModel, chain: &[usize]) -> TractResult<Option<TypedModelPa
         for (operand, outlet) in operands.iter_mut().zip(&model.node(*id).inputs) {
             *operand = register(outlet)?;
         }
-        let function = function(model, *id).context("expected an element-wise operator")?;
+        let function = function(model, *id).with_context(|| {
+            format!("expected an element-wise operator, found {}", model.node(*id).name)
+        })?;
         program.steps.push(Step { function, operands });
     }
     let Some(last) = chain.last().map(|last| model.node(*last)) else { return Ok(None) };
@@ -209,10 +224,12 @@ fn patch(model: &TypedModel, chain: &[usize]) -> TractResult<Option<TypedModelPa
     Ok(Some(patch))
 }
 
+/// The fused operator.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Chain {
     program: Program,
     #[serde(with = "datum_type")]
+    /// Type of the output: `f32` or `bool`.
     output: DatumType,
 }
 
@@ -227,7 +244,11 @@ impl Kernel for Chain {
         let shape = inputs[0].shape();
         let mut elements = Vec::with_capacity(inputs.len());
         for input in inputs {
-            ensure!(input.shape() == shape, "expected {shape:?}, found {:?}", input.shape());
+            ensure!(
+                input.shape() == shape,
+                "expected inputs of shape {shape:?}, found {:?}",
+                input.shape()
+            );
             let plain = input.try_as_plain_ram()?;
             elements.push(match input.datum_type() {
                 DatumType::Bool => Elements::Bool(plain.as_slice()?),

@@ -1,14 +1,12 @@
 //! Convolutions with constant weights over one or two axes.
 //!
-//! Each channel of the padded input is split into phases by the stride: the phase (i, j) holds the
-//! elements whose row and column have remainder i and j. Within a phase, the input of an output
-//! pixel is at the pixel's own position plus an offset that depends only on the kernel element, as
-//! if the stride were 1. The sums of adjacent output pixels, for several output channels, stay in
-//! registers while the loop runs over all inputs and kernel elements.
+//! This is a direct convolution, without a matrix of copied inputs (im2col). Each channel of the
+//! padded input is split into phases by the strides, so that the inputs of adjacent outputs are
+//! adjacent in memory for every stride (see [`conv_plane`](crate::kernels::conv_plane)). Then the
+//! sums of a few spans of adjacent outputs, for a panel of output channels, are computed in
+//! registers (see [`conv_tiles`](crate::kernels::conv_tiles)).
 //!
-//! Rows of a phase are longer than rows of the output, so a span of adjacent positions may contain
-//! some that are not output pixels; these results are dropped. The bias is added to the complete
-//! sum, as in ONNX Runtime.
+//! The bias is added to the complete sum, as in ONNX Runtime.
 
 use crate::encoding::fields::pool_spec;
 use crate::encoding::weights::Weights;
@@ -21,24 +19,30 @@ use std::sync::OnceLock;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
 use tract_onnx::tract_hir::internal::*;
 
+/// A convolution with constant weights, bias and bounds. An optional second input is added to the
+/// output.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Conv {
-    /// Kernel shape, strides, dilations and padding; the format is `NCHW` or `CHW`.
+    /// Kernel shape, strides, dilations and padding. The layout is `NCHW` or `CHW`.
     #[serde(with = "pool_spec")]
     pool: PoolSpec,
     groups: usize,
     /// Number of input channels per group.
     inputs: usize,
-    /// Panels of output channels of one group, in order.
+    /// The panels that the output channels of a group are divided into, in order.
     panels: Vec<Panel>,
-    /// Packed weights, `[group][panel][input channel and kernel element][output channel of the
-    /// panel]`.
+    /// Packed weights, `[group][panel][tap][output channel of the panel]`. A tap is a pair of input
+    /// channel and kernel element. The output channels of a panel are padded with zeros to
+    /// [`Panel::size`].
     weights: Weights<f32>,
     /// Bounds of the outputs, for a fused Relu or Clip.
     pub range: (f32, f32),
-    /// Bias per group and output channel, padded to the size of each panel.
+    /// Bias of each output channel, `[group][panel][output channel of the panel]`, padded like
+    /// `weights`.
     bias: Vec<f32>,
-    /// The plane for the first input's height and width; most models always get the same.
+    /// The layout for the spatial dimensions of the first input of this process, with these
+    /// dimensions. Most models always get inputs of one size; the layout for a different size is
+    /// computed on each call.
     #[serde(skip)]
     plane: OnceLock<(TVec<usize>, Plane)>,
 }
@@ -46,17 +50,21 @@ pub struct Conv {
 /// Output channels that are computed together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 struct Panel {
+    /// Number of output channels.
     outputs: usize,
-    /// Number of output channels with padding: the next power of two.
+    /// Number of output channels with padding: a power of two.
     size: usize,
 }
 
 impl Conv {
-    /// Packs `weights`, which are `[outputs, inputs of a group, height, width]`.
+    /// Creates the convolution for this processor. `weights` are
+    /// `[output channel, input channel of a group, row, column]`; `bias` has an element for each
+    /// output channel.
     pub fn new(pool: PoolSpec, groups: usize, weights: &[f32], bias: &[f32]) -> Conv {
         Conv::packed(pool, groups, weights, bias, Panel::largest())
     }
 
+    /// Creates the convolution with panels of at most `largest` output channels.
     fn packed(
         pool: PoolSpec,
         groups: usize,
@@ -67,18 +75,21 @@ impl Conv {
         let outputs = pool.output_channels / groups;
         let inputs = pool.input_channels / groups;
         let terms = inputs * pool.kernel_shape.iter().product::<usize>();
-        let panels = Panel::of(outputs, largest);
+        let panels = Panel::divide(outputs, largest);
         let mut packed = Vec::with_capacity(weights.len());
         let mut packed_bias = Vec::with_capacity(bias.len());
         for group in 0..groups {
             let mut first = group * outputs;
             for panel in &panels {
-                let of_panel = |output: usize| (output < panel.outputs).then_some(first + output);
-                let lines = (0..panel.size).map(of_panel);
-                packed_bias.extend(lines.clone().map(|line| line.map_or(0.0, |line| bias[line])));
+                // The channels of the panel; `None` for padding.
+                let channel = |output: usize| (output < panel.outputs).then_some(first + output);
+                let channels = (0..panel.size).map(channel);
+                packed_bias.extend(
+                    channels.clone().map(|channel| channel.map_or(0.0, |channel| bias[channel])),
+                );
                 for term in 0..terms {
-                    let weight = |line: usize| weights[line * terms + term];
-                    packed.extend(lines.clone().map(|line| line.map_or(0.0, weight)));
+                    let weight = |channel: usize| weights[channel * terms + term];
+                    packed.extend(channels.clone().map(|channel| channel.map_or(0.0, weight)));
                 }
                 first += panel.outputs;
             }
@@ -89,15 +100,15 @@ impl Conv {
         Conv { pool, groups, inputs, panels, weights, range, bias: packed_bias, plane }
     }
 
-    /// Returns weights and bias in their original order, the inverse of [`Conv::packed`].
+    /// Returns weights and bias in the order that [`Conv::packed`] takes.
     fn unpacked(&self) -> (Vec<f32>, Vec<f32>) {
         let (mut weights, mut bias) = (vec![], vec![]);
         let terms = self.inputs * self.pool.kernel_shape.iter().product::<usize>();
         let (mut packed, mut packed_bias) = (&self.weights[..], &self.bias[..]);
         for panel in (0..self.groups).flat_map(|_| &self.panels) {
-            let (of_panel, rest) = packed.split_at(terms * panel.size);
+            let (panel_weights, rest) = packed.split_at(terms * panel.size);
             for output in 0..panel.outputs {
-                weights.extend(of_panel.iter().skip(output).step_by(panel.size));
+                weights.extend(panel_weights.iter().skip(output).step_by(panel.size));
             }
             bias.extend_from_slice(&packed_bias[..panel.outputs]);
             (packed, packed_bias) = (rest, &packed_bias[panel.size..]);
@@ -112,7 +123,8 @@ impl Panel {
         if is_wide() { 8 } else { 4 }
     }
 
-    fn of(outputs: usize, largest: usize) -> Vec<Panel> {
+    /// Divides the output channels of a group into panels of at most `largest` channels.
+    fn divide(outputs: usize, largest: usize) -> Vec<Panel> {
         (0..outputs)
             .step_by(largest)
             .map(|first| (outputs - first).min(largest))
@@ -126,7 +138,7 @@ impl Kernel for Conv {
 
     fn adapt_to_processor(self: Arc<Self>) -> Arc<Self> {
         let outputs = self.pool.output_channels / self.groups;
-        if self.panels == Panel::of(outputs, Panel::largest()) {
+        if self.panels == Panel::divide(outputs, Panel::largest()) {
             return self;
         }
         let (weights, bias) = self.unpacked();
@@ -143,15 +155,19 @@ impl Kernel for Conv {
         let shape = self.pool.output_shape(inputs[0].shape())?.shape;
         let x = inputs[0].try_as_plain_ram()?;
         let x = x.as_slice::<f32>()?;
-        ensure!(!x.is_empty() || shape.contains(&0), "expected an input, found none");
+        ensure!(
+            !x.is_empty() || shape.contains(&0),
+            "expected a non-empty input, found shape {:?}",
+            inputs[0].shape()
+        );
         let added = inputs.get(1).map(|added| added.try_as_plain_ram()).transpose()?;
         let added = added.as_ref().map(|added| added.as_slice::<f32>()).transpose()?;
         let first = self.pool.data_format.h_axis();
         let input = &inputs[0].shape()[first..];
         let new = || Plane::new(&self.pool, self.inputs, input, &shape[first..]);
-        let (known, plane) = self.plane.get_or_init(|| (input.into(), new()));
+        let (first_input, plane) = self.plane.get_or_init(|| (input.into(), new()));
         let other;
-        let plane = if known.as_slice() == input {
+        let plane = if first_input.as_slice() == input {
             plane
         } else {
             other = new();
@@ -166,6 +182,7 @@ impl Kernel for Conv {
     }
 }
 
+/// A run of the convolution.
 struct Work<'a> {
     conv: &'a Conv,
     plane: &'a Plane,
@@ -179,7 +196,8 @@ impl Work<'_> {
         let input_len = plane.input[0] * plane.input[1];
         let output_len = plane.output[0] * plane.output[1];
         let split_len = if plane.whole { 0 } else { conv.inputs * plane.phases_len() };
-        // The last span may read up to this far beyond the last position; the results are dropped.
+        // The last span may read up to 2 · `LANES` elements beyond the phases; these results are
+        // dropped.
         let mut split = vec![0.0; split_len + 2 * LANES];
         let widest = conv.panels.iter().map(|panel| panel.size).max().unwrap_or(0);
         let mut lines = vec![0.0; if plane.direct { 0 } else { widest * plane.line }];
@@ -222,7 +240,7 @@ mod tests {
     use tract_onnx::tract_core::ops::nn::DataFormat;
 
     #[test]
-    fn weights_packed_for_another_processor_are_repacked() {
+    fn repacks_weights_that_were_packed_for_another_processor() {
         for (groups, outputs) in [(1, 1), (1, 13), (3, 21), (8, 8)] {
             let (format, kernel) = (DataFormat::NCHW, tvec!(3, 2));
             let (padding, inputs) = (PaddingSpec::Valid, 2 * groups);

@@ -1,5 +1,5 @@
-//! Finds convolutions with constant weights in a decluttered model, and fuses them with bias,
-//! addition and activation nodes after them.
+//! Replaces convolutions with constant weights by [`Conv`], and fuses them with nodes after them: a
+//! bias, an addition of another tensor, and bounds (Relu, Clip).
 
 use super::conv::Conv;
 use crate::operator::kernel::kernel_op;
@@ -28,16 +28,20 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// A convolution found in the model.
+/// A convolution that was found in the model.
 struct Found {
+    /// Kernel shape, strides, dilations, padding and layout of the axes.
     pool: PoolSpec,
     groups: usize,
-    /// `[outputs, inputs of a group, height, width]`
+    /// Weights, `[output channel, input channel of a group, row, column]`.
     weights: Arc<Tensor>,
+    /// Bias of each output channel.
     bias: Vec<f32>,
     input: OutletId,
 }
 
+/// Returns the convolution that node `id` computes, or `None` if the node is not a supported
+/// convolution.
 fn convolution(model: &TypedModel, id: usize) -> TractResult<Option<Found>> {
     let node = model.node(id);
     let [Outlet { fact, .. }] = node.outputs.as_slice() else { return Ok(None) };
@@ -51,6 +55,7 @@ fn convolution(model: &TypedModel, id: usize) -> TractResult<Option<Found>> {
     }
 }
 
+/// Recognizes tract's operator for convolutions.
 fn spatial(
     model: &TypedModel,
     node: &TypedNode,
@@ -60,11 +65,11 @@ fn spatial(
     let constants = [weights, bias].map(|outlet| constant(model, outlet));
     let [Some(weights), Some(bias)] = constants else { return Ok(None) };
     let outputs = op.pool_spec.output_channels;
-    let known = (1..=2).contains(&op.pool_spec.rank())
+    let is_supported = (1..=2).contains(&op.pool_spec.rank())
         && op.kernel_fmt == KernelFormat::OIHW
         && op.q_params.is_none()
         && (bias.len() == 1 || bias.len() == outputs);
-    if !known {
+    if !is_supported {
         return Ok(None);
     }
     let bias = bias.try_as_plain_ram()?.as_slice::<f32>()?.iter().copied();
@@ -72,31 +77,35 @@ fn spatial(
     Ok(Some(Found { pool: op.pool_spec.clone(), groups: op.group, weights, bias, input }))
 }
 
-/// Recognizes a 1×1 convolution, which tract turns into a matrix product. tract also removes the
-/// batch axis if the batch is one row.
+/// Recognizes a 1×1 convolution, which tract turns into an Einstein sum such as `NIHW,OI->NOHW`. If
+/// the batch has one row, tract also removes the axis of the batch (`IHW,OI->OHW`).
 fn pointwise(model: &TypedModel, node: &TypedNode, op: &EinSum) -> TractResult<Option<Found>> {
     let &[input, weights] = node.inputs.as_slice() else { return Ok(None) };
     let Some(weights) = constant(model, weights) else { return Ok(None) };
-    let (of_inputs, of_output) = op.axes.to_strs();
-    let [of_x, of_weights] = of_inputs.as_slice() else { return Ok(None) };
-    let [of_x, of_y] = [of_x, &of_output[0]].map(|axes| axes.chars().collect::<Vec<_>>());
-    let Some(channel) = (0..of_x.len()).find(|axis| of_x.get(*axis) != of_y.get(*axis)) else {
+    let (input_axes, output_axes) = op.axes.to_strs();
+    let [x_axes, weights_axes] = input_axes.as_slice() else { return Ok(None) };
+    let [x_axes, y_axes] = [x_axes, &output_axes[0]].map(|axes| axes.chars().collect::<Vec<_>>());
+    // The axes of input and output differ in the channels only.
+    let Some(channel) = (0..x_axes.len()).find(|axis| x_axes.get(*axis) != y_axes.get(*axis))
+    else {
         return Ok(None);
     };
-    let rank = of_x.len() - channel - 1;
-    let same = of_x.len() == of_y.len() && of_x[channel + 1..] == of_y[channel + 1..];
-    if !same || channel > 1 || !(1..=2).contains(&rank) {
+    let rank = x_axes.len() - channel - 1;
+    let has_same_rest =
+        x_axes.len() == y_axes.len() && x_axes[channel + 1..] == y_axes[channel + 1..];
+    if !has_same_rest || channel > 1 || !(1..=2).contains(&rank) {
         return Ok(None);
     }
     let shapes = [&model.outlet_fact(input)?.shape, &node.outputs[0].fact.shape];
     let channels =
         shapes.map(|shape| shape[channel].as_i64().and_then(|len| usize::try_from(len).ok()));
     let [Some(inputs), Some(outputs)] = channels else { return Ok(None) };
-    let (i, o) = (of_x[channel], of_y[channel]);
-    let transposed = *of_weights == format!("{i}{o}");
-    let known = [format!("{o}{i}"), i.to_string(), o.to_string()].contains(of_weights);
-    let whole = weights.len() == inputs * outputs && op.q_params.is_none();
-    if !whole || !(known || transposed) {
+    let (i, o) = (x_axes[channel], y_axes[channel]);
+    let transposed = *weights_axes == format!("{i}{o}");
+    // A vector is a matrix with one input channel (`O`) or one output channel (`I`).
+    let is_in_order = [format!("{o}{i}"), i.to_string(), o.to_string()].contains(weights_axes);
+    let is_supported = weights.len() == inputs * outputs && op.q_params.is_none();
+    if !is_supported || !(is_in_order || transposed) {
         return Ok(None);
     }
     let weights = if transposed {
@@ -117,36 +126,43 @@ fn pointwise(model: &TypedModel, node: &TypedNode, op: &EinSum) -> TractResult<O
 }
 
 impl Found {
+    /// Replaces the convolution at node `id` and the nodes that can be fused with it. A convolution
+    /// whose channels are the last axis gets a move of the channels before and after it.
     fn replace(mut self, model: &mut TypedModel, id: usize) -> TractResult<()> {
         self.take_strides(model);
         let format = self.pool.data_format;
         let channels_last = format.c_is_last();
         let first = usize::from(format.has_n());
         let channel_axis = if channels_last { first + self.pool.rank() } else { first };
+        // The last node that is replaced so far.
         let mut last = id;
-        while let Some((next, bias)) = followed::<math::Add>(model, last)? {
+        // Additions of constants that only vary by channel become part of the bias.
+        while let Some((next, bias)) = binary_successor::<math::Add>(model, last)? {
             let Some(bias) = constant(model, bias) else { break };
-            if !by_channel(&bias, channel_axis, model.outlet_fact(last.into())?.rank()) {
+            if !varies_by_channel_only(&bias, channel_axis, model.outlet_fact(last.into())?.rank())
+            {
                 break;
             }
             let added = bias.try_as_plain_ram()?.as_slice::<f32>()?.iter();
             self.bias.iter_mut().zip(added.cycle()).for_each(|(bias, added)| *bias += added);
             last = next;
         }
+        // The addition of a computed tensor of the same shape (a residual connection).
         let mut added = None;
         if !channels_last
-            && let Some((next, other)) = followed::<math::Add>(model, last)?
+            && let Some((next, other)) = binary_successor::<math::Add>(model, last)?
             && *model.outlet_fact(other)? == model.outlet_fact(last.into())?.without_value()
         {
             added = Some(other);
             last = next;
         }
+        // Bounds: Relu is a maximum, Clip is a maximum and a minimum.
         let mut range = (f32::NEG_INFINITY, f32::INFINITY);
-        if let Some((next, least)) = limit::<math::Max>(model, last)? {
+        if let Some((next, least)) = bound::<math::Max>(model, last)? {
             range.0 = least;
             last = next;
         }
-        if let Some((next, most)) = limit::<math::Min>(model, last)? {
+        if let Some((next, most)) = bound::<math::Min>(model, last)? {
             range.1 = most.max(range.0);
             last = next;
         }
@@ -173,11 +189,12 @@ impl Found {
         patch.apply(model)
     }
 
-    /// Takes strides back into a 1×1 convolution; tract moves them into Downsample nodes before it.
+    /// Moves strides from `Downsample` nodes before a 1×1 convolution into the convolution. tract
+    /// separates them when it declutters the model.
     fn take_strides(&mut self, model: &TypedModel) {
         let first = self.pool.data_format.h_axis();
-        let single = self.pool.kernel_shape.iter().all(|len| *len == 1);
-        if !single {
+        let is_1x1 = self.pool.kernel_shape.iter().all(|len| *len == 1);
+        if !is_1x1 {
             return;
         }
         while let Some(op) = model.node(self.input.node).op_as::<Downsample>() {
@@ -194,22 +211,23 @@ impl Found {
     }
 }
 
-/// Returns the value of an outlet if it is a constant of type `f32`.
+/// Returns the value of an outlet, or `None` if it is not a constant of type `f32`.
 pub fn constant(model: &TypedModel, outlet: OutletId) -> Option<Arc<Tensor>> {
     let constant = model.outlet_fact(outlet).ok()?.konst.clone()?;
     (constant.datum_type() == f32::datum_type()).then_some(constant)
 }
 
-/// Returns `true` if the tensor, broadcast to `rank` axes, varies along the channel axis only.
-fn by_channel(tensor: &Tensor, channel_axis: usize, rank: usize) -> bool {
+/// Returns `true` if the tensor, broadcast to `rank` axes, varies only along the axis
+/// `channel_axis`.
+fn varies_by_channel_only(tensor: &Tensor, channel_axis: usize, rank: usize) -> bool {
     let missing = rank - tensor.rank().min(rank);
     tensor.shape().iter().enumerate().all(|(axis, len)| *len == 1 || axis + missing == channel_axis)
 }
 
-/// Returns the only successor of node `id` and its bound, if it is a minimum or maximum with a
-/// constant.
-fn limit<O: BinMiniOp>(model: &TypedModel, id: usize) -> TractResult<Option<(usize, f32)>> {
-    let Some((next, limit)) = followed::<O>(model, id)? else { return Ok(None) };
+/// Returns the only successor of node `id` and the bound that it applies, or `None` if the
+/// successor is not `O` (a minimum or maximum) with a constant of one element.
+fn bound<O: BinMiniOp>(model: &TypedModel, id: usize) -> TractResult<Option<(usize, f32)>> {
+    let Some((next, limit)) = binary_successor::<O>(model, id)? else { return Ok(None) };
     let Some(limit) = constant(model, limit).filter(|limit| limit.len() == 1) else {
         return Ok(None);
     };
@@ -217,9 +235,9 @@ fn limit<O: BinMiniOp>(model: &TypedModel, id: usize) -> TractResult<Option<(usi
     Ok((!limit.is_nan()).then_some((next, limit)))
 }
 
-/// Returns the only successor of node `id` and its other operand, if it is a binary operator `O`
-/// that keeps the shape.
-pub fn followed<O: BinMiniOp>(
+/// Returns the only successor of node `id` and the other operand of the successor, or `None` if the
+/// successor is not a binary operator `O` whose output has the shape of the node's output.
+pub fn binary_successor<O: BinMiniOp>(
     model: &TypedModel,
     id: usize,
 ) -> TractResult<Option<(usize, OutletId)>> {
@@ -228,8 +246,8 @@ pub fn followed<O: BinMiniOp>(
     let [successor] = output.successors.as_slice() else { return Ok(None) };
     let next = model.node(successor.node);
     let is_output = model.outputs.contains(&id.into());
-    let same = next.op_as::<TypedBinOp>().is_some_and(|op| op.0.is::<O>() && op.1.is_none());
-    if is_output || !same || next.outputs[0].fact.shape != output.fact.shape {
+    let is_operator = next.op_as::<TypedBinOp>().is_some_and(|op| op.0.is::<O>() && op.1.is_none());
+    if is_output || !is_operator || next.outputs[0].fact.shape != output.fact.shape {
         return Ok(None);
     }
     Ok(Some((next.id, next.inputs[1 - successor.slot])))

@@ -1,8 +1,14 @@
 //! Transposed convolutions with constant weights.
 //!
-//! Output pixels whose rows and columns have the same remainders by the strides form a phase. Each
-//! phase is an ordinary convolution of the input with every `stride`-th kernel element. One
-//! convolution computes all phases as separate channels, and [`Interleaved`] then merges them.
+//! A transposed convolution with stride s is computed as s ordinary convolutions along each axis.
+//! The outputs whose index has remainder r modulo s form the phase r. Output `i * s + r` is the sum
+//! over kernel elements `r, r + s, r + 2 s, …` with the inputs `i, i - 1, i - 2, …`. So each phase
+//! is a convolution of the input, with stride 1, whose kernel has every s-th element of the
+//! original kernel in reverse order.
+//!
+//! One [`Conv`] computes the phases of all output channels as separate channels. [`Interleaved`]
+//! then merges the phases of each channel, and drops the rows and columns that the padding of the
+//! operator removes.
 
 use super::conv::Conv;
 use crate::kernels::simd::{Vectorized, copy, vectorized};
@@ -27,9 +33,9 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
         let [Some(weights), Some(bias)] = constants.map(|fact| fact.ok()?.konst.as_ref()) else {
             continue;
         };
-        let floats = [&**weights, bias].map(Tensor::datum_type) == [f32::datum_type(); 2]
+        let are_floats = [&**weights, bias].map(Tensor::datum_type) == [f32::datum_type(); 2]
             && model.outlet_fact(input)?.datum_type == f32::datum_type();
-        let Some((conv, interleaved)) = parts(op, weights, bias).filter(|_| floats) else {
+        let Some((conv, interleaved)) = parts(op, weights, bias).filter(|_| are_floats) else {
             continue;
         };
         let name = &node.name;
@@ -43,12 +49,14 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
+/// Returns the two operators that replace a transposed convolution, or `None` if it is not
+/// supported.
 fn parts(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, Interleaved)> {
     let pool = &op.pool_spec;
     let format = pool.data_format;
     let rank = pool.rank();
     let axes = 0..rank;
-    let known = op.kernel_format == KernelFormat::OIHW
+    let is_supported = op.kernel_format == KernelFormat::OIHW
         && matches!(format, DataFormat::NCHW | DataFormat::CHW)
         && (1..=2).contains(&rank)
         && axes.clone().all(|axis| pool.dilation(axis) == 1)
@@ -61,25 +69,31 @@ fn parts(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, Interlea
         PaddingSpec::Explicit(before, after) => (before, after),
         _ => return None,
     };
-    if !known {
+    if !is_supported {
         return None;
     }
     let strides = pool.strides();
     let taps: TVec<usize> =
         axes.clone().map(|axis| pool.kernel_shape[axis].div_ceil(strides[axis])).collect();
-    // Number of output positions that the last input reaches beyond its own position.
+    // Number of outputs, without padding, that depend on a single input: the kernel and the
+    // adjustment.
     let reach = |axis: usize| pool.kernel_shape[axis] + op.adjustments[axis];
+    // Padding of the convolution after the input: number of positions of a phase beyond the last
+    // input that the operator returns.
     let beyond: TVec<usize> = axes
         .clone()
         .map(|axis| reach(axis).saturating_sub(after[axis] + 1) / strides[axis])
         .collect();
+    // Number of interleaved outputs minus the number of outputs that the operator returns.
     let cut: Option<TVec<usize>> = axes
         .map(|axis| {
-            let whole = (beyond[axis] + 1) * strides[axis] + before[axis] + after[axis];
-            whole.checked_sub(reach(axis))
+            let computed = (beyond[axis] + 1) * strides[axis] + before[axis] + after[axis];
+            computed.checked_sub(reach(axis))
         })
         .collect();
-    let two = |of: &[usize], missing| [if rank == 2 { of[0] } else { missing }, of[rank - 1]];
+    // Returns the values for both axes. If there is one axis, the first value is `missing`.
+    let two =
+        |values: &[usize], missing| [if rank == 2 { values[0] } else { missing }, values[rank - 1]];
     let shape = Phases {
         strides: two(&strides, 1),
         kernel: two(&pool.kernel_shape, 1),
@@ -110,15 +124,21 @@ fn parts(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, Interlea
     Some((conv, interleaved))
 }
 
+/// Split of a kernel into phases.
 struct Phases {
     strides: [usize; 2],
+    /// Rows and columns of the kernel.
     kernel: [usize; 2],
-    /// Number of kernel elements per phase.
+    /// Rows and columns of the kernel of a phase.
     taps: [usize; 2],
 }
 
 impl Phases {
-    /// Returns the kernels of each output channel's phases.
+    /// Returns the weights of the convolution,
+    /// `[output channel and phase][input channel][row][column]`, where the phases of an output
+    /// channel are adjacent. `weights` are `[output channel][input channel][row][column]`; `inputs`
+    /// is the number of input channels of a group. A phase whose kernel is shorter is padded with
+    /// zeros.
     fn split(&self, weights: &[f32], inputs: usize) -> Vec<f32> {
         let Phases { strides, kernel, taps } = self;
         let mut split = vec![];
@@ -140,18 +160,21 @@ impl Phases {
     }
 }
 
-/// Merges the phases of each output channel, which are adjacent channels of the input, into one.
+/// Merges the phases of each output channel, which are adjacent channels of the input, into one
+/// channel.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Interleaved {
+    /// Index of the first spatial axis; the axis before it is the channels.
     first_axis: usize,
     strides: [usize; 2],
-    /// Number of rows and columns to drop at the start.
+    /// Number of merged rows and columns to drop at the start.
     before: [usize; 2],
-    /// Total number of rows and columns to drop.
+    /// Total number of merged rows and columns to drop, at the start and at the end.
     cut: [usize; 2],
 }
 
 impl Interleaved {
+    /// Returns the shape of the output.
     fn shape<D: DimLike>(&self, input: &[D]) -> TVec<D> {
         let mut shape: TVec<D> = input.into();
         let axes = self.first_axis..input.len();
@@ -175,8 +198,13 @@ impl Kernel for Interleaved {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let axes = inputs[0].shape()[self.first_axis..].iter().rev();
         let mut lengths = axes.zip(self.strides.iter().zip(&self.cut).rev());
-        let fits = lengths.all(|(length, (stride, cut))| length * stride >= *cut);
-        ensure!(fits, "expected a longer input, found {:?}", inputs[0].shape());
+        let is_long_enough = lengths.all(|(length, (stride, cut))| length * stride >= *cut);
+        ensure!(
+            is_long_enough,
+            "expected an input with at least {:?} outputs along the spatial axes, found shape {:?}",
+            self.cut,
+            inputs[0].shape()
+        );
         let shape = self.shape(inputs[0].shape());
         let two = |shape: &[usize]| match shape[self.first_axis..] {
             [columns] => [1, columns],
@@ -191,11 +219,13 @@ impl Kernel for Interleaved {
     }
 }
 
+/// The merge of all channels of all images.
 struct Rows<'a> {
     op: &'a Interleaved,
     x: &'a [f32],
-    /// Rows and columns.
+    /// Rows and columns of a phase.
     input: [usize; 2],
+    /// Rows and columns of the output.
     output: [usize; 2],
     y: &'a mut [f32],
 }
@@ -211,10 +241,12 @@ impl Vectorized for Rows<'_> {
         }
         let [row_stride, stride] = op.strides;
         let channel = (row_stride * stride * rows * columns).max(1);
+        // A merged row before columns are dropped.
         let mut line = vec![0.0; columns * stride];
         let channels = x.chunks_exact(channel).zip(y.chunks_exact_mut(output[0] * output[1]));
         for (x, y) in channels {
             for (row, y) in (op.before[0]..).zip(y.chunks_exact_mut(output[1])) {
+                // The phases that this row consists of, and the start of their row.
                 let phases = &x[row % row_stride * stride * rows * columns..];
                 let first = row / row_stride * columns;
                 let phase = |phase: usize| &phases[phase * rows * columns + first..][..columns];
@@ -224,8 +256,8 @@ impl Vectorized for Rows<'_> {
                     line.iter_mut().zip(pairs).for_each(|(line, (a, b))| *line = [*a, *b]);
                 } else {
                     for index in 0..stride {
-                        let places = line[index..].iter_mut().step_by(stride);
-                        places.zip(phase(index)).for_each(|(place, x)| *place = *x);
+                        let elements = line[index..].iter_mut().step_by(stride);
+                        elements.zip(phase(index)).for_each(|(element, x)| *element = *x);
                     }
                 }
                 copy(y, &line[op.before[1]..][..output[1]]);

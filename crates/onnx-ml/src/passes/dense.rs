@@ -1,11 +1,18 @@
-//! Products with a constant matrix, fused with the bias and Relu after them.
+//! Products of rows with a constant matrix (dense layers), fused with the addition of a bias and
+//! the Relu after them.
 //!
-//! The matrix is packed in panels of [`LANES`] columns. A panel is stored row by row,
-//! `[inputs][LANES]`, and padded with zeros. A tile of [`ROWS`] input rows goes through a panel
-//! with its sums in registers. The bias is added to the complete sum, as in ONNX Runtime: if large
-//! terms cancel, another order gives other digits.
+//! The matrix (inputs × outputs) is packed in panels of [`LANES`] columns. A panel is stored row by
+//! row, `[input][LANES]`. The last panel is padded with zeros. The inner loop multiplies a tile of
+//! [`ROWS`] rows of `x` by a panel: for each input it loads one vector of weights and one number of
+//! each row, and adds the products to [`ROWS`] vectors of sums, which stay in registers (register
+//! blocking). Rows go through a panel in blocks, so that the panel and the rows stay in the cache.
+//!
+//! Other loops handle a single row, a long single row, and few outputs.
+//!
+//! The bias is added to the complete sum and not used as its initial value, as in ONNX Runtime. If
+//! large terms cancel, the order of additions changes the result.
 
-use super::conv_fusion::{constant, followed};
+use super::conv_fusion::{binary_successor, constant};
 use super::flat_product::{self, Product as ProductWithConstant};
 use crate::encoding::weights::Weights;
 use crate::kernels::simd::{Product, product};
@@ -16,36 +23,43 @@ use tract_onnx::tract_core::ops::binary::BinMiniOp;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::internal::*;
 
+/// Number of columns of a panel: the floats of an AVX-512 register, or of two AVX2 registers.
 pub const LANES: usize = 16;
+
+/// Number of rows of a tile. With AVX2, the sums take 12 of the 16 registers.
 pub const ROWS: usize = 6;
 
 /// Number of rows that go through a panel before the next panel.
 const BLOCK: usize = 16 * ROWS;
 
-/// Number of outputs that would leave most of a panel's lanes empty.
+/// Maximum number of outputs for [`Dense::few`]. So few outputs leave most lanes of a panel empty.
 const FEW_OUTPUTS: usize = 4;
 
-/// Number of panels that a single row goes through at once, so that consecutive additions are
-/// independent.
+/// Number of panels that a single row goes through at once. An addition must wait for the previous
+/// addition to the same sum; with several panels, consecutive additions go to different sums.
 const PANELS: usize = 4;
 
-/// Number of inputs from which on a single row uses several sums per panel.
-const LONG: usize = 256;
+/// Minimum number of inputs for [`LongRow`].
+const MIN_LONG_ROW: usize = 256;
 
-/// A panel of the matrix: one line of [`LANES`] columns per input.
+/// A panel of the matrix: [`LANES`] weights for each input.
 type Panel = [[f32; LANES]];
 
+/// The fused operator.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Dense {
-    /// Panels of `inputs` lines each.
+    /// All panels, `[panel][input][LANES]`.
     weights: Weights<[f32; LANES]>,
+    /// Number of rows of the matrix.
     inputs: usize,
+    /// Number of columns of the matrix.
     outputs: usize,
-    /// Bias of each panel.
+    /// Bias of each output, `[panel][LANES]`.
     bias: Vec<[f32; LANES]>,
     /// Lower bound of the outputs: zero for Relu, else −∞.
     least: f32,
-    /// The matrix is a vector: the single output has no axis.
+    /// The constant is a vector: there is a single output, and the output tensor has no axis for
+    /// it.
     vector: bool,
 }
 
@@ -67,25 +81,36 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// Returns the product at a node, its input, and the last of the nodes that it replaces.
+/// Returns the operator that replaces the product at node `id`, the operator's input, and the last
+/// of the nodes that it replaces. Returns `None` if the node is not a supported product.
 fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, usize)>> {
     let Some(found) = flat_product::product(model, id)? else { return Ok(None) };
-    let ProductWithConstant { op, x, constant: matrix, of_x, of_constant: of_matrix, of_y, .. } =
-        found;
+    let ProductWithConstant {
+        op,
+        x,
+        constant: matrix,
+        x_axes,
+        constant_axes: matrix_axes,
+        y_axes,
+        ..
+    } = found;
     let (x_fact, matrix) = (model.outlet_fact(x)?, model.outlet_fact(matrix)?);
     let Some(matrix) = &matrix.konst else { return Ok(None) };
-    let floats = [x_fact.datum_type, matrix.datum_type(), op.operating_dt];
-    let Some((k, rows)) = of_x.split_last().filter(|(k, rows)| !rows.contains(k)) else {
+    let types = [x_fact.datum_type, matrix.datum_type(), op.operating_dt];
+    // The equation must be like `ABk,kn->ABn` (rows, the summed axis k and the column n), with the
+    // matrix possibly transposed (`nk`). Without n the matrix is a vector. If the constant is `k`
+    // but the output has an axis n, the output has length 1 along n.
+    let Some((k, rows)) = x_axes.split_last().filter(|(k, rows)| !rows.contains(k)) else {
         return Ok(None);
     };
-    let single = of_matrix == [*k];
-    let vector = single && of_y == rows;
-    let n = of_y.split_last().filter(|(n, out)| *out == rows && !of_x.contains(n));
+    let is_vector = matrix_axes == [*k];
+    let vector = is_vector && y_axes == rows;
+    let n = y_axes.split_last().filter(|(n, out)| *out == rows && !x_axes.contains(n));
     let transposed = match n {
         _ if vector => false,
-        Some(_) if single => false,
-        Some((n, _)) if of_matrix == [*k, *n] => false,
-        Some((n, _)) if of_matrix == [*n, *k] => true,
+        Some(_) if is_vector => false,
+        Some((n, _)) if matrix_axes == [*k, *n] => false,
+        Some((n, _)) if matrix_axes == [*n, *k] => true,
         _ => return Ok(None),
     };
     let (inputs, outputs) = match *matrix.shape() {
@@ -93,8 +118,8 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
         [inputs, outputs] => (inputs, outputs),
         _ => (matrix.len(), 1),
     };
-    let whole = inputs > 0 && outputs > 0 && x_fact.shape[x_fact.rank() - 1] == inputs.to_dim();
-    if !whole || floats != [f32::datum_type(); 3] {
+    let matches = inputs > 0 && outputs > 0 && x_fact.shape[x_fact.rank() - 1] == inputs.to_dim();
+    if !matches || types != [f32::datum_type(); 3] {
         return Ok(None);
     }
     let matrix = matrix.try_as_plain_ram()?;
@@ -102,7 +127,7 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
     let element = |input: usize, output: usize| {
         if transposed { matrix[output * inputs + input] } else { matrix[input * outputs + output] }
     };
-    let line = |panel: usize, input: usize| {
+    let lanes = |panel: usize, input: usize| {
         std::array::from_fn(|lane| match panel * LANES + lane {
             output if output < outputs => element(input, output),
             _ => 0.0,
@@ -111,7 +136,7 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
     let panels = outputs.div_ceil(LANES);
     let weights = (0..panels).flat_map(|panel| (0..inputs).map(move |input| (panel, input)));
     let mut dense = Dense {
-        weights: weights.map(|(panel, input)| line(panel, input)).collect::<Vec<_>>().into(),
+        weights: weights.map(|(panel, input)| lanes(panel, input)).collect::<Vec<_>>().into(),
         inputs,
         outputs,
         bias: vec![[0.0; LANES]; panels],
@@ -138,13 +163,13 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
     Ok(Some((dense, x, last)))
 }
 
-/// Returns the only successor of node `id` and its constant operand, if it is a binary operator
-/// `O`.
+/// Returns the only successor of node `id` and the constant operand of the successor, or `None` if
+/// the successor is not a binary operator `O` with a constant.
 fn with_constant<O: BinMiniOp>(
     model: &TypedModel,
     id: usize,
 ) -> TractResult<Option<(usize, Arc<Tensor>)>> {
-    let Some((next, other)) = followed::<O>(model, id)? else { return Ok(None) };
+    let Some((next, other)) = binary_successor::<O>(model, id)? else { return Ok(None) };
     Ok(constant(model, other).map(|constant| (next, constant)))
 }
 
@@ -153,7 +178,7 @@ impl Kernel for Dense {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let mut shape = inputs[0].shape.clone();
-        let last = shape.last_mut().context("expected a matrix, found a scalar")?;
+        let last = shape.last_mut().context("expected rows, found a scalar")?;
         ensure!(*last == self.inputs.to_dim(), "expected {} columns, found {last}", self.inputs);
         *last = self.outputs.to_dim();
         if self.vector {
@@ -170,16 +195,19 @@ impl Kernel for Dense {
         if !self.vector {
             shape.push(self.outputs);
         }
-        let y = written(&shape, |y| match x.len() == self.inputs && self.inputs >= LONG {
-            true if (2..PANELS * LANES).contains(&self.outputs) => {
+        let is_long_row = x.len() == self.inputs && self.inputs >= MIN_LONG_ROW;
+        let y = written(&shape, |y| {
+            if is_long_row && (2..PANELS * LANES).contains(&self.outputs) {
                 product(LongRow { dense: self, x, y });
+            } else {
+                product(Rows { dense: self, x, y });
             }
-            _ => product(Rows { dense: self, x, y }),
         })?;
         Ok(vec![y])
     }
 }
 
+/// The product of any number of rows.
 struct Rows<'a> {
     dense: &'a Dense,
     x: &'a [f32],
@@ -194,6 +222,8 @@ impl Product for Rows<'_> {
         let Rows { dense, x, y } = self;
         let (inputs, outputs) = (dense.inputs, dense.outputs);
         let scratch = &mut vec![[0.0; LANES]; ROWS.max(PANELS)];
+        // A single output: the dot product of each row with the only column, whose elements are
+        // collected first.
         if outputs == 1 {
             let weights = dense.weights.iter().map(|line| line[0]).collect::<Vec<f32>>();
             for (y, x) in y.iter_mut().zip(x.chunks_exact(inputs)) {
@@ -203,7 +233,7 @@ impl Product for Rows<'_> {
             return;
         }
         if outputs <= FEW_OUTPUTS && x.len() > inputs {
-            // With a constant number of inputs, the loop is unrolled.
+            // For a constant number of inputs, the compiler unrolls the loop over the inputs.
             match inputs {
                 2 => return dense.few::<2, FMA>(x, y),
                 3 => return dense.few::<3, FMA>(x, y),
@@ -219,6 +249,8 @@ impl Product for Rows<'_> {
             dense.row::<FMA>(x, y, scratch);
             return;
         }
+        // For each block of rows, and each panel: tiles of `ROWS` rows. The last tile may have
+        // fewer rows.
         let blocks = x.chunks(BLOCK * inputs).zip(y.chunks_mut(BLOCK * outputs));
         for (x, y) in blocks {
             for (index, panel) in dense.weights.chunks_exact(inputs).enumerate() {
@@ -238,8 +270,10 @@ impl Product for Rows<'_> {
     }
 }
 
-/// A single row with many inputs and few outputs. Consecutive inputs go to different sums, because
-/// an addition must wait for the last one to the same sum.
+/// The product of a single row with many inputs and few outputs. There are too few panels for
+/// [`Dense::row`]. Instead, consecutive inputs go to different sums of the same panel (input i to
+/// sum i modulo [`PANELS`]), so that consecutive additions do not wait for each other. At the end
+/// the sums are added.
 struct LongRow<'a> {
     dense: &'a Dense,
     x: &'a [f32],
@@ -257,17 +291,19 @@ impl Product for LongRow<'_> {
             let (weights, weights_rest) = dense.panel(index).as_chunks::<PANELS>();
             let mut sums = [[0.0; LANES]; PANELS];
             for (x, weights) in blocks.iter().zip(weights) {
-                for part in 0..PANELS {
-                    add_scaled::<FMA>(&mut sums[part], x[part], &weights[part]);
+                for index in 0..PANELS {
+                    add_scaled::<FMA>(&mut sums[index], x[index], &weights[index]);
                 }
             }
             for (x, weights) in rest.iter().zip(weights_rest) {
                 add_scaled::<FMA>(&mut sums[0], *x, weights);
             }
+            // Only a copy of the sums is used after the loop, so that the compiler keeps the sums
+            // in registers.
             let done = sums;
             let [mut sum, rest @ ..] = *std::hint::black_box(&done);
-            for part in rest {
-                sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            for other in rest {
+                sum.iter_mut().zip(other).for_each(|(sum, other)| *sum += other);
             }
             dense.store(index, &sum, y);
         }
@@ -275,7 +311,7 @@ impl Product for LongRow<'_> {
 }
 
 impl Dense {
-    /// Computes rows of `N` inputs and few outputs.
+    /// Computes rows of `N` inputs and at most [`FEW_OUTPUTS`] outputs, one output after the other.
     #[inline(always)]
     fn few<const N: usize, const FMA: bool>(&self, x: &[f32], y: &mut [f32]) {
         let lines = &self.weights[..];
@@ -290,7 +326,8 @@ impl Dense {
         }
     }
 
-    /// Computes a panel's outputs for `N` rows.
+    /// Computes the outputs of one panel for `N` rows. `index` is the index of the panel, `y` is
+    /// the rows of the whole output, and `scratch` is a buffer for the sums.
     #[inline(always)]
     fn tile<const N: usize, const FMA: bool>(
         &self,
@@ -308,7 +345,7 @@ impl Dense {
         }
     }
 
-    /// Computes all outputs for one row.
+    /// Computes all outputs for one row, [`PANELS`] panels at a time.
     #[inline(always)]
     fn row<const FMA: bool>(&self, x: &[f32], y: &mut [f32], scratch: &mut Panel) {
         let panels = self.bias.len();
@@ -333,10 +370,13 @@ impl Dense {
         }
     }
 
+    /// Returns the panel with the given index.
     fn panel(&self, index: usize) -> &Panel {
         &self.weights[index * self.inputs..][..self.inputs]
     }
 
+    /// Adds the bias to the sums of a panel, applies the lower bound, and writes the outputs to the
+    /// row `y`.
     #[inline(always)]
     fn store(&self, index: usize, sums: &[f32; LANES], y: &mut [f32]) {
         let first = index * LANES;
@@ -353,7 +393,8 @@ impl Dense {
     }
 }
 
-/// Computes the products of `N` rows with a panel. Each row is as long as the panel.
+/// Computes the products of `N` rows with a panel, and writes them to `stored`, `[row][LANES]`.
+/// Each row must be as long as the panel.
 #[inline(always)]
 pub fn sums<const N: usize, const FMA: bool>(
     panel: &Panel,
@@ -370,6 +411,8 @@ pub fn sums<const N: usize, const FMA: bool>(
     *stored = sums;
 }
 
+/// Returns the dot product. Element i goes to sum i modulo [`LANES`], so that the compiler uses
+/// SIMD registers.
 #[inline(always)]
 fn dot<const FMA: bool>(x: &[f32], y: &[f32]) -> f32 {
     let (x, x_rest) = x.as_chunks::<LANES>();
@@ -384,6 +427,7 @@ fn dot<const FMA: bool>(x: &[f32], y: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
+/// Adds `x * weights` to `sums`, lane by lane.
 #[inline(always)]
 fn add_scaled<const FMA: bool>(sums: &mut [f32; LANES], x: f32, weights: &[f32; LANES]) {
     for (sum, weight) in sums.iter_mut().zip(weights) {

@@ -1,9 +1,10 @@
-//! Turns outputs of tract's type for dimensions into `int64`.
+//! Casts outputs of a model that have tract's type for dimensions (`TDim`) to `int64`, the type
+//! that ONNX declares for them.
 
 use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::internal::*;
 
-/// Casts the outputs that are dimensions to `int64`.
+/// Casts the outputs of type `TDim` to `int64`.
 ///
 /// # Errors
 ///

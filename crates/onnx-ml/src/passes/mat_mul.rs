@@ -1,9 +1,15 @@
-//! Products of two computed tensors, as in attention.
+//! Products of two tensors that are both computed at run time, as in attention.
 //!
-//! The axes of a product are batches (in both inputs and the output), rows (in the first input and
-//! the output), columns (in the second input and the output) and terms (summed). For each batch,
-//! the second input is packed in panels of [`LANES`] columns, `[terms][LANES]`. [`ROWS`] rows of
-//! the first input go through a panel at a time.
+//! Each axis of a product (an Einstein sum) belongs to one of four groups:
+//! - batch axes are in both inputs and in the output,
+//! - row axes are only in the first input, and also in the output unless their length is 1,
+//! - column axes are only in the second input and in the output,
+//! - term axes are in both inputs and not in the output: the product sums over them.
+//!
+//! For each combination of indices of the batch axes, this is a matrix product: rows × terms by
+//! terms × columns. The columns of the second input are packed in panels of [`LANES`] columns,
+//! `[term][LANES]`. [`ROWS`] rows of the first input go through a panel at a time, and their sums
+//! stay in registers.
 
 use super::dense::{LANES, ROWS, sums};
 use crate::kernels::simd::{Product, product};
@@ -13,13 +19,14 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::internal::*;
 
-/// A product in Einstein notation whose output ends with the axes that only the second input has.
+/// A product in Einstein notation whose output ends with the column axes.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct MatMul {
-    /// Letters of the axes.
+    /// The letters of the axes of both inputs.
     inputs: [Vec<char>; 2],
+    /// The letters of the axes of the output.
     output: Vec<char>,
-    /// The inputs are swapped: the operator's first input is the second here.
+    /// The inputs are swapped: the first input of the node is the second input in this struct.
     swapped: bool,
 }
 
@@ -37,6 +44,7 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
+/// Returns the replacement for node `id`, or `None` if the node is not a supported product.
 fn mat_mul(model: &TypedModel, id: usize) -> TractResult<Option<MatMul>> {
     let node = model.node(id);
     let Some(op) = node.op_as::<EinSum>() else { return Ok(None) };
@@ -49,44 +57,55 @@ fn mat_mul(model: &TypedModel, id: usize) -> TractResult<Option<MatMul>> {
     }
     let (inputs, outputs) = op.axes.to_strs();
     let axes = |axes: &String| axes.chars().collect::<Vec<_>>();
-    let ([of_a, of_b], [output]) = (inputs.as_slice(), outputs.as_slice()) else { return Ok(None) };
-    let (a, b, output) = (axes(of_a), axes(of_b), axes(output));
-    let summed = |(axis, dim): (&char, &TDim)| {
+    let ([axes_a, axes_b], [output]) = (inputs.as_slice(), outputs.as_slice()) else {
+        return Ok(None);
+    };
+    let (a, b, output) = (axes(axes_a), axes(axes_b), axes(output));
+    // An axis that only one input has must be in the output or have length 1.
+    let is_supported = |(axis, dim): (&char, &TDim)| {
         output.contains(axis) || a.contains(axis) && b.contains(axis) || dim.is_one()
     };
-    let plain = [(&a, facts[0]), (&b, facts[1])]
-        .into_iter()
-        .all(|(axes, fact)| are_distinct(axes) && axes.iter().zip(fact.shape.iter()).all(summed));
-    if !plain {
+    let supported = [(&a, facts[0]), (&b, facts[1])].into_iter().all(|(axes, fact)| {
+        are_distinct(axes) && axes.iter().zip(fact.shape.iter()).all(is_supported)
+    });
+    if !supported {
         return Ok(None);
     }
     let product = MatMul::new(a.clone(), b.clone(), output.clone(), false)
         .or_else(|| MatMul::new(b, a, output, true));
     let inputs = facts.map(|fact| Fact::new(fact.datum_type, fact.shape.iter().cloned()));
-    let same = |product: &MatMul| {
+    let has_same_shape = |product: &MatMul| {
         let outputs = product.outputs(&inputs);
         outputs.is_ok_and(|outputs| outputs[0].shape.iter().eq(node.outputs[0].fact.shape.iter()))
     };
-    Ok(product.filter(same))
+    Ok(product.filter(has_same_shape))
 }
 
 impl MatMul {
-    /// Returns `None` if the columns (axes of `b` and the output only) are not the last axes of the
+    /// Creates the product, or returns `None` if the column axes are not the last axes of the
     /// output.
     fn new(a: Vec<char>, b: Vec<char>, output: Vec<char>, swapped: bool) -> Option<MatMul> {
         let column = |axis: &&char| b.contains(axis) && !a.contains(axis);
         let columns = output.iter().rev().take_while(column).count();
-        let fits = columns > 0 && output.iter().filter(column).count() == columns;
-        fits.then_some(MatMul { inputs: [a, b], output, swapped })
+        let columns_are_last = columns > 0 && output.iter().filter(column).count() == columns;
+        columns_are_last.then_some(MatMul { inputs: [a, b], output, swapped })
     }
 
+    /// Swaps the two elements if the inputs are swapped.
     fn swap<T>(&self, [a, b]: [T; 2]) -> [T; 2] {
         if self.swapped { [b, a] } else { [a, b] }
     }
 
-    /// Returns the length of an axis from the shapes of both inputs. An axis that is kept is
-    /// broadcast if one length is 1.
-    fn length<'a, D: 'a + PartialEq>(
+    /// Returns the length of an axis, or `None` if neither input has the axis. `one` is the number
+    /// 1 as a `D`.
+    ///
+    /// If both inputs have the axis, the lengths must be equal. An axis of the output may also have
+    /// length 1 in one input, which is then broadcast.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the lengths do not match.
+    fn length<'a, D: 'a + PartialEq + std::fmt::Debug>(
         &self,
         axis: char,
         shapes: [&'a [D]; 2],
@@ -96,9 +115,12 @@ impl MatMul {
         let lengths = [0, 1].map(|input| Some(&shapes[input][position(&self.inputs[input])?]));
         match lengths {
             [Some(a), Some(b)] => {
-                let kept = self.output.contains(&axis);
-                let fit = a == b || kept && (a == one || b == one);
-                ensure!(fit, "expected inputs of one length on axis {axis}");
+                let is_output = self.output.contains(&axis);
+                let lengths_match = a == b || is_output && (a == one || b == one);
+                ensure!(
+                    lengths_match,
+                    "axis {axis}: expected equal lengths, found {a:?} and {b:?}"
+                );
                 Ok(Some(if a == one { b } else { a }))
             }
             [a, b] => Ok(a.or(b)),
@@ -114,7 +136,9 @@ impl Kernel for MatMul {
         let one = 1.to_dim();
         let lengths = self.output.iter().map(|axis| {
             let length = self.length(*axis, shapes, &one)?;
-            length.cloned().context("expected an axis of the inputs")
+            length.cloned().with_context(|| {
+                format!("expected axis {axis} in an input, found it only in the output")
+            })
         });
         Ok(tvec!(Fact::new(f32::datum_type(), lengths.collect::<TractResult<TVec<TDim>>>()?)))
     }
@@ -122,51 +146,56 @@ impl Kernel for MatMul {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let [a, b] = self.swap([&inputs[0], &inputs[1]]);
         let shapes = [a.shape(), b.shape()];
-        let [of_a, of_b] = &self.inputs;
+        let [axes_a, axes_b] = &self.inputs;
         let length = |axis: &char| self.length(*axis, shapes, &1);
         let mut shape: TVec<usize> = tvec!();
         for axis in &self.output {
-            shape.push(*length(axis)?.context("expected an axis of the inputs")?);
+            shape.push(*length(axis)?.with_context(|| {
+                format!("expected axis {axis} in an input, found it only in the output")
+            })?);
         }
         let strides = Tensor::natural_strides(&shape);
-        let mut offsets = Offsets::default();
+        let mut groups = AxisGroups::default();
         let has = |axes: &[char], axis: &char| axes.contains(axis);
-        for axis in self.output.iter().chain(of_a.iter().filter(|axis| !has(&self.output, axis))) {
-            let stride = |axes: &[char], of: &[usize], strides: &[isize]| {
+        let not_output = axes_a.iter().filter(|axis| !has(&self.output, axis));
+        for axis in self.output.iter().chain(not_output) {
+            // The stride of the axis in a tensor; 0 if the tensor lacks the axis or broadcasts it.
+            let stride = |axes: &[char], shape: &[usize], strides: &[isize]| {
                 let position = axes.iter().position(|other| other == axis);
-                let position = position.filter(|position| of[*position] > 1);
+                let position = position.filter(|position| shape[*position] > 1);
                 position.map_or(0, |position| strides[position].unsigned_abs())
             };
-            let axis_of = Axis {
+            let strided = Axis {
                 length: length(axis)?.copied().unwrap_or(1),
-                a: stride(of_a, shapes[0], a.strides()),
-                b: stride(of_b, shapes[1], b.strides()),
+                a: stride(axes_a, shapes[0], a.strides()),
+                b: stride(axes_b, shapes[1], b.strides()),
                 y: stride(&self.output, &shape, &strides),
             };
-            match (has(of_a, axis), has(of_b, axis), has(&self.output, axis)) {
-                (true, true, true) => &mut offsets.batches,
-                (true, false, _) => &mut offsets.rows,
-                (false, ..) => &mut offsets.columns,
-                (true, true, false) => &mut offsets.terms,
+            match (has(axes_a, axis), has(axes_b, axis), has(&self.output, axis)) {
+                (true, true, true) => &mut groups.batches,
+                (true, false, _) => &mut groups.rows,
+                (false, ..) => &mut groups.columns,
+                (true, true, false) => &mut groups.terms,
             }
-            .push(axis_of);
+            .push(strided);
         }
         let [a, b] = [a.try_as_plain_ram()?, b.try_as_plain_ram()?];
         let [a, b] = [a.as_slice::<f32>()?, b.as_slice::<f32>()?];
         Ok(vec![written(&shape, |y| {
             if !a.is_empty() && !b.is_empty() && !y.is_empty() {
-                product(Work { offsets: &offsets, a, b, y });
+                product(Work { axes: &groups, a, b, y });
             }
         })?])
     }
 }
 
-/// Returns `true` if no axis occurs twice, as it would for a diagonal.
+/// Returns `true` if no axis occurs twice. An axis that occurs twice selects a diagonal.
 fn are_distinct(axes: &[char]) -> bool {
     (1..axes.len()).all(|position| !axes[..position].contains(&axes[position]))
 }
 
-/// An axis: its length, and its stride in each tensor.
+/// An axis: its length, and its stride in the first input (`a`), the second input (`b`) and the
+/// output (`y`). The stride is 0 in a tensor without the axis.
 #[derive(Debug, Clone, Copy)]
 struct Axis {
     length: usize,
@@ -175,15 +204,17 @@ struct Axis {
     y: usize,
 }
 
+/// The axes of a product by group.
 #[derive(Debug, Default)]
-struct Offsets {
+struct AxisGroups {
     batches: Vec<Axis>,
     rows: Vec<Axis>,
     columns: Vec<Axis>,
     terms: Vec<Axis>,
 }
 
-/// Returns the offsets of all index combinations over `axes`, in row-major order.
+/// Returns the offset in a tensor of each combination of indices over `axes`, in row-major order.
+/// `stride` returns the stride of an axis in that tensor.
 fn offsets(axes: &[Axis], stride: impl Fn(&Axis) -> usize) -> Vec<usize> {
     axes.iter().fold(vec![0], |offsets, axis| {
         let along = |position: usize| (0..axis.length).map(move |index| (position, index));
@@ -195,12 +226,14 @@ fn offsets(axes: &[Axis], stride: impl Fn(&Axis) -> usize) -> Vec<usize> {
     })
 }
 
+/// Returns `true` if the offsets are 0, 1, 2, …, so that the elements are contiguous.
 fn are_adjacent(offsets: &[usize]) -> bool {
     offsets.iter().enumerate().all(|(index, position)| *position == index)
 }
 
+/// The computation of a product from the elements of its tensors.
 struct Work<'a> {
-    offsets: &'a Offsets,
+    axes: &'a AxisGroups,
     a: &'a [f32],
     b: &'a [f32],
     y: &'a mut [f32],
@@ -211,7 +244,7 @@ impl Product for Work<'_> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Work { offsets: Offsets { batches, rows, columns, terms }, a, b, y } = self;
+        let Work { axes: AxisGroups { batches, rows, columns, terms }, a, b, y } = self;
         let batches = offsets(batches, |axis| axis.a)
             .into_iter()
             .zip(offsets(batches, |axis| axis.b))
@@ -220,9 +253,11 @@ impl Product for Work<'_> {
         let (terms_a, terms_b) = (offsets(terms, |axis| axis.a), offsets(terms, |axis| axis.b));
         let columns = offsets(columns, |axis| axis.b);
         let length = terms_a.len();
+        // Rows of the first input must be contiguous. If they are not, copy them for each batch.
         let gathers = !are_adjacent(&terms_a);
         let mut gathered = vec![0.0; if gathers { rows_a.len() * length } else { 0 }];
         let mut panel = vec![[0.0; LANES]; length];
+        // The sums of one tile: a row of the tile × a column of the panel.
         let mut stored = Box::new([[0.0; LANES]; ROWS]);
         for ((a_first, b_first), y_first) in batches {
             let (a, b, y) = (&a[a_first..], &b[b_first..], &mut y[y_first..]);
@@ -242,7 +277,8 @@ impl Product for Work<'_> {
                 };
                 for first in (0..rows_a.len()).step_by(ROWS) {
                     let count = ROWS.min(rows_a.len() - first);
-                    // The last tile repeats its last row, whose result is not stored.
+                    // If fewer than `ROWS` rows remain, the tile repeats the last row. The results
+                    // of the repetitions are not stored.
                     let rows = std::array::from_fn(|position| row(first + position.min(count - 1)));
                     sums::<ROWS, FMA>(&panel, rows, &mut stored);
                     for (sums, row) in stored.iter().zip(&rows_y[first..][..count]) {
@@ -258,10 +294,14 @@ impl Product for Work<'_> {
     }
 }
 
+/// Copies up to [`LANES`] columns of the second input to `panel`, `[term][LANES]`. `columns` and
+/// `terms` are the offsets of the columns and the terms in `b`. Lanes beyond the last column keep
+/// old values; their results are not stored.
 #[inline(always)]
 fn pack(panel: &mut [[f32; LANES]], b: &[f32], columns: &[usize], terms: &[usize]) {
     let first = columns[0];
     if columns.len() == LANES && columns.windows(2).all(|two| two[1] == two[0] + 1) {
+        // Adjacent columns are copied as vectors.
         for (line, term) in panel.iter_mut().zip(terms) {
             if let Some(lanes) = b[first + term..].first_chunk::<LANES>() {
                 *line = *lanes;

@@ -13,10 +13,15 @@ use tract_onnx::tract_core::ops::nn::resize::Resize;
 use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 use tract_onnx::tract_hir::internal::*;
 
-/// Returns the number of bytes per row of the largest tensor, if the model is row-wise, or `None`
-/// if it is not known to be. `model` must be decluttered.
+/// Returns the size of one row of the largest tensor of a row-wise model, in bytes. Returns `None`
+/// if the model is not row-wise, or if that cannot be determined. `model` must be decluttered.
+///
+/// # Errors
+///
+/// Returns an error if the model is invalid.
 pub fn row_bytes(model: &TypedModel) -> TractResult<Option<usize>> {
     let Some(batch) = batch(model)? else { return Ok(None) };
+    // Values that have one row for each row of the inputs. All other values are constants.
     let mut rows: HashSet<OutletId> = HashSet::new();
     let mut largest = 0;
     for id in model.eval_order()? {
@@ -47,13 +52,16 @@ pub fn row_bytes(model: &TypedModel) -> TractResult<Option<usize>> {
     Ok(model.outputs.iter().all(|output| rows.contains(output)).then_some(largest))
 }
 
-/// Returns the symbol that is the first dimension of every input.
+/// Returns the symbol for the size of the batch: the first dimension of the first input, if it is a
+/// symbol.
 fn batch(model: &TypedModel) -> TractResult<Option<TDim>> {
     let Some(first) = model.inputs.first() else { return Ok(None) };
     let length = model.outlet_fact(*first)?.shape.first().cloned();
     Ok(length.filter(|length| matches!(length, TDim::Sym(_))))
 }
 
+/// Returns `true` if each output row of the node depends only on the same row of those inputs that
+/// are in `rows`.
 fn is_row_wise(
     model: &TypedModel,
     node: &TypedNode,
@@ -76,7 +84,7 @@ fn is_row_wise(
     if let Some(op) = node.op_as::<Softmax>() {
         return Ok(!op.axes.contains(&0));
     }
-    let known = node.op_is::<AxisOp>()
+    let has_axes_mapping = node.op_is::<AxisOp>()
         || node.op_is::<Cast>()
         || node.op_is::<Conv>()
         || node.op_is::<Deconv>()
@@ -85,19 +93,22 @@ fn is_row_wise(
         || node.op_is::<Reduce>()
         || node.op_is::<TypedBinOp>()
         || node.op_is::<TypedConcat>();
-    if !known {
+    if !has_axes_mapping {
         return Ok(false);
     }
+    // tract's mapping says which axes of the inputs each axis of the outputs corresponds to. The
+    // first axis of the output must correspond to the first axis of each input in `rows`, and to no
+    // axis of other inputs (or to an axis of length 1).
     let (inputs, outputs) = model.node_facts(node.id)?;
     let mapping = node.op.axes_mapping(&inputs, &outputs)?;
     let Ok(axis) = mapping.axis((InOut::Out(0), 0)) else { return Ok(false) };
-    let outputs_follow = axis.outputs.iter().all(|places| **places == [0]);
+    let outputs_follow = axis.outputs.iter().all(|axes| **axes == [0]);
     let inputs_follow = node.inputs.iter().enumerate().all(|(slot, input)| {
-        let places = &axis.inputs[slot];
+        let axes = &axis.inputs[slot];
         if rows.contains(input) {
-            **places == [0]
+            **axes == [0]
         } else {
-            places.iter().all(|place| inputs[slot].shape[*place].is_one())
+            axes.iter().all(|axis| inputs[slot].shape[*axis].is_one())
         }
     });
     Ok(outputs_follow && inputs_follow)
@@ -125,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn row_wise_models_are_detected() {
+    fn detects_row_wise_models() {
         let softmax = |axis| {
             let kind = SoftmaxKind::Softmax;
             Softmax { axes: tvec!(axis), quant_output_dt: None, kind }

@@ -1,4 +1,4 @@
-//! Compares operators after [`optimize`] with tract's own results.
+//! Compares the results of models after [`optimize`] with the results of tract.
 
 mod images;
 
@@ -15,11 +15,11 @@ use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
 use tract_onnx::tract_hir::internal::*;
 
 impl Random {
-    /// Returns a tensor of a few distinct numbers, so that some elements are equal.
+    /// Returns a tensor whose elements have at most 17 distinct values, so that ties occur.
     fn tensor(&mut self, datum_type: DatumType, shape: &[usize]) -> Tensor {
         let len = shape.iter().product();
         let numbers: Vec<f32> = (0..len).map(|_| self.below(17) as f32 * 0.5 - 4.0).collect();
-        let tensor = tensor1(&numbers).into_shape(shape).expect("as many numbers");
+        let tensor = tensor1(&numbers).into_shape(shape).expect("the shape has as many elements");
         match datum_type {
             DatumType::Bool => {
                 tensor.cast_to::<i64>().and_then(|ints| ints.cast_to::<bool>().map(Cow::into_owned))
@@ -29,6 +29,7 @@ impl Random {
         .expect("numbers can be cast")
     }
 
+    /// Returns a shape of the given rank. Some lengths are 0 or 1.
     fn shape(&mut self, rank: usize) -> TVec<usize> {
         (0..rank).map(|_| [0, 1, 1, 2, 3, 5, 7, 16, 33][self.below(9)]).collect()
     }
@@ -39,7 +40,7 @@ impl Random {
     }
 }
 
-/// Compares the results of tract's operator and of the operator after [`optimize`].
+/// Compares the results of a model of one operator, see [`compare_model`].
 fn compare(op: impl Into<Box<dyn TypedOp>>, inputs: &[Tensor]) {
     let mut model = TypedModel::default();
     let batch: TDim = model.symbols.sym("N").into();
@@ -48,7 +49,7 @@ fn compare(op: impl Into<Box<dyn TypedOp>>, inputs: &[Tensor]) {
         .enumerate()
         .map(|(index, input)| {
             let mut shape: TVec<TDim> = input.shape().iter().map(|dim| dim.to_dim()).collect();
-            // The size of the batch is unknown, as in real models.
+            // A symbolic batch dimension, as in most models.
             if index == 0 && shape.first().is_some_and(|dim| *dim == 7.to_dim()) {
                 shape[0] = batch.clone();
             }
@@ -57,26 +58,30 @@ fn compare(op: impl Into<Box<dyn TypedOp>>, inputs: &[Tensor]) {
         })
         .collect();
     let outputs = model.wire_node("op", op, &sources).expect("the inputs fit");
-    model.select_output_outlets(&outputs).expect("the outputs are there");
+    model.select_output_outlets(&outputs).expect("the outputs exist");
     compare_model(model, inputs);
 }
 
+/// Compares the results of the model optimized by tract with the results of the model after
+/// [`optimize`].
 fn compare_model(model: TypedModel, inputs: &[Tensor]) {
     compare_within(Approximation::Close, model, inputs);
 }
 
+/// Compares like [`compare_model`], with a given tolerance.
 fn compare_within(approximation: Approximation, model: TypedModel, inputs: &[Tensor]) {
     let run = |model: TypedModel| -> TractResult<TVec<TValue>> {
         let inputs = inputs.iter().cloned().map(TValue::from).collect();
         model.into_runnable()?.run(inputs)
     };
-    let text = format!("{:?}", model.nodes.last());
-    let slow = run(model.clone().into_optimized().expect("tract optimizes")).expect("tract runs");
-    let fast = run(optimize(model).expect("we optimize")).expect("we run");
-    for (slow, fast) in slow.iter().zip(&fast) {
-        assert_eq!(slow.datum_type(), fast.datum_type(), "{text}");
-        let close = slow.close_enough(fast, approximation);
-        assert!(close.is_ok(), "{text}: {inputs:?}: {slow:?} {fast:?}");
+    let last_node = format!("{:?}", model.nodes.last());
+    let expected =
+        run(model.clone().into_optimized().expect("tract optimizes it")).expect("tract runs it");
+    let found = run(optimize(model).expect("onnx-ml optimizes it")).expect("onnx-ml runs it");
+    for (expected, found) in expected.iter().zip(&found) {
+        assert_eq!(found.datum_type(), expected.datum_type(), "{last_node}");
+        let close = expected.close_enough(found, approximation);
+        assert!(close.is_ok(), "{last_node}: {inputs:?}: expected {expected:?}, found {found:?}");
     }
 }
 
@@ -101,7 +106,7 @@ fn arithmetic_and_comparisons() {
             Box::new(logic::CompGTE),
         ];
         let index = random.below(operators.len());
-        let operator = operators.into_iter().nth(index).expect("below their number");
+        let operator = operators.into_iter().nth(index).expect("the index is in range");
         let datum_type = match index {
             6.. if round % 3 == 0 => DatumType::I64,
             _ => FLOATS[round % 2],
@@ -185,15 +190,15 @@ fn top_k_and_extremes() {
         let axis = random.below(rank);
         // Distinct numbers, because tract does not define the order of equal ones.
         let len: usize = shape.iter().product();
-        let numbers: Vec<f32> = (0..len).map(|place| (place * 7919 % 10007) as f32).collect();
-        let input = tensor1(&numbers).into_shape(&shape).expect("as many numbers");
+        let numbers: Vec<f32> = (0..len).map(|index| (index * 7919 % 10007) as f32).collect();
+        let input = tensor1(&numbers).into_shape(&shape).expect("the shape has as many elements");
         let k = random.below(shape[axis] + 1) as i64;
         let op = Topk { axis, largest: round % 2 == 0, fallback_k: k.to_dim() };
         let mut model = TypedModel::default();
         let x = model.add_source("x", f32::fact(&*shape)).expect("a source");
         let k = model.add_const("k", tensor0(k)).expect("a constant");
         let outputs = model.wire_node("op", op, &[x, k]).expect("the inputs fit");
-        model.select_output_outlets(&outputs).expect("the outputs are there");
+        model.select_output_outlets(&outputs).expect("the outputs exist");
         compare_model(model, &[input]);
     }
 }
@@ -206,9 +211,10 @@ fn products_with_constants() {
         let rows = [0, 1, 2, 5, 6, 7, 13, 97, 200][random.below(9)];
         // Includes a single row with many inputs.
         let (inputs, rows) = if round % 10 == 1 { (300 + inputs, 1) } else { (inputs, rows) };
-        let deep = round % 3 == 0;
-        let shape: TVec<usize> = if deep { tvec!(rows, 3, inputs) } else { tvec!(rows, inputs) };
-        let rows_of = if deep { "ab" } else { "a" };
+        let has_two_row_axes = round % 3 == 0;
+        let shape: TVec<usize> =
+            if has_two_row_axes { tvec!(rows, 3, inputs) } else { tvec!(rows, inputs) };
+        let row_letters = if has_two_row_axes { "ab" } else { "a" };
         let transposed = round % 2 == 0;
         let single = random.below(4) == 0;
         let vector = single && random.below(2) == 0;
@@ -220,8 +226,8 @@ fn products_with_constants() {
             false => ("kn", tvec!(inputs, outputs), "n"),
         };
         let expression = match round % 5 {
-            0 => format!("{matrix_axes},{rows_of}k->{rows_of}{n}"),
-            _ => format!("{rows_of}k,{matrix_axes}->{rows_of}{n}"),
+            0 => format!("{matrix_axes},{row_letters}k->{row_letters}{n}"),
+            _ => format!("{row_letters}k,{matrix_axes}->{row_letters}{n}"),
         };
         let rank = shape.len() - usize::from(vector);
         let mut model = TypedModel::default();
@@ -241,23 +247,23 @@ fn products_with_constants() {
             bias_shape[rank - 1] = width;
             let bias = random.tensor(DatumType::F32, &bias_shape);
             let bias = model.add_const("bias", bias).expect("a constant");
-            y = model.wire_node("bias-added", math::add(), &[bias, y[0]]).expect("it fits");
+            y = model.wire_node("bias-added", math::add(), &[bias, y[0]]).expect("the inputs fit");
         }
         if random.below(2) == 0 {
             let mut zero = tensor0(0_f32);
             (0..rank).for_each(|_| zero.insert_axis(0).expect("an axis"));
             let zero = model.add_const("zero", zero).expect("a constant");
-            y = model.wire_node("relu", math::max(), &[y[0], zero]).expect("it fits");
+            y = model.wire_node("relu", math::max(), &[y[0], zero]).expect("the inputs fit");
         }
-        model.select_output_outlets(&y).expect("the output is there");
+        model.select_output_outlets(&y).expect("the output exists");
         compare_model(model, &[random.tensor(DatumType::F32, &shape)]);
     }
 }
 
-/// Products as tract writes them for a batch of one row and after transposed exports. Each must be
-/// computed by a fast operator.
+/// Matrix products in the axis orders that tract produces for a batch of one row and for exported
+/// models with transposed weights. None of them may remain an operator of tract.
 #[test]
-fn products_with_other_axes() {
+fn products_with_constants_in_unusual_axis_orders() {
     let mut random = Random(0x00de_c0de);
     let cases: [(&str, &[usize], &[usize]); 13] = [
         ("mk,nk->n", &[1, 9], &[5, 9]),
@@ -290,7 +296,7 @@ fn products_with_other_axes() {
             }
         };
         product_of(&mut model, equation, &operands);
-        let optimized = optimize(model.clone()).expect("we optimize");
+        let optimized = optimize(model.clone()).expect("onnx-ml optimizes it");
         assert!(!optimized.nodes.iter().any(|node| node.op.is::<OptMatMul>()), "{equation}");
         compare_model(model, &[x]);
     }
@@ -323,17 +329,18 @@ fn products_of_computed_tensors() {
         };
         let operands = [source("a", &inputs[0]), source("b", &inputs[1])];
         product_of(&mut model, equation, &operands);
-        let optimized = optimize(model.clone()).expect("we optimize");
+        let optimized = optimize(model.clone()).expect("onnx-ml optimizes it");
         assert!(!optimized.nodes.iter().any(|node| node.op.is::<OptMatMul>()), "{equation}");
         compare_model(model, &inputs);
     }
 }
 
+/// Makes the model return a product of the operands.
 fn product_of(model: &mut TypedModel, equation: &str, operands: &[OutletId]) {
     let axes: AxesMapping = equation.parse().expect("an equation");
     let op = EinSum { axes, operating_dt: f32::datum_type(), q_params: None };
     let y = model.wire_node("product", op, operands).expect("the inputs fit");
-    model.select_output_outlets(&y).expect("the output is there");
+    model.select_output_outlets(&y).expect("the output exists");
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! The parts of an ensemble as a model describes them, and its scores.
+//! The input and the output of [`Forest`](super::Forest): an ensemble as the model describes it,
+//! and scores.
 
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
-/// Comparison of a feature with a branch's threshold.
+/// The comparison of a branch: `feature <mode> threshold`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     Leq,
@@ -14,19 +15,20 @@ pub enum Mode {
     Neq,
 }
 
-/// An inner node, as the model describes it.
+/// A node with two children, as the model describes it.
 #[derive(Debug, Clone)]
 pub struct Branch<T> {
+    /// Column of the input that is compared.
     pub feature: usize,
     pub mode: Mode,
     pub threshold: T,
-    /// NaN follows the branch of a comparison that holds.
+    /// A feature that is NaN satisfies the comparison.
     pub missing_true: bool,
-    /// Children for a comparison that holds, and for one that does not.
+    /// The child if the comparison is true, and the child if it is false.
     pub children: [Child; 2],
 }
 
-/// Index of a branch or of a leaf.
+/// A child of a branch: an index in [`Description::branches`] or in [`Description::leaves`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Child {
     Branch(usize),
@@ -37,13 +39,15 @@ pub enum Child {
 #[derive(Debug)]
 pub struct Description<T> {
     pub branches: Vec<Branch<T>>,
-    /// Targets and weights of each leaf.
+    /// For each leaf, pairs of a target and the weight for that target.
     pub leaves: Vec<Vec<(usize, T)>>,
+    /// The root of each tree.
     pub roots: Vec<Child>,
+    /// Number of targets (scores for each row).
     pub targets: usize,
 }
 
-/// Aggregation of the trees' weights for a target.
+/// How the weights of all trees for a target are combined to a score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Aggregate {
     Sum,
@@ -69,9 +73,10 @@ impl Aggregate {
     }
 }
 
-/// A score per row and target, and a flag that is set if any leaf contributed to it.
+/// The scores of all rows, in row-major order (rows × targets).
 #[derive(Debug)]
 pub struct Scores<T> {
     pub scores: Vec<T>,
+    /// For each score, `true` if at least one reached leaf has a weight for the target.
     pub given: Vec<bool>,
 }

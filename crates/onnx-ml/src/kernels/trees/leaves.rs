@@ -1,4 +1,4 @@
-//! Weights of the leaves of trees, and their aggregation to scores.
+//! The weights of the leaves, and their aggregation to scores.
 
 use super::description::{Aggregate, Scores};
 use super::number::Number;
@@ -6,30 +6,38 @@ use crate::encoding::weights::{Weights, pairs};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// The weights of the leaves. Leaves are numbered consecutively, tree by tree.
+/// The weights of all leaves. Leaves are numbered consecutively, tree by tree.
+///
+/// The general layout is a sparse matrix: each leaf has a range of entries (target and weight). If
+/// the ensemble permits it, [`Dense`] is used instead for sums.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(bound = "T: Number")]
 pub struct Leaves<T: Number> {
     targets: usize,
-    /// Number of the first leaf of each tree.
+    /// The number of the first leaf of each tree.
     firsts: Vec<usize>,
-    /// Range of each leaf's entries in `weights`.
+    /// For each leaf, the range of its entries in `weights`. Leaves may share entries.
     #[serde(with = "pairs")]
     ranges: Vec<Range<usize>>,
     /// Target and weight of each entry.
     #[serde(with = "pairs")]
     weights: Vec<(u32, T)>,
+    /// The dense layout, if it is possible.
     dense: Option<Dense<T>>,
 }
 
-/// A denser layout for ensembles in which all leaves of a tree have weights for the same targets.
+/// The layout for ensembles in which all leaves of a tree have weights for the same targets in the
+/// same order. The targets are stored once for each tree, and the weights of a tree are a matrix,
+/// leaves × targets.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(bound = "T: Number")]
 struct Dense<T: Number> {
     trees: Vec<DenseTree>,
+    /// The targets of all trees, one tree after the other.
     targets: Vec<u32>,
+    /// The matrices of all trees, one tree after the other.
     weights: Weights<T>,
-    /// Flags of the targets that any tree contributes to.
+    /// For each target, `true` if at least one tree has weights for it.
     given: Vec<bool>,
 }
 
@@ -59,16 +67,19 @@ impl pairs::Pair for Range<usize> {
     }
 }
 
+/// A tree of the dense layout.
 #[derive(Debug, Deserialize, Serialize)]
 struct DenseTree {
+    /// Range of the tree's targets in [`Dense::targets`].
     targets: Range<usize>,
-    /// Index of the weights of the first leaf; the other leaves follow.
+    /// Index in [`Dense::weights`] at which the tree's matrix starts.
     weights: usize,
 }
 
 impl<T: Number> Leaves<T> {
-    /// Creates the table. `sources` maps each leaf of the trees to an element of `leaves`, and
-    /// `counts` is the number of leaves of each tree.
+    /// Creates the layout. `leaves` are the leaves as the model describes them. `sources` is, for
+    /// each leaf of all trees, its index in `leaves`. `counts` is the number of leaves of each
+    /// tree.
     pub fn new(
         targets: usize,
         leaves: &[Vec<(usize, T)>],
@@ -97,6 +108,8 @@ impl<T: Number> Leaves<T> {
         leaves
     }
 
+    /// Returns the dense layout, or `None` if the leaves of a tree have different targets, or if
+    /// the dense layout would need more than about twice the memory.
     fn dense(&self) -> Option<Dense<T>> {
         let mut dense = Dense {
             trees: Vec::with_capacity(self.firsts.len()),
@@ -113,7 +126,7 @@ impl<T: Number> Leaves<T> {
             let tree = DenseTree { targets: start..dense.targets.len(), weights: weights.len() };
             let targets = &dense.targets[tree.targets.clone()];
             let same = |leaf: &[(u32, T)]| leaf.iter().map(|(target, _)| target).eq(targets);
-            // Trees may share leaves, which are stored once in `weights` but repeated here.
+            // Leaves that share entries in `self.weights` have copies of the entries here.
             if !leaves.clone().all(same) || weights.len() > 2 * self.weights.len() {
                 return None;
             }
@@ -125,8 +138,9 @@ impl<T: Number> Leaves<T> {
         Some(dense)
     }
 
-    /// Returns empty scores for the given number of rows. For sums in the dense layout, the flags
-    /// are known in advance.
+    /// Returns scores of zero for the given number of rows. In the dense layout, the flags `given`
+    /// are already final: a row reaches a leaf of every tree, and all leaves of a tree have the
+    /// same targets.
     pub fn start(&self, rows: usize, aggregate: Aggregate) -> Scores<T> {
         let len = rows * self.targets;
         let given = match self.dense_sums(aggregate) {
@@ -136,13 +150,15 @@ impl<T: Number> Leaves<T> {
         Scores { scores: vec![T::default(); len], given }
     }
 
+    /// Returns the dense layout if it exists and `aggregate` is a sum or an average.
     fn dense_sums(&self, aggregate: Aggregate) -> Option<&Dense<T>> {
         let sums = matches!(aggregate, Aggregate::Sum | Aggregate::Average);
         self.dense.as_ref().filter(|_| sums)
     }
 
-    /// Adds the weights of the leaves that the rows reach in a tree. `scores` and `given` are those
-    /// of the same rows.
+    /// Adds the weights of the leaves that a few rows reach in `tree`. `leaves` is, for each row,
+    /// the number of the leaf within the tree. `scores` and `given` have the elements of these
+    /// rows.
     pub fn add(
         &self,
         tree: usize,
@@ -174,6 +190,7 @@ impl<T: Number> Leaves<T> {
 }
 
 impl<T: Number> Dense<T> {
+    /// Adds the weights of the reached leaves. `width` is the number of scores of a row.
     fn add(&self, tree: usize, leaves: &[u32], width: usize, scores: &mut [T]) {
         let tree = &self.trees[tree];
         let weights = &self.weights[tree.weights..];
@@ -188,7 +205,8 @@ impl<T: Number> Dense<T> {
                     scores[target as usize] += weights[*leaf as usize];
                 }
             }
-            // All of a few classes: with a constant width, the loop over targets is unrolled.
+            // The tree has weights for all of 2 to 4 targets. With a constant width, the compiler
+            // unrolls the loop over the targets.
             [0, 1] if width == 2 => add_all::<T, 2>(weights, leaves, scores),
             [0, 1, 2] if width == 3 => add_all::<T, 3>(weights, leaves, scores),
             [0, 1, 2, 3] if width == 4 => add_all::<T, 4>(weights, leaves, scores),
@@ -205,6 +223,7 @@ impl<T: Number> Dense<T> {
     }
 }
 
+/// Adds the weights of trees that have weights for all `N` targets.
 fn add_all<T: Number, const N: usize>(weights: &[T], leaves: &[u32], scores: &mut [T]) {
     let (weights, _) = weights.as_chunks::<N>();
     for (leaf, scores) in leaves.iter().zip(scores.as_chunks_mut::<N>().0) {
@@ -215,7 +234,7 @@ fn add_all<T: Number, const N: usize>(weights: &[T], leaves: &[u32], scores: &mu
 }
 
 impl Leaves<f32> {
-    /// Returns the same weights in double precision.
+    /// Returns the weights in double precision.
     pub fn widened(&self) -> Leaves<f64> {
         let mut leaves = Leaves {
             targets: self.targets,

@@ -1,10 +1,10 @@
-//! The two precisions of an ensemble.
+//! The two precisions in which an ensemble can be evaluated.
 
 use bytemuck::Pod;
 use std::ops::{Add, AddAssign, Div, Neg};
 use tract_onnx::tract_hir::internal::*;
 
-/// Element type of thresholds, features and scores.
+/// The type of thresholds, features and scores: `f32` or `f64`.
 pub trait Number:
     Datum
     + Pod
@@ -18,8 +18,11 @@ pub trait Number:
 {
     const NAN: Self;
 
+    /// Returns the greatest number less than `self`.
     fn next_down(self) -> Self;
+    /// Returns `true` if the number is NaN.
     fn nan(self) -> bool;
+    /// Returns the bits of the number.
     fn bits(self) -> u64;
     fn to_f32(self) -> f32;
     fn from_f64(number: f64) -> Self;

@@ -1,11 +1,15 @@
 //! Evaluation of trees with at most 64 leaves as bit vectors: the
 //! [QuickScorer](https://doi.org/10.1145/2766462.2767733) algorithm.
 //!
-//! The leaves of a tree are numbered from left to right and represented by one bit each. A
-//! comparison that does not hold rules out the leaves of its left subtree. Each comparison
-//! therefore has a mask of the leaves that remain in this case, and a row's bit vector is the
-//! bitwise AND of the masks of all its false comparisons. The row reaches the first remaining leaf,
-//! which is the lowest bit that is set.
+//! The leaves of a tree are numbered from left to right, and each leaf has one bit of a bit vector.
+//! A row goes to the left child of a node if the comparison of the node is true. So a false
+//! comparison rules out the leaves of the left subtree. Each comparison has a mask in which the
+//! bits of these leaves are 0 and all other bits are 1. The bitwise AND of the masks of all
+//! comparisons that are false for a row leaves the bits of the leaves that are not ruled out. The
+//! row reaches the leftmost of them, which is the lowest bit that is set.
+//!
+//! Why the lowest bit: the leaf that the row reaches is never ruled out. Each leaf to its left lies
+//! in the left subtree of a node at which the row went right, and is ruled out by that node.
 //!
 //! All comparisons of a tree are evaluated, in any order and without branches. For [`LANES`] rows
 //! at once this is faster than following each row from node to node.
@@ -19,31 +23,38 @@ use std::ops::Range;
 /// Number of rows that are evaluated at once, one per SIMD lane.
 pub const LANES: usize = 16;
 
-/// Number of groups of rows that go through a tree before the next tree.
+/// Number of groups of [`LANES`] rows that go through a tree before the next tree.
 pub const GROUPS: usize = 4;
 
-/// Minimum number of trees in the ensemble; with fewer trees, transposing the rows does not pay.
+/// Minimum number of trees of the ensemble. With fewer trees, transposing the rows takes more time
+/// than the bit vectors save.
 const MIN_TREES: usize = 4;
 
-/// Maximum number of leaves. More would need a third word, and most comparisons would be wasted.
+/// Maximum number of leaves of a tree: the bits of two words. In larger trees, a row passes so few
+/// of the nodes that evaluating all comparisons is slower than traversal.
 const MAX_LEAVES: u32 = 64;
 
-/// The trees of a forest that are small enough for bit vectors.
+/// The comparisons of those trees of a forest that are small enough for bit vectors.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct QuickScorer<T> {
-    /// Columns of the input that occur in a comparison.
+    /// The columns of the input that are used in a comparison.
     features: Vec<usize>,
-    /// One entry per tree; `None` if it has too many leaves.
+    /// One element for each tree; `None` if the tree has too many leaves, or the forest too few
+    /// trees.
     trees: Vec<Option<Tree>>,
+    /// Comparisons of all trees with at most 32 leaves, one tree after the other.
     narrow: Vec<Comparison<T, 1>>,
+    /// Comparisons of all trees with 33 to 64 leaves.
     wide: Vec<Comparison<T, 2>>,
 }
 
-/// Ranges of a tree's comparisons. First come those by `<=` that NaN does not satisfy, then those
-/// by `<=` that NaN satisfies, then those by `==`.
+/// The ranges of a tree's comparisons in [`QuickScorer::narrow`] or [`QuickScorer::wide`]. They are
+/// grouped by
+/// [`Kind`]: `start..missing` are [`Kind::Plain`], `missing..equal` are [`Kind::Missing`], and `equal..end` are
+/// [`Kind::Equal`]. Each group has its own loop without a check of the kind.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 struct Tree {
-    /// The tree has more than 32 leaves, so its comparisons are in `wide`.
+    /// The tree has more than 32 leaves: its comparisons are in [`QuickScorer::wide`].
     wide: bool,
     start: u32,
     missing: u32,
@@ -51,6 +62,8 @@ struct Tree {
     end: u32,
 }
 
+/// A comparison of a feature with a threshold, and the mask of the leaves that a false comparison
+/// does not rule out. The mask has `WORDS` words of 32 bits, lowest first.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(bound(
     serialize = "T: Serialize, [u32; WORDS]: Serialize",
@@ -58,15 +71,16 @@ struct Tree {
 ))]
 struct Comparison<T, const WORDS: usize> {
     threshold: T,
-    /// Index into `features`.
+    /// Index in [`QuickScorer::features`].
     feature: u32,
-    /// Mask of the leaves that remain if the comparison does not hold.
+    /// The mask: bits of the leaves that remain possible if the comparison is false.
     remaining: [u32; WORDS],
-    /// NaN satisfies a comparison by `==`.
+    /// NaN satisfies the comparison. Used only for [`Kind::Equal`]; the other kinds imply it.
     missing_true: bool,
 }
 
 impl<T: Number> QuickScorer<T> {
+    /// Creates the bit vectors of the small trees.
     pub fn new(nodes: &Nodes<T>) -> QuickScorer<T> {
         let mut scorer =
             QuickScorer { features: vec![], trees: vec![], narrow: vec![], wide: vec![] };
@@ -107,12 +121,14 @@ impl<T: Number> QuickScorer<T> {
         scorer
     }
 
+    /// Returns `true` if the tree is evaluated with bit vectors.
     pub fn has(&self, tree: usize) -> bool {
         self.trees[tree].is_some()
     }
 
-    /// Writes the compared columns of the rows of `x` as `[group][feature][lane]`. If the last
-    /// group is not full, its remaining lanes repeat the last row.
+    /// Writes the used columns of the rows of `x` to `groups`, as `[group][feature][lane]`. Row r
+    /// is lane r modulo [`LANES`] of group r / [`LANES`]. If the last group is not full, its
+    /// remaining lanes repeat the last row.
     pub fn transpose(&self, x: &[T], columns: usize, rows: usize, groups: &mut [Vec<[T; LANES]>]) {
         for (group, transposed) in groups.iter_mut().enumerate() {
             let start = |lane: usize| (group * LANES + lane).min(rows - 1) * columns;
@@ -123,8 +139,9 @@ impl<T: Number> QuickScorer<T> {
         }
     }
 
-    /// Writes the leaf that each row reaches, for each of `trees` that is evaluated here. `leaves`
-    /// has one entry per tree.
+    /// Writes the number of the leaf that each row reaches, for each tree of the range that is
+    /// evaluated with bit vectors. `groups` are the rows from [`QuickScorer::transpose`]. `leaves`
+    /// has one element for each tree of the range, `[tree][group][lane]`.
     pub fn leaves(
         &self,
         trees: Range<usize>,
@@ -135,6 +152,7 @@ impl<T: Number> QuickScorer<T> {
     }
 }
 
+/// See [`QuickScorer::leaves`].
 struct Leaves<'a, T> {
     scorer: &'a QuickScorer<T>,
     trees: Range<usize>,
@@ -169,7 +187,7 @@ impl<T: Number> Vectorized for Leaves<'_, T> {
 }
 
 impl Tree {
-    /// Returns the bit vectors of the leaves that no comparison rules out, one per row, as
+    /// Returns, for each row of a group, the bits of the leaves that no comparison rules out, as
     /// `[word][lane]`.
     #[inline(always)]
     fn remaining<T: Number, const WORDS: usize>(
@@ -196,6 +214,11 @@ impl Tree {
 }
 
 impl<T: Number, const WORDS: usize> Comparison<T, WORDS> {
+    /// Evaluates the comparison for a group of rows, and clears the bits of the leaves that it
+    /// rules out.
+    ///
+    /// `held` is all ones in the lanes in which the comparison is true, so that `held | mask`
+    /// changes nothing there.
     #[inline(always)]
     fn rule_out(
         &self,
@@ -215,16 +238,23 @@ impl<T: Number, const WORDS: usize> Comparison<T, WORDS> {
     }
 }
 
+/// How a comparison is evaluated. The order is the order of a tree's comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
+    /// `<=`, which NaN does not satisfy.
     Plain,
+    /// `<=`, which NaN satisfies.
     Missing,
+    /// `==`.
     Equal,
 }
 
-/// Returns the comparisons of the tree below `root`. `index_of` returns the index of a column among
-/// the features. The traversal is depth first and counts leaves, so that a left subtree covers a
-/// contiguous range of leaves.
+/// Returns the comparisons of the tree below `root`. `index_of` returns the index of a column in
+/// [`QuickScorer::features`].
+///
+/// The tree is traversed depth first, left before right, and leaves are counted. The leaves of a
+/// left subtree are therefore a contiguous range, from the count before the subtree to the count
+/// after it.
 fn comparisons<T: Number>(
     nodes: &Nodes<T>,
     root: u32,
@@ -257,8 +287,9 @@ fn comparisons<T: Number>(
     found
 }
 
-/// Sorts the comparisons by kind and merges equal ones into one, whose mask is the AND of theirs.
-/// Oblivious trees have the same comparison at each node of a level.
+/// Sorts the comparisons by kind, and merges equal comparisons into one, whose mask is the AND of
+/// their masks. This helps with oblivious trees (CatBoost), which have the same comparison at each
+/// node of a level.
 fn merge<T: Number>(comparisons: &mut Vec<(Kind, Comparison<T, 2>)>) {
     let key = |(kind, comparison): &(Kind, Comparison<T, 2>)| {
         (*kind, comparison.feature, comparison.threshold.bits(), comparison.missing_true)
@@ -275,9 +306,11 @@ fn merge<T: Number>(comparisons: &mut Vec<(Kind, Comparison<T, 2>)>) {
     });
 }
 
+/// Returns the comparison of a node, with a mask that rules out nothing.
 fn comparison<T: Number>(node: &Node<T>, feature: u32) -> (Kind, Comparison<T, 2>) {
     let missing_true = node.missing_true();
-    // A comparison by `<=` or `==` with NaN never holds, so either kind serves for a NaN threshold.
+    // `<=` and `==` with a NaN threshold are both false for every number, so that NaN thresholds
+    // can use either.
     let kind = match (node.equal() || node.threshold.nan(), missing_true) {
         (true, _) => Kind::Equal,
         (false, true) => Kind::Missing,
@@ -287,13 +320,14 @@ fn comparison<T: Number>(node: &Node<T>, feature: u32) -> (Kind, Comparison<T, 2
     (kind, Comparison { threshold, feature, remaining: [u32::MAX; 2], missing_true })
 }
 
-/// Returns a mask without the bits `first..end`.
+/// Returns a mask of two words with the bits `first..end` cleared.
 fn without(first: u32, end: u32) -> [u32; 2] {
     let below = |bit: u32| 1_u64.checked_shl(bit).map_or(u64::MAX, |bit| bit - 1);
     let remaining = !(below(end) & !below(first));
     [remaining as u32, (remaining >> 32) as u32]
 }
 
+/// Drops the upper word of the mask.
 fn narrow<T>(comparison: Comparison<T, 2>) -> Comparison<T, 1> {
     let Comparison { threshold, feature, remaining: [low, _], missing_true } = comparison;
     Comparison { threshold, feature, remaining: [low], missing_true }

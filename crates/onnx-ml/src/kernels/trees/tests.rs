@@ -2,11 +2,12 @@ use super::*;
 use crate::random::Random;
 
 impl Random {
-    /// Returns one of a few numbers, so that features often equal thresholds.
+    /// Returns one of a few numbers, so that features are often equal to thresholds.
     fn number(&mut self) -> f32 {
         [f32::NEG_INFINITY, -1.5, -0.0, 0.0, 0.5, 0.1, 2.0, f32::INFINITY][self.below(8)]
     }
 
+    /// Returns an ensemble of random trees over 4 features, with 3 targets.
     fn description(&mut self, modes: &[Mode], trees: usize) -> Description<f32> {
         let mut description =
             Description { branches: vec![], leaves: vec![], roots: vec![], targets: 3 };
@@ -17,6 +18,7 @@ impl Random {
         description
     }
 
+    /// Adds a random tree of at most `depth` levels of branches, and returns its root.
     fn tree(&mut self, into: &mut Description<f32>, modes: &[Mode], depth: usize) -> Child {
         if depth == 0 || self.below(4) == 0 {
             let weights = self.below(4);
@@ -35,7 +37,7 @@ impl Random {
     }
 }
 
-/// Reference implementation, directly from the specification.
+/// Returns the weights of the leaf that `row` reaches, by the rules of the specification.
 fn leaf<'a, T: Number>(
     description: &'a Description<f32>,
     mut at: Child,
@@ -59,6 +61,7 @@ fn leaf<'a, T: Number>(
     }
 }
 
+/// Compares the scores of the rows of `x` (4 columns) with the reference.
 fn check<T: Number>(
     forest: &Forest<T>,
     description: &Description<f32>,
@@ -94,7 +97,7 @@ fn check<T: Number>(
 }
 
 #[test]
-fn forests_agree_with_the_specification() {
+fn scores_match_the_reference() {
     const ORDERED: [Mode; 4] = [Mode::Leq, Mode::Lt, Mode::Gte, Mode::Gt];
     const ALL: [Mode; 6] = [Mode::Leq, Mode::Lt, Mode::Gte, Mode::Gt, Mode::Eq, Mode::Neq];
     let mut random = Random(88172645463325252);
@@ -108,13 +111,13 @@ fn forests_agree_with_the_specification() {
             roots: description.roots.clone(),
             targets: 3,
         })
-        .expect("the trees are right");
+        .expect("the trees are valid");
         let wide = forest.widened();
         let rows = [1, 2, 7, 8, 9, 70][random.below(6)];
         let x: Vec<f32> = (0..rows * 4)
             .map(|_| if random.below(9) == 0 { f32::NAN } else { random.number() })
             .collect();
-        // Includes doubles that lie between two floats.
+        // Some doubles lie between two floats.
         let shift = [0.0, 1e-12, -1e-12];
         let x64: Vec<f64> = x.iter().map(|x| f64::from(*x) + shift[random.below(3)]).collect();
         for aggregate in [Aggregate::Sum, Aggregate::Average, Aggregate::Min, Aggregate::Max] {
@@ -133,24 +136,24 @@ fn rejects_invalid_trees() {
         missing_true: false,
         children,
     };
-    let refused = |branches, leaves: usize, roots, targets, expected: &str| {
+    let rejects = |branches, leaves: usize, roots, targets, expected: &str| {
         let leaves = vec![vec![(0, 1.0)]; leaves];
         let error = Forest::new(Description { branches, leaves, roots, targets })
-            .expect_err("it is no tree");
+            .expect_err("the ensemble is invalid");
         assert!(error.to_string().contains(expected), "{error}");
     };
     use Child::{Branch as B, Leaf as L};
-    refused(vec![branch([B(0), L(0)])], 1, vec![B(0)], 1, "one way to each node");
-    refused(
+    rejects(vec![branch([B(0), L(0)])], 1, vec![B(0)], 1, "one way to each node");
+    rejects(
         vec![branch([B(1), B(1)]), branch([L(0), L(0)])],
         1,
         vec![B(0)],
         1,
         "one way to each node",
     );
-    refused(vec![branch([B(7), L(0)])], 1, vec![B(0)], 1, "a node below 1, found 7");
-    refused(vec![branch([L(3), L(0)])], 1, vec![B(0)], 1, "a leaf below 1, found 3");
-    refused(vec![branch([L(0), L(0)])], 1, vec![L(0)], 1, "a way from a root to branch 0");
-    refused(vec![], 1, vec![L(0)], 0, "targets, found 0");
-    refused(vec![], 1, vec![L(0)], usize::MAX, "targets, found 18446744073709551615");
+    rejects(vec![branch([B(7), L(0)])], 1, vec![B(0)], 1, "a node below 1, found 7");
+    rejects(vec![branch([L(3), L(0)])], 1, vec![B(0)], 1, "a leaf below 1, found 3");
+    rejects(vec![branch([L(0), L(0)])], 1, vec![L(0)], 1, "a way from a root to branch 0");
+    rejects(vec![], 1, vec![L(0)], 0, "targets, found 0");
+    rejects(vec![], 1, vec![L(0)], usize::MAX, "targets, found 18446744073709551615");
 }

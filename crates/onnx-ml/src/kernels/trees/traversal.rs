@@ -1,9 +1,15 @@
 //! Evaluation of trees by traversal from the root to a leaf.
 //!
-//! Each step of a traversal depends on the last one, so several traversals run interleaved. They
-//! contain no branches that depend on the data: the two children of a node are adjacent, and the
-//! next node is the index of the left child, plus 1 if the comparison does not hold. A leaf is its
-//! own successor, so that all traversals can take the same number of steps.
+//! Each step of a traversal must wait for the step before it. To use the time, [`LANES`] traversals
+//! run interleaved: either several trees for one row, or one tree for several rows.
+//!
+//! A step has no branch instruction that depends on the data, because it would often be
+//! mispredicted. The two children of a node are adjacent in the list of nodes. The index of the
+//! next node is the index of the left child, plus 1 if the comparison is false. A leaf is encoded
+//! as a node that leads to itself, so that all traversals can take the same number of steps.
+//!
+//! All comparisons of a model are expressed by `<=` and `==`: `<` by `<=` with the next lower
+//! threshold, and `>`, `>=` and `!=` by swapping the children.
 
 use super::description::{Branch, Child, Mode};
 use super::number::Number;
@@ -18,27 +24,35 @@ const LANES: usize = 8;
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(bound = "T: Number")]
 pub struct Nodes<T> {
+    /// Nodes of all trees, one tree after the other.
     #[serde(with = "pairs")]
     nodes: Vec<Node<T>>,
-    /// Number of each leaf within its tree; 0 for a branch.
+    /// For each node, the number of the leaf within its tree, counted depth first; 0 for a branch.
     leaves: Weights<u32>,
     trees: Vec<Tree>,
+    /// The comparison that all nodes can use.
     kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct Tree {
+    /// Index of the root in [`Nodes`].
     pub root: u32,
     /// Number of steps to the deepest leaf.
     depth: u32,
     pub leaf_count: u32,
 }
 
+/// A branch or a leaf.
 #[derive(Debug, Clone, Copy)]
 pub struct Node<T> {
+    /// Number that the feature is compared with; NaN for a leaf.
     pub threshold: T,
-    /// Index of the feature, with flags in the highest bits.
+    /// Index of the feature in the lower 29 bits ([`FEATURE`]), and the flags [`MISSING`],
+    /// [`EQUAL`] and [`STRICT`] in the upper bits.
     feature: u32,
+    /// Index of the left child; the right child follows it. For a leaf it is the leaf's own index
+    /// minus 1: its comparison with NaN is always false, so that the next node is the leaf itself.
     left: u32,
 }
 
@@ -55,32 +69,35 @@ impl<T: Number> pairs::Pair for Node<T> {
     }
 }
 
-/// NaN satisfies the comparison.
+/// Flag: a feature that is NaN satisfies the comparison.
 const MISSING: u32 = 1 << 31;
-/// The comparison is `==`, else it is `<=`.
+/// Flag: the comparison is `==`. Otherwise it is `<=`.
 const EQUAL: u32 = 1 << 30;
-/// The comparison is `<` in the model: the threshold is the next lower number.
+/// Flag: the comparison is `<` or `>=` in the model, and the threshold was replaced by the next
+/// lower number.
 const STRICT: u32 = 1 << 29;
+/// Mask of the feature index, and therefore its maximum.
 const FEATURE: u32 = STRICT - 1;
 
-/// Variant of the comparison that is sufficient for all nodes of a forest.
+/// The simplest variant of the comparison that is sufficient for all nodes of a forest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 enum Kind {
-    /// Only `<=`, which NaN does not satisfy.
+    /// All comparisons are `<=`, and NaN satisfies none.
     Plain,
-    /// Only `<=`, which NaN may satisfy.
+    /// All comparisons are `<=`, and NaN satisfies some.
     Missing,
+    /// Some comparisons are `==`.
     Any,
 }
 
 impl<T: Number> Nodes<T> {
-    /// Creates the trees below `roots`. Returns them and, for each of their leaves in order, its
-    /// index in the model.
+    /// Creates the nodes of the trees below `roots`. Returns the nodes and, for each leaf of all
+    /// trees in order, its index among the leaves of the model, of which there are `leaf_count`.
     ///
     /// # Errors
     ///
-    /// Returns an error if a child does not exist, or if a node is reached twice (as in a cycle) or
-    /// never.
+    /// Returns an error if a child does not exist, if a branch can be reached in two ways (as in a
+    /// cycle) or in none, or if there are too many nodes.
     pub fn new(
         branches: &[Branch<T>],
         leaf_count: usize,
@@ -88,7 +105,10 @@ impl<T: Number> Nodes<T> {
     ) -> TractResult<(Nodes<T>, Vec<usize>)> {
         let capacity = 2 * branches.len() + roots.len();
         // Node indices, and feature indices with their flags, must fit 32 bits.
-        ensure!(capacity < FEATURE as usize, "expected fewer nodes, found {capacity}");
+        ensure!(
+            capacity < FEATURE as usize,
+            "expected fewer than {FEATURE} nodes, found {capacity}"
+        );
         let mut nodes = Nodes {
             nodes: Vec::with_capacity(capacity),
             leaves: Vec::with_capacity(capacity).into(),
@@ -112,7 +132,8 @@ impl<T: Number> Nodes<T> {
         Ok((nodes, sources))
     }
 
-    /// Appends a tree in depth-first order, so that most steps stay close in memory.
+    /// Appends a tree in depth-first order, so that most steps lead to a node that is close in
+    /// memory.
     fn lay_out(
         &mut self,
         root: Child,
@@ -123,6 +144,7 @@ impl<T: Number> Nodes<T> {
     ) -> TractResult<()> {
         let root_index = self.reserve(1);
         let mut tree = Tree { root: root_index, depth: 0, leaf_count: 0 };
+        // Children to place: the child, the index of its node, and its depth.
         let mut pending = vec![(root, root_index, 0)];
         while let Some((child, index, depth)) = pending.pop() {
             let index = index as usize;
@@ -156,11 +178,12 @@ impl<T: Number> Nodes<T> {
         Ok(())
     }
 
-    /// Appends nodes that are leaves until they are overwritten.
+    /// Appends `count` nodes, and returns the index of the first. They are encoded as leaves; the
+    /// caller overwrites those that are branches.
     fn reserve(&mut self, count: u32) -> u32 {
         let first = self.nodes.len() as u32;
         for index in first..first + count {
-            // A comparison with NaN never holds, so the successor is `left + 1`, the leaf itself.
+            // See `Node::left`.
             let left = index.wrapping_sub(1);
             self.nodes.push(Node { threshold: T::NAN, feature: 0, left });
             self.leaves.to_mut().push(0);
@@ -179,19 +202,22 @@ impl<T: Number> Nodes<T> {
         (!is_leaf).then(|| (node, [node.left, node.left + 1]))
     }
 
-    /// Number of columns that a row must have.
+    /// Returns the minimum number of columns of a row: the highest feature index plus 1.
     pub fn columns(&self) -> usize {
         let branches = (0..self.nodes.len() as u32).filter_map(|index| self.branch(index));
         branches.map(|(node, _)| node.feature() + 1).max().unwrap_or(0)
     }
 
-    /// Calls `found` with each tree and the leaf that the row `x` reaches in it.
+    /// Calls `found` for each tree with the index of the tree and the number of the leaf that the
+    /// row `x` reaches.
     pub fn leaves_of_row(&self, x: &[T], mut found: impl FnMut(usize, u32)) {
+        // A row without NaN can use the faster comparison.
         let kind = match self.kind {
             Kind::Missing if !x.iter().any(|x| x.nan()) => Kind::Plain,
             kind => kind,
         };
         for (chunk, trees) in self.trees.chunks(LANES).enumerate() {
+            // If fewer trees than lanes remain, the spare lanes repeat the last tree.
             let roots = std::array::from_fn(|lane| trees[lane.min(trees.len() - 1)].root);
             let depth = trees.iter().map(|tree| tree.depth).max().unwrap_or(0);
             let leaves = self.walk(kind, roots, [0; LANES], depth, x);
@@ -201,7 +227,7 @@ impl<T: Number> Nodes<T> {
         }
     }
 
-    /// Writes the leaf of `tree` that each row of `x` reaches.
+    /// Writes the number of the leaf that each row of `x` (`columns` columns) reaches in `tree`.
     pub fn leaves_of_tree(&self, tree: usize, x: &[T], columns: usize, leaves: &mut [u32]) {
         let Tree { root, depth, .. } = self.trees[tree];
         let rows = leaves.len();
@@ -213,6 +239,8 @@ impl<T: Number> Nodes<T> {
         }
     }
 
+    /// Runs [`LANES`] traversals with a comparison that is compiled for `kind`, and returns the
+    /// numbers of the leaves. `rows` is, for each lane, the index in `x` at which the row starts.
     fn walk(
         &self,
         kind: Kind,
@@ -231,6 +259,7 @@ impl<T: Number> Nodes<T> {
         indices.map(|index| self.leaves[index as usize])
     }
 
+    /// Takes `depth` steps in each lane, and returns the indices of the nodes reached.
     #[inline(always)]
     fn descend(
         &self,
@@ -250,7 +279,8 @@ impl<T: Number> Nodes<T> {
                 moved |= *index ^ next;
                 *index = next;
             }
-            // Most traversals end before the longest possible one.
+            // All lanes have reached leaves. Most rows do before `depth` steps, the length of the
+            // longest path.
             if moved == 0 {
                 break;
             }
@@ -260,8 +290,8 @@ impl<T: Number> Nodes<T> {
 }
 
 impl<T: Number> Node<T> {
-    /// Creates the node. Returns `true` if its children are swapped, because the comparison is
-    /// negated.
+    /// Creates a branch whose left child has index `left`. Also returns `true` if the children must
+    /// be swapped, because the comparison is the negation of the model's.
     fn new(branch: &Branch<T>, left: u32) -> TractResult<(Node<T>, bool)> {
         let (threshold, flags, swapped) = match branch.mode {
             Mode::Leq => (branch.threshold, 0, false),
@@ -271,10 +301,10 @@ impl<T: Number> Node<T> {
             Mode::Eq => (branch.threshold, EQUAL, false),
             Mode::Neq => (branch.threshold, EQUAL, true),
         };
-        // A comparison with a NaN threshold is false. If the children are swapped it would have to
-        // be true, which `<=` with NaN cannot express.
+        // In the model, every comparison with a NaN threshold except `!=` is false. With swapped
+        // children, the negated comparison would have to be true, but `<=` with NaN is false.
         let never = branch.threshold.nan() && branch.mode != Mode::Neq;
-        ensure!(!(swapped && never), "expected a threshold to compare with, found NaN");
+        ensure!(!(swapped && never), "expected a number as threshold, found NaN");
         let missing_true = match branch.mode {
             // NaN is not equal to any threshold.
             Mode::Neq => false,
@@ -282,26 +312,30 @@ impl<T: Number> Node<T> {
         };
         let feature = u32::try_from(branch.feature).ok().filter(|feature| *feature <= FEATURE);
         let feature = feature.with_context(|| {
-            format!("expected a feature of {FEATURE} or less, found {}", branch.feature)
+            format!("expected a feature index of at most {FEATURE}, found {}", branch.feature)
         })?;
         let missing = if missing_true { MISSING } else { 0 };
         Ok((Node { threshold, feature: feature | flags | missing, left }, swapped))
     }
 
+    /// Returns the index of the feature.
     #[inline(always)]
     pub fn feature(&self) -> usize {
         (self.feature & FEATURE) as usize
     }
 
+    /// Returns `true` if NaN satisfies the comparison.
     #[inline(always)]
     pub fn missing_true(&self) -> bool {
         self.feature & MISSING != 0
     }
 
+    /// Returns `true` if the comparison is `==`.
     pub fn equal(&self) -> bool {
         self.feature & EQUAL != 0
     }
 
+    /// Evaluates the comparison.
     #[inline(always)]
     fn holds(&self, x: T) -> bool {
         let holds = if self.equal() { x == self.threshold } else { x <= self.threshold };
@@ -309,20 +343,20 @@ impl<T: Number> Node<T> {
     }
 }
 
-/// Returns the next lower number: `x < t` is equivalent to `x <= below(t)`.
+/// Returns the greatest number below `threshold`: `x < t` is equivalent to `x <= below(t)`. Returns
+/// NaN for minus infinity, so that the comparison is always false.
 fn below<T: Number>(threshold: T) -> T {
     let below = threshold.next_down();
-    // Nothing is below minus infinity.
     if below == threshold { T::NAN } else { below }
 }
 
 impl Nodes<f32> {
-    /// Returns the same trees in double precision.
+    /// Returns the trees in double precision.
     pub fn widened(&self) -> Nodes<f64> {
         let widen = |node: &Node<f32>| Node {
             threshold: if node.feature & STRICT != 0 && !node.threshold.is_nan() {
-                // The number below a float differs from the number below the same value as a
-                // double.
+                // The threshold of the model is the next higher `f32`. Below it, there are doubles
+                // between the two floats.
                 below(f64::from(node.threshold.next_up()))
             } else {
                 f64::from(node.threshold)

@@ -25,7 +25,7 @@ fn chains_agree_with_their_operators() {
                 values.push(value.expect("values of one shape fit"));
             }
             let last: Vec<OutletId> = values.iter().rev().take(2).copied().collect();
-            model.select_output_outlets(&last).expect("the outputs are there");
+            model.select_output_outlets(&last).expect("the outputs exist");
             let inputs = [(); 2].map(|()| random.tensor(DatumType::F32, &shape));
             compare_model(model, &inputs);
         }

@@ -1,3 +1,5 @@
+//! Convolutions, pools, resizing, and products over several axes.
+
 use super::{Random, compare, compare_model, compare_within};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::{
@@ -9,7 +11,8 @@ use tract_onnx::tract_core::ops::nn::DataFormat;
 use tract_onnx::tract_core::ops::nn::resize::{CoordTransformer, Interpolator, Nearest, Resize};
 use tract_onnx::tract_hir::internal::*;
 
-/// Returns a window over one or two axes and a shape of an input that it fits.
+/// Returns random windows over one or two axes, and the shape of an input that is long enough for
+/// them.
 fn window(random: &mut Random, inputs: usize, outputs: usize) -> (PoolSpec, TVec<usize>) {
     let rank = 1 + random.below(2);
     let formats = [DataFormat::NCHW, DataFormat::NHWC, DataFormat::CHW, DataFormat::HWC];
@@ -25,8 +28,8 @@ fn window(random: &mut Random, inputs: usize, outputs: usize) -> (PoolSpec, TVec
         1 => PaddingSpec::SameUpper,
         2 => PaddingSpec::SameLower,
         _ => {
-            let mut less = || kernel_shape.iter().map(|len| random.below(*len)).collect();
-            PaddingSpec::Explicit(less(), less())
+            let mut pads = || kernel_shape.iter().map(|len| random.below(*len)).collect();
+            PaddingSpec::Explicit(pads(), pads())
         }
     };
     let batch = [0, 1, 2, 7][random.below(4)];
@@ -73,30 +76,32 @@ fn convolutions() {
             by_channel[channel] = outputs * group;
             let scale = random.tensor(DatumType::F32, &by_channel);
             let scale = model.add_const("shift", scale).expect("a constant");
-            y = model.wire_node("shifted", math::add(), &[y[0], scale]).expect("it fits");
+            y = model.wire_node("shifted", math::add(), &[y[0], scale]).expect("the inputs fit");
         }
-        let mut given = vec![random.tensor(DatumType::F32, &shape)];
+        let mut tensors = vec![random.tensor(DatumType::F32, &shape)];
         if random.below(3) == 0 {
             let fact = model.outlet_fact(y[0]).expect("a fact").without_value();
             let other = model.add_source("other", fact.clone()).expect("a source");
-            y = model.wire_node("sum", math::add(), &[other, y[0]]).expect("it fits");
+            y = model.wire_node("sum", math::add(), &[other, y[0]]).expect("the inputs fit");
             let mut shape: TVec<usize> = shape.clone();
             for (axis, dim) in fact.shape.iter().enumerate() {
                 shape[axis] = dim.to_usize().unwrap_or(shape[axis]);
             }
-            given.push(random.tensor(DatumType::F32, &shape));
+            tensors.push(random.tensor(DatumType::F32, &shape));
         }
         for (name, limit) in [("low", math::max()), ("high", math::min())] {
             if random.below(2) == 0 {
                 let bound = if name == "low" { -2.0_f32 } else { 6.0 };
                 let bound = tensor1(&[bound]).into_shape(&vec![1; rank]).expect("one number");
                 let bound = model.add_const(name, bound).expect("a constant");
-                y = model.wire_node(format!("limit.{name}"), limit, &[y[0], bound]).expect("fits");
+                y = model
+                    .wire_node(format!("limit.{name}"), limit, &[y[0], bound])
+                    .expect("the inputs fit");
             }
         }
-        model.select_output_outlets(&y).expect("the output is there");
-        let model = model.into_decluttered().expect("tract declutters");
-        compare_model(model, &given);
+        model.select_output_outlets(&y).expect("the output exists");
+        let model = model.into_decluttered().expect("tract declutters it");
+        compare_model(model, &tensors);
     }
 }
 
@@ -137,7 +142,7 @@ fn transposed_convolutions() {
         let bias = model.add_const("bias", bias).expect("a constant");
         let op = Deconv { pool_spec, kernel_format: KernelFormat::OIHW, adjustments, group };
         let y = model.wire_node("deconv", op, &[x, kernel, bias]).expect("the inputs fit");
-        model.select_output_outlets(&y).expect("the output is there");
+        model.select_output_outlets(&y).expect("the output exists");
         compare_model(model, &[random.tensor(DatumType::F32, &shape)]);
     }
 }
@@ -161,7 +166,7 @@ fn resized_images() {
             optional_sizes_input: (round % 2 == 1).then_some(1),
         };
         let shape: TVec<usize> = (0..4).map(|_| 1 + random.below(9)).collect();
-        let wanted = match round % 2 {
+        let target = match round % 2 {
             0 => tensor1(&[1.0, 1.0, 2.0, [0.5_f32, 1.0, 1.7, 3.0][random.below(4)]]),
             _ => {
                 let lengths = [shape[0], shape[1], 1 + random.below(20), 1 + random.below(20)];
@@ -170,10 +175,11 @@ fn resized_images() {
         };
         let mut model = TypedModel::default();
         let x = model.add_source("x", f32::fact(&*shape)).expect("a source");
-        let wanted = model.add_const("wanted", wanted).expect("a constant");
-        let Ok(y) = model.wire_node("resize", op, &[x, wanted]) else { continue };
-        model.select_output_outlets(&y).expect("the output is there");
-        // The order of the axes differs, and so does the rounding of intermediate values.
+        let target = model.add_const("target", target).expect("a constant");
+        let Ok(y) = model.wire_node("resize", op, &[x, target]) else { continue };
+        model.select_output_outlets(&y).expect("the output exists");
+        // tract resamples the axes in a different order, which rounds intermediate values
+        // differently.
         let input = random.tensor(DatumType::F32, &shape);
         compare_within(Approximation::Approximate, model, &[input]);
     }
@@ -200,7 +206,7 @@ fn products_over_several_axes() {
         let axes: AxesMapping = axes.parse().expect("an equation");
         let op = EinSum { axes, operating_dt: f32::datum_type(), q_params: None };
         let y = model.wire_node("product", op, &inputs).expect("the inputs fit");
-        model.select_output_outlets(&y).expect("the output is there");
+        model.select_output_outlets(&y).expect("the output exists");
         compare_model(model, &[random.tensor(DatumType::F32, &x_shape)]);
     }
 }

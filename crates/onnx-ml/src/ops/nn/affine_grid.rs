@@ -1,6 +1,7 @@
 //! [AffineGrid](https://onnx.ai/onnx/operators/onnx__AffineGrid.html): the sampling grid of an
-//! affine transformation. For each pixel of an image of the requested size it gives the transformed
-//! coordinates, in the range -1 to 1.
+//! affine transformation. The output has, for each pixel of an image of the requested size, the
+//! transformed coordinates of the pixel. Coordinates are normalized: -1 and 1 are opposite edges of
+//! the image.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use tract_onnx::model::ParsingContext;
@@ -10,6 +11,8 @@ use tract_onnx::tract_hir::tract_ndarray::Dimension;
 
 #[derive(Debug)]
 struct AffineGrid {
+    /// Coordinates -1 and 1 are the centers of the first and the last pixel. Otherwise they are the
+    /// outer edges of these pixels.
     align_corners: bool,
 }
 
@@ -23,17 +26,23 @@ impl Kernel for AffineGrid {
     const CONSTANTS: &'static [usize] = &[1];
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let size =
-            inputs[1].value.as_ref().context("expected a constant size")?.cast_to::<TDim>()?;
+        let size = inputs[1]
+            .value
+            .as_ref()
+            .context("expected a constant size, found a computed size")?
+            .cast_to::<TDim>()?;
         let size = size.try_as_plain_ram()?.as_slice::<TDim>()?.to_vec();
         let [batch, _, pixels @ ..] = &*size else {
-            bail!("expected a size of a batch of images, found {size:?}");
+            bail!("expected a size of at least 2 elements, found {size:?}");
         };
         let axes = pixels.len();
-        ensure!(matches!(axes, 2 | 3), "expected images of 2 or 3 dimensions, found {axes}");
+        ensure!(matches!(axes, 2 | 3), "expected 2 or 3 spatial dimensions, found {axes}");
         let expected = [batch.clone(), axes.to_dim(), (axes + 1).to_dim()];
         let found = &inputs[0].shape;
-        ensure!(found[..] == expected, "expected maps of shape {expected:?}, found {found:?}");
+        ensure!(
+            found[..] == expected,
+            "expected affine matrices of shape {expected:?}, found {found:?}"
+        );
         let shape = [batch].into_iter().chain(pixels).cloned().chain([axes.to_dim()]);
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape)))
     }
@@ -44,17 +53,17 @@ impl Kernel for AffineGrid {
         let lengths = size[2..].iter().map(|length| Ok(usize::try_from(*length)?));
         let lengths = lengths.collect::<TractResult<Vec<usize>>>()?;
         let axes = lengths.len();
-        let maps = elements::<f64>(&inputs[0])?;
-        let maps = maps.try_as_plain_ram()?;
+        let matrices = elements::<f64>(&inputs[0])?;
+        let matrices = matrices.try_as_plain_ram()?;
         let mut grid = vec![];
-        for map in maps.as_slice::<f64>()?.chunks_exact(axes * (axes + 1)) {
+        for matrix in matrices.as_slice::<f64>()?.chunks_exact(axes * (axes + 1)) {
             for pixel in tract_ndarray::indices(&*lengths) {
-                // Indices of a pixel end with x, while the first column of an affine matrix belongs
+                // The last index of a pixel is x, but the first column of an affine matrix belongs
                 // to x.
                 let steps = pixel.slice().iter().zip(&lengths).rev();
                 let coordinates: Vec<f64> =
                     steps.map(|(step, length)| self.coordinate(*step, *length)).collect();
-                grid.extend(map.chunks_exact(axes + 1).map(|row| {
+                grid.extend(matrix.chunks_exact(axes + 1).map(|row| {
                     let product: f64 = row.iter().zip(&coordinates).map(|(a, b)| a * b).sum();
                     product + row[axes]
                 }));
@@ -67,6 +76,7 @@ impl Kernel for AffineGrid {
 }
 
 impl AffineGrid {
+    /// Returns the normalized coordinate of pixel `step` along an axis of `length` pixels.
     fn coordinate(&self, step: usize, length: usize) -> f64 {
         match (self.align_corners, length) {
             (true, 1) => -1.0,

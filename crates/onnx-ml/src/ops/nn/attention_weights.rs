@@ -1,40 +1,54 @@
-//! Weights of the values in [Attention](https://onnx.ai/onnx/operators/onnx__Attention.html): takes
-//! the products of queries and keys `[N, H, S, T]`, applies the soft cap and the masks, and
-//! computes the softmax over the keys.
+//! The steps of [Attention](https://onnx.ai/onnx/operators/onnx__Attention.html) between its two
+//! products. [`AttentionWeights`] takes the products of queries and keys, `[N, H, S, T]` (batch,
+//! heads, queries, keys). It applies the scale, the soft cap, the mask and the bias, and computes
+//! the softmax over the keys. The result is the weights of the values.
 //!
-//! A query that may attend to no key gets weights of zero, so its output is zero and not NaN.
+//! A query that may attend to no key gets weights of zero. Its output is therefore zero, where a
+//! softmax over minus infinity would give NaN.
 
 use crate::kernels::simd::{Vectorized, exp, vectorized};
 use crate::operator::kernel::{Fact, Kernel, elements, tensor};
 use tract_onnx::tract_hir::internal::*;
 
-/// Number of elements that sums and maxima process at once, one per SIMD lane.
+/// Number of partial sums and maxima, one for each SIMD lane.
 const LANES: usize = 16;
 
+/// The kernel. Its first output is the weights, its second the stage
+/// [`AttentionWeights::qk_output`].
 #[derive(Debug, Clone)]
 pub struct AttentionWeights {
+    /// Factor for the products.
     pub scale: f32,
-    /// Soft cap of the products; 0 disables it.
+    /// Soft cap c: a product x becomes `c * tanh(x / c)`. 0 disables it.
     pub softcap: f32,
+    /// A query attends only to keys up to its own position.
     pub causal: bool,
-    /// Number of keys before the query's own position that the query attends to; `None` is
-    /// unlimited.
+    /// Number of keys before its own position that a query attends to; `None` means all.
     pub left: Option<i64>,
+    /// Number of keys after its own position that a query attends to; `None` means all.
     pub right: Option<i64>,
-    /// Indices of the optional inputs: the mask (a bias or booleans), the keys of earlier calls,
-    /// and the number of valid keys in an external cache.
-    pub mask: Option<usize>,
-    pub past: Option<usize>,
-    pub lengths: Option<usize>,
-    /// Stage of the computation that the second output returns, if the node has that output.
-    pub shown: Option<Shown>,
+    /// Index of the input with the mask: numbers to add to the products, or booleans.
+    pub mask_input: Option<usize>,
+    /// Index of the input with the keys of earlier calls. Only their number is used.
+    pub past_input: Option<usize>,
+    /// Index of the input with the number of valid keys in an external cache, for each item of the
+    /// batch.
+    pub lengths_input: Option<usize>,
+    /// The stage of the computation that the second output returns; `None` if the node lacks that
+    /// output.
+    pub qk_output: Option<QkStage>,
 }
 
+/// A stage of the computation: the values of the attribute `qk_matmul_output_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
+pub enum QkStage {
+    /// The scaled products.
     Products,
+    /// After the soft cap.
     Capped,
+    /// After adding the mask.
     Biased,
+    /// After the softmax.
     Weights,
 }
 
@@ -44,89 +58,94 @@ impl Kernel for AttentionWeights {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let products = Fact::new(f32::datum_type(), inputs[0].shape.iter().cloned());
-        if let Some(mask) = self.mask {
+        if let Some(mask) = self.mask_input {
             let rank = inputs[mask].shape.len();
-            ensure!((1..=4).contains(&rank), "expected a mask of 1 to 4 dimensions, found {rank}");
+            ensure!((1..=4).contains(&rank), "expected a mask of rank 1 to 4, found rank {rank}");
         }
         Ok(tvec!(products.clone(), products))
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let [batch, heads, queries, keys] = *inputs[0].shape() else {
-            bail!("expected four dimensions, found shape {:?}", inputs[0].shape());
+            bail!("expected products of rank 4, found shape {:?}", inputs[0].shape());
         };
-        let mask = self.mask.map(|mask| Mask::new(&inputs[mask], [batch, heads, queries, keys]));
+        let mask =
+            self.mask_input.map(|mask| Mask::new(&inputs[mask], [batch, heads, queries, keys]));
         let mask = mask.transpose()?;
-        let lengths = match self.lengths {
+        let lengths = match self.lengths_input {
             Some(lengths) => {
                 let lengths = elements::<i64>(&inputs[lengths])?;
                 Some(lengths.try_as_plain_ram()?.as_slice::<i64>()?.to_vec())
             }
             None => None,
         };
-        let fits = lengths.as_ref().is_none_or(|lengths| lengths.len() == batch);
-        ensure!(fits, "expected {batch} lengths, found {lengths:?}");
-        let past = self.past.map_or(0, |past| inputs[past].shape()[2]) as i64;
+        let has_batch_length = lengths.as_ref().is_none_or(|lengths| lengths.len() == batch);
+        ensure!(has_batch_length, "expected {batch} lengths of the cache, found {lengths:?}");
+        let past_keys = self.past_input.map_or(0, |past| inputs[past].shape()[2]) as i64;
 
         let mut weights = inputs[0].clone().into_tensor();
-        let mut shown = self.shown.map(|_| Vec::with_capacity(weights.len()));
+        let mut qk_output = self.qk_output.map(|_| Vec::with_capacity(weights.len()));
         let mut bias = vec![0.0; keys];
-        let mut plain = weights.try_as_plain_ram_mut()?;
-        for (row, line) in plain.as_slice_mut::<f32>()?.chunks_exact_mut(keys.max(1)).enumerate() {
+        let mut rows = weights.try_as_plain_ram_mut()?;
+        for (row, products) in rows.as_slice_mut::<f32>()?.chunks_exact_mut(keys.max(1)).enumerate()
+        {
             let (item, head, query) = (row / queries / heads, row / queries % heads, row % queries);
             let length = lengths.as_ref().map(|lengths| lengths[item]);
-            let offset = length.map_or(past, |length| length - queries as i64);
-            self.see(&mut bias, offset + query as i64, length);
+            // Number of keys before the first query.
+            let offset = length.map_or(past_keys, |length| length - queries as i64);
+            self.hide_keys(&mut bias, offset + query as i64, length);
             if let Some(mask) = &mask {
                 mask.add(&mut bias, [item, head, query]);
             }
-            self.weigh(line, &bias, shown.as_mut());
+            self.weigh(products, &bias, qk_output.as_mut());
         }
         let mut outputs = vec![weights];
-        if let Some(shown) = shown {
-            outputs.push(tensor(inputs[0].shape(), shown)?);
+        if let Some(qk_output) = qk_output {
+            outputs.push(tensor(inputs[0].shape(), qk_output)?);
         }
         Ok(outputs)
     }
 }
 
 impl AttentionWeights {
-    /// Sets the bias of a query at `position` to 0 for the keys it attends to and to −∞ for all
-    /// others.
-    fn see(&self, bias: &mut [f32], position: i64, length: Option<i64>) {
+    /// Sets the bias of a query at `position` to 0 for the keys that it attends to, and to −∞ for
+    /// all other keys. `length` is the number of valid keys.
+    fn hide_keys(&self, bias: &mut [f32], position: i64, length: Option<i64>) {
         for (key, bias) in (0..).zip(bias) {
-            let seen = (!self.causal || key <= position)
+            let is_visible = (!self.causal || key <= position)
                 && self.left.is_none_or(|left| position.saturating_sub(left) <= key)
                 && self.right.is_none_or(|right| key <= position.saturating_add(right))
                 && length.is_none_or(|length| key < length);
-            *bias = if seen { 0.0 } else { f32::NEG_INFINITY };
+            *bias = if is_visible { 0.0 } else { f32::NEG_INFINITY };
         }
     }
 
-    fn weigh(&self, line: &mut [f32], bias: &[f32], shown: Option<&mut Vec<f32>>) {
-        let mut shown = shown;
-        let mut show = |stage: Shown, line: &[f32]| {
-            if let Some(shown) = shown.as_mut().filter(|_| self.shown == Some(stage)) {
-                shown.extend_from_slice(line);
+    /// Replaces the products of a query with all keys by the weights. Appends the requested stage
+    /// to `qk_output`.
+    fn weigh(&self, line: &mut [f32], bias: &[f32], mut qk_output: Option<&mut Vec<f32>>) {
+        let mut record = |stage: QkStage, line: &[f32]| {
+            if let Some(output) = qk_output.as_mut().filter(|_| self.qk_output == Some(stage)) {
+                output.extend_from_slice(line);
             }
         };
         line.iter_mut().for_each(|product| *product *= self.scale);
-        show(Shown::Products, line);
+        record(QkStage::Products, line);
         if self.softcap > 0.0 {
             line.iter_mut().for_each(|x| *x = self.softcap * (*x / self.softcap).tanh());
         }
-        show(Shown::Capped, line);
+        record(QkStage::Capped, line);
         line.iter_mut().zip(bias).for_each(|(product, bias)| *product += bias);
-        show(Shown::Biased, line);
+        record(QkStage::Biased, line);
         if bias.iter().all(|bias| *bias == f32::NEG_INFINITY) {
             line.fill(0.0);
         } else {
             vectorized(Softmax(line));
         }
-        show(Shown::Weights, line);
+        record(QkStage::Weights, line);
     }
 }
 
+/// Softmax of one row.
 struct Softmax<'a>(&'a mut [f32]);
 
 impl Vectorized for Softmax<'_> {
@@ -153,23 +172,25 @@ impl Vectorized for Softmax<'_> {
     }
 }
 
-/// Bias to add to the products, per query and key.
+/// A bias to add to the products, for each query and key.
 struct Mask {
+    /// The mask's elements as numbers; −∞ for `false`.
     values: Vec<f32>,
     /// Strides between batch items, heads and queries; 0 for an axis that is broadcast.
     strides: [usize; 3],
-    /// Number of keys that the mask covers; keys beyond it are hidden.
+    /// Number of keys that the mask covers. Keys beyond them are hidden.
     keys: usize,
 }
 
 impl Mask {
+    /// Reads the mask for products of the given shape.
     fn new(mask: &TValue, shape: [usize; 4]) -> TractResult<Mask> {
         let values = match mask.datum_type() {
             DatumType::Bool => mask
                 .try_as_plain_ram()?
                 .as_slice::<bool>()?
                 .iter()
-                .map(|seen| if *seen { 0.0 } else { f32::NEG_INFINITY })
+                .map(|is_visible| if *is_visible { 0.0 } else { f32::NEG_INFINITY })
                 .collect(),
             _ => elements::<f32>(mask)?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec(),
         };
@@ -180,19 +201,25 @@ impl Mask {
         let mut stride = keys;
         let mut strides = [0; 3];
         for axis in (0..3).rev() {
-            let fits = lengths[axis] == 1 || lengths[axis] == shape[axis];
-            ensure!(fits && keys <= shape[3], "expected a mask for {shape:?}, found {lengths:?}");
+            let is_broadcastable = lengths[axis] == 1 || lengths[axis] == shape[axis];
+            ensure!(
+                is_broadcastable && keys <= shape[3],
+                "expected a mask that broadcasts to {shape:?}, found shape {lengths:?}"
+            );
             strides[axis] = if lengths[axis] == 1 { 0 } else { stride };
             stride *= lengths[axis];
         }
         Ok(Mask { values, strides, keys })
     }
 
-    fn add(&self, bias: &mut [f32], place: [usize; 3]) {
-        let start: usize = place.iter().zip(self.strides).map(|(at, stride)| at * stride).sum();
-        let (known, hidden) = bias.split_at_mut(self.keys);
+    /// Adds the mask of a query to its bias. `position` is the item of the batch, the head and the
+    /// query.
+    fn add(&self, bias: &mut [f32], position: [usize; 3]) {
+        let start: usize =
+            position.iter().zip(self.strides).map(|(index, stride)| index * stride).sum();
+        let (covered, hidden) = bias.split_at_mut(self.keys);
         let values = &self.values[start..start + self.keys];
-        known.iter_mut().zip(values).for_each(|(bias, value)| *bias += value);
+        covered.iter_mut().zip(values).for_each(|(bias, value)| *bias += value);
         hidden.fill(f32::NEG_INFINITY);
     }
 }

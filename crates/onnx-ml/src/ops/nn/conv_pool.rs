@@ -1,8 +1,9 @@
 //! [AveragePool](https://onnx.ai/onnx/operators/onnx__AveragePool.html),
 //! [MaxPool](https://onnx.ai/onnx/operators/onnx__MaxPool.html) and
-//! [Conv](https://onnx.ai/onnx/operators/onnx__Conv.html): tract's operators. tract's pools ignore
-//! `ceil_mode`, which allows a partial last window, unless `auto_pad` sets the padding. Window
-//! attributes are checked, because tract takes unbounded time for a corrupt or hostile node.
+//! [Conv](https://onnx.ai/onnx/operators/onnx__Conv.html): tract's operators, with two corrections.
+//! If `auto_pad` is `VALID`, tract's pools ignore `ceil_mode` (which permits a partial last
+//! window), so `auto_pad` is replaced by no padding. The sizes of windows are checked, because
+//! tract takes unbounded time for a corrupt or malicious node.
 
 use crate::operator::kernel::Built;
 use crate::operator::tract_operators;
@@ -10,12 +11,13 @@ use crate::ops::nn::windows::expect_moderate;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
+/// Builds tract's pool.
 pub fn pool(context: &ParsingContext, node: &NodeProto) -> Built {
     expect_moderate(node)?;
     if node.get_attr_opt("auto_pad")? != Some("VALID") {
         return tract_operators::operator(&node.op_type, context, node);
     }
-    // The default is no padding.
+    // Without the attributes there is no padding, as with `VALID`.
     let mut node = node.clone();
     node.attribute.retain(|attribute| !matches!(attribute.name.as_str(), "auto_pad" | "pads"));
     tract_operators::operator(&node.op_type, context, &node)

@@ -1,9 +1,11 @@
 //! [NegativeLogLikelihoodLoss](https://onnx.ai/onnx/operators/onnx__NegativeLogLikelihoodLoss.html)
 //! and
 //! [SoftmaxCrossEntropyLoss](https://onnx.ai/onnx/operators/onnx__SoftmaxCrossEntropyLoss.html).
-//! The latter takes scores and applies a log softmax first.
+//! `NegativeLogLikelihoodLoss` takes logarithms of probabilities. `SoftmaxCrossEntropyLoss` takes
+//! scores, and applies a log softmax to them first.
 //!
-//! Scores are `[N, C, D…]` and labels are `[N, D…]`. A weight per class is optional.
+//! The shape of the scores is `[N, C, D…]` for `C` classes, the shape of the labels `[N, D…]`. An
+//! optional input has a weight for each class.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
 use tract_onnx::model::ParsingContext;
@@ -29,9 +31,9 @@ impl Kernel for NegativeLogLikelihoodLoss {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        let probabilities = elements::<f64>(&inputs[0])?;
-        let probabilities = probabilities.try_as_plain_ram()?;
-        Ok(vec![self.0.loss(probabilities.as_slice()?, inputs)?])
+        let log_probabilities = elements::<f64>(&inputs[0])?;
+        let log_probabilities = log_probabilities.try_as_plain_ram()?;
+        Ok(vec![self.0.loss(log_probabilities.as_slice()?, inputs)?])
     }
 }
 
@@ -43,32 +45,38 @@ impl Kernel for SoftmaxCrossEntropyLoss {
     const OUTPUTS: usize = 2;
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let probabilities = Fact::new(inputs[0].datum_type, inputs[0].shape.iter().cloned());
-        Ok(tvec!(self.0.fact(inputs)?, probabilities))
+        let log_probabilities = Fact::new(inputs[0].datum_type, inputs[0].shape.iter().cloned());
+        Ok(tvec!(self.0.fact(inputs)?, log_probabilities))
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let shape = inputs[0].shape();
-        let mut probabilities = elements::<f64>(&inputs[0])?.into_owned();
+        let mut log_probabilities = elements::<f64>(&inputs[0])?.into_owned();
         let inner: usize = shape[2..].iter().product();
-        log_softmax(probabilities.try_as_plain_ram_mut()?.as_slice_mut()?, shape[1], inner);
-        let loss = self.0.loss(probabilities.try_as_plain_ram()?.as_slice()?, inputs)?;
-        let probabilities = probabilities.cast_to_dt(inputs[0].datum_type())?.into_owned();
-        Ok(vec![loss, probabilities])
+        log_softmax(log_probabilities.try_as_plain_ram_mut()?.as_slice_mut()?, shape[1], inner);
+        let loss = self.0.loss(log_probabilities.try_as_plain_ram()?.as_slice()?, inputs)?;
+        let log_probabilities = log_probabilities.cast_to_dt(inputs[0].datum_type())?.into_owned();
+        Ok(vec![loss, log_probabilities])
     }
 }
 
+/// The attributes of both operators.
 #[derive(Debug)]
 struct Loss {
+    /// Label whose elements contribute nothing.
     ignored: Option<i64>,
     reduction: Reduction,
+    /// The node has an input with weights.
     weighted: bool,
 }
 
+/// How the losses of all labels are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reduction {
+    /// One loss for each label.
     None,
     Sum,
+    /// The sum divided by the sum of the weights.
     Mean,
 }
 
@@ -78,7 +86,7 @@ impl Loss {
             "none" => Reduction::None,
             "sum" => Reduction::Sum,
             "mean" => Reduction::Mean,
-            found => bail!("expected none, sum or mean as reduction, found {found}"),
+            found => bail!("expected reduction none, sum or mean, found {found}"),
         };
         let found = node.input.iter().filter(|name| !name.is_empty()).count();
         node.expect(matches!(found, 2 | 3), || format!("2 or 3 inputs, found {found}"))?;
@@ -86,24 +94,26 @@ impl Loss {
         Ok(Loss { ignored, reduction, weighted: found == 3 })
     }
 
+    /// Returns type and shape of the loss.
     fn fact(&self, inputs: &[Fact]) -> TractResult<Fact> {
         let (scores, labels) = (&inputs[0], &inputs[1]);
         let [batch, classes, inner @ ..] = scores.shape.as_slice() else {
-            bail!("expected scores of two dimensions or more, found {:?}", scores.shape);
+            bail!("expected scores of rank 2 or more, found shape {:?}", scores.shape);
         };
         let shape: TVec<TDim> = [batch].into_iter().chain(inner).cloned().collect();
-        let fits = labels.shape == shape;
-        ensure!(fits, "expected labels of shape {shape:?}, found {:?}", labels.shape);
+        let is_expected = labels.shape == shape;
+        ensure!(is_expected, "expected labels of shape {shape:?}, found {:?}", labels.shape);
         if self.weighted {
             let found = &inputs[2].shape;
-            let fits = found.as_slice() == [classes.clone()];
-            ensure!(fits, "expected {classes} weights, found shape {found:?}");
+            let is_expected = found.as_slice() == [classes.clone()];
+            ensure!(is_expected, "expected {classes} weights, found weights of shape {found:?}");
         }
         let shape = if self.reduction == Reduction::None { shape } else { tvec!() };
         Ok(Fact::new(scores.datum_type, shape))
     }
 
-    fn loss(&self, probabilities: &[f64], inputs: &[TValue]) -> TractResult<Tensor> {
+    /// Computes the loss from logarithms of probabilities, in the layout of the scores.
+    fn loss(&self, log_probabilities: &[f64], inputs: &[TValue]) -> TractResult<Tensor> {
         let classes = inputs[0].shape()[1];
         let inner: usize = inputs[0].shape()[2..].iter().product();
         let labels = elements::<i64>(&inputs[1])?;
@@ -121,11 +131,13 @@ impl Loss {
             }
             let class = usize::try_from(*label).ok().filter(|class| *class < classes);
             let class = class.with_context(|| {
-                format!("expected labels from 0 and below {classes}, found {label}")
+                format!("expected labels from 0 to {}, found {label}", classes as i64 - 1)
             })?;
             let (row, column) = (position / inner, position % inner);
             total += weights[class];
-            losses.push(-weights[class] * probabilities[(row * classes + class) * inner + column]);
+            losses.push(
+                -weights[class] * log_probabilities[(row * classes + class) * inner + column],
+            );
         }
         let loss = match self.reduction {
             Reduction::None => tensor(inputs[1].shape(), losses)?,

@@ -1,5 +1,9 @@
-//! [DeformConv](https://onnx.ai/onnx/operators/onnx__DeformConv.html): a convolution whose kernel
-//! elements are each displaced by their own offset. Pixels between grid points are interpolated.
+//! [DeformConv](https://onnx.ai/onnx/operators/onnx__DeformConv.html): a convolution in which each
+//! kernel element is displaced by an offset of its own for each output pixel. Inputs between pixels
+//! are interpolated.
+//!
+//! The samples for all kernel elements and output pixels are collected in a matrix (im2col), and
+//! the weights are multiplied by this matrix.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, slices, tensor, variadic};
 use crate::ops::nn::windows::Windows;
@@ -10,21 +14,28 @@ use tract_onnx::tract_hir::tract_ndarray::{ArrayView2, ArrayViewMut2, linalg::ge
 
 #[derive(Debug)]
 struct DeformConv {
+    /// The node, whose attributes describe the windows.
     node: NodeProto,
+    /// Number of groups of channels of the convolution.
     groups: usize,
+    /// Number of groups of channels that share offsets.
     offset_groups: usize,
-    bias: Option<usize>,
-    mask: Option<usize>,
+    /// Index of the input with the bias.
+    bias_input: Option<usize>,
+    /// Index of the input with factors for the samples.
+    mask_input: Option<usize>,
 }
 
 pub fn deform_conv(_: &ParsingContext, node: &NodeProto) -> Built {
     let inputs: Vec<Option<usize>> = optional_inputs(node).take(5).collect();
-    node.expect(inputs[..3].iter().all(Option::is_some), "an input, weights and offsets")?;
+    node.expect(inputs[..3].iter().all(Option::is_some), || {
+        format!("an input, weights and offsets, found inputs {:?}", node.input)
+    })?;
     let kernel = DeformConv {
         groups: node.get_attr_opt("group")?.unwrap_or(1),
         offset_groups: node.get_attr_opt("offset_group")?.unwrap_or(1),
-        bias: inputs[3],
-        mask: inputs[4],
+        bias_input: inputs[3],
+        mask_input: inputs[4],
         node: node.clone(),
     };
     node.expect(kernel.groups > 0 && kernel.offset_groups > 0, "groups above 0")?;
@@ -41,24 +52,28 @@ impl Kernel for DeformConv {
         let weights = inputs[1].shape.iter().map(|length| Ok(length.to_usize()?));
         let weights = weights.collect::<TractResult<Vec<usize>>>()?;
         let [filters, depth, height, width] = weights[..] else {
-            bail!("expected weights of four dimensions, found {weights:?}");
+            bail!("expected weights of rank 4, found shape {weights:?}");
         };
         let channels = channels.to_usize()?;
-        let fits = channels == depth * self.groups
+        let is_divisible = channels == depth * self.groups
             && filters.is_multiple_of(self.groups)
             && channels.is_multiple_of(self.offset_groups);
-        ensure!(fits, "expected groups of {channels} channels, found weights {weights:?}");
+        ensure!(
+            is_divisible,
+            "expected weights for {channels} channels in {} groups, found weights of shape {weights:?}",
+            self.groups
+        );
         let counts = Windows::new(&self.node, vec![height, width])?.counts(image)?;
         let offsets = self.offset_groups * height * width;
         let with = |channels: usize| {
             [batch.clone(), channels.to_dim()].into_iter().chain(counts.clone()).collect()
         };
         let mut expected: Vec<(usize, Vec<TDim>)> = vec![(2, with(2 * offsets))];
-        expected.extend(self.bias.map(|bias| (bias, vec![filters.to_dim()])));
-        expected.extend(self.mask.map(|mask| (mask, with(offsets))));
+        expected.extend(self.bias_input.map(|bias| (bias, vec![filters.to_dim()])));
+        expected.extend(self.mask_input.map(|mask| (mask, with(offsets))));
         for (index, shape) in expected {
             let found = &inputs[index].shape;
-            ensure!(found[..] == shape, "expected shape {shape:?}, found {found:?}");
+            ensure!(found[..] == shape, "input {index}: expected shape {shape:?}, found {found:?}");
         }
         Ok(tvec!(Fact::new(inputs[0].datum_type, with(filters))))
     }
@@ -76,33 +91,33 @@ impl Kernel for DeformConv {
         };
         let size: usize = sampling.kernel.iter().product();
         let pixels: usize = sampling.image.iter().product();
-        let places: usize = sampling.counts.iter().product();
-        let mut output = vec![0.0; batch * filters * places];
-        let mut samples = vec![0.0; channels * size * places];
+        let outputs: usize = sampling.counts.iter().product();
+        let mut output = vec![0.0; batch * filters * outputs];
+        let mut samples = vec![0.0; channels * size * outputs];
         for item in 0..batch {
             for channel in 0..channels {
                 let group = channel / (channels / self.offset_groups);
-                let start = (item * self.offset_groups + group) * size * places;
+                let start = (item * self.offset_groups + group) * size * outputs;
                 sampling.sample(
                     &floats[0][(item * channels + channel) * pixels..][..pixels],
-                    &floats[2][2 * start..][..2 * size * places],
-                    self.mask.map(|mask| &floats[mask][start..][..size * places]),
-                    &mut samples[channel * size * places..][..size * places],
+                    &floats[2][2 * start..][..2 * size * outputs],
+                    self.mask_input.map(|mask| &floats[mask][start..][..size * outputs]),
+                    &mut samples[channel * size * outputs..][..size * outputs],
                 )?;
             }
-            let output = &mut output[item * filters * places..][..filters * places];
-            if let Some(bias) = self.bias {
-                let lines = output.chunks_exact_mut(places.max(1));
+            let output = &mut output[item * filters * outputs..][..filters * outputs];
+            if let Some(bias) = self.bias_input {
+                let lines = output.chunks_exact_mut(outputs.max(1));
                 lines.zip(floats[bias]).for_each(|(line, bias)| line.fill(*bias));
             }
             let (rows, inner) = (filters / self.groups, depth * size);
             for group in 0..self.groups {
                 let weights = &floats[1][group * rows * inner..][..rows * inner];
-                let samples = &samples[group * inner * places..][..inner * places];
-                let output = &mut output[group * rows * places..][..rows * places];
+                let samples = &samples[group * inner * outputs..][..inner * outputs];
+                let output = &mut output[group * rows * outputs..][..rows * outputs];
                 let weights = ArrayView2::from_shape((rows, inner), weights)?;
-                let samples = ArrayView2::from_shape((inner, places), samples)?;
-                let mut output = ArrayViewMut2::from_shape((rows, places), output)?;
+                let samples = ArrayView2::from_shape((inner, outputs), samples)?;
+                let mut output = ArrayViewMut2::from_shape((rows, outputs), output)?;
                 general_mat_mul(1.0, &weights, &samples, 1.0, &mut output);
             }
         }
@@ -111,15 +126,18 @@ impl Kernel for DeformConv {
     }
 }
 
+/// Sizes as rows and columns.
 struct Sampling {
     windows: Windows,
     image: [usize; 2],
     kernel: [usize; 2],
+    /// Size of the output: the number of windows.
     counts: [usize; 2],
 }
 
 impl Sampling {
-    /// Writes the samples of one channel as `[kernel, output pixels]`.
+    /// Writes the samples of one channel, `[kernel element][output pixel]`. `offsets` are
+    /// `[kernel element][row, column][output pixel]`; `mask` is in the layout of `samples`.
     fn sample(
         &self,
         channel: &[f32],
@@ -131,9 +149,9 @@ impl Sampling {
         let (left, _) = self.windows.pads(1, self.image[1])?;
         let [rows, columns] = self.counts;
         for (index, sample) in samples.iter_mut().enumerate() {
-            let (element, place) = (index / (rows * columns), index % (rows * columns));
-            let offset = |axis: usize| offsets[(2 * element + axis) * rows * columns + place];
-            let (row, column) = (place / columns, place % columns);
+            let (element, pixel) = (index / (rows * columns), index % (rows * columns));
+            let offset = |axis: usize| offsets[(2 * element + axis) * rows * columns + pixel];
+            let (row, column) = (pixel / columns, pixel % columns);
             let y = self.windows.place(0, row, element / self.kernel[1]) as f32 - top as f32;
             let x = self.windows.place(1, column, element % self.kernel[1]) as f32 - left as f32;
             let weight = mask.map_or(1.0, |mask| mask[index]);

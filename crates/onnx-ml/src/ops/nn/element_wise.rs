@@ -1,8 +1,8 @@
-//! Element-wise operators for doubles that tract computes only in single precision:
-//! [Sigmoid](https://onnx.ai/onnx/operators/onnx__Sigmoid.html),
+//! Support for doubles in three element-wise operators that tract computes only in single
+//! precision: [Sigmoid](https://onnx.ai/onnx/operators/onnx__Sigmoid.html),
 //! [HardSwish](https://onnx.ai/onnx/operators/onnx__HardSwish.html) and
-//! [LeakyRelu](https://onnx.ai/onnx/operators/onnx__LeakyRelu.html). The results have type double
-//! but single precision.
+//! [LeakyRelu](https://onnx.ai/onnx/operators/onnx__LeakyRelu.html). The inputs are cast to single
+//! precision, and the results are cast back.
 
 use crate::operator::kernel::Built;
 use crate::operator::lowering::{Lowering, Wiring, lower};
@@ -18,15 +18,16 @@ pub fn element_wise(_: &ParsingContext, node: &NodeProto) -> Built {
         "Sigmoid" => sigmoid(),
         "HardSwish" => hard_swish(),
         "LeakyRelu" => leaky_relu(node.get_attr_opt("alpha")?.unwrap_or(0.01)),
-        other => bail!("expected an element-wise operator, found {other}"),
+        other => bail!("expected Sigmoid, HardSwish or LeakyRelu, found {other}"),
     };
-    lower(InSingle(operator))
+    lower(SinglePrecision(operator))
 }
 
+/// An operator that is computed in single precision.
 #[derive(Debug, Clone)]
-struct InSingle(ElementWiseOp);
+struct SinglePrecision(ElementWiseOp);
 
-impl Lowering for InSingle {
+impl Lowering for SinglePrecision {
     fn name(&self) -> StaticName {
         self.0.name()
     }

@@ -1,6 +1,7 @@
-//! [LogSoftmax](https://onnx.ai/onnx/operators/onnx__LogSoftmax.html): `x - ln(sum(exp(x)))`, which
-//! stays finite where the softmax underflows to zero. Before opset 13 it covers the given axis and
-//! all later ones.
+//! [LogSoftmax](https://onnx.ai/onnx/operators/onnx__LogSoftmax.html): computed as
+//! `x - ln(sum(exp(x)))` after subtracting the maximum from `x`. The result stays finite where the
+//! softmax itself underflows to zero. Before opset 13 the sum is over the given axis and all axes
+//! after it.
 
 use crate::operator::kernel::{self, Built};
 use crate::operator::lowering::{Lowering, Wiring, lower};
@@ -13,15 +14,15 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Clone)]
 struct LogSoftmax {
     axis: i64,
-    /// Covers the axes after `axis` too.
-    and_later: bool,
+    /// The sum is also over all axes after `axis`.
+    and_later_axes: bool,
 }
 
 pub fn log_softmax(context: &ParsingContext, node: &NodeProto) -> Built {
-    let and_later = context.onnx_operator_set_version < 13;
-    let default = if and_later { 1 } else { -1 };
+    let and_later_axes = context.onnx_operator_set_version < 13;
+    let default = if and_later_axes { 1 } else { -1 };
     let axis = node.get_attr_opt("axis")?.unwrap_or(default);
-    lower(LogSoftmax { axis, and_later })
+    lower(LogSoftmax { axis, and_later_axes })
 }
 
 impl Lowering for LogSoftmax {
@@ -32,7 +33,8 @@ impl Lowering for LogSoftmax {
     fn wire(&self, mut wiring: Wiring, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let rank = wiring.fact(inputs[0])?.rank();
         let axis = kernel::axis(self.axis, rank)?;
-        let axes: TVec<usize> = if self.and_later { (axis..rank).collect() } else { tvec![axis] };
+        let axes: TVec<usize> =
+            if self.and_later_axes { (axis..rank).collect() } else { tvec![axis] };
         let largest = Reduce::new(axes.clone(), Reducer::Max);
         let largest = wiring.node("largest", largest, inputs)?;
         let shifted = wiring.node("shifted", sub(), &[inputs[0], largest])?;

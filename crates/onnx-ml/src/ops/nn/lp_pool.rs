@@ -8,6 +8,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+/// The kernel for sliding windows.
 #[derive(Debug)]
 struct LpPool {
     windows: Windows,
@@ -42,7 +43,7 @@ impl Kernel for LpPool {
             norms.extend(
                 windows
                     .iter()
-                    .map(|window| norm(window.taps.iter().map(|(_, at)| plane[*at]), self.p)),
+                    .map(|window| norm(window.taps.iter().map(|(_, index)| plane[*index]), self.p)),
             );
         }
         let shape: Vec<usize> =
@@ -51,6 +52,7 @@ impl Kernel for LpPool {
     }
 }
 
+/// The kernel for one window over each channel.
 #[derive(Debug)]
 struct GlobalLpPool {
     p: i32,
@@ -84,6 +86,7 @@ impl Kernel for GlobalLpPool {
     }
 }
 
+/// Returns the `p`-norm of the elements.
 fn norm(elements: impl Iterator<Item = f32>, p: i32) -> f32 {
     elements.map(|element| element.abs().powi(p)).sum::<f32>().powf(1.0 / p as f32)
 }

@@ -1,6 +1,7 @@
-//! [Resize](https://onnx.ai/onnx/operators/onnx__Resize.html): tract's operator. In opset 10, and
-//! in [Upsample](https://onnx.ai/onnx/operators/onnx__Upsample.html) before it, the nearest element
-//! is the one at or before a coordinate.
+//! [Resize](https://onnx.ai/onnx/operators/onnx__Resize.html) and its predecessor
+//! [Upsample](https://onnx.ai/onnx/operators/onnx__Upsample.html): tract's operator. In `Upsample`,
+//! and in `Resize` up to opset 10, nearest interpolation takes the element at or before a
+//! coordinate (`nearest_mode` is `floor`).
 
 use crate::operator::kernel::Built;
 use crate::operator::tract_operators;
@@ -11,7 +12,7 @@ use tract_onnx::tract_hir::internal::*;
 
 pub fn resize(context: &ParsingContext, node: &NodeProto) -> Built {
     match context.onnx_operator_set_version {
-        ..=10 => at_or_before(context, node),
+        ..=10 => with_floor(context, node),
         _ => tract_operators::operator("Resize", context, node),
     }
 }
@@ -19,10 +20,11 @@ pub fn resize(context: &ParsingContext, node: &NodeProto) -> Built {
 pub fn upsample(context: &ParsingContext, node: &NodeProto) -> Built {
     let version = context.onnx_operator_set_version;
     ensure!(version >= 9, "expected opset 9 or later, found {version}");
-    at_or_before(context, node)
+    with_floor(context, node)
 }
 
-fn at_or_before(context: &ParsingContext, node: &NodeProto) -> Built {
+/// Builds tract's operator with `nearest_mode` set to `floor`.
+fn with_floor(context: &ParsingContext, node: &NodeProto) -> Built {
     let context = ParsingContext { onnx_operator_set_version: 10, ..context.clone() };
     let mut node = node.clone();
     node.attribute.push(AttributeProto {

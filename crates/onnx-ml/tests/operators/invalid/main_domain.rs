@@ -32,7 +32,7 @@ fn windows() {
 fn indices() {
     let labels = [tensor2(&[[0.5_f32, 0.5]]), tensor1(&[2_i64])];
     let found = output("NegativeLogLikelihoodLoss", 1, &labels, vec![]);
-    expect_error(found, "expected labels from 0 and below 2, found 2");
+    expect_error(found, "expected labels from 0 to 1, found 2");
     let lengths = [tensor2(&[[1_f32], [2.0]]), tensor1(&[3_i64])];
     let found = output("ReverseSequence", 1, &lengths, vec![]);
     expect_error(found, "expected at most 2 steps, found 3");

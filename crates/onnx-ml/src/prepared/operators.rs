@@ -40,7 +40,7 @@ use crate::ops::tensor::expand::Materialize;
 use crate::ops::tensor::gather_scatter::Positions;
 use crate::ops::text::string_cast::StringCast;
 use crate::ops::text::string_normalizer::StringNormalizer;
-use crate::ops::text::tf_idf_vectorizer::{Classifier, Product, TfIdfVectorizer};
+use crate::ops::text::tf_idf_vectorizer::{BagClassifier, BagProduct, TfIdfVectorizer};
 use crate::passes::chain::Chain;
 use crate::passes::conv::Conv;
 use crate::passes::deconv::Interleaved;
@@ -102,8 +102,8 @@ macro_rules! serialized_operators {
 serialized_operators! {
     ARRAY_FEATURE_EXTRACTOR: KernelParameters<ArrayFeatureExtractor>,
     BINARIZER: KernelParameters<Binarizer>,
-    BAG_CLASSIFIER: KernelParameters<Classifier>,
-    BAG_PRODUCT: KernelParameters<Product>,
+    BAG_CLASSIFIER: KernelParameters<BagClassifier>,
+    BAG_PRODUCT: KernelParameters<BagProduct>,
     C_DIST: KernelParameters<CDist>,
     CATEGORY_MAPPER: KernelParameters<CategoryMapper>,
     CHAIN: KernelParameters<Chain>,

@@ -1,5 +1,5 @@
 //! [MurmurHash3](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MurmurHash3)
-//! of `com.microsoft`: a 32-bit hash of each text or number, used by exported FeatureHashers.
+//! of `com.microsoft`: a 32-bit hash of each string or number. Exported FeatureHashers use it.
 
 use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
 use tract_onnx::model::ParsingContext;
@@ -9,10 +9,11 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug)]
 struct MurmurHash3 {
     seed: u32,
-    /// Hashes are unsigned.
+    /// Returns unsigned instead of signed integers.
     positive: bool,
 }
 
+/// Builds the operator.
 pub fn murmur_hash3(_: &ParsingContext, node: &NodeProto) -> Built {
     let seed: i64 = node.get_attr_opt("seed")?.unwrap_or(0);
     operator(
@@ -35,6 +36,7 @@ impl Kernel for MurmurHash3 {
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let input = &inputs[0];
+        // A string is hashed as UTF-8, a number as its little-endian bytes.
         let elements = input.try_as_plain_ram()?;
         let hash = |bytes: &[u8]| hash(bytes, self.seed);
         let hashes: Vec<u32> = match input.datum_type() {
@@ -59,7 +61,7 @@ impl Kernel for MurmurHash3 {
             DatumType::F64 => {
                 elements.as_slice::<f64>()?.iter().map(|x| hash(&x.to_le_bytes())).collect()
             }
-            found => bail!("expected texts or numbers, found {found:?}"),
+            found => bail!("expected strings, or numbers of 32 or 64 bits, found {found:?}"),
         };
         Ok(vec![if self.positive {
             tensor(input.shape(), hashes)?
@@ -79,10 +81,12 @@ fn hash(bytes: &[u8], seed: u32) -> u32 {
         let mixed = (hash ^ mix(u32::from_le_bytes(*block))).rotate_left(13);
         mixed.wrapping_mul(5).wrapping_add(0xe654_6b64)
     });
+    // The last 1 to 3 bytes, as a little-endian integer.
     if !rest.is_empty() {
         let last = rest.iter().rev().fold(0, |last, byte| last << 8 | u32::from(*byte));
         hash ^= mix(last);
     }
+    // The finalizer, which makes every bit of the input affect every bit of the hash.
     hash ^= bytes.len() as u32;
     hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
     hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);

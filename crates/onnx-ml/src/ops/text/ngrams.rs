@@ -1,4 +1,10 @@
-//! The n-grams of a TfIdfVectorizer. The pool is stored as a trie whose edges are word numbers.
+//! The pool of n-grams of a TfIdfVectorizer, and the search for them in a sequence of words.
+//!
+//! Each distinct word of the pool has a number. The n-grams form a trie: each edge is a word
+//! number, and the path from the root to a node is an n-gram or the beginning of an n-gram. From
+//! every position of a sequence, the search follows the trie until no n-gram continues with the
+//! next word. With `max_skip_count` = k, it does so once for each distance from 1 to k + 1 between
+//! consecutive words.
 
 use foldhash::HashMap;
 use foldhash::HashMapExt;
@@ -6,41 +12,50 @@ use serde::{Deserialize, Serialize};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Number of a word that occurs in no n-gram.
+/// Number of a word that occurs in no n-gram. In [`Ngrams::first`], it means that there is no node.
 pub const UNKNOWN: u32 = u32::MAX;
 
-/// Maximum number of columns; more would let a small model request any amount of memory.
+/// Maximum number of columns. Without a limit, a small model could request any amount of memory.
 const MAX_COLUMNS: u32 = 1 << 22;
 
-/// Maximum of `max_skip_count`; more would let a small model take any amount of time.
+/// Maximum of `max_skip_count`. Without a limit, a small model could take any amount of time.
 const MAX_SKIPS: usize = 100;
 
-/// The n-grams to count. Each n-gram has a column.
+/// The n-grams to count. Each n-gram has a column of the output.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Ngrams {
     words: Words,
-    /// Trie node of each word's unigram.
+    /// For each word number, the trie node that the root's edge leads to, or [`UNKNOWN`].
     first: Vec<u32>,
-    /// Maps a node and the next word to the node of the n-gram extended by that word.
+    /// The other edges of the trie: maps a node and the number of the next word to a node.
     longer: HashMap<(u32, u32), u32>,
-    /// Column and weight of each node, if its n-gram is in the pool.
+    /// For each node, the column and the weight of its n-gram; `None` if the node is only the
+    /// beginning of n-grams.
     counted: Vec<Option<(u32, f32)>>,
+    /// Number of columns.
     columns: usize,
+    /// Numbers of words of the n-grams to count.
     lengths: std::ops::RangeInclusive<usize>,
+    /// Maximum number of words to skip between two words of an n-gram.
     skips: usize,
     mode: Mode,
 }
 
+/// The distinct words of the pool and their numbers.
 #[derive(Debug, Deserialize, Serialize)]
 enum Words {
-    Texts(HashMap<String, u32>),
-    Numbers(HashMap<i64, u32>),
+    Strings(HashMap<String, u32>),
+    Integers(HashMap<i64, u32>),
 }
 
+/// Value of a column whose n-gram occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 enum Mode {
+    /// The number of occurrences.
     Tf,
+    /// The weight of the n-gram.
     Idf,
+    /// The number of occurrences multiplied by the weight.
     TfIdf,
 }
 
@@ -59,18 +74,20 @@ impl Ngrams {
                 node.bail_attr("mode", &format!("expected TF, IDF or TFIDF, found {found}"))?
             }
         };
-        let counts: Vec<i64> = node.get_attr_vec("ngram_counts")?;
+        // Despite its name, the attribute holds the start of the 1-grams, 2-grams, … in the pool.
+        let starts: Vec<i64> = node.get_attr_vec("ngram_counts")?;
         let shortest: i64 = node.get_attr("min_gram_length")?;
         let longest: i64 = node.get_attr("max_gram_length")?;
         let length = |length: i64| usize::try_from(length).unwrap_or(0);
         let lengths = length(shortest)..=length(longest);
-        let fits = *lengths.start() > 0 && !lengths.is_empty() && *lengths.end() <= counts.len();
-        node.expect(fits, || {
-            format!("lengths from 1 to {}, found {shortest} to {longest}", counts.len())
+        let is_valid =
+            *lengths.start() > 0 && !lengths.is_empty() && *lengths.end() <= starts.len();
+        node.expect(is_valid, || {
+            format!("n-gram lengths from 1 to {}, found {shortest} to {longest}", starts.len())
         })?;
         let skips: i64 = node.get_attr("max_skip_count")?;
-        let within = usize::try_from(skips).ok().filter(|skips| *skips <= MAX_SKIPS);
-        let Some(skips) = within else {
+        let valid_skips = usize::try_from(skips).ok().filter(|skips| *skips <= MAX_SKIPS);
+        let Some(skips) = valid_skips else {
             return node
                 .bail_attr("max_skip_count", &format!("expected 0 to {MAX_SKIPS}, found {skips}"));
         };
@@ -85,37 +102,40 @@ impl Ngrams {
             skips,
             mode,
         };
-        ngrams.fill(node, &counts, &pool)?;
+        ngrams.insert_pool(node, &starts, &pool)?;
         Ok(ngrams)
     }
 
+    /// Returns the number of columns.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Returns `true` if words are texts and `false` if they are integers.
+    /// Returns `true` if words are strings and `false` if they are integers.
     pub fn is_text(&self) -> bool {
-        matches!(self.words, Words::Texts(_))
+        matches!(self.words, Words::Strings(_))
     }
 
-    /// Returns the number of a word, or [`UNKNOWN`].
+    /// Returns the number of a word that is a string, or [`UNKNOWN`].
     pub fn word(&self, text: &str) -> u32 {
         match &self.words {
-            Words::Texts(words) => words.get(text).copied().unwrap_or(UNKNOWN),
-            Words::Numbers(_) => UNKNOWN,
+            Words::Strings(words) => words.get(text).copied().unwrap_or(UNKNOWN),
+            Words::Integers(_) => UNKNOWN,
         }
     }
 
-    /// Returns the number of an integer word, or [`UNKNOWN`].
-    pub fn number(&self, number: i64) -> u32 {
+    /// Returns the number of a word that is an integer, or [`UNKNOWN`].
+    pub fn integer_word(&self, word: i64) -> u32 {
         match &self.words {
-            Words::Numbers(words) => words.get(&number).copied().unwrap_or(UNKNOWN),
-            Words::Texts(_) => UNKNOWN,
+            Words::Integers(words) => words.get(&word).copied().unwrap_or(UNKNOWN),
+            Words::Strings(_) => UNKNOWN,
         }
     }
 
-    /// Calls `found` with column and weight of each n-gram in a sequence of words.
-    pub fn for_each(&self, words: &[u32], mut found: impl FnMut(u32, f32)) {
+    /// Calls `each` with the column and the weight of each occurrence of an n-gram in `words`, a
+    /// sequence of word numbers.
+    pub fn for_each(&self, words: &[u32], mut each: impl FnMut(u32, f32)) {
+        // Distance between consecutive words of an n-gram.
         for step in 1..=self.skips + 1 {
             for (start, word) in words.iter().enumerate() {
                 let first = self.first.get(*word as usize).filter(|node| **node != UNKNOWN);
@@ -133,60 +153,68 @@ impl Ngrams {
                         && (length > 1 || step == 1)
                         && let Some((column, weight)) = self.counted[node as usize]
                     {
-                        found(column, weight);
+                        each(column, weight);
                     }
                 }
             }
+            // A larger distance would find nothing more.
             if *self.lengths.end() == 1 || step >= words.len() {
                 break;
             }
         }
     }
 
-    /// Returns the value of a column from all matches in it.
-    pub fn value(&self, found: &[(u32, f32)]) -> f32 {
-        match (self.mode, found) {
+    /// Returns the value of a column. `occurrences` are the column and the weight of each
+    /// occurrence of its n-gram.
+    pub fn value(&self, occurrences: &[(u32, f32)]) -> f32 {
+        match (self.mode, occurrences) {
             (Mode::Idf, [.., (_, weight)]) => *weight,
-            (Mode::TfIdf, found) => found.iter().map(|(_, weight)| weight).sum(),
-            _ => found.len() as f32,
+            (Mode::TfIdf, _) => occurrences.iter().map(|(_, weight)| weight).sum(),
+            _ => occurrences.len() as f32,
         }
     }
 
-    fn fill(&mut self, node: &NodeProto, counts: &[i64], pool: &[u32]) -> TractResult<()> {
+    /// Inserts the n-grams of the pool into the trie. `starts` are the starts of the 1-grams,
+    /// 2-grams, … in `pool`, a sequence of word numbers.
+    fn insert_pool(&mut self, node: &NodeProto, starts: &[i64], pool: &[u32]) -> TractResult<()> {
         let columns: Vec<i64> = node.get_attr_vec("ngram_indexes")?;
         let weights: Vec<f32> = node.get_attr_opt_vec("weights")?.unwrap_or_default();
         node.expect_attr("weights", weights.is_empty() || weights.len() == columns.len(), || {
-            format!("none or {}, found {}", columns.len(), weights.len())
+            format!("none or {} elements, found {}", columns.len(), weights.len())
         })?;
         let mut columns = columns.iter().zip(weights.iter().copied().chain(std::iter::repeat(1.0)));
-        let bounds = bounds(node, counts, pool.len())?;
+        let bounds = bounds(node, starts, pool.len())?;
         for (length, items) in (1..).zip(bounds.windows(2).map(|pair| &pool[pair[0]..pair[1]])) {
             node.expect_attr("ngram_counts", items.len().is_multiple_of(length), || {
-                format!("n-grams of {length} words, found {} words", items.len())
+                format!(
+                    "a multiple of {length} words for n-grams of {length} words, found {}",
+                    items.len()
+                )
             })?;
             for ngram in items.chunks_exact(length) {
-                let (column, weight) =
-                    columns.next().context("expected an index for each n-gram")?;
-                let column = u32::try_from(*column).ok().filter(|column| *column < MAX_COLUMNS);
+                let (found, weight) =
+                    columns.next().context("expected an index for each n-gram, found fewer")?;
+                let column = u32::try_from(*found).ok().filter(|column| *column < MAX_COLUMNS);
                 let column = column.with_context(|| {
-                    format!("expected ngram_indexes from 0 and below {MAX_COLUMNS}")
+                    let last = MAX_COLUMNS - 1;
+                    format!("expected ngram_indexes from 0 to {last}, found {found}")
                 })?;
                 self.columns = self.columns.max(column as usize + 1);
                 let node = self.insert(ngram)?;
-                let free = self.counted[node as usize].replace((column, weight)).is_none();
-                ensure!(free, "expected each n-gram once, found one twice");
+                let is_new = self.counted[node as usize].replace((column, weight)).is_none();
+                ensure!(is_new, "expected different n-grams, found one of them twice");
             }
         }
         let rest = columns.count();
         node.expect_attr("ngram_indexes", rest == 0, || {
-            format!("as many as n-grams, found {rest} more")
+            format!("one index for each n-gram, found {rest} more")
         })?;
-        node.expect_attr("ngram_indexes", self.columns > 0, || "at least one".to_owned())
+        node.expect_attr("ngram_indexes", self.columns > 0, "at least one index, found none")
     }
 
-    /// Returns the node of an n-gram and adds the nodes that are missing.
+    /// Returns the node of an n-gram. Adds the nodes on the path to it that do not exist yet.
     fn insert(&mut self, ngram: &[u32]) -> TractResult<u32> {
-        let mut new = u32::try_from(self.counted.len())?;
+        let mut next_node = u32::try_from(self.counted.len())?;
         let mut reached = None;
         for word in ngram {
             let slot = match reached {
@@ -194,38 +222,40 @@ impl Ngrams {
                 Some(node) => self.longer.entry((node, *word)).or_insert(UNKNOWN),
             };
             if *slot == UNKNOWN {
-                *slot = new;
+                *slot = next_node;
                 self.counted.push(None);
-                new += 1;
+                next_node += 1;
             }
             reached = Some(*slot);
         }
-        reached.context("expected n-grams of one word or more")
+        reached.context("expected n-grams of one word or more, found no words")
     }
 }
 
 impl Words {
     fn len(&self) -> usize {
         match self {
-            Words::Texts(words) => words.len(),
-            Words::Numbers(words) => words.len(),
+            Words::Strings(words) => words.len(),
+            Words::Integers(words) => words.len(),
         }
     }
 }
 
 /// Returns the words of the pool, and the pool as a sequence of word numbers.
 fn pool(node: &NodeProto) -> TractResult<(Words, Vec<u32>)> {
-    let texts: Vec<String> = node.get_attr_opt_vec("pool_strings")?.unwrap_or_default();
-    if !texts.is_empty() {
-        let (words, pool) = numbered(texts)?;
-        return Ok((Words::Texts(words), pool));
+    let strings: Vec<String> = node.get_attr_opt_vec("pool_strings")?.unwrap_or_default();
+    if !strings.is_empty() {
+        let (words, pool) = numbered(strings)?;
+        return Ok((Words::Strings(words), pool));
     }
-    let numbers: Vec<i64> = node.get_attr_opt_vec("pool_int64s")?.unwrap_or_default();
-    node.expect(!numbers.is_empty(), || "a pool, found none".to_owned())?;
-    let (words, pool) = numbered(numbers)?;
-    Ok((Words::Numbers(words), pool))
+    let integers: Vec<i64> = node.get_attr_opt_vec("pool_int64s")?.unwrap_or_default();
+    node.expect(!integers.is_empty(), "pool_strings or pool_int64s, found neither")?;
+    let (words, pool) = numbered(integers)?;
+    Ok((Words::Integers(words), pool))
 }
 
+/// Numbers the distinct words in the order of their first occurrence. Returns the numbers, and the
+/// pool as a sequence of numbers.
 fn numbered<W: std::hash::Hash + Eq>(pool: Vec<W>) -> TractResult<(HashMap<W, u32>, Vec<u32>)> {
     let mut words = HashMap::new();
     let pool = pool
@@ -238,16 +268,16 @@ fn numbered<W: std::hash::Hash + Eq>(pool: Vec<W>) -> TractResult<(HashMap<W, u3
     Ok((words, pool))
 }
 
-/// Returns the start of the 1-grams, 2-grams, … in the pool, and the end of the pool.
-fn bounds(node: &NodeProto, counts: &[i64], pool: usize) -> TractResult<Vec<usize>> {
+/// Returns the starts of the 1-grams, 2-grams, … in the pool, followed by the end of the pool.
+fn bounds(node: &NodeProto, starts: &[i64], pool_len: usize) -> TractResult<Vec<usize>> {
     let bounds: Option<Vec<usize>> =
-        counts.iter().map(|start| usize::try_from(*start).ok()).chain([Some(pool)]).collect();
+        starts.iter().map(|start| usize::try_from(*start).ok()).chain([Some(pool_len)]).collect();
     let ordered = bounds.filter(|bounds| bounds.is_sorted());
     match ordered {
         Some(bounds) => Ok(bounds),
         None => node.bail_attr(
             "ngram_counts",
-            &format!("expected ascending numbers up to {pool}, found {counts:?}"),
+            &format!("expected ascending starts from 0 to {pool_len}, found {starts:?}"),
         ),
     }
 }

@@ -1,5 +1,6 @@
-//! Regular expressions with the semantics of RE2 that ONNX's text operators specify: the
-//! leftmost-longest match, and ASCII `\w`, `\d`, `\s` and `\b`. Matching takes linear time.
+//! Regular expressions with the semantics of RE2, which ONNX specifies for its string operators. A
+//! search returns the longest of the matches that start first. `\w`, `\d`, `\s` and `\b` refer to
+//! ASCII only. Matching takes linear time.
 
 mod run;
 
@@ -12,21 +13,25 @@ use std::ops::Range;
 use std::str::Chars;
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum length of a pattern; longer ones would make a small model slow to load.
+/// Maximum length of a pattern, in bytes. A longer pattern could make a small model slow to load.
 const MAX_LENGTH: usize = 10_000;
 
+/// A compiled regular expression to search for.
 #[derive(Debug)]
 pub struct Pattern {
+    /// The regular expression in RE2 syntax.
     source: String,
     matcher: Matcher,
 }
 
 #[derive(Debug)]
 enum Matcher {
+    /// Fast path for the most frequent patterns.
     Run(Run),
-    Other {
+    Regex {
+        /// Finds the start of the first match.
         leftmost: Regex,
-        /// Anchored search for the longest match from a given start.
+        /// Finds the longest match from a given start.
         longest: Regex,
     },
 }
@@ -38,23 +43,24 @@ impl Pattern {
     ///
     /// Returns an error if `pattern` is not a regular expression or is too large.
     pub fn new(pattern: &str) -> TractResult<Pattern> {
-        let translated = translate(checked(pattern)?);
+        check_length(pattern)?;
+        let translated = translate(pattern);
         let leftmost = build(Regex::config(), pattern, &translated)?;
         let matcher = match Run::new(&translated) {
             Some(run) => Matcher::Run(run),
             None => {
                 let longest = Regex::config().match_kind(MatchKind::All);
-                Matcher::Other { leftmost, longest: build(longest, pattern, &translated)? }
+                Matcher::Regex { leftmost, longest: build(longest, pattern, &translated)? }
             }
         };
         Ok(Pattern { source: pattern.to_owned(), matcher })
     }
 
-    /// Returns the first match at or after byte `start`.
+    /// Returns the byte range of the first match that starts at or after byte `start`.
     pub fn find(&self, text: &str, start: usize) -> Option<Range<usize>> {
         let (leftmost, longest) = match &self.matcher {
             Matcher::Run(run) => return run.find(text, start),
-            Matcher::Other { leftmost, longest } => (leftmost, longest),
+            Matcher::Regex { leftmost, longest } => (leftmost, longest),
         };
         let start = leftmost.search(&Input::new(text).range(start..))?.start();
         let input = Input::new(text).range(start..).anchored(Anchored::Yes);
@@ -75,21 +81,22 @@ impl<'de> Deserialize<'de> for Pattern {
     }
 }
 
-/// A pattern that must match a whole text.
+/// A compiled regular expression that must match a whole string.
 #[derive(Debug)]
-pub struct Whole(Regex);
+pub struct FullMatch(Regex);
 
-impl Whole {
+impl FullMatch {
     /// Compiles `pattern`.
     ///
     /// # Errors
     ///
     /// Returns an error if [`Pattern::new`] would.
-    pub fn new(pattern: &str) -> TractResult<Whole> {
-        let translated = translate(checked(pattern)?);
-        // Compile the pattern on its own first: it could otherwise close the group it is put into.
+    pub fn new(pattern: &str) -> TractResult<FullMatch> {
+        check_length(pattern)?;
+        let translated = translate(pattern);
+        // Reject a pattern that is only valid inside the group below, such as `)(`.
         build(Regex::config(), pattern, &translated)?;
-        build(Regex::config(), pattern, &format!(r"\A(?:{translated})\z")).map(Whole)
+        build(Regex::config(), pattern, &format!(r"\A(?:{translated})\z")).map(FullMatch)
     }
 
     pub fn is_match(&self, text: &str) -> bool {
@@ -97,26 +104,36 @@ impl Whole {
     }
 }
 
-fn checked(pattern: &str) -> TractResult<&str> {
+/// Returns an error if `pattern` is too long.
+fn check_length(pattern: &str) -> TractResult<()> {
     let found = pattern.len();
     ensure!(found <= MAX_LENGTH, "expected a pattern of {MAX_LENGTH} bytes or less, found {found}");
-    Ok(pattern)
+    Ok(())
 }
 
+/// Compiles `translated`, the translation of `pattern`.
 fn build(config: Config, pattern: &str, translated: &str) -> TractResult<Regex> {
     let built = Regex::builder().configure(config).build(translated);
     built.map_err(|error| match error.syntax_error() {
-        Some(fault) => format_err!("expected a regular expression, found `{pattern}`: {fault}"),
+        Some(syntax_error) => {
+            format_err!("expected a regular expression, found `{pattern}`: {syntax_error}")
+        }
         None => format_err!("expected a regular expression, found `{pattern}`: {error}"),
     })
 }
 
+/// The characters of `\w`, as the inside of a bracket expression.
 const WORD: &str = "0-9A-Za-z_";
+
+/// The characters of `\d`.
 const DIGIT: &str = "0-9";
+
+/// The characters of `\s`.
 const SPACE: &str = r"\t\n\f\r ";
 
-/// Translates RE2 syntax to the syntax of the `regex` crates, whose `\w` etc. are Unicode and whose
-/// brackets may contain brackets and operators.
+/// Translates a pattern from RE2 syntax to the syntax of the crate `regex_syntax`. There, `\w`,
+/// `\d`, `\s` and `\b` refer to Unicode, and a bracket expression may contain nested brackets and
+/// set operators such as `&&`.
 fn translate(pattern: &str) -> String {
     let mut translated = String::with_capacity(pattern.len());
     let mut rest = pattern.chars().peekable();
@@ -130,7 +147,7 @@ fn translate(pattern: &str) -> String {
     translated
 }
 
-/// Translates what follows a backslash.
+/// Translates an escape sequence. `rest` begins after its backslash.
 fn escape(rest: &mut Peekable<Chars>, in_brackets: bool, translated: &mut String) {
     let c = rest.next();
     let class = match c.map(|c| c.to_ascii_lowercase()) {
@@ -152,10 +169,11 @@ fn escape(rest: &mut Peekable<Chars>, in_brackets: bool, translated: &mut String
     }
 }
 
-/// Translates a bracket expression after its opening bracket.
+/// Translates a bracket expression. `rest` begins after its opening bracket.
 fn brackets(rest: &mut Peekable<Chars>, translated: &mut String) {
     translated.push('[');
     translated.extend(rest.next_if_eq(&'^'));
+    // A closing bracket or a hyphen at the beginning is an ordinary character.
     let mut first = true;
     while let Some(c) = rest.next() {
         match c {
@@ -174,6 +192,7 @@ fn brackets(rest: &mut Peekable<Chars>, translated: &mut String) {
                     }
                 }
             }
+            // `--` is a set operator in `regex_syntax`. In RE2, `+--` is a range up to the hyphen.
             '-' if rest.peek() == Some(&'-') && !first => {
                 rest.next();
                 translated.push_str(r"-\-");
@@ -190,56 +209,57 @@ fn brackets(rest: &mut Peekable<Chars>, translated: &mut String) {
 mod tests {
     use super::*;
 
-    fn finds(pattern: &str, text: &str) -> Vec<String> {
-        let pattern = Pattern::new(pattern).expect("the pattern is one");
-        let mut found = vec![];
+    /// Returns all matches of `pattern` in `text`.
+    fn matches(pattern: &str, text: &str) -> Vec<String> {
+        let pattern = Pattern::new(pattern).expect("the pattern is a regular expression");
+        let mut matches = vec![];
         let mut start = 0;
         while let Some(range) = pattern.find(text, start) {
             start = range.end.max(start + 1);
-            found.push(text[range].to_owned());
+            matches.push(text[range].to_owned());
         }
-        found
+        matches
     }
 
     #[test]
-    fn the_longest_match_wins() {
-        assert_eq!(finds("a|ab|abc", "abc aabd"), ["abc", "a", "ab"]);
-        assert_eq!(finds("a.*?b", "abc aabd"), ["abc aab"]);
+    fn finds_the_longest_match_at_the_first_start() {
+        assert_eq!(matches("a|ab|abc", "abc aabd"), ["abc", "a", "ab"]);
+        assert_eq!(matches("a.*?b", "abc aabd"), ["abc aab"]);
     }
 
     #[test]
-    fn runs_of_characters_are_greedy() {
-        assert_eq!(finds("[a-zé]+", "éa, b"), ["éa", "b"]);
-        assert_eq!(finds("[a-z]{2,3}", "a bcdef ghi"), ["bcd", "ef", "ghi"]);
-        assert_eq!(finds("[a-z]{2}", "abcde"), ["ab", "cd"]);
-        assert_eq!(finds("[a-z]*", "-ab"), ["", "ab", ""]);
-        assert_eq!(finds("[a-z]+?", "ab"), ["ab"]);
-        assert_eq!(finds(".", "a\nß"), ["a", "ß"]);
-        assert_eq!(finds("[^ ]+", "a\n ß"), ["a\n", "ß"]);
-        assert_eq!(finds("a+", "aab"), ["aa"]);
+    fn finds_the_longest_runs_of_characters() {
+        assert_eq!(matches("[a-zé]+", "éa, b"), ["éa", "b"]);
+        assert_eq!(matches("[a-z]{2,3}", "a bcdef ghi"), ["bcd", "ef", "ghi"]);
+        assert_eq!(matches("[a-z]{2}", "abcde"), ["ab", "cd"]);
+        assert_eq!(matches("[a-z]*", "-ab"), ["", "ab", ""]);
+        assert_eq!(matches("[a-z]+?", "ab"), ["ab"]);
+        assert_eq!(matches(".", "a\nß"), ["a", "ß"]);
+        assert_eq!(matches("[^ ]+", "a\n ß"), ["a\n", "ß"]);
+        assert_eq!(matches("a+", "aab"), ["aa"]);
     }
 
     #[test]
     fn word_and_digit_classes_are_ascii() {
-        assert_eq!(finds(r"\w+", "abc éaab"), ["abc", "aab"]);
-        assert_eq!(finds(r"\b\w\w+\b", "abc éaab a"), ["abc", "aab"]);
-        assert_eq!(finds(r"[\w-]+", "é-a"), ["-a"]);
-        assert_eq!(finds(r"[^\W]+", "éa"), ["a"]);
-        assert_eq!(finds(r"\d", "٣3"), ["3"]);
-        assert_eq!(finds(r"a\B.", "ab aé"), ["ab"]);
-        assert_eq!(finds(r"\S+", "a\u{a0}b c"), ["a\u{a0}b", "c"]);
+        assert_eq!(matches(r"\w+", "abc éaab"), ["abc", "aab"]);
+        assert_eq!(matches(r"\b\w\w+\b", "abc éaab a"), ["abc", "aab"]);
+        assert_eq!(matches(r"[\w-]+", "é-a"), ["-a"]);
+        assert_eq!(matches(r"[^\W]+", "éa"), ["a"]);
+        assert_eq!(matches(r"\d", "٣3"), ["3"]);
+        assert_eq!(matches(r"a\B.", "ab aé"), ["ab"]);
+        assert_eq!(matches(r"\S+", "a\u{a0}b c"), ["a\u{a0}b", "c"]);
     }
 
     #[test]
     fn brackets_do_not_nest() {
-        assert_eq!(finds("[[a]+", "[a]"), ["[a"]);
-        assert_eq!(finds("[]a]+", "[a]"), ["a]"]);
-        assert_eq!(finds("[^]a]+", "[a]"), ["["]);
-        assert_eq!(finds("[a&&b]+", "a&b"), ["a&b"]);
-        assert_eq!(finds("[+--]+", "+,-."), ["+,-"]);
-        assert_eq!(finds("[--/]+", "+-./"), ["-./"]);
-        assert_eq!(finds("[[:alpha:]_]+", "a1_"), ["a", "_"]);
-        assert_eq!(finds(r"\[\w", "[a"), ["[a"]);
+        assert_eq!(matches("[[a]+", "[a]"), ["[a"]);
+        assert_eq!(matches("[]a]+", "[a]"), ["a]"]);
+        assert_eq!(matches("[^]a]+", "[a]"), ["["]);
+        assert_eq!(matches("[a&&b]+", "a&b"), ["a&b"]);
+        assert_eq!(matches("[+--]+", "+,-."), ["+,-"]);
+        assert_eq!(matches("[--/]+", "+-./"), ["-./"]);
+        assert_eq!(matches("[[:alpha:]_]+", "a1_"), ["a", "_"]);
+        assert_eq!(matches(r"\[\w", "[a"), ["[a"]);
     }
 
     #[test]

@@ -1,18 +1,19 @@
-//! [RegexFullMatch](https://onnx.ai/onnx/operators/onnx__RegexFullMatch.html): `true` for each text
-//! that a regular expression in RE2 syntax matches as a whole.
+//! [RegexFullMatch](https://onnx.ai/onnx/operators/onnx__RegexFullMatch.html): returns `true` for
+//! each string that matches a regular expression in RE2 syntax from start to end.
 
 use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
-use crate::ops::text::pattern::Whole;
+use crate::ops::text::pattern::FullMatch;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
-struct RegexFullMatch(Whole);
+struct RegexFullMatch(FullMatch);
 
+/// Builds the operator.
 pub fn regex_full_match(_: &ParsingContext, node: &NodeProto) -> Built {
     let pattern: &str = node.get_attr("pattern")?;
-    operator(node, 1, RegexFullMatch(Whole::new(pattern)?))
+    operator(node, 1, RegexFullMatch(FullMatch::new(pattern)?))
 }
 
 impl Kernel for RegexFullMatch {
@@ -25,8 +26,8 @@ impl Kernel for RegexFullMatch {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        let texts = inputs[0].try_as_plain_ram()?;
-        let matches = texts.as_slice::<String>()?.iter().map(|text| self.0.is_match(text));
+        let strings = inputs[0].try_as_plain_ram()?;
+        let matches = strings.as_slice::<String>()?.iter().map(|string| self.0.is_match(string));
         Ok(vec![tensor(inputs[0].shape(), matches.collect())?])
     }
 }

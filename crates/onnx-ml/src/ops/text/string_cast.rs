@@ -1,7 +1,7 @@
 //! [Cast](https://onnx.ai/onnx/operators/onnx__Cast.html) from and to strings.
 //!
-//! A float is formatted like C's `%.8g`, as in ONNX Runtime. A text must be a number as a whole,
-//! apart from spaces around it. A cast to an integer truncates at the decimal point.
+//! A float is formatted like C's `%.8g`, as in ONNX Runtime. A string must consist of a number and
+//! nothing else, except for spaces around it. A cast to an integer drops the decimal places.
 
 use crate::encoding::fields::datum_type;
 use crate::operator::invalid_value::{Expected, InvalidValue};
@@ -12,6 +12,7 @@ use tract_onnx::tract_hir::internal::*;
 /// A cast from or to strings.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct StringCast {
+    /// Type of the output.
     #[serde(with = "datum_type")]
     pub to: DatumType,
 }
@@ -51,7 +52,7 @@ impl Kernel for StringCast {
             (from, _) if from.is_float() => {
                 let numbers = input.cast_to::<f64>()?;
                 let texts =
-                    numbers.try_as_plain_ram()?.as_slice::<f64>()?.iter().map(|x| shortest(*x));
+                    numbers.try_as_plain_ram()?.as_slice::<f64>()?.iter().map(|x| formatted(*x));
                 tensor(shape, texts.collect())?
             }
             (DatumType::U64, _) => print(input.try_as_plain_ram()?.as_slice::<u64>()?, shape)?,
@@ -64,10 +65,13 @@ impl Kernel for StringCast {
     }
 }
 
+/// Formats each number as a string.
 fn print<T: ToString>(numbers: &[T], shape: &[usize]) -> TractResult<Tensor> {
     tensor(shape, numbers.iter().map(T::to_string).collect())
 }
 
+/// Parses each string with `read`. The first string for which `read` returns `None` is an
+/// [`InvalidValue`].
 fn parse<T: Datum>(
     input: &TValue,
     expected: &Expected,
@@ -75,8 +79,8 @@ fn parse<T: Datum>(
 ) -> TractResult<Tensor> {
     let texts = input.try_as_plain_ram()?;
     let numbers = texts.as_slice::<String>()?.iter().map(|text| {
-        let refused = || InvalidValue { expected: expected.clone(), found: text.clone() };
-        Ok(read(text.trim()).ok_or_else(refused)?)
+        let invalid = || InvalidValue { expected: expected.clone(), found: text.clone() };
+        Ok(read(text.trim()).ok_or_else(invalid)?)
     });
     tensor(input.shape(), numbers.collect::<TractResult<Vec<T>>>()?)
 }
@@ -85,6 +89,7 @@ fn float(text: &str) -> Option<f64> {
     text.parse().ok()
 }
 
+/// Parses an integer. Also accepts a float in the range of `i64`, and drops its decimal places.
 fn integer(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| {
         let number = float(text)?.trunc();
@@ -93,8 +98,9 @@ fn integer(text: &str) -> Option<i64> {
     })
 }
 
-/// Formats `x` with 8 significant digits and without trailing zeros.
-fn shortest(x: f64) -> String {
+/// Formats `x` with at most 8 significant digits, without trailing zeros. Uses scientific notation
+/// if the exponent is below -4 or above 7.
+fn formatted(x: f64) -> String {
     const DIGITS: i32 = 8;
     if x.is_nan() {
         return "NaN".to_owned();

@@ -1,5 +1,5 @@
-//! [StringConcat](https://onnx.ai/onnx/operators/onnx__StringConcat.html): concatenates the texts
-//! of two tensors element by element, with broadcasting.
+//! [StringConcat](https://onnx.ai/onnx/operators/onnx__StringConcat.html): concatenates the
+//! strings of two tensors element by element, with broadcasting.
 
 use crate::operator::kernel::{Built, Fact, Kernel, operator};
 use tract_onnx::model::ParsingContext;
@@ -10,6 +10,7 @@ use tract_onnx::tract_hir::tract_core::broadcast::multi_broadcast;
 #[derive(Debug)]
 struct StringConcat;
 
+/// Builds the operator.
 pub fn string_concat(_: &ParsingContext, node: &NodeProto) -> Built {
     operator(node, 2, StringConcat)
 }
@@ -32,7 +33,10 @@ impl Kernel for StringConcat {
         let left = left.to_array_view::<String>()?;
         let right = right.to_array_view::<String>()?;
         let (left, right) = (left.broadcast(&*shape), right.broadcast(&*shape));
-        let (left, right) = left.zip(right).context("expected shapes that broadcast")?;
+        let (left, right) = left.zip(right).with_context(|| {
+            let shapes = [inputs[0].shape(), inputs[1].shape()];
+            format!("expected shapes that broadcast to {shape:?}, found {shapes:?}")
+        })?;
         let joined = tract_ndarray::Zip::from(&left)
             .and(&right)
             .map_collect(|left, right| [left.as_str(), right.as_str()].concat());

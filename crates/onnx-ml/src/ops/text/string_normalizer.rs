@@ -1,9 +1,9 @@
 //! [StringNormalizer](https://onnx.ai/onnx/operators/onnx__StringNormalizer.html): changes the case
-//! of texts and removes stopwords.
+//! of strings and removes stopwords.
 //!
-//! Case conversion uses Unicode's simple mapping, as in ONNX Runtime: each character maps to one
-//! character, whatever its neighbors. The attribute `locale` has no effect. If stopwords remove
-//! everything, the result is one empty text.
+//! Case conversion uses Unicode's simple case mapping, as in ONNX Runtime: each character maps to
+//! one character and does not depend on its neighbors. The attribute `locale` has no effect. If all
+//! strings are stopwords, the result is a single empty string.
 
 use crate::encoding::fields::none;
 use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
@@ -13,29 +13,36 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+/// The operator.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct StringNormalizer {
+    /// Case of the output.
     case: Case,
+    /// Strings to remove. With stopwords the operator is not serializable.
     #[serde(with = "none")]
     stopwords: Option<Stopwords>,
 }
 
+/// Case that a string is converted to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 enum Case {
     Lower,
     Upper,
+    /// The case of the string itself.
     Same,
 }
 
 #[derive(Debug)]
 struct Stopwords {
+    /// The stopwords, converted to `case`.
     words: HashSet<String>,
-    /// Case in which texts are compared with stopwords.
+    /// Case that strings are converted to before they are compared with the stopwords.
     case: Case,
-    /// Symbol for the number of texts that remain.
-    left: Symbol,
+    /// Symbol for the number of strings that are not stopwords.
+    remaining: Symbol,
 }
 
+/// Builds the operator.
 pub fn string_normalizer(context: &ParsingContext, node: &NodeProto) -> Built {
     const ACTION: &str = "case_change_action";
     let case = match node.get_attr_opt(ACTION)?.unwrap_or("NONE") {
@@ -51,7 +58,8 @@ pub fn string_normalizer(context: &ParsingContext, node: &NodeProto) -> Built {
         let case_sensitive: bool = node.get_attr_opt("is_case_sensitive")?.unwrap_or(false);
         let case = if case_sensitive { Case::Same } else { Case::Lower };
         let words = words.iter().map(|word| case.apply(word)).collect();
-        Ok(Stopwords { words, case, left: context.template.symbols.new_with_prefix("texts") })
+        let remaining = context.template.symbols.new_with_prefix("texts");
+        Ok(Stopwords { words, case, remaining })
     });
     operator(node, 1, StringNormalizer { case, stopwords: stopwords.transpose()? })
 }
@@ -66,42 +74,42 @@ impl Kernel for StringNormalizer {
         if let Some(stopwords) = &self.stopwords {
             ensure!(
                 matches!(shape.len(), 1 | 2),
-                "expected shape [C] or [1, C] where there are stopwords, found {shape:?}"
+                "expected shape [C] or [1, C] because there are stopwords, found {shape:?}"
             );
             if let Some(last) = shape.last_mut() {
-                *last = stopwords.left.clone().into();
+                *last = stopwords.remaining.clone().into();
             }
         }
         Ok(tvec!(Fact::new(found, shape)))
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        let texts = inputs[0].try_as_plain_ram()?;
-        let texts = texts.as_slice::<String>()?;
+        let strings = inputs[0].try_as_plain_ram()?;
+        let strings = strings.as_slice::<String>()?;
         let Some(stopwords) = &self.stopwords else {
-            let texts = texts.iter().map(|text| self.case.apply(text)).collect();
-            return Ok(vec![tensor(inputs[0].shape(), texts)?]);
+            let converted = strings.iter().map(|string| self.case.apply(string)).collect();
+            return Ok(vec![tensor(inputs[0].shape(), converted)?]);
         };
         let shape = inputs[0].shape();
         ensure!(
             shape.len() == 1 || shape[0] == 1,
-            "expected shape [1, C] where there are stopwords, found {shape:?}"
+            "expected shape [1, C] because there are stopwords, found {shape:?}"
         );
-        let left = texts.iter().filter(|text| !stopwords.contain(text));
-        let mut left: Vec<String> = left.map(|text| self.case.apply(text)).collect();
-        if left.is_empty() {
-            left.push(String::new());
+        let remaining = strings.iter().filter(|string| !stopwords.contains(string));
+        let mut remaining: Vec<String> = remaining.map(|string| self.case.apply(string)).collect();
+        if remaining.is_empty() {
+            remaining.push(String::new());
         }
         let mut shape: TVec<usize> = shape.into();
         if let Some(last) = shape.last_mut() {
-            *last = left.len();
+            *last = remaining.len();
         }
-        Ok(vec![tensor(&shape, left)?])
+        Ok(vec![tensor(&shape, remaining)?])
     }
 }
 
 impl Stopwords {
-    fn contain(&self, text: &str) -> bool {
+    fn contains(&self, text: &str) -> bool {
         match self.case {
             Case::Same => self.words.contains(text),
             case => self.words.contains(&case.apply(text)),
@@ -110,6 +118,7 @@ impl Stopwords {
 }
 
 impl Case {
+    /// Converts `text` to the case.
     fn apply(self, text: &str) -> String {
         match self {
             Case::Same => text.to_owned(),
@@ -121,18 +130,20 @@ impl Case {
     }
 }
 
-/// The dotted capital I is the only letter with two lower-case characters; the first is its simple
-/// mapping.
+/// Returns the simple lower case of `c`. The standard library returns the full lower case. It has
+/// two characters only for the dotted capital I; the first of them is the simple lower case.
 fn lower(c: char) -> char {
     c.to_lowercase().next().unwrap_or(c)
 }
 
-/// Characters that map to several have no simple upper case, or a single title-case character:
-/// Greek vowels with iota.
+/// Returns the simple upper case of `c`. The standard library returns the full upper case, which
+/// may have several characters. Such a character has no simple upper case and stays the same,
+/// except for the Greek vowels with iota subscript, whose simple upper case is computed from the
+/// code point.
 fn upper(c: char) -> char {
     let mut characters = c.to_uppercase();
     match (characters.next(), characters.len(), c) {
-        (Some(one), 0, _) => one,
+        (Some(only), 0, _) => only,
         (_, _, '\u{1f80}'..='\u{1faf}') => char::from_u32(u32::from(c) | 8).unwrap_or(c),
         (_, _, '\u{1fb3}' | '\u{1fc3}' | '\u{1ff3}') => {
             char::from_u32(u32::from(c) + 9).unwrap_or(c)

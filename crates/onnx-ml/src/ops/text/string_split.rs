@@ -1,26 +1,28 @@
-//! [StringSplit](https://onnx.ai/onnx/operators/onnx__StringSplit.html): splits each text at a
-//! delimiter. The pieces form a new last axis, padded with empty texts. The second output is the
-//! number of pieces.
+//! [StringSplit](https://onnx.ai/onnx/operators/onnx__StringSplit.html): splits each string at a
+//! delimiter. The substrings form a new last axis, padded with empty strings. The second output is
+//! the number of substrings of each string.
 //!
-//! As in ONNX Runtime, runs of spaces delimit if no delimiter is given, and an empty text has no
-//! pieces.
+//! As in ONNX Runtime, a string is split at runs of spaces if the node defines no delimiter, and an
+//! empty string has no substrings.
 
 use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
-use crate::ops::text::tokenizer::table;
+use crate::ops::text::tokenizer::padded;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct StringSplit {
-    /// Delimiter; empty means runs of spaces.
+    /// The delimiter. If it is empty, runs of spaces delimit.
     delimiter: String,
-    /// Maximum number of pieces.
-    pieces: usize,
-    /// Symbol for the largest number of pieces of a text.
+    /// Maximum number of substrings of a string.
+    max_substrings: usize,
+    /// Symbol for the length of the new axis, which is the largest number of substrings of a
+    /// string.
     width: Symbol,
 }
 
+/// Builds the operator. A negative `maxsplit` means no limit.
 pub fn string_split(context: &ParsingContext, node: &NodeProto) -> Built {
     let splits: Option<i64> = node.get_attr_opt("maxsplit")?;
     let splits = splits.and_then(|splits| usize::try_from(splits).ok());
@@ -29,7 +31,7 @@ pub fn string_split(context: &ParsingContext, node: &NodeProto) -> Built {
         1,
         StringSplit {
             delimiter: node.get_attr_opt::<String>("delimiter")?.unwrap_or_default(),
-            pieces: splits.unwrap_or(usize::MAX).saturating_add(1),
+            max_substrings: splits.unwrap_or(usize::MAX).saturating_add(1),
             width: context.template.symbols.new_with_prefix("pieces"),
         },
     )
@@ -51,37 +53,38 @@ impl Kernel for StringSplit {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        let texts = inputs[0].try_as_plain_ram()?;
-        let mut pieces = vec![];
+        let strings = inputs[0].try_as_plain_ram()?;
+        let mut substrings = vec![];
         let mut ends = vec![];
         let mut counts = vec![];
-        for text in texts.as_slice::<String>()? {
-            let start = pieces.len();
-            self.split(text, &mut pieces);
-            counts.push(i64::try_from(pieces.len() - start)?);
-            ends.push(pieces.len());
+        for string in strings.as_slice::<String>()? {
+            let start = substrings.len();
+            self.split(string, &mut substrings);
+            counts.push(i64::try_from(substrings.len() - start)?);
+            ends.push(substrings.len());
         }
         let shape = inputs[0].shape();
-        Ok(vec![table(shape, &pieces, &ends, "")?, tensor(shape, counts)?])
+        Ok(vec![padded(shape, &substrings, &ends, "")?, tensor(shape, counts)?])
     }
 }
 
 impl StringSplit {
-    fn split<'t>(&self, text: &'t str, pieces: &mut Vec<&'t str>) {
+    /// Appends the substrings of `text`.
+    fn split<'t>(&self, text: &'t str, substrings: &mut Vec<&'t str>) {
         if !self.delimiter.is_empty() {
             if !text.is_empty() {
-                pieces.extend(text.splitn(self.pieces, &self.delimiter));
+                substrings.extend(text.splitn(self.max_substrings, &self.delimiter));
             }
             return;
         }
         let mut rest = text.trim_matches(' ');
-        for _ in 1..self.pieces {
-            let Some((piece, after)) = rest.split_once(' ') else { break };
-            pieces.push(piece);
+        for _ in 1..self.max_substrings {
+            let Some((substring, after)) = rest.split_once(' ') else { break };
+            substrings.push(substring);
             rest = after.trim_start_matches(' ');
         }
         if !rest.is_empty() {
-            pieces.push(rest);
+            substrings.push(rest);
         }
     }
 }

@@ -1,8 +1,10 @@
-//! [TfIdfVectorizer](https://onnx.ai/onnx/operators/onnx__TfIdfVectorizer.html): counts the n-grams
-//! of a pool in a sequence of words or integers, or in each row of a matrix of them.
+//! [TfIdfVectorizer](https://onnx.ai/onnx/operators/onnx__TfIdfVectorizer.html): counts how often
+//! each n-gram of a pool occurs in a sequence of words. The input is one sequence, or a matrix with
+//! a sequence in each row; words are strings or integers.
 //!
-//! Neighbors that only need the non-zero columns are fused into it: the Tokenizer before it, and a
-//! product with a constant, a Normalizer and a linear model after it.
+//! Few n-grams of a large pool occur in a sequence. Neighbors that can work on the non-zero columns
+//! alone are therefore fused into the operator: a Tokenizer before it; factors per column, a
+//! Normalizer, and a linear model after it.
 
 use crate::encoding::fields::shared_tensor;
 use crate::operator::kernel::{
@@ -22,9 +24,11 @@ use tract_onnx::tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::tract_core::ops::math::Mul;
 
+/// The operator, with the Tokenizer, the factors and the Normalizer that are fused into it.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct TfIdfVectorizer(Bag);
 
+/// Builds the operator.
 pub fn tf_idf_vectorizer(_: &ParsingContext, node: &NodeProto) -> Built {
     let ngrams = Arc::new(Ngrams::parse(node)?);
     let bag = Bag { tokenizer: None, ngrams, factors: None, normalizer: None };
@@ -71,34 +75,36 @@ impl Kernel for TfIdfVectorizer {
             return replace(model, node, next, TfIdfVectorizer(bag));
         }
         if let Some(classifier) = kernel::<LinearClassifier>(next) {
-            let classifier = Classifier { bag: self.0.clone(), classifier };
+            let classifier = BagClassifier { bag: self.0.clone(), classifier };
             return replace(model, node, next, classifier);
         }
         if let Some(matrix) = matrix(model, node, next)? {
-            let product = Product { bag: self.0.clone(), matrix };
+            let product = BagProduct { bag: self.0.clone(), matrix };
             return replace(model, node, next, product);
         }
         Ok(None)
     }
 }
 
-/// Returns the vector by which `next` multiplies each row of `node`.
+/// Returns the constant factors, one per column, by which `next` multiplies the output of `node`.
+/// Returns `None` if `next` is not such a multiplication.
 fn factors(
     model: &TypedModel,
     node: &TypedNode,
     next: &TypedNode,
 ) -> TractResult<Option<Arc<Tensor>>> {
-    let is_product = next.op_as::<TypedBinOp>().is_some_and(|op| op.0.is::<Mul>());
+    let is_multiplication = next.op_as::<TypedBinOp>().is_some_and(|op| op.0.is::<Mul>());
     let columns = node.outputs[0].fact.shape[1].to_usize()?;
     let other = next.inputs.iter().find(|input| input.node != node.id);
-    let (true, Some(other)) = (is_product, other) else { return Ok(None) };
+    let (true, Some(other)) = (is_multiplication, other) else { return Ok(None) };
     let factors = model.outlet_fact(*other)?.konst.clone();
     Ok(factors.filter(|factors| {
         factors.datum_type() == f32::datum_type() && factors.shape() == [1, columns]
     }))
 }
 
-/// Returns the matrix by which `next` multiplies the rows of `node`.
+/// Returns the constant matrix by which `next` multiplies the output of `node`. Returns `None` if
+/// `next` is not such a matrix product.
 fn matrix(
     model: &TypedModel,
     node: &TypedNode,
@@ -107,22 +113,22 @@ fn matrix(
     let (Some(product), [left, right]) = (next.op_as::<EinSum>(), next.inputs.as_slice()) else {
         return Ok(None);
     };
-    let is_plain = product.q_params.is_none()
+    let is_product_of_floats = product.q_params.is_none()
         && product.operating_dt == f32::datum_type()
         && left.node == node.id
         && product.axes == "mk,kn->mn".parse()?;
     let matrix = model.outlet_fact(*right)?.konst.clone();
-    Ok(matrix.filter(|matrix| is_plain && matrix.datum_type() == f32::datum_type()))
+    Ok(matrix.filter(|matrix| is_product_of_floats && matrix.datum_type() == f32::datum_type()))
 }
 
-/// A bag of words and the linear classifier that reads it.
+/// Bags of words that a linear classifier classifies.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Classifier {
+pub struct BagClassifier {
     bag: Bag,
     classifier: Arc<LinearClassifier>,
 }
 
-impl Kernel for Classifier {
+impl Kernel for BagClassifier {
     const NAME: &'static str = "TfIdfVectorizer and LinearClassifier";
 
     const OUTPUTS: usize = LinearClassifier::OUTPUTS;
@@ -143,15 +149,16 @@ impl Kernel for Classifier {
     }
 }
 
-/// A bag of words multiplied by a matrix.
+/// The product of bags of words and a constant matrix.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Product {
+pub struct BagProduct {
     bag: Bag,
+    /// `[columns of the bag, width]`.
     #[serde(with = "shared_tensor")]
     matrix: Arc<Tensor>,
 }
 
-impl Kernel for Product {
+impl Kernel for BagProduct {
     const NAME: &'static str = "TfIdfVectorizer and MatMul";
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
@@ -164,6 +171,8 @@ impl Kernel for Product {
         let width = self.matrix.shape()[1];
         let matrix = self.matrix.try_as_plain_ram()?;
         let matrix = matrix.as_slice::<f32>()?;
+        // Each row of the result is the sum of the matrix rows of the non-zero columns, each
+        // multiplied by the value in that column.
         let mut products = vec![];
         self.bag.for_each(&inputs[0], |columns, values| {
             let start = products.len();

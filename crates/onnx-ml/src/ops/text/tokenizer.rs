@@ -1,8 +1,8 @@
 //! [Tokenizer](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.Tokenizer)
-//! of `com.microsoft`: splits texts into tokens along a new last axis, padded with `pad_value`.
+//! of `com.microsoft`: splits strings into tokens along a new last axis, padded with `pad_value`.
 //!
-//! A text is split into characters, at matches of `separators`, or into the matches of `tokenexp`.
-//! Both are regular expressions in RE2 syntax.
+//! A string is split into its characters, into the substrings between matches of `separators`, or
+//! into the matches of `tokenexp`. Both attributes are regular expressions in RE2 syntax.
 
 use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
 use crate::ops::text::pattern::Pattern;
@@ -12,37 +12,43 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum number of elements, which take 400 MB. One long text makes the rows of all texts long.
+/// Maximum number of elements of the output, which take 400 MB. A single string with many tokens
+/// makes the rows of all strings long.
 const MAX_ELEMENTS: usize = 1 << 24;
 
-/// Start and end mark of a text's tokens, if `mark` is set.
+/// Tokens that mark the start and the end of each string, if the attribute `mark` is set.
 const MARKS: [&str; 2] = ["\u{2}", "\u{3}"];
 
-/// Converts texts to tensors of tokens.
+/// The operator: converts a tensor of strings to a tensor of tokens.
 #[derive(Debug)]
 pub struct Tokens {
     pub tokenizer: Arc<Tokenizer>,
     pad_value: String,
-    /// Symbol for the largest number of tokens of a text.
+    /// Symbol for the length of the new axis, which is the largest number of tokens of a string.
     width: Symbol,
 }
 
-/// Rules by which a text is split into tokens.
+/// Rules that split a string into tokens.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Tokenizer {
     split: Split,
-    /// Minimum length of a token in characters; shorter ones are dropped.
-    shortest: usize,
-    marks: bool,
+    /// Minimum length of a token, in characters. Shorter tokens are dropped.
+    min_chars: usize,
+    /// Adds [`MARKS`] to the tokens of each string.
+    adds_marks: bool,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
 enum Split {
+    /// Each character is a token.
     Characters,
+    /// The substrings between matches are tokens. The patterns apply one after the other.
     Separators(Vec<Pattern>),
+    /// The matches are tokens.
     Expression(Pattern),
 }
 
+/// Builds the operator.
 pub fn tokenizer(context: &ParsingContext, node: &NodeProto) -> Built {
     operator(
         node,
@@ -66,19 +72,20 @@ impl Kernel for Tokens {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        let texts = inputs[0].try_as_plain_ram()?;
+        let strings = inputs[0].try_as_plain_ram()?;
         let mut tokens = vec![];
+        // The end of each string's tokens.
         let mut ends = vec![];
-        for text in texts.as_slice::<String>()? {
-            self.tokenizer.tokenize(text, &mut tokens);
+        for string in strings.as_slice::<String>()? {
+            self.tokenizer.tokenize(string, &mut tokens);
             ends.push(tokens.len());
         }
-        // If no text has a token, ONNX Runtime omits the marks too.
-        if self.tokenizer.marks && tokens.len() == MARKS.len() * ends.len() {
+        // If no string has a token, ONNX Runtime omits the marks too.
+        if self.tokenizer.adds_marks && tokens.len() == MARKS.len() * ends.len() {
             tokens.clear();
             ends.fill(0);
         }
-        Ok(vec![table(inputs[0].shape(), &tokens, &ends, &self.pad_value)?])
+        Ok(vec![padded(inputs[0].shape(), &tokens, &ends, &self.pad_value)?])
     }
 }
 
@@ -87,25 +94,24 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// Returns an error if the attributes do not define a way to split a text.
+    /// Returns an error if the attributes do not define how to split a string.
     pub fn parse(node: &NodeProto) -> TractResult<Tokenizer> {
-        let shortest: i64 = node.get_attr("mincharnum")?;
-        let least = usize::try_from(shortest).ok().filter(|shortest| *shortest > 0);
-        let Some(shortest) = least else {
-            return node.bail_attr("mincharnum", &format!("expected 1 or more, found {shortest}"));
+        let found: i64 = node.get_attr("mincharnum")?;
+        let min_chars = usize::try_from(found).ok().filter(|min_chars| *min_chars > 0);
+        let Some(min_chars) = min_chars else {
+            return node.bail_attr("mincharnum", &format!("expected 1 or more, found {found}"));
         };
         let separators: Vec<&str> =
             node.get_attr_opt_tvec("separators")?.unwrap_or_default().to_vec();
         let split = match separators.as_slice() {
             [] => {
                 let expression: &str = node.get_attr_opt("tokenexp")?.unwrap_or_default();
-                let told = !expression.is_empty();
-                node.expect(told, || "separators or a tokenexp, found none".to_owned())?;
+                node.expect(!expression.is_empty(), "separators or a tokenexp, found neither")?;
                 Split::Expression(Pattern::new(expression)?)
             }
             [""] => {
-                node.expect_attr("mincharnum", shortest == 1, || {
-                    format!("1 for tokens of one character, found {shortest}")
+                node.expect_attr("mincharnum", min_chars == 1, || {
+                    format!("1 for tokens of one character, found {min_chars}")
                 })?;
                 Split::Characters
             }
@@ -116,13 +122,13 @@ impl Tokenizer {
                     .collect::<TractResult<_>>()?,
             ),
         };
-        Ok(Tokenizer { split, shortest, marks: node.get_attr("mark")? })
+        Ok(Tokenizer { split, min_chars, adds_marks: node.get_attr("mark")? })
     }
 
     /// Appends the tokens of `text`.
     pub fn tokenize<'t>(&self, text: &'t str, tokens: &mut Vec<&'t str>) {
         let [start, end] = MARKS;
-        tokens.extend(self.marks.then_some(start));
+        tokens.extend(self.adds_marks.then_some(start));
         match &self.split {
             Split::Characters => {
                 tokens.extend(text.split_inclusive(|_| true));
@@ -138,9 +144,10 @@ impl Tokenizer {
                 tokens.extend(pieces);
             }
         }
-        tokens.extend(self.marks.then_some(end));
+        tokens.extend(self.adds_marks.then_some(end));
     }
 
+    /// Appends the matches of `pattern`.
     fn matches<'t>(&self, pattern: &Pattern, text: &'t str, tokens: &mut Vec<&'t str>) {
         let mut start = 0;
         while start < text.len() {
@@ -150,7 +157,8 @@ impl Tokenizer {
         }
     }
 
-    /// Appends the parts between the matches. An empty match consumes the next character.
+    /// Appends the substrings between the matches of `pattern`. An empty match consumes the next
+    /// character.
     fn between<'t>(&self, pattern: &Pattern, text: &'t str, pieces: &mut Vec<&'t str>) {
         let mut start = 0;
         while start < text.len() {
@@ -161,27 +169,30 @@ impl Tokenizer {
         pieces.extend(self.long_enough(&text[start..]));
     }
 
+    /// Returns `token` unless it is shorter than `min_chars` characters.
     fn long_enough<'t>(&self, token: &'t str) -> Option<&'t str> {
-        let long = match self.shortest {
+        let is_long_enough = match self.min_chars {
             1 => !token.is_empty(),
-            shortest => token.chars().nth(shortest - 1).is_some(),
+            min_chars => token.chars().nth(min_chars - 1).is_some(),
         };
-        long.then_some(token)
+        is_long_enough.then_some(token)
     }
 }
 
-/// Returns the end of the character at `index`, or `index` at the end of the text.
+/// Returns the byte index after the character at byte `index`, or `index` if that is the end of
+/// `text`.
 fn after_character(text: &str, index: usize) -> usize {
     index + text[index..].chars().next().map_or(0, char::len_utf8)
 }
 
-/// Returns a tensor of strings with one more axis than `shape`. Each of `ends` is the end of a row
-/// in `strings`; shorter rows are padded with `padding`.
+/// Returns a tensor of strings with the axes `shape` and a new last axis. The rows along the new
+/// axis follow each other in `strings`, and `ends` holds the end of each row. Rows that are shorter
+/// than the longest row are padded with `padding`.
 ///
 /// # Errors
 ///
-/// Returns an error if the tensor would be too large.
-pub fn table(
+/// Returns an error if the tensor would have more than [`MAX_ELEMENTS`] elements.
+pub fn padded(
     shape: &[usize],
     strings: &[&str],
     ends: &[usize],
@@ -190,7 +201,10 @@ pub fn table(
     let starts = || std::iter::once(0).chain(ends.iter().copied());
     let width = ends.iter().zip(starts()).map(|(end, start)| end - start).max().unwrap_or(0);
     let size = width.saturating_mul(ends.len());
-    ensure!(size <= MAX_ELEMENTS, "expected {MAX_ELEMENTS} elements or less, found {size}");
+    ensure!(
+        size <= MAX_ELEMENTS,
+        "expected at most {MAX_ELEMENTS} elements of output, found {size}"
+    );
     let mut elements = Vec::with_capacity(size);
     for (end, start) in ends.iter().zip(starts()) {
         elements.extend(strings[start..*end].iter().map(|string| (*string).to_owned()));

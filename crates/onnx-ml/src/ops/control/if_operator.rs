@@ -1,9 +1,10 @@
 //! [If](https://onnx.ai/onnx/operators/onnx__If.html): runs one of two subgraphs.
 //!
-//! If the condition is known when the model is loaded, the chosen branch replaces the operator. The
-//! other branch need not be valid for the inputs then. Otherwise the outputs of both branches must
-//! have equal types and ranks; their dimensions may differ. If the ranks differ by axes of length
-//! 1, as in an exported `KNNImputer`, the lower rank is used.
+//! If the condition is known when the model is loaded, the nodes of the branch to run replace the
+//! operator. The other branch is ignored, and may be invalid for the inputs. If the condition is
+//! computed at run time, the outputs of both branches must have equal types and ranks; their
+//! dimensions may differ. If the ranks differ only by axes of length 1, as in an exported
+//! `KNNImputer`, these axes are removed from the output with the higher rank.
 
 use crate::operator::kernel::Built;
 use crate::ops::control::subgraph::{self, Runnable, Subgraph};
@@ -14,6 +15,8 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+/// Builds the operator. Its inputs are the condition and the values of the outer graph that the
+/// branches use.
 pub fn if_operator(context: &ParsingContext, node: &NodeProto) -> Built {
     let parse = |name: &str| {
         let graph = Subgraph::parse(context, node.get_attr(name)?)?;
@@ -21,7 +24,7 @@ pub fn if_operator(context: &ParsingContext, node: &NodeProto) -> Built {
         node.expect_attr(name, found == 0, || format!("a graph without inputs, found {found}"))?;
         let (expected, found) = (node.output.len(), graph.outputs());
         node.expect_attr(name, expected == found, || {
-            format!("a graph of {expected} outputs, found {found}")
+            format!("a graph with {expected} outputs, found {found}")
         })?;
         TractResult::Ok(graph)
     };
@@ -31,29 +34,34 @@ pub fn if_operator(context: &ParsingContext, node: &NodeProto) -> Built {
     outer.sort();
     outer.dedup();
     let branches = graphs.map(|graph| {
+        // Input 0 is the condition. The names are sorted.
         let position = |name| 1 + outer.partition_point(|outer| outer < name);
         Branch { inputs: graph.outer.iter().map(position).collect(), graph }
     });
     Ok((Box::new(If(branches)), outer))
 }
 
+/// A branch before its inputs are known.
 #[derive(Debug, Clone)]
 struct Branch {
     graph: Subgraph,
-    /// Indices of the operator's inputs that the branch uses.
+    /// For each input of the graph, the index of the operator's input.
     inputs: Vec<usize>,
 }
 
 impl Branch {
-    fn pick<T: Clone>(&self, inputs: &[T]) -> TVec<T> {
+    /// Returns the elements of `inputs`, a list with one element per input of the operator, that
+    /// belong to the inputs of the graph.
+    fn select<T: Clone>(&self, inputs: &[T]) -> TVec<T> {
         self.inputs.iter().map(|input| inputs[*input].clone()).collect()
     }
 }
 
-/// The branches for `true` and for `false`.
+/// The operator before its inputs are known: the branch for `true`, and the branch for `false`.
 #[derive(Debug, Clone)]
 struct If([Branch; 2]);
 
+/// Never equal, like [`SubgraphOp`].
 impl PartialEq for If {
     fn eq(&self, _: &Self) -> bool {
         false
@@ -63,16 +71,21 @@ impl PartialEq for If {
 impl Eq for If {}
 
 impl If {
-    fn chosen(&self, condition: &Tensor) -> TractResult<&Branch> {
+    /// Returns the branch to run.
+    fn branch(&self, condition: &Tensor) -> TractResult<&Branch> {
         let [then_branch, else_branch] = &self.0;
         Ok(if is_true(condition)? { then_branch } else { else_branch })
     }
 }
 
+/// Returns the value of the condition.
 fn is_true(condition: &Tensor) -> TractResult<bool> {
     let (found, shape) = (condition.datum_type(), condition.shape());
-    let single = found == bool::datum_type() && condition.len() == 1;
-    ensure!(single, "expected one boolean as the condition, found {found:?} {shape:?}");
+    let is_boolean = found == bool::datum_type() && condition.len() == 1;
+    ensure!(
+        is_boolean,
+        "expected one boolean as the condition, found {found:?} of shape {shape:?}"
+    );
     condition.cast_to_scalar::<bool>()
 }
 
@@ -98,14 +111,14 @@ impl InferenceOp for If {
         let inputs: TVec<InferenceFact> = inputs.into_iter().cloned().collect();
         let mut outputs: TVec<InferenceFact> = outputs.into_iter().cloned().collect();
         if let Some(condition) = inputs[0].value.concretize() {
-            let branch = self.chosen(&condition)?;
-            let found = branch.graph.infer(&branch.pick(&inputs))?;
+            let branch = self.branch(&condition)?;
+            let found = branch.graph.infer(&branch.select(&inputs))?;
             for (output, found) in outputs.iter_mut().zip(found) {
                 output.unify_with(&found)?;
             }
         } else {
-            let infer = |branch: &Branch| branch.graph.infer(&branch.pick(&inputs));
-            // The branch that is not taken may be the invalid one.
+            let infer = |branch: &Branch| branch.graph.infer(&branch.select(&inputs));
+            // The condition may become known later, and then select the valid branch.
             let [Ok(first), Ok(second)] = self.0.each_ref().map(infer) else {
                 return Ok((inputs, outputs, observed.into_iter().cloned().collect()));
             };
@@ -131,12 +144,12 @@ impl InferenceOp for If {
         let facts = inputs.iter().map(|input| target.outlet_fact(*input).cloned());
         let facts = facts.collect::<TractResult<TVec<TypedFact>>>()?;
         if let Some(condition) = &facts[0].konst {
-            let branch = self.chosen(condition)?;
-            let model = branch.graph.typed(&branch.pick(&facts))?;
-            return subgraph::inline(&model, &node.name, target, &branch.pick(&inputs));
+            let branch = self.branch(condition)?;
+            let model = branch.graph.typed(&branch.select(&facts))?;
+            return subgraph::inline(&model, &node.name, target, &branch.select(&inputs));
         }
         let [then_model, else_model] = self.0.each_ref().map(|branch| {
-            let mut model = branch.graph.typed(&branch.pick(&facts))?;
+            let mut model = branch.graph.typed(&branch.select(&facts))?;
             integer_outputs::cast_dimensions(&mut model)?;
             TractResult::Ok(model)
         });
@@ -151,7 +164,7 @@ impl InferenceOp for If {
         let [then_model, else_model] = models.map(Runnable::new);
         let branches = Branches {
             branches: [then_model?, else_model?],
-            inputs: self.0.each_ref().map(|branch| branch.inputs.clone()),
+            input_indices: self.0.each_ref().map(|branch| branch.inputs.clone()),
         };
         target.wire_node(&node.name, SubgraphOp { run: branches, outputs }, &inputs)
     }
@@ -159,7 +172,8 @@ impl InferenceOp for If {
     as_op!();
 }
 
-/// Returns the part of the facts on which both branches agree.
+/// Returns what the facts of an output in both branches agree on. Dimensions (`TDim`) and integers
+/// count as the same type.
 fn common(first: &InferenceFact, second: &InferenceFact) -> InferenceFact {
     let mut fact = InferenceFact::default();
     let integers = [first, second].map(|fact| match fact.datum_type.concretize() {
@@ -183,7 +197,8 @@ fn common(first: &InferenceFact, second: &InferenceFact) -> InferenceFact {
     fact
 }
 
-/// Removes axes of length 1 from the outputs that have more axes than the other branch's.
+/// For each output whose ranks differ between the branches, removes axes of length 1 from the
+/// output with the higher rank, if that makes the ranks equal.
 fn align_ranks(models: &mut [TypedModel; 2]) -> TractResult<()> {
     let outputs = models.each_ref().map(|model| model.output_outlets().map(<[OutletId]>::to_vec));
     let [Ok(mut first), Ok(mut second)] = outputs else { return Ok(()) };
@@ -204,12 +219,13 @@ fn align_ranks(models: &mut [TypedModel; 2]) -> TractResult<()> {
     models[1].select_output_outlets(&second)
 }
 
-/// Returns a fact that covers both, with a new symbol for each dimension in which they differ.
+/// Returns the fact of an output from its facts in both branches. Each dimension in which they
+/// differ gets a new symbol.
 fn merged(first: &TypedFact, second: &TypedFact, target: &TypedModel) -> TractResult<TypedFact> {
     let types = [first.datum_type, second.datum_type];
-    ensure!(types[0] == types[1], "expected branches of one type, found {types:?}");
+    ensure!(types[0] == types[1], "expected the same type in both branches, found {types:?}");
     let ranks = [first.rank(), second.rank()];
-    ensure!(ranks[0] == ranks[1], "expected branches of one rank, found {ranks:?}");
+    ensure!(ranks[0] == ranks[1], "expected the same rank in both branches, found {ranks:?}");
     let dims = first.shape.iter().zip(second.shape.iter()).map(|(first, second)| {
         if first == second { first.clone() } else { target.symbols.new_with_prefix("if").into() }
     });
@@ -219,8 +235,10 @@ fn merged(first: &TypedFact, second: &TypedFact, target: &TypedModel) -> TractRe
 /// [`If`] with a condition that is computed at run time.
 #[derive(Debug, Clone)]
 struct Branches {
+    /// The branch for `true`, and the branch for `false`.
     branches: [Runnable; 2],
-    inputs: [Vec<usize>; 2],
+    /// For each branch and each of its inputs, the index of the operator's input.
+    input_indices: [Vec<usize>; 2],
 }
 
 impl RunSubgraphs for Branches {
@@ -233,13 +251,17 @@ impl RunSubgraphs for Branches {
         inputs: TVec<TValue>,
     ) -> TractResult<TVec<TValue>> {
         let branch = usize::from(!is_true(&inputs[0])?);
-        let own = self.inputs[branch].iter().map(|input| inputs[*input].clone()).collect();
-        self.branches[branch].plan.run(own)
+        let indices = self.input_indices[branch].iter();
+        let branch_inputs = indices.map(|index| inputs[*index].clone()).collect();
+        self.branches[branch].plan.run(branch_inputs)
     }
 
     fn with_symbols(&self, values: &HashMap<Symbol, TDim>) -> TractResult<Branches> {
         let [then_branch, else_branch] =
             self.branches.each_ref().map(|branch| branch.with_symbols(values));
-        Ok(Branches { branches: [then_branch?, else_branch?], inputs: self.inputs.clone() })
+        Ok(Branches {
+            branches: [then_branch?, else_branch?],
+            input_indices: self.input_indices.clone(),
+        })
     }
 }

@@ -1,7 +1,12 @@
 //! [Loop](https://onnx.ai/onnx/operators/onnx__Loop.html): runs a subgraph repeatedly.
 //!
-//! Loop-carried values may change their dimensions between iterations, but not their rank. A loop
-//! fails after 131,072 iterations or if its values exceed 1 GiB.
+//! The inputs are an optional maximum trip count, an optional condition, and the initial values of
+//! the loop-carried values. Each iteration of the body returns the condition for the next
+//! iteration, the new loop-carried values, and one element of each scan output. The outputs are the
+//! final loop-carried values and the scan outputs, whose first axis is the iteration.
+//!
+//! A loop-carried value may have different dimensions in each iteration, but always has the same
+//! rank. A loop fails after 131,072 iterations, or if its values exceed 1 GiB.
 
 mod iterated;
 
@@ -9,34 +14,39 @@ use crate::operator::kernel::Built;
 use crate::ops::control::subgraph::{Runnable, Subgraph};
 use crate::ops::control::subgraph_op::SubgraphOp;
 use crate::passes::integer_outputs;
-use iterated::Iterated;
+use iterated::RunnableLoop;
 use std::collections::HashMap;
 use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::internal::*;
 
+/// Builds the operator.
 pub fn loop_operator(context: &ParsingContext, node: &NodeProto) -> Built {
     let body = Subgraph::parse(context, node.get_attr("body")?)?;
-    let mut positions = optional_inputs(node);
-    let mut next = || positions.next().flatten();
+    let mut input_indices = optional_inputs(node);
+    let mut next = || input_indices.next().flatten();
     let (trips, condition) = (next(), next());
     let carried = node.input.len().saturating_sub(2);
-    let present = node.input.iter().skip(2).all(|name| !name.is_empty());
-    node.expect(present, || "an initial value for all that is carried".to_owned())?;
+    let omitted = node.input.iter().skip(2).position(|name| name.is_empty());
+    node.expect(omitted.is_none(), || {
+        let index = omitted.unwrap_or_default();
+        format!("an initial value for each loop-carried value, found none for value {index}")
+    })?;
     let (expected, found) = (2 + carried, body.inputs() - body.outer.len());
     node.expect_attr("body", found == expected, || {
-        format!("a graph of {expected} inputs, found {found}")
+        format!("a graph with {expected} inputs, found {found}")
     })?;
     let (expected, found) = (1 + node.output.len(), body.outputs());
     node.expect_attr("body", found == expected && found > carried, || {
-        format!("a graph of {expected} outputs, found {found}")
+        format!("a graph with {expected} outputs, found {found}")
     })?;
-    let slots = optional_outputs(node).take(node.output.len()).collect();
+    let output_indices = optional_outputs(node).take(node.output.len()).collect();
     let outer = body.outer.clone();
-    Ok((Box::new(Loop { body, trips, condition, carried, slots }), outer))
+    Ok((Box::new(Loop { body, trips, condition, carried, output_indices }), outer))
 }
 
+/// The operator before its inputs are known. Inputs are counted without those that the node omits.
 #[derive(Debug, Clone)]
 struct Loop {
     body: Subgraph,
@@ -46,10 +56,12 @@ struct Loop {
     condition: Option<usize>,
     /// Number of loop-carried values.
     carried: usize,
-    /// Position of each of the loop's outputs among the node's outputs, if the node has it.
-    slots: Vec<Option<usize>>,
+    /// For each output of the loop, its index among the node's outputs, or `None` if the node omits
+    /// it.
+    output_indices: Vec<Option<usize>>,
 }
 
+/// Never equal, like [`SubgraphOp`].
 impl PartialEq for Loop {
     fn eq(&self, _: &Self) -> bool {
         false
@@ -60,11 +72,12 @@ impl Eq for Loop {}
 
 impl Loop {
     /// Returns the index of the first loop-carried input.
-    fn first(&self) -> usize {
+    fn first_carried(&self) -> usize {
         [self.trips, self.condition].iter().flatten().count()
     }
 
-    /// Returns the fact of the body's iteration number or condition.
+    /// Returns the fact of the body's input at index `input`: the iteration number or the
+    /// condition. Both are scalars, but the body may declare them as vectors of one element.
     fn scalar(&self, input: usize, datum_type: DatumType) -> TractResult<TypedFact> {
         match self.body.declared_rank(input)? {
             Some(1) => Ok(datum_type.fact([1])),
@@ -72,15 +85,18 @@ impl Loop {
         }
     }
 
-    /// Returns the body's outputs for the given inputs. Dimensions of loop-carried values that
-    /// change are left open.
-    fn known_outputs(&self, inputs: &[InferenceFact]) -> TractResult<TVec<InferenceFact>> {
-        let first = self.first();
+    /// Infers the facts of the loop-carried values and of the elements of the scan outputs, from
+    /// the inputs of the loop.
+    ///
+    /// Starts from the dimensions of the initial values. If an iteration would change a dimension,
+    /// the dimension becomes unknown, and the body is analyzed again, until nothing changes.
+    fn infer_outputs(&self, inputs: &[InferenceFact]) -> TractResult<TVec<InferenceFact>> {
+        let first_carried = self.first_carried();
         let mut facts: TVec<InferenceFact> = tvec!(
             self.scalar(0, i64::datum_type())?.into(),
             self.scalar(1, bool::datum_type())?.into()
         );
-        facts.extend(inputs[first..].iter().cloned());
+        facts.extend(inputs[first_carried..].iter().cloned());
         for fact in &mut facts[2..2 + self.carried] {
             *fact = integers(fact).without_value();
         }
@@ -89,7 +105,7 @@ impl Loop {
             let mut changed = false;
             for index in 0..self.carried {
                 let (fact, output) = (&mut facts[2 + index], &outputs[1 + index]);
-                changed |= open_where_different(&mut fact.shape, &output.shape);
+                changed |= forget_changed_dims(&mut fact.shape, &output.shape);
             }
             if !changed {
                 return Ok(facts[2..2 + self.carried]
@@ -102,7 +118,7 @@ impl Loop {
     }
 }
 
-/// Replaces dimensions (`TDim`) by integers.
+/// Returns `fact` with integers instead of dimensions (`TDim`) as the type.
 fn integers(fact: &InferenceFact) -> InferenceFact {
     match fact.datum_type.concretize() {
         Some(datum_type) if datum_type.is_tdim() => {
@@ -112,8 +128,9 @@ fn integers(fact: &InferenceFact) -> InferenceFact {
     }
 }
 
-/// Opens the dimensions that differ; returns `true` if there are any.
-fn open_where_different(shape: &mut ShapeFactoid, after: &ShapeFactoid) -> bool {
+/// Makes the dimensions of `shape` unknown that are different in `after`, the shape after one
+/// iteration. Returns `true` if there are any.
+fn forget_changed_dims(shape: &mut ShapeFactoid, after: &ShapeFactoid) -> bool {
     let (Some(rank), Some(found)) = (shape.rank().concretize(), after.rank().concretize()) else {
         return false;
     };
@@ -153,29 +170,30 @@ impl InferenceOp for Loop {
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
         let inputs: TVec<InferenceFact> = inputs.into_iter().cloned().collect();
         let mut outputs: TVec<InferenceFact> = outputs.into_iter().cloned().collect();
-        // The body can only be analyzed once all its inputs are known.
-        let known =
+        // The body can only be analyzed once type and rank of all its inputs are known.
+        let is_known =
             |fact: &InferenceFact| fact.datum_type.is_concrete() && fact.shape.rank().is_concrete();
-        if inputs.iter().all(known) {
-            let found = self.known_outputs(&inputs)?;
-            for (index, (slot, mut fact)) in self.slots.iter().zip(found).enumerate() {
-                let Some(slot) = slot else { continue };
+        if inputs.iter().all(is_known) {
+            let found = self.infer_outputs(&inputs)?;
+            for (index, (output, mut fact)) in self.output_indices.iter().zip(found).enumerate() {
+                let Some(output) = output else { continue };
                 fact = integers(&fact).without_value();
+                // A scan output has an additional first axis, the iteration.
                 if index >= self.carried
                     && let Some(rank) = fact.shape.rank().concretize()
                 {
-                    let each = fact.shape.dims().take(rank as usize).cloned();
-                    let dims = std::iter::once(GenericFactoid::Any).chain(each).collect();
+                    let element_dims = fact.shape.dims().take(rank as usize).cloned();
+                    let dims = std::iter::once(GenericFactoid::Any).chain(element_dims).collect();
                     fact = fact.with_shape(ShapeFactoid::closed(dims));
                 }
-                outputs[*slot].unify_with(&fact)?;
+                outputs[*output].unify_with(&fact)?;
             }
         }
         Ok((inputs, outputs, observed.into_iter().cloned().collect()))
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        Ok(self.slots.iter().flatten().count())
+        Ok(self.output_indices.iter().flatten().count())
     }
 
     fn to_typed(
@@ -186,8 +204,8 @@ impl InferenceOp for Loop {
         mapping: &HashMap<OutletId, OutletId>,
     ) -> TractResult<TVec<OutletId>> {
         let mut inputs: TVec<OutletId> = node.inputs.iter().map(|input| mapping[input]).collect();
-        let first = self.first();
-        let carried = first..first + self.carried;
+        let first_carried = self.first_carried();
+        let carried = first_carried..first_carried + self.carried;
         for input in &mut inputs[carried.clone()] {
             if target.outlet_fact(*input)?.datum_type.is_tdim() {
                 let name = target.unique_name(format!("{}.integers", node.name));
@@ -197,36 +215,41 @@ impl InferenceOp for Loop {
         let facts = inputs.iter().map(|input| target.outlet_fact(*input).cloned());
         let facts = facts.collect::<TractResult<TVec<TypedFact>>>()?;
         let (body, outputs) = self.typed(&facts, target)?;
-        let iterated = Iterated {
+        let runnable = RunnableLoop {
             body: Runnable::new(body)?,
             trips: self.trips,
             condition: self.condition,
-            first,
+            first_carried,
             carried: self.carried,
-            slots: self.slots.clone(),
+            output_indices: self.output_indices.clone(),
         };
-        target.wire_node(&node.name, SubgraphOp { run: iterated, outputs }, &inputs)
+        target.wire_node(&node.name, SubgraphOp { run: runnable, outputs }, &inputs)
     }
 
     as_op!();
 }
 
 impl Loop {
-    /// Returns the body and the facts of the node's outputs. A dimension that changes gets one
-    /// symbol inside the body and another for the result.
+    /// Returns the typed body and the facts of the node's outputs. `inputs` are the facts of the
+    /// node's inputs.
+    ///
+    /// Like [`Loop::infer_outputs`], this repeats until the dimensions of the loop-carried values
+    /// no longer change. A dimension that changes between iterations gets one symbol in the body,
+    /// and a different symbol in the output, because the last iteration may change it once more.
     fn typed(
         &self,
         inputs: &[TypedFact],
         target: &TypedModel,
     ) -> TractResult<(TypedModel, TVec<TypedFact>)> {
-        let first = self.first();
+        let first_carried = self.first_carried();
         let symbol = || TDim::from(target.symbols.new_with_prefix("loop"));
         let mut facts =
             tvec!(self.scalar(0, i64::datum_type())?, self.scalar(1, bool::datum_type())?);
-        facts.extend(inputs[first..].iter().cloned());
+        facts.extend(inputs[first_carried..].iter().cloned());
         for fact in &mut facts[2..2 + self.carried] {
             *fact = fact.datum_type.fact(fact.shape.clone());
         }
+        // For each loop-carried value, `true` for each axis whose dimension changes.
         let mut changing: Vec<TVec<bool>> =
             facts[2..2 + self.carried].iter().map(|fact| tvec!(false; fact.rank())).collect();
         let body = loop {
@@ -236,9 +259,15 @@ impl Loop {
             for (index, changing) in changing.iter_mut().enumerate() {
                 let (fact, output) = (&mut facts[2 + index], body.output_fact(1 + index)?);
                 let (before, after) = (fact.datum_type, output.datum_type);
-                ensure!(before == after, "expected to carry {before:?}, found {after:?}");
+                ensure!(
+                    before == after,
+                    "expected the loop-carried value {index} to stay {before:?}, found {after:?}"
+                );
                 let (rank, found) = (fact.rank(), output.rank());
-                ensure!(rank == found, "expected to carry rank {rank}, found {found}");
+                ensure!(
+                    rank == found,
+                    "expected the loop-carried value {index} to keep rank {rank}, found {found}"
+                );
                 for (axis, changing) in changing.iter_mut().enumerate() {
                     if !*changing && fact.shape[axis] != output.shape[axis] {
                         *changing = true;
@@ -252,8 +281,8 @@ impl Loop {
             }
         };
         let mut outputs = tvec!();
-        for (index, slot) in self.slots.iter().enumerate() {
-            if slot.is_none() {
+        for (index, output) in self.output_indices.iter().enumerate() {
+            if output.is_none() {
                 continue;
             }
             let found = body.output_fact(1 + index)?;
@@ -264,12 +293,19 @@ impl Loop {
                     .zip(changing)
                     .map(|(dim, changing)| if *changing { symbol() } else { dim.clone() })
                     .collect(),
+                // A scan output: the number of iterations, then the dimensions of an element. A
+                // dimension with a symbol that only the body knows gets a new symbol.
                 None => {
-                    let own = |dim: &TDim| facts.iter().any(|fact| fact.shape.contains(dim));
-                    let each = found.shape.iter().map(|dim| {
-                        if dim.to_usize().is_ok() || own(dim) { dim.clone() } else { symbol() }
+                    let is_input_dim =
+                        |dim: &TDim| facts.iter().any(|fact| fact.shape.contains(dim));
+                    let element_dims = found.shape.iter().map(|dim| {
+                        if dim.to_usize().is_ok() || is_input_dim(dim) {
+                            dim.clone()
+                        } else {
+                            symbol()
+                        }
                     });
-                    std::iter::once(symbol()).chain(each).collect()
+                    std::iter::once(symbol()).chain(element_dims).collect()
                 }
             };
             outputs.push(found.datum_type.fact(dims));

@@ -1,8 +1,10 @@
-//! Subgraphs: graphs that are attributes of a node and may use values of the graph around them.
+//! Subgraphs: graphs that are attributes of a node and may use values of the outer graph, the graph
+//! of that node.
 //!
-//! A subgraph gets outer values as inputs after its own. Values that are known when the model is
-//! loaded are known in the subgraph too. At run time its inputs and outputs are integer tensors and
-//! never tract's dimensions, whose symbols have no meaning in another graph.
+//! The inputs of a subgraph are its own inputs, followed by the values of the outer graph that it
+//! uses. If a value of the outer graph is known when the model is loaded, it is known in the
+//! subgraph too. At run time, shapes pass in and out of a subgraph as integers. tract would pass
+//! them as dimensions (`TDim`), but their symbols have no meaning in a different graph.
 
 use crate::passes;
 use std::collections::{HashMap, HashSet};
@@ -11,15 +13,16 @@ use tract_onnx::model::{ParseResult, ParsingContext};
 use tract_onnx::pb::GraphProto;
 use tract_onnx::tract_hir::internal::*;
 
+/// A parsed subgraph, before its inputs are known.
 #[derive(Debug, Clone)]
 pub struct Subgraph {
     model: InferenceModel,
-    /// Names of the outer values, which are its last inputs.
+    /// Names of the values of the outer graph, which are the last inputs of `model`.
     pub outer: Vec<String>,
 }
 
 impl Subgraph {
-    /// Parses a subgraph of a node.
+    /// Parses `graph`, an attribute of a node.
     ///
     /// # Errors
     ///
@@ -31,27 +34,33 @@ impl Subgraph {
         let nodes = graph.node.iter().flat_map(|node| &node.output);
         let values: HashSet<&String> = inputs.chain(constants).chain(nodes).collect();
         for output in &graph.output {
-            let known = values.contains(&output.name);
-            ensure!(known, "expected a node whose output is `{}`, found none", output.name);
+            let is_defined = values.contains(&output.name);
+            ensure!(is_defined, "expected a node whose output is `{}`, found none", output.name);
         }
         let ParseResult { model, unresolved_inputs, .. } = context.parse_graph(graph)?;
         Ok(Subgraph { model, outer: unresolved_inputs })
     }
 
+    /// Returns the number of inputs, including the values of the outer graph.
     pub fn inputs(&self) -> usize {
         self.model.inputs.len()
     }
 
+    /// Returns the number of outputs.
     pub fn outputs(&self) -> usize {
         self.model.outputs.len()
     }
 
-    /// Returns the rank that the graph declares for an input.
+    /// Returns the rank that the graph declares for the input at index `input`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no such input.
     pub fn declared_rank(&self, input: usize) -> TractResult<Option<usize>> {
         Ok(self.model.input_fact(input)?.shape.rank().concretize().map(|rank| rank as usize))
     }
 
-    /// Returns the facts of the outputs that follow from the facts of the inputs.
+    /// Infers the facts of the outputs from the facts of the inputs.
     ///
     /// # Errors
     ///
@@ -65,7 +74,7 @@ impl Subgraph {
         (0..self.outputs()).map(|index| Ok(model.output_fact(index)?.clone())).collect()
     }
 
-    /// Returns the typed model for inputs with the given facts.
+    /// Converts the subgraph to a typed model for inputs with the facts `inputs`.
     ///
     /// # Errors
     ///
@@ -79,7 +88,8 @@ impl Subgraph {
     }
 }
 
-/// Adds the nodes of `model` to `target`, with names that begin with `prefix`.
+/// Adds the nodes of `model` to `target`, and returns the outlets that are its outputs. `inputs`
+/// are the outlets of `target` that replace its inputs. The names of the nodes begin with `prefix`.
 ///
 /// # Errors
 ///
@@ -106,15 +116,16 @@ pub fn inline(
     Ok(model.output_outlets()?.iter().map(|output| outlets[output]).collect())
 }
 
-/// A model that an operator of another model runs.
+/// A subgraph that is ready to run.
 #[derive(Debug, Clone)]
 pub struct Runnable {
+    /// The model before optimization. [`Runnable::with_symbols`] needs it.
     pub model: Arc<TypedModel>,
     pub plan: Arc<TypedRunnableModel>,
 }
 
 impl Runnable {
-    /// Optimizes and plans the model.
+    /// Optimizes `model` and plans its execution.
     ///
     /// # Errors
     ///
@@ -124,7 +135,7 @@ impl Runnable {
         Ok(Runnable { model: Arc::new(model), plan })
     }
 
-    /// Plans the model with values for some of its symbols.
+    /// Returns the subgraph with `values` substituted for symbols.
     ///
     /// # Errors
     ///
@@ -134,9 +145,10 @@ impl Runnable {
     }
 }
 
-/// Evaluates dimensions with the values that their symbols have in this run.
+/// Replaces dimensions (`TDim`) in `values` by the integers that they are in this run. Other values
+/// stay the same.
 pub fn resolved(context: &EvalContext, values: TVec<TValue>) -> TractResult<TVec<TValue>> {
-    let each = values.into_iter().map(|value| {
+    let resolved = values.into_iter().map(|value| {
         if !value.datum_type().is_tdim() {
             return Ok(value);
         }
@@ -145,10 +157,10 @@ pub fn resolved(context: &EvalContext, values: TVec<TValue>) -> TractResult<TVec
         let dims = tract_ndarray::ArrayD::from_shape_vec(value.shape(), dims)?;
         Ok(dims.into_tensor().into_tvalue())
     });
-    each.collect()
+    resolved.collect()
 }
 
-/// Substitutes values for symbols in the shape of a fact.
+/// Returns `fact` with `values` substituted for symbols in its shape.
 pub fn substituted(fact: &TypedFact, values: &HashMap<Symbol, TDim>) -> TractResult<TypedFact> {
     let shape = fact.shape.iter().map(|dim| dim.substitute_all(values));
     Ok(fact.datum_type.fact(shape.collect::<TractResult<TVec<TDim>>>()?))

@@ -1,16 +1,16 @@
-//! Operators of a typed model that run subgraphs.
+//! Adapter to tract for operators that run subgraphs: `If` with a computed condition, and `Loop`.
 
 use super::subgraph::{resolved, substituted};
 use std::collections::HashMap;
 use std::fmt::Debug;
 use tract_onnx::tract_hir::internal::*;
 
-/// A way to run subgraphs.
+/// The semantics of an operator that runs subgraphs.
 pub trait RunSubgraphs: Debug + Clone + Send + Sync + 'static {
     /// Name of the operator.
     const NAME: &'static str;
 
-    /// Returns the outputs, whose facts are `outputs`.
+    /// Computes the outputs. `outputs` are their facts.
     ///
     /// # Errors
     ///
@@ -22,7 +22,7 @@ pub trait RunSubgraphs: Debug + Clone + Send + Sync + 'static {
         inputs: TVec<TValue>,
     ) -> TractResult<TVec<TValue>>;
 
-    /// Returns the operator with these values of symbols in its subgraphs.
+    /// Returns the operator with `values` substituted for symbols in its subgraphs.
     ///
     /// # Errors
     ///
@@ -30,14 +30,16 @@ pub trait RunSubgraphs: Debug + Clone + Send + Sync + 'static {
     fn with_symbols(&self, values: &HashMap<Symbol, TDim>) -> TractResult<Self>;
 }
 
-/// tract's operator for [`RunSubgraphs`].
+/// An operator of tract that runs subgraphs.
 #[derive(Debug, Clone)]
 pub struct SubgraphOp<R> {
     pub run: R,
+    /// Facts of the outputs.
     pub outputs: TVec<TypedFact>,
 }
 
-/// Two operators are never merged: comparing their subgraphs would take too long.
+/// Two operators are never equal, so that tract does not merge them. Comparing their subgraphs
+/// would take too long.
 impl<R> PartialEq for SubgraphOp<R> {
     fn eq(&self, _: &Self) -> bool {
         false

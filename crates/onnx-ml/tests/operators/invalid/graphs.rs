@@ -80,14 +80,14 @@ fn rejects_a_loop_without_an_end() {
     endless.input.push(value("x", DataType::Float));
     endless.output.push(value("more", DataType::Float));
     let looping = node("Loop", ",a,b", "y", vec![graph("body", endless.clone())]);
-    rejects("expected an end within", looping, vec![tensor0(true), table(&[1])]);
+    rejects("expected the loop to end within", looping, vec![tensor0(true), table(&[1])]);
 
     endless.node[1] = node("Concat", "x,x", "more", vec![int("axis", 0)]);
     let growing = node("Loop", ",a,b", "y", vec![graph("body", endless)]);
     rejects("expected values of at most", growing, vec![tensor0(true), table(&[1 << 20])]);
 
     let unlike = node("Loop", ",a,b", "y", vec![graph("body", body)]);
-    rejects("expected a graph of 3 inputs", unlike, vec![tensor0(true), table(&[1])]);
+    rejects("expected a graph with 3 inputs", unlike, vec![tensor0(true), table(&[1])]);
 }
 
 #[test]

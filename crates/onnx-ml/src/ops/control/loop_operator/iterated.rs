@@ -1,4 +1,4 @@
-//! A loop whose body is fully typed and ready to run.
+//! The execution of a loop. The body is typed and optimized.
 
 use crate::operator::kernel::elements;
 use crate::ops::control::subgraph::Runnable;
@@ -6,22 +6,33 @@ use crate::ops::control::subgraph_op::RunSubgraphs;
 use std::collections::HashMap;
 use tract_onnx::tract_hir::internal::*;
 
-pub const MOST_ITERATIONS: u64 = 1 << 17;
+/// Maximum number of iterations. A loop that needs more is taken for endless.
+pub const MAX_ITERATIONS: u64 = 1 << 17;
 
-/// Maximum size of the loop-carried values and of the scan outputs, in bytes.
+/// Maximum size of the loop-carried values and the scan outputs together, in bytes.
 pub const MAX_BYTES: usize = 1 << 30;
 
+/// A loop that is ready to run.
 #[derive(Debug, Clone)]
-pub struct Iterated {
+pub struct RunnableLoop {
+    /// Its inputs are the iteration number, the condition, the loop-carried values and the values
+    /// of the outer graph. Its outputs are the condition, the loop-carried values, and one element
+    /// of each scan output.
     pub body: Runnable,
+    /// Index of the input with the maximum trip count.
     pub trips: Option<usize>,
+    /// Index of the input with the initial condition.
     pub condition: Option<usize>,
-    pub first: usize,
+    /// Index of the first loop-carried input. Values of the outer graph follow the carried inputs.
+    pub first_carried: usize,
+    /// Number of loop-carried values.
     pub carried: usize,
-    pub slots: Vec<Option<usize>>,
+    /// For each output of the loop, its index among the node's outputs, or `None` if the node omits
+    /// it. The loop-carried values come first, then the scan outputs.
+    pub output_indices: Vec<Option<usize>>,
 }
 
-impl RunSubgraphs for Iterated {
+impl RunSubgraphs for RunnableLoop {
     const NAME: &'static str = "Loop";
 
     fn run(
@@ -34,64 +45,71 @@ impl RunSubgraphs for Iterated {
             Some(index) => Some(scalar::<i64>(&inputs[index])?.max(0) as u64),
             None => None,
         };
-        let mut goes_on = match self.condition {
+        let mut condition = match self.condition {
             Some(index) => scalar::<bool>(&inputs[index])?,
             None => true,
         };
-        let (carried, outer) = inputs[self.first..].split_at(self.carried);
+        let (carried, outer) = inputs[self.first_carried..].split_at(self.carried);
         let mut carried: TVec<TValue> = carried.into();
-        let mut gathered: Vec<Vec<Tensor>> = vec![vec![]; self.slots.len() - self.carried];
-        let mut bytes = 0;
+        // The elements of each scan output, one per iteration, and their size in bytes.
+        let mut scanned: Vec<Vec<Tensor>> = vec![vec![]; self.output_indices.len() - self.carried];
+        let mut scanned_bytes = 0;
         let mut state = self.body.plan.spawn()?;
         let mut iteration = 0;
-        while goes_on && trips.is_none_or(|trips| iteration < trips) {
+        while condition && trips.is_none_or(|trips| iteration < trips) {
             ensure!(
-                iteration < MOST_ITERATIONS,
-                "expected an end within {MOST_ITERATIONS} iterations, found none"
+                iteration < MAX_ITERATIONS,
+                "expected the loop to end within {MAX_ITERATIONS} iterations, found more"
             );
-            let mut own =
-                tvec!(self.counted(0, tensor0(iteration as i64))?, self.counted(1, tensor0(true))?);
-            own.extend(carried);
-            own.extend(outer.iter().cloned());
-            let mut found = state.run(own).with_context(|| format!("iteration {iteration}"))?;
-            let each = found.drain(1 + self.carried..);
-            for (gathered, value) in gathered.iter_mut().zip(each) {
+            let mut inputs = tvec!(
+                self.scalar_input(0, tensor0(iteration as i64))?,
+                self.scalar_input(1, tensor0(true))?
+            );
+            inputs.extend(carried);
+            inputs.extend(outer.iter().cloned());
+            let outputs = state.run(inputs);
+            let mut outputs = outputs.with_context(|| format!("iteration {iteration}"))?;
+            let elements = outputs.drain(1 + self.carried..);
+            for (scanned, value) in scanned.iter_mut().zip(elements) {
                 let mut value = value.into_tensor();
                 value.insert_axis(0)?;
-                bytes += size(&value);
-                gathered.push(value);
+                scanned_bytes += size(&value);
+                scanned.push(value);
             }
-            goes_on = scalar::<bool>(&found[0])?;
-            carried = found.drain(1..).collect();
-            let bytes = bytes + carried.iter().map(|value| size(value)).sum::<usize>();
+            condition = scalar::<bool>(&outputs[0])?;
+            carried = outputs.drain(1..).collect();
+            let bytes = scanned_bytes + carried.iter().map(|value| size(value)).sum::<usize>();
             ensure!(
                 bytes <= MAX_BYTES,
-                "expected values of at most {MAX_BYTES} bytes, found {bytes}"
+                "expected values of at most {MAX_BYTES} bytes in a loop, found {bytes}"
             );
             iteration += 1;
         }
-        let gathered = gathered.iter().enumerate().map(|(index, each)| {
-            let slot = self.slots[self.carried + index];
-            match slot {
-                Some(slot) if each.is_empty() => Ok(empty(&outputs[slot], context)?.into_tvalue()),
-                _ if each.is_empty() => Ok(tensor0(0i64).into_tvalue()),
-                _ => Ok(Tensor::stack_tensors(0, each)?.into_tvalue()),
+        let scan_outputs = scanned.iter().enumerate().map(|(index, elements)| {
+            match self.output_indices[self.carried + index] {
+                Some(index) if elements.is_empty() => {
+                    Ok(empty(&outputs[index], context)?.into_tvalue())
+                }
+                // The node omits the output, so any tensor will do.
+                None if elements.is_empty() => Ok(tensor0(0i64).into_tvalue()),
+                _ => Ok(Tensor::stack_tensors(0, elements)?.into_tvalue()),
             }
         });
-        let gathered = gathered.collect::<TractResult<TVec<TValue>>>()?;
-        let outputs = carried.into_iter().chain(gathered);
-        let wanted = outputs.zip(&self.slots).filter(|(_, slot)| slot.is_some());
-        Ok(wanted.map(|(output, _)| output).collect())
+        let scan_outputs = scan_outputs.collect::<TractResult<TVec<TValue>>>()?;
+        let all_outputs = carried.into_iter().chain(scan_outputs).zip(&self.output_indices);
+        let outputs = all_outputs.filter(|(_, index)| index.is_some());
+        Ok(outputs.map(|(output, _)| output).collect())
     }
 
-    fn with_symbols(&self, values: &HashMap<Symbol, TDim>) -> TractResult<Iterated> {
-        Ok(Iterated { body: self.body.with_symbols(values)?, ..self.clone() })
+    fn with_symbols(&self, values: &HashMap<Symbol, TDim>) -> TractResult<RunnableLoop> {
+        Ok(RunnableLoop { body: self.body.with_symbols(values)?, ..self.clone() })
     }
 }
 
-impl Iterated {
-    /// Returns the value of the body's iteration number or condition.
-    fn counted(&self, input: usize, mut value: Tensor) -> TractResult<TValue> {
+impl RunnableLoop {
+    /// Returns `value`, a scalar, for the body's input at index `input`: the iteration number or
+    /// the condition. The body may declare it as a vector of one element.
+    fn scalar_input(&self, input: usize, mut value: Tensor) -> TractResult<TValue> {
         if self.body.model.input_fact(input)?.rank() == 1 {
             value.insert_axis(0)?;
         }
@@ -99,17 +117,20 @@ impl Iterated {
     }
 }
 
+/// Returns the only element of `value`.
 fn scalar<T: Datum + Copy>(value: &TValue) -> TractResult<T> {
     let found = elements::<T>(value)?;
-    ensure!(found.len() == 1, "expected a scalar, found shape {:?}", value.shape());
+    ensure!(found.len() == 1, "expected a single element, found shape {:?}", value.shape());
     Ok(found.try_as_plain_ram()?.as_slice::<T>()?[0])
 }
 
+/// Returns the size of a tensor in bytes.
 fn size(tensor: &Tensor) -> usize {
     tensor.len() * tensor.datum_type().size_of()
 }
 
-/// Returns a scan output of zero iterations.
+/// Returns the scan output with the fact `fact` of a loop without iterations: the first axis is
+/// empty.
 fn empty(fact: &TypedFact, context: &EvalContext) -> TractResult<Tensor> {
     let dims =
         fact.shape.iter().skip(1).map(|dim| dim.eval(context.symbols).to_usize().unwrap_or(0));

@@ -1,5 +1,5 @@
-//! [QLinearMatMul](https://onnx.ai/onnx/operators/onnx__QLinearMatMul.html): adds scales of half
-//! precision to tract's operator.
+//! [QLinearMatMul](https://onnx.ai/onnx/operators/onnx__QLinearMatMul.html): supports what
+//! tract's operator lacks, scales in half precision, by converting them to single precision.
 
 use crate::operator::kernel::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
@@ -10,13 +10,18 @@ use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops::matmul::compute_shapes;
 
+/// Indices of the inputs that are scales.
 const SCALES: [usize; 3] = [1, 4, 6];
 
 #[derive(Debug, Clone)]
-struct QLinearMatMul(Box<dyn Expansion>);
+struct QLinearMatMul {
+    tract_operator: Box<dyn Expansion>,
+}
 
+/// Builds the operator.
 pub fn q_linear_mat_mul(context: &ParsingContext, node: &NodeProto) -> Built {
-    lower(QLinearMatMul(tract_operators::expansion("QLinearMatMul", context, node)?))
+    let tract_operator = tract_operators::expansion("QLinearMatMul", context, node)?;
+    lower(QLinearMatMul { tract_operator })
 }
 
 impl Lowering for QLinearMatMul {
@@ -41,11 +46,11 @@ impl Lowering for QLinearMatMul {
         Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let mut single: TVec<OutletId> = inputs.into();
+        let mut converted: TVec<OutletId> = inputs.into();
         for scale in SCALES {
             let name = format!("{prefix}.scale.{scale}");
-            single[scale] = model.wire_node(name, cast(f32::datum_type()), &[inputs[scale]])?[0];
+            converted[scale] = model.wire_node(name, cast(f32::datum_type()), &[inputs[scale]])?[0];
         }
-        self.0.wire(prefix, model, &single)
+        self.tract_operator.wire(prefix, model, &converted)
     }
 }

@@ -1,6 +1,10 @@
 //! [QuantizeLinear](https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html) and
-//! [DequantizeLinear](https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html): add blocked
-//! scales, half-precision and computed scales, and 16-bit integers to tract's operators.
+//! [DequantizeLinear](https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html) support what
+//! tract's operators lack: blocked scales, scales in half precision, computed scales, and 16-bit
+//! integers.
+//!
+//! A node that tract's operator supports is lowered to that operator. Any other node runs
+//! [`Quantize`] or [`Dequantize`].
 
 use crate::operator::kernel::{self, Built, Fact, Kernel, elements, tensor};
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
@@ -9,15 +13,17 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+/// Builds QuantizeLinear.
 pub fn quantize_linear(context: &ParsingContext, node: &NodeProto) -> Built {
-    linear(context, node, Direction::Quantize)
+    build(context, node, Direction::Quantize)
 }
 
+/// Builds DequantizeLinear.
 pub fn dequantize_linear(context: &ParsingContext, node: &NodeProto) -> Built {
-    linear(context, node, Direction::Dequantize)
+    build(context, node, Direction::Dequantize)
 }
 
-fn linear(context: &ParsingContext, node: &NodeProto, direction: Direction) -> Built {
+fn build(context: &ParsingContext, node: &NodeProto, direction: Direction) -> Built {
     let found = node.input.iter().filter(|name| !name.is_empty()).count();
     node.expect(matches!(found, 2 | 3), || format!("2 or 3 inputs, found {found}"))?;
     let block = node.get_attr_opt("block_size")?.unwrap_or(0);
@@ -25,19 +31,17 @@ fn linear(context: &ParsingContext, node: &NodeProto, direction: Direction) -> B
         Some(0) | None => None,
         Some(_) => Some(node.get_attr("output_dtype")?),
     };
-    let mut plain = node.clone();
-    plain.input.retain(|name| !name.is_empty());
-    let linear = Linear {
-        plain: match block {
-            0 => Some(tract_operators::expansion(&node.op_type, context, &plain)?),
-            _ => None,
-        },
-        layout: Layout { axis: node.get_attr_opt("axis")?.unwrap_or(1), block },
-        direction,
-        output,
-        zero_point: found == 3,
+    let tract_operator = if block == 0 {
+        // tract takes an input with an empty name for a zero point.
+        let mut node_of_tract = node.clone();
+        node_of_tract.input.retain(|name| !name.is_empty());
+        Some(tract_operators::expansion(&node.op_type, context, &node_of_tract)?)
+    } else {
+        None
     };
-    lower(linear)
+    let parameters = Parameters { axis: node.get_attr_opt("axis")?.unwrap_or(1), block };
+    let has_zero_point = found == 3;
+    lower(LinearQuantization { tract_operator, parameters, direction, output, has_zero_point })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,37 +50,44 @@ enum Direction {
     Dequantize,
 }
 
+/// QuantizeLinear or DequantizeLinear before the types of its inputs are known. Its inputs are the
+/// elements, the scales and optional zero points.
 #[derive(Debug, Clone)]
-struct Linear {
-    /// tract's operator, for scales that are not blocked.
-    plain: Option<Box<dyn Expansion>>,
-    layout: Layout,
+struct LinearQuantization {
+    /// tract's operator, or `None` if the scales are blocked.
+    tract_operator: Option<Box<dyn Expansion>>,
+    parameters: Parameters,
     direction: Direction,
+    /// Type of the output, if the node declares it.
     output: Option<DatumType>,
-    zero_point: bool,
+    /// The node has the third input.
+    has_zero_point: bool,
 }
 
-impl Linear {
-    fn is_plain(&self, model: &TypedModel, inputs: &[OutletId]) -> TractResult<bool> {
+impl LinearQuantization {
+    /// Returns `true` if tract's operator supports the inputs.
+    fn tract_supports(&self, model: &TypedModel, inputs: &[OutletId]) -> TractResult<bool> {
         use DatumType::{F32, I8, I32, U8};
         let types: Vec<DatumType> = inputs
             .iter()
             .map(|input| Ok(model.outlet_fact(*input)?.datum_type))
             .collect::<TractResult<_>>()?;
-        let parameters =
-            inputs[1..].iter().map(|input| Ok(model.outlet_fact(*input)?.konst.is_some()));
-        let constant = parameters.collect::<TractResult<Vec<bool>>>()?.into_iter().all(|is| is);
-        let known = match self.direction {
+        let mut parameters_are_constant = true;
+        for input in &inputs[1..] {
+            parameters_are_constant &= model.outlet_fact(*input)?.konst.is_some();
+        }
+        let types_are_supported = match self.direction {
             Direction::Quantize => {
                 types[0] == F32 && types.get(2).is_none_or(|zero| matches!(zero, U8 | I8))
             }
             Direction::Dequantize => matches!(types[0], U8 | I8 | I32),
         };
-        Ok(constant && known && types[1] == F32 && self.output.is_none())
+        let scales_are_supported = types[1] == F32 && parameters_are_constant;
+        Ok(scales_are_supported && types_are_supported && self.output.is_none())
     }
 }
 
-impl Lowering for Linear {
+impl Lowering for LinearQuantization {
     fn name(&self) -> StaticName {
         match self.direction {
             Direction::Quantize => "QuantizeLinear".into(),
@@ -85,7 +96,7 @@ impl Lowering for Linear {
     }
 
     fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
-        check_input_arity(inputs, 2 + usize::from(self.zero_point))?;
+        check_input_arity(inputs, 2 + usize::from(self.has_zero_point))?;
         check_output_arity(outputs, 1)?;
         solver.equals(&inputs[0].shape, &outputs[0].shape)?;
         let output = &outputs[0].datum_type;
@@ -102,11 +113,10 @@ impl Lowering for Linear {
         Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        match &self.plain {
-            Some(plain) if self.is_plain(model, inputs)? => {
-                return plain.wire(prefix, model, inputs);
-            }
-            _ => (),
+        if let Some(tract_operator) = &self.tract_operator
+            && self.tract_supports(model, inputs)?
+        {
+            return tract_operator.wire(prefix, model, inputs);
         }
         let default = match (self.direction, inputs.get(2)) {
             (Direction::Quantize, Some(zero)) => model.outlet_fact(*zero)?.datum_type,
@@ -114,21 +124,23 @@ impl Lowering for Linear {
             (Direction::Dequantize, _) => model.outlet_fact(inputs[1])?.datum_type,
         };
         let output = self.output.unwrap_or(default);
-        let layout = self.layout;
+        let parameters = self.parameters;
         match self.direction {
             Direction::Quantize => {
-                kernel::wire(prefix, model, Quantize { layout, output }, inputs, 1)
+                kernel::wire(prefix, model, Quantize { parameters, output }, inputs, 1)
             }
             Direction::Dequantize => {
-                kernel::wire(prefix, model, Dequantize { layout, output }, inputs, 1)
+                kernel::wire(prefix, model, Dequantize { parameters, output }, inputs, 1)
             }
         }
     }
 }
 
+/// Computes `round(x / scale) + zero_point`, clamped to the range of the output type.
 #[derive(Debug)]
 struct Quantize {
-    layout: Layout,
+    parameters: Parameters,
+    /// Type of the output.
     output: DatumType,
 }
 
@@ -137,15 +149,19 @@ impl Kernel for Quantize {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let integer = self.output.is_integer() && self.output.size_of() <= 4;
-        ensure!(integer, "expected integers of at most 32 bits, found {:?}", self.output);
-        self.layout.check(inputs)?;
+        ensure!(
+            integer,
+            "expected an output of integers of at most 32 bits, found {:?}",
+            self.output
+        );
+        self.parameters.check_shapes(inputs)?;
         Ok(tvec!(Fact::new(self.output, inputs[0].shape.iter().cloned())))
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let lowest = self.output.min_value().cast_to_scalar::<f64>()?;
         let highest = self.output.max_value().cast_to_scalar::<f64>()?;
-        let quantized = self.layout.map(inputs, |value, scale, zero| {
+        let quantized = self.parameters.map(inputs, |value, scale, zero| {
             let rounded = f64::from((value as f32 / scale as f32).round_ties_even());
             (rounded + zero).clamp(lowest, highest)
         })?;
@@ -153,9 +169,11 @@ impl Kernel for Quantize {
     }
 }
 
+/// Computes `(x - zero_point) * scale`.
 #[derive(Debug)]
 struct Dequantize {
-    layout: Layout,
+    parameters: Parameters,
+    /// Type of the output.
     output: DatumType,
 }
 
@@ -163,29 +181,32 @@ impl Kernel for Dequantize {
     const NAME: &'static str = "DequantizeLinear";
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        ensure!(self.output.is_float(), "expected floats, found {:?}", self.output);
-        self.layout.check(inputs)?;
+        ensure!(self.output.is_float(), "expected an output of floats, found {:?}", self.output);
+        self.parameters.check_shapes(inputs)?;
         Ok(tvec!(Fact::new(self.output, inputs[0].shape.iter().cloned())))
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        let floats = self.layout.map(inputs, |value, scale, zero| (value - zero) * scale)?;
+        let floats = self.parameters.map(inputs, |value, scale, zero| (value - zero) * scale)?;
         Ok(vec![floats.cast_to_dt(self.output)?.into_owned()])
     }
 }
 
-/// Assignment of scales to elements: one for the tensor, one per index of an axis, or one per block
-/// of indices.
+/// The relation of elements and scales. There is one scale per tensor, per index of an axis, or per
+/// block of indices of an axis. The zero points have the same layout as the scales.
 #[derive(Debug, Clone, Copy)]
-struct Layout {
+struct Parameters {
+    /// The axis; negative values count from the last axis.
     axis: i64,
+    /// Number of indices in a block, or 0 if the scales are not blocked.
     block: usize,
 }
 
-impl Layout {
-    fn check(&self, inputs: &[Fact]) -> TractResult<()> {
+impl Parameters {
+    /// Returns an error if the shapes of the inputs do not match.
+    fn check_shapes(&self, inputs: &[Fact]) -> TractResult<()> {
         let (shape, scales) = (&inputs[0].shape, &inputs[1].shape);
-        let fits = if self.block > 0 {
+        let matches = if self.block > 0 {
             let mut blocks = shape.clone();
             let axis = kernel::axis(self.axis, shape.len())?;
             blocks[axis] = blocks[axis].clone().divceil(self.block);
@@ -195,16 +216,24 @@ impl Layout {
         } else {
             scales[..] == [shape[kernel::axis(self.axis, shape.len())?].clone()]
         };
-        ensure!(fits, "expected scales for shape {shape:?}, found {scales:?}");
+        ensure!(
+            matches,
+            "expected scales for an input of shape {shape:?}, found scales of shape {scales:?}"
+        );
         if let Some(zero) = inputs.get(2) {
-            let same = zero.shape.iter().product::<TDim>() == scales.iter().product::<TDim>();
-            ensure!(same, "expected as many zero points as scales, found {:?}", zero.shape);
+            let (expected, found) =
+                (scales.iter().product::<TDim>(), zero.shape.iter().product::<TDim>());
+            ensure!(expected == found, "expected {expected} zero points, found {found}");
         }
         Ok(())
     }
 
-    /// Applies `map` to each element with its scale and zero point.
-    fn map(&self, inputs: &[TValue], map: impl Fn(f64, f64, f64) -> f64) -> TractResult<Tensor> {
+    /// Returns `formula(element, scale, zero point)` for each element.
+    fn map(
+        &self,
+        inputs: &[TValue],
+        formula: impl Fn(f64, f64, f64) -> f64,
+    ) -> TractResult<Tensor> {
         let shape = inputs[0].shape();
         let values = elements::<f64>(&inputs[0])?;
         let scales = elements::<f64>(&inputs[1])?;
@@ -214,20 +243,23 @@ impl Layout {
             Some(zeros) => elements::<f64>(zeros)?.try_as_plain_ram()?.as_slice()?.to_vec(),
             None => vec![0.0; scales.len()],
         };
-        let at = |scale: usize, value: &f64| map(*value, scales[scale], zeros[scale]);
+        let apply = |scale: usize, value: &f64| formula(*value, scales[scale], zeros[scale]);
         if scales.len() == 1 && self.block == 0 {
-            return tensor(shape, values.iter().map(|value| at(0, value)).collect());
+            return tensor(shape, values.iter().map(|value| apply(0, value)).collect());
         }
         let axis = kernel::axis(self.axis, shape.len())?;
+        // The tensor as [outer, axis_len, inner].
         let inner: usize = shape[axis + 1..].iter().product();
-        let length = shape[axis];
+        let axis_len = shape[axis];
         let mapped = values.iter().enumerate().map(|(index, value)| {
-            let (line, step) = (index / inner / length, index / inner % length);
+            let (outer_index, axis_index) = (index / inner / axis_len, index / inner % axis_len);
             match self.block {
-                0 => at(step, value),
+                0 => apply(axis_index, value),
+                // The scales are [outer, blocks, inner].
                 block => {
-                    let blocks = length.div_ceil(block);
-                    at((line * blocks + step / block) * inner + index % inner, value)
+                    let blocks = axis_len.div_ceil(block);
+                    let block_index = outer_index * blocks + axis_index / block;
+                    apply(block_index * inner + index % inner, value)
                 }
             }
         });

@@ -1,10 +1,11 @@
-//! Activation functions that the attribute `activations` can name, with `alpha` and `beta`.
-//! Functions with parameters consume the next values of these attributes, or use ONNX's defaults.
+//! The activation functions of the attribute `activations`. Some functions have one parameter,
+//! `alpha`, or two, `alpha` and `beta`.
 
 use crate::kernels::simd::{each, exp, tanh};
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
+/// An activation function with its parameters, `alpha` before `beta`.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub enum Activation {
     Affine(f32, f32),
@@ -21,11 +22,13 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Creates an activation function by name.
+    /// Returns the function called `name`. Case is ignored, as in ONNX Runtime. A function with
+    /// parameters takes the next elements of the attributes `activation_alpha` and
+    /// `activation_beta`, or ONNX's default values if there are no more elements.
     ///
     /// # Errors
     ///
-    /// Returns an error if the name is unknown; case is ignored, as in ONNX Runtime.
+    /// Returns an error if there is no such function.
     pub fn new(
         name: &str,
         alphas: &mut impl Iterator<Item = f32>,
@@ -45,11 +48,11 @@ impl Activation {
             "softsign" => Activation::Softsign,
             "tanh" => Activation::Tanh,
             "thresholdedrelu" => Activation::ThresholdedRelu(alpha(1.0)),
-            _ => bail!("expected an activation of ONNX, found {name}"),
+            _ => bail!("expected an activation function of ONNX, found {name}"),
         })
     }
 
-    /// Applies the function in place.
+    /// Applies the function to each element, in place.
     pub fn apply(self, elements: &mut [f32]) {
         match self {
             Activation::Affine(alpha, beta) => each(elements, move |x| alpha * x + beta),

@@ -1,18 +1,20 @@
-//! One step of a recurrent operator, after the products with the inputs.
+//! One step of a recurrent layer: the interface that the cells of LSTM, GRU and RNN implement.
 
 use super::activation::Activation;
 use super::weights::Weights;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
-/// The part that differs between the operators.
+/// The computation of one step, which differs between the operators.
 pub trait Cell: Debug + Clone + Send + Sync + 'static {
+    /// Name of the operator in ONNX.
     const NAME: &'static str;
 
-    /// Number of gates of each recurrent product of a step.
+    /// The products of a hidden state with recurrent weights in a step: the number of gates that
+    /// each of them computes.
     const PRODUCTS: &'static [usize];
 
-    /// Number of gates of all products.
+    /// Number of gates: the sum of [`Cell::PRODUCTS`].
     const GATES: usize = {
         let mut gates = 0;
         let mut index = 0;
@@ -23,37 +25,40 @@ pub trait Cell: Debug + Clone + Send + Sync + 'static {
         gates
     };
 
-    /// Default activations of one direction.
+    /// Names of the default activation functions of one direction.
     const ACTIVATIONS: &'static [&'static str];
 
-    /// Returns `true` if the recurrent bias of the last gate is kept in [`Weights::recurrent_bias`]
-    /// and not added to the other biases.
+    /// Returns `true` if the cell needs the recurrent bias of the last gate separately, in
+    /// [`Weights::recurrent_bias`]. Otherwise all recurrent biases are part of [`Weights::bias`].
     fn separates_bias(&self) -> bool {
         false
     }
 
-    /// Updates hidden and cell state of the active rows.
+    /// Updates the hidden state and the cell state of the active rows. The contents of
+    /// [`Step::gates`] and [`Step::scratch`] are arbitrary afterwards.
     fn step(&self, direction: &Direction, weights: &Weights, step: Step<'_>);
 }
 
-/// One step of a block of rows.
+/// The buffers of one step of a block of rows. Each row is an element of the batch.
 pub struct Step<'a> {
     pub hidden_size: usize,
-    /// `[rows, gates]`: products with the inputs, plus the bias.
+    /// `[rows, GATES * hidden_size]`. At the beginning of the step, it holds the products of the
+    /// input weights and the inputs, plus the bias.
     pub gates: &'a mut [f32],
     /// Hidden state, `[rows, hidden_size]`.
     pub hidden: &'a mut [f32],
-    /// Cell state, `[rows, hidden_size]`.
+    /// Cell state, `[rows, hidden_size]`. Only LSTM has one.
     pub cell: &'a mut [f32],
-    /// Scratch memory, `[rows, hidden_size]`; its contents do not survive a step.
+    /// Scratch memory, `[rows, hidden_size]`.
     pub scratch: &'a mut [f32],
+    /// Index of the step in the sequence.
     pub time: usize,
-    /// Length of each row's sequence, if any sequence is shorter than the longest.
+    /// Length of each row's sequence. `None` if all sequences have the length of the input.
     pub lengths: Option<&'a [usize]>,
 }
 
 impl<'a> Step<'a> {
-    /// Returns the rows whose sequence has this step.
+    /// Returns the active rows: those whose sequence has not ended before this step.
     pub fn active_rows(&self) -> impl Iterator<Item = usize> + use<'a> {
         let (time, lengths) = (self.time, self.lengths);
         (0..self.hidden.len() / self.hidden_size)
@@ -61,15 +66,19 @@ impl<'a> Step<'a> {
     }
 }
 
+/// A direction in which a layer goes through the sequence.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Direction {
+    /// Goes from the last step to the first.
     pub reversed: bool,
+    /// One function per entry of [`Cell::ACTIVATIONS`].
     pub activations: Vec<Activation>,
-    /// Bound on the absolute value of gates before the activation.
+    /// Maximum absolute value of a gate before its activation function.
     pub clip: Option<f32>,
 }
 
 impl Direction {
+    /// Clips `gates` and applies the activation function at `index`, in place.
     pub fn activate(&self, index: usize, gates: &mut [f32]) {
         if let Some(clip) = self.clip {
             gates.iter_mut().for_each(|gate| *gate = gate.clamp(-clip, clip));

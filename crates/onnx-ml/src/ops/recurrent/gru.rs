@@ -1,13 +1,24 @@
-//! The cell of [GRU](https://onnx.ai/onnx/operators/onnx__GRU.html). Its gates are update, reset
-//! and hidden, in this order.
+//! The cell of [GRU](https://onnx.ai/onnx/operators/onnx__GRU.html). Its gates are update `z`,
+//! reset `r` and candidate `h`, in this order. With the input products `x_*`, which include the
+//! biases, and the recurrent weights `R_*`, a step computes:
+//!
+//! ```text
+//! z = f(x_z + R_z hidden)
+//! r = f(x_r + R_r hidden)
+//! h = g(x_h + R_h (r * hidden))             or, with linear_before_reset,
+//! h = g(x_h + r * (R_h hidden + bias_h))
+//! hidden = (1 - z) * h + z * hidden
+//! ```
 
 use super::cell::{Cell, Direction, Step};
 use super::weights::Weights;
 use serde::{Deserialize, Serialize};
 
+/// The cell of GRU.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Gru {
-    /// Applies the reset gate after the hidden gate's recurrent product, not before it.
+    /// Applies the reset gate to the candidate's recurrent product. If `false`, it is applied to
+    /// the hidden state before that product.
     pub linear_before_reset: bool,
 }
 
@@ -23,22 +34,25 @@ impl Cell for Gru {
     fn step(&self, direction: &Direction, weights: &Weights, step: Step<'_>) {
         let size = step.hidden_size;
         let width = 3 * size;
-        let [of_gates, of_hidden] = &*weights.recurrent else {
-            unreachable!("there are as many as in PRODUCTS");
+        let [gate_weights, candidate_weights] = &*weights.recurrent else {
+            unreachable!("there is one matrix for each entry of PRODUCTS");
         };
-        of_gates.add(step.hidden, step.gates, width);
+        // Update and reset gate.
+        gate_weights.add_product(step.hidden, step.gates, width);
         for gates in step.gates.chunks_exact_mut(width) {
             direction.activate(0, &mut gates[..2 * size]);
         }
+        // The recurrent part of the candidate.
         let scratch = step.scratch.chunks_exact_mut(size);
         if self.linear_before_reset {
             scratch.for_each(|scratch| scratch.copy_from_slice(&weights.recurrent_bias));
-            of_hidden.add(step.hidden, step.scratch, size);
+            candidate_weights.add_product(step.hidden, step.scratch, size);
             let rows = step.gates.chunks_exact_mut(width).zip(step.scratch.chunks_exact(size));
             for (gates, product) in rows {
-                let (reset, hidden) = gates[size..].split_at_mut(size);
-                for ((hidden, reset), product) in hidden.iter_mut().zip(&*reset).zip(product) {
-                    *hidden += reset * product;
+                let (reset, candidate) = gates[size..].split_at_mut(size);
+                for ((candidate, reset), product) in candidate.iter_mut().zip(&*reset).zip(product)
+                {
+                    *candidate += reset * product;
                 }
             }
         } else {
@@ -49,13 +63,14 @@ impl Cell for Gru {
                     *scratch = reset * hidden;
                 }
             }
-            of_hidden.add(step.scratch, &mut step.gates[2 * size..], width);
+            candidate_weights.add_product(step.scratch, &mut step.gates[2 * size..], width);
         }
         for row in step.active_rows() {
             let (gates, candidate) = step.gates[row * width..][..width].split_at_mut(2 * size);
             direction.activate(1, candidate);
             let hidden = &mut step.hidden[row * size..][..size];
             for ((hidden, update), candidate) in hidden.iter_mut().zip(&*gates).zip(&*candidate) {
+                // The same as (1 - update) * candidate + update * hidden.
                 *hidden = *candidate + update * (*hidden - *candidate);
             }
         }

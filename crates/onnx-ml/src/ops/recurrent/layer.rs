@@ -3,9 +3,12 @@
 //! [RNN](https://onnx.ai/onnx/operators/onnx__RNN.html), in every direction, for batches and
 //! sequences of any length.
 //!
-//! The inputs of several steps, as many as fit the cache, go through one matrix product. Each step
-//! then multiplies the hidden state by the recurrent weights and runs a [`Cell`]. A large batch
-//! goes through the sequence in blocks of rows. All computation is in `f32`.
+//! A step of a recurrent layer computes the gates: the inputs multiplied by the input weights, plus
+//! the hidden state multiplied by the recurrent weights, plus biases. A [`Cell`] then computes the
+//! new hidden state from the gates. The products with the input weights do not depend on the hidden
+//! state, so they are computed for several steps at once, as long as they stay in the cache. A
+//! large batch is split into blocks of rows. Each block goes through the whole sequence. All
+//! computation is in `f32`.
 
 use super::activation::Activation;
 use super::cell::{Cell, Direction};
@@ -21,49 +24,62 @@ use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+/// Builds GRU.
 pub fn gru(_: &ParsingContext, node: &NodeProto) -> Built {
     let linear_before_reset = node.get_attr_opt::<i64>("linear_before_reset")?.unwrap_or(0) != 0;
-    recurrent(node, Gru { linear_before_reset })
+    build(node, Gru { linear_before_reset })
 }
 
+/// Builds LSTM.
 pub fn lstm(_: &ParsingContext, node: &NodeProto) -> Built {
     let input_forget = node.get_attr_opt::<i64>("input_forget")?.unwrap_or(0) != 0;
-    recurrent(node, Lstm { input_forget })
+    build(node, Lstm { input_forget })
 }
 
+/// Builds RNN.
 pub fn rnn(_: &ParsingContext, node: &NodeProto) -> Built {
-    recurrent(node, Rnn)
+    build(node, Rnn)
 }
 
-/// Indices of the optional inputs among the inputs that are present.
+/// Indices of the optional inputs. tract does not count inputs that the node omits.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
-struct Positions {
+struct OptionalInputs {
     bias: Option<usize>,
+    /// Lengths of the sequences.
     lengths: Option<usize>,
+    /// Initial hidden state.
     hidden: Option<usize>,
+    /// Initial cell state.
     cell: Option<usize>,
     peepholes: Option<usize>,
 }
 
+/// A recurrent layer. Its inputs are `X` (the sequences), `W` (input weights), `R` (recurrent
+/// weights) and the optional inputs.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Recurrent<C> {
     cell: C,
     directions: Vec<Direction>,
+    /// The batch is the first axis of `X`, not the second.
     batch_first: bool,
+    /// Size of the hidden state, if the node declares it.
     hidden_size: Option<usize>,
-    positions: Positions,
-    /// Returns `Y`, the hidden states of all steps, too.
+    optional_inputs: OptionalInputs,
+    /// The node has the output `Y`, the hidden states of all steps.
     all_steps: bool,
     /// Packed weights, if the weight inputs are constants.
     weights: Option<Arc<Vec<Weights>>>,
 }
 
-fn recurrent<C: Cell>(node: &NodeProto, cell: C) -> Built {
+/// Builds the layer with the given cell.
+fn build<C: Cell>(node: &NodeProto, cell: C) -> Built {
     let mut inputs = optional_inputs(node);
-    let weights_given = [0, 1, 2].map(|index| inputs.next().flatten() == Some(index));
-    node.expect(weights_given == [true; 3], || "inputs X, W and R".to_owned())?;
+    for (index, name) in ["X", "W", "R"].into_iter().enumerate() {
+        let is_present = inputs.next().flatten() == Some(index);
+        node.expect(is_present, || format!("an input {name}, found none"))?;
+    }
     let mut next = || inputs.next().flatten();
-    let positions = Positions {
+    let optional_inputs = OptionalInputs {
         bias: next(),
         lengths: next(),
         hidden: next(),
@@ -76,13 +92,15 @@ fn recurrent<C: Cell>(node: &NodeProto, cell: C) -> Built {
         cell,
         batch_first: node.get_attr_opt::<i64>("layout")?.unwrap_or(0) != 0,
         hidden_size: hidden_size.map(usize::try_from).transpose()?,
-        positions,
+        optional_inputs,
         all_steps: node.output.first().is_some_and(|name| !name.is_empty()),
         weights: None,
     };
     variadic(node, kernel)
 }
 
+/// Reads the directions of `node`. `defaults` are the default activation functions of one
+/// direction.
 fn directions(node: &NodeProto, defaults: &[&str]) -> TractResult<Vec<Direction>> {
     let reversed: &[bool] = match node.get_attr_opt::<&str>("direction")?.unwrap_or("forward") {
         "forward" => &[false],
@@ -97,11 +115,12 @@ fn directions(node: &NodeProto, defaults: &[&str]) -> TractResult<Vec<Direction>
         node.get_attr_opt_vec("activations")?.unwrap_or_else(|| defaults.repeat(reversed.len()));
     let expected = reversed.len() * defaults.len();
     node.expect_attr("activations", names.len() == expected, || {
-        format!("{expected} activations, found {}", names.len())
+        format!("{expected} activation functions, found {}", names.len())
     })?;
     let clip: Option<f32> = node.get_attr_opt("clip")?.filter(|clip| *clip != 0.0);
-    let positive = clip.is_none_or(|clip| clip > 0.0);
-    node.expect_attr("clip", positive, || format!("a positive number, found {clip:?}"))?;
+    if let Some(clip) = clip.filter(|clip| *clip <= 0.0 || clip.is_nan()) {
+        return node.bail_attr("clip", &format!("expected a positive number, found {clip}"));
+    }
     let mut alphas = node.get_attr_opt_vec("activation_alpha")?.unwrap_or_default().into_iter();
     let mut betas = node.get_attr_opt_vec("activation_beta")?.unwrap_or_default().into_iter();
     names
@@ -132,9 +151,10 @@ impl<C: Cell> Kernel for Recurrent<C> {
             Some(Ok(hidden)) if hidden > 0 => hidden,
             _ => bail!("expected R with a known size, found shape {:?}", inputs[2].shape),
         };
-        let named = self.hidden_size.is_none_or(|size| size == hidden);
-        ensure!(named, "expected R for {:?} units, found {hidden}", self.hidden_size);
-        self.check(inputs, columns, hidden)?;
+        if let Some(expected) = self.hidden_size.filter(|size| *size != hidden) {
+            bail!("expected R for a hidden size of {expected}, found {hidden}");
+        }
+        self.check_shapes(inputs, columns, hidden)?;
         let directions = self.directions.len().to_dim();
         let (time, batch, hidden) = (time.clone(), batch.clone(), hidden.to_dim());
         let [y, state]: [TVec<TDim>; 2] = if self.batch_first {
@@ -161,12 +181,15 @@ impl<C: Cell> Kernel for Recurrent<C> {
             Some(index) => value(index).map(Some),
             None => Some(None),
         };
-        let (Some(w), Some(r), Some(b), Some(p)) =
-            (value(1), value(2), optional(self.positions.bias), optional(self.positions.peepholes))
-        else {
+        let (Some(w), Some(r), Some(b), Some(p)) = (
+            value(1),
+            value(2),
+            optional(self.optional_inputs.bias),
+            optional(self.optional_inputs.peepholes),
+        ) else {
             return Ok(None);
         };
-        let weights = Some(Arc::new(self.of_directions(w, r, b, p)?));
+        let weights = Some(Arc::new(self.pack_weights(w, r, b, p)?));
         Ok(Some(Recurrent { weights, ..self.clone() }))
     }
 
@@ -175,8 +198,9 @@ impl<C: Cell> Kernel for Recurrent<C> {
             Some(weights) => Arc::clone(weights),
             None => {
                 let optional = |position: Option<usize>| position.map(|index| &*inputs[index]);
-                let (b, p) = (optional(self.positions.bias), optional(self.positions.peepholes));
-                Arc::new(self.of_directions(&inputs[1], &inputs[2], b, p)?)
+                let (b, p) =
+                    (optional(self.optional_inputs.bias), optional(self.optional_inputs.peepholes));
+                Arc::new(self.pack_weights(&inputs[1], &inputs[2], b, p)?)
             }
         };
         self.run(inputs, &weights)
@@ -184,18 +208,21 @@ impl<C: Cell> Kernel for Recurrent<C> {
 }
 
 impl<C: Cell> Recurrent<C> {
-    fn check(&self, inputs: &[Fact], columns: &TDim, hidden: usize) -> TractResult<()> {
+    /// Returns an error if the shape of an input of weights does not match.
+    fn check_shapes(&self, inputs: &[Fact], columns: &TDim, hidden: usize) -> TractResult<()> {
         let directions = self.directions.len();
         let gates = C::GATES * hidden;
         let expect = |name: &str, index: Option<usize>, shape: &[TDim]| {
             let Some(index) = index else { return Ok(()) };
             let fact = &inputs[index];
-            let number = fact.datum_type.is_float();
-            ensure!(number, "expected {name} of floats, found {:?}", fact.datum_type);
-            let same =
+            let is_float = fact.datum_type.is_float();
+            ensure!(is_float, "expected floats as {name}, found {:?}", fact.datum_type);
+            // A symbol may have any value.
+            let may_be_equal =
                 |(a, b): (&TDim, &TDim)| a == b || a.to_usize().is_err() || b.to_usize().is_err();
-            let fits = fact.shape.len() == shape.len() && fact.shape.iter().zip(shape).all(same);
-            ensure!(fits, "expected {name} of shape {shape:?}, found {:?}", fact.shape);
+            let matches =
+                fact.shape.len() == shape.len() && fact.shape.iter().zip(shape).all(may_be_equal);
+            ensure!(matches, "expected {name} of shape {shape:?}, found {:?}", fact.shape);
             Ok(())
         };
         let dims = |dims: &[usize]| dims.iter().map(|dim| dim.to_dim()).collect::<TVec<TDim>>();
@@ -203,11 +230,12 @@ impl<C: Cell> Recurrent<C> {
         shape.push(columns.clone());
         expect("W", Some(1), &shape)?;
         expect("R", Some(2), &dims(&[directions, gates, hidden]))?;
-        expect("B", self.positions.bias, &dims(&[directions, 2 * gates]))?;
-        expect("P", self.positions.peepholes, &dims(&[directions, 3 * hidden]))
+        expect("B", self.optional_inputs.bias, &dims(&[directions, 2 * gates]))?;
+        expect("P", self.optional_inputs.peepholes, &dims(&[directions, 3 * hidden]))
     }
 
-    fn of_directions(
+    /// Packs the weights of each direction.
+    fn pack_weights(
         &self,
         w: &Tensor,
         r: &Tensor,
@@ -215,12 +243,17 @@ impl<C: Cell> Recurrent<C> {
         p: Option<&Tensor>,
     ) -> TractResult<Vec<Weights>> {
         let separates_bias = self.cell.separates_bias();
-        Weights::of_directions(C::PRODUCTS, separates_bias, self.directions.len(), w, r, b, p)
+        Weights::pack(C::PRODUCTS, separates_bias, self.directions.len(), w, r, b, p)
     }
 
+    /// Computes the outputs `Y` (hidden states of all steps), `Y_h` (last hidden state) and `Y_c`
+    /// (last cell state). The buffers have time before batch; the outputs are transposed if
+    /// `batch_first`.
     fn run(&self, inputs: &[TValue], weights: &[Weights]) -> TractResult<Vec<Tensor>> {
-        let x = by_step(&inputs[0], self.batch_first)?;
-        let [time, batch, columns] = *x.shape() else { bail!("expected X of rank 3") };
+        let x = time_first(&inputs[0], self.batch_first)?;
+        let [time, batch, columns] = *x.shape() else {
+            bail!("expected X of rank 3, found shape {:?}", x.shape());
+        };
         let expected = weights.first().map_or(0, |weights| weights.input.columns());
         ensure!(columns == expected, "expected X of {expected} columns, found {columns}");
         let x = x.try_as_plain_ram()?;
@@ -228,10 +261,12 @@ impl<C: Cell> Recurrent<C> {
         let hidden_size = inputs[2].shape()[2];
         let directions = self.directions.len();
         let lengths = self.lengths(inputs, time, batch)?;
+        // Hidden state and cell state, `[directions, batch, hidden_size]`.
         let mut states = [
-            self.state(inputs, self.positions.hidden, batch, hidden_size)?,
-            self.state(inputs, self.positions.cell, batch, hidden_size)?,
+            self.state(inputs, self.optional_inputs.hidden, batch, hidden_size)?,
+            self.state(inputs, self.optional_inputs.cell, batch, hidden_size)?,
         ];
+        // `Y`, `[time, directions, batch, hidden_size]`.
         let y_rows = if self.all_steps { time * directions * batch } else { 0 };
         let mut y = vec![0.0; y_rows * hidden_size];
         for (index, (direction, weights)) in self.directions.iter().zip(weights).enumerate() {
@@ -251,10 +286,10 @@ impl<C: Cell> Recurrent<C> {
                     ..(index * batch + rows.end) * hidden_size;
                 let [hidden, cell] = &mut states;
                 let (hidden, cell) = (&mut hidden[range.clone()], &mut cell[range]);
-                sequence.run(rows.clone(), hidden, cell, |step, rows_of_step| {
+                sequence.run(rows.clone(), hidden, cell, |step, step_hidden| {
                     if self.all_steps {
                         let row = (step * directions + index) * batch + rows.start;
-                        y[row * hidden_size..][..rows_of_step.len()].copy_from_slice(rows_of_step);
+                        y[row * hidden_size..][..step_hidden.len()].copy_from_slice(step_hidden);
                     }
                 });
             }
@@ -277,13 +312,14 @@ impl<C: Cell> Recurrent<C> {
             .collect()
     }
 
+    /// Returns the length of each sequence, or `None` if all have `time` steps.
     fn lengths(
         &self,
         inputs: &[TValue],
         time: usize,
         batch: usize,
     ) -> TractResult<Option<Vec<usize>>> {
-        let Some(index) = self.positions.lengths else { return Ok(None) };
+        let Some(index) = self.optional_inputs.lengths else { return Ok(None) };
         let lengths = elements::<i64>(&inputs[index])?;
         let lengths = lengths.try_as_plain_ram()?;
         let lengths = lengths.as_slice::<i64>()?;
@@ -300,31 +336,32 @@ impl<C: Cell> Recurrent<C> {
         Ok(Some(lengths).filter(|lengths| lengths.iter().any(|length| *length < time)))
     }
 
-    /// Returns an initial state `[directions, batch, hidden_size]`; zeros if the input is absent.
+    /// Returns the initial state in the input at `index`, as `[directions, batch, hidden_size]`.
+    /// Returns zeros if `index` is `None`.
     fn state(
         &self,
         inputs: &[TValue],
-        position: Option<usize>,
+        index: Option<usize>,
         batch: usize,
         hidden_size: usize,
     ) -> TractResult<Vec<f32>> {
         let expected = [self.directions.len(), batch, hidden_size];
-        let Some(index) = position else { return Ok(vec![0.0; expected.iter().product()]) };
+        let Some(index) = index else { return Ok(vec![0.0; expected.iter().product()]) };
         let rank = inputs[index].rank();
         ensure!(rank == 3, "expected an initial state of rank 3, found {rank}");
-        let state = by_step(&inputs[index], self.batch_first)?;
+        let state = time_first(&inputs[index], self.batch_first)?;
         let found = state.shape();
         ensure!(
             found == expected,
-            "expected an initial state for [directions, batch, units] {expected:?}, found \
-             {found:?}"
+            "expected an initial state of shape [directions, batch, hidden size] {expected:?}, \
+             found {found:?}"
         );
         Ok(state.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
     }
 }
 
-/// Returns the input as `f32` with time as the first axis.
-fn by_step(value: &TValue, batch_first: bool) -> TractResult<Cow<'_, Tensor>> {
+/// Returns an input as `f32`, with its first two axes swapped if the batch comes first.
+fn time_first(value: &TValue, batch_first: bool) -> TractResult<Cow<'_, Tensor>> {
     let value = value.cast_to::<f32>()?;
     if batch_first {
         return Ok(Cow::Owned(value.into_owned().permute_axes(&[1, 0, 2])?));

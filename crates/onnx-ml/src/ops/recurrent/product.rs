@@ -1,76 +1,86 @@
-//! Multiplication of rows by the transpose of a matrix, added to the output.
+//! Multiplies rows by the transpose of a constant matrix, and adds the result to the output.
 //!
-//! The matrix is packed in panels of [`LANES`] of its rows. A panel is stored column by column,
-//! `[columns][LANES]`, so that the innermost loop runs over contiguous lanes. Each panel is read
-//! once per [`TILE`] input rows.
+//! The matrix is packed in panels of [`LANES`] matrix rows each. A panel is stored column by
+//! column, `[columns][LANES]`, so that the innermost loop runs over contiguous lanes. Each panel is
+//! read once per [`TILE`] input rows.
 
 use crate::encoding::weights::Weights;
 use crate::kernels::simd;
 use serde::{Deserialize, Serialize};
 
+/// Number of matrix rows in a panel.
 const LANES: usize = 64;
+
+/// Number of input rows that are multiplied by a panel at a time.
 const TILE: usize = 2;
 
+/// A constant matrix, packed in panels.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Product {
-    count: usize,
+pub struct PackedMatrix {
+    /// Number of rows of the matrix.
+    matrix_rows: usize,
     columns: usize,
+    /// `[ceil(matrix_rows / LANES), columns][LANES]`. The unused lanes of the last panel are zero.
     panels: Weights<[f32; LANES]>,
 }
 
-impl Product {
-    /// Packs a row-major matrix `[count, columns]`.
-    pub fn new(count: usize, columns: usize, elements: &[f32]) -> Product {
-        let mut panels = vec![[0.0; LANES]; count.div_ceil(LANES) * columns];
+impl PackedMatrix {
+    /// Packs a row-major matrix `[matrix_rows, columns]`.
+    pub fn new(matrix_rows: usize, columns: usize, elements: &[f32]) -> PackedMatrix {
+        let mut panels = vec![[0.0; LANES]; matrix_rows.div_ceil(LANES) * columns];
         for (row, elements) in elements.chunks_exact(columns.max(1)).enumerate() {
             let panel = &mut panels[row / LANES * columns..][..columns];
             for (lanes, element) in panel.iter_mut().zip(elements) {
                 lanes[row % LANES] = *element;
             }
         }
-        Product { count, columns, panels: panels.into() }
+        PackedMatrix { matrix_rows, columns, panels: panels.into() }
     }
 
+    /// Returns the number of columns of the matrix. Input rows have the same number.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Adds the product of each of the `rows` to the first `count` elements of a row of `out`. Rows
-    /// of `out` begin every `stride` elements.
-    pub fn add(&self, rows: &[f32], out: &mut [f32], stride: usize) {
+    /// Multiplies each row of `rows`, `[N, columns]`, by the transpose of the matrix. Adds the
+    /// `matrix_rows` results to the start of the corresponding row of `out`, whose rows are
+    /// `stride` elements apart.
+    pub fn add_product(&self, rows: &[f32], out: &mut [f32], stride: usize) {
         if self.columns > 0 {
-            simd::product(Add { product: self, rows, out, stride });
+            simd::product(AddProduct { matrix: self, rows, out, stride });
         }
     }
 }
 
-struct Add<'a> {
-    product: &'a Product,
+/// The arguments of [`PackedMatrix::add_product`].
+struct AddProduct<'a> {
+    matrix: &'a PackedMatrix,
     rows: &'a [f32],
     out: &'a mut [f32],
     stride: usize,
 }
 
-impl simd::Product for Add<'_> {
+impl simd::Product for AddProduct<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let columns = self.product.columns;
+        let columns = self.matrix.columns;
         let tiles = self.rows.chunks(TILE * columns).zip(self.out.chunks_mut(TILE * self.stride));
         for (rows, out) in tiles {
             if rows.len() == TILE * columns {
-                self.product.add_tile::<TILE, FMA>(rows, out, self.stride);
+                self.matrix.add_tile::<TILE, FMA>(rows, out, self.stride);
             } else {
                 for (row, out) in rows.chunks_exact(columns).zip(out.chunks_mut(self.stride)) {
-                    self.product.add_tile::<1, FMA>(row, out, self.stride);
+                    self.matrix.add_tile::<1, FMA>(row, out, self.stride);
                 }
             }
         }
     }
 }
 
-impl Product {
+impl PackedMatrix {
+    /// Multiplies `ROWS` input rows by all panels. The partial sums of a panel stay in registers.
     #[inline(always)]
     fn add_tile<const ROWS: usize, const FMA: bool>(
         &self,
@@ -80,9 +90,9 @@ impl Product {
     ) {
         let rows: [&[f32]; ROWS] =
             std::array::from_fn(|row| &rows[row * self.columns..][..self.columns]);
-        for (panel, vectors) in self.panels.chunks_exact(self.columns).enumerate() {
+        for (panel, panel_columns) in self.panels.chunks_exact(self.columns).enumerate() {
             let mut sums = [[0.0; LANES]; ROWS];
-            for (column, lanes) in vectors.iter().enumerate() {
+            for (column, lanes) in panel_columns.iter().enumerate() {
                 for row in 0..ROWS {
                     let x = rows[row][column];
                     for lane in 0..LANES {
@@ -92,8 +102,9 @@ impl Product {
                     }
                 }
             }
+            // Drop the sums of unused lanes in the last panel.
             let first = panel * LANES;
-            let width = LANES.min(self.count - first);
+            let width = LANES.min(self.matrix_rows - first);
             for (row, sums) in sums.iter().enumerate() {
                 let out = &mut out[row * stride + first..][..width];
                 for (out, sum) in out.iter_mut().zip(sums) {

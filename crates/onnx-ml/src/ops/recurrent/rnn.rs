@@ -1,10 +1,11 @@
-//! The cell of [RNN](https://onnx.ai/onnx/operators/onnx__RNN.html). Its only gate is the hidden
-//! state.
+//! The cell of [RNN](https://onnx.ai/onnx/operators/onnx__RNN.html). Its only gate is the new
+//! hidden state: `hidden = f(x + R hidden)`, where `x` is the input product including the biases.
 
 use super::cell::{Cell, Direction, Step};
 use super::weights::Weights;
 use serde::{Deserialize, Serialize};
 
+/// The cell of RNN.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Rnn;
 
@@ -15,7 +16,7 @@ impl Cell for Rnn {
 
     fn step(&self, direction: &Direction, weights: &Weights, step: Step<'_>) {
         let size = step.hidden_size;
-        weights.recurrent[0].add(step.hidden, step.gates, size);
+        weights.recurrent[0].add_product(step.hidden, step.gates, size);
         for row in step.active_rows() {
             let gate = &mut step.gates[row * size..][..size];
             direction.activate(0, gate);

@@ -1,30 +1,39 @@
-//! Weights of a recurrent operator, packed for its steps.
+//! The weights of a recurrent layer, packed for matrix products.
 
-use super::product::Product;
+use super::product::PackedMatrix;
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
 /// Weights of one direction.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Weights {
-    pub input: Product,
-    /// One product for each of the cell's.
-    pub recurrent: Vec<Product>,
-    /// Sum of input and recurrent bias of each gate.
+    /// Input weights, `[gates * hidden_size, columns]`.
+    pub input: PackedMatrix,
+    /// Recurrent weights: for each entry of [`Cell::PRODUCTS`](super::cell::Cell::PRODUCTS), a
+    /// matrix `[gates * hidden_size, hidden_size]` of the gates of that product.
+    pub recurrent: Vec<PackedMatrix>,
+    /// Sum of the input bias and the recurrent bias of each gate, `[gates * hidden_size]`.
     pub bias: Vec<f32>,
-    /// Recurrent bias of the last gate, for a cell that separates it.
+    /// Recurrent bias of the last gate if
+    /// [`Cell::separates_bias`](super::cell::Cell::separates_bias), otherwise empty.
     pub recurrent_bias: Vec<f32>,
-    /// Peephole weights of the input, output and forget gate; empty without peepholes.
+    /// Peephole weights of the input, output and forget gate, `hidden_size` each. Empty if the
+    /// layer has no peepholes.
     pub peepholes: Vec<Vec<f32>>,
 }
 
 impl Weights {
-    /// Packs the weights of each direction from the tensors `W`, `R`, `B` and `P`.
+    /// Packs the weights of each direction from ONNX's tensors: `w` is
+    /// `[directions, gates * hidden_size, columns]`, `r` is
+    /// `[directions, gates * hidden_size, hidden_size]`, `b` is
+    /// `[directions, 2 * gates * hidden_size]` and `p` is `[directions, 3 * hidden_size]`.
+    ///
+    /// `products` is [`Cell::PRODUCTS`](super::cell::Cell::PRODUCTS).
     ///
     /// # Errors
     ///
     /// Returns an error if the shapes do not match.
-    pub fn of_directions(
+    pub fn pack(
         products: &[usize],
         separates_bias: bool,
         directions: usize,
@@ -33,8 +42,9 @@ impl Weights {
         b: Option<&Tensor>,
         p: Option<&Tensor>,
     ) -> TractResult<Vec<Weights>> {
-        let hidden = r.shape()[2];
-        let gates = products.iter().sum::<usize>() * hidden;
+        let hidden_size = r.shape()[2];
+        // Number of rows of all gates.
+        let gates = products.iter().sum::<usize>() * hidden_size;
         let columns = w.shape()[2];
         let (w, r) = (w.cast_to::<f32>()?, r.cast_to::<f32>()?);
         let (b, p) = (
@@ -43,50 +53,58 @@ impl Weights {
         );
         (0..directions)
             .map(|direction| {
-                let input = part(&w, direction, directions, gates * columns)?;
-                let recurrent = part(&r, direction, directions, gates * hidden)?;
+                let input = elements_of_direction(&w, direction, directions, gates * columns)?;
+                let recurrent =
+                    elements_of_direction(&r, direction, directions, gates * hidden_size)?;
                 let mut rest = recurrent.as_slice();
                 let recurrent = products
                     .iter()
                     .map(|gates| {
-                        let (product, after) = rest.split_at(gates * hidden * hidden);
+                        let (product, after) = rest.split_at(gates * hidden_size * hidden_size);
                         rest = after;
-                        Product::new(gates * hidden, hidden, product)
+                        PackedMatrix::new(gates * hidden_size, hidden_size, product)
                     })
                     .collect();
                 let (mut bias, mut recurrent_bias) = match &b {
                     Some(b) => {
-                        let mut bias = part(b, direction, directions, 2 * gates)?;
+                        let mut bias = elements_of_direction(b, direction, directions, 2 * gates)?;
                         let recurrent = bias.split_off(gates);
                         (bias, recurrent)
                     }
                     None => (vec![0.0; gates], vec![0.0; gates]),
                 };
-                let separate = if separates_bias { hidden } else { 0 };
+                // Keep the recurrent bias of the last gate separate, if the cell needs that.
+                let separate = if separates_bias { hidden_size } else { 0 };
                 let last = recurrent_bias.split_off(gates - separate);
                 for (bias, recurrent) in bias.iter_mut().zip(recurrent_bias) {
                     *bias += recurrent;
                 }
                 let peepholes = match &p {
-                    Some(p) => part(p, direction, directions, 3 * hidden)?,
+                    Some(p) => elements_of_direction(p, direction, directions, 3 * hidden_size)?,
                     None => vec![],
                 };
                 Ok(Weights {
-                    input: Product::new(gates, columns, &input),
+                    input: PackedMatrix::new(gates, columns, &input),
                     recurrent,
                     bias,
                     recurrent_bias: last,
-                    peepholes: peepholes.chunks(hidden).map(<[f32]>::to_vec).collect(),
+                    peepholes: peepholes.chunks(hidden_size).map(<[f32]>::to_vec).collect(),
                 })
             })
             .collect()
     }
 }
 
-/// Returns the elements of one direction.
-fn part(tensor: &Tensor, direction: usize, directions: usize, len: usize) -> TractResult<Vec<f32>> {
+/// Returns the `len` elements of the direction at index `direction`, out of `directions`
+/// directions.
+fn elements_of_direction(
+    tensor: &Tensor,
+    direction: usize,
+    directions: usize,
+    len: usize,
+) -> TractResult<Vec<f32>> {
     let (expected, found) = (directions * len, tensor.len());
-    ensure!(expected == found, "expected {expected} weights, found {found}");
+    ensure!(expected == found, "expected {expected} weights in total, found {found}");
     let elements = tensor.try_as_plain_ram()?;
     Ok(elements.as_slice::<f32>()?[direction * len..][..len].to_vec())
 }

@@ -1,5 +1,5 @@
-//! [Binarizer](https://onnx.ai/onnx/operators/onnx_aionnxml_Binarizer.html): replaces elements above a
-//! threshold by 1 and all others by 0. NaN is an error, as in ONNX Runtime.
+//! [Binarizer](https://onnx.ai/onnx/operators/onnx_aionnxml_Binarizer.html): replaces elements
+//! above a threshold by 1 and all others by 0. NaN is an error, as in ONNX Runtime.
 
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};

@@ -3,8 +3,8 @@
 //!
 //! The operator `com.microsoft.CDist` ([ONNX
 //! Runtime](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftcdist))
-//! returns the distances as `[rows, vectors]`. skl2onnx can export a model without that operator. It
-//! then writes a `Scan` over the vectors, whose body computes the distances of all rows to one
+//! returns the distances as `[rows, vectors]`. skl2onnx can export a model without that operator.
+//! It then writes a `Scan` over the vectors, whose body computes the distances of all rows to one
 //! vector. [`scan`] recognizes such a body and computes the distances like `CDist`.
 
 use crate::kernels::simd::{Vectorized, vectorized};
@@ -149,8 +149,8 @@ impl<T: Float, F: Fn(T, T) -> T> Vectorized for Distances<'_, T, F> {
                 }
                 continue;
             }
-            // The last block may be smaller. Its unused lanes hold rows of the previous block, whose
-            // sums are dropped below.
+            // The last block may be smaller. Its unused lanes hold rows of the previous block,
+            // whose sums are dropped below.
             for (lane, row) in rows.chunks_exact(columns).enumerate() {
                 transposed.iter_mut().zip(row).for_each(|(column, x)| column[lane] = *x);
             }
@@ -262,8 +262,8 @@ fn metric(body: &GraphProto) -> Option<Metric> {
     }
 }
 
-/// Returns `true` if the reduction `node` reduces axis 1 alone and removes that axis. The axes are an
-/// attribute or, in newer versions of the operator, an initializer of `graph`.
+/// Returns `true` if the reduction `node` reduces axis 1 alone and removes that axis. The axes are
+/// an attribute or, in newer versions of the operator, an initializer of `graph`.
 fn reduces_columns(node: &NodeProto, graph: &GraphProto) -> bool {
     let attribute = |name| node.attribute.iter().find(|attribute| attribute.name == name);
     let removes_axis = attribute("keepdims").is_some_and(|keepdims| keepdims.i == 0);

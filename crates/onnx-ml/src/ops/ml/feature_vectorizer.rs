@@ -1,6 +1,6 @@
 //! [FeatureVectorizer](https://onnx.ai/onnx/operators/onnx_aionnxml_FeatureVectorizer.html):
-//! concatenates the columns of all inputs. The attribute `inputdimensions` gives each input a width;
-//! the columns of the input are truncated or padded with zeros to that width.
+//! concatenates the columns of all inputs. The attribute `inputdimensions` gives each input a
+//! width; the columns of the input are truncated or padded with zeros to that width.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,8 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum number of columns, far more than real models have. It keeps a model from using all memory
-/// for one row.
+/// Maximum number of columns, far more than real models have. It keeps a model from using all
+/// memory for one row.
 const MAX_COLUMNS: usize = 1 << 20;
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -1,9 +1,10 @@
-//! [LabelEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_LabelEncoder.html): looks each element
-//! up in a list of keys, and replaces it by the value at the key's position in a list of values.
+//! [LabelEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_LabelEncoder.html): looks each
+//! element up in a list of keys, and replaces it by the value at the key's position in a list of
+//! values.
 //!
 //! Version 1 of the operator has a single list of strings. It maps strings to their positions, and
-//! positions to strings. If a key is repeated, the value of its first occurrence is used, as in ONNX
-//! Runtime; the specification says the last. NaN can be a key since version 4.
+//! positions to strings. If a key is repeated, the value of its first occurrence is used, as in
+//! ONNX Runtime; the specification says the last. NaN can be a key since version 4.
 
 use crate::operator::kernel::{Built, Fact, Kernel, Patch, operator};
 use crate::ops::ml::columns::{self, PerElement, Selection};
@@ -42,8 +43,8 @@ fn version_1(node: &NodeProto) -> TractResult<Mappings> {
     Ok(Mappings::both_ways(strings, ints, default_string, default_int))
 }
 
-/// Reads the attributes of version 2 and later. `nan_is_a_key` is `false` if a key that is NaN matches
-/// no element.
+/// Reads the attributes of version 2 and later. `nan_is_a_key` is `false` if a key that is NaN
+/// matches no element.
 fn mapping(context: &ParsingContext, node: &NodeProto, nan_is_a_key: bool) -> TractResult<Mapping> {
     let keys = list(context, node, "keys")?;
     let values = list(context, node, "values")?;
@@ -69,8 +70,8 @@ fn mapping(context: &ParsingContext, node: &NodeProto, nan_is_a_key: bool) -> Tr
     Ok(Mapping { key_type, keys, values, default })
 }
 
-/// Returns the keys or the values of the encoder as a vector; `kind` is `keys` or `values`. They are
-/// in one of the attributes `*_strings`, `*_int64s`, `*_floats` and `*_tensor`.
+/// Returns the keys or the values of the encoder as a vector; `kind` is `keys` or `values`. They
+/// are in one of the attributes `*_strings`, `*_int64s`, `*_floats` and `*_tensor`.
 fn list(context: &ParsingContext, node: &NodeProto, kind: &str) -> TractResult<Tensor> {
     let mut lists: Vec<Tensor> = vec![];
     if let Some(strings) = node.get_attr_opt_vec::<String>(&format!("{kind}_strings"))? {

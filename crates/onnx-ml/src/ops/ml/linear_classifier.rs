@@ -17,8 +17,8 @@ use tract_onnx::tract_hir::internal::*;
 pub struct LinearClassifier {
     labels: Labels,
     /// One or two linear functions; the input's number of columns selects one of them. Without
-    /// intercepts, for example, 6 coefficients of two classes are either 2 rows of 3 columns or 1 row
-    /// of 6 columns.
+    /// intercepts, for example, 6 coefficients of two classes are either 2 rows of 3 columns or 1
+    /// row of 6 columns.
     alternatives: Vec<Linear>,
     post_transform: PostTransform,
 }

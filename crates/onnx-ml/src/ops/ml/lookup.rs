@@ -18,8 +18,8 @@ pub enum Lookup {
 }
 
 impl Lookup {
-    /// Creates a lookup of integers. Keys in a narrow range are stored in an array instead of a hash
-    /// map.
+    /// Creates a lookup of integers. Keys in a narrow range are stored in an array instead of a
+    /// hash map.
     pub fn ints(positions: HashMap<i64, usize>) -> Lookup {
         DenseInts::new(&positions).map_or(Lookup::Ints(positions), Lookup::DenseInts)
     }

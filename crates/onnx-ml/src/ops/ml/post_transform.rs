@@ -1,5 +1,5 @@
-//! The attribute `post_transform` of classifiers and regressors. The specification does not define the
-//! formulas, so they follow ONNX Runtime.
+//! The attribute `post_transform` of classifiers and regressors. The specification does not define
+//! the formulas, so they follow ONNX Runtime.
 
 use crate::kernels::logistic::{logistic, logistic_pair};
 use crate::kernels::simd::{Vectorized, columnwise, vectorized};
@@ -87,8 +87,8 @@ impl Vectorized for Logistic<'_> {
     }
 }
 
-/// Returns the class with the highest score. If several classes have that score, it returns the first
-/// of them.
+/// Returns the class with the highest score. If several classes have that score, it returns the
+/// first of them.
 pub fn winner(scores: &[f32]) -> usize {
     let mut winner = 0;
     for (class, score) in scores.iter().enumerate() {
@@ -121,8 +121,8 @@ fn softmax_zero(row: &mut [f32]) {
     row.iter_mut().for_each(|score| *score /= sum);
 }
 
-/// Returns the quantile `p` of the normal distribution: `sqrt(2) * erf_inverse(2 * p - 1)`. The inverse
-/// error function is [Winitzki's
+/// Returns the quantile `p` of the normal distribution: `sqrt(2) * erf_inverse(2 * p - 1)`. The
+/// inverse error function is [Winitzki's
 /// approximation](https://en.wikipedia.org/wiki/Error_function#Approximation_with_elementary_functions).
 fn probit(p: f32) -> f32 {
     const A: f32 = 0.147;

@@ -1,5 +1,5 @@
-//! [Scaler](https://onnx.ai/onnx/operators/onnx_aionnxml_Scaler.html): `(x - offset) * scale`. There is
-//! one offset for all columns or one per column; the same goes for the scale.
+//! [Scaler](https://onnx.ai/onnx/operators/onnx_aionnxml_Scaler.html): `(x - offset) * scale`.
+//! There is one offset for all columns or one per column; the same goes for the scale.
 
 use crate::kernels::simd::columnwise;
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};

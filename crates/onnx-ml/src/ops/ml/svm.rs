@@ -1,5 +1,5 @@
-//! Kernel functions of support vector machines. A kernel function returns the similarity of a row and
-//! a support vector.
+//! Kernel functions of support vector machines. A kernel function returns the similarity of a row
+//! and a support vector.
 
 use crate::kernels::simd::{each, exp, tanh};
 use crate::ops::ml::vectors::Vectors;
@@ -22,8 +22,8 @@ pub enum Similarity {
 }
 
 impl Similarity {
-    /// Reads the attributes of `node`. The default function is linear; the default of each parameter
-    /// is 0.
+    /// Reads the attributes of `node`. The default function is linear; the default of each
+    /// parameter is 0.
     ///
     /// # Errors
     ///

@@ -2,16 +2,16 @@
 //! classification.
 //!
 //! For each pair of classes (i, j) with i < j, a row has a decision value: the weighted sum of its
-//! similarities with the support vectors of both classes, plus the pair's intercept `rho`. A positive
-//! value is a vote for class i, any other value is a vote for class j. The label is the class with
-//! the most votes. Without support vectors, each class has a linear function instead, and the label
-//! is the class with the highest result.
+//! similarities with the support vectors of both classes, plus the pair's intercept `rho`. A
+//! positive value is a vote for class i, any other value is a vote for class j. The label is the
+//! class with the most votes. Without support vectors, each class has a linear function instead,
+//! and the label is the class with the highest result.
 //!
 //! The scores are the decision values. Two classes have a single value, and the scores `-value` and
-//! `value`. If the attributes `prob_a` and `prob_b` are present, the scores are class probabilities.
-//! Platt scaling turns each decision value into the probability of class i within its pair. The
-//! pairwise probabilities are coupled as in Wu, Lin and Weng, [Probability Estimates for Multi-class
-//! Classification by Pairwise
+//! `value`. If the attributes `prob_a` and `prob_b` are present, the scores are class
+//! probabilities. Platt scaling turns each decision value into the probability of class i within
+//! its pair. The pairwise probabilities are coupled as in Wu, Lin and Weng, [Probability Estimates
+//! for Multi-class Classification by Pairwise
 //! Coupling](https://www.csie.ntu.edu.tw/~cjlin/papers/svmprob/svmprob.pdf).
 
 use crate::kernels::logistic::logistic;
@@ -53,15 +53,15 @@ struct Linear {
     non_negative: bool,
 }
 
-/// Decision functions of the pairs of classes (i, j) with i < j. Lists with one entry per pair are in
-/// the order (0, 1), (0, 2), …, (1, 2), …
+/// Decision functions of the pairs of classes (i, j) with i < j. Lists with one entry per pair are
+/// in the order (0, 1), (0, 2), …, (1, 2), …
 #[derive(Debug, Deserialize, Serialize)]
 struct Pairs {
     similarity: Similarity,
     /// For each class, the range of its support vectors.
     class_vectors: Vec<Range<usize>>,
-    /// Weights of the similarities, `[classes - 1, vectors]`. A vector of class i has one weight for
-    /// each other class j: in row j if j < i, and in row j - 1 if j > i.
+    /// Weights of the similarities, `[classes - 1, vectors]`. A vector of class i has one weight
+    /// for each other class j: in row j if j < i, and in row j - 1 if j > i.
     coefficients: Vec<f32>,
     /// Intercept of each pair.
     rho: Vec<f32>,
@@ -252,15 +252,15 @@ impl SvmClassifier {
 
 /// Buffers for the computation of one row, reused between rows.
 struct Scratch {
-    /// `[classes - 1, classes]`. The element `[k, i]` is the sum of the similarities with the vectors
-    /// of class i, weighted by row k of [`Pairs::coefficients`].
+    /// `[classes - 1, classes]`. The element `[k, i]` is the sum of the similarities with the
+    /// vectors of class i, weighted by row k of [`Pairs::coefficients`].
     sums: Vec<f64>,
     /// Number of votes for each class.
     votes: Vec<usize>,
     /// Decision value of each pair.
     values: Vec<f32>,
-    /// `[classes, classes]`. The element `[i, j]` is the probability of class i, given that the class
-    /// is i or j. The diagonal is unused.
+    /// `[classes, classes]`. The element `[i, j]` is the probability of class i, given that the
+    /// class is i or j. The diagonal is unused.
     pairwise: Vec<f32>,
     /// The matrix Q of the paper, `[classes, classes]`.
     q: Vec<f32>,
@@ -285,8 +285,8 @@ impl Scratch {
 }
 
 impl Pairs {
-    /// Writes the decision values of one row to `scratch`, and returns the class with the most votes.
-    /// `similarities` are those of the row with each support vector.
+    /// Writes the decision values of one row to `scratch`, and returns the class with the most
+    /// votes. `similarities` are those of the row with each support vector.
     fn decide(&self, similarities: &[f32], scratch: &mut Scratch) -> usize {
         let classes = self.class_vectors.len();
         let rows = self.coefficients.chunks_exact(similarities.len());
@@ -322,9 +322,9 @@ impl Scratch {
     /// Computes the class probabilities `p` from the decision values in `values`.
     ///
     /// This is algorithm 2 of the paper, in single precision and with ONNX Runtime's bounds. It
-    /// minimizes `p^T Q p` for probabilities that add up to 1. At the minimum, all elements of `Q p`
-    /// equal `p^T Q p`. Each iteration adjusts one element of `p` after the other and scales `p` to
-    /// the sum 1.
+    /// minimizes `p^T Q p` for probabilities that add up to 1. At the minimum, all elements of
+    /// `Q p` equal `p^T Q p`. Each iteration adjusts one element of `p` after the other and scales
+    /// `p` to the sum 1.
     fn couple(&mut self, sigmoids: &[(f32, f32)], p: &mut [f32]) {
         let classes = p.len();
         // The pairwise probabilities. The bounds keep Q from becoming singular.

@@ -1,7 +1,7 @@
 //! [SVMRegressor](https://onnx.ai/onnx/operators/onnx_aionnxml_SVMRegressor.html): the sum of the
-//! intercept `rho` and the weighted similarities of the row with the support vectors. Without support
-//! vectors, it is a linear function of the row. An anomaly detector (`one_class`) returns the sign of
-//! this value: 1 or -1.
+//! intercept `rho` and the weighted similarities of the row with the support vectors. Without
+//! support vectors, it is a linear function of the row. An anomaly detector (`one_class`) returns
+//! the sign of this value: 1 or -1.
 //!
 //! As in ONNX Runtime, `post_transform` has no effect.
 

@@ -1,6 +1,6 @@
-//! The attributes that TreeEnsembleClassifier and TreeEnsembleRegressor share: the nodes of the trees,
-//! identified by a tree ID and a node ID, and the weights of the leaves. Since version 3 of the
-//! operators, these can be in double precision.
+//! The attributes that TreeEnsembleClassifier and TreeEnsembleRegressor share: the nodes of the
+//! trees, identified by a tree ID and a node ID, and the weights of the leaves. Since version 3 of
+//! the operators, these can be in double precision.
 
 use crate::encoding::fields::once;
 use crate::kernels::trees::{Aggregate, Branch, Child, Description, Forest, Mode, Number, Scores};
@@ -17,8 +17,8 @@ use tract_onnx::tract_hir::internal::*;
 pub struct Ensemble {
     /// The trees in single precision, or `None` if the attributes are in double precision.
     single: Option<Forest<f32>>,
-    /// The trees in double precision. If the attributes are in single precision, this is filled when
-    /// an input of doubles arrives.
+    /// The trees in double precision. If the attributes are in single precision, this is filled
+    /// when an input of doubles arrives.
     #[serde(with = "once")]
     double: OnceLock<Forest<f64>>,
 }
@@ -31,9 +31,9 @@ pub enum Computed {
 }
 
 impl Ensemble {
-    /// Reads the trees of `node`. The leaf weights are in the attributes `class_*` of a classifier or
-    /// `target_*` of a regressor; `prefix` is `class` or `target`. `targets` is the number of classes
-    /// or targets.
+    /// Reads the trees of `node`. The leaf weights are in the attributes `class_*` of a classifier
+    /// or `target_*` of a regressor; `prefix` is `class` or `target`. `targets` is the number of
+    /// classes or targets.
     ///
     /// # Errors
     ///

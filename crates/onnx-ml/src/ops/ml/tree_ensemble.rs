@@ -1,10 +1,10 @@
 //! [TreeEnsemble](https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html): replaces
 //! TreeEnsembleClassifier and TreeEnsembleRegressor in version 5 of `ai.onnx.ml`.
 //!
-//! A branch can test whether a feature is a member of a set. For each such branch, rows are extended
-//! by one column, which is 1 if the feature is a member and 0 if not. The branch then compares that
-//! column with 1. Post-transforms are numbered as in the specification; ONNX Runtime 1.32 swaps
-//! softmax and logistic.
+//! A branch can test whether a feature is a member of a set. For each such branch, rows are
+//! extended by one column, which is 1 if the feature is a member and 0 if not. The branch then
+//! compares that column with 1. Post-transforms are numbered as in the specification; ONNX Runtime
+//! 1.32 swaps softmax and logistic.
 
 use crate::kernels::trees::{Aggregate, Branch, Child, Description, Forest, Mode, Number, Scores};
 use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
@@ -212,8 +212,8 @@ fn leaves<T: Number>(
     Ok(ids.into_iter().zip(weights).map(|leaf| vec![leaf]).collect())
 }
 
-/// Returns the branches and, for each branch that tests for membership, its index and its set. There
-/// are `leaves` leaves.
+/// Returns the branches and, for each branch that tests for membership, its index and its set.
+/// There are `leaves` leaves.
 #[expect(clippy::type_complexity, reason = "the type of a pair of lists is clear enough")]
 fn branches<T: Number>(
     context: &ParsingContext,

@@ -127,9 +127,9 @@ impl TreeEnsembleClassifier {
         if self.one_sided && self.non_negative { 0.5 } else { 0.0 }
     }
 
-    /// Writes the scores of one row with three or more classes to `finished`, and returns the winning
-    /// class. `scores` are the sums of leaf weights; `has_leaf` marks the sums to which a leaf
-    /// contributed.
+    /// Writes the scores of one row with three or more classes to `finished`, and returns the
+    /// winning class. `scores` are the sums of leaf weights; `has_leaf` marks the sums to which a
+    /// leaf contributed.
     fn finish_many<T: Number>(
         &self,
         scores: &mut [T],
@@ -154,8 +154,8 @@ impl TreeEnsembleClassifier {
         winner.unwrap_or(0)
     }
 
-    /// Writes the scores of one row with two classes to `finished`, and returns the winning class. The
-    /// arguments are those of [`TreeEnsembleClassifier::finish_many`].
+    /// Writes the scores of one row with two classes to `finished`, and returns the winning class.
+    /// The arguments are those of [`TreeEnsembleClassifier::finish_many`].
     fn finish_two<T: Number>(
         &self,
         scores: &mut [T],

@@ -1,10 +1,10 @@
 //! Dot products and squared distances between the rows of an input and constant vectors.
 //!
 //! Both are sums over the columns of a term per column. Many vectors are packed in panels of
-//! [`LANES`] vectors each. A panel is stored column by column, `[columns][LANES]`. The innermost loop
-//! then runs over the vectors of a panel, so that it vectorizes for any number of columns. Each panel
-//! is read once per [`TILE`] rows. Few vectors would leave most lanes empty. They are stored row by
-//! row, and the innermost loop runs over the columns.
+//! [`LANES`] vectors each. A panel is stored column by column, `[columns][LANES]`. The innermost
+//! loop then runs over the vectors of a panel, so that it vectorizes for any number of columns.
+//! Each panel is read once per [`TILE`] rows. Few vectors would leave most lanes empty. They are
+//! stored row by row, and the innermost loop runs over the columns.
 
 use crate::encoding::weights::Weights;
 use crate::kernels::simd::{Product, Vectorized, product, vectorized};
@@ -88,8 +88,8 @@ impl Vectors {
         self.fold(rows, products, |sum, x, y| sum + x * y, |sum, x, y| x.mul_add(y, sum));
     }
 
-    /// Adds to `products` the dot product of one sparse row and each vector. The row holds `values` in
-    /// `columns`, and zero in every other column.
+    /// Adds to `products` the dot product of one sparse row and each vector. The row holds `values`
+    /// in `columns`, and zero in every other column.
     pub fn sparse_dots(&self, columns: &[u32], values: &[f32], products: &mut [f32]) {
         for (column, value) in columns.iter().zip(values) {
             let column = *column as usize;
@@ -122,9 +122,9 @@ impl Vectors {
         );
     }
 
-    /// For each row `x` and each vector `y`, folds `step(sum, x[column], y[column])` over the columns.
-    /// Writes the sums to `out` as `[rows, count]`. `fused` is the same function written with fused
-    /// multiply-add, for processors that have it.
+    /// For each row `x` and each vector `y`, folds `step(sum, x[column], y[column])` over the
+    /// columns. Writes the sums to `out` as `[rows, count]`. `fused` is the same function written
+    /// with fused multiply-add, for processors that have it.
     fn fold(
         &self,
         rows: &[f32],
@@ -253,7 +253,8 @@ fn fold_few<const N: usize>(
     }
 }
 
-/// Folds one row `x` and one vector `y`, with [`LANES`] partial sums that vectorize over the columns.
+/// Folds one row `x` and one vector `y`, with [`LANES`] partial sums that vectorize over the
+/// columns.
 #[inline(always)]
 fn fold_columns(x: &[f32], y: &[f32], step: impl Fn(f32, f32, f32) -> f32) -> f32 {
     let (x, x_rest) = x.as_chunks::<LANES>();

@@ -1,4 +1,5 @@
-//! Reads and rewrites a model's protobuf before tract parses the model.
+//! Rewrites the protobuf of a model before tract parses it: removes what tract does not support,
+//! and finds example values for the inputs.
 
 pub mod categories;
 pub mod functions;

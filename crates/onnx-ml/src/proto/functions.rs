@@ -1,7 +1,7 @@
-//! Functions defined in a model
-//! ([FunctionProto](https://github.com/onnx/onnx/blob/main/docs/IR.md#functions)), as exporters of
-//! scikit-learn and PyTorch models write them. [`inline`] replaces each call by the function's
-//! nodes.
+//! Functions that a model defines
+//! ([FunctionProto](https://github.com/onnx/onnx/blob/main/docs/IR.md#functions)). Exporters of
+//! scikit-learn and PyTorch models write them. [`inline`] replaces each call of a function by the
+//! function's nodes.
 
 use prost::Message;
 use std::collections::HashMap;
@@ -9,17 +9,17 @@ use std::fmt;
 use std::mem;
 use tract_onnx::pb::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
 
-/// Maximum depth of calls. A function may call others but not itself.
+/// Maximum depth of nested calls. A function may call other functions but not itself.
 const MAX_DEPTH: usize = 64;
 
-/// Maximum size of all inlined nodes, in bytes. Functions that call each other twice double the
-/// size at each level.
+/// Maximum size of all inlined nodes, in bytes. If each function calls the next function twice, the
+/// size doubles at each level.
 const MAX_BYTES: usize = 256 << 20;
 
-/// Memory of a node beyond its size in the file, in bytes, rounded up.
+/// Estimate, in bytes, of the memory that a node takes beyond its size in the file.
 const NODE_OVERHEAD: usize = 1 << 10;
 
-/// Reason why a call cannot be inlined.
+/// The reason why a call cannot be inlined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The function calls itself, or the calls are nested too deeply.
@@ -28,13 +28,15 @@ pub enum ErrorKind {
     Size,
     /// The call has more inputs or outputs than the function.
     Arguments,
-    /// The call omits an attribute that has a default value; default values are not supported.
+    /// The call omits the attribute with this name. The attribute has a default value, and default
+    /// values are not supported.
     Default(String),
 }
 
-/// An [`ErrorKind`] and the function that it concerns.
+/// A call that cannot be inlined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
+    /// Name of the called function.
     pub function: String,
     pub kind: ErrorKind,
 }
@@ -47,9 +49,9 @@ impl fmt::Display for Error {
             ErrorKind::Size => {
                 write!(f, "expected at most {} MiB after inlining, found more", MAX_BYTES >> 20)
             }
-            ErrorKind::Arguments => {
-                f.write_str("expected a call with as many inputs and outputs as it has, found more")
-            }
+            ErrorKind::Arguments => f.write_str(
+                "expected calls with at most the inputs and outputs of the function, found more",
+            ),
             ErrorKind::Default(name) => write!(
                 f,
                 "expected a value for the attribute `{name}` in each call (default values are not supported), found a call without it"
@@ -60,44 +62,54 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Replaces each call of one of the model's functions by the function's nodes, in subgraphs too.
-/// Names within a function are prefixed with the call's name.
+/// Replaces each call of a function of the model by the nodes of the function, also in subgraphs.
+/// Names that are local to the function get a prefix that is unique to the call.
 ///
 /// # Errors
 ///
-/// Returns an error as described at [`ErrorKind`].
+/// Returns an error if a call cannot be inlined; see [`ErrorKind`].
 pub fn inline(model: &mut ModelProto) -> Result<(), Error> {
     let functions = mem::take(&mut model.functions);
     let (false, Some(graph)) = (functions.is_empty(), model.graph.as_mut()) else {
         return Ok(());
     };
     for import in functions.iter().flat_map(|function| &function.opset_import) {
-        if model.opset_import.iter().all(|known| known.domain != import.domain) {
+        if model.opset_import.iter().all(|imported| imported.domain != import.domain) {
             model.opset_import.push(import.clone());
         }
     }
     let functions = functions.iter().map(|function| (key(function), function)).collect();
     let mut inliner = Inliner { functions, calls: 0, bytes: 0 };
-    graph.node = inliner.nodes(mem::take(&mut graph.node), 0)?;
+    graph.node = inliner.inline_calls(mem::take(&mut graph.node), 0)?;
     Ok(())
 }
 
+/// Returns the domain and the name of a function, which identify it.
 fn key(function: &FunctionProto) -> (&str, &str) {
     (function.domain.as_deref().unwrap_or_default(), function.name.as_deref().unwrap_or_default())
 }
 
+/// The state of [`inline`].
 struct Inliner<'m> {
+    /// The functions of the model by domain and name.
     functions: HashMap<(&'m str, &'m str), &'m FunctionProto>,
+    /// Number of calls that are inlined so far.
     calls: usize,
+    /// Size of the nodes that are inlined so far, in bytes.
     bytes: usize,
 }
 
 impl<'m> Inliner<'m> {
-    fn nodes(&mut self, nodes: Vec<NodeProto>, depth: usize) -> Result<Vec<NodeProto>, Error> {
+    /// Returns `nodes` with all calls inlined. `depth` is the number of calls around them.
+    fn inline_calls(
+        &mut self,
+        nodes: Vec<NodeProto>,
+        depth: usize,
+    ) -> Result<Vec<NodeProto>, Error> {
         let mut inlined = Vec::with_capacity(nodes.len());
         for mut node in nodes {
-            for graph in node.attribute.iter_mut().flat_map(graphs) {
-                graph.node = self.nodes(mem::take(&mut graph.node), depth)?;
+            for graph in node.attribute.iter_mut().flat_map(subgraphs) {
+                graph.node = self.inline_calls(mem::take(&mut graph.node), depth)?;
             }
             let Some(function) = self.functions.get(&(&*node.domain, &*node.op_type)).copied()
             else {
@@ -116,21 +128,23 @@ impl<'m> Inliner<'m> {
             }
             self.calls += 1;
             let body = Call::new(function, &node, self.calls)?.nodes()?;
-            inlined.extend(self.nodes(body, depth + 1)?);
+            inlined.extend(self.inline_calls(body, depth + 1)?);
         }
         Ok(inlined)
     }
 }
 
-fn graphs(attribute: &mut AttributeProto) -> impl Iterator<Item = &mut GraphProto> {
+/// Returns the subgraphs in an attribute.
+fn subgraphs(attribute: &mut AttributeProto) -> impl Iterator<Item = &mut GraphProto> {
     attribute.g.iter_mut().chain(&mut attribute.graphs)
 }
 
 /// A function in the context of one call.
 struct Call<'a> {
     function: &'a FunctionProto,
+    /// The node that calls the function.
     node: &'a NodeProto,
-    /// Maps each name inside the function to its name in the calling graph.
+    /// Maps the names of the function's inputs and outputs to the names in the calling graph.
     names: HashMap<&'a str, String>,
     /// Prefix of all names that are local to the function.
     prefix: String,
@@ -140,7 +154,7 @@ impl<'a> Call<'a> {
     fn new(
         function: &'a FunctionProto,
         node: &'a NodeProto,
-        number: usize,
+        call_number: usize,
     ) -> Result<Call<'a>, Error> {
         let names = function.input.iter().enumerate().map(|(index, name)| {
             (name.as_str(), node.input.get(index).cloned().unwrap_or_default())
@@ -149,13 +163,14 @@ impl<'a> Call<'a> {
             function,
             node,
             names: names.collect(),
-            prefix: format!("{}.{number}/", key(function).1),
+            prefix: format!("{}.{call_number}/", key(function).1),
         };
         if node.input.len() > function.input.len() || node.output.len() > function.output.len() {
             return Err(call.error(ErrorKind::Arguments));
         }
         for (name, output) in function.output.iter().zip(&node.output) {
-            // An output that is also an input gets an Identity node of its own.
+            // An output that is also an input keeps the name of the input; `nodes` adds an
+            // Identity.
             if !output.is_empty() && !function.input.contains(name) {
                 call.names.insert(name, output.clone());
             }
@@ -167,13 +182,14 @@ impl<'a> Call<'a> {
         Error { function: key(self.function).1.to_owned(), kind }
     }
 
+    /// Returns the nodes that replace the call.
     fn nodes(&self) -> Result<Vec<NodeProto>, Error> {
         let mut nodes = self.function.node.clone();
         for node in &mut nodes {
             self.rename_node(node)?;
         }
         for (name, output) in self.function.output.iter().zip(&self.node.output) {
-            // An output that is listed twice copies its second name from the first.
+            // The output is also an input, or is listed twice: copy the value to its other name.
             let source = self.names.get(name.as_str()).filter(|source| *source != output);
             if let (Some(source), false) = (source, output.is_empty()) {
                 nodes.push(NodeProto {
@@ -188,6 +204,7 @@ impl<'a> Call<'a> {
         Ok(nodes)
     }
 
+    /// Replaces a name in the function by the name in the calling graph.
     fn rename(&self, name: &mut String) {
         if let Some(outer) = self.names.get(name.as_str()) {
             name.clone_from(outer);
@@ -196,6 +213,7 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Renames the values of a node and replaces references to attributes of the call.
     fn rename_node(&self, node: &mut NodeProto) -> Result<(), Error> {
         if !node.name.is_empty() {
             node.name.insert_str(0, &self.prefix);
@@ -204,12 +222,12 @@ impl<'a> Call<'a> {
         let mut attributes = Vec::with_capacity(node.attribute.len());
         for mut attribute in mem::take(&mut node.attribute) {
             if !attribute.ref_attr_name.is_empty() {
-                match self.referred(&attribute)? {
-                    Some(referred) => attribute = referred,
+                match self.referenced(&attribute)? {
+                    Some(referenced) => attribute = referenced,
                     None => continue,
                 }
             } else {
-                graphs(&mut attribute).try_for_each(|graph| self.rename_graph(graph))?;
+                subgraphs(&mut attribute).try_for_each(|graph| self.rename_graph(graph))?;
             }
             attributes.push(attribute);
         }
@@ -217,14 +235,14 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// Returns the call's attribute that `attribute` refers to, or `None` if the call omits an
-    /// optional one.
-    fn referred(&self, attribute: &AttributeProto) -> Result<Option<AttributeProto>, Error> {
+    /// Returns the attribute of the call that `attribute` refers to, or `None` if it is optional
+    /// and the call omits it.
+    fn referenced(&self, attribute: &AttributeProto) -> Result<Option<AttributeProto>, Error> {
         let name = &attribute.ref_attr_name;
-        if let Some(given) = self.node.attribute.iter().find(|given| given.name == *name) {
-            return Ok(Some(AttributeProto { name: attribute.name.clone(), ..given.clone() }));
+        if let Some(argument) = self.node.attribute.iter().find(|argument| argument.name == *name) {
+            return Ok(Some(AttributeProto { name: attribute.name.clone(), ..argument.clone() }));
         }
-        // `attribute` lists the attributes without a default value.
+        // The function's field `attribute` lists the attributes without a default value.
         if self.function.attribute.contains(name) {
             Ok(None)
         } else {
@@ -232,6 +250,7 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Renames the values of a subgraph.
     fn rename_graph(&self, graph: &mut GraphProto) -> Result<(), Error> {
         for info in graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info) {
             self.rename(&mut info.name);
@@ -284,12 +303,12 @@ mod tests {
         Ok(nodes.iter().map(text).collect())
     }
 
-    fn referring(name: &str, to: &str) -> AttributeProto {
+    fn reference(name: &str, to: &str) -> AttributeProto {
         AttributeProto { name: name.into(), ref_attr_name: to.into(), ..Default::default() }
     }
 
     #[test]
-    fn nested_calls_are_inlined() {
+    fn inlines_nested_calls() {
         let inner = function("f", &["a"], &["b"], vec![node("Neg", &["a"], &["b"])]);
         let body = vec![node("f", &["x"], &["y"]), node("Add", &["y", "z"], &["w"])];
         let outer = function("fo", &["x", "z"], &["w"], body);
@@ -306,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn omitted_inputs_stay_omitted() {
+    fn leaves_omitted_inputs_out() {
         let body = vec![node("Clip", &["x", "low", "high"], &["y"]), node("Abs", &["y"], &["z"])];
         let clip = function("f", &["x", "low", "high"], &["y", "z"], body);
         assert_eq!(
@@ -329,13 +348,13 @@ mod tests {
     }
 
     #[test]
-    fn attributes_come_from_the_call() {
+    fn takes_attributes_from_the_call() {
         let mut leaky = node("LeakyRelu", &["x"], &["y"]);
-        leaky.attribute = vec![referring("alpha", "slope")];
+        leaky.attribute = vec![reference("alpha", "slope")];
         let mut f = function("f", &["x"], &["y"], vec![leaky]);
-        let plain = node("f", &["in"], &["out"]);
-        let mut given = plain.clone();
-        given.attribute =
+        let without_slope = node("f", &["in"], &["out"]);
+        let mut with_slope = without_slope.clone();
+        with_slope.attribute =
             vec![AttributeProto { name: "slope".into(), f: 0.5, ..Default::default() }];
         let alphas = |call: &NodeProto, f: &FunctionProto| {
             let mut model = model(vec![call.clone()], vec![f.clone()]);
@@ -343,14 +362,14 @@ mod tests {
             let node = model.graph.expect("the model has a graph").node.remove(0);
             Ok(node.attribute.iter().map(|found| (found.name.clone(), found.f)).collect())
         };
-        assert_eq!(alphas(&given, &f), Ok(vec![("alpha".to_owned(), 0.5)]));
-        assert_eq!(alphas(&plain, &f), Err(ErrorKind::Default("slope".into())));
+        assert_eq!(alphas(&with_slope, &f), Ok(vec![("alpha".to_owned(), 0.5)]));
+        assert_eq!(alphas(&without_slope, &f), Err(ErrorKind::Default("slope".into())));
         f.attribute = vec!["slope".into()];
-        assert_eq!(alphas(&plain, &f), Ok(vec![]));
+        assert_eq!(alphas(&without_slope, &f), Ok(vec![]));
     }
 
     #[test]
-    fn subgraphs_use_names_of_the_outer_graph() {
+    fn renames_the_values_of_subgraphs() {
         let branch = GraphProto {
             node: vec![node("f2", &["x"], &["t"]), node("Add", &["t", "k"], &["r"])],
             output: vec![tract_onnx::pb::ValueInfoProto { name: "r".into(), ..Default::default() }],

@@ -1,8 +1,8 @@
-//! String labels as outputs. A classifier with string labels outputs one string per row, but there
-//! are no more distinct strings than classes.
+//! Outputs that are string labels. A classifier with string labels outputs one string per row,
+//! although there is only one distinct string per class.
 //!
-//! [`lower`] removes the labels from the model and returns them. The output then holds indices, so
-//! that no row allocates a string.
+//! [`lower`] removes the labels from the model and returns them. The output then holds indices of
+//! the labels, so that no string is allocated per row.
 
 use crate::proto::zip_map::forget_type;
 use std::collections::HashMap;
@@ -10,7 +10,8 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
-/// A graph output that held strings and now holds `int64` indices into `labels`.
+/// A graph output that held string labels before [`lower`]. Now it holds `int64` indices into
+/// `labels`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelOutput {
     /// Name of the graph output.
@@ -18,11 +19,12 @@ pub struct LabelOutput {
     pub labels: Vec<String>,
 }
 
-/// Makes classifiers and `ArrayFeatureExtractor`s of constant labels output indices, if their
-/// string labels go to a graph output and nowhere else. Returns the labels of each such output.
+/// Replaces string labels by indices in classifiers, and in `ArrayFeatureExtractor`s that select
+/// from constant labels. It does so only if a graph output is the only reader of the labels.
+/// Returns the labels of each such output.
 pub fn lower(model: &mut ModelProto) -> Vec<LabelOutput> {
     let Some(graph) = model.graph.as_mut() else { return vec![] };
-    // A subgraph may use any value of the graph around it.
+    // A subgraph may read any value of the graph around it.
     if graph.node.iter().flat_map(|node| &node.attribute).any(|attribute| attribute.g.is_some()) {
         return vec![];
     }
@@ -30,11 +32,12 @@ pub fn lower(model: &mut ModelProto) -> Vec<LabelOutput> {
     outputs.into_iter().filter_map(|output| lower_output(graph, output)).collect()
 }
 
+/// Lowers the graph output called `output`. Returns `None` if it does not hold such labels.
 fn lower_output(graph: &mut GraphProto, output: String) -> Option<LabelOutput> {
     let Origin { node, constant, casts } = origin(graph, &output)?;
     let labels = match constant {
-        Some(index) => indices_of_constant(&mut graph.initializer[index])?,
-        None => indices_of_classes(&mut graph.node[node])?,
+        Some(index) => replace_constant_labels(&mut graph.initializer[index])?,
+        None => replace_class_labels(&mut graph.node[node])?,
     };
     for cast in casts {
         graph.node[cast].op_type = "Identity".into();
@@ -46,29 +49,32 @@ fn lower_output(graph: &mut GraphProto, output: String) -> Option<LabelOutput> {
 
 /// The source of an output's labels.
 struct Origin {
+    /// Index of the classifier or `ArrayFeatureExtractor`.
     node: usize,
-    /// Index of the initializer that holds the labels, if the node's attributes do not.
+    /// Index of the initializer that holds the labels. `None` if they are an attribute of the node.
     constant: Option<usize>,
-    /// Cast nodes on the way that cast strings to strings.
+    /// Indices of the nodes between the source and the output that cast strings to strings.
     casts: Vec<usize>,
 }
 
 /// Classifiers whose first output is the label.
 const CLASSIFIERS: [&str; 3] = ["LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"];
 
+/// Traces `output` back to its source, through nodes that do not change strings. Returns `None` if
+/// the source is something else, or if a value on the path has a second reader.
 fn origin(graph: &GraphProto, output: &str) -> Option<Origin> {
     let mut uses: HashMap<&str, usize> = HashMap::new();
     let outputs = graph.output.iter().map(|output| &output.name);
     for name in graph.node.iter().flat_map(|node| &node.input).chain(outputs) {
         *uses.entry(name).or_default() += 1;
     }
-    let once = |name: &str| uses.get(name) == Some(&1);
+    let has_one_reader = |name: &str| uses.get(name) == Some(&1);
     let mut casts = vec![];
     let mut name = output;
-    // Bounded by the number of nodes, because an invalid graph may be cyclic.
+    // The number of steps is bounded because an invalid graph may be cyclic.
     for _ in &graph.node {
-        let made = |node: &NodeProto| node.output.iter().any(|output| output == name);
-        let index = graph.node.iter().position(made).filter(|_| once(name))?;
+        let produces = |node: &NodeProto| node.output.iter().any(|output| output == name);
+        let index = graph.node.iter().position(produces).filter(|_| has_one_reader(name))?;
         let node = &graph.node[index];
         let first = node.input.first()?;
         match (node.domain.as_str(), node.op_type.as_str()) {
@@ -77,8 +83,8 @@ fn origin(graph: &GraphProto, output: &str) -> Option<Origin> {
             ("ai.onnx.ml", "ArrayFeatureExtractor") => {
                 let mut constants = graph.initializer.iter();
                 let constant = constants.position(|constant| constant.name == *first)?;
-                let given = graph.input.iter().any(|input| input.name == *first);
-                let constant = (once(first) && !given).then_some(constant)?;
+                let is_input = graph.input.iter().any(|input| input.name == *first);
+                let constant = (has_one_reader(first) && !is_input).then_some(constant)?;
                 return Some(Origin { node: index, constant: Some(constant), casts });
             }
             ("ai.onnx.ml", operator) if CLASSIFIERS.contains(&operator) => {
@@ -97,18 +103,21 @@ fn casts_to_string(node: &NodeProto) -> bool {
     to.is_some_and(|to| to.i == i64::from(i32::from(DataType::String)))
 }
 
-fn indices_of_classes(node: &mut NodeProto) -> Option<Vec<String>> {
+/// Replaces the string labels of a classifier by the integers 0, 1, 2, …. Returns the string
+/// labels.
+fn replace_class_labels(node: &mut NodeProto) -> Option<Vec<String>> {
     let name = match node.op_type.as_str() {
         "TreeEnsembleClassifier" => "classlabels_int64s",
         _ => "classlabels_ints",
     };
-    let given = |attribute: &AttributeProto| attribute.name == name && !attribute.ints.is_empty();
-    if node.attribute.iter().any(given) {
+    let has_labels =
+        |attribute: &AttributeProto| attribute.name == name && !attribute.ints.is_empty();
+    if node.attribute.iter().any(has_labels) {
         return None;
     }
     let mut attributes = node.attribute.iter_mut();
     let attribute = attributes.find(|attribute| attribute.name == "classlabels_strings")?;
-    let labels = texts(&attribute.strings).filter(|labels| !labels.is_empty())?;
+    let labels = utf8(&attribute.strings).filter(|labels| !labels.is_empty())?;
     *attribute = AttributeProto {
         name: name.into(),
         r#type: AttributeType::Ints.into(),
@@ -119,18 +128,21 @@ fn indices_of_classes(node: &mut NodeProto) -> Option<Vec<String>> {
     Some(labels)
 }
 
-fn indices_of_constant(constant: &mut TensorProto) -> Option<Vec<String>> {
+/// Replaces the string labels in an initializer by the integers 0, 1, 2, …. Returns the string
+/// labels.
+fn replace_constant_labels(constant: &mut TensorProto) -> Option<Vec<String>> {
     if constant.data_type != i32::from(DataType::String) || !constant.raw_data.is_empty() {
         return None;
     }
-    let labels = texts(&constant.string_data).filter(|labels| !labels.is_empty())?;
+    let labels = utf8(&constant.string_data).filter(|labels| !labels.is_empty())?;
     constant.data_type = DataType::Int64.into();
     constant.string_data.clear();
     constant.int64_data = (0..).take(labels.len()).collect();
     Some(labels)
 }
 
-fn texts(strings: &[Vec<u8>]) -> Option<Vec<String>> {
+/// Returns `strings` as UTF-8, or `None` if one of them is not.
+fn utf8(strings: &[Vec<u8>]) -> Option<Vec<String>> {
     strings.iter().map(|text| String::from_utf8(text.clone()).ok()).collect()
 }
 
@@ -183,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn graph_output_labels_become_indices() {
+    fn replaces_labels_of_graph_outputs_by_indices() {
         let extractor = node("ai.onnx.ml", "ArrayFeatureExtractor", &["labels", "best"], &["y"]);
         let cases = [
             (vec![classifier()], "label"),
@@ -202,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_something_else_reads_stay_strings() {
+    fn keeps_labels_that_have_other_readers() {
         let identity = node("", "Identity", &["label"], &["y"]);
         let again = node("", "Identity", &["label"], &["z"]);
         let cases = [

@@ -1,8 +1,8 @@
 //! `ZipMap` ([ai.onnx.ml](https://onnx.ai/onnx/operators/onnx_aionnxml_ZipMap.html)): converts
 //! scores `[N, C]` to a sequence of maps from class label to score.
 //!
-//! tract has no sequences or maps, and needs none, because the keys are constants of the model.
-//! [`lower`] returns the keys and keeps the tensor.
+//! tract does not support sequences and maps. It need not, because the keys are constants of the
+//! model. [`lower`] returns the keys, and the output becomes the tensor of scores.
 
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
@@ -11,11 +11,11 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 pub struct ZipMap {
     /// Name of the graph output.
     pub output: String,
-    /// Keys in the order of the tensor's last axis; integers in decimal.
+    /// The keys in the order of the tensor's last axis. Integers are in decimal notation.
     pub labels: Vec<String>,
 }
 
-/// Replaces each `ZipMap` node of `model` by `Identity` and returns its keys.
+/// Replaces each `ZipMap` node of `model` by `Identity`, and returns its output and keys.
 pub fn lower(model: &mut ModelProto) -> Vec<ZipMap> {
     let Some(graph) = model.graph.as_mut() else {
         return vec![];
@@ -36,8 +36,8 @@ pub fn lower(model: &mut ModelProto) -> Vec<ZipMap> {
     lowered
 }
 
-/// Returns the class labels of an `ai.onnx.ml` node as text, from whichever attribute holds them;
-/// empty without labels.
+/// Returns the class labels of a node of `ai.onnx.ml` as strings. They are in an attribute that is
+/// named `classlabels_*`. Returns an empty vector if the node has no labels.
 pub fn class_labels(node: &NodeProto) -> Vec<String> {
     let labels = node.attribute.iter().find(|attribute| {
         attribute.name.starts_with("classlabels")
@@ -48,7 +48,7 @@ pub fn class_labels(node: &NodeProto) -> Vec<String> {
             labels.ints.iter().map(i64::to_string).collect()
         }
         Some(labels) => {
-            labels.strings.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+            labels.strings.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
         }
         None => vec![],
     }
@@ -58,7 +58,7 @@ fn is_zip_map(node: &NodeProto) -> bool {
     node.op_type == "ZipMap" && node.domain == "ai.onnx.ml"
 }
 
-/// Removes the declared type of a value, so that it is inferred.
+/// Removes the declared type of the value called `name`, so that tract infers it.
 pub(crate) fn forget_type(graph: &mut GraphProto, name: &str) {
     for info in graph.output.iter_mut().chain(graph.value_info.iter_mut()) {
         if info.name == name {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn integer_keys_become_text_and_the_node_an_identity() {
+    fn replaces_the_node_by_identity_and_formats_integer_keys() {
         let (model, labels) = keys(AttributeProto {
             name: "classlabels_int64s".into(),
             ints: vec![0, 7],
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn string_keys_are_kept() {
+    fn returns_string_keys() {
         let (_, labels) = keys(AttributeProto {
             name: "classlabels_strings".into(),
             strings: vec![b"no".to_vec(), b"yes".to_vec()],

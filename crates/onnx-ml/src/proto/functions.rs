@@ -151,6 +151,8 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
+    /// Maps the inputs and outputs of the function to those of `node`. `call_number` is unique in
+    /// the model.
     fn new(
         function: &'a FunctionProto,
         node: &'a NodeProto,

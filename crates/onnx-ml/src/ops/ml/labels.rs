@@ -38,6 +38,7 @@ impl Labels {
         }
     }
 
+    /// Returns the number of classes.
     pub fn len(&self) -> usize {
         match self {
             Labels::Int64(labels) => labels.len(),
@@ -58,6 +59,7 @@ impl Labels {
     }
 }
 
+/// Returns the label of each class index.
 fn select<T: Datum>(labels: &[T], classes: &[usize]) -> TractResult<Tensor> {
     let greatest = classes.iter().copied().max().unwrap_or(0);
     let count = labels.len();

@@ -30,10 +30,12 @@ impl Linear {
         Ok(Linear { coefficients, intercepts })
     }
 
+    /// Returns the number of targets.
     pub fn targets(&self) -> usize {
         self.intercepts.len()
     }
 
+    /// Returns the number of columns of the input.
     pub fn columns(&self) -> usize {
         self.coefficients.columns()
     }

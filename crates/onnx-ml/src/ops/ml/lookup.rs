@@ -125,6 +125,7 @@ impl DenseInts {
         Some(DenseInts { least, positions: slots })
     }
 
+    /// Returns the position of `key`.
     fn get(&self, key: i64) -> Option<usize> {
         let slot = usize::try_from(key.checked_sub(self.least)?).ok()?;
         self.positions.get(slot).copied().flatten()

@@ -143,6 +143,7 @@ struct Nodes<T> {
 }
 
 impl<T: Number> Nodes<T> {
+    /// Reads the lists, which must have equal lengths.
     fn read(context: &ParsingContext, node: &NodeProto) -> TractResult<Nodes<T>> {
         let tree_ids = integers(node, "nodes_treeids")?;
         let count = tree_ids.len();
@@ -253,6 +254,7 @@ struct Numbered {
 }
 
 impl Numbered {
+    /// Returns the number of the node with these IDs.
     fn child(&self, tree: i64, id: i64) -> TractResult<Child> {
         let child = self.children.get(&(tree, id)).copied();
         child.with_context(|| format!("expected a node {id} in tree {tree}, found none"))

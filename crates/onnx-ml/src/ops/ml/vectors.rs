@@ -61,10 +61,12 @@ impl Vectors {
         Ok(Vectors { count, columns, layout: Layout::Panels(panels.into()) })
     }
 
+    /// Returns the number of vectors.
     pub fn count(&self) -> usize {
         self.count
     }
 
+    /// Returns the number of elements of each vector.
     pub fn columns(&self) -> usize {
         self.columns
     }
@@ -274,6 +276,7 @@ pub fn dot(x: &[f32], y: &[f32]) -> f64 {
     vectorized(Dot { x, y })
 }
 
+/// The arguments of [`dot`].
 struct Dot<'a> {
     x: &'a [f32],
     y: &'a [f32],

@@ -23,6 +23,7 @@ pub fn dequantize_linear(context: &ParsingContext, node: &NodeProto) -> Built {
     build(context, node, Direction::Dequantize)
 }
 
+/// Builds the operator of `node`.
 fn build(context: &ParsingContext, node: &NodeProto, direction: Direction) -> Built {
     let found = node.input.iter().filter(|name| !name.is_empty()).count();
     node.expect(matches!(found, 2 | 3), || format!("2 or 3 inputs, found {found}"))?;

@@ -149,7 +149,10 @@ impl<C: Cell> Kernel for Recurrent<C> {
         let (time, batch) = if self.batch_first { (batch, time) } else { (time, batch) };
         let hidden = match inputs[2].shape.last().map(TDim::to_usize) {
             Some(Ok(hidden)) if hidden > 0 => hidden,
-            _ => bail!("expected R with a known size, found shape {:?}", inputs[2].shape),
+            _ => bail!(
+                "expected R with a known hidden size above 0, found shape {:?}",
+                inputs[2].shape
+            ),
         };
         if let Some(expected) = self.hidden_size.filter(|size| *size != hidden) {
             bail!("expected R for a hidden size of {expected}, found {hidden}");

@@ -24,6 +24,7 @@ pub struct Pattern {
     matcher: Matcher,
 }
 
+/// The compiled form of a pattern.
 #[derive(Debug)]
 enum Matcher {
     /// Fast path for the most frequent patterns.
@@ -99,6 +100,7 @@ impl FullMatch {
         build(Regex::config(), pattern, &format!(r"\A(?:{translated})\z")).map(FullMatch)
     }
 
+    /// Returns `true` if the pattern matches `text` from start to end.
     pub fn is_match(&self, text: &str) -> bool {
         self.0.is_match(text)
     }

@@ -109,6 +109,7 @@ impl Kernel for StringNormalizer {
 }
 
 impl Stopwords {
+    /// Returns `true` if `text` is a stopword.
     fn contains(&self, text: &str) -> bool {
         match self.case {
             Case::Same => self.words.contains(text),

@@ -175,8 +175,8 @@ fn feature_vectorizers() {
     let inputs = [numbers(), numbers()];
     let base = [ints("inputdimensions", &[2, 2])];
     let cases = [
-        ("one for each of 2 inputs, found 1", vec![ints("inputdimensions", &[2])]),
-        ("one for each of 2 inputs, found 0", vec![ints("inputdimensions", &[])]),
+        ("one width for each of 2 inputs, found 1", vec![ints("inputdimensions", &[2])]),
+        ("one width for each of 2 inputs, found 0", vec![ints("inputdimensions", &[])]),
         ("non-negative", vec![ints("inputdimensions", &[2, -1])]),
         (
             "columns in total, found 18446744073709551614",

@@ -114,7 +114,7 @@ fn rejects_recurrent_operators_whose_weights_do_not_fit() {
     rejects("expected R", lstm(vec![]), inputs(&[5, 1, 3], &[1, 8, 3], &[1, 9, 2]));
     rejects("expected X of rank 3", lstm(vec![]), inputs(&[5, 3], &[1, 8, 3], &[1, 8, 2]));
     rejects(
-        "expected R with a known size",
+        "expected R with a known hidden size",
         lstm(vec![]),
         inputs(&[5, 1, 3], &[1, 0, 3], &[1, 0, 0]),
     );

@@ -27,40 +27,40 @@ use std::time::Duration;
 use std::{env, fmt};
 pub use vertex::VertexRoutes;
 
-/// Default maximum size of a request body, in bytes: about 500,000 rows of three features as JSON.
+/// Default maximum size of a request body, in bytes. It holds about 500,000 rows of three features as JSON.
 const MAX_BODY_DEFAULT: usize = 32 * 1024 * 1024;
 
-/// Divisor of the memory limit for the default maximum size of a body. A prediction needs a multiple of
-/// its body in memory.
-const BODY_SHARE: usize = 32;
+/// The default maximum body size is at most the memory limit divided by this, because a prediction needs several
+/// times the size of its body in memory.
+const BODY_DIVISOR: usize = 32;
 
-/// Default maximum size of all buffered bodies, in bodies of the maximum size.
+/// The default limit for all buffered bodies is this many times the maximum body size.
 const BUFFERED_BODIES: usize = 8;
 
-/// Upper bound of an idle connection's memory in the process and the kernel, in bytes.
+/// Maximum memory of an idle connection, in the process and in the kernel, in bytes.
 const CONNECTION_BYTES: usize = 32 * 1024;
 
 const MAX_CONNECTIONS_DEFAULT: usize = 10_000;
 
-/// Open files per connection.
+/// Number of open files per connection.
 const CONNECTION_FILES: usize = 2;
 
-/// Open files that belong to no connection.
+/// Number of open files that are reserved for other uses than connections.
 const OTHER_FILES: usize = 64;
 
-/// Limits on the cost of one request, and of all requests together.
+/// Limits on what one request, and all requests together, may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Maximum size of a request head, in bytes.
     pub max_header: usize,
-    /// Maximum size of a body, before and after decompression, in bytes.
+    /// Maximum size of a body in bytes, both before and after decompression.
     pub max_body: usize,
     pub max_rows: usize,
-    /// Time from a request's headers to its response.
+    /// Maximum time from a request's headers to its response.
     pub request_timeout: Duration,
-    /// Maximum number of predictions that wait or run.
+    /// Maximum number of predictions that are waiting or running.
     pub max_in_flight: usize,
-    /// Time that a prediction may wait for a thread.
+    /// Maximum time that a prediction waits for an inference thread.
     pub queue_timeout: Duration,
     /// Maximum size of all buffered bodies together, in bytes.
     pub max_buffered: usize,
@@ -72,22 +72,22 @@ impl Default for Limits {
     }
 }
 
-/// Numbers of threads.
+/// Number of threads of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Threads {
     /// I/O threads, which also run short predictions inline.
-    pub http: usize,
-    /// Threads for slow predictions.
+    pub io: usize,
+    /// Threads of the inference pool, which runs slow predictions.
     pub inference: usize,
 }
 
 impl fmt::Display for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} for HTTP, {} for inference", self.http, self.inference)
+        write!(f, "{} for HTTP, {} for inference", self.io, self.inference)
     }
 }
 
-/// Valid settings.
+/// The settings, validated.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub host: IpAddr,
@@ -99,7 +99,7 @@ pub struct Config {
     /// Time after which an idle connection is closed.
     pub keep_alive: Duration,
     pub max_connections: usize,
-    /// Time from SIGTERM until connections are refused.
+    /// Time after SIGTERM during which connections are still accepted.
     pub drain_delay: Duration,
     pub threads: Threads,
     pub access: Access,
@@ -109,7 +109,7 @@ pub struct Config {
     pub vertex: VertexRoutes,
 }
 
-/// Messages about all invalid settings, one per line.
+/// One message per invalid setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub(crate) struct InvalidSettings(pub Vec<String>);
@@ -133,7 +133,7 @@ impl Config {
         Config::load(flags, |name| env::var(name).ok())
     }
 
-    /// Reads the settings; `variable` returns the value of an environment variable.
+    /// Reads the settings from `flags` and the environment. `variable` returns the value of an environment variable.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl Config {
         let memory_limit = (machine.memory_limit)();
         let threads = (machine.threads)();
         let (host, port) = (lookup.value(&HOST), lookup.value(&PORT));
-        let max_body = lookup.given(&MAX_BODY).unwrap_or_else(|| default_max_body(memory_limit));
+        let max_body = lookup.explicit(&MAX_BODY).unwrap_or_else(|| default_max_body(memory_limit));
         Config {
             host,
             port,
@@ -163,53 +163,53 @@ impl Config {
                 max_in_flight: lookup.value(&MAX_IN_FLIGHT),
                 queue_timeout: lookup.value(&QUEUE_TIMEOUT),
                 max_buffered: lookup
-                    .given(&MAX_BUFFERED)
+                    .explicit(&MAX_BUFFERED)
                     .unwrap_or(max_body.saturating_mul(BUFFERED_BODIES)),
             },
             header_timeout: lookup.value(&HEADER_TIMEOUT),
             keep_alive: lookup.value(&KEEP_ALIVE),
-            max_connections: lookup
-                .given(&MAX_CONNECTIONS)
-                .unwrap_or_else(|| default_max_connections(memory_limit, (machine.open_files)())),
+            max_connections: lookup.explicit(&MAX_CONNECTIONS).unwrap_or_else(|| {
+                default_max_connections(memory_limit, (machine.open_file_limit)())
+            }),
             drain_delay: lookup.value(&DRAIN_DELAY),
             threads: Threads {
-                http: lookup.given(&WORKERS).unwrap_or(threads),
-                inference: lookup.given(&INFERENCE_THREADS).unwrap_or(threads),
+                io: lookup.explicit(&WORKERS).unwrap_or(threads),
+                inference: lookup.explicit(&INFERENCE_THREADS).unwrap_or(threads),
             },
             access: Access { keys: lookup.api_keys(), scope: lookup.value(&API_KEY_SCOPE) },
-            cors: lookup.given(&CORS_ORIGINS).unwrap_or_default(),
+            cors: lookup.explicit(&CORS_ORIGINS).unwrap_or_default(),
             sandbox: lookup.value(&SANDBOX),
             logging: Logging {
                 format: lookup.value(&LOG_FORMAT),
                 rate: lookup.value(&LOG_REQUESTS),
             },
             vertex: VertexRoutes {
-                predict: lookup.given(&AIP_PREDICT_ROUTE),
-                health: lookup.given(&AIP_HEALTH_ROUTE),
+                predict: lookup.explicit(&AIP_PREDICT_ROUTE),
+                health: lookup.explicit(&AIP_HEALTH_ROUTE),
             },
         }
     }
 }
 
-/// The properties of a machine that computed defaults depend on.
+/// The machine's limits from which defaults are computed.
 struct Machine {
     memory_limit: fn() -> Option<usize>,
     threads: fn() -> usize,
-    open_files: fn() -> usize,
+    open_file_limit: fn() -> usize,
 }
 
 impl Machine {
     const THIS: Machine = Machine {
         memory_limit: machine::memory_limit,
         threads: machine::threads,
-        open_files: machine::open_files,
+        open_file_limit: machine::raise_open_file_limit,
     };
     const UNLIMITED: Machine =
-        Machine { memory_limit: || None, threads: || 1, open_files: || usize::MAX };
+        Machine { memory_limit: || None, threads: || 1, open_file_limit: || usize::MAX };
 }
 
 fn default_max_body(memory_limit: Option<usize>) -> usize {
-    memory_limit.map_or(MAX_BODY_DEFAULT, |limit| MAX_BODY_DEFAULT.min(limit / BODY_SHARE))
+    memory_limit.map_or(MAX_BODY_DEFAULT, |limit| MAX_BODY_DEFAULT.min(limit / BODY_DIVISOR))
 }
 
 fn default_max_connections(memory_limit: Option<usize>, open_files: usize) -> usize {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_overrides_variables_and_these_have_an_order() {
+    fn a_flag_overrides_variables_and_variables_have_priorities() {
         let variables = [("PORT", "1"), ("SAGEMAKER_BIND_TO_PORT", "2"), ("AIP_HTTP_PORT", "3")];
         let port = |flags: &[(&'static str, &str)], count: usize| {
             load(flags, &variables[..count]).map(|config| config.port)
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_have_units() {
+    fn parses_sizes_with_units() {
         let max_body = |text| load(&[], &[("ML_APP_MAX_BODY", text)]);
         assert_eq!(max_body("512KiB").map(|config| config.limits.max_body), Ok(512 * 1024));
         assert_eq!(max_body("100").map(|config| config.limits.max_body), Ok(100));
@@ -279,10 +279,10 @@ mod tests {
     #[test]
     fn origins_are_schemes_and_hosts() {
         let origins = |text| load(&[], &[("ML_APP_CORS_ORIGINS", text)]);
-        let these = ["https://shop.example", "http://localhost:8080"];
+        let origins_list = ["https://shop.example", "http://localhost:8080"];
         assert_eq!(
             origins("https://shop.example, http://localhost:8080").map(|config| config.cors),
-            Ok(Origins::These(these.map(str::to_owned).into()))
+            Ok(Origins::List(origins_list.map(str::to_owned).into()))
         );
         assert_eq!(origins("*").map(|config| config.cors), Ok(Origins::Any));
         for wrong in ["", "shop.example", "https://shop.example/", "https://", "*, https://a"] {

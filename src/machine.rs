@@ -1,32 +1,32 @@
-//! The resources that the process may use, as its container limits them.
+//! The container's limits: memory, CPUs and open files.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{fs, thread};
 
-/// Files with the memory limit of the process's control group: version 2, version 1.
-pub const MEMORY_LIMITS: [&str; 2] =
+/// Files with the memory limit of the process's control group: for cgroup v2 and v1, in this order.
+pub const MEMORY_LIMIT_FILES: [&str; 2] =
     ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
 /// Returns the memory limit in bytes, if there is one.
 pub fn memory_limit() -> Option<usize> {
-    let text = MEMORY_LIMITS.iter().find_map(|file| fs::read_to_string(file).ok());
+    let text = MEMORY_LIMIT_FILES.iter().find_map(|file| fs::read_to_string(file).ok());
     text.and_then(|text| parse_limit(&text))
 }
 
-/// Parses the text of one of [`MEMORY_LIMITS`], in bytes. Version 2 writes `max` for no limit, and version 1
-/// a number beyond any memory.
+/// Parses the content of a limit file and returns bytes. If there is no limit, cgroup v2 writes `max`, and v1
+/// writes a number larger than any real memory.
 pub fn parse_limit(text: &str) -> Option<usize> {
     const UNLIMITED: usize = 1 << 60;
     text.trim().parse().ok().filter(|limit| *limit < UNLIMITED)
 }
 
-/// Returns the CPU quota of the control group, rounded up, or the number of CPUs if that is less.
+/// Returns the CPU quota of the control group, rounded up, or the number of CPUs if the number is smaller.
 pub fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Raises the soft limit of open files to the hard limit, and returns it.
-pub fn open_files() -> usize {
+/// Raises the soft limit of open files to the hard limit, and returns the limit in force.
+pub fn raise_open_file_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum.or(limit.current);
     let raised = Rlimit { current: hard, maximum: limit.maximum };

@@ -11,7 +11,7 @@ mod process;
 use crate::config::Threads;
 use crate::error::Error;
 use crate::executor::Executor;
-use crate::inferences::Inferences;
+use crate::inferences::PredictionStats;
 use crate::sandbox::Enforced;
 use drift::{Drift, Predicted};
 pub use exposition::ExpositionFormat;
@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// All metrics, except those of [`Inferences`] and of the executor.
+/// All metrics, except those of [`PredictionStats`] and of the executor.
 #[derive(Debug)]
 pub struct Metrics {
     /// SHA-256 of the ONNX file, in hexadecimal.
@@ -124,7 +124,7 @@ impl Metrics {
         &self,
         format: ExpositionFormat,
         signature: &Signature,
-        inferences: &Inferences,
+        inferences: &PredictionStats,
         executor: &Executor,
     ) -> String {
         let mut out = Exposition::new(format);
@@ -149,7 +149,7 @@ impl Metrics {
         ];
         out.sample(&labels, 1);
         out.family("ml_app_threads", GAUGE, "Maximum number of threads, by kind.");
-        out.sample(&[("kind", "http")], self.threads.http);
+        out.sample(&[("kind", "http")], self.threads.io);
         out.sample(&[("kind", "inference")], self.threads.inference);
         let Some(start) = self.start.get() else { return };
         out.family(
@@ -261,7 +261,7 @@ impl Metrics {
     }
 }
 
-fn write_inferences(out: &mut Exposition, done: &Inferences, executor: &Executor) {
+fn write_inferences(out: &mut Exposition, done: &PredictionStats, executor: &Executor) {
     let help = "Predictions that wait or run.";
     out.family("ml_app_inferences_in_flight", GAUGE, help);
     out.sample(&[], done.in_flight());

@@ -42,7 +42,7 @@ impl Server {
     /// not support it.
     pub fn bind(config: Config, state: Data<State>) -> anyhow::Result<Server> {
         let address = SocketAddr::new(config.host, config.port);
-        let workers = config.threads.http;
+        let workers = config.threads.io;
         let longest_request =
             config.header_timeout + config.limits.request_timeout + config.keep_alive;
         let shared = state.clone();

@@ -9,8 +9,8 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Prints what is known about the model. A model that cannot be served has no signature, and the exit code
-/// is 1.
+/// Prints the signature, the report and the SHA-256 of the model. Prints everything except the signature and
+/// returns an error if the model cannot be served.
 pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
     let config = Config::from_environment(&Flags::default())?;
     let source = model.open()?;
@@ -31,19 +31,19 @@ pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
 }
 
 fn write_report(text: &mut String, report: &Report) -> fmt::Result {
-    signature::section(
+    signature::write_section(
         text,
         "opsets",
         report.opsets.iter().map(|(domain, version)| format!("{domain} {version}")),
     )?;
-    signature::section(
+    signature::write_section(
         text,
         "operators",
         report.operators.iter().map(|(operator, nodes)| format!("{operator} × {nodes}")),
     )?;
     let producer = (!report.producer.is_empty()).then(|| report.producer.clone());
-    signature::section(text, "producer", producer.into_iter())?;
-    signature::section(text, "IR version", std::iter::once(report.ir_version.to_string()))?;
+    signature::write_section(text, "producer", producer.into_iter())?;
+    signature::write_section(text, "IR version", std::iter::once(report.ir_version.to_string()))?;
     let metadata = report.metadata.iter().map(|(key, value)| format!("{key} = {value}"));
-    signature::section(text, "metadata", metadata)
+    signature::write_section(text, "metadata", metadata)
 }

@@ -1,5 +1,5 @@
-//! `ml-app predict`: scores a file in constant memory. Blocks of the file are read in turn, scored on
-//! several threads, and written in the order of the input.
+//! `ml-app predict`: scores a file in constant memory. The file is read block by block. Several
+//! threads score the blocks, and the results are written in the order of the input.
 
 mod blocks;
 mod input;
@@ -30,15 +30,15 @@ pub struct Args {
     /// is complete
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Score only one of COUNT parts of FILE, numbered from 0. The outputs of all parts,
-    /// concatenated in order, are the output of the whole file
+    /// Score only part INDEX of COUNT equal parts of FILE; INDEX starts at 0. The outputs of all parts,
+    /// concatenated in order, equal the output for the whole file
     #[arg(long, value_name = "INDEX/COUNT")]
     shard: Option<Shard>,
     /// Format of the input and the output [default: NDJSON for `.ndjson` and `.jsonl`, else CSV]
     #[arg(long, value_enum)]
     format: Option<FileFormat>,
     /// Number of threads that score [default: the CPU quota, rounded up]
-    #[arg(long, value_name = "N", value_parser = threads)]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
     #[command(flatten)]
     model: ModelArg,
@@ -59,7 +59,7 @@ impl Args {
             _ => scorer.score(format, input, io::stdout().lock()),
         };
         progress.finish_and_clear();
-        report(&self.file, scored)
+        print_result(&self.file, scored)
     }
 
     /// Returns the byte range of the input whose rows are scored.
@@ -73,13 +73,13 @@ impl Args {
 }
 
 /// Parses `--threads`.
-fn threads(text: &str) -> Result<usize, String> {
+fn parse_threads(text: &str) -> Result<usize, String> {
     let threads = text.parse().ok().filter(|threads| (1..=1024).contains(threads));
     threads.ok_or_else(|| "expected a number from 1 to 1024".to_owned())
 }
 
-/// Logs the result, or prints every error in the rows of the file.
-fn report(file: &Path, scored: Result<Scored, Failure>) -> anyhow::Result<ExitCode> {
+/// Logs a summary, or prints the row errors that were kept and the number of errors that were not.
+fn print_result(file: &Path, scored: Result<Scored, Failure>) -> anyhow::Result<ExitCode> {
     let name = file.display();
     match scored {
         Ok(Scored { rows, ignored_columns }) => {
@@ -102,7 +102,7 @@ fn report(file: &Path, scored: Result<Scored, Failure>) -> anyhow::Result<ExitCo
             Ok(ExitCode::FAILURE)
         }
         Err(Failure::Rows(error)) => Err(anyhow!("{name}: {error}")),
-        // The caller treats a closed pipe as success, so the error keeps its type.
+        // The caller treats a closed pipe as success, so this error is not converted to text.
         Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(error.into()),
         Err(Failure::Io(error)) => Err(anyhow!("{name}: {error}")),
         Err(Failure::Output(error)) => Err(error),

@@ -3,12 +3,13 @@
 use ml_app_model::Signature;
 use std::fmt::{self, Write};
 
+/// Appends the signature to `text`, one section after another.
 pub fn write(text: &mut String, signature: &Signature) -> fmt::Result {
     writeln!(text, "{:<12} {} version {}", "model", signature.name, signature.version)?;
     for line in signature.description.iter().flat_map(|description| description.lines()) {
         writeln!(text, "{:<12} {line}", "")?;
     }
-    section(
+    write_section(
         text,
         "features",
         signature.features.iter().map(|feature| {
@@ -16,9 +17,9 @@ pub fn write(text: &mut String, signature: &Signature) -> fmt::Result {
             format!("{feature}{summary}")
         }),
     )?;
-    section(text, "inputs", signature.inputs.iter().map(ToString::to_string))?;
-    section(text, "outputs", signature.outputs.iter().map(ToString::to_string))?;
-    section(
+    write_section(text, "inputs", signature.inputs.iter().map(ToString::to_string))?;
+    write_section(text, "outputs", signature.outputs.iter().map(ToString::to_string))?;
+    write_section(
         text,
         "classes",
         signature.classes().iter().map(|class| {
@@ -26,15 +27,15 @@ pub fn write(text: &mut String, signature: &Signature) -> fmt::Result {
             meaning.map_or(class.clone(), |(_, meaning)| format!("{class}: {meaning}"))
         }),
     )?;
-    section(
+    write_section(
         text,
         "metrics",
         signature.metrics.iter().map(|(name, value)| format!("{name} {value}")),
     )
 }
 
-/// Writes a line per entry, the first one with the label.
-pub fn section(
+/// Writes one line per entry. Only the first line shows the label.
+pub fn write_section(
     text: &mut String,
     label: &str,
     entries: impl Iterator<Item = String>,

@@ -1,4 +1,4 @@
-//! The settings as flags of the command line.
+//! The command-line flags of the settings.
 
 use super::setting::{Declared, DefaultValue};
 use super::settings::{ALL, HOST, PORT};
@@ -12,14 +12,14 @@ pub struct Flags(
     Vec<(&'static str, String)>,
 );
 
-/// The flags that say where the server listens.
+/// The flags `--host` and `--port`, for commands that only need the server's address.
 #[derive(Debug, Clone, Default)]
 pub struct SocketFlags(pub Flags);
 
 const SOCKET: &[&dyn Declared] = &[&HOST, &PORT];
 
 impl Flags {
-    /// Returns the value of a flag.
+    /// Returns the value of the flag `--LONG`, if it is given.
     pub fn get(&self, long: &str) -> Option<&str> {
         self.0.iter().find(|(name, _)| *name == long).map(|(_, value)| value.as_str())
     }
@@ -60,7 +60,7 @@ fn args(settings: &[&'static dyn Declared]) -> impl Iterator<Item = Arg> {
     })
 }
 
-/// Returns the variables and the default, as clap writes them: `[env: NAME] [default: VALUE]`.
+/// Returns the environment variables and the default in clap's notation: `[env: NAME] [default: VALUE]`.
 fn notes(setting: &dyn Declared) -> String {
     let variables = setting.variables().join(", ");
     let default = match setting.default() {

@@ -6,11 +6,12 @@ use super::settings::{API_KEY_FILE, API_KEYS};
 use crate::access;
 use std::fs;
 
+/// Looks up settings, and collects the errors.
 pub(crate) struct Lookup<'a> {
     pub flags: &'a Flags,
     /// Returns the value of an environment variable.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
-    /// A message per invalid setting.
+    /// One message per invalid setting.
     pub errors: Vec<String>,
 }
 
@@ -20,9 +21,9 @@ impl Lookup<'_> {
     /// # Panics
     ///
     /// Panics if the setting has no fixed default or an invalid one. Every start and every test reads all
-    /// settings, so such a declaration cannot go unnoticed.
+    /// settings, so such a declaration is found at once.
     pub fn value<V: Values>(&mut self, setting: &Setting<V>) -> V::Value {
-        self.given(setting).unwrap_or_else(|| {
+        self.explicit(setting).unwrap_or_else(|| {
             let DefaultValue::Fixed(default) = setting.default else {
                 panic!("no fixed default: {:?}", setting.default)
             };
@@ -30,8 +31,9 @@ impl Lookup<'_> {
         })
     }
 
-    /// Returns the value of a setting, or `None` if it is not given or invalid.
-    pub fn given<V: Values>(&mut self, setting: &Setting<V>) -> Option<V::Value> {
+    /// Returns the value of a setting, or `None` if the setting is not given. Records an error and returns
+    /// `None` if the value is invalid.
+    pub fn explicit<V: Values>(&mut self, setting: &Setting<V>) -> Option<V::Value> {
         let (name, text) = self.text(setting)?;
         let value = setting.values.parse(text.trim());
         if value.is_none() {
@@ -41,7 +43,7 @@ impl Lookup<'_> {
         value
     }
 
-    /// Returns the text of a setting, and the flag or variable that it comes from.
+    /// Returns the flag or variable that sets the setting, and the unparsed value.
     fn text<V>(&self, setting: &Setting<V>) -> Option<(String, String)> {
         let flag = setting
             .flag
@@ -55,9 +57,9 @@ impl Lookup<'_> {
         })
     }
 
-    /// Returns the API keys of the variable or of the file.
+    /// Returns the API keys from `ML_APP_API_KEYS`, or from the file that `--api-key-file` specifies.
     pub fn api_keys(&mut self) -> Vec<access::Key> {
-        let (place, text) = match (self.text(&API_KEYS), self.text(&API_KEY_FILE)) {
+        let (origin, text) = match (self.text(&API_KEYS), self.text(&API_KEY_FILE)) {
             (None, None) => return vec![],
             (Some((name, _)), Some((file_name, file))) => {
                 self.errors
@@ -75,7 +77,7 @@ impl Lookup<'_> {
         };
         let keys = access::parse_keys(&text);
         if keys.is_empty() {
-            self.errors.push(format!("{place}: expected at least one API key, found none"));
+            self.errors.push(format!("{origin}: expected at least one API key, found none"));
         }
         keys
     }

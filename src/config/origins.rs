@@ -6,18 +6,18 @@ pub enum Origins {
     #[default]
     None,
     Any,
-    These(Vec<String>),
+    List(Vec<String>),
 }
 
 impl Origins {
-    /// Parses `*`, or a list of origins separated by commas. An origin is a scheme and a host, with a port
-    /// if it is not the scheme's own.
+    /// Parses `*`, or a list of origins separated by commas. An origin is a scheme and a host. A port follows
+    /// unless it is the default port of the scheme.
     pub(crate) fn parse(text: &str) -> Option<Origins> {
         if text == "*" {
             return Some(Origins::Any);
         }
         let origins: Vec<String> = text.split(',').map(|origin| origin.trim().to_owned()).collect();
-        origins.iter().all(|origin| is_origin(origin)).then_some(Origins::These(origins))
+        origins.iter().all(|origin| is_origin(origin)).then_some(Origins::List(origins))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The form of a setting's declaration.
+//! The types with which a setting is declared.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -9,18 +9,18 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Setting<V> {
     pub flag: Flag,
-    /// Environment variables, by priority. A flag overrides them.
+    /// Environment variables. The first one that is set applies. A flag overrides all of them.
     pub variables: &'static [&'static str],
     pub values: V,
     pub default: DefaultValue,
-    /// Lines of the help text. The first paragraph is its summary.
+    /// Help text. Blank lines separate its paragraphs, and the first paragraph is the summary.
     pub help: &'static str,
 }
 
 /// The command-line flag of a setting.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Flag {
-    /// There is no flag: only variables set the value.
+    /// No flag: the setting has environment variables only.
     VariableOnly,
     Long(&'static str),
     LongAndShort(&'static str, char),
@@ -29,11 +29,11 @@ pub(crate) enum Flag {
 /// Value of a setting that is not given.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum DefaultValue {
-    /// The feature is off.
+    /// No default: the feature that the setting controls is off.
     Unset,
-    /// Parsed as a given value is.
+    /// Default value, parsed like a value from the command line.
     Fixed(&'static str),
-    /// Description of a default that depends on other settings or on the machine.
+    /// Description for readers of a default that depends on other settings or on the machine.
     Computed(&'static str),
 }
 
@@ -44,10 +44,10 @@ pub(crate) trait Values: Sync {
     /// Returns `None` if the text is not one of the values.
     fn parse(&self, text: &str) -> Option<Self::Value>;
 
-    /// Describes the values, to follow the word "expected".
+    /// Returns a description of the values that can follow the word "expected".
     fn expected(&self) -> String;
 
-    /// Returns the name of the value in `--help`.
+    /// Returns the placeholder for the value in `--help`, such as `PORT`.
     fn placeholder(&self) -> &'static str;
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Count(pub RangeInclusive<usize>);
 #[derive(Debug)]
 pub(crate) struct Seconds(pub RangeInclusive<u64>);
 
-/// A value with a parser of its own.
+/// A value that has its own parser.
 #[derive(Debug)]
 pub(crate) struct Parsed<T> {
     pub placeholder: &'static str,
@@ -167,14 +167,14 @@ impl Flag {
     }
 }
 
-/// A [`Setting`] whose type of values does not matter.
+/// A [`Setting`] without its type parameter, so that one list can contain all settings.
 pub(crate) trait Declared: Sync {
     fn flag(&self) -> Flag;
     fn variables(&self) -> &'static [&'static str];
     fn default(&self) -> DefaultValue;
     fn expected(&self) -> String;
     fn placeholder(&self) -> &'static str;
-    /// Returns the paragraphs of the help text. The first one is its summary.
+    /// Returns the paragraphs of the help text. The first paragraph is the summary.
     fn help(&self) -> Vec<String>;
 }
 

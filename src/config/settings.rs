@@ -1,5 +1,5 @@
 //! Every setting of the server, declared once. The command line, the parser and the table in
-//! `docs/operations.md` follow from the declarations.
+//! `docs/operations.md` are derived from the declarations.
 //!
 //! To add a setting, declare it here and read it in `Config::read`. Then
 //! `UPDATE_DOCS=1 cargo test -p ml-app settings_table` updates the table.
@@ -17,7 +17,7 @@ use std::net::IpAddr;
 const KIB: usize = 1 << 10;
 const DAY: u64 = 24 * 60 * 60;
 
-/// Declares a static per setting, whose doc comment is its help text, and the list of all.
+/// Declares one static per setting, and the list of all settings. The doc comment of a setting is its help text.
 macro_rules! settings {
     ($($(#[doc = $help:literal])+ $name:ident: $values:ty { $($field:ident: $value:expr,)+ })+) => {
         $(

@@ -128,7 +128,7 @@ pub(crate) fn cors(origins: &Origins) -> Cors {
     match origins {
         Origins::None => cors,
         Origins::Any => cors.allow_any_origin().send_wildcard(),
-        Origins::These(origins) => {
+        Origins::List(origins) => {
             origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
         }
     }

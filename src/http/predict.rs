@@ -84,7 +84,7 @@ struct Predicted {
 impl<P: Protocol> Received<P> {
     /// Stops the time in the pool's queue. Called when a thread of the pool starts with the request.
     fn dequeued(mut self) -> Received<P> {
-        self.stopwatch.queued();
+        self.stopwatch.end_queue();
         self
     }
 
@@ -92,7 +92,7 @@ impl<P: Protocol> Received<P> {
         match self.decode_inputs() {
             Ok((inputs, options)) => {
                 self.state.metrics.drift.observe_inputs(&inputs);
-                self.stopwatch.decoded(inputs.rows());
+                self.stopwatch.end_decode(inputs.rows());
                 Ok(Decoded { received: self, inputs, options })
             }
             Err(error) => {
@@ -135,7 +135,7 @@ impl<P: Protocol> Decoded<P> {
         let rows = inputs.rows();
         let encoded = state.model.run(inputs).map_err(Error::from).and_then(|outputs| {
             state.metrics.drift.observe_outputs(&outputs);
-            stopwatch.inferred();
+            stopwatch.end_inference();
             protocol.encode(options, &body.bytes, state.model.signature(), outputs)
         });
         if let Err(Error::Model(RunError::Panicked(_))) = encoded {

@@ -6,7 +6,7 @@ use crate::error::{Busy, Error};
 use crate::executor::Executor;
 use crate::http::route::Table;
 use crate::http::router::Router;
-use crate::inferences::{Inferences, Stopwatch};
+use crate::inferences::{PredictionStats, Stopwatch};
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use actix_web::web::Bytes;
@@ -24,7 +24,7 @@ pub struct State {
     pub(crate) vertex: VertexRoutes,
     pub(crate) logging: Logging,
     pub(crate) metrics: Metrics,
-    pub(crate) inferences: Inferences,
+    pub(crate) inferences: PredictionStats,
     pub(crate) executor: Executor,
     pub(crate) table: &'static Table,
     pub(crate) router: Router,
@@ -55,7 +55,7 @@ impl State {
             cors: config.cors.clone(),
             vertex: config.vertex.clone(),
             logging: config.logging,
-            inferences: Inferences::default(),
+            inferences: PredictionStats::default(),
             executor: Executor::new(config.threads.inference),
             buffered: Arc::default(),
             document: OnceCell::new(),

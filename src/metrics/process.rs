@@ -1,5 +1,5 @@
-//! Metrics of the process and of its control group (version 2 or 1). Their files are opened before the
-//! sandbox forbids it, and read at each scrape.
+//! Metrics of the process and of its control group (cgroup v2 or v1). The files behind the metrics are opened
+//! before the sandbox denies it, and read at each scrape.
 
 use crate::machine;
 use rustix::fs::Dir;
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
-/// The open files; `None` where the system has none.
+/// The open files. A file is `None` if the system does not have it.
 #[derive(Debug, Default)]
 pub struct Process {
     stat: Option<File>,
@@ -33,7 +33,7 @@ impl Process {
                 "/sys/fs/cgroup/memory.current",
                 "/sys/fs/cgroup/memory/memory.usage_in_bytes",
             ]),
-            memory_limit: first(machine::MEMORY_LIMITS),
+            memory_limit: first(machine::MEMORY_LIMIT_FILES),
         }
     }
 
@@ -53,7 +53,7 @@ impl Process {
                 "Virtual memory of the process, in bytes.",
                 stat.map(|stat| stat.virtual_bytes),
             ),
-            ("process_threads", "Number of threads.", stat.map(|stat| stat.threads)),
+            ("process_threads", "Number of threads of the process.", stat.map(|stat| stat.threads)),
             (
                 "process_open_fds",
                 "Number of open file descriptors, including connections.",
@@ -66,7 +66,7 @@ impl Process {
             ),
             (
                 "ml_app_cgroup_memory_limit_bytes",
-                "Memory limit of the control group, in bytes; absent without a limit.",
+                "Memory limit of the control group, in bytes. Absent if there is no limit.",
                 limit.map(|limit| limit as f64),
             ),
         ])
@@ -78,7 +78,7 @@ impl Process {
         let value = |key: &str| -> Option<f64> {
             group.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
         };
-        // Version 2 counts microseconds, version 1 nanoseconds.
+        // cgroup v2 counts microseconds, v1 nanoseconds.
         let throttled = value("throttled_usec ").map(|us| us / 1e6);
         let throttled = throttled.or_else(|| value("throttled_time ").map(|ns| ns / 1e9));
         present([
@@ -99,7 +99,7 @@ impl Process {
             ),
             (
                 "ml_app_cgroup_cpu_throttled_seconds_total",
-                "Time for which the CPU quota stopped the threads, in seconds.",
+                "Time that threads were stopped because the CPU quota was exhausted, in seconds.",
                 throttled,
             ),
         ])
@@ -109,14 +109,14 @@ impl Process {
         let mut descriptors =
             self.descriptors.as_ref()?.lock().unwrap_or_else(|error| error.into_inner());
         descriptors.rewind();
-        // Without `.` and `..`.
+        // The directory also lists `.` and `..`.
         Some(descriptors.by_ref().count().saturating_sub(2) as f64)
     }
 
     fn stat(&self) -> Option<Stat> {
         let text = read(self.stat.as_ref()?)?;
-        // Field 2 is the program's name in parentheses, which can hold spaces: the fields are counted from
-        // behind it. See proc_pid_stat(5).
+        // Field 2 is the program's name in parentheses, which can contain spaces. The fields after it are split
+        // at spaces; the first of them is field 3. See proc_pid_stat(5).
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
         Some(Stat {
@@ -141,7 +141,7 @@ fn present<const N: usize>(samples: [(&'static str, &'static str, Option<f64>); 
     samples.into_iter().filter_map(|(name, help, value)| Some((name, help, value?))).collect()
 }
 
-/// Reads a file of procfs or cgroupfs from its beginning. All of them fit into 4 KiB.
+/// Reads a file of procfs or cgroupfs from its beginning. Each of these files fits into 4 KiB.
 fn read(file: &File) -> Option<String> {
     let mut bytes = [0; 4096];
     let len = file.read_at(&mut bytes, 0).ok()?;

@@ -32,7 +32,7 @@ pub struct Metrics {
     threads: Threads,
     start: OnceCell<Start>,
     routes: Mutex<Vec<Arc<RouteMetrics>>>,
-    /// Requests without a route.
+    /// Requests that match no route.
     pub unrouted: RouteMetrics,
     /// Number of rejected requests per limit, in the order of [`Error::LIMITS`].
     rejected: [AtomicU64; Error::LIMITS.len()],
@@ -40,7 +40,7 @@ pub struct Metrics {
     pub drift: Drift,
 }
 
-/// Facts about the start.
+/// Measurements of the start of the process.
 #[derive(Debug)]
 struct Start {
     /// Time at which `main` began.
@@ -50,17 +50,17 @@ struct Start {
     process: Process,
 }
 
-/// Statuses of responses. All others share one counter.
+/// Status codes with a counter each. All other status codes share one counter.
 const STATUSES: [u16; 16] =
     [200, 204, 308, 400, 401, 403, 404, 405, 406, 408, 413, 415, 422, 431, 500, 503];
 
 /// Counts and durations of one route's requests.
 #[derive(Debug, Default)]
 pub struct RouteMetrics {
-    /// The route's pattern, such as `/v2/models/{model}`: never a request's own path, because their
-    /// number has no limit.
+    /// Pattern of the route, such as `/v2/models/{model}`. The path of a request is not used, because it would create
+    /// an unlimited number of time series.
     path: String,
-    /// Protocol of the route, if it predicts.
+    /// Protocol of the route, if the route serves predictions.
     protocol: Option<&'static str>,
     statuses: [AtomicU64; STATUSES.len() + 1],
     time: Histogram,
@@ -89,13 +89,13 @@ impl Metrics {
         }
     }
 
-    /// Records the start. Only the first call has an effect.
+    /// Records the measurements of the start. Only the first call has an effect.
     pub fn record_start(&self, phases: Phases, sandbox: Enforced, process: Process) {
         let began = SystemTime::now() - phases.total();
         self.start.get_or_init(|| Start { began, phases, sandbox, process });
     }
 
-    /// Returns the metrics of a route, which all threads share; `protocol` is the value of its label.
+    /// Returns the metrics of a route. All threads share them. `protocol` is the value of the label `protocol`.
     pub fn route(&self, path: &str, protocol: Option<&'static str>) -> Arc<RouteMetrics> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(route) = routes.iter().find(|route| route.path == path) {
@@ -119,7 +119,7 @@ impl Metrics {
         self.panics.fetch_add(1, Relaxed);
     }
 
-    /// Returns all families as text.
+    /// Returns all metric families in the given format.
     pub fn text(
         &self,
         format: ExpositionFormat,
@@ -155,7 +155,7 @@ impl Metrics {
         out.family(
             "ml_app_sandbox",
             GAUGE,
-            "1 if a mechanism of the sandbox is in force, otherwise 0.",
+            "1 if the mechanism of the sandbox is in force, otherwise 0.",
         );
         out.sample(&[("by", "landlock")], u8::from(start.sandbox.landlock));
         out.sample(&[("by", "seccomp")], u8::from(start.sandbox.seccomp));
@@ -191,7 +191,7 @@ impl Metrics {
         out.family(
             "ml_app_http_requests_total",
             COUNTER,
-            "HTTP requests, by route, protocol and status.",
+            "Number of HTTP requests, by route, protocol and status.",
         );
         for route in &requested {
             for (index, count) in route.statuses.iter().enumerate() {
@@ -209,7 +209,7 @@ impl Metrics {
         for route in &requested {
             out.histogram(("route", &route.path), &route.time);
         }
-        let help = "Requests rejected by a limit, by limit.";
+        let help = "Number of requests rejected because of a limit, by limit.";
         out.family("ml_app_rejected_total", COUNTER, help);
         for (reason, count) in Error::LIMITS.iter().zip(&self.rejected) {
             out.sample(&[("reason", reason)], count.load(Relaxed));
@@ -217,19 +217,19 @@ impl Metrics {
         out.family(
             "ml_app_panics_total",
             COUNTER,
-            "Requests that ended in a panic and got status 500.",
+            "Number of requests that ended in a panic and got status 500.",
         );
         out.sample(&[], self.panics.load(Relaxed));
     }
 
     fn write_drift(&self, out: &mut Exposition) {
         let features = &self.drift.features;
-        let help = "Missing values, by feature. The number of rows is ml_app_inference_rows_total.";
+        let help = "Number of missing values, by feature. The total number of rows is ml_app_inference_rows_total.";
         out.family("ml_app_feature_missing_total", COUNTER, help);
         for feature in features {
             out.sample(&[("feature", &feature.name)], feature.missing.load(Relaxed));
         }
-        let help = "Values outside the range seen in training, by feature and bound.";
+        let help = "Number of values outside the range seen in training, by feature and bound.";
         out.family("ml_app_feature_out_of_range_total", COUNTER, help);
         for feature in features {
             for (bound, count) in [("minimum", &feature.below), ("maximum", &feature.above)] {
@@ -239,20 +239,24 @@ impl Metrics {
         }
         match self.drift.predicted() {
             Predicted::Classes(classes) => {
-                out.family("ml_app_predictions_total", COUNTER, "Predicted rows, by class.");
+                out.family(
+                    "ml_app_predictions_total",
+                    COUNTER,
+                    "Number of predicted rows, by class.",
+                );
                 for (class, rows) in classes {
                     out.sample(&[("class", &class)], rows);
                 }
             }
             Predicted::Numbers { count, sum, squares } => {
-                out.family("ml_app_predictions_total", COUNTER, "Predicted numbers.");
+                out.family("ml_app_predictions_total", COUNTER, "Number of predicted values.");
                 out.sample(&[], count);
-                out.family("ml_app_prediction_sum", GAUGE, "Sum of the predicted numbers; divided by ml_app_predictions_total it is the mean.");
+                out.family("ml_app_prediction_sum", GAUGE, "Sum of the predicted values. Divide it by ml_app_predictions_total to get the mean.");
                 out.sample(&[], sum);
                 out.family(
                     "ml_app_prediction_squares_sum",
                     GAUGE,
-                    "Sum of the squares of the predicted numbers, for their variance.",
+                    "Sum of the squares of the predicted values, from which their variance can be computed.",
                 );
                 out.sample(&[], squares);
             }
@@ -261,38 +265,47 @@ impl Metrics {
     }
 }
 
-fn write_inferences(out: &mut Exposition, done: &PredictionStats, executor: &Executor) {
-    let help = "Predictions that wait or run.";
+fn write_inferences(out: &mut Exposition, stats: &PredictionStats, executor: &Executor) {
+    let help = "Number of predictions that are waiting or running.";
     out.family("ml_app_inferences_in_flight", GAUGE, help);
-    out.sample(&[], done.in_flight());
-    out.family("ml_app_inferences_queued", GAUGE, "Predictions that wait for an inference thread.");
+    out.sample(&[], stats.in_flight());
+    out.family(
+        "ml_app_inferences_queued",
+        GAUGE,
+        "Number of predictions that are waiting for an inference thread.",
+    );
     out.sample(&[], executor.queued());
-    let help = "Predictions cancelled in the queue because the client disconnected or the queue timeout passed.";
+    let help = "Number of predictions cancelled in the queue because the client disconnected or the queue timeout passed.";
     out.family("ml_app_inferences_skipped_total", COUNTER, help);
     out.sample(&[], executor.cancelled());
-    let help = "Inference threads replaced because their prediction did not complete in time.";
+    let help =
+        "Number of inference threads replaced because their prediction did not complete in time.";
     out.family("ml_app_inference_threads_replaced_total", COUNTER, help);
     out.sample(&[], executor.replaced());
-    let help = "Completed and failed predictions, by result.";
+    let help = "Number of predictions that have ended, by result.";
     out.family("ml_app_inferences_total", COUNTER, help);
-    out.sample(&[("result", "success")], done.success.total().count);
-    out.sample(&[("result", "failure")], done.fail.total().count);
+    out.sample(&[("result", "success")], stats.success.total().count);
+    out.sample(&[("result", "failure")], stats.fail.total().count);
     let help = "Time of each part of the successful predictions, in seconds.";
     out.family("ml_app_inference_duration_seconds", HISTOGRAM, help);
     let parts = [
-        ("queue", &done.queue),
-        ("decode", &done.decode),
-        ("infer", &done.infer),
-        ("encode", &done.encode),
+        ("queue", &stats.queue),
+        ("decode", &stats.decode),
+        ("infer", &stats.infer),
+        ("encode", &stats.encode),
     ];
     for (part, histogram) in parts {
         out.histogram(("part", part), histogram);
     }
-    out.family("ml_app_inference_rows_total", COUNTER, "Rows of the successful predictions.");
-    out.sample(&[], done.rows());
+    out.family(
+        "ml_app_inference_rows_total",
+        COUNTER,
+        "Number of rows of the successful predictions.",
+    );
+    out.sample(&[], stats.rows());
 }
 
-/// Returns a text such as "ready in 2.31 ms: process 0.41, model 1.60, bind 0.30".
+/// Returns a summary such as "ready in 2.31 ms: process 0.41, model 1.60, bind 0.30".
 pub fn summary(phases: &Phases) -> String {
     let ms = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
     let parts = phases.parts().iter().map(|(name, time)| format!("{name} {}", ms(*time)));

@@ -23,7 +23,7 @@ pub(crate) static API: Api = Api {
 #[api_v2_operation(operation_id = "metrics")]
 pub(crate) async fn collect(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let format = ExpositionFormat::of(accept.unwrap_or_default());
+    let format = ExpositionFormat::from_accept(accept.unwrap_or_default());
     let text =
         state.metrics.text(format, state.model.signature(), &state.inferences, &state.executor);
     HttpResponse::Ok().content_type(format.content_type()).body(text)

@@ -1,10 +1,10 @@
-//! Drift of inputs and outputs from the data that the model was trained on: per feature, values that are
-//! missing or outside the range seen in training; and the distribution of the predictions.
+//! Counters that show drift of the inputs and outputs from the training data. For each feature, missing values and
+//! values outside the range seen in training are counted. For the outputs, the distribution is recorded.
 
 use ml_app_model::{Datatype, Elements, Feature, Signature, Strings, Task, Tensor, Tensors};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Maximum number of features, and of classes, that are counted: each is a time series in Prometheus.
+/// Maximum number of features, and maximum number of classes, that are counted. Each adds time series in Prometheus.
 const MAX_SERIES: usize = 100;
 
 /// Counters of observed inputs and outputs.
@@ -18,14 +18,19 @@ pub struct Drift {
 #[derive(Debug)]
 pub struct ObservedFeature {
     pub name: String,
-    /// Index of the input tensor, and column in it.
+    /// Index of the input tensor that contains the feature.
     input: usize,
+    /// Column of the feature in the input tensor.
     column: usize,
-    /// Range seen in training; infinite where the model's metadata gives no bound.
+    /// Minimum seen in training, or -∞ if the model's metadata has none.
     minimum: f64,
+    /// Maximum seen in training, or ∞ if the model's metadata has none.
     maximum: f64,
+    /// Number of missing values.
     pub missing: AtomicU64,
+    /// Number of values below the minimum.
     pub below: AtomicU64,
+    /// Number of values above the maximum.
     pub above: AtomicU64,
 }
 
@@ -34,9 +39,9 @@ pub struct ObservedFeature {
 enum Predictions {
     /// Rows per class; `label` is the index of the output with the labels.
     Classes { label: usize, classes: Vec<Class> },
-    /// Numbers of a regression. The sums are the bits of an `f64`, because there is no atomic float.
+    /// Values that a regression predicts. Each sum is stored as the bits of an `f64`, because there is no atomic float.
     Numbers { output: usize, count: AtomicU64, sum: AtomicU64, squares: AtomicU64 },
-    /// The outputs are neither: nothing is counted.
+    /// The model is neither a classification nor a regression, so nothing is counted.
     None,
 }
 
@@ -48,7 +53,7 @@ struct Class {
     rows: AtomicU64,
 }
 
-/// The counted predictions.
+/// A snapshot of the counters of the outputs.
 pub enum Predicted {
     Classes(Vec<(String, u64)>),
     Numbers { count: u64, sum: f64, squares: f64 },
@@ -95,7 +100,9 @@ impl Drift {
     /// Counts the predictions for a request.
     pub fn observe_outputs(&self, outputs: &Tensors) {
         match &self.predictions {
-            Predictions::Classes { label, classes } => count(&outputs.tensors()[*label], classes),
+            Predictions::Classes { label, classes } => {
+                count_classes(&outputs.tensors()[*label], classes)
+            }
             Predictions::Numbers { output, count, sum, squares } => {
                 let (mut numbers, mut total, mut total_squares) = (0, 0.0, 0.0);
                 let mut add = |number: f64| {
@@ -139,8 +146,8 @@ impl Drift {
 
 impl ObservedFeature {
     fn new(feature: &Feature) -> ObservedFeature {
-        // Values are rounded to the input's type, so a bound is too. Otherwise a value equal to its bound could
-        // count as out of range.
+        // Values are rounded to the input's datatype, so the bounds are rounded too. Otherwise a value
+        // equal to its bound could count as out of range.
         let bound = |bound: f64| match feature.datatype {
             Datatype::Float32 => f64::from(bound as f32),
             _ => bound,
@@ -157,7 +164,7 @@ impl ObservedFeature {
         }
     }
 
-    /// Counts the feature's column of a tensor.
+    /// Counts the values in the feature's column of `tensor`.
     fn observe(&self, tensor: &Tensor, rows: usize) {
         let width = (tensor.len() / rows.max(1)).max(1);
         macro_rules! observe {
@@ -217,7 +224,7 @@ impl Class {
 }
 
 /// Counts the rows of each class.
-fn count(labels: &Tensor, classes: &[Class]) {
+fn count_classes(labels: &Tensor, classes: &[Class]) {
     let mut found = vec![0; classes.len()];
     let mut add = |matches: &dyn Fn(&Class) -> bool, rows: u64| {
         if let Some(index) = classes.iter().position(matches) {
@@ -225,7 +232,7 @@ fn count(labels: &Tensor, classes: &[Class]) {
         }
     };
     match labels.elements() {
-        // Rows are indices into a few distinct labels: count the indices first.
+        // The rows are indices into a few distinct labels. Counting the indices first compares each label only once.
         Elements::String(Strings::Labels { labels, indices }) => {
             let mut rows = vec![0; labels.len()];
             indices.iter().for_each(|index| rows[*index as usize] += 1);
@@ -248,7 +255,7 @@ fn count(labels: &Tensor, classes: &[Class]) {
     }
 }
 
-/// Adds to an `f64` that is stored as bits.
+/// Adds `number` to an `f64` that is stored as bits.
 fn add_to(bits: &AtomicU64, number: f64) {
     let add = |bits| Some((f64::from_bits(bits) + number).to_bits());
     // Cannot fail: `add` never returns `None`.

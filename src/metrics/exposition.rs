@@ -7,14 +7,14 @@ use std::fmt::{Display, Write};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpositionFormat {
     Prometheus,
-    /// Differs from Prometheus' format in the names of counters' families, which lack `_total`, and in an end
-    /// marker.
+    /// Differs from the Prometheus format in two ways: the family name of a counter lacks `_total`, and the text ends
+    /// with an end marker.
     OpenMetrics,
 }
 
 impl ExpositionFormat {
-    /// Returns OpenMetrics if the client's `Accept` header names it.
-    pub fn of(accept: &str) -> ExpositionFormat {
+    /// Returns OpenMetrics if the client's `Accept` header lists it.
+    pub fn from_accept(accept: &str) -> ExpositionFormat {
         if accept.contains("application/openmetrics-text") {
             ExpositionFormat::OpenMetrics
         } else {
@@ -32,7 +32,7 @@ impl ExpositionFormat {
     }
 }
 
-/// Type of a family, as `# TYPE` names it.
+/// Type of a metric family, as written in its `# TYPE` line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind(&'static str);
 
@@ -60,24 +60,24 @@ impl Exposition {
             ExpositionFormat::OpenMetrics if kind == COUNTER => name.trim_end_matches("_total"),
             _ => name,
         };
-        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {}", kind.0));
+        self.write_line(format_args!("# HELP {name} {help}\n# TYPE {name} {}", kind.0));
     }
 
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        self.sample_of("", labels, value);
+        self.sample_with_suffix("", labels, value);
     }
 
-    /// Writes a histogram of the family; `label` distinguishes it from the others.
+    /// Writes a histogram of the family; `label` distinguishes it from other histograms of the family.
     pub fn histogram(&mut self, label: (&str, &str), histogram: &Histogram) {
         let mut count = 0;
         let bounds = BOUNDS.iter().map(|ns| (*ns as f64 / 1e9).to_string());
-        for (bound, more) in bounds.chain(["+Inf".to_owned()]).zip(histogram.counts()) {
-            count += more;
-            self.sample_of("_bucket", &[label, ("le", &bound)], count);
+        for (bound, bucket_count) in bounds.chain(["+Inf".to_owned()]).zip(histogram.counts()) {
+            count += bucket_count;
+            self.sample_with_suffix("_bucket", &[label, ("le", &bound)], count);
         }
         let seconds = histogram.total().ns as f64 / 1e9;
-        self.sample_of("_sum", &[label], seconds);
-        self.sample_of("_count", &[label], count);
+        self.sample_with_suffix("_sum", &[label], seconds);
+        self.sample_with_suffix("_count", &[label], count);
     }
 
     pub fn finish(mut self) -> String {
@@ -87,23 +87,25 @@ impl Exposition {
         self.text
     }
 
-    fn sample_of(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
+    fn sample_with_suffix(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
         let family = self.family;
-        let labels: Vec<String> =
-            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(name, value)| format!("{name}=\"{}\"", escape_label(value)))
+            .collect();
         if labels.is_empty() {
-            self.line(format_args!("{family}{suffix} {value}"));
+            self.write_line(format_args!("{family}{suffix} {value}"));
         } else {
-            self.line(format_args!("{family}{suffix}{{{}}} {value}", labels.join(",")));
+            self.write_line(format_args!("{family}{suffix}{{{}}} {value}", labels.join(",")));
         }
     }
 
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        writeln!(self.text, "{line}").expect("a string can be written to");
+    fn write_line(&mut self, line: std::fmt::Arguments<'_>) {
+        writeln!(self.text, "{line}").expect("writing to a string does not fail");
     }
 }
 
 /// Escapes the value of a label.
-fn escaped(value: &str) -> String {
+fn escape_label(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 /// Counts of durations per bucket, and their sum.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    /// Number of durations per bucket: at most `BOUNDS[i]` and more than the bound before it; the last
-    /// bucket has no bound.
+    /// Number of durations per bucket. Bucket `i` counts durations above `BOUNDS[i - 1]` and up to `BOUNDS[i]`. The
+    /// last bucket has no upper bound.
     counts: [AtomicU64; BOUNDS.len() + 1],
     /// Sum of the durations, in nanoseconds.
     ns: AtomicU64,

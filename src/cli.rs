@@ -67,8 +67,8 @@ pub enum Tool {
 
 /// Returns the command of this process. Ends the process if the command line is invalid.
 pub fn read() -> Command {
-    // A container usually starts without arguments. Then the start need not wait for clap, which takes
-    // a while to build its grammar.
+    // A container usually starts without arguments. Skipping clap, which takes
+    // a while to build its grammar, makes this start faster.
     if env::args_os().len() <= 1 {
         return Command::Serve(Box::default());
     }
@@ -90,7 +90,7 @@ impl Tool {
     }
 }
 
-/// Prints an error, and returns the exit code for it.
+/// Prints `error` and returns the exit code for it.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(InvalidSettings(errors)) = error.downcast_ref() {
         for error in errors {
@@ -98,7 +98,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         }
         return ExitCode::from(USAGE);
     }
-    // The reader of the output has closed the pipe, as `head` does. That is not an error.
+    // The program that reads the output, such as `head`, has closed the pipe. That is not an error.
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     if kind == Some(io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;

@@ -1,7 +1,7 @@
 //! A bounded thread pool for predictions too slow to run on an I/O thread.
 //!
-//! [`queue`] decides which prediction runs next, and which ones are rejected under overload. This file
-//! has the threads: they start when they are needed, and end with the process.
+//! [`queue`] decides which prediction runs next, and which ones are rejected under overload. This module
+//! owns the threads. A thread starts when it is needed, and runs until the process ends.
 
 mod queue;
 mod task;
@@ -23,7 +23,7 @@ pub struct Executor {
 
 #[derive(Debug)]
 struct Pool {
-    /// Maximum number of threads, not counting those whose task is abandoned.
+    /// Maximum number of threads, not counting threads whose task is abandoned.
     max_threads: usize,
     state: Mutex<State>,
     /// Wakes an idle thread.
@@ -36,7 +36,7 @@ struct State {
     threads: usize,
     /// Number of threads that wait for a task.
     idle: usize,
-    /// Number of threads that run a task for which no client waits. Each of them ends with its task.
+    /// Number of threads that run a task for which no client waits. Such a thread ends with its task.
     abandoned: usize,
     /// Number of tasks cancelled before they ran, since the start.
     cancelled: u64,
@@ -51,13 +51,13 @@ struct CancelOnDrop<'a> {
 }
 
 impl CancelOnDrop<'_> {
-    /// Cancels the task if it waits, and returns whether it did.
+    /// Cancels the task if it is waiting, and returns whether it was cancelled.
     fn cancel(&self) -> bool {
-        let waited = self.stage.abandon_waiting();
-        if waited {
+        let is_cancelled = self.stage.abandon_waiting();
+        if is_cancelled {
             self.pool.remove_cancelled();
         }
-        waited
+        is_cancelled
     }
 }
 
@@ -90,8 +90,8 @@ impl Executor {
     /// Runs `work` on a thread of the pool.
     ///
     /// If the returned future is dropped before `work` has started, `work` is cancelled. A thread that still
-    /// runs `work` at `deadline` is abandoned and replaced. At most as many threads are abandoned as
-    /// the pool has otherwise.
+    /// runs `work` at `deadline` is abandoned and replaced. At most `max_threads`
+    /// threads are abandoned at a time.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl Executor {
         done.unwrap_or(Err(Failure::Panic))
     }
 
-    /// Reports that a request found no free slot or no free thread, which starts overload if tasks wait.
+    /// Reports that a request found no free slot, or no free thread in time. Overload starts if tasks are waiting.
     pub fn signal_overload(&self) {
         let mut state = self.pool.lock();
         state.queue.signal_overload();
@@ -168,7 +168,7 @@ impl Pool {
         }
     }
 
-    /// Starts a thread, unless all are running.
+    /// Starts a thread, unless the maximum number of threads are running.
     fn start_thread(self: &Arc<Self>, state: &mut State) {
         if state.threads >= self.max_threads + state.abandoned {
             return;
@@ -182,7 +182,7 @@ impl Pool {
         }
     }
 
-    /// The loop of a thread. It ends when the thread's task was abandoned.
+    /// Runs tasks on the current thread, until the thread was abandoned while it ran a task.
     fn run_tasks(&self) {
         let mut state = self.lock();
         loop {
@@ -199,8 +199,8 @@ impl Pool {
             let run_time = start.elapsed();
             state = self.lock();
             state.queue.record_run_time(run_time);
-            // `abandoned` is 0 if the limit of abandoned threads was reached: then this thread was not
-            // replaced, and goes on.
+            // If no thread counts as abandoned, this thread was not replaced because the limit of abandoned
+            // threads was reached. It then continues.
             if !was_awaited && state.abandoned > 0 {
                 state.abandoned -= 1;
                 state.threads -= 1;
@@ -215,7 +215,7 @@ impl Pool {
         state.cancelled += removed as u64;
     }
 
-    /// Counts out a thread whose task is abandoned, and starts another one if tasks wait.
+    /// Counts a thread as abandoned because its task is, and starts a new thread if tasks are waiting.
     fn replace_thread(self: &Arc<Self>) {
         let mut state = self.lock();
         if state.abandoned < self.max_threads {

@@ -1,4 +1,4 @@
-//! `ml-app check`: loads a model as the server does, and explains an error.
+//! `ml-app check`: loads a model as the server does, and explains why it cannot be served.
 
 use super::model_arg::ModelArg;
 use super::signature;
@@ -72,7 +72,7 @@ fn reason(error: &LoadError, source: &Source) -> String {
     text + "\n`ml-app check --operators` lists the supported operators"
 }
 
-/// Returns what the person who exported the model can do.
+/// Returns advice for the person who exported the model.
 fn advice(operator: &Unsupported) -> &'static str {
     match operator.operator.rsplit_once('.').map_or("", |(domain, _)| domain) {
         "" => {

@@ -1,4 +1,4 @@
-//! `ml-app healthcheck`: asks the server on this machine for its readiness.
+//! `ml-app healthcheck`: checks whether the server on this machine is ready.
 
 use crate::config::{Config, SocketFlags};
 use anyhow::{Context, bail};
@@ -7,10 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Time limit for each step: to connect, to send, and to read.
+/// Time limit for each step: connecting, sending and reading.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Maximum size of the response that is read, in bytes.
+/// Maximum number of bytes of the response to read.
 const MAX_RESPONSE: u64 = 64 * 1024;
 
 pub fn run(SocketFlags(flags): &SocketFlags) -> anyhow::Result<ExitCode> {
@@ -30,7 +30,7 @@ pub fn run(SocketFlags(flags): &SocketFlags) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the status of `/readyz`.
+/// Requests `/readyz` and returns the status code of the response.
 fn readiness_status(address: SocketAddr) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;

@@ -1,4 +1,4 @@
-//! `--model`, which most commands have.
+//! The argument `--model`, which most commands share.
 
 use crate::source::Source;
 use std::path::PathBuf;

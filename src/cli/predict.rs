@@ -49,7 +49,7 @@ impl Args {
         let model = self.model.open()?.load()?;
         let (input, progress) = input::open(&self.file)?;
         let range = self.range()?;
-        let format = self.format.unwrap_or_else(|| FileFormat::of(&self.file));
+        let format = self.format.unwrap_or_else(|| FileFormat::from_extension(&self.file));
         let threads = self.threads.unwrap_or_else(machine::threads);
         let scorer = Scorer { model: &model, range, threads };
         let scored = match &self.output {

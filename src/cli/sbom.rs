@@ -1,4 +1,4 @@
-//! `ml-app sbom`: prints the software bill of materials, which the build embeds.
+//! `ml-app sbom`: prints the software bill of materials (SBOM) from the list of crates that the build embeds.
 
 #![allow(unsafe_code, reason = "the linker may give the name of a section a meaning")]
 
@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+/// The list of crates that the build script wrote: zlib-compressed JSON.
 const LIST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dependencies"));
 
-/// The list in the section where `cargo auditable` puts it and scanners look for it.
+/// The list of crates, in the section in which `cargo auditable` stores it and scanners search for it.
 //
 // SAFETY: `.dep-v0` has no meaning for the linker or the loader.
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".dep-v0"))]

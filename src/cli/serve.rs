@@ -1,4 +1,4 @@
-//! The arguments of `ml-app serve`. `main` runs the server.
+//! The arguments of `ml-app serve`. `main.rs` starts the server.
 
 use super::model_arg::ModelArg;
 use crate::config::{Config, Flags};
@@ -17,7 +17,7 @@ impl ServeArgs {
     ///
     /// # Errors
     ///
-    /// Returns an error that names every invalid setting.
+    /// Returns an error with one message per invalid setting.
     pub fn config(&self) -> anyhow::Result<Config> {
         Ok(Config::from_environment(&self.flags)?)
     }

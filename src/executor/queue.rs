@@ -15,11 +15,12 @@
 //! ends when [`Queue::next`] finds the queue empty.
 //!
 //! A queue that stays first in, first out under overload makes every client wait for nearly its whole
-//! timeout, and then most results are no longer wanted. With this policy some clients get their
-//! result at once, and the others learn early that they should retry.
+//! timeout, so that most results come too late. With this policy some clients get their
+//! result at once, and the rejected clients can retry early.
 //!
 //! CoDel itself drops packets at an increasing rate, with a constant target delay. Here the target follows
-//! the run time, because models differ by orders of magnitude, and every task beyond it is rejected at once.
+//! the run time, because the run times of models differ by orders of magnitude. Every task that has waited for
+//! longer is rejected at once.
 //!
 //! [Fail at Scale]: https://queue.acm.org/detail.cfm?id=2839461
 //! [CoDel]: https://www.rfc-editor.org/rfc/rfc8289
@@ -27,10 +28,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Waiting time of the oldest task from which the queue counts as overloaded.
+/// The queue is overloaded if its oldest task has waited for longer than this.
 const OVERLOAD_WAIT: Duration = Duration::from_secs(2);
 
-/// The same in mean run times: behind a slow task it is normal to wait for long.
+/// The oldest task must also have waited for more than this number of mean run times, because a long wait
+/// behind slow tasks is normal.
 const OVERLOAD_RUNS: u32 = 4;
 
 /// Maximum waiting time under overload, in mean run times.
@@ -76,7 +78,7 @@ impl<T> Queue<T> {
         task.map(|(_, task)| task)
     }
 
-    /// Detects overload, and removes and returns the tasks that have waited for too long under it.
+    /// Detects overload. If the queue is overloaded, removes and returns the tasks that have waited for too long.
     pub fn expire(&mut self, now: Instant) -> Vec<T> {
         let oldest_wait = self.oldest_wait(now).unwrap_or(Duration::ZERO);
         self.overloaded |= oldest_wait > OVERLOAD_WAIT.max(self.mean_run_time * OVERLOAD_RUNS);
@@ -103,7 +105,7 @@ impl<T> Queue<T> {
         before - self.tasks.len()
     }
 
-    /// Records how long a task ran: the mean moves an eighth of the way to it.
+    /// Updates the mean run time: the new value is 7/8 of the old mean plus 1/8 of `run_time`.
     pub fn record_run_time(&mut self, run_time: Duration) {
         self.mean_run_time = if self.mean_run_time == Duration::ZERO {
             run_time
@@ -123,7 +125,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A queue of the tasks 0, 1, … that arrive 1 ms after each other, and the time of the first.
+    /// Returns a queue of the tasks 0, 1, …, which arrive at intervals of 1 ms, and the arrival time of task 0.
     fn queue(tasks: u32) -> (Queue<u32>, Instant) {
         let (mut queue, start) = (Queue::new(), Instant::now());
         for task in 0..tasks {

@@ -1,4 +1,4 @@
-//! A task, and the state that its client and its thread share.
+//! A task, and its stage, which its client and its thread share.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,13 +14,14 @@ pub enum Failure {
     Overload,
     /// The task did not complete before the deadline.
     Deadline,
+    /// The task panicked.
     Panic,
 }
 
 /// A task in the queue.
 pub trait Task: Send {
-    /// Runs the task, unless it is abandoned. Returns false if the client abandoned it while it ran: the
-    /// pool has then counted out the calling thread.
+    /// Runs the task, unless it is abandoned. Returns false if the client abandoned it while it ran. The
+    /// pool may then have replaced the calling thread.
     fn run(self: Box<Self>) -> bool;
     /// Fails the task with [`Failure::Overload`], unless it is abandoned.
     fn reject(self: Box<Self>);
@@ -39,12 +40,12 @@ const DONE: u8 = 2;
 const ABANDONED: u8 = 3;
 
 impl Stage {
-    /// Abandons the task if it waits, and returns whether it did.
+    /// Abandons the task if it is waiting, and returns whether it was waiting.
     pub fn abandon_waiting(&self) -> bool {
         self.advance(WAITING, ABANDONED)
     }
 
-    /// Abandons the task if it runs, and returns whether it did.
+    /// Abandons the task if it is running, and returns whether it was running.
     pub fn abandon_running(&self) -> bool {
         self.advance(RUNNING, ABANDONED)
     }
@@ -53,7 +54,7 @@ impl Stage {
         self.advance(WAITING, RUNNING)
     }
 
-    /// Returns false if the task was abandoned.
+    /// Ends the stage "running". Returns false if the task was abandoned.
     fn finish(&self) -> bool {
         self.0.swap(DONE, SeqCst) == RUNNING
     }

@@ -3,13 +3,13 @@
 use std::io::{self, Read};
 
 /// Size of a block in bytes, unless a single record is longer.
-const BLOCK: usize = 256 * 1024;
+const BLOCK_SIZE: usize = 256 * 1024;
 
 /// Maximum size of a record in bytes. A quote that is never closed must not make the process read the
 /// rest of a file into memory.
-const MAX_RECORD: usize = 256 * 1024 * 1024;
+const MAX_RECORD_SIZE: usize = 256 * 1024 * 1024;
 
-/// Whole records of a source.
+/// Consecutive whole records of a source.
 #[derive(Debug, Default)]
 pub struct Block {
     pub bytes: Vec<u8>,
@@ -19,8 +19,8 @@ pub struct Block {
     pub line: u64,
 }
 
-/// Returns the length of the leading whole records, and the number of lines that end in them. Returns
-/// `None` if the bytes hold no whole record.
+/// Returns the length in bytes of the whole records at the beginning, and the number of lines that end in them.
+/// Returns `None` if the bytes contain no whole record.
 pub type Cut = fn(&[u8]) -> Option<(usize, u64)>;
 
 /// Iterator over a source in [`Block`]s.
@@ -28,10 +28,11 @@ pub type Cut = fn(&[u8]) -> Option<(usize, u64)>;
 pub struct Blocks<R> {
     source: R,
     cut: Cut,
-    /// Bytes that have been read and are in no block yet.
+    /// Bytes that have been read but do not belong to a block yet.
     buffer: Vec<u8>,
-    /// Position and line of the buffer's first byte.
+    /// Position of the buffer's first byte in the source, from 0.
     offset: u64,
+    /// Line of the buffer's first byte, from 1.
     line: u64,
     ended: bool,
 }
@@ -42,7 +43,7 @@ impl<R: Read> Blocks<R> {
     }
 
     fn read(&mut self) -> io::Result<Option<Block>> {
-        let mut wanted = BLOCK;
+        let mut wanted = BLOCK_SIZE;
         while !self.ended {
             let missing = wanted.saturating_sub(self.buffer.len()) as u64;
             let read = self.source.by_ref().take(missing).read_to_end(&mut self.buffer)?;
@@ -54,10 +55,10 @@ impl<R: Read> Blocks<R> {
                 let rest = self.buffer.split_off(len);
                 return Ok(Some(self.take_block(rest, lines)));
             }
-            if wanted >= MAX_RECORD {
+            if wanted >= MAX_RECORD_SIZE {
                 let line = self.line;
                 let detail = format!(
-                    "line {line}: expected a row of at most {MAX_RECORD} bytes, found more"
+                    "line {line}: expected a row of at most {MAX_RECORD_SIZE} bytes, found more"
                 );
                 return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
             }
@@ -66,7 +67,8 @@ impl<R: Read> Blocks<R> {
         Ok((!self.buffer.is_empty()).then(|| self.take_block(vec![], 0)))
     }
 
-    /// Returns the buffer, in which `lines` lines end, as a block; `rest` is the new buffer.
+    /// Returns the buffer as a block and continues with `rest` as the buffer; `lines` is the number of lines that
+    /// end in the block.
     fn take_block(&mut self, rest: Vec<u8>, lines: u64) -> Block {
         let bytes = std::mem::replace(&mut self.buffer, rest);
         let block = Block { offset: self.offset, line: self.line, bytes };
@@ -108,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_record_can_be_longer_than_a_block() {
-        let rows = format!("\"{}\"\n1\n", "\n".repeat(3 * BLOCK));
+        let rows = format!("\"{}\"\n1\n", "\n".repeat(3 * BLOCK_SIZE));
         let blocks: Vec<_> = Blocks::new(rows.as_bytes(), whole_records).collect();
         assert_eq!(blocks.len(), 1);
     }

@@ -15,8 +15,8 @@ pub enum FileFormat {
 }
 
 impl FileFormat {
-    /// Returns the format that the file's extension stands for.
-    pub fn of(path: &Path) -> FileFormat {
+    /// Returns the format that the file's extension stands for: NDJSON for `.ndjson` and `.jsonl`, else CSV.
+    pub fn from_extension(path: &Path) -> FileFormat {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("ndjson" | "jsonl") => FileFormat::Ndjson,
             _ => FileFormat::Csv,
@@ -24,7 +24,8 @@ impl FileFormat {
     }
 }
 
-/// Opens the file, or standard input for `-`. On a terminal a progress bar follows the reader.
+/// Opens the file, or standard input for `-`. If standard error is a terminal, a progress bar shows how much has
+/// been read.
 pub fn open(path: &Path) -> anyhow::Result<(Box<dyn Read>, ProgressBar)> {
     if path == Path::new("-") {
         return Ok((Box::new(io::stdin().lock()), ProgressBar::hidden()));

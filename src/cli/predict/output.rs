@@ -1,4 +1,4 @@
-//! The output file: complete under its name, or not there at all.
+//! The output file. It appears under its name only when it is complete.
 
 use super::scorer::Failure;
 use anyhow::anyhow;
@@ -7,8 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Writes to `PATH.partial`, and renames that file to `path` once `write` has succeeded. The target of
-/// a symbolic link is replaced, not the link. A pipe or a device is written to directly.
+/// Writes to `PATH.partial`, and renames that file to `path` once `write` has succeeded. If
+/// `path` is a symbolic link, its target is replaced, not the link. Writes to a pipe or a device directly.
 pub fn write_atomically<T>(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<T, Failure>,
@@ -35,14 +35,14 @@ pub fn write_atomically<T>(
         renamed.map_err(failure).map(|()| done)
     });
     if written.is_err() {
-        // The error at hand matters more than an error from cleaning up.
+        // `written` already has the error to report. An error from the cleanup is ignored.
         let _ = fs::remove_file(&partial);
     }
     written
 }
 
-/// Opens and locks an empty file. A file that a killed process left behind is reused: its lock ended
-/// with the process.
+/// Opens and locks an empty file. Reuses a file that a killed process left behind, because the lock of that
+/// process ended with it.
 fn lock(path: &Path) -> io::Result<File> {
     loop {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
@@ -51,14 +51,14 @@ fn lock(path: &Path) -> io::Result<File> {
                 let detail = format!("another process is writing {}", path.display());
                 return Err(io::Error::new(io::ErrorKind::ResourceBusy, detail));
             }
-            // Some file systems have no locks; there the file is used without.
+            // Some file systems do not support locks. The file is then used without a lock.
             Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => {
                 return Err(error);
             }
             _ => {}
         }
         // Between `open` and `try_lock` the previous owner may have renamed the file to its final name.
-        // Then the path names another file or none, and this file must not be truncated.
+        // Then `path` is a different file or does not exist, and this file must not be truncated.
         let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
         if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|own| id(own) == id(now))) {
             file.set_len(0)?;

@@ -10,8 +10,8 @@ use std::thread;
 ///
 /// # Errors
 ///
-/// Returns the first error, in the order of the items, of an item, of `work` or of `consume`. The results
-/// before it have been consumed.
+/// Returns the first error in the order of the items. The error comes from an item, from `work` or from
+/// `consume`. The results of all earlier items have been consumed.
 pub fn run<T: Send, R: Send, E: Send>(
     threads: usize,
     items: impl Iterator<Item = Result<T, E>>,
@@ -32,7 +32,7 @@ pub fn run<T: Send, R: Send, E: Send>(
                 }
             });
         }
-        // Moved into the closure: dropping it ends the threads when the closure returns.
+        // `jobs` is moved into the closure. It is dropped when the closure returns, which ends the threads.
         let jobs = jobs;
         let mut results = VecDeque::new();
         let mut items = items.fuse();
@@ -51,7 +51,7 @@ pub fn run<T: Send, R: Send, E: Send>(
                 }
             }
             let Some(result) = results.pop_front() else { return ended };
-            // No result: the thread has panicked, and the scope panics when it ends.
+            // Without a result, the thread has panicked. The scope then panics when it ends.
             let Ok(result) = result.recv() else { return ended };
             consume(result?)?;
         }

@@ -13,9 +13,9 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Rows per run of the model: enough to amortize the cost of a run, few enough to stay in the CPU's
+/// Number of rows per run of the model: enough to amortize the cost of a run, few enough to stay in the CPU's
 /// cache.
-const BATCH: usize = 4096;
+const BATCH_ROWS: usize = 4096;
 
 pub struct Scorer<'a> {
     pub model: &'a Model,
@@ -59,8 +59,9 @@ impl From<io::Error> for Failure {
 /// Result of one block.
 #[derive(Default)]
 struct ScoredBlock {
-    /// Rows in the block, with the rows before [`Scorer::range`]. Errors are numbered by it.
+    /// Number of rows in the block, including rows outside [`Scorer::range`]. Row numbers in errors count them all.
     rows: usize,
+    /// Number of rows that were scored.
     scored: usize,
     errors: RequestErrors,
     output: Vec<u8>,
@@ -80,13 +81,13 @@ impl ScoredBlock {
 impl Scorer<'_> {
     /// Scores `input` and writes each row with its prediction to `output`.
     ///
-    /// The input is read from its beginning even if [`Scorer::range`] starts later: only then is it known
-    /// whether a line end is inside quotes.
+    /// The input is read from its beginning even if [`Scorer::range`] starts later: otherwise it would not
+    /// be known whether a line end is inside quotes.
     ///
     /// # Errors
     ///
-    /// Returns an error if a row is invalid, with every invalid row up to a limit; if there are no rows;
-    /// or if the input or the output fails.
+    /// Returns an error if there are no rows, if reading the input or writing the output fails, or if a row is
+    /// invalid. The error for invalid rows lists them all, up to a limit.
     pub fn score(
         &self,
         format: FileFormat,
@@ -99,8 +100,8 @@ impl Scorer<'_> {
         }
     }
 
-    /// Scores the blocks, writes their outputs in order, and returns the number of rows. A shard may
-    /// have none.
+    /// Scores the blocks, writes their outputs in order, and returns the number of scored rows. The number
+    /// can be 0 for a shard.
     fn score_blocks(
         &self,
         blocks: impl Iterator<Item = io::Result<Block>>,
@@ -137,7 +138,7 @@ impl Scorer<'_> {
         Ok(all.scored)
     }
 
-    /// Runs the model on a batch. Returns `None` if the model rejects a row; `reader` then has the error.
+    /// Runs the model on a batch. Returns `None` if the model rejects a row; The error is then in `reader`.
     fn run_model(
         &self,
         inputs: Tensors,

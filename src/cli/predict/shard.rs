@@ -1,10 +1,10 @@
-//! `--shard`: one of several parts of a file, so that several machines can score it.
+//! `--shard`: a part of a file, so that several machines can score one file together.
 
 use std::ops::Range;
 use std::str::FromStr;
 
-/// Number `index` of `count` parts of a file. The parts are byte ranges of equal size; a part owns the
-/// rows that start inside its range.
+/// Part `index` of the `count` parts of a file, counted from 0. The parts are byte ranges of equal size. A part
+/// owns the rows that start inside its range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: u64,
@@ -27,7 +27,7 @@ impl FromStr for Shard {
 impl Shard {
     /// Returns the byte range of this part in a file of `size` bytes.
     pub fn range(self, size: u64) -> Range<u64> {
-        // A product of two u64 needs 128 bits.
+        // The product of two `u64` needs 128 bits.
         let boundary =
             |index: u64| (u128::from(size) * u128::from(index) / u128::from(self.count)) as u64;
         // The last part has no end: it owns a row that starts at the end of the file's known size,

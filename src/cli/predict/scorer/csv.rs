@@ -1,6 +1,6 @@
-//! CSV: the prediction's columns are appended to each record.
+//! Scores CSV: appends the columns of the prediction to each record.
 
-use super::{BATCH, Failure, Scored, ScoredBlock, Scorer};
+use super::{BATCH_ROWS, Failure, Scored, ScoredBlock, Scorer};
 use crate::cli::predict::blocks::{Block, Blocks};
 use crate::protocol::csv::{Columns, Record, Table, Writer, tracking_reader};
 use crate::protocol::predictions::Predictions;
@@ -36,14 +36,14 @@ impl Scorer<'_> {
         let signature = self.model.signature();
         let mut table = columns.table(&block.bytes, block.line);
         let mut writer = Writer::new(4 * block.bytes.len(), signature);
-        // The records of a batch. Their buffers are reused for the next batch.
+        // The records of the current batch. Their buffers are reused for the next batch.
         let mut records = vec![];
         let mut reader = Reader::new(signature, usize::MAX);
         let position = |table: &Table<'_>| block.offset + table.position() as u64;
         let mut skipped = Record::default();
         while position(&table) < self.range.start && table.skip(&mut skipped, &mut reader)? {}
         loop {
-            while reader.len() < BATCH
+            while reader.len() < BATCH_ROWS
                 && !reader.is_exhausted()
                 && position(&table) < self.range.end
             {
@@ -60,10 +60,10 @@ impl Scorer<'_> {
             }
             let Some(inputs) = reader.batch()? else { continue };
             let Some(outputs) = self.run_model(inputs, &mut reader)? else { continue };
-            let answer = Predictions::new(signature, &outputs);
-            let cells = answer.cells();
+            let predictions = Predictions::new(signature, &outputs);
+            let cells = predictions.cells();
             for (row, record) in records[..rows].iter().enumerate() {
-                writer.record(record, &answer, &cells, row);
+                writer.record(record, &predictions, &cells, row);
             }
         }
         Ok(ScoredBlock::new(reader, writer.out))
@@ -77,7 +77,7 @@ fn without_header(first: Block, header_bytes: usize) -> Block {
     if first.bytes[..start].ends_with(b"\r") && first.bytes[start..].starts_with(b"\n") {
         start += 1;
     }
-    // `whole_records` counts a record only if another one follows it.
+    // `whole_records` counts a record only if another record follows. The `x` stands for that record.
     let header = [&first.bytes[..start], b"x"].concat();
     let (_, lines) = tracking_reader::whole_records(&header).unwrap_or_default();
     Block { bytes: first.bytes[start..].to_vec(), offset: start as u64, line: first.line + lines }

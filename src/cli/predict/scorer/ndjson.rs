@@ -1,6 +1,6 @@
-//! NDJSON: the prediction's members are appended to each object.
+//! Scores NDJSON: appends the members of the prediction to each object.
 
-use super::{BATCH, Failure, Scored, ScoredBlock, Scorer};
+use super::{BATCH_ROWS, Failure, Scored, ScoredBlock, Scorer};
 use crate::cli::predict::blocks::{Block, Blocks};
 use crate::protocol::features;
 use crate::protocol::predictions::Predictions;
@@ -22,7 +22,7 @@ impl Scorer<'_> {
     fn score_lines(&self, block: &Block) -> Result<ScoredBlock, Failure> {
         let signature = self.model.signature();
         let mut reader = Reader::new(signature, usize::MAX);
-        // The lines of a batch, and the prediction of one row.
+        // The lines of the current batch, and a buffer for the prediction of one row.
         let (mut lines, mut prediction) = (vec![], vec![]);
         let mut output = vec![];
         let mut position = block.offset;
@@ -30,7 +30,7 @@ impl Scorer<'_> {
             block.bytes.split_inclusive(|byte| *byte == b'\n').zip(block.line..).peekable();
         while source.peek().is_some() && !reader.is_exhausted() {
             lines.clear();
-            while lines.len() < BATCH && position < self.range.end {
+            while lines.len() < BATCH_ROWS && position < self.range.end {
                 let Some((line, number)) = source.next() else { break };
                 let start = position;
                 position += line.len() as u64;
@@ -49,10 +49,10 @@ impl Scorer<'_> {
             }
             let Some(inputs) = reader.batch()? else { continue };
             let Some(outputs) = self.run_model(inputs, &mut reader)? else { continue };
-            let answer = Predictions::new(signature, &outputs);
+            let predictions = Predictions::new(signature, &outputs);
             for (row, line) in lines.iter().enumerate() {
                 prediction.clear();
-                answer.object(&mut prediction, row);
+                predictions.object(&mut prediction, row);
                 append_merged(&mut output, line, &prediction);
             }
         }
@@ -60,14 +60,14 @@ impl Scorer<'_> {
     }
 }
 
-/// Returns the length of the leading whole lines of `bytes`, and their number.
+/// Returns the length in bytes of the whole lines at the beginning of `bytes`, and the number of these lines.
 fn whole_lines(bytes: &[u8]) -> Option<(usize, u64)> {
     let end = memrchr(b'\n', bytes)?;
     Some((end + 1, memchr_iter(b'\n', bytes).count() as u64))
 }
 
-/// Appends a line with one JSON object that has the members of `object` and then those of `more`. The
-/// text of `object` is copied, not parsed.
+/// Appends a line with one JSON object: the members of `object`, followed by the members of `more`. `object` is
+/// copied without parsing.
 fn append_merged(out: &mut Vec<u8>, object: &[u8], more: &[u8]) {
     let open = object.strip_suffix(b"}").unwrap_or(object).trim_ascii_end();
     out.extend_from_slice(open);

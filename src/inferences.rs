@@ -99,7 +99,7 @@ impl PredictionStats {
     }
 
     /// Returns the time at which the last successful prediction ended, in milliseconds since the Unix epoch, or 0
-    /// if there was none.
+    /// before the first success.
     pub fn last_success(&self) -> u64 {
         self.last_success.load(Relaxed)
     }

@@ -8,12 +8,12 @@
 //!
 //! - [`cli`]: the commands, and the arguments of the server.
 //! - [`server`]: socket and signals.
-//! - [`http`]: routes, limits, status codes, the OpenAPI document and the Swagger page. Its state has the
-//!   `executor`, which is the thread pool for slow predictions, and the `metrics`.
+//! - [`http`]: routes, limits, status codes, the OpenAPI document and the Swagger page. Its state contains
+//!   the `executor` (the thread pool for slow predictions) and the `metrics`.
 //! - [`protocol`]: wire formats to and from [`Tensors`](ml_app_model::Tensors).
-//! - [`config`]: the settings. Each module declares the type of its own: `access` for API keys, `sandbox`,
-//!   and [`logging`]. `machine` has the limits that some defaults follow.
-//! - [`error`]: what can go wrong with a request.
+//! - [`config`]: the settings. `access` (API keys), `sandbox` and [`logging`] declare the types of their own
+//!   settings. `machine` reads the container's limits, from which some defaults are computed.
+//! - [`error`]: the errors that a request can cause.
 //! - [`source`]: the embedded model, or an ONNX file.
 //! - [`ml_app_model`], a crate: a model, its [`Signature`](ml_app_model::Signature) and its execution. The
 //!   build script uses it too.
@@ -21,15 +21,15 @@
 //! # Invariants
 //!
 //! - Imports go one way: `cli` → `server` → `http` → `protocol` → `ml_app_model`.
-//! - The code names no model and no feature: everything follows from the signature.
-//! - A value of type [`Tensors`](ml_app_model::Tensors) agrees with its signature, so nothing below
-//!   checks it again.
+//! - The code mentions no specific model or feature. Everything is derived from the signature.
+//! - A value of type [`Tensors`](ml_app_model::Tensors) agrees with its signature, so the layers
+//!   below do not check it again.
 //! - Request data can cause an [`Error`](error::Error), never a panic.
 //! - The socket opens after the model has made a first prediction and reproduced its golden rows.
 //!
 //! # Visibility
 //!
-//! Public is what `main`, the benches and the fuzz targets use. The tests start the binary.
+//! An item is public only if `main`, the benches or the fuzz targets use it. The integration tests start the binary.
 
 mod access;
 pub mod cli;

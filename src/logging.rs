@@ -15,7 +15,8 @@ use std::time::Duration;
 /// every opset that is newer than its own.
 pub(crate) const DEFAULT_FILTER: &str = "info,actix=warn,actix_http=off,tract_onnx=error";
 
-/// Log target of lines about requests. Their messages are the members of a JSON object already.
+/// Log target of requests. With JSON logs, the message of such a record already consists of the members of a JSON
+/// object.
 const REQUEST: &str = "request";
 
 /// Format of the log.
@@ -47,7 +48,7 @@ impl LogFormat {
     }
 }
 
-/// Settings of the log.
+/// Settings for logging.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Logging {
     pub format: LogFormat,
@@ -55,8 +56,8 @@ pub struct Logging {
     pub rate: f64,
 }
 
-/// Starts logging, also of panics. A panic is logged with its place only, because its message can hold
-/// feature values; the message appears at level `debug`.
+/// Starts logging, also of panics. At level `error`, a panic is logged only with its location, because its message
+/// can contain feature values. The message appears at level `debug`.
 pub fn start(format: LogFormat) {
     let filter = env_logger::Env::default().default_filter_or(DEFAULT_FILTER);
     let mut logger = env_logger::Builder::from_env(filter);
@@ -71,13 +72,13 @@ pub fn start(format: LogFormat) {
     }
     logger.init();
     panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        log::error!("panic at {place}");
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        log::error!("panic at {location}");
         log::debug!("{panic}");
     }));
 }
 
-/// Returns Cloud Logging's name of a level.
+/// Returns the severity in Cloud Logging that corresponds to a level.
 fn severity(level: Level) -> &'static str {
     match level {
         Level::Error => "ERROR",
@@ -100,7 +101,7 @@ fn members(record: &Record<'_>) -> String {
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub method: &'a str,
-    /// The path without the query, which can hold feature values.
+    /// The path without the query, because a query can contain feature values.
     pub path: &'a str,
     pub status: u16,
     pub latency: Duration,
@@ -108,15 +109,15 @@ pub(crate) struct Request<'a> {
     pub response_bytes: Option<u64>,
     pub rows: Option<usize>,
     pub id: &'a str,
-    /// The request's [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header).
+    /// Value of the [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header) header.
     pub traceparent: &'a str,
 }
 
-/// The Google Cloud project, which is part of a trace's name in Cloud Logging.
+/// The ID of the Google Cloud project, which is part of the name of a trace in Cloud Logging.
 static PROJECT: Lazy<Option<String>> = Lazy::new(|| env::var("GOOGLE_CLOUD_PROJECT").ok());
 
 impl Request<'_> {
-    /// Logs the request, at a level that follows from the status.
+    /// Logs the request. Its status determines the level.
     pub fn log(&self, format: LogFormat) {
         let level = match self.status {
             500.. => Level::Error,
@@ -133,7 +134,7 @@ impl Request<'_> {
         }
     }
 
-    /// Returns a text such as "POST /predict 200 in 0.31 ms, 2 rows".
+    /// Returns a summary such as "POST /predict 200 in 0.31 ms, 2 rows".
     fn text(&self) -> String {
         let ms = self.latency.as_secs_f64() * 1e3;
         let mut text = format!("{} {} {} in {ms:.2} ms", self.method, self.path, self.status);

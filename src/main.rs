@@ -1,4 +1,4 @@
-//! The `ml-app` binary. [`ml_app::cli`] has its commands.
+//! The `ml-app` binary. Its commands are in [`ml_app::cli`].
 
 use actix_web::rt::System;
 use actix_web::web::Data;
@@ -10,7 +10,8 @@ use ml_app_model::Phases;
 use musl_mem as _;
 use std::process::ExitCode;
 
-/// musl's allocator returns pages to the kernel after each batch and faults them in again for the next.
+/// Replaces musl's allocator, which returns pages to the kernel after each batch and faults them in again for the
+/// next batch.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -35,7 +36,8 @@ fn serve(args: &ServeArgs, mut start: Phases) -> anyhow::Result<ExitCode> {
     start.end_as(model.phases());
     let state = Data::new(State::new(model, sha256, &config));
     System::new().block_on(async {
-        // The handlers must exist before the announcement, because a signal may follow it at once.
+        // The signal handlers must exist before the server announces that it is ready, because a signal may follow at
+        // once.
         let signals = Signals::new()?;
         let mut server = Server::bind(config, state)?;
         start.end("bind");

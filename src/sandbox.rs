@@ -1,8 +1,8 @@
-//! The sandbox. Once its socket is open, the process drops the right to open files and connections and to
-//! start programs. An attacker who takes the process over then gains little.
+//! The sandbox. Once the server's socket is open, the process drops the rights to open files, to open
+//! connections and to start programs. An attacker who takes over the process then gains little.
 //!
 //! Two mechanisms of the kernel complement each other: [Landlock] denies access to files and ports, and
-//! [seccomp] denies the system calls that would start it.
+//! [seccomp] denies the system calls that would begin such access.
 //!
 //! [Landlock]: https://docs.kernel.org/userspace-api/landlock.html
 //! [seccomp]: https://docs.kernel.org/userspace-api/seccomp_filter.html
@@ -55,7 +55,7 @@ impl fmt::Display for Enforced {
     }
 }
 
-/// Restricts this thread, and the threads that it starts from now on.
+/// Restricts the current thread and all threads that it starts afterwards. Returns the mechanisms in force.
 ///
 /// # Errors
 ///
@@ -77,7 +77,8 @@ pub fn enforce(sandbox: Sandbox) -> anyhow::Result<Enforced> {
 
 /// Denies all access to files, ports and other processes that Landlock can deny.
 fn landlock() -> anyhow::Result<()> {
-    // `BestEffort` leaves out what an older kernel does not support. Its first version covers files.
+    // `BestEffort` leaves out the rights that an older kernel cannot restrict. The first version of Landlock
+    // restricts only access to files.
     let abi = ABI::V6;
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -126,12 +127,13 @@ const DENIED: &[libc::c_long] = &[
 
 fn seccomp() -> anyhow::Result<()> {
     let architecture =
-        OWN_ARCHITECTURE.context("the numbers of this processor's system calls are not known")?;
+        OWN_ARCHITECTURE.context("expected x86_64 or aarch64, found a different architecture")?;
     apply_filter(&filter(architecture))?;
     Ok(())
 }
 
-/// Offsets in the kernel's [`struct seccomp_data`], which the filter reads.
+/// Byte offsets of the fields that the filter reads from the kernel's [`struct seccomp_data`]: the number of the
+/// system call, and the architecture.
 ///
 /// [`struct seccomp_data`]: https://man7.org/linux/man-pages/man2/seccomp.2.html
 const NUMBER: u32 = 0;
@@ -146,8 +148,8 @@ const OWN_ARCHITECTURE: Option<u32> = if cfg!(target_arch = "x86_64") {
     None
 };
 
-/// First number of x86_64's x32 interface, through which the same calls have other numbers
-/// (`__X32_SYSCALL_BIT`).
+/// First system call number of the x32 interface of x86_64 (`__X32_SYSCALL_BIT`). Through x32, a denied call has
+/// a different number, so the filter denies all x32 calls.
 const X32_INTERFACE: u32 = 0x4000_0000;
 
 const LOAD: u32 = BPF_LD | BPF_W | BPF_ABS;
@@ -159,14 +161,14 @@ const RETURN: u32 = BPF_RET | BPF_K;
 /// `EPERM`, or kills the process.
 ///
 /// The denied numbers are compared by binary search. When a filter is installed, the kernel runs it once for
-/// every number that exists, and a search halves that time compared with a list of comparisons.
+/// every system call number. A binary search takes half the time of a linear search.
 ///
 /// The program's layout:
 ///
 /// ```text
 /// load architecture; if it is not ours, kill the process
 /// load number; if it belongs to x32, deny
-/// binary search: comparisons that jump forward, to each other or to one of the two ends
+/// binary search: comparisons that jump forward, to another comparison, to `allow` or to `deny`
 /// allow
 /// deny
 /// ```
@@ -181,7 +183,7 @@ fn filter(architecture: u32) -> BpfProgram {
     ];
     let mut comparisons = vec![step(IF_AT_LEAST, X32_INTERFACE, DENY, 0)];
     search(&denied, &mut comparisons);
-    // A jump is a number of steps to skip. Only now is it known how far the two ends are.
+    // A jump is a number of steps to skip. The distances to `allow` and `deny` are known only now.
     let count = comparisons.len();
     for (index, comparison) in comparisons.iter_mut().enumerate() {
         let to_allow = (count - index - 1) as u8;
@@ -199,7 +201,7 @@ fn filter(architecture: u32) -> BpfProgram {
     program
 }
 
-/// Placeholders for jumps to the two ends of the program.
+/// Placeholders for jumps to the steps `allow` and `deny` at the end of the program.
 const ALLOW: u8 = u8::MAX;
 const DENY: u8 = u8::MAX - 1;
 
@@ -209,7 +211,7 @@ fn search(denied: &[u32], comparisons: &mut BpfProgram) {
         (_, []) => {}
         ([], [last, ..]) => comparisons.push(step(IF_EQUAL, *last, DENY, ALLOW)),
         (lower, upper @ [pivot, ..]) => {
-            // A number below the pivot continues with the next step, another one jumps behind `lower`.
+            // A number below the pivot continues with the next step. Any other number jumps past the search in `lower`.
             let index = comparisons.len();
             comparisons.push(step(IF_AT_LEAST, *pivot, 0, 0));
             search(lower, comparisons);
@@ -244,7 +246,7 @@ mod tests {
             stream.read_to_string(&mut response).expect("a response");
             response
         });
-        // The sandbox holds for its thread, and for the threads that this one starts.
+        // The sandbox applies to its thread, and to the threads that this thread starts.
         let restricted = thread::spawn(move || {
             let enforced = enforce(Sandbox::Required).expect("the kernel supports both");
             assert_eq!(enforced, Enforced { landlock: true, seccomp: true });

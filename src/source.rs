@@ -24,7 +24,7 @@ static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.onnx"))
 /// The [`Report`] of the embedded model's ONNX file, as JSON.
 static EMBEDDED_REPORT: &str = include_str!(concat!(env!("OUT_DIR"), "/model.report"));
 
-/// SHA-256 of the ONNX file, in hexadecimal. Weights in other files are not part of it.
+/// SHA-256 of the ONNX file, in hexadecimal. It does not cover weights in other files.
 static EMBEDDED_SHA256: &str = include_str!(concat!(env!("OUT_DIR"), "/model.sha256"));
 
 #[cfg(not(feature = "onnx"))]
@@ -39,7 +39,9 @@ struct Aligned<T: ?Sized>(T);
 /// The embedded model, or an ONNX file.
 #[derive(Debug, Clone)]
 pub enum Source {
+    /// The model that the build embedded.
     Embedded,
+    /// An ONNX file, read at run time.
     #[cfg(feature = "onnx")]
     File(file::File),
 }
@@ -49,7 +51,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be read, or if this binary reads no ONNX files.
+    /// Returns an error if the file cannot be read, or if this binary cannot read ONNX files.
     #[cfg(feature = "onnx")]
     pub(crate) fn open(path: &Path) -> anyhow::Result<Source> {
         file::File::open(path).map(Source::File)
@@ -60,11 +62,11 @@ impl Source {
         anyhow::bail!("cannot read the model {}: {NO_ONNX}", path.display())
     }
 
-    /// Returns the supported operators.
+    /// Returns the names of the supported operators.
     ///
     /// # Errors
     ///
-    /// Returns an error if this binary reads no ONNX files.
+    /// Returns an error if this binary cannot read ONNX files.
     pub(crate) fn operators() -> anyhow::Result<Vec<String>> {
         #[cfg(feature = "onnx")]
         return Ok(ml_app_model::operators::supported());
@@ -72,7 +74,7 @@ impl Source {
         anyhow::bail!(NO_ONNX)
     }
 
-    /// Returns what the ONNX file contains, also if it cannot be served.
+    /// Returns a report on the content of the ONNX file, even if the model cannot be served.
     ///
     /// # Errors
     ///
@@ -87,7 +89,7 @@ impl Source {
         }
     }
 
-    /// Loads the model, and names the source in the error.
+    /// Loads the model. An error message starts with the name of the source.
     ///
     /// # Errors
     ///

@@ -129,7 +129,7 @@ settings! {
 
     /// Maximum number of open connections. Further clients wait until a connection is closed.
     ///
-    /// A connection needs two open files and up to 32 KiB of memory.
+    /// Each connection needs two open files and up to 32 KiB of memory.
     MAX_CONNECTIONS: Count {
         flag: Long("max-connections"),
         variables: &["ML_APP_MAX_CONNECTIONS"],
@@ -171,7 +171,7 @@ settings! {
         default: Computed("8 times --max-body"),
     }
 
-    /// Time in seconds to keep serving after SIGTERM, while `/readyz` returns 503.
+    /// Time in seconds for which the server continues to serve after SIGTERM, while `/readyz` returns 503.
     ///
     /// Set it to the time that load balancers need to notice that the server is not ready. With 0, the server
     /// refuses the connections that they still open.
@@ -184,7 +184,7 @@ settings! {
 
     /// Number of I/O threads. They read requests, and run short predictions inline.
     ///
-    /// Raise it if the CPU is not fully used although requests are small and many.
+    /// Raise it if the CPU is not fully used despite many small requests.
     WORKERS: Count {
         flag: Long("workers"),
         variables: &["ML_APP_WORKERS"],

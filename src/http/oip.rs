@@ -114,7 +114,7 @@ fn statistics(state: &State) -> Value {
         "model_stats": [{
             "name": signature.name,
             "version": signature.version,
-            "last_inference": inferences.last(),
+            "last_inference": inferences.last_success(),
             "inference_count": inferences.rows(),
             "execution_count": inferences.success.total().count,
             "inference_stats": {

@@ -1,5 +1,5 @@
-//! What all operators share: the interfaces that they implement, access to tract's own operators,
-//! and the error for an invalid value in a request.
+//! The parts that all operators share: the interfaces that they implement, access to tract's own
+//! operators, and the error for an invalid value in a request.
 
 pub(crate) mod invalid_value;
 pub(crate) mod kernel;

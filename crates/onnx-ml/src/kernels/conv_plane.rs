@@ -149,23 +149,22 @@ impl Plane {
             Phase { inside, first }
         };
         let phases: Vec<Phase> = remainders.iter().map(phase_of).collect();
-        let whole = taps.len() == 1 && stride == [1; 2] && before == [0; 2] && input == output;
         let is_three = kernel == [3; 2] && phases.len() == 1 && dilation == [1; 2];
         let [rows, columns] = output;
         // Number of positions in a phase from the first output pixel to the last.
         let positions = rows.saturating_sub(1) * phase[1] + columns;
         // Consecutive rows are adjacent in a phase, and there are enough outputs for a span.
         let is_contiguous = phase[1] == columns && rows * columns >= LANES;
-        let whole = whole && is_contiguous;
+        let is_copy = taps.len() == 1 && stride == [1; 2] && before == [0; 2] && input == output;
+        let whole = is_copy && is_contiguous;
         let pitch = if whole { rows * columns } else { phases.len() * phase[0] * phase[1] };
         let offsets: Vec<usize> =
             (0..inputs).flat_map(|input| taps.iter().map(move |tap| input * pitch + tap)).collect();
         // Multiply-adds for spans by row, compared with those for spans over all positions.
-        let terms = offsets.len();
-        let by_row = rows * columns.next_multiple_of(LANES) * terms;
+        let by_row = rows * columns.next_multiple_of(LANES) * offsets.len();
         let (spans, direct) = if is_contiguous {
             (spans(1, rows * columns, rows * columns), true)
-        } else if columns >= LANES && by_row <= positions * (terms + GAP_COST) {
+        } else if columns >= LANES && by_row <= positions * (offsets.len() + GAP_COST) {
             (spans(rows, columns, phase[1]), true)
         } else {
             (spans(1, positions.next_multiple_of(LANES), 0), false)

@@ -94,10 +94,8 @@ impl Wiring<'_> {
 
 /// Wraps `lowering` in a tract operator.
 ///
-/// # Errors
-///
-/// Never returns an error. The result is a `Result` because tract expects this type from functions
-/// that build operators.
+/// The function never fails. The result is a `Result` because tract expects this type from
+/// functions that build operators.
 pub fn lower<L: Lowering>(lowering: L) -> Built {
     Ok((expand(Lowered(lowering)), vec![]))
 }

@@ -1,4 +1,4 @@
-//! The operators that compute with tensors or rearrange them: casts, indexing, reductions, products.
+//! Operators on tensors in general: casts, indexing, reductions, products, and changes of shape.
 
 mod bit_cast;
 mod bit_shift;

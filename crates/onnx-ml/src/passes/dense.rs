@@ -32,7 +32,8 @@ pub const ROWS: usize = 6;
 /// Number of rows that go through a panel before the next panel.
 const BLOCK: usize = 16 * ROWS;
 
-/// Maximum number of outputs for [`Dense::few`]. So few outputs leave most lanes of a panel empty.
+/// Maximum number of outputs for [`Dense::few`]. With 4 outputs or fewer, most lanes of a panel are
+/// empty.
 const FEW_OUTPUTS: usize = 4;
 
 /// Number of panels that a single row goes through at once. An addition must wait for the previous

@@ -45,7 +45,7 @@ pub fn tract_operator(op: &dyn TypedOp) -> Option<&dyn TypedOp> {
     Some(op.downcast_ref::<FastOp>()?.tract_operator.as_ref())
 }
 
-/// Returns the fast path for an operator of tract, or `None` if there is none.
+/// Returns the fast path for an operator of tract, or `None` if it has no fast path.
 fn fast_path(op: &dyn TypedOp) -> Option<Box<dyn FastPath>> {
     if let Some(op) = op.downcast_ref::<Reduce>() {
         return Some(Box::new(reduce::FastReduce { axes: op.axes.clone(), reducer: op.reducer }));

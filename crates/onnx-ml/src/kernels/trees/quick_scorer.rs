@@ -30,8 +30,8 @@ pub const GROUPS: usize = 4;
 /// than the bit vectors save.
 const MIN_TREES: usize = 4;
 
-/// Maximum number of leaves of a tree: the bits of two words. In larger trees, a row passes so few
-/// of the nodes that evaluating all comparisons is slower than traversal.
+/// Maximum number of leaves of a tree: the bits of two words. In larger trees, a row passes
+/// only a small part of the nodes, and evaluating all comparisons is slower than traversal.
 const MAX_LEAVES: u32 = 64;
 
 /// The comparisons of those trees of a forest that are small enough for bit vectors.

@@ -92,7 +92,7 @@ enum Kind {
 
 impl<T: Number> Nodes<T> {
     /// Creates the nodes of the trees below `roots`. Returns the nodes and, for each leaf of all
-    /// trees in order, its index among the leaves of the model, of which there are `leaf_count`.
+    /// trees in order, its index among the leaves of the model; the model has `leaf_count` leaves.
     ///
     /// # Errors
     ///

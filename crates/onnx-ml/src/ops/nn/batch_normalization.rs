@@ -1,5 +1,6 @@
-//! [BatchNormalization](https://onnx.ai/onnx/operators/onnx__BatchNormalization.html): adds the
-//! training mode, which computes mean and variance from the batch, to tract's operator.
+//! [BatchNormalization](https://onnx.ai/onnx/operators/onnx__BatchNormalization.html): supports
+//! what tract's operator lacks, the training mode. It normalizes with the mean and the variance of
+//! the batch, and also returns the running mean and variance, updated with `momentum`.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, slices, tensor};
 use crate::operator::tract_operators;
@@ -29,11 +30,14 @@ impl Kernel for BatchNormalization {
     const OUTPUTS: usize = 3;
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let channels = inputs[0].shape.get(1).context("expected a dimension of channels")?;
+        let channels = inputs[0].shape.get(1).with_context(|| {
+            format!("expected an input with an axis of channels, found shape {:?}", inputs[0].shape)
+        })?;
         for fact in &inputs[1..] {
-            let fits = fact.shape[..] == [channels.clone()];
-            ensure!(fits, "expected {channels} elements, found shape {:?}", fact.shape);
+            let is_expected = fact.shape[..] == [channels.clone()];
+            ensure!(is_expected, "expected {channels} elements, found shape {:?}", fact.shape);
         }
+        // The output with the type of input `like`.
         let fact =
             |like: usize, shape: &Fact| Fact::new(inputs[like].datum_type, shape.shape.clone());
         Ok(tvec!(fact(0, &inputs[0]), fact(3, &inputs[3]), fact(4, &inputs[4])))
@@ -57,17 +61,17 @@ impl Kernel for BatchNormalization {
         for channel in 0..channels {
             let lines = || (0..shape[0]).map(|row| (row * channels + channel) * inner);
             let elements = || lines().flat_map(|start| &values[start..start + inner]);
-            let average = elements().sum::<f64>() / count;
-            let spread = elements().map(|x| (x - average).powi(2)).sum::<f64>() / count;
-            let slope = scale[channel] / (spread + self.epsilon).sqrt();
+            let batch_mean = elements().sum::<f64>() / count;
+            let batch_variance = elements().map(|x| (x - batch_mean).powi(2)).sum::<f64>() / count;
+            let slope = scale[channel] / (batch_variance + self.epsilon).sqrt();
             for start in lines().collect::<Vec<_>>() {
                 for value in &mut values[start..start + inner] {
-                    *value = (*value - average) * slope + bias[channel];
+                    *value = (*value - batch_mean) * slope + bias[channel];
                 }
             }
             let blend = |old: f64, new: f64| old * self.momentum + new * (1.0 - self.momentum);
-            means.push(blend(mean[channel], average));
-            variances.push(blend(variance[channel], spread));
+            means.push(blend(mean[channel], batch_mean));
+            variances.push(blend(variance[channel], batch_variance));
         }
         let cast = |tensor: Tensor, like: usize| -> TractResult<Tensor> {
             Ok(tensor.cast_to_dt(inputs[like].datum_type())?.into_owned())

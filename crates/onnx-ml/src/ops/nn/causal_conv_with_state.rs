@@ -9,20 +9,25 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct CausalConvWithState {
+    /// Applies `x * sigmoid(x)` to the output.
     silu: bool,
-    bias: Option<usize>,
-    past: Option<usize>,
+    /// Index of the input with the bias.
+    bias_input: Option<usize>,
+    /// Index of the input with the state of the previous call.
+    past_input: Option<usize>,
 }
 
 pub fn causal_conv_with_state(_: &ParsingContext, node: &NodeProto) -> Built {
     let silu = match node.get_attr_opt("activation")?.unwrap_or("none") {
         "silu" | "swish" => true,
         "none" => false,
-        found => bail!("expected silu, swish or none as activation, found {found}"),
+        found => bail!("expected activation silu, swish or none, found {found}"),
     };
     let positions: Vec<Option<usize>> = optional_inputs(node).take(4).collect();
-    node.expect(positions[..2].iter().all(Option::is_some), "an input and weights")?;
-    variadic(node, CausalConvWithState { silu, bias: positions[2], past: positions[3] })
+    node.expect(positions[..2].iter().all(Option::is_some), || {
+        format!("an input and weights, found inputs {:?}", node.input)
+    })?;
+    variadic(node, CausalConvWithState { silu, bias_input: positions[2], past_input: positions[3] })
 }
 
 impl Kernel for CausalConvWithState {
@@ -31,17 +36,17 @@ impl Kernel for CausalConvWithState {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let [batch, channels, _] = inputs[0].shape.as_slice() else {
-            bail!("expected three dimensions, found {:?}", inputs[0].shape);
+            bail!("expected an input of rank 3, found shape {:?}", inputs[0].shape);
         };
         let size = inputs[1].shape.last().context("expected weights, found a scalar")?;
-        ensure!(size.to_usize()? > 0, "expected a weight or more, found none");
+        ensure!(size.to_usize()? > 0, "expected kernels of at least one weight, found none");
         let state = [batch.clone(), channels.clone(), size.clone() - 1];
         let mut expected = vec![(1, vec![channels.clone(), 1.to_dim(), size.clone()])];
-        expected.extend(self.bias.map(|bias| (bias, vec![channels.clone()])));
-        expected.extend(self.past.map(|past| (past, state.to_vec())));
+        expected.extend(self.bias_input.map(|bias| (bias, vec![channels.clone()])));
+        expected.extend(self.past_input.map(|past| (past, state.to_vec())));
         for (index, shape) in expected {
             let found = &inputs[index].shape;
-            ensure!(found[..] == shape, "expected shape {shape:?}, found {found:?}");
+            ensure!(found[..] == shape, "input {index}: expected shape {shape:?}, found {found:?}");
         }
         let datum_type = inputs[0].datum_type;
         Ok(tvec!(
@@ -55,30 +60,31 @@ impl Kernel for CausalConvWithState {
         let floats = slices::<f32>(&floats)?;
         let (batch, channels, length) = match inputs[0].shape() {
             [batch, channels, length] => (*batch, *channels, *length),
-            shape => bail!("expected three dimensions, found {shape:?}"),
+            shape => bail!("expected an input of rank 3, found shape {shape:?}"),
         };
         let size = inputs[1].shape()[2];
         let before = size - 1;
         let mut output = Vec::with_capacity(batch * channels * length);
         let mut state = Vec::with_capacity(batch * channels * before);
-        let mut line = vec![0.0; before + length];
+        // The elements of a channel, after those of the previous call.
+        let mut extended = vec![0.0; before + length];
         for row in 0..batch * channels {
             let channel = row % channels;
-            match self.past {
+            match self.past_input {
                 Some(past) => {
-                    line[..before].copy_from_slice(&floats[past][row * before..][..before])
+                    extended[..before].copy_from_slice(&floats[past][row * before..][..before])
                 }
-                None => line[..before].fill(0.0),
+                None => extended[..before].fill(0.0),
             }
-            line[before..].copy_from_slice(&floats[0][row * length..][..length]);
+            extended[before..].copy_from_slice(&floats[0][row * length..][..length]);
             let weights = &floats[1][channel * size..][..size];
-            let bias = self.bias.map_or(0.0, |bias| floats[bias][channel]);
-            output.extend(line.windows(size).map(|window| {
+            let bias = self.bias_input.map_or(0.0, |bias| floats[bias][channel]);
+            output.extend(extended.windows(size).map(|window| {
                 let products = window.iter().zip(weights).map(|(x, weight)| x * weight);
                 let sum = products.sum::<f32>() + bias;
                 if self.silu { sum / (1.0 + (-sum).exp()) } else { sum }
             }));
-            state.extend_from_slice(&line[length..]);
+            state.extend_from_slice(&extended[length..]);
         }
         let datum_type = inputs[0].datum_type();
         let output = tensor(inputs[0].shape(), output)?;

@@ -1,5 +1,6 @@
-//! [Col2Im](https://onnx.ai/onnx/operators/onnx__Col2Im.html): adds blocks, stored as columns, into
-//! an image at their original positions.
+//! [Col2Im](https://onnx.ai/onnx/operators/onnx__Col2Im.html): the inverse of im2col. The columns
+//! of the input are blocks of an image; they are added to the image at their positions. Blocks may
+//! overlap.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use crate::ops::nn::windows::Windows;
@@ -9,6 +10,7 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct Col2Im {
+    /// The node, whose attributes describe the windows.
     node: NodeProto,
 }
 
@@ -21,16 +23,25 @@ impl Kernel for Col2Im {
     const CONSTANTS: &'static [usize] = &[1, 2];
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let constant = |index: usize| inputs[index].value.as_deref().context("expected constants");
+        let constant = |index: usize| {
+            inputs[index]
+                .value
+                .as_deref()
+                .context("expected constant shapes of image and block, found computed shapes")
+        };
         let (image, block) = (lengths(constant(1)?)?, lengths(constant(2)?)?);
         let size: usize = block.iter().product();
         let blocks: usize = Windows::new(&self.node, block)?.counts(&image)?.iter().product();
         let [batch, rows, columns] = inputs[0].shape.as_slice() else {
-            bail!("expected three dimensions, found {:?}", inputs[0].shape);
+            bail!("expected an input of rank 3, found shape {:?}", inputs[0].shape);
         };
         let rows = rows.to_usize()?;
-        let fits = size > 0 && rows.is_multiple_of(size) && *columns == blocks.to_dim();
-        ensure!(fits, "expected {blocks} blocks of {size} elements, found {:?}", inputs[0].shape);
+        let is_expected = size > 0 && rows.is_multiple_of(size) && *columns == blocks.to_dim();
+        ensure!(
+            is_expected,
+            "expected {blocks} columns of a multiple of {size} rows, found shape {:?}",
+            inputs[0].shape
+        );
         let shape = [batch.clone(), (rows / size).to_dim()].into_iter();
         let shape = shape.chain(image.iter().map(|length| length.to_dim()));
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape)))
@@ -58,6 +69,7 @@ impl Kernel for Col2Im {
     }
 }
 
+/// Returns the elements of a shape.
 fn lengths(tensor: &Tensor) -> TractResult<Vec<usize>> {
     let lengths = tensor.cast_to::<i64>()?;
     let lengths = lengths.try_as_plain_ram()?;

@@ -1,5 +1,5 @@
 //! [ConvTranspose](https://onnx.ai/onnx/operators/onnx__ConvTranspose.html): tract's operator, with
-//! padding derived from `output_shape` or `auto_pad`.
+//! the padding computed here if the node has `output_shape` or `auto_pad`.
 
 use crate::operator::kernel::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
@@ -31,6 +31,7 @@ pub fn conv_transpose(context: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl ConvTranspose {
+    /// Returns an attribute that has a number for each spatial axis.
     fn numbers(&self, name: &str, axes: usize, default: i64) -> TractResult<Vec<i64>> {
         let numbers = self.node.get_attr_opt_vec(name)?.unwrap_or_else(|| vec![default; axes]);
         let found = numbers.len();
@@ -38,7 +39,8 @@ impl ConvTranspose {
         Ok(numbers)
     }
 
-    /// Returns the spatial dimensions of the output for those of an input and a kernel.
+    /// Returns the spatial dimensions of the output. `input` and `kernel` are the spatial
+    /// dimensions of input and kernel.
     fn lengths(&self, input: &[TDim], kernel: &[TDim]) -> TractResult<Vec<TDim>> {
         let axes = input.len();
         Ok(match &self.output {
@@ -46,7 +48,10 @@ impl ConvTranspose {
                 // Some exporters include the batch and channel dimensions.
                 let skipped = lengths.len().saturating_sub(axes);
                 let found = lengths.len();
-                ensure!(found == axes || skipped == 2, "expected {axes} lengths, found {found}");
+                ensure!(
+                    found == axes || skipped == 2,
+                    "expected an output_shape of {axes} lengths, found {found}"
+                );
                 lengths[skipped..].iter().map(|length| length.to_dim()).collect()
             }
             None => {
@@ -70,13 +75,15 @@ impl ConvTranspose {
         Ok((kernel[axis].to_i64()? - 1) * dilation + 1)
     }
 
-    /// Returns the node with explicit padding.
+    /// Returns the node with explicit padding, such that the output has the requested dimensions.
+    /// If even no padding gives a shorter output, `output_padding` is increased.
     fn padded(&self, input: &[TDim], kernel: &[TDim]) -> TractResult<NodeProto> {
         let axes = input.len();
         let strides = self.numbers("strides", axes, 1)?;
         let mut added = self.numbers("output_padding", axes, 0)?;
         let mut pads = vec![0; 2 * axes];
         for (axis, length) in self.lengths(input, kernel)?.into_iter().enumerate() {
+            // The length without padding minus the requested length is the padding on both sides.
             let last = (input[axis].clone() - 1) * strides[axis];
             let total = last + self.extent(axis, kernel)? + added[axis] - length;
             let total = total.to_i64().context("expected known spatial dimensions")?;
@@ -85,8 +92,8 @@ impl ConvTranspose {
             (pads[axis], pads[axis + axes]) = if self.upper { (less, more) } else { (more, less) };
         }
         let mut node = self.node.clone();
-        let told = ["auto_pad", "output_shape", "output_padding", "pads"];
-        node.attribute.retain(|attribute| !told.contains(&attribute.name.as_str()));
+        let replaced = ["auto_pad", "output_shape", "output_padding", "pads"];
+        node.attribute.retain(|attribute| !replaced.contains(&attribute.name.as_str()));
         for (name, ints) in [("pads", pads), ("output_padding", added)] {
             let r#type = AttributeType::Ints.into();
             let name = name.to_owned();
@@ -106,7 +113,7 @@ impl Lowering for ConvTranspose {
         solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
         solver.equals(&inputs[0].rank, &inputs[1].rank)?;
         solver.given_2(&inputs[0].shape, &inputs[1].shape, move |solver, input, weights| {
-            ensure!(input.len() > 2, "expected a batch of channels, found {input:?}");
+            ensure!(input.len() > 2, "expected an input of rank 3 or more, found shape {input:?}");
             let mut shape = tvec![input[0].clone(), weights[1].clone() * self.groups];
             shape.extend(self.lengths(&input[2..], &weights[2..])?);
             solver.equals(&outputs[0].shape, shape)

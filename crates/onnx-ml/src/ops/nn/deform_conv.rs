@@ -152,8 +152,8 @@ impl Sampling {
             let (element, pixel) = (index / (rows * columns), index % (rows * columns));
             let offset = |axis: usize| offsets[(2 * element + axis) * rows * columns + pixel];
             let (row, column) = (pixel / columns, pixel % columns);
-            let y = self.windows.place(0, row, element / self.kernel[1]) as f32 - top as f32;
-            let x = self.windows.place(1, column, element % self.kernel[1]) as f32 - left as f32;
+            let y = self.windows.position(0, row, element / self.kernel[1]) as f32 - top as f32;
+            let x = self.windows.position(1, column, element % self.kernel[1]) as f32 - left as f32;
             let weight = mask.map_or(1.0, |mask| mask[index]);
             *sample = weight * bilinear(channel, self.image, y + offset(0), x + offset(1));
         }

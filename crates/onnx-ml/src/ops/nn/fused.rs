@@ -1,7 +1,7 @@
 //! Operators that ONNX Runtime's optimizer writes for a product and the operators after it:
 //! [FusedConv, FusedGemm and
-//! FusedMatMul](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md) of
-//! `com.microsoft`. They are split into their parts again.
+//! FusedMatMul](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md) in the
+//! domain `com.microsoft`. They are built from the operators that they consist of.
 
 use crate::operator::kernel::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
@@ -16,6 +16,7 @@ use tract_onnx::tract_hir::ops::matmul::MatMulInference;
 pub fn fused_conv(context: &ParsingContext, node: &NodeProto) -> Built {
     let parameters = node.get_attr_opt_vec::<f32>("activation_params")?.unwrap_or_default();
     let mut conv = node.clone();
+    // The fourth input of FusedConv is added to the convolution.
     let sum = conv.input.get(3).is_some_and(|name| !name.is_empty());
     conv.input.truncate(3);
     conv.input.retain(|name| !name.is_empty());
@@ -37,7 +38,7 @@ pub fn fused_mat_mul(_: &ParsingContext, node: &NodeProto) -> Built {
     let flag = |name: &str| TractResult::Ok(node.get_attr_opt::<i64>(name)?.unwrap_or(0) != 0);
     for name in ["transBatchA", "transBatchB"] {
         let set = flag(name)?;
-        node.expect_attr(name, !set, || "0, found another value".to_owned())?;
+        node.expect_attr(name, !set, || "0, found a different value".to_owned())?;
     }
     let product =
         MatMulInference::default().with_a_trans(flag("transA")?).with_b_trans(flag("transB")?);
@@ -46,27 +47,32 @@ pub fn fused_mat_mul(_: &ParsingContext, node: &NodeProto) -> Built {
     lower(Fused { operator, inputs: 2, sum: false, activation })
 }
 
-/// Builds a part of the fused operator, tract's or this crate's, from the attributes of the node.
+/// Builds operator `name`, of tract or this crate, from the attributes of the fused node.
 fn build_part(
     context: &ParsingContext,
     name: &str,
     node: &NodeProto,
 ) -> TractResult<Box<dyn Expansion>> {
     let operators = &context.framework.op_register.0;
-    let build = operators.get(name).with_context(|| format!("expected {name} to be known"))?;
+    let build = operators
+        .get(name)
+        .with_context(|| format!("expected a supported operator, found {name}"))?;
     let (operator, _) = build(context, node)?;
     let expansion = operator.as_op().downcast_ref::<Box<dyn Expansion>>();
-    Ok(expansion.with_context(|| format!("expected to expand {name}"))?.clone())
+    Ok(expansion.with_context(|| format!("expected an expansion, found operator {name}"))?.clone())
 }
 
+/// The last operator of a fused node.
 #[derive(Debug, Clone)]
 enum Activation {
     Sigmoid,
     Tanh,
+    /// A factor; 1 for nodes without activation.
     Scale(f32),
     Other(Box<dyn Expansion>),
 }
 
+/// Reads the attribute `activation`.
 fn activation(node: &NodeProto, parameters: &[f32]) -> TractResult<Activation> {
     let parameter = |index: usize, default| parameters.get(index).copied().unwrap_or(default);
     let other = |operator: Box<dyn Expansion>| Ok(Activation::Other(operator));
@@ -82,7 +88,7 @@ fn activation(node: &NodeProto, parameters: &[f32]) -> TractResult<Activation> {
         "Sigmoid" => Ok(Activation::Sigmoid),
         "Tanh" => Ok(Activation::Tanh),
         found => {
-            node.bail_attr("activation", &format!("expected one that is known, found {found}"))
+            node.bail_attr("activation", &format!("expected a supported activation, found {found}"))
         }
     }
 }
@@ -90,8 +96,11 @@ fn activation(node: &NodeProto, parameters: &[f32]) -> TractResult<Activation> {
 /// An operator, an optional sum with the last input, and an activation.
 #[derive(Debug, Clone)]
 struct Fused {
+    /// The product.
     operator: Box<dyn Expansion>,
+    /// Number of inputs of the product.
     inputs: usize,
+    /// The node has a further input, which is added to the product.
     sum: bool,
     activation: Activation,
 }

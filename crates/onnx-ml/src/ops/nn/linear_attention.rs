@@ -1,6 +1,7 @@
-//! [LinearAttention](https://onnx.ai/onnx/operators/onnx__LinearAttention.html): each head has a
-//! state `[d_k, d_v]`. Each step decays the state, adds the outer product of key and value, and
-//! reads the state with the query.
+//! [LinearAttention](https://onnx.ai/onnx/operators/onnx__LinearAttention.html): attention whose
+//! cost is linear in the number of steps. Each head of keys and values has a state: a matrix of
+//! `d_k` rows and `d_v` columns. Each step multiplies the state by a decay, adds the outer product
+//! of the step's key and value, and computes the output as the product of the query and the state.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, slices, tensor, variadic};
 use tract_onnx::model::{ParsingContext, optional_inputs};
@@ -10,13 +11,18 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug)]
 struct LinearAttention {
     query_heads: usize,
+    /// Number of heads of keys and values. Each serves `query_heads / heads` heads of queries.
     heads: usize,
+    /// Factor for queries; `None` means `1 / sqrt(d_k)`.
     scale: Option<f32>,
     /// Applies the delta rule: subtracts from a value what the state already returns for its key.
     delta: bool,
-    past: Option<usize>,
-    decay: Option<usize>,
-    beta: Option<usize>,
+    /// Index of the input with the initial state.
+    past_input: Option<usize>,
+    /// Index of the input with the logarithms of the decays.
+    decay_input: Option<usize>,
+    /// Index of the input with the factors for the added products.
+    beta_input: Option<usize>,
 }
 
 pub fn linear_attention(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -31,10 +37,12 @@ pub fn linear_attention(_: &ParsingContext, node: &NodeProto) -> Built {
         "gated" => (true, false),
         "delta" => (false, true),
         "gated_delta" => (true, true),
-        rule => bail!("expected linear, gated, delta or gated_delta, found {rule}"),
+        rule => bail!("expected update_rule linear, gated, delta or gated_delta, found {rule}"),
     };
     let positions: Vec<Option<usize>> = optional_inputs(node).take(6).collect();
-    node.expect(positions[..3].iter().all(Option::is_some), "a query, a key and a value")?;
+    node.expect(positions[..3].iter().all(Option::is_some), || {
+        format!("a query, a key and a value, found inputs {:?}", node.input)
+    })?;
     node.expect(!gated || positions[4].is_some(), || format!("a decay for {rule}"))?;
     node.expect(!delta || positions[5].is_some(), || format!("a beta for {rule}"))?;
     let kernel = LinearAttention {
@@ -42,9 +50,9 @@ pub fn linear_attention(_: &ParsingContext, node: &NodeProto) -> Built {
         heads,
         scale: node.get_attr_opt("scale")?.filter(|scale| *scale != 0.0),
         delta,
-        past: positions[3],
-        decay: positions[4].filter(|_| gated),
-        beta: positions[5].filter(|_| delta),
+        past_input: positions[3],
+        decay_input: positions[4].filter(|_| gated),
+        beta_input: positions[5].filter(|_| delta),
     };
     variadic(node, kernel)
 }
@@ -56,27 +64,42 @@ impl Kernel for LinearAttention {
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let shape = |index: usize| match inputs[index].shape.as_slice() {
             [batch, steps, width] => Ok((batch.clone(), steps.clone(), width.to_usize()?)),
-            shape => bail!("expected three dimensions, found {shape:?}"),
+            shape => bail!("input {index}: expected rank 3, found shape {shape:?}"),
         };
         let (batch, steps, width) = shape(0)?;
         let (_, key_steps, keys) = shape(1)?;
         let (_, value_steps, values) = shape(2)?;
         let (key, value) = (keys / self.heads, values / self.heads);
-        ensure!(key > 0 && value > 0, "expected keys and values, found none");
-        let fits = width == key * self.query_heads
+        ensure!(
+            key > 0 && value > 0,
+            "expected non-empty keys and values, found {keys} and {values} columns"
+        );
+        let sizes_match = width == key * self.query_heads
             && keys == key * self.heads
             && values == value * self.heads
             && [&key_steps, &value_steps] == [&steps, &steps];
-        ensure!(fits, "expected heads of equal size, found {width}, {keys} and {values}");
+        ensure!(
+            sizes_match,
+            "expected {} query heads and {} key heads of equal size, found {width} columns of queries, \
+             {keys} of keys and {values} of values",
+            self.query_heads,
+            self.heads
+        );
         let state = [batch.clone(), self.heads.to_dim(), key.to_dim(), value.to_dim()];
-        for (index, widths) in [(self.decay, [keys, self.heads]), (self.beta, [self.heads, 1])] {
+        for (index, widths) in
+            [(self.decay_input, [keys, self.heads]), (self.beta_input, [self.heads, 1])]
+        {
             let Some(index) = index else { continue };
             let (_, found_steps, found) = shape(index)?;
-            let fits = widths.contains(&found) && found_steps == steps;
-            ensure!(fits, "expected {widths:?} columns a step, found {found}");
+            let is_expected = widths.contains(&found) && found_steps == steps;
+            ensure!(
+                is_expected,
+                "input {index}: expected {steps} steps and one of {widths:?} columns, \
+                 found {found_steps} steps and {found} columns"
+            );
         }
         let mut datum_type = inputs[0].datum_type;
-        if let Some(past) = self.past {
+        if let Some(past) = self.past_input {
             let found = &inputs[past].shape;
             ensure!(found[..] == state, "expected a state of shape {state:?}, found {found:?}");
             datum_type = inputs[past].datum_type;
@@ -93,7 +116,7 @@ impl Kernel for LinearAttention {
         let (key, value) = (width(1) / self.heads, width(2) / self.heads);
         let scale = self.scale.unwrap_or_else(|| 1.0 / (key as f32).sqrt());
         let group = self.query_heads / self.heads;
-        let mut states = match self.past {
+        let mut states = match self.past_input {
             Some(past) => floats[past].to_vec(),
             None => vec![0.0; batch * self.heads * key * value],
         };
@@ -102,31 +125,31 @@ impl Kernel for LinearAttention {
             let (row, head) = (index / self.heads, index % self.heads);
             let mut state = State { elements, value };
             for step in row * steps..(row + 1) * steps {
-                // Returns a head's part of an input; an input with one column is shared by all
-                // heads.
-                let of_head = |input: usize| {
+                // Returns the columns of an input that belong to this head. An input with one
+                // column is shared by all heads.
+                let head_columns = |input: usize| {
                     let (line, heads) = (&floats[input][step * width(input)..], self.heads);
                     match width(input) {
                         1 => &line[..1],
                         width => &line[head * (width / heads)..][..width / heads],
                     }
                 };
-                if let Some(decay) = self.decay {
-                    state.decay(of_head(decay));
+                if let Some(decay) = self.decay_input {
+                    state.decay(head_columns(decay));
                 }
-                let beta = self.beta.map_or(1.0, |beta| of_head(beta)[0]);
-                state.take_up(of_head(1), of_head(2), beta, self.delta);
+                let beta = self.beta_input.map_or(1.0, |beta| head_columns(beta)[0]);
+                state.update(head_columns(1), head_columns(2), beta, self.delta);
                 for query_head in head * group..(head + 1) * group {
-                    let place = step * self.query_heads + query_head;
-                    let queries = &floats[0][place * key..][..key];
-                    state.read(queries, scale, &mut output[place * value..][..value]);
+                    let row = step * self.query_heads + query_head;
+                    let queries = &floats[0][row * key..][..key];
+                    state.read(queries, scale, &mut output[row * value..][..value]);
                 }
             }
         }
         let datum_type = inputs[0].datum_type();
         let output = tensor(&[batch, steps, self.query_heads * value], output)?;
         let states = tensor(&[batch, self.heads, key, value], states)?;
-        let state_type = self.past.map_or(datum_type, |past| inputs[past].datum_type());
+        let state_type = self.past_input.map_or(datum_type, |past| inputs[past].datum_type());
         Ok(vec![
             output.cast_to_dt(datum_type)?.into_owned(),
             states.cast_to_dt(state_type)?.into_owned(),
@@ -137,12 +160,13 @@ impl Kernel for LinearAttention {
 /// The state of one head, `[d_k, d_v]`.
 struct State<'a> {
     elements: &'a mut [f32],
+    /// Number of columns, `d_v`.
     value: usize,
 }
 
 impl State<'_> {
-    /// Multiplies the rows by `exp(logarithm)`; `logarithms` holds one element per row, or one for
-    /// all.
+    /// Multiplies each row by `exp(logarithm)`. `logarithms` has an element for each row, or one
+    /// element for all rows.
     fn decay(&mut self, logarithms: &[f32]) {
         let rows = self.elements.chunks_exact_mut(self.value);
         for (row, logarithm) in rows.zip(logarithms.iter().cycle()) {
@@ -151,11 +175,13 @@ impl State<'_> {
         }
     }
 
-    fn take_up(&mut self, keys: &[f32], values: &[f32], beta: f32, delta: bool) {
+    /// Adds `beta` times the outer product of key and value. With the delta rule, first subtracts
+    /// from the value what the state returns for the key.
+    fn update(&mut self, keys: &[f32], values: &[f32], beta: f32, delta: bool) {
         let mut values = values.to_vec();
         if delta {
             for (row, key) in self.elements.chunks_exact(self.value).zip(keys) {
-                values.iter_mut().zip(row).for_each(|(value, known)| *value -= key * known);
+                values.iter_mut().zip(row).for_each(|(value, element)| *value -= key * element);
             }
         }
         for (row, key) in self.elements.chunks_exact_mut(self.value).zip(keys) {
@@ -164,6 +190,7 @@ impl State<'_> {
         }
     }
 
+    /// Adds the product of the query, times `scale`, and the state to `output`.
     fn read(&self, queries: &[f32], scale: f32, output: &mut [f32]) {
         for (row, query) in self.elements.chunks_exact(self.value).zip(queries) {
             let query = query * scale;

@@ -1,6 +1,7 @@
-//! [MaxUnpool](https://onnx.ai/onnx/operators/onnx__MaxUnpool.html): writes the results of MaxPool
-//! back to the positions that MaxPool returned, with zeros elsewhere. If an output shape is given,
-//! positions count in that shape, as in ONNX Runtime.
+//! [MaxUnpool](https://onnx.ai/onnx/operators/onnx__MaxUnpool.html): writes the results of
+//! `MaxPool` to the positions that `MaxPool` returned, and zeros elsewhere. A position is an index
+//! in the flattened output. If the node has an input with the output's shape, it is an index in
+//! that shape, as in ONNX Runtime.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
 use tract_onnx::model::ParsingContext;
@@ -19,8 +20,11 @@ pub fn max_unpool(_: &ParsingContext, node: &NodeProto) -> Built {
     let axes = kernel.len();
     let strides = node.get_attr_opt_vec("strides")?.unwrap_or_else(|| vec![1; axes]);
     let pads = node.get_attr_opt_vec("pads")?.unwrap_or_else(|| vec![0; 2 * axes]);
-    let fits = strides.len() == axes && pads.len() == 2 * axes;
-    node.expect(fits, || format!("strides and pads for {axes} axes"))?;
+    let has_all = strides.len() == axes && pads.len() == 2 * axes;
+    node.expect(has_all, || {
+        let (strides, pads) = (strides.len(), pads.len());
+        format!("{axes} strides and {} pads, found {strides} and {pads}", 2 * axes)
+    })?;
     variadic(node, MaxUnpool { kernel, strides, pads })
 }
 
@@ -29,17 +33,28 @@ impl Kernel for MaxUnpool {
     const CONSTANTS: &'static [usize] = &[2];
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let (values, places) = (&inputs[0], &inputs[1]);
-        ensure!(values.shape == places.shape, "expected as many places as values");
+        let (values, positions) = (&inputs[0], &inputs[1]);
+        ensure!(
+            values.shape == positions.shape,
+            "expected indices of shape {:?}, found {:?}",
+            values.shape,
+            positions.shape
+        );
         let (axes, rank) = (self.kernel.len(), values.shape.len());
-        ensure!(rank == axes + 2, "expected {} dimensions, found {rank}", axes + 2);
+        ensure!(rank == axes + 2, "expected an input of rank {}, found rank {rank}", axes + 2);
         let mut shape = values.shape.clone();
-        if let Some(wanted) = inputs.get(2) {
-            let wanted = wanted.value.as_ref().context("expected a constant shape")?;
-            let wanted = wanted.cast_to::<TDim>()?;
-            let wanted = wanted.try_as_plain_ram()?.as_slice::<TDim>()?.to_vec();
-            ensure!(wanted.len() == rank, "expected a shape of {rank} dimensions");
-            shape[2..].clone_from_slice(&wanted[2..]);
+        if let Some(output_shape) = inputs.get(2) {
+            let output_shape = output_shape
+                .value
+                .as_ref()
+                .context("expected a constant output shape, found a computed shape")?;
+            let output_shape = output_shape.cast_to::<TDim>()?;
+            let output_shape = output_shape.try_as_plain_ram()?.as_slice::<TDim>()?.to_vec();
+            ensure!(
+                output_shape.len() == rank,
+                "expected an output shape of rank {rank}, found {output_shape:?}"
+            );
+            shape[2..].clone_from_slice(&output_shape[2..]);
         } else {
             for (axis, length) in shape[2..].iter_mut().enumerate() {
                 let last = (length.clone() - 1) * self.strides[axis] + self.kernel[axis];
@@ -58,13 +73,16 @@ impl Kernel for MaxUnpool {
         let shape = self.outputs(&facts.collect::<Vec<_>>())?.remove(0).shape;
         let shape = shape.iter().map(|length| Ok(length.to_usize()?));
         let shape = shape.collect::<TractResult<Vec<usize>>>()?;
-        let (values, places) = (elements::<f32>(&inputs[0])?, elements::<i64>(&inputs[1])?);
-        let (values, places) = (values.try_as_plain_ram()?, places.try_as_plain_ram()?);
+        let (values, positions) = (elements::<f32>(&inputs[0])?, elements::<i64>(&inputs[1])?);
+        let (values, positions) = (values.try_as_plain_ram()?, positions.try_as_plain_ram()?);
         let mut output = vec![0.0; shape.iter().product()];
         let count = output.len();
-        for (value, place) in values.as_slice::<f32>()?.iter().zip(places.as_slice::<i64>()?) {
-            let target = usize::try_from(*place).ok().and_then(|place| output.get_mut(place));
-            *target.with_context(|| format!("expected places below {count}, found {place}"))? =
+        for (value, position) in values.as_slice::<f32>()?.iter().zip(positions.as_slice::<i64>()?)
+        {
+            let target =
+                usize::try_from(*position).ok().and_then(|position| output.get_mut(position));
+            *target
+                .with_context(|| format!("expected indices below {count}, found {position}"))? =
                 *value;
         }
         Ok(vec![tensor(&shape, output)?.cast_to_dt(inputs[0].datum_type())?.into_owned()])

@@ -11,11 +11,15 @@ const MAX_SAMPLES: f32 = 1024.0;
 
 #[derive(Debug)]
 struct RoiAlign {
+    /// Number of rows of bins.
     height: usize,
+    /// Number of columns of bins.
     width: usize,
+    /// Factor from the coordinates of regions to pixels.
     scale: f32,
     /// Number of samples along an axis of a bin; 0 means one per pixel of the bin.
     samples: usize,
+    /// A bin is the maximum of its samples, not their average.
     largest: bool,
     /// Offset of a pixel's center from its corner.
     shift: f32,
@@ -25,7 +29,7 @@ pub fn roi_align(context: &ParsingContext, node: &NodeProto) -> Built {
     let largest = match node.get_attr_opt("mode")?.unwrap_or("avg") {
         "avg" => false,
         "max" => true,
-        found => bail!("expected avg or max as mode, found {found}"),
+        found => bail!("expected mode avg or max, found {found}"),
     };
     let default =
         if context.onnx_operator_set_version < 16 { "output_half_pixel" } else { "half_pixel" };
@@ -43,7 +47,9 @@ pub fn roi_align(context: &ParsingContext, node: &NodeProto) -> Built {
         shift,
     };
     let bins = kernel.height > 0 && kernel.width > 0;
-    node.expect(bins && kernel.samples <= MAX_SAMPLES as usize, "bins, and at most 1024 samples")?;
+    node.expect(bins && kernel.samples <= MAX_SAMPLES as usize, || {
+        format!("at least one bin and at most {MAX_SAMPLES} samples, found {kernel:?}")
+    })?;
     operator(node, 3, kernel)
 }
 
@@ -52,13 +58,19 @@ impl Kernel for RoiAlign {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let [_, channels, _, _] = inputs[0].shape.as_slice() else {
-            bail!("expected four dimensions, found {:?}", inputs[0].shape);
+            bail!("expected images of rank 4, found shape {:?}", inputs[0].shape);
         };
         let [regions, _] = inputs[1].shape.as_slice() else {
-            bail!("expected regions as rows, found shape {:?}", inputs[1].shape);
+            bail!("expected regions of rank 2, found shape {:?}", inputs[1].shape);
         };
-        let fits = inputs[1].shape[1] == 4.to_dim() && inputs[2].shape[..] == [regions.clone()];
-        ensure!(fits, "expected an image for each region of four numbers");
+        let is_expected =
+            inputs[1].shape[1] == 4.to_dim() && inputs[2].shape[..] == [regions.clone()];
+        ensure!(
+            is_expected,
+            "expected regions of four numbers and an index of an image for each, found shapes {:?} and {:?}",
+            inputs[1].shape,
+            inputs[2].shape
+        );
         let shape = [regions.clone(), channels.clone(), self.height.to_dim(), self.width.to_dim()];
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape)))
     }
@@ -66,18 +78,19 @@ impl Kernel for RoiAlign {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let (images, regions) = (elements::<f32>(&inputs[0])?, elements::<f32>(&inputs[1])?);
         let (images, regions) = (images.try_as_plain_ram()?, regions.try_as_plain_ram()?);
-        let places = elements::<i64>(&inputs[2])?;
-        let places = places.try_as_plain_ram()?;
+        let image_indices = elements::<i64>(&inputs[2])?;
+        let image_indices = image_indices.try_as_plain_ram()?;
         let [batch, channels, height, width] = *inputs[0].shape() else {
-            bail!("expected four dimensions, found shape {:?}", inputs[0].shape());
+            bail!("expected images of rank 4, found shape {:?}", inputs[0].shape());
         };
         let pixels = height * width;
         let mut output = vec![];
         let regions = regions.as_slice::<f32>()?.chunks_exact(4);
-        for (region, place) in regions.zip(places.as_slice::<i64>()?) {
-            let image = usize::try_from(*place).ok().filter(|image| *image < batch);
-            let image =
-                image.with_context(|| format!("expected one of {batch} images, found {place}"))?;
+        for (region, image_index) in regions.zip(image_indices.as_slice::<i64>()?) {
+            let image = usize::try_from(*image_index).ok().filter(|image| *image < batch);
+            let image = image.with_context(|| {
+                format!("expected an index of one of {batch} images, found {image_index}")
+            })?;
             let image =
                 &images.as_slice::<f32>()?[image * channels * pixels..][..channels * pixels];
             let rows = self.along(region[1], region[3], self.height, height);
@@ -98,7 +111,8 @@ impl Kernel for RoiAlign {
 type Sample = Option<[(usize, f32); 2]>;
 
 impl RoiAlign {
-    /// Returns the samples of each bin along an axis.
+    /// Returns the samples of each bin along an axis of `length` pixels, for a region between the
+    /// coordinates `from` and `to`.
     fn along(&self, from: f32, to: f32, bins: usize, length: usize) -> Vec<Vec<Sample>> {
         let (from, to) = (from * self.scale - self.shift, to * self.scale - self.shift);
         // Without the shift, a region is at least one pixel long.
@@ -110,14 +124,15 @@ impl RoiAlign {
         };
         (0..bins)
             .map(|index| {
-                let place = |sample: usize| {
+                let coordinate = |sample: usize| {
                     from + bin * (index as f32 + (sample as f32 + 0.5) / samples as f32)
                 };
-                (0..samples).map(|sample| pixels(place(sample), length)).collect()
+                (0..samples).map(|sample| pixels(coordinate(sample), length)).collect()
             })
             .collect()
     }
 
+    /// Returns the average or the maximum of a bin.
     fn bin(&self, channel: &[f32], width: usize, rows: &[Sample], columns: &[Sample]) -> f32 {
         let count = rows.len() * columns.len();
         let parts = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
@@ -141,13 +156,14 @@ impl RoiAlign {
     }
 }
 
-fn pixels(place: f32, length: usize) -> Sample {
-    if !(-1.0..=length as f32).contains(&place) || length == 0 {
+/// Returns the two pixels around a coordinate.
+fn pixels(coordinate: f32, length: usize) -> Sample {
+    if !(-1.0..=length as f32).contains(&coordinate) || length == 0 {
         return None;
     }
-    let place = place.max(0.0);
-    let low = (place as usize).min(length - 1);
+    let coordinate = coordinate.max(0.0);
+    let low = (coordinate as usize).min(length - 1);
     let high = (low + 1).min(length - 1);
-    let part = if low == high { 0.0 } else { place - low as f32 };
+    let part = if low == high { 0.0 } else { coordinate - low as f32 };
     Some([(low, 1.0 - part), (high, part)])
 }

@@ -4,10 +4,11 @@
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum of kernel size, stride and padding along an axis.
+/// Maximum for the kernel size, the stride, the dilation and the padding along an axis.
 const MAX_LENGTH: usize = 1 << 20;
 
-/// Maximum number of kernel elements over all windows that [`Windows::over`] lists: 1 GB.
+/// Maximum number of kernel elements in all windows of [`Windows::over`]. The list takes 16 bytes
+/// for each.
 const MAX_TAPS: usize = 1 << 26;
 
 /// Maximum number of elements of a kernel with its padding, for [`expect_moderate`].
@@ -17,8 +18,8 @@ const MAX_PADDED_KERNEL: i64 = 1 << 22;
 ///
 /// # Errors
 ///
-/// Returns an error for attributes far beyond real models, which would keep tract busy: more than
-/// four million kernel and padding elements, or strides of more than a million.
+/// Returns an error if the attributes are far beyond what models use and would keep tract busy: a
+/// kernel with padding of more than 2^22 elements, or a size, stride, dilation or pad above 2^20.
 pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
     let list = |name: &str| -> TractResult<Vec<i64>> {
         Ok(node.get_attr_opt_vec(name)?.unwrap_or_default())
@@ -26,11 +27,11 @@ pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
     let (kernel, pads) = (list("kernel_shape")?, list("pads")?);
     for name in ["kernel_shape", "strides", "dilations"] {
         let found = list(name)?;
-        let fits = found.iter().all(|length| (1..=MAX_LENGTH as i64).contains(length));
-        node.expect_attr(name, fits, || format!("1 to {MAX_LENGTH}, found {found:?}"))?;
+        let in_range = found.iter().all(|length| (1..=MAX_LENGTH as i64).contains(length));
+        node.expect_attr(name, in_range, || format!("1 to {MAX_LENGTH}, found {found:?}"))?;
     }
-    let fits = pads.iter().all(|pad| (0..=MAX_LENGTH as i64).contains(pad));
-    node.expect_attr("pads", fits, || format!("0 to {MAX_LENGTH}, found {pads:?}"))?;
+    let in_range = pads.iter().all(|pad| (0..=MAX_LENGTH as i64).contains(pad));
+    node.expect_attr("pads", in_range, || format!("0 to {MAX_LENGTH}, found {pads:?}"))?;
     let axes = kernel.len().max(pads.len() / 2);
     let around = (0..axes).map(|axis| {
         let [kernel, before, after] = [
@@ -46,26 +47,35 @@ pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
     })
 }
 
+/// The windows of an operator, with an element for each spatial axis.
 #[derive(Debug, Clone)]
 pub struct Windows {
     kernel: Vec<usize>,
     strides: Vec<usize>,
     dilations: Vec<usize>,
     padding: Padding,
+    /// The last window may extend beyond the padding (`ceil_mode`).
     ceil: bool,
 }
 
+/// Padding of the input.
 #[derive(Debug, Clone)]
 enum Padding {
+    /// The padding before each axis, then the padding after each axis.
     Explicit(Vec<usize>),
+    /// Such that the number of windows is the length divided by the stride, rounded up. An odd
+    /// element is after the axis.
     SameUpper,
+    /// Like `SameUpper`, but an odd element is before the axis.
     SameLower,
 }
 
-/// Position of a window on the input.
+/// A window at one position on the input. Kernel elements and input elements are indices in
+/// row-major order.
 #[derive(Debug, Default)]
 pub struct Window {
-    /// Pairs of kernel element and input element, without those on the padding.
+    /// Pairs of a kernel element and the input element under it. Kernel elements on the padding are
+    /// omitted.
     pub taps: Vec<(usize, usize)>,
     /// Number of kernel elements that lie on the input or its padding.
     pub covered: usize,
@@ -76,7 +86,7 @@ impl Windows {
     ///
     /// # Errors
     ///
-    /// Returns an error if the attributes do not fit the kernel.
+    /// Returns an error if an attribute has the wrong number of elements or a value out of range.
     pub fn new(node: &NodeProto, kernel: Vec<usize>) -> TractResult<Windows> {
         let axes = kernel.len();
         let list = |name: &str, length: usize, default: usize| -> TractResult<Vec<usize>> {
@@ -115,33 +125,37 @@ impl Windows {
     ///
     /// # Errors
     ///
-    /// Returns an error if the number of axes differs from the kernel's, or if an axis is too
-    /// short.
+    /// Returns an error if the number of axes differs from the number of axes of the kernel, if an
+    /// axis is shorter than the kernel, or if there are too many windows.
     pub fn counts<D: DimLike>(&self, lengths: &[D]) -> TractResult<TVec<D>> {
         let (expected, found) = (self.kernel.len(), lengths.len());
         ensure!(expected == found, "expected {expected} spatial dimensions, found {found}");
         let counts = (0..found).map(|axis| self.count(axis, &lengths[axis]));
         let counts = counts.collect::<TractResult<TVec<D>>>()?;
-        let known = counts.iter().filter_map(|count| count.as_usize());
-        let taps = known.chain(self.kernel.iter().copied());
+        let concrete = counts.iter().filter_map(|count| count.as_usize());
+        let taps = concrete.chain(self.kernel.iter().copied());
         let fits = taps.fold(1, usize::saturating_mul) <= MAX_TAPS;
         ensure!(fits, "expected fewer or smaller windows, found {counts:?} of {:?}", self.kernel);
         Ok(counts)
     }
 
+    /// Returns the number of windows along an axis of the given length.
     fn count<D: DimLike>(&self, axis: usize, length: &D) -> TractResult<D> {
         let stride = self.strides[axis];
         let Padding::Explicit(pads) = &self.padding else {
             return Ok(length.divceil(stride));
         };
         let (before, after) = (pads[axis], pads[axis + self.kernel.len()]);
-        let room = length.clone() + before + after;
+        let padded = length.clone() + before + after;
         let extent = self.extent(axis);
-        if let Some(found) = room.as_i64() {
-            let fits = found >= extent as i64;
-            ensure!(fits, "expected {extent} elements or more, found {found}");
+        if let Some(found) = padded.as_i64() {
+            let is_long_enough = found >= extent as i64;
+            ensure!(
+                is_long_enough,
+                "spatial axis {axis}: expected {extent} elements or more with padding, found {found}"
+            );
         }
-        let room = room - extent;
+        let room = padded - extent;
         if !self.ceil {
             return Ok(room / stride + 1);
         }
@@ -155,8 +169,8 @@ impl Windows {
         (self.kernel[axis] - 1) * self.dilations[axis] + 1
     }
 
-    /// Returns the position of a kernel element on the padded axis.
-    pub fn place(&self, axis: usize, window: usize, element: usize) -> usize {
+    /// Returns the index on the padded axis of kernel element `element` in window `window`.
+    pub fn position(&self, axis: usize, window: usize, element: usize) -> usize {
         window * self.strides[axis] + element * self.dilations[axis]
     }
 
@@ -164,7 +178,7 @@ impl Windows {
     ///
     /// # Errors
     ///
-    /// Returns an error if [`Windows::counts`] does.
+    /// Returns an error if [`Windows::counts`] returns an error.
     pub fn pads(&self, axis: usize, length: usize) -> TractResult<(usize, usize)> {
         let total = || -> TractResult<usize> {
             let last = (self.count(axis, &length)?.max(1) - 1) * self.strides[axis];
@@ -181,7 +195,7 @@ impl Windows {
     ///
     /// # Errors
     ///
-    /// Returns an error if [`Windows::counts`] does.
+    /// Returns an error if [`Windows::counts`] returns an error.
     pub fn over(&self, lengths: &[usize]) -> TractResult<Vec<Window>> {
         self.counts(lengths)?;
         let mut windows = vec![Window { taps: vec![(0, 0)], covered: 1 }];
@@ -197,14 +211,15 @@ impl Windows {
         Ok(windows)
     }
 
+    /// Returns all windows along a single axis.
     fn along(&self, axis: usize, length: usize) -> TractResult<Vec<Window>> {
         let (before, after) = self.pads(axis, length)?;
         let windows = (0..self.count(axis, &length)?).map(|window| {
             let mut line = Window::default();
             for element in 0..self.kernel[axis] {
-                let place = self.place(axis, window, element);
-                line.covered += usize::from(place < before + length + after);
-                let source = place.checked_sub(before).filter(|source| *source < length);
+                let position = self.position(axis, window, element);
+                line.covered += usize::from(position < before + length + after);
+                let source = position.checked_sub(before).filter(|source| *source < length);
                 line.taps.extend(source.map(|source| (element, source)));
             }
             line
@@ -214,8 +229,8 @@ impl Windows {
 }
 
 impl Window {
-    /// Returns the product of this window with a window along one more axis, which has the given
-    /// kernel and input lengths.
+    /// Returns the product of this window with a window along the next axis. `kernel` and `length`
+    /// are the lengths of kernel and input along that axis.
     fn across(&self, line: &Window, kernel: usize, length: usize) -> Window {
         let taps = self.taps.iter().flat_map(|(element, source)| {
             line.taps.iter().map(move |(on, at)| (element * kernel + on, source * length + at))

@@ -1,6 +1,6 @@
-//! [Compress](https://onnx.ai/onnx/operators/onnx__Compress.html): keeps the slices along an axis,
-//! or the elements of the flattened tensor, whose condition is true. Elements beyond the last
-//! condition are dropped.
+//! [Compress](https://onnx.ai/onnx/operators/onnx__Compress.html): keeps the slices along an axis
+//! for which the condition is true. Without an axis, it keeps elements of the flattened tensor.
+//! Slices or elements beyond the last condition are dropped.
 
 use crate::operator::kernel::{self, Built};
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
@@ -13,6 +13,7 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Compress {
     axis: Option<i64>,
+    /// Stands for the number of slices kept, which is only known at run time.
     count: Symbol,
 }
 
@@ -22,8 +23,9 @@ pub fn compress(context: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl Compress {
-    /// Returns the axis and the positions kept along it, if both are known before the model runs.
-    fn kept(
+    /// Returns the axis and the indices of the slices to keep, or `None` if they are not constants
+    /// of the model.
+    fn constant_indices(
         &self,
         model: &TypedModel,
         inputs: &[OutletId],
@@ -31,13 +33,15 @@ impl Compress {
         let facts = [model.outlet_fact(inputs[0])?, model.outlet_fact(inputs[1])?];
         let (Some(axis), Some(conditions)) = (self.axis, &facts[1].konst) else { return Ok(None) };
         let axis = kernel::axis(axis, facts[0].rank())?;
-        let fits = facts[0].shape[axis].to_usize().is_ok_and(|length| conditions.len() <= length);
+        let in_range =
+            facts[0].shape[axis].to_usize().is_ok_and(|length| conditions.len() <= length);
         let conditions = conditions.try_as_plain_ram()?;
         let conditions = (0..).zip(conditions.as_slice::<bool>()?);
-        let kept = conditions.filter(|(_, holds)| **holds).map(|(index, _)| index).collect();
-        Ok(fits.then_some((axis, kept)))
+        let indices = conditions.filter(|(_, holds)| **holds).map(|(index, _)| index).collect();
+        Ok(in_range.then_some((axis, indices)))
     }
 
+    /// Returns the shape of the output.
     fn shape(&self, data: &[TDim]) -> TractResult<TVec<TDim>> {
         let count = TDim::from(self.count.clone());
         let Some(axis) = self.axis else { return Ok(tvec!(count)) };
@@ -69,10 +73,10 @@ impl Lowering for Compress {
         Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        match self.kept(model, inputs)? {
-            Some((axis, kept)) => {
-                let kept = model.add_const(format!("{prefix}.kept"), tensor1(&kept))?;
-                model.wire_node(prefix, Gather::new(axis), &[inputs[0], kept])
+        match self.constant_indices(model, inputs)? {
+            Some((axis, indices)) => {
+                let indices = model.add_const(format!("{prefix}.kept"), tensor1(&indices))?;
+                model.wire_node(prefix, Gather::new(axis), &[inputs[0], indices])
             }
             None => model.wire_node(prefix, self.clone(), inputs),
         }
@@ -95,26 +99,26 @@ impl EvalOp for Compress {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let from = inputs[0].shape();
+        let data_shape = inputs[0].shape();
         let conditions = inputs[1].try_as_plain_ram()?;
         let conditions = conditions.as_slice::<bool>()?;
         let kept = conditions.iter().enumerate().filter(|(_, holds)| **holds);
         let kept: Vec<Option<usize>> = kept.map(|(index, _)| Some(index)).collect();
-        let axis = self.axis.map(|axis| kernel::axis(axis, from.len())).transpose()?;
-        let length = axis.map_or(inputs[0].len(), |axis| from[axis]);
+        let axis = self.axis.map(|axis| kernel::axis(axis, data_shape.len())).transpose()?;
+        let length = axis.map_or(inputs[0].len(), |axis| data_shape[axis]);
         let found = conditions.len();
         ensure!(found <= length, "expected at most {length} conditions, found {found}");
-        let picked = match axis {
+        let output = match axis {
             None => pick(&inputs[0], &[kept.len()], &kept, None)?,
             Some(axis) => {
                 let mut axes: Vec<Vec<Option<usize>>> =
-                    from.iter().map(|length| (0..*length).map(Some).collect()).collect();
+                    data_shape.iter().map(|length| (0..*length).map(Some).collect()).collect();
                 axes[axis] = kept;
                 let shape: Vec<usize> = axes.iter().map(Vec::len).collect();
-                pick(&inputs[0], &shape, &grid(from, &axes), None)?
+                pick(&inputs[0], &shape, &grid(data_shape, &axes), None)?
             }
         };
-        Ok(tvec!(picked.into_tvalue()))
+        Ok(tvec!(output.into_tvalue()))
     }
 }
 

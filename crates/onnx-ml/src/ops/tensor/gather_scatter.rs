@@ -1,16 +1,17 @@
-//! Indices into the axes of a tensor, for
+//! Checks of the indices of
 //! [Gather](https://onnx.ai/onnx/operators/onnx__Gather.html),
 //! [GatherElements](https://onnx.ai/onnx/operators/onnx__GatherElements.html),
 //! [GatherND](https://onnx.ai/onnx/operators/onnx__GatherND.html),
 //! [ScatterElements](https://onnx.ai/onnx/operators/onnx__ScatterElements.html) and
 //! [ScatterND](https://onnx.ai/onnx/operators/onnx__ScatterND.html).
 //!
-//! The operators are tract's, which panic if an index is out of range. A node inserted before them
-//! checks the indices and converts negative ones. It is omitted if both indices and dimensions are
-//! constants.
+//! The operators are tract's, which panic if an index is out of range. A node before them
+//! ([`Positions`]) checks the indices and converts negative indices to positive ones. If the
+//! indices and the dimensions are constants, this is done when the model is loaded, and there is no
+//! such node.
 
 use crate::operator::invalid_value::{Expected, InvalidValue};
-use crate::operator::kernel::{Built, Fact, Kernel, elements, kernel_op, tensor};
+use crate::operator::kernel::{self, Built, Fact, Kernel, elements, kernel_op, tensor};
 use crate::operator::lowering::{Io, Lowered, Lowering, Wiring, lower};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
@@ -32,7 +33,8 @@ pub fn gather_elements(_: &ParsingContext, node: &NodeProto) -> Built {
 
 pub fn gather_nd(_: &ParsingContext, node: &NodeProto) -> Built {
     let batch = node.get_attr_opt::<i64>("batch_dims")?.unwrap_or(0);
-    let batch = usize::try_from(batch).with_context(|| format!("batch_dims: {batch}"))?;
+    let batch = usize::try_from(batch)
+        .with_context(|| format!("expected batch_dims of 0 or more, found {batch}"))?;
     checked(node, Indexing::Tuples { batch }, Lowered(GatherTuples(GatherNd::new(batch))))
 }
 
@@ -45,14 +47,17 @@ pub fn scatter_nd(_: &ParsingContext, node: &NodeProto) -> Built {
     checked(node, Indexing::Tuples { batch: 0 }, ScatterNd::new(reduction(node)?))
 }
 
+/// Reads the attribute `axis`.
 fn axis(node: &NodeProto) -> TractResult<i64> {
     Ok(node.get_attr_opt("axis")?.unwrap_or(0))
 }
 
+/// Reads the attribute `reduction`.
 fn reduction(node: &NodeProto) -> TractResult<ScatterReduction> {
     ScatterReduction::parse(node.get_attr_opt("reduction")?.unwrap_or("none"))
 }
 
+/// Builds `operator` with a check of its indices.
 fn checked(node: &NodeProto, indexing: Indexing, operator: impl Expansion) -> Built {
     let expected = if node.op_type.starts_with("Scatter") { 3 } else { 2 };
     let found = node.input.iter().filter(|name| !name.is_empty()).count();
@@ -63,23 +68,33 @@ fn checked(node: &NodeProto, indexing: Indexing, operator: impl Expansion) -> Bu
 /// The meaning of an index into data of shape `[d0, d1, …]`.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 enum Indexing {
-    /// An index into this axis; the indices may have any shape.
+    /// An index into this axis. The indices may have any shape.
     Axis(i64),
-    /// An index into this axis; the other coordinates are those of the index itself.
+    /// An index into this axis. The coordinates along the other axes are the coordinates of the
+    /// index in the tensor of indices.
     Elements(i64),
-    /// The last axis of the indices holds coordinates into the axes after the first `batch` ones.
+    /// A row along the last axis of the indices is a tuple of coordinates, for the axes after the
+    /// first `batch` axes.
     Tuples { batch: usize },
 }
 
 impl Indexing {
-    /// Returns the dimension that each index along the last axis refers to.
+    /// Returns the dimension that an index must be below: one dimension for all indices, or one for
+    /// each element of a tuple.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the shape of the indices does not match the shape of the data.
     fn sizes<D: DimLike>(self, data: &[D], indices: &[D]) -> TractResult<TVec<D>> {
-        let (rank, wanted) = (data.len(), indices.len());
+        let (rank, indices_rank) = (data.len(), indices.len());
         match self {
-            Indexing::Axis(axis) => Ok(tvec!(data[resolved(axis, rank)?].clone())),
+            Indexing::Axis(axis) => Ok(tvec!(data[kernel::axis(axis, rank)?].clone())),
             Indexing::Elements(axis) => {
-                ensure!(rank == wanted, "expected indices of rank {rank}, found {wanted}");
-                let axis = resolved(axis, rank)?;
+                ensure!(
+                    rank == indices_rank,
+                    "expected indices of rank {rank}, found rank {indices_rank}"
+                );
+                let axis = kernel::axis(axis, rank)?;
                 let others = (0..rank).filter(|index| *index != axis);
                 for (index, found) in others.map(|index| (&data[index], &indices[index])) {
                     if let (Ok(most), Ok(found)) = (index.to_usize(), found.to_usize()) {
@@ -97,11 +112,12 @@ impl Indexing {
                     bail!("expected indices of rank 1 or more, found a scalar");
                 };
                 let last = last.to_usize()?;
-                let fits = batch <= rest.len() && batch + last <= rank;
+                let in_range = batch <= rest.len() && batch + last <= rank;
                 ensure!(
-                    fits,
-                    "expected at most {rank} coordinates after {batch} batch axes, found \
-                     indices of shape {indices:?}"
+                    in_range,
+                    "expected at most {} coordinates after {batch} batch axes, found \
+                     indices of shape {indices:?}",
+                    rank.saturating_sub(batch)
                 );
                 for (data, indices) in data.iter().zip(&rest[..batch]) {
                     if let (Ok(data), Ok(indices)) = (data.to_usize(), indices.to_usize()) {
@@ -114,15 +130,8 @@ impl Indexing {
     }
 }
 
-fn resolved(axis: i64, rank: usize) -> TractResult<usize> {
-    let positive = if axis < 0 { axis + rank as i64 } else { axis };
-    usize::try_from(positive)
-        .ok()
-        .filter(|axis| *axis < rank)
-        .with_context(|| format!("expected an axis of {rank}, found {axis}"))
-}
-
-/// An operator with data, indices and optional updates, preceded by the check of the indices.
+/// An operator whose inputs are data, indices and (for scattering) updates, with a check of the
+/// indices before it.
 #[derive(Debug, Clone)]
 struct Checked {
     indexing: Indexing,
@@ -155,9 +164,12 @@ impl Lowering for Checked {
         let indices = model.outlet_fact(inputs[1])?;
         let sizes = self.indexing.sizes(&data, &indices.shape)?;
         let sizes = sizes.iter().map(TDim::to_usize).collect::<Result<TVec<usize>, _>>().ok();
-        let elements = matches!(self.indexing, Indexing::Elements(_));
-        let checked = !elements || data.as_concrete().is_some() && indices.shape.is_concrete();
-        let sizes = sizes.filter(|_| checked);
+        // The sizes are known now. For `Elements` the shapes must be known too, because `sizes`
+        // compares them.
+        let is_elements = matches!(self.indexing, Indexing::Elements(_));
+        let is_checked =
+            !is_elements || data.as_concrete().is_some() && indices.shape.is_concrete();
+        let sizes = sizes.filter(|_| is_checked);
         let name = format!("{prefix}.indices");
         let positions = match (&indices.konst, &sizes) {
             (Some(indices), Some(sizes)) => {
@@ -165,11 +177,12 @@ impl Lowering for Checked {
                 model.add_const(name, positions)?
             }
             _ => {
-                let wanted = [inputs[1], inputs[0]];
-                let wanted = if sizes.is_some() { &wanted[..1] } else { &wanted };
+                let kernel_inputs = [inputs[1], inputs[0]];
+                let kernel_inputs =
+                    if sizes.is_some() { &kernel_inputs[..1] } else { &kernel_inputs };
                 let kernel =
                     Positions { indexing: self.indexing, sizes: sizes.map(TVec::into_vec) };
-                model.wire_node(name, kernel_op(kernel), wanted)?[0]
+                model.wire_node(name, kernel_op(kernel), kernel_inputs)?[0]
             }
         };
         let mut inputs: TVec<OutletId> = inputs.into();
@@ -178,12 +191,12 @@ impl Lowering for Checked {
     }
 }
 
-/// Checks indices and makes them non-negative. Its inputs are the indices and, if `sizes` is
+/// Checks indices and makes them non-negative. The inputs are the indices and, if `sizes` is
 /// `None`, the data.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Positions {
     indexing: Indexing,
-    /// The dimensions from [`Indexing::sizes`], if they are known and all other checks are done.
+    /// The dimensions from [`Indexing::sizes`], or `None` if they are only known at run time.
     sizes: Option<Vec<usize>>,
 }
 
@@ -210,7 +223,12 @@ impl Kernel for Positions {
     }
 }
 
-/// Returns the indices counted from the start of their axis.
+/// Returns the indices, with negative indices converted. `sizes` are the dimensions of consecutive
+/// indices, repeated as often as necessary.
+///
+/// # Errors
+///
+/// Returns an [`InvalidValue`] if an index is out of range.
 fn from_start(indices: &TValue, sizes: &[usize]) -> TractResult<Tensor> {
     let shape = indices.shape();
     let indices = elements::<i64>(indices)?;
@@ -229,7 +247,8 @@ fn from_start(indices: &TValue, sizes: &[usize]) -> TractResult<Tensor> {
     tensor(shape, positions)
 }
 
-/// tract's operator, with the checks that it omits.
+/// tract's `GatherNd`, which is not an `Expansion`, as a [`Lowering`], so that [`Checked`] can
+/// contain it.
 #[derive(Debug, Clone)]
 struct GatherTuples(GatherNd);
 

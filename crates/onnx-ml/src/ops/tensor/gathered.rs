@@ -1,8 +1,9 @@
-//! Tensors gathered from the elements of another tensor of any type.
+//! Creates tensors from selected elements of a tensor, for any element type.
 
 use tract_onnx::tract_hir::internal::*;
 
-/// The index of each output element in the data, or `None` for the fill value.
+/// For each element of the output, the index of an element of the flattened data, or `None` for the
+/// fill value.
 pub type Sources = Vec<Option<usize>>;
 
 /// Returns a tensor of `shape` with the elements of `data` at `sources`, and `fill_value` for
@@ -31,7 +32,7 @@ fn pick_as<T: Datum>(
         Some(fill_value) => {
             let fill_value = fill_value.cast_to::<T>()?;
             let fill_value = fill_value.try_as_plain_ram()?.as_slice::<T>()?.first().cloned();
-            fill_value.context("expected an element to fill up with, found none")?
+            fill_value.context("expected a fill value, found an empty tensor")?
         }
         None => T::default(),
     };
@@ -40,17 +41,21 @@ fn pick_as<T: Datum>(
     let elements = sources
         .iter()
         .map(|source| match source {
-            Some(source) => data.get(*source).cloned().context("expected a source in the data"),
+            Some(source) => data
+                .get(*source)
+                .cloned()
+                .with_context(|| format!("expected an index below {}, found {source}", data.len())),
             None => Ok(fill_value.clone()),
         })
         .collect::<TractResult<Vec<T>>>()?;
     Ok(tract_ndarray::ArrayD::from_shape_vec(shape, elements)?.into_tensor())
 }
 
-/// Returns the sources for an output whose axes select positions of the data's axes. `from` is the
-/// shape of the data.
-pub fn grid(from: &[usize], axes: &[Vec<Option<usize>>]) -> Sources {
-    axes.iter().zip(from).fold(vec![Some(0)], |sources, (positions, length)| {
+/// Returns the sources for an output each of whose axes selects indices along the same axis of the
+/// data. `axes` has, for each axis, the index in the data for each index of the output, or `None`
+/// for the fill value.
+pub fn grid(data_shape: &[usize], axes: &[Vec<Option<usize>>]) -> Sources {
+    axes.iter().zip(data_shape).fold(vec![Some(0)], |sources, (positions, length)| {
         let mut next = Vec::with_capacity(sources.len() * positions.len());
         for source in sources {
             next.extend(positions.iter().map(|position| Some(source? * length + (*position)?)));

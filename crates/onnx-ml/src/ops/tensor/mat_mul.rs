@@ -1,5 +1,5 @@
-//! [MatMul](https://onnx.ai/onnx/operators/onnx__MatMul.html): adds the product of two vectors to
-//! tract's operator.
+//! [MatMul](https://onnx.ai/onnx/operators/onnx__MatMul.html): supports what tract's
+//! operator lacks, the product of two vectors.
 
 use crate::operator::kernel::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};

@@ -1,7 +1,7 @@
-//! Reductions that tract lacks: [ReduceMax](https://onnx.ai/onnx/operators/onnx__ReduceMax.html)
-//! and ReduceMin of booleans, and a
-//! [ReduceLogSumExp](https://onnx.ai/onnx/operators/onnx__ReduceLogSumExp.html) that stays finite
-//! where the exponentials overflow.
+//! Reductions that tract supports only in part:
+//! [ReduceMax](https://onnx.ai/onnx/operators/onnx__ReduceMax.html) and ReduceMin of booleans, and
+//! a [ReduceLogSumExp](https://onnx.ai/onnx/operators/onnx__ReduceLogSumExp.html) that stays finite
+//! even if the exponentials overflow.
 
 use crate::operator::kernel::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
@@ -17,16 +17,19 @@ pub fn reduce_extreme(context: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 pub fn reduce_log_sum_exp(context: &ParsingContext, node: &NodeProto) -> Built {
-    let mut kept = node.clone();
-    kept.attribute.retain(|attribute| attribute.name != "keepdims");
+    // Without the attribute, the reduced axes are kept with length 1, so that the result can be
+    // subtracted.
+    let mut keepdims = node.clone();
+    keepdims.attribute.retain(|attribute| attribute.name != "keepdims");
     let reduction = LogSumExp {
-        sum: tract_operators::expansion("ReduceLogSumExp", context, node)?,
-        largest: tract_operators::expansion("ReduceMax", context, node)?,
-        largest_kept: tract_operators::expansion("ReduceMax", context, &kept)?,
+        log_sum_exp: tract_operators::expansion("ReduceLogSumExp", context, node)?,
+        maximum: tract_operators::expansion("ReduceMax", context, node)?,
+        maximum_keepdims: tract_operators::expansion("ReduceMax", context, &keepdims)?,
     };
     lower(reduction)
 }
 
+/// tract's ReduceMax or ReduceMin. Booleans are cast to bytes before and back after it.
 #[derive(Debug, Clone)]
 struct Extreme(Box<dyn Expansion>);
 
@@ -55,12 +58,15 @@ impl Lowering for Extreme {
     }
 }
 
-/// Log-sum-exp that subtracts the maximum first and adds it at the end.
+/// Computes `m + ln(sum(exp(x - m)))`, where m is the maximum, so that no exponential overflows.
 #[derive(Debug, Clone)]
 struct LogSumExp {
-    sum: Box<dyn Expansion>,
-    largest: Box<dyn Expansion>,
-    largest_kept: Box<dyn Expansion>,
+    /// tract's ReduceLogSumExp.
+    log_sum_exp: Box<dyn Expansion>,
+    /// The maximum, with the shape of the output.
+    maximum: Box<dyn Expansion>,
+    /// The maximum, with the reduced axes kept.
+    maximum_keepdims: Box<dyn Expansion>,
 }
 
 impl Lowering for LogSumExp {
@@ -69,7 +75,7 @@ impl Lowering for LogSumExp {
     }
 
     fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
-        self.sum.rules(solver, inputs, outputs)
+        self.log_sum_exp.rules(solver, inputs, outputs)
     }
 
     fn wire(
@@ -77,25 +83,26 @@ impl Lowering for LogSumExp {
         Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let kept = format!("{prefix}.largest_kept");
-        let kept = finite(&kept, model, &*self.largest_kept, inputs)?;
+        let name = format!("{prefix}.largest_kept");
+        let kept = finite_maximum(&name, model, &*self.maximum_keepdims, inputs)?;
         let mut shifted: TVec<OutletId> = inputs.into();
         let name = format!("{prefix}.shifted");
         shifted[0] = model.wire_node(name, sub(), &[inputs[0], kept])?[0];
-        let sum = self.sum.wire(&format!("{prefix}.sum"), model, &shifted)?;
-        let largest = finite(&format!("{prefix}.largest"), model, &*self.largest, inputs)?;
-        model.wire_node(prefix, add(), &[sum[0], largest])
+        let sum = self.log_sum_exp.wire(&format!("{prefix}.sum"), model, &shifted)?;
+        let maximum = finite_maximum(&format!("{prefix}.largest"), model, &*self.maximum, inputs)?;
+        model.wire_node(prefix, add(), &[sum[0], maximum])
     }
 }
 
-/// Replaces infinite maxima by the largest finite number.
-fn finite(
+/// Adds a node for a maximum, whose infinite results are replaced by the nearest finite number.
+/// `x - m` would be NaN if both were infinite.
+fn finite_maximum(
     name: &str,
     model: &mut TypedModel,
-    largest: &dyn Expansion,
+    maximum: &dyn Expansion,
     inputs: &[OutletId],
 ) -> TractResult<OutletId> {
-    let mut wire = largest.wire(name, model, inputs)?[0];
+    let mut wire = maximum.wire(name, model, inputs)?[0];
     let fact = model.outlet_fact(wire)?.clone();
     let bounds = [fact.datum_type.min_value(), fact.datum_type.max_value()];
     for (bound, side) in bounds.into_iter().zip([max(), min()]) {

@@ -1,5 +1,5 @@
 //! [TensorScatter](https://onnx.ai/onnx/operators/onnx__TensorScatter.html): writes an update into
-//! the sequence axis of a key or value cache, at an index per row.
+//! the sequence axis of a cache of keys or values. Each row of the batch has its own start index.
 
 use crate::operator::kernel::{Built, Fact, Kernel, axis, elements, variadic};
 use crate::ops::tensor::gathered::pick;
@@ -10,6 +10,7 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug)]
 struct TensorScatter {
     axis: i64,
+    /// An update that passes the end of the axis continues at its start.
     circular: bool,
 }
 
@@ -17,7 +18,7 @@ pub fn tensor_scatter(_: &ParsingContext, node: &NodeProto) -> Built {
     let circular = match node.get_attr_opt("mode")?.unwrap_or("linear") {
         "linear" => false,
         "circular" => true,
-        found => bail!("expected linear or circular as mode, found {found}"),
+        found => bail!("expected mode linear or circular, found {found}"),
     };
     let found = node.input.iter().filter(|name| !name.is_empty()).count();
     node.expect(matches!(found, 2 | 3), || format!("2 or 3 inputs, found {found}"))?;
@@ -30,14 +31,26 @@ impl Kernel for TensorScatter {
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let (cache, update) = (&inputs[0], &inputs[1]);
         let axis = axis(self.axis, cache.shape.len())?;
-        ensure!(axis > 0, "expected another axis than the batch's");
-        let mut fitting = cache.shape.clone();
-        fitting[axis] = update.shape.get(axis).context("expected as many dimensions")?.clone();
-        let fits = update.shape == fitting && update.datum_type == cache.datum_type;
-        ensure!(fits, "expected an update like {cache:?}, found {update:?}");
+        ensure!(axis > 0, "expected an axis after the axis of the batch, found axis 0");
+        let mut expected = cache.shape.clone();
+        expected[axis] = update
+            .shape
+            .get(axis)
+            .with_context(|| {
+                let (cache, update) = (&cache.shape, &update.shape);
+                format!("expected an update of the rank of {cache:?}, found {update:?}")
+            })?
+            .clone();
+        let is_expected = update.shape == expected && update.datum_type == cache.datum_type;
+        ensure!(is_expected, "expected an update like {cache:?}, found {update:?}");
         if let Some(indices) = inputs.get(2) {
-            let fits = indices.shape[..] == cache.shape[..1];
-            ensure!(fits, "expected an index a row, found shape {:?}", indices.shape);
+            let is_expected = indices.shape[..] == cache.shape[..1];
+            ensure!(
+                is_expected,
+                "expected an index for each of {} rows, found shape {:?}",
+                cache.shape[0],
+                indices.shape
+            );
         }
         Ok(tvec!(Fact::new(cache.datum_type, cache.shape.iter().cloned())))
     }
@@ -50,15 +63,18 @@ impl Kernel for TensorScatter {
         };
         let axis = axis(self.axis, shape.len())?;
         let (length, steps) = (shape[axis], inputs[1].shape()[axis]);
-        ensure!(length > 0 || steps == 0, "expected a cache of a step or more, found none");
+        ensure!(length > 0 || steps == 0, "expected a cache of at least one step, found none");
         let outer: usize = shape[1..axis].iter().product();
         let inner: usize = shape[axis + 1..].iter().product();
+        // Sources are indices in the cache followed by the update. At first every element is its
+        // own source.
         let cached = inputs[0].len();
         let mut sources: Vec<Option<usize>> = (0..cached).map(Some).collect();
         for (row, index) in indices.into_iter().enumerate() {
-            let fits = |start: &usize| self.circular || start.checked_add(steps) <= Some(length);
-            let start = usize::try_from(index).ok().filter(fits).with_context(|| {
-                format!("expected {steps} steps to fit in {length}, found them from {index} on")
+            let in_range =
+                |start: &usize| self.circular || start.checked_add(steps) <= Some(length);
+            let start = usize::try_from(index).ok().filter(in_range).with_context(|| {
+                format!("expected {steps} steps to fit in {length}, found start index {index}")
             })?;
             for line in row * outer..(row + 1) * outer {
                 for step in 0..steps {

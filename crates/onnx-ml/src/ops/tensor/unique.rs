@@ -13,18 +13,22 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Unique {
     axis: Option<i64>,
+    /// Sorts the distinct elements. Otherwise they are in the order of their first occurrence.
     sorted: bool,
-    /// Indices of the outputs that the node has, of the operator's four.
-    wanted: Vec<usize>,
+    /// The operator has four outputs: 0 the distinct elements, 1 the index of the first occurrence
+    /// of each, 2 for each element of the input its index among the distinct elements, 3 the
+    /// counts. These are the indices of the outputs that the node has.
+    outputs: Vec<usize>,
+    /// Stands for the number of distinct elements, which is only known at run time.
     count: Symbol,
 }
 
 pub fn unique(context: &ParsingContext, node: &NodeProto) -> Built {
-    let wanted = optional_outputs(node).take(4).enumerate();
+    let outputs = optional_outputs(node).take(4).enumerate();
     let unique = Unique {
         axis: node.get_attr_opt("axis")?,
         sorted: node.get_attr_opt::<i64>("sorted")?.unwrap_or(1) != 0,
-        wanted: wanted.filter_map(|(index, output)| output.map(|_| index)).collect(),
+        outputs: outputs.filter_map(|(index, output)| output.map(|_| index)).collect(),
         count: context.template.symbols.new_with_prefix("unique"),
     };
     lower(unique)
@@ -36,12 +40,12 @@ impl Lowering for Unique {
     }
 
     fn outputs(&self) -> usize {
-        self.wanted.len()
+        self.outputs.len()
     }
 
     fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         check_input_arity(inputs, 1)?;
-        for (output, index) in outputs.iter().zip(&self.wanted) {
+        for (output, index) in outputs.iter().zip(&self.outputs) {
             match (index, self.axis) {
                 (0, Some(_)) => solver.equals(&inputs[0].rank, &output.rank)?,
                 _ => solver.equals(&output.rank, 1)?,
@@ -90,7 +94,7 @@ impl EvalOp for Unique {
         let integers = |elements: Vec<usize>| {
             tensor(&[elements.len()], elements.into_iter().map(|element| element as i64).collect())
         };
-        let outputs = self.wanted.iter().map(|index| match index {
+        let outputs = self.outputs.iter().map(|index| match index {
             0 => values(data, axis, &found.first),
             1 => integers(found.first.clone()),
             2 => integers(found.group.clone()),
@@ -105,7 +109,7 @@ impl TypedOp for Unique {
         let data = inputs[0];
         let axis = self.axis.map(|found| axis(found, data.rank())).transpose()?;
         let count = TDim::from(self.count.clone());
-        let facts = self.wanted.iter().map(|index| match (index, axis) {
+        let facts = self.outputs.iter().map(|index| match (index, axis) {
             (0, Some(axis)) => {
                 let mut shape: TVec<TDim> = data.shape.iter().cloned().collect();
                 shape[axis] = count.clone();
@@ -122,14 +126,17 @@ impl TypedOp for Unique {
     as_op!();
 }
 
+/// Groups of equal elements (or slices), in the order of the output.
 struct Groups {
     /// Index of the first element of each group.
     first: Vec<usize>,
+    /// Number of elements of each group.
     count: Vec<usize>,
-    /// Group of each element.
+    /// Index of the group of each element.
     group: Vec<usize>,
 }
 
+/// Groups equal elements, or equal slices along `axis`.
 fn groups<T: Datum + PartialOrd>(
     data: &Tensor,
     axis: Option<usize>,
@@ -141,6 +148,7 @@ fn groups<T: Datum + PartialOrd>(
         Some(axis) => (data.shape()[axis], data.shape()[axis + 1..].iter().product::<usize>()),
         None => (data.len(), 1),
     };
+    // The elements of a slice. Without an axis, a slice is one element.
     let slice = |position: usize| {
         elements.chunks(inner.max(1)).skip(position).step_by(length.max(1)).flatten()
     };
@@ -164,11 +172,12 @@ fn groups<T: Datum + PartialOrd>(
     Ok(Groups { first, count: runs.iter().map(|run| run.len()).collect(), group })
 }
 
-/// Orders values; NaN comes last.
+/// Compares values. NaN is equal to NaN and greater than every number.
 fn order<T: PartialOrd>(a: &T, b: &T) -> Option<Ordering> {
     a.partial_cmp(b).or_else(|| Some((a.partial_cmp(a).is_none()).cmp(&b.partial_cmp(b).is_none())))
 }
 
+/// Returns the first output: the elements or slices at the indices `first`.
 fn values(data: &Tensor, axis: Option<usize>, first: &[usize]) -> TractResult<Tensor> {
     let first = first.iter().copied().map(Some);
     let Some(axis) = axis else {

@@ -18,7 +18,7 @@ fn windows() {
         ("expected lengths from 1", vec![ints("kernel_shape", &[1 << 40, 1 << 40])]),
         ("padding", vec![ints("pads", &[0, 0, 0, 1 << 40])]),
         ("2 elements, found 3", vec![ints("strides", &[1, 1, 1])]),
-        ("expected 5 elements or more, found 4", vec![ints("kernel_shape", &[5, 1])]),
+        ("expected 5 elements or more with padding, found 4", vec![ints("kernel_shape", &[5, 1])]),
         ("expected 1 spatial dimensions, found 2", vec![ints("kernel_shape", &[2])]),
         (
             "expected fewer or smaller windows",
@@ -39,7 +39,10 @@ fn indices() {
     let axes = [tensor1(&[1_f32]), tensor0(i64::MIN)];
     expect_error(output("CumProd", 1, &axes, vec![]), "expected an axis of a tensor of rank 1");
     let regions = [image(), tensor2(&[[0_f32, 0.0, 1.0, f32::NAN]]), tensor1(&[-1_i64])];
-    expect_error(output("RoiAlign", 1, &regions, vec![]), "expected one of 1 images, found -1");
+    expect_error(
+        output("RoiAlign", 1, &regions, vec![]),
+        "expected an index of one of 1 images, found -1",
+    );
     let cache = [tensor2(&[[0_f32, 0.0]]), tensor2(&[[1_f32]]), tensor1(&[i64::MAX])];
     let found = output("TensorScatter", 1, &cache, vec![int("axis", 1)]);
     expect_error(found, "expected 1 steps to fit in 2");
@@ -48,7 +51,7 @@ fn indices() {
     let places =
         [tensor1(&[1_f32]), tensor1(&[4_i64])].map(|tensor| tensor.into_shape(&[1; 3]).unwrap());
     let found = output("MaxUnpool", 1, &places, vec![ints("kernel_shape", &[2])]);
-    expect_error(found, "expected places below 2, found 4");
+    expect_error(found, "expected indices below 2, found 4");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use std::{env, io};
 /// Exit code for invalid settings (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
 
-/// A trained model, compiled into one binary that answers HTTP.
+/// A trained model, compiled into one binary that serves it over HTTP.
 ///
 /// Without a command it serves the embedded model on port 5000. The Swagger page is at /apidocs.
 #[derive(Debug, Parser)]

@@ -251,7 +251,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(50);
 
     /// Returns an executor with one thread, which is busy until the sender sends or is dropped.
-    fn busy() -> (Arc<Executor>, Sender<()>) {
+    fn busy_executor() -> (Arc<Executor>, Sender<()>) {
         let executor = Arc::new(Executor::new(1));
         let (release, blocked) = channel();
         assert!(block_thread(&executor, blocked, LONG));
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_rejected_task_fails_with_overload() {
-        let (executor, release) = busy();
+        let (executor, release) = busy_executor();
         let waits = thread::spawn({
             let executor = executor.clone();
             move || block_on(executor.run(|| 1, LONG, Instant::now() + LONG))
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_task_that_times_out_in_the_queue_is_cancelled() {
-        let (executor, release) = busy();
+        let (executor, release) = busy_executor();
         let work = || panic!("the task must not run");
         let done = block_on(executor.run(work, SHORT, Instant::now() + LONG));
         assert_eq!(done, Err::<(), _>(Failure::Queue));
@@ -324,8 +324,8 @@ mod tests {
     }
 
     #[test]
-    fn a_task_of_a_disconnected_client_is_cancelled() {
-        let (executor, release) = busy();
+    fn cancels_the_task_of_a_disconnected_client() {
+        let (executor, release) = busy_executor();
         let work = || panic!("the task must not run");
         let run = executor.run::<()>(work, LONG, Instant::now() + LONG);
         // The timeout drops the future, as actix-web does when the client disconnects.

@@ -1,4 +1,4 @@
-//! A trained model, compiled into one binary that answers HTTP.
+//! A trained model, compiled into one binary that serves it over HTTP.
 //!
 //! ```text
 //! bytes → protocol (decode) → Tensors → executor → Model::run → Tensors → protocol (encode) → bytes

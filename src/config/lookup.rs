@@ -34,7 +34,7 @@ impl Lookup<'_> {
     /// Returns the value of a setting, or `None` if the setting is not given. Records an error and returns
     /// `None` if the value is invalid.
     pub fn explicit<V: Values>(&mut self, setting: &Setting<V>) -> Option<V::Value> {
-        let (name, text) = self.text(setting)?;
+        let (name, text) = self.name_and_value(setting)?;
         let value = setting.values.parse(text.trim());
         if value.is_none() {
             let expected = setting.values.expected();
@@ -44,7 +44,7 @@ impl Lookup<'_> {
     }
 
     /// Returns the flag or variable that sets the setting, and the unparsed value.
-    fn text<V>(&self, setting: &Setting<V>) -> Option<(String, String)> {
+    fn name_and_value<V>(&self, setting: &Setting<V>) -> Option<(String, String)> {
         let flag = setting
             .flag
             .long()
@@ -59,22 +59,24 @@ impl Lookup<'_> {
 
     /// Returns the API keys from `ML_APP_API_KEYS`, or from the file that `--api-key-file` specifies.
     pub fn api_keys(&mut self) -> Vec<access::Key> {
-        let (origin, text) = match (self.text(&API_KEYS), self.text(&API_KEY_FILE)) {
-            (None, None) => return vec![],
-            (Some((name, _)), Some((file_name, file))) => {
-                self.errors
-                    .push(format!("{name}: expected no {file_name} beside it, found `{file}`"));
-                return vec![];
-            }
-            (Some(keys), None) => keys,
-            (None, Some((name, file))) => match fs::read_to_string(file.trim()) {
-                Ok(text) => (file, text),
-                Err(error) => {
-                    self.errors.push(format!("{name}: cannot read {file}: {error}"));
+        let (origin, text) =
+            match (self.name_and_value(&API_KEYS), self.name_and_value(&API_KEY_FILE)) {
+                (None, None) => return vec![],
+                (Some((name, _)), Some((file_name, file))) => {
+                    self.errors.push(format!(
+                        "{name}: expected no {file_name} at the same time, found `{file}`"
+                    ));
                     return vec![];
                 }
-            },
-        };
+                (Some(keys), None) => keys,
+                (None, Some((name, file))) => match fs::read_to_string(file.trim()) {
+                    Ok(text) => (file, text),
+                    Err(error) => {
+                        self.errors.push(format!("{name}: cannot read {file}: {error}"));
+                        return vec![];
+                    }
+                },
+            };
         let keys = access::parse_keys(&text);
         if keys.is_empty() {
             self.errors.push(format!("{origin}: expected at least one API key, found none"));

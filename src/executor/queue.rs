@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_follows_the_last_run_times() {
+    fn the_mean_run_time_moves_an_eighth_of_the_way() {
         let (mut queue, _) = queue(0);
         queue.record_run_time(80 * MS);
         assert_eq!(queue.mean_run_time, 80 * MS);

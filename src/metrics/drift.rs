@@ -48,7 +48,7 @@ enum Predictions {
 #[derive(Debug)]
 struct Class {
     name: String,
-    /// The name as a number, for labels that are integers.
+    /// The name parsed as an integer, to compare it with integer labels.
     number: Option<i64>,
     rows: AtomicU64,
 }

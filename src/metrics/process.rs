@@ -89,12 +89,12 @@ impl Process {
             ),
             (
                 "ml_app_cgroup_cpu_periods_total",
-                "Enforcement periods of the CPU quota.",
+                "Number of periods in which the CPU quota was enforced.",
                 value("nr_periods "),
             ),
             (
                 "ml_app_cgroup_cpu_throttled_periods_total",
-                "Enforcement periods in which the CPU quota was exhausted.",
+                "Number of enforcement periods in which the CPU quota was exhausted.",
                 value("nr_throttled "),
             ),
             (

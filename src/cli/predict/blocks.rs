@@ -43,9 +43,9 @@ impl<R: Read> Blocks<R> {
     }
 
     fn read(&mut self) -> io::Result<Option<Block>> {
-        let mut wanted = BLOCK_SIZE;
+        let mut target_size = BLOCK_SIZE;
         while !self.ended {
-            let missing = wanted.saturating_sub(self.buffer.len()) as u64;
+            let missing = target_size.saturating_sub(self.buffer.len()) as u64;
             let read = self.source.by_ref().take(missing).read_to_end(&mut self.buffer)?;
             self.ended = (read as u64) < missing;
             if self.ended {
@@ -55,14 +55,14 @@ impl<R: Read> Blocks<R> {
                 let rest = self.buffer.split_off(len);
                 return Ok(Some(self.take_block(rest, lines)));
             }
-            if wanted >= MAX_RECORD_SIZE {
+            if target_size >= MAX_RECORD_SIZE {
                 let line = self.line;
                 let detail = format!(
                     "line {line}: expected a row of at most {MAX_RECORD_SIZE} bytes, found more"
                 );
                 return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
             }
-            wanted *= 2;
+            target_size *= 2;
         }
         Ok((!self.buffer.is_empty()).then(|| self.take_block(vec![], 0)))
     }

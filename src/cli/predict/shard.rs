@@ -30,8 +30,8 @@ impl Shard {
         // The product of two `u64` needs 128 bits.
         let boundary =
             |index: u64| (u128::from(size) * u128::from(index) / u128::from(self.count)) as u64;
-        // The last part has no end: it owns a row that starts at the end of the file's known size,
-        // for example the only row of a file without a line end.
+        // The last part has no end. It also owns a row that starts at `size`, for example the only row of a file
+        // without a line end.
         let is_last = self.index + 1 == self.count;
         let end = if is_last { u64::MAX } else { boundary(self.index + 1) };
         boundary(self.index)..end

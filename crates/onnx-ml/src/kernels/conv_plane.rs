@@ -124,17 +124,17 @@ impl Plane {
         for y in (0..kernel[0]).map(|y| y * dilation[0]) {
             for x in (0..kernel[1]).map(|x| x * dilation[1]) {
                 let remainder = [y % stride[0], x % stride[1]];
-                let known = remainders.iter().position(|other| *other == remainder);
-                let index = known.unwrap_or(remainders.len());
-                if known.is_none() {
+                let seen = remainders.iter().position(|other| *other == remainder);
+                let index = seen.unwrap_or(remainders.len());
+                if seen.is_none() {
                     remainders.push(remainder);
                 }
                 let row = index * phase[0] + y / stride[0];
                 taps.push(row * phase[1] + x / stride[1]);
             }
         }
-        // Index i along an axis of the phase is index `i * stride + remainder` of the padded input,
-        // and that minus `before` of the input. Return the range of i for which the latter exists.
+        // Index i of a phase is index `i * stride + remainder - before` of the input. Returns the
+        // range of i for which the latter exists.
         let inside = |axis: usize, remainder: usize| {
             let first = before[axis].saturating_sub(remainder).div_ceil(stride[axis]);
             let end = (input[axis] + before[axis]).saturating_sub(remainder);
@@ -160,11 +160,10 @@ impl Plane {
         let pitch = if whole { rows * columns } else { phases.len() * phase[0] * phase[1] };
         let offsets: Vec<usize> =
             (0..inputs).flat_map(|input| taps.iter().map(move |tap| input * pitch + tap)).collect();
-        // Multiply-adds for spans by row, compared with those for spans over all positions.
-        let by_row = rows * columns.next_multiple_of(LANES) * offsets.len();
+        let row_cost = rows * columns.next_multiple_of(LANES) * offsets.len();
         let (spans, direct) = if is_contiguous {
             (spans(1, rows * columns, rows * columns), true)
-        } else if columns >= LANES && by_row <= positions * (offsets.len() + GAP_COST) {
+        } else if columns >= LANES && row_cost <= positions * (offsets.len() + GAP_COST) {
             (spans(rows, columns, phase[1]), true)
         } else {
             (spans(1, positions.next_multiple_of(LANES), 0), false)

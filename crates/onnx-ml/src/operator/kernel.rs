@@ -522,8 +522,8 @@ pub fn bounded(shape: &[TDim]) -> TractResult<()> {
         0.. => product.checked_mul(length.max(1)),
         _ => None,
     });
-    let fits = elements.is_some_and(|elements| elements <= MAX_ELEMENTS);
-    ensure!(fits, "expected a shape of at most {MAX_ELEMENTS} elements, found {shape:?}");
+    let in_bounds = elements.is_some_and(|elements| elements <= MAX_ELEMENTS);
+    ensure!(in_bounds, "expected a shape of at most {MAX_ELEMENTS} elements, found {shape:?}");
     Ok(())
 }
 

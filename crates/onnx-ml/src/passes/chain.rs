@@ -249,11 +249,11 @@ impl Kernel for Chain {
                 "expected inputs of shape {shape:?}, found {:?}",
                 input.shape()
             );
-            let plain = input.try_as_plain_ram()?;
+            let view = input.try_as_plain_ram()?;
             elements.push(match input.datum_type() {
-                DatumType::Bool => Elements::Bool(plain.as_slice()?),
-                DatumType::I64 => Elements::I64(plain.as_slice()?),
-                _ => Elements::F32(plain.as_slice()?),
+                DatumType::Bool => Elements::Bool(view.as_slice()?),
+                DatumType::I64 => Elements::I64(view.as_slice()?),
+                _ => Elements::F32(view.as_slice()?),
             });
         }
         let run = Run { program: &self.program, inputs: &elements, len: inputs[0].len() };

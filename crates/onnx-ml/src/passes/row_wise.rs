@@ -129,8 +129,8 @@ mod tests {
         let x = model.add_source("x", f32::fact(shape)).expect("a source");
         let factor = Tensor::zero::<f32>(constant).expect("a tensor");
         let factor = model.add_const("factor", factor).expect("a constant");
-        let x = model.wire_node("product", math::mul(), &[x, factor]).expect("it fits");
-        let y = model.wire_node("op", op, &x).expect("it fits");
+        let x = model.wire_node("product", math::mul(), &[x, factor]).expect("the inputs fit");
+        let y = model.wire_node("op", op, &x).expect("the inputs fit");
         model.select_output_outlets(&y).expect("the output is there");
         row_bytes(&model).expect("a model")
     }

@@ -86,7 +86,8 @@ impl ConvTranspose {
             // The length without padding minus the requested length is the padding on both sides.
             let last = (input[axis].clone() - 1) * strides[axis];
             let total = last + self.extent(axis, kernel)? + added[axis] - length;
-            let total = total.to_i64().context("expected known spatial dimensions")?;
+            let total =
+                total.to_i64().context("expected known spatial dimensions, found symbols")?;
             added[axis] -= total.min(0);
             let (less, more) = (total.max(0) / 2, total.max(0) - total.max(0) / 2);
             (pads[axis], pads[axis + axes]) = if self.upper { (less, more) } else { (more, less) };

@@ -112,11 +112,11 @@ impl Windows {
             kernel,
         };
         let mut lengths = windows.kernel.iter().chain(&windows.strides).chain(&windows.dilations);
-        let fits = lengths.all(|length| (1..=MAX_LENGTH).contains(length));
-        ensure!(fits, "expected lengths from 1 to {MAX_LENGTH}, found {windows:?}");
+        let in_range = lengths.all(|length| (1..=MAX_LENGTH).contains(length));
+        ensure!(in_range, "expected lengths from 1 to {MAX_LENGTH}, found {windows:?}");
         if let Padding::Explicit(pads) = &windows.padding {
-            let fits = pads.iter().all(|pad| *pad <= MAX_LENGTH);
-            ensure!(fits, "expected at most {MAX_LENGTH} elements of padding, found {pads:?}");
+            let in_range = pads.iter().all(|pad| *pad <= MAX_LENGTH);
+            ensure!(in_range, "expected at most {MAX_LENGTH} elements of padding, found {pads:?}");
         }
         Ok(windows)
     }
@@ -134,8 +134,12 @@ impl Windows {
         let counts = counts.collect::<TractResult<TVec<D>>>()?;
         let concrete = counts.iter().filter_map(|count| count.as_usize());
         let taps = concrete.chain(self.kernel.iter().copied());
-        let fits = taps.fold(1, usize::saturating_mul) <= MAX_TAPS;
-        ensure!(fits, "expected fewer or smaller windows, found {counts:?} of {:?}", self.kernel);
+        let is_moderate = taps.fold(1, usize::saturating_mul) <= MAX_TAPS;
+        ensure!(
+            is_moderate,
+            "expected fewer or smaller windows, found {counts:?} of {:?}",
+            self.kernel
+        );
         Ok(counts)
     }
 

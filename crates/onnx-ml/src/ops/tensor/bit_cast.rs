@@ -8,6 +8,7 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct BitCast {
+    /// Type of the output.
     to: DatumType,
 }
 
@@ -20,8 +21,8 @@ impl Kernel for BitCast {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let (from, to) = (inputs[0].datum_type, self.to);
-        let fits = from.size_of() == to.size_of() && from.is_copy() && to.is_copy();
-        ensure!(fits, "expected a type of the width of {to:?}, found {from:?}");
+        let has_same_width = from.size_of() == to.size_of() && from.is_copy() && to.is_copy();
+        ensure!(has_same_width, "expected a type of the same size as {to:?}, found {from:?}");
         Ok(tvec!(Fact::new(to, inputs[0].shape.iter().cloned())))
     }
 
@@ -46,17 +47,19 @@ impl Kernel for BitCast {
             F16 => bits.read(f16::from_ne_bytes),
             F32 => bits.read(f32::from_ne_bytes),
             F64 => bits.read(f64::from_ne_bytes),
-            to => bail!("expected a number as type, found {to:?}"),
+            to => bail!("expected a numeric or boolean type, found {to:?}"),
         }?])
     }
 }
 
+/// The bytes of the elements, and the shape.
 struct Bits<'a> {
     shape: &'a [usize],
     bytes: &'a [u8],
 }
 
 impl Bits<'_> {
+    /// Creates the tensor by converting `WIDTH` bytes for each element.
     fn read<T: Datum, const WIDTH: usize>(
         &self,
         read: fn([u8; WIDTH]) -> T,

@@ -10,6 +10,7 @@ use tract_onnx::tract_hir::tract_ndarray::Zip;
 
 #[derive(Debug)]
 struct BitShift {
+    /// Shifts to the left, not to the right.
     left: bool,
 }
 
@@ -17,7 +18,7 @@ pub fn bit_shift(_: &ParsingContext, node: &NodeProto) -> Built {
     let left = match node.get_attr("direction")? {
         "LEFT" => true,
         "RIGHT" => false,
-        found => bail!("expected LEFT or RIGHT as direction, found {found}"),
+        found => bail!("expected direction LEFT or RIGHT, found {found}"),
     };
     operator(node, 2, BitShift { left })
 }
@@ -53,7 +54,7 @@ impl Kernel for BitShift {
     }
 }
 
-/// Keeps the lowest bits of each element, as many as `datum_type` has.
+/// Casts to `datum_type` by dropping the upper bits of each element.
 fn narrowed(tensor: Tensor, datum_type: DatumType) -> TractResult<Tensor> {
     let wide = tensor.to_plain_array_view::<i64>()?;
     use DatumType::*;

@@ -1,10 +1,10 @@
 //! [Cast](https://onnx.ai/onnx/operators/onnx__Cast.html) and
 //! [CastLike](https://onnx.ai/onnx/operators/onnx__CastLike.html).
 //!
-//! tract has a type of its own for dimensions (`TDim`), in which a symbol stands for an unknown
-//! size. A cast of a dimension to `int64` keeps that type, so that shape arithmetic stays symbolic.
-//! Every other cast gives a real integer. A float out of range gives the same integer as ONNX
-//! Runtime does on x86-64.
+//! tract has a type of its own for dimensions (`TDim`), whose values may be symbols, such as the
+//! size of the batch. A cast of a dimension to `int64` keeps the type `TDim`, so that computations
+//! with shapes stay symbolic. A cast of any other type to `int64` has type `int64`. A float that is
+//! out of range of the integer type is cast to the same integer as by ONNX Runtime on x86-64.
 
 use crate::encoding::fields::datum_type;
 use crate::kernels::simd::columnwise;
@@ -80,9 +80,10 @@ impl Lowering for Cast {
     }
 }
 
-/// Converts floats to integers by truncation.
+/// Casts floats to integers by truncation.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Truncate {
+    /// Type of the output.
     #[serde(with = "datum_type")]
     to: DatumType,
 }
@@ -113,30 +114,33 @@ impl Kernel for Truncate {
             DatumType::U16 => tensor(shape, each(floats, |x| int32(x) as u16)),
             DatumType::U32 => tensor(shape, each(floats, |x| int64(x) as u32)),
             DatumType::U64 => tensor(shape, each(floats, uint64)),
-            other => bail!("expected a type of integers, found {other:?}"),
+            other => bail!("expected an integer type, found {other:?}"),
         }?])
     }
 }
 
+/// Converts each element.
 fn each<T>(floats: &[f64], integer: impl Fn(f64) -> T) -> Vec<T> {
     floats.iter().map(|float| integer(*float)).collect()
 }
 
-/// Truncates to an `i32`; returns `i32::MIN` if the value is out of range, as x86-64's `cvttsd2si`
-/// does.
+/// Truncates to an `i32`. Returns `i32::MIN` if the value is NaN or out of range, like the
+/// instruction `cvttsd2si` of x86-64.
 fn int32(float: f64) -> i32 {
     let whole = float.trunc();
     let within = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&whole);
     if within { whole as i32 } else { i32::MIN }
 }
 
-/// Truncates to an `i64`; returns `i64::MIN` if the value is out of range.
+/// Truncates to an `i64`. Returns `i64::MIN` if the value is NaN or out of range.
 #[inline(always)]
 fn int64(float: f64) -> i64 {
     let bound = -(i64::MIN as f64);
     if (-bound..bound).contains(&float) { float as i64 } else { i64::MIN }
 }
 
+/// Truncates to a `u64`, as compilers do on x86-64 with signed conversions: from 2^63 on, subtracts
+/// 2^63 first and sets the upper bit afterwards.
 fn uint64(float: f64) -> u64 {
     let bound = -(i64::MIN as f64);
     if float >= bound { int64(float - bound) as u64 ^ (1 << 63) } else { int64(float) as u64 }

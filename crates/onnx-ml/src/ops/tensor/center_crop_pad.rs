@@ -1,5 +1,5 @@
-//! [CenterCropPad](https://onnx.ai/onnx/operators/onnx__CenterCropPad.html): crops each axis, or
-//! pads it with zeros, equally on both sides to the requested length.
+//! [CenterCropPad](https://onnx.ai/onnx/operators/onnx__CenterCropPad.html): crops each axis to
+//! the requested length or pads it with zeros, equally on both sides.
 
 use crate::operator::kernel::{Built, Fact, Kernel, axis, elements, operator};
 use crate::ops::tensor::gathered::{grid, pick};
@@ -9,6 +9,7 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct CenterCropPad {
+    /// The axes of the requested lengths; `None` means all axes.
     axes: Option<Vec<i64>>,
 }
 
@@ -17,7 +18,7 @@ pub fn center_crop_pad(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl CenterCropPad {
-    /// Returns the data's shape with the requested lengths in place of its own.
+    /// Returns the shape of the output: the shape of the data with the requested lengths.
     fn shape<D: Clone>(&self, data: &[D], lengths: &[D]) -> TractResult<TVec<D>> {
         let axes = match &self.axes {
             Some(axes) => axes.iter().map(|found| axis(*found, data.len())).collect(),
@@ -39,7 +40,10 @@ impl Kernel for CenterCropPad {
     const CONSTANTS: &'static [usize] = &[1];
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let lengths = inputs[1].value.as_ref().context("expected a constant shape")?;
+        let lengths = inputs[1]
+            .value
+            .as_ref()
+            .context("expected a constant shape, found a computed shape")?;
         let lengths = lengths.cast_to::<TDim>()?;
         let lengths = lengths.try_as_plain_ram()?;
         let shape = self.shape(&inputs[0].shape, lengths.as_slice::<TDim>()?)?;
@@ -47,18 +51,18 @@ impl Kernel for CenterCropPad {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        let from = inputs[0].shape();
+        let data_shape = inputs[0].shape();
         let lengths = elements::<i64>(&inputs[1])?;
         let lengths = lengths.try_as_plain_ram()?;
         let lengths = lengths.as_slice::<i64>()?.iter().map(|length| Ok(usize::try_from(*length)?));
-        let shape = self.shape(from, &lengths.collect::<TractResult<Vec<usize>>>()?)?;
-        let axes: Vec<Vec<Option<usize>>> = from.iter().zip(&shape).map(centered).collect();
-        Ok(vec![pick(&inputs[0], &shape, &grid(from, &axes), None)?])
+        let shape = self.shape(data_shape, &lengths.collect::<TractResult<Vec<usize>>>()?)?;
+        let axes: Vec<Vec<Option<usize>>> = data_shape.iter().zip(&shape).map(centered).collect();
+        Ok(vec![pick(&inputs[0], &shape, &grid(data_shape, &axes), None)?])
     }
 }
 
-/// Returns, for each position of an output axis, the position of the input axis that it copies, or
-/// `None` for padding.
+/// Returns, for each index along an axis of the output, the index in the input, or `None` for
+/// padding.
 fn centered((from, to): (&usize, &usize)) -> Vec<Option<usize>> {
     let (cut, filled) = (from.saturating_sub(*to) / 2, to.saturating_sub(*from) / 2);
     (0..*to)

@@ -102,18 +102,18 @@ impl EvalOp for Compress {
         let data_shape = inputs[0].shape();
         let conditions = inputs[1].try_as_plain_ram()?;
         let conditions = conditions.as_slice::<bool>()?;
-        let kept = conditions.iter().enumerate().filter(|(_, holds)| **holds);
-        let kept: Vec<Option<usize>> = kept.map(|(index, _)| Some(index)).collect();
+        let indices = conditions.iter().enumerate().filter(|(_, holds)| **holds);
+        let indices: Vec<Option<usize>> = indices.map(|(index, _)| Some(index)).collect();
         let axis = self.axis.map(|axis| kernel::axis(axis, data_shape.len())).transpose()?;
         let length = axis.map_or(inputs[0].len(), |axis| data_shape[axis]);
         let found = conditions.len();
         ensure!(found <= length, "expected at most {length} conditions, found {found}");
         let output = match axis {
-            None => pick(&inputs[0], &[kept.len()], &kept, None)?,
+            None => pick(&inputs[0], &[indices.len()], &indices, None)?,
             Some(axis) => {
                 let mut axes: Vec<Vec<Option<usize>>> =
                     data_shape.iter().map(|length| (0..*length).map(Some).collect()).collect();
-                axes[axis] = kept;
+                axes[axis] = indices;
                 let shape: Vec<usize> = axes.iter().map(Vec::len).collect();
                 pick(&inputs[0], &shape, &grid(data_shape, &axes), None)?
             }

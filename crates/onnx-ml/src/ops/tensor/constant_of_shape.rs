@@ -1,5 +1,5 @@
-//! [ConstantOfShape](https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html): tract's operator
-//! with the type of the default value corrected.
+//! [ConstantOfShape](https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html): tract's operator.
+//! Corrects the type of the default value, which is a float.
 
 use crate::operator::kernel::Built;
 use crate::ops::tensor::expand::Expanded;

@@ -8,7 +8,9 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct CumProd {
+    /// An element of the output excludes the element of the input at the same index.
     exclusive: bool,
+    /// Multiplies from the end of the axis.
     reverse: bool,
 }
 
@@ -42,6 +44,7 @@ impl Kernel for CumProd {
 }
 
 impl CumProd {
+    /// Computes the products with elements of type `T`.
     fn products<T: Datum + Copy>(
         &self,
         factors: &Tensor,

@@ -1,5 +1,5 @@
-//! [Einsum](https://onnx.ai/onnx/operators/onnx__Einsum.html): tract's operator, with support for
-//! an ellipsis in only some inputs and for an implicit output.
+//! [Einsum](https://onnx.ai/onnx/operators/onnx__Einsum.html): tract's operator. Also supports what
+//! it lacks: an ellipsis in only some of the inputs, and an equation without an output.
 
 use crate::operator::kernel::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
@@ -10,7 +10,10 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Clone)]
 struct Einsum {
+    /// The letters of each input's axes; `*` stands for an ellipsis.
     inputs: Vec<String>,
+    /// The letters of the output's axes. If the equation has no output, it has the axes of the
+    /// ellipsis and then, in alphabetical order, the letters that occur once.
     output: Option<String>,
 }
 
@@ -41,18 +44,23 @@ impl Einsum {
     /// Returns the axes mapping for inputs of the given ranks.
     fn axes(&self, ranks: &[usize]) -> TractResult<AxesMapping> {
         let used = |letter: &char| self.inputs.iter().any(|term| term.contains(*letter));
+        // Number of axes that the ellipsis of each input stands for.
         let mut implied = vec![];
         for (term, rank) in self.inputs.iter().zip(ranks) {
             let letters = term.chars().filter(|letter| *letter != '*').count();
-            let fits = if term.contains('*') { letters <= *rank } else { letters == *rank };
-            ensure!(fits, "expected an input like {term}, found {rank} dimensions");
+            let has_rank = if term.contains('*') { letters <= *rank } else { letters == *rank };
+            ensure!(has_rank, "expected an input like {term}, found rank {rank}");
             implied.push(rank - letters);
         }
         let longest = implied.iter().copied().max().unwrap_or_default();
         let spare = ('a'..='z').chain('A'..='Z').filter(|letter| !used(letter));
         let spare: Vec<char> = spare.take(longest).collect();
-        ensure!(spare.len() == longest, "expected fewer dimensions than letters");
-        // The axes of an ellipsis are aligned at the last one, as in broadcasting.
+        ensure!(
+            spare.len() == longest,
+            "expected an ellipsis of at most {} axes, found {longest}",
+            spare.len()
+        );
+        // The axes of the ellipses are aligned at the last axis, as in broadcasting.
         let expand = |term: &str, count: usize| {
             term.replacen('*', &spare[longest - count..].iter().collect::<String>(), 1)
         };
@@ -94,13 +102,15 @@ impl Lowering for Einsum {
             let axes = self.axes(&ranks)?;
             solver.equals(&outputs[0].rank, axes.rank(InOut::Out(0)) as i64)?;
             for axis in axes.iter_all_axes() {
-                let places = axis.inputs.iter().zip(inputs);
-                let mut lengths: Vec<_> = places
-                    .flat_map(|(places, input)| {
-                        places.iter().map(|place| input.shape[*place].bex())
+                let positions = axis.inputs.iter().zip(inputs);
+                let mut lengths: Vec<_> = positions
+                    .flat_map(|(positions, input)| {
+                        positions.iter().map(|position| input.shape[*position].bex())
                     })
                     .collect();
-                lengths.extend(axis.outputs[0].iter().map(|place| outputs[0].shape[*place].bex()));
+                lengths.extend(
+                    axis.outputs[0].iter().map(|position| outputs[0].shape[*position].bex()),
+                );
                 solver.equals_all(lengths)?;
             }
             Ok(())

@@ -1,4 +1,5 @@
-//! [Equal](https://onnx.ai/onnx/operators/onnx__Equal.html): adds booleans to tract's operator.
+//! [Equal](https://onnx.ai/onnx/operators/onnx__Equal.html): supports what
+//! tract's operator lacks, booleans.
 
 use crate::operator::kernel::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};

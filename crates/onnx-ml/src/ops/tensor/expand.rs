@@ -1,7 +1,7 @@
 //! [Expand](https://onnx.ai/onnx/operators/onnx__Expand.html) and
-//! [Tile](https://onnx.ai/onnx/operators/onnx__Tile.html): tract's operators, followed by a copy
-//! that materializes the result. Otherwise tract removes the operator before a matrix product,
-//! which does not broadcast.
+//! [Tile](https://onnx.ai/onnx/operators/onnx__Tile.html): tract's operators, followed by a copy.
+//! Without the copy, tract removes the operator before a matrix product and relies on broadcasting,
+//! which its matrix product does not support.
 
 use crate::operator::kernel::{Built, Fact, Kernel, wire};
 use crate::operator::tract_operators;
@@ -15,7 +15,7 @@ pub fn expanded(context: &ParsingContext, node: &NodeProto) -> Built {
     Ok((expand(Expanded(expansion)), vec![]))
 }
 
-/// Broadcasts into a tensor of its own.
+/// An operator of tract that broadcasts, followed by a copy.
 #[derive(Debug, Clone)]
 pub struct Expanded(pub Box<dyn Expansion>);
 
@@ -57,6 +57,7 @@ impl Expansion for Expanded {
     }
 }
 
+/// Adds the copy, unless the result is a constant.
 fn materialize(
     prefix: &str,
     model: &mut TypedModel,
@@ -68,6 +69,7 @@ fn materialize(
     }
 }
 
+/// Copies its input. Prevents tract from optimizing the operator before it away.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Materialize;
 

@@ -1,5 +1,6 @@
-//! [Flatten](https://onnx.ai/onnx/operators/onnx__Flatten.html), also for matrices with two unknown
-//! dimensions, such as tokens.
+//! [Flatten](https://onnx.ai/onnx/operators/onnx__Flatten.html), reshapes a tensor to a matrix. In
+//! contrast to tract's operator it supports inputs with two unknown dimensions, such as a batch of
+//! token sequences, if they need no reshape.
 
 use crate::operator::kernel::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
@@ -18,11 +19,14 @@ pub fn flatten(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl Flatten {
+    /// Returns the number of axes that the rows of the matrix combine, from 0 to `rank`.
     fn axis(&self, rank: usize) -> TractResult<usize> {
         let rank = i64::try_from(rank)?;
         let axis = if self.axis < 0 { self.axis.saturating_add(rank) } else { self.axis };
         let within = usize::try_from(axis).ok().filter(|_| axis <= rank);
-        within.with_context(|| format!("expected an axis of {rank}, found {}", self.axis))
+        within.with_context(|| {
+            format!("expected an axis from -{rank} to {rank}, found {}", self.axis)
+        })
     }
 }
 
@@ -52,6 +56,7 @@ impl Lowering for Flatten {
         let axis = self.axis(shape.len())?;
         let one = 1.to_dim();
         let (before, after) = shape.split_at(axis);
+        // Number of axes that are not of length 1, on both sides.
         let longer = |dims: &[TDim]| dims.iter().filter(|dim| **dim != one).count();
         let counts = [longer(before), longer(after)];
         if counts.iter().any(|count| *count > 1) {
@@ -60,10 +65,10 @@ impl Lowering for Flatten {
         // Removing and adding axes of length 1 moves no data and works with unknown dimensions.
         let removed = (0..shape.len()).rev().filter(|axis| shape[*axis] == one).map(AxisOp::Rm);
         let added = (0..2).filter(|side| counts[*side] == 0).map(AxisOp::Add);
-        let mut wire: TVec<OutletId> = inputs.into();
+        let mut outlets: TVec<OutletId> = inputs.into();
         for (index, op) in removed.chain(added).enumerate() {
-            wire = model.wire_node(format!("{prefix}.{index}"), op, &wire)?;
+            outlets = model.wire_node(format!("{prefix}.{index}"), op, &outlets)?;
         }
-        Ok(wire)
+        Ok(outlets)
     }
 }

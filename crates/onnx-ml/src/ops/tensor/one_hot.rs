@@ -1,13 +1,14 @@
-//! [OneHot](https://onnx.ai/onnx/operators/onnx__OneHot.html): adds an axis of constant depth that
-//! holds the on-value at the index and the off-value elsewhere. An index out of range gives only
-//! off-values.
+//! [OneHot](https://onnx.ai/onnx/operators/onnx__OneHot.html): adds an axis whose length is the
+//! depth, a constant. Along the axis, the element at the index is the on-value and all others are
+//! the off-value. An index out of range gives only off-values.
 
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum number of output elements; more would use much memory for a short input.
+/// Maximum number of elements of the output, because a short input could otherwise request much
+/// memory.
 const MAX_ELEMENTS: usize = 1 << 28;
 
 #[derive(Debug)]
@@ -20,13 +21,13 @@ pub fn one_hot(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl OneHot {
+    /// Returns the index of the new axis, for indices of the given rank.
     fn axis(&self, rank: usize) -> TractResult<usize> {
         let axes = rank as i64 + 1;
         let axis = if self.axis < 0 { self.axis + axes } else { self.axis };
-        usize::try_from(axis)
-            .ok()
-            .filter(|axis| *axis <= rank)
-            .with_context(|| format!("expected an axis of {axes}, found {}", self.axis))
+        usize::try_from(axis).ok().filter(|axis| *axis <= rank).with_context(|| {
+            format!("expected an axis from -{axes} to {rank}, found {}", self.axis)
+        })
     }
 }
 
@@ -35,11 +36,14 @@ impl Kernel for OneHot {
     const CONSTANTS: &'static [usize] = &[1];
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let [indices, depth, values] = inputs else { bail!("expected 3 inputs") };
+        let [indices, depth, values] = inputs else {
+            bail!("expected 3 inputs, found {}", inputs.len())
+        };
         for input in [indices, depth] {
             ensure!(input.is_number(), "expected numbers, found {:?}", input.datum_type);
         }
-        let depth = depth.value.as_ref().context("expected a constant depth")?;
+        let depth =
+            depth.value.as_ref().context("expected a constant depth, found a computed depth")?;
         let depth = self::depth(&depth.clone().into_tvalue())?;
         let mut shape = indices.shape.clone();
         shape.insert(self.axis(shape.len())?, depth.to_dim());
@@ -53,11 +57,12 @@ impl Kernel for OneHot {
 }
 
 impl OneHot {
+    /// Computes the output for values of type `T`.
     fn fill<T: Datum + Clone>(&self, inputs: &[TValue]) -> TractResult<Tensor> {
         let depth = depth(&inputs[1])?;
         let values = inputs[2].try_as_plain_ram()?;
         let [off, on] = values.as_slice::<T>()? else {
-            bail!("expected a value for off and one for on, found {}", inputs[2].len());
+            bail!("expected 2 values (off and on), found {}", inputs[2].len());
         };
         let axis = self.axis(inputs[0].rank())?;
         let inner: usize = inputs[0].shape()[axis..].iter().product();
@@ -67,7 +72,12 @@ impl OneHot {
         let indices = indices.try_as_plain_ram()?;
         let indices = indices.as_slice::<i64>()?;
         let len = indices.len().checked_mul(depth).filter(|len| *len <= MAX_ELEMENTS);
-        let len = len.with_context(|| format!("expected at most {MAX_ELEMENTS} elements"))?;
+        let len = len.with_context(|| {
+            let (indices, depth) = (indices.len(), depth);
+            format!(
+                "expected at most {MAX_ELEMENTS} elements, found {indices} indices of depth {depth}"
+            )
+        })?;
         let mut out = vec![off.clone(); len];
         for (position, index) in indices.iter().enumerate() {
             let index = if *index < 0 { index.saturating_add(depth as i64) } else { *index };
@@ -79,6 +89,7 @@ impl OneHot {
     }
 }
 
+/// Reads the depth.
 fn depth(value: &TValue) -> TractResult<usize> {
     let depth = elements::<i64>(value)?;
     let depth = depth.try_as_plain_ram()?;

@@ -1,5 +1,5 @@
-//! [Pad](https://onnx.ai/onnx/operators/onnx__Pad.html): adds negative pads, which crop, the mode
-//! `wrap` and a constant given as a vector to tract's operator.
+//! [Pad](https://onnx.ai/onnx/operators/onnx__Pad.html): supports what tract's operator
+//! lacks: negative pads (which crop), the mode `wrap`, a constant given as a vector, and booleans.
 
 use crate::operator::kernel::{self, Built};
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
@@ -14,13 +14,17 @@ struct Pad {
     mode: Mode,
     /// Pads before all axes, then after all axes, from the attribute of opsets before 11.
     pads: Option<Vec<i64>>,
+    /// Index of the input with the value for constant padding.
     constant: Option<usize>,
+    /// Index of the input with the axes; `None` means all axes.
     axes: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
 enum Mode {
+    /// A mode of tract.
     Filled(PadMode),
+    /// Repeats the tensor periodically.
     Wrap,
 }
 
@@ -31,26 +35,31 @@ pub fn pad(context: &ParsingContext, node: &NodeProto) -> Built {
         "reflect" => Mode::Filled(PadMode::Reflect),
         "edge" => Mode::Filled(PadMode::Edge),
         "wrap" => Mode::Wrap,
-        found => bail!("expected constant, reflect, edge or wrap as mode, found {found}"),
+        found => bail!("expected mode constant, reflect, edge or wrap, found {found}"),
     };
     if context.onnx_operator_set_version < 11 {
         let pads = Some(node.get_attr_vec("pads")?);
         return lower(Pad { mode, pads, constant: None, axes: None });
     }
     let inputs: Vec<Option<usize>> = optional_inputs(node).take(4).collect();
-    node.expect(inputs[..2].iter().all(Option::is_some), "data and pads")?;
+    node.expect(inputs[..2].iter().all(Option::is_some), || {
+        format!("data and pads, found inputs {:?}", node.input)
+    })?;
     lower(Pad { mode, pads: None, constant: inputs[2], axes: inputs[3] })
 }
 
 impl Pad {
-    /// Returns the number of elements to add before and after each axis.
+    /// Returns the number of elements to add before and after each axis. A negative number removes
+    /// elements. `constant` returns the value of the input with the given index, if it is a
+    /// constant.
     fn sides<'a>(
         &self,
         rank: usize,
         constant: impl Fn(usize) -> Option<&'a Tensor>,
     ) -> TractResult<Vec<(i64, i64)>> {
         let integers = |input: usize| -> TractResult<Vec<i64>> {
-            let tensor = constant(input).context("expected constant pads and axes")?;
+            let tensor = constant(input)
+                .context("expected constant pads and axes, found computed values")?;
             Ok(tensor.cast_to::<i64>()?.try_as_plain_ram()?.as_slice::<i64>()?.to_vec())
         };
         let pads = match &self.pads {
@@ -67,7 +76,7 @@ impl Pad {
         let most = i64::from(i32::MAX);
         ensure!(
             pads.iter().all(|pad| (-most..=most).contains(pad)),
-            "expected fewer, found {pads:?}"
+            "expected pads from -{most} to {most}, found {pads:?}"
         );
         let (expected, found) = (2 * axes.len(), pads.len());
         ensure!(expected == found, "expected {expected} pads, found {found}");
@@ -89,6 +98,7 @@ impl Lowering for Pad {
         check_output_arity(outputs, 1)?;
         solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
         solver.equals(&inputs[0].rank, &outputs[0].rank)?;
+        // Indices of the inputs whose values determine the output's shape.
         let values = if self.pads.is_some() { vec![] } else { vec![Some(1), self.axes] };
         let values: Vec<usize> = values.into_iter().flatten().collect();
         let proxies: Vec<_> = values.iter().map(|input| &inputs[*input].value).collect();
@@ -135,8 +145,14 @@ impl Lowering for Pad {
         let mode = match (&self.mode, self.constant) {
             (Mode::Wrap, _) => return wrap(prefix, model, wire, &fill),
             (Mode::Filled(PadMode::Constant(_)), Some(constant)) => {
-                let value = constants[constant].as_ref().context("expected a constant value")?;
-                ensure!(value.len() == 1, "expected one value, found {:?}", value.shape());
+                let value = constants[constant]
+                    .as_ref()
+                    .context("expected a constant value, found a computed value")?;
+                ensure!(
+                    value.len() == 1,
+                    "expected a value of one element, found shape {:?}",
+                    value.shape()
+                );
                 PadMode::Constant(value.nth(0)?.into_arc_tensor())
             }
             (Mode::Filled(mode), _) => mode.clone(),
@@ -144,8 +160,12 @@ impl Lowering for Pad {
         if mode == PadMode::Reflect {
             for ((before, after), length) in fill.iter().zip(&*model.outlet_fact(wire)?.shape) {
                 let longest = *before.max(after) as i64;
-                let fits = longest == 0 || length.as_i64().is_none_or(|length| longest < length);
-                ensure!(fits, "expected more than {longest} elements to reflect, found {length}");
+                let is_long_enough =
+                    longest == 0 || length.as_i64().is_none_or(|length| longest < length);
+                ensure!(
+                    is_long_enough,
+                    "expected more than {longest} elements to reflect, found {length}"
+                );
             }
         }
         let lengths = model.outlet_fact(wire)?.shape.iter().zip(&fill);
@@ -178,7 +198,9 @@ fn wrap(
     let mut wire = outlet;
     for (axis, (before, after)) in fill.iter().enumerate().filter(|(_, fill)| **fill != (0, 0)) {
         let shape = &model.outlet_fact(wire)?.shape;
-        let length = shape[axis].to_usize().context("expected a known length to repeat")?;
+        let length = shape[axis].to_usize().with_context(|| {
+            format!("expected a known length of axis {axis} to repeat, found {}", shape[axis])
+        })?;
         kernel::bounded(&[(length + before + after).to_dim()])?;
         ensure!(length > 0, "expected elements to repeat, found none");
         let mut part = |name: &str, from: usize, to: usize| {

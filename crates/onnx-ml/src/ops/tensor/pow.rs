@@ -1,6 +1,7 @@
-//! [Pow](https://onnx.ai/onnx/operators/onnx__Pow.html) with an exponent of another type than the
-//! base. PyTorch and skl2onnx write integer exponents. tract computes such powers of floats in
-//! double precision.
+//! [Pow](https://onnx.ai/onnx/operators/onnx__Pow.html) with an exponent whose type differs from
+//! the type of the base. PyTorch and skl2onnx write integer exponents for floats; tract would
+//! compute such powers in double precision, this operator computes them in the precision of the
+//! base.
 
 use crate::operator::kernel::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
@@ -44,10 +45,15 @@ impl Lowering for Pow {
     ) -> TractResult<TVec<OutletId>> {
         let base = model.outlet_fact(inputs[0])?.datum_type;
         let exponent = model.outlet_fact(inputs[1])?.datum_type;
+        // The type in which the power is computed.
         let computed = match (base.is_float(), exponent.is_float()) {
             (true, false) => base,
             (false, true) => f64::datum_type(),
-            _ => base.common_super_type(exponent).context("expected types that go together")?,
+            _ => base.common_super_type(exponent).with_context(|| {
+                format!(
+                    "expected an exponent of a type compatible with {base:?}, found {exponent:?}"
+                )
+            })?,
         };
         let inputs = wire_rank_broadcast(prefix, model, inputs)?;
         let inputs = wire_cast(prefix, model, &inputs, computed)?;

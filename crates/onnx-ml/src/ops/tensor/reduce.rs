@@ -84,10 +84,10 @@ impl Lowering for LogSumExp {
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let name = format!("{prefix}.largest_kept");
-        let kept = finite_maximum(&name, model, &*self.maximum_keepdims, inputs)?;
+        let maximum_keepdims = finite_maximum(&name, model, &*self.maximum_keepdims, inputs)?;
         let mut shifted: TVec<OutletId> = inputs.into();
         let name = format!("{prefix}.shifted");
-        shifted[0] = model.wire_node(name, sub(), &[inputs[0], kept])?[0];
+        shifted[0] = model.wire_node(name, sub(), &[inputs[0], maximum_keepdims])?[0];
         let sum = self.log_sum_exp.wire(&format!("{prefix}.sum"), model, &shifted)?;
         let maximum = finite_maximum(&format!("{prefix}.largest"), model, &*self.maximum, inputs)?;
         model.wire_node(prefix, add(), &[sum[0], maximum])

@@ -9,7 +9,7 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct ReverseSequence {
-    /// Batch is the first axis and time the second, not the other way round.
+    /// The batch is the first axis and time the second. Otherwise time is the first axis.
     batch_first: bool,
 }
 
@@ -19,7 +19,9 @@ pub fn reverse_sequence(_: &ParsingContext, node: &NodeProto) -> Built {
     let batch_first = match (batch, time) {
         (0, 1) => true,
         (1, 0) => false,
-        _ => bail!("expected 0 and 1 as axes of batch and time, found {batch} and {time}"),
+        _ => {
+            bail!("expected batch_axis and time_axis 0 and 1 or 1 and 0, found {batch} and {time}")
+        }
     };
     operator(node, 2, ReverseSequence { batch_first })
 }
@@ -29,10 +31,10 @@ impl Kernel for ReverseSequence {
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let shape = &inputs[0].shape;
-        ensure!(shape.len() >= 2, "expected two dimensions or more, found {shape:?}");
+        ensure!(shape.len() >= 2, "expected an input of rank 2 or more, found shape {shape:?}");
         let batch = &shape[usize::from(!self.batch_first)];
-        let fits = inputs[1].shape.as_slice() == [batch.clone()];
-        ensure!(fits, "expected {batch} lengths, found shape {:?}", inputs[1].shape);
+        let is_expected = inputs[1].shape.as_slice() == [batch.clone()];
+        ensure!(is_expected, "expected {batch} lengths, found shape {:?}", inputs[1].shape);
         Ok(tvec!(Fact::new(inputs[0].datum_type, shape.iter().cloned())))
     }
 

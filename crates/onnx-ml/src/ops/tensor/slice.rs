@@ -1,7 +1,7 @@
-//! [Slice](https://onnx.ai/onnx/operators/onnx__Slice.html): adds computed bounds, and steps along
-//! axes of unknown length, to tract's operator.
+//! [Slice](https://onnx.ai/onnx/operators/onnx__Slice.html): supports what tract's operator
+//! lacks, bounds that are computed at run time, and steps along axes of unknown length.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, kernel_op};
+use crate::operator::kernel::{self, Built, Fact, Kernel, elements, kernel_op};
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
@@ -11,39 +11,42 @@ use tract_onnx::tract_hir::ops::array::StridedSlice;
 pub fn slice(context: &ParsingContext, node: &NodeProto) -> Built {
     if context.onnx_operator_set_version < 10 {
         let operators = tract_onnx::onnx().op_register.0;
-        let slice = operators.get("Slice").context("expected tract to have Slice")?;
+        let slice =
+            operators.get("Slice").context("expected an operator Slice of tract, found none")?;
         return slice(context, node);
     }
     let found: Vec<_> = optional_inputs(node).take(5).collect();
-    let given = found[..3] == [Some(0), Some(1), Some(2)];
-    node.expect(given, || "inputs data, starts and ends".to_owned())?;
-    let known = StridedSlice {
+    let has_bounds = found[..3] == [Some(0), Some(1), Some(2)];
+    node.expect(has_bounds, || format!("inputs data, starts and ends, found {:?}", node.input))?;
+    let tract_operator = StridedSlice {
         begin_mask: 0,
         end_mask: 0,
         shrink_axis_mask: 0,
         optional_axes_input: found[3],
         optional_steps_input: found[4],
     };
-    lower(Slice(known))
+    lower(Slice(tract_operator))
 }
 
-/// tract's operator where it is sufficient.
+/// Contains tract's operator, which is used if it supports the node.
 #[derive(Debug, Clone)]
 struct Slice(StridedSlice);
 
 impl Slice {
-    /// Returns `true` if tract supports these steps along these axes; `None` means the first axes.
-    fn is_plain(shape: &[TDim], axes: Option<&Tensor>, steps: &Tensor) -> TractResult<bool> {
+    /// Returns `true` if tract supports the given steps: along axes of unknown length, only step 1.
+    /// If `axes` is `None`, the steps are for the first axes.
+    fn tract_supports(shape: &[TDim], axes: Option<&Tensor>, steps: &Tensor) -> TractResult<bool> {
         let steps = steps.cast_to::<i64>()?;
         let steps = steps.try_as_plain_ram()?;
         let steps = steps.as_slice::<i64>()?;
-        ensure!(!steps.contains(&0), "expected a step other than 0");
+        ensure!(!steps.contains(&0), "expected steps other than 0, found {steps:?}");
         let axes = match axes {
             Some(axes) => resolved_axes(axes, shape.len())?,
             None => (0..shape.len()).collect(),
         };
-        let plain = |(axis, step): (usize, &i64)| *step == 1 || shape[axis].to_usize().is_ok();
-        Ok(axes.into_iter().zip(steps).all(plain))
+        let is_supported =
+            |(axis, step): (usize, &i64)| *step == 1 || shape[axis].to_usize().is_ok();
+        Ok(axes.into_iter().zip(steps).all(is_supported))
     }
 }
 
@@ -63,7 +66,7 @@ impl Lowering for Slice {
         solver.given(&inputs[0].shape, move |solver, shape| {
             solver.given_all(lists.iter().copied(), move |solver, lists| {
                 let axes = lists.get(1).map(|axes| &**axes);
-                if Slice::is_plain(&shape, axes, &lists[0])? {
+                if Slice::tract_supports(&shape, axes, &lists[0])? {
                     self.0.rules(solver, inputs, outputs)?;
                 }
                 Ok(())
@@ -80,12 +83,13 @@ impl Lowering for Slice {
         let constants: Vec<_> = constants.collect::<TractResult<_>>()?;
         let shape = model.outlet_fact(inputs[0])?.shape.to_tvec();
         let list = |index: Option<usize>| index.map(|index| constants[index].as_deref());
-        let plain = match (list(self.0.optional_steps_input), list(self.0.optional_axes_input)) {
-            (None, _) => true,
-            (Some(Some(steps)), axes) => Slice::is_plain(&shape, axes.flatten(), steps)?,
-            (Some(None), _) => false,
-        };
-        if plain && constants[1..].iter().all(Option::is_some) {
+        let is_supported =
+            match (list(self.0.optional_steps_input), list(self.0.optional_axes_input)) {
+                (None, _) => true,
+                (Some(Some(steps)), axes) => Slice::tract_supports(&shape, axes.flatten(), steps)?,
+                (Some(None), _) => false,
+            };
+        if is_supported && constants[1..].iter().all(Option::is_some) {
             return model.wire_node(prefix, self.0.clone(), inputs);
         }
         let axes = match self.0.optional_axes_input.map(|index| &constants[index]) {
@@ -95,7 +99,9 @@ impl Lowering for Slice {
         };
         let mut shape = shape;
         for axis in axes {
-            let dim = shape.get_mut(axis).context("expected a start for an axis of the data")?;
+            let dim = shape.get_mut(axis).with_context(|| {
+                format!("expected axes below the rank of the data, found axis {axis}")
+            })?;
             *dim = model.symbols.new_with_prefix("slice").into();
         }
         let kernel =
@@ -104,27 +110,21 @@ impl Lowering for Slice {
     }
 }
 
+/// Returns the axes as indices. A negative axis counts from the last axis.
 fn resolved_axes(axes: &Tensor, rank: usize) -> TractResult<Vec<usize>> {
     let axes = axes.cast_to::<i64>()?;
     let axes = axes.try_as_plain_ram()?;
-    let each = axes.as_slice::<i64>()?.iter().map(|axis| {
-        let positive = if *axis < 0 { axis + rank as i64 } else { *axis };
-        usize::try_from(positive)
-            .ok()
-            .filter(|axis| *axis < rank)
-            .with_context(|| format!("expected an axis of {rank}, found {axis}"))
-    });
-    each.collect()
+    axes.as_slice::<i64>()?.iter().map(|axis| kernel::axis(*axis, rank)).collect()
 }
 
-/// A slice whose bounds are inputs at run time.
+/// The kernel for slices whose bounds are computed at run time.
 #[derive(Debug)]
 struct Window {
     /// Index of the input with the axes.
     axes: Option<usize>,
     /// Index of the input with the steps.
     steps: Option<usize>,
-    /// Shape of the output, with a new symbol for each dimension that is not known.
+    /// Shape of the output, with a new symbol for the length along each sliced axis.
     shape: TVec<TDim>,
 }
 
@@ -152,7 +152,10 @@ impl Kernel for Window {
         let steps = self.steps.map_or_else(|| Ok(vec![1; starts.len()]), list)?;
         let counts = [starts.len(), ends.len(), axes.len(), steps.len()];
         let equal = counts.iter().all(|count| *count == axes.len() && *count <= inputs[0].rank());
-        ensure!(equal, "expected as many bounds as axes, found {counts:?}");
+        ensure!(
+            equal,
+            "expected one start, end and step for each axis, found {counts:?} starts, ends, axes and steps"
+        );
         let mut slices: TVec<tract_ndarray::Slice> =
             inputs[0].shape().iter().map(|_| tract_ndarray::Slice::from(..)).collect();
         for (index, axis) in axes.into_iter().enumerate() {
@@ -164,7 +167,9 @@ impl Kernel for Window {
     }
 }
 
-/// Returns the range from `start` up to `end` (exclusive) of an axis of length `size`.
+/// Returns the elements from `start` up to `end` (exclusive) of an axis of length `size`, every
+/// `step`-th. As ONNX defines, negative bounds count from the end, and bounds out of range are
+/// clamped.
 fn window(size: i64, start: i64, end: i64, step: i64) -> TractResult<tract_ndarray::Slice> {
     let from_start = |bound: i64| if bound < 0 { bound.saturating_add(size) } else { bound };
     let (start, end) = (from_start(start), from_start(end));
@@ -177,12 +182,14 @@ fn window(size: i64, start: i64, end: i64, step: i64) -> TractResult<tract_ndarr
             isize::try_from(step)?,
         ));
     }
-    ensure!(step < 0, "expected a step other than 0");
+    ensure!(step < 0, "expected a step other than 0, found 0");
     let (start, end) = (start.clamp(-1, size - 1), end.clamp(-1, size - 1));
+    // ndarray takes the range in ascending order, and walks it backwards if the step is negative.
     let first = end.min(start) + 1;
     Ok(tract_ndarray::Slice::new(first as isize, Some(start as isize + 1), isize::try_from(step)?))
 }
 
+/// Returns a copy of the sliced tensor.
 fn cut<T: Datum>(data: &TValue, slices: &[tract_ndarray::Slice]) -> TractResult<Tensor> {
     let data = data.to_plain_array_view::<T>()?;
     let cut = data.slice_each_axis(|axis| slices[axis.axis.index()]);

@@ -9,9 +9,11 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Clone)]
 enum Squeeze {
-    /// Axes from the second input.
+    /// The axes are the second input.
     Input,
+    /// The axes are an attribute.
     Axes(Vec<i64>),
+    /// All axes of length 1.
     All,
 }
 
@@ -27,24 +29,29 @@ pub fn squeeze(_: &ParsingContext, node: &NodeProto) -> Built {
 impl Squeeze {
     /// Returns the axes to remove, in descending order.
     fn axes(&self, shape: &[TDim], input: Option<&Tensor>) -> TractResult<Vec<usize>> {
-        let told = match (self, input) {
+        let axes = match (self, input) {
             (Squeeze::All, _) => {
                 let single = |axis: &usize| shape[*axis] == 1.to_dim();
                 return Ok((0..shape.len()).rev().filter(single).collect());
             }
             (Squeeze::Axes(axes), _) => axes.clone(),
             (Squeeze::Input, input) => {
-                let axes = input.context("expected constant axes")?.cast_to::<i64>()?;
+                let axes = input
+                    .context("expected constant axes, found computed axes")?
+                    .cast_to::<i64>()?;
                 axes.try_as_plain_ram()?.as_slice::<i64>()?.to_vec()
             }
         };
-        let axes = told.into_iter().map(|axis| kernel::axis(axis, shape.len()));
+        let axes = axes.into_iter().map(|axis| kernel::axis(axis, shape.len()));
         let mut axes = axes.collect::<TractResult<Vec<usize>>>()?;
         axes.sort_unstable_by(|a, b| b.cmp(a));
         axes.dedup();
         for axis in &axes {
             let length = shape[*axis].as_i64();
-            ensure!(length.is_none_or(|length| length == 1), "expected length 1 in {shape:?}");
+            ensure!(
+                length.is_none_or(|length| length == 1),
+                "expected length 1 along axis {axis}, found shape {shape:?}"
+            );
         }
         Ok(axes)
     }

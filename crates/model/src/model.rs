@@ -18,7 +18,7 @@ use crate::signature::{Signature, TensorSpec};
 use crate::tensor::Tensor;
 use crate::tensors::Tensors;
 use crate::value::{Mismatch, excerpt, quoted_list};
-use onnx_ml::{Expected, InvalidValue, label_outputs, maps, may_refuse, row_wise, zip_map};
+use onnx_ml::{Expected, InvalidValue, label_outputs, maps, may_reject, row_wise, zip_map};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::fmt;
@@ -157,7 +157,7 @@ impl Model {
         plan: Arc<TypedRunnableModel>,
         phases: Phases,
     ) -> Result<Model, LoadError> {
-        let (reuses_state, may_reject) = (can_reuse_state(&plan)?, may_refuse(plan.model()));
+        let (reuses_state, may_reject) = (can_reuse_state(&plan)?, may_reject(plan.model()));
         Ok(Model { parts, plan, reuses_state, may_reject, latency: Duration::ZERO, phases })
     }
 

@@ -48,7 +48,7 @@ mod proto;
 mod random;
 
 pub use operator::invalid_value::{Expected, InvalidValue};
-pub use operator::kernel::may_refuse;
+pub use operator::kernel::may_reject;
 pub use passes::{optimize, row_wise};
 pub use proto::{categories, functions, label_outputs, maps, zip_map};
 use tract_onnx::Onnx;

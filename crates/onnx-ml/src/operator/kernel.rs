@@ -33,7 +33,7 @@ pub trait Kernel: Debug + Send + Sync + 'static {
 
     /// Returns whether [`Kernel::eval`] may fail with an
     /// [`InvalidValue`](super::invalid_value::InvalidValue).
-    fn may_refuse(&self) -> bool {
+    fn may_reject(&self) -> bool {
         false
     }
 
@@ -53,7 +53,7 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>>;
 
     /// Returns a variant of the kernel that is faster because it uses the inputs that are
-    /// constants, or `None` if no such variant exists. tract calls it once, at the end of its
+    /// constants, or `None` if no such variant exists. tract calls it at the end of its
     /// optimization.
     ///
     /// # Errors
@@ -177,7 +177,7 @@ trait AnyKernel: Any + Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn constants(&self) -> &'static [usize];
     fn mints_symbols(&self) -> bool;
-    fn may_refuse(&self) -> bool;
+    fn may_reject(&self) -> bool;
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>>;
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>>;
     fn prepared(&self, inputs: &[Fact]) -> TractResult<Option<Arc<dyn AnyKernel>>>;
@@ -198,8 +198,8 @@ impl<K: Kernel> AnyKernel for K {
         Kernel::mints_symbols(self)
     }
 
-    fn may_refuse(&self) -> bool {
-        Kernel::may_refuse(self)
+    fn may_reject(&self) -> bool {
+        Kernel::may_reject(self)
     }
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
@@ -316,8 +316,7 @@ impl Expansion for KernelOp {
 }
 
 /// Passes the type and the shape of an output to tract's solver. Dimensions with symbols that no
-/// input has are left open: the symbols were created for this call, and the next call creates
-/// others.
+/// input has are left open.
 fn constrain<'r, 'p: 'r>(
     solver: &mut Solver<'r>,
     output: &'p TensorProxy,
@@ -412,9 +411,9 @@ fn downcast<K: Kernel>(op: &KernelOp) -> Option<Arc<K>> {
 /// Returns whether a run of the model may fail with an
 /// [`InvalidValue`](super::invalid_value::InvalidValue). Nodes inside the subgraphs of `If`, `Loop`
 /// and `Scan` are ignored.
-pub fn may_refuse(model: &TypedModel) -> bool {
+pub fn may_reject(model: &TypedModel) -> bool {
     let ops = model.nodes.iter().filter_map(|node| node.op_as::<KernelOp>());
-    ops.into_iter().any(|op| op.kernel.may_refuse())
+    ops.into_iter().any(|op| op.kernel.may_reject())
 }
 
 /// Creates the operator from its [`parts`], which may have been serialized on another machine.

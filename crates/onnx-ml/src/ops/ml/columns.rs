@@ -125,8 +125,8 @@ impl<K: PerElement> OnSelectedColumns<K> {
 impl<K: PerElement> Kernel for OnSelectedColumns<K> {
     const NAME: &'static str = K::NAME;
 
-    fn may_refuse(&self) -> bool {
-        self.operator.may_refuse()
+    fn may_reject(&self) -> bool {
+        self.operator.may_reject()
     }
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {

@@ -42,7 +42,7 @@ pub fn one_hot_encoder(_: &ParsingContext, node: &NodeProto) -> Built {
 impl Kernel for OneHotEncoder {
     const NAME: &'static str = "OneHotEncoder";
 
-    fn may_refuse(&self) -> bool {
+    fn may_reject(&self) -> bool {
         true
     }
 

@@ -203,7 +203,7 @@ pub struct Positions {
 impl Kernel for Positions {
     const NAME: &'static str = "Positions";
 
-    fn may_refuse(&self) -> bool {
+    fn may_reject(&self) -> bool {
         true
     }
 

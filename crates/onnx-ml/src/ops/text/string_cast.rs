@@ -20,7 +20,7 @@ pub struct StringCast {
 impl Kernel for StringCast {
     const NAME: &'static str = "StringCast";
 
-    fn may_refuse(&self) -> bool {
+    fn may_reject(&self) -> bool {
         true
     }
 

@@ -2,17 +2,18 @@
 //!
 //! For strides (sy, sx), the phase (i, j) of a channel contains the elements of the padded channel
 //! whose row has remainder i modulo sy and whose column has remainder j modulo sx. With stride 1
-//! there is one phase: the padded channel itself. In the direction of an axis, the kernel element
+//! there is one phase: the padded channel itself. Along an axis, the kernel element
 //! at distance d from the start of the kernel reads the phase with remainder d modulo the stride.
 //! Within that phase, consecutive outputs read consecutive elements. So the inputs of [`LANES`]
 //! adjacent outputs for one kernel element are one contiguous vector, for every stride.
 //!
 //! The phases of all channels are stored one after the other: `[channel][phase][row][column]`. All
 //! phases have the same size. A phase may have more columns than the output, because the last
-//! outputs of a row read beyond it. A position in a phase is `row * phase columns + column`. The
-//! output at (row, column) belongs to this position, and reads the elements at the position plus an
-//! offset; there is one offset for each pair of input channel and kernel element (a tap), which
-//! does not depend on the position.
+//! outputs of a row read beyond the end of the output.
+//!
+//! A position in a phase is `row * columns of the phase + column`. An output reads one element for
+//! each tap (pair of input channel and kernel element): the element at the position of the output
+//! plus the offset of the tap. The offset does not depend on the position.
 
 use crate::kernels::simd::{Vectorized, copy};
 use std::ops::Range;

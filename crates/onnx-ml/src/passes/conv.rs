@@ -252,15 +252,15 @@ mod tests {
                 let mut conv = Conv::packed(pool.clone(), groups, &weights, &bias, largest);
                 assert_eq!(conv.unpacked(), (weights.clone(), bias.clone()));
                 conv.range = (0.0, 6.0);
-                let settled = Arc::new(conv).adapt_to_processor();
-                assert_eq!(settled.panels, expected.panels, "{groups} {outputs} {largest}");
+                let adapted = Arc::new(conv).adapt_to_processor();
+                assert_eq!(adapted.panels, expected.panels, "{groups} {outputs} {largest}");
                 assert_eq!(
-                    settled.weights[..],
+                    adapted.weights[..],
                     expected.weights[..],
                     "{groups} {outputs} {largest}"
                 );
-                assert_eq!(settled.bias, expected.bias, "{groups} {outputs} {largest}");
-                assert_eq!(settled.range, (0.0, 6.0));
+                assert_eq!(adapted.bias, expected.bias, "{groups} {outputs} {largest}");
+                assert_eq!(adapted.range, (0.0, 6.0));
             }
         }
     }

@@ -146,7 +146,7 @@ fn combined<T: Datum + Copy, U: Datum + Copy>(
 /// Returns the loops over an expanded operand of `rows` × `width` elements and the other operand.
 /// `other` is the stride of the other operand from row to row: `width` if it has all rows, 0 if it
 /// has one row. `order` puts the strides in the order of the operands; they are passed as
-/// [expanded, other].
+/// `[expanded, other]`.
 fn expanded_loops(
     rows: usize,
     width: usize,

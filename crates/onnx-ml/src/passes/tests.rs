@@ -1,5 +1,6 @@
 //! Compares the results of models after [`optimize`] with the results of tract.
 
+mod chain;
 mod images;
 
 use super::optimize;

@@ -1,4 +1,4 @@
-//! The origins whose web pages may send requests.
+//! The origins whose web pages may read responses (CORS).
 
 /// Allowed origins, in addition to the server's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,8 +10,8 @@ pub enum Origins {
 }
 
 impl Origins {
-    /// Parses `*`, or a list of origins separated by commas. An origin is a scheme and a host. A port follows
-    /// unless it is the default port of the scheme.
+    /// Parses `*`, or a list of origins separated by commas. An origin is `scheme://host`, or
+    /// `scheme://host:port` if the port is not the scheme's default.
     pub(crate) fn parse(text: &str) -> Option<Origins> {
         if text == "*" {
             return Some(Origins::Any);

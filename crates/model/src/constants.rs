@@ -35,8 +35,9 @@ pub(crate) fn is_external(tensor: &TensorProto) -> bool {
     tensor.data_location == Some(DataLocation::External as i32)
 }
 
-/// Checks that the data of a tensor is in the model file and has the size of its shape. tract does not:
-/// it first allocates memory for the shape, however large the shape is.
+/// Checks that the data of a tensor is in the model file and has the size of its shape. tract does not
+/// check this: it allocates memory for the declared shape before it looks at the data, so a huge shape
+/// would exhaust the memory.
 ///
 /// # Errors
 ///

@@ -14,7 +14,7 @@ enum Scalar<'a> {
 }
 
 impl Data {
-    /// Appends an element. If `value` does not fit, appends zero and returns an error.
+    /// Appends an element. If `value` does not fit, appends zero or an empty string and returns an error.
     ///
     /// # Errors
     ///
@@ -223,7 +223,8 @@ fn parse_number(text: &str) -> Option<f64> {
 /// 2^53. A double represents every integer up to this one.
 pub(crate) const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
-/// Returns the integer. Returns `None` if the element type is a float and may not represent it exactly.
+/// Returns the integer. Returns `None` if the element type is a float and the integer is beyond
+/// [`MAX_EXACT_INTEGER`]. Shorter floats round the integers that they cannot represent.
 fn exact_integer<'a>(integer: i128, datatype: Datatype) -> Option<Scalar<'a>> {
     let exact = !datatype.is_float() || integer.unsigned_abs() <= MAX_EXACT_INTEGER as u128;
     exact.then_some(Scalar::Integer(integer))

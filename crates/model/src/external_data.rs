@@ -2,7 +2,7 @@
 //! ([External Data](https://github.com/onnx/onnx/blob/main/docs/ExternalData.md)).
 //!
 //! The file names come from the model, which is not trusted. Only files in the model's folder are read,
-//! and each byte at most once, so that a small model cannot fill the memory.
+//! and at most as many bytes of a file as it has, so that a small model cannot fill the memory.
 
 use crate::constants;
 use crate::error::LoadError;
@@ -66,7 +66,8 @@ struct OpenFile {
     file: File,
     /// Length of the file, in bytes.
     len: u64,
-    /// Number of bytes that may still be read. Tensors must not share bytes, so it starts as `len`.
+    /// Number of bytes that may still be read. It starts as `len`, because tensors must not
+    /// share bytes.
     unread: u64,
 }
 

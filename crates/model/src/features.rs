@@ -119,7 +119,7 @@ fn describe(
         };
         if !fits {
             return Err(format!(
-                "`{}`: expected a type for elements of type {}, found {kind}",
+                "`{}`: expected a declared type that fits the element type {}, found {kind}",
                 declared.name,
                 datatype.onnx_name()
             ));

@@ -8,8 +8,8 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
 use tract_onnx::tract_hir::internal::{AxisOp, Factoid, InferenceFact, ShapeFactoid};
 
-/// Reads the graph with fixed input shapes, so that every inner shape is an expression of the batch size
-/// `N`. If `single_row` is true, the batch has one row.
+/// Reads the graph and infers its types and shapes. Each input shape consists of numbers and symbols:
+/// `N` for the batch size, and one more for each dynamic axis. If `single_row` is true, the batch size is 1.
 pub(crate) fn infer_types(
     proto: &ModelProto,
     inputs: &[TensorSpec],
@@ -64,8 +64,8 @@ fn move_rows_first(model: &mut TypedModel, batch: &TDim) -> TractResult<()> {
 /// Returns whether the same state can be used for several runs.
 ///
 /// It cannot if an operator keeps data from one run to the next. It also cannot if the plan contains
-/// `OptMatMul`: dropping a state of that operator reads a thread-local variable. A thread that kept the
-/// state until its end might drop it after that variable.
+/// `OptMatMul`: dropping a state of that operator reads a thread-local variable. If a thread kept a state
+/// until the thread ends, that variable might already be destroyed when the state is dropped.
 pub(crate) fn can_reuse_state(plan: &Arc<TypedRunnableModel>) -> Result<bool, LoadError> {
     let state = plan.spawn().map_err(|error| plan_error(&error))?;
     let mut nodes = plan.model().nodes().iter();

@@ -97,7 +97,7 @@ impl<'s> Rows<'s> {
 
     /// Removes all rows from index `rows` on, including an incomplete row.
     ///
-    /// If the signature has array features, `rows` must be 0: their elements are all removed.
+    /// All elements of array features are removed, so `rows` must be 0 if the signature has array features.
     pub fn truncate(&mut self, rows: usize) {
         self.rows = rows;
         for (data, scalars) in self.inputs.iter_mut().zip(&self.scalar_counts) {

@@ -1,6 +1,6 @@
-//! Tests of the replacement for `inventory` in `crates/inventory`: it collects values by type, and
-//! tract is built with it. Without these tests, nothing would show that Cargo uses the registry's crate
-//! again.
+//! Tests of `crates/inventory`, which replaces the registry's crate `inventory`. It collects values by
+//! type, and tract is built with it. If Cargo built tract with the registry's crate, only these tests
+//! would fail.
 #![allow(unsafe_code, reason = "`inventory::submit!` places a constructor in a linker section")]
 
 use tract_onnx::prelude::tract_linalg::{mmm_routines, mmm_tiers, routines};
@@ -53,7 +53,7 @@ fn collects_submitted_values_by_type() {
     assert_eq!(inventory::iter::<Number>().count(), 0);
 }
 
-/// A type whose collection is never read.
+/// A type that declares that its collection is never read.
 struct Unread(#[allow(dead_code, reason = "only its address matters")] fn());
 
 impl inventory::Collect for Unread {

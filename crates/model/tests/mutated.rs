@@ -211,7 +211,7 @@ fn distort_tensor(random: &mut Random, tensor: &mut TensorProto) {
 }
 
 impl Random {
-    /// Returns an integer that is at most 2 away from zero, a power of two or a limit of `i64`.
+    /// Picks zero, a power of two, or a limit of `i64`, and returns an integer that differs from it by at most 2.
     fn int(&mut self) -> i64 {
         let near = self.below(5) as i64 - 2;
         let bounds = [0, 0, 8, 1 << 16, 1 << 31, 1 << 40, 1 << 62, i64::MAX, i64::MIN];
@@ -219,7 +219,7 @@ impl Random {
         bound.saturating_add(near)
     }
 
-    /// Returns a float that is rare or not finite.
+    /// Returns a float from a list with very large, very small and non-finite values.
     fn float(&mut self) -> f32 {
         [0.0, -1.0, 1e30, 1e-40, f32::NAN, f32::INFINITY, f32::NEG_INFINITY][self.below(7)]
     }

@@ -41,8 +41,8 @@ pub fn write_atomically<T>(
     written
 }
 
-/// Opens and locks an empty file. Reuses a file that a killed process left behind, because the lock of that
-/// process ended with it.
+/// Opens and locks an empty file. A file that a killed process left behind can be reused: the process's lock
+/// ended with the process.
 fn lock(path: &Path) -> io::Result<File> {
     loop {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;

@@ -31,13 +31,13 @@ pub struct RequestedOutput {
 }
 
 impl ResponseOptions {
-    /// Returns the options for all outputs, as bytes.
+    /// Returns options that request all outputs, encoded as bytes.
     pub(super) fn binary(signature: &Signature) -> ResponseOptions {
         ResponseOptions { id: None, outputs: all_outputs(signature, true) }
     }
 }
 
-/// Returns requests for all outputs. `binary` is true to return them as bytes.
+/// Returns requests for all outputs. `binary` is true if the outputs are to be encoded as bytes.
 fn all_outputs(signature: &Signature, binary: bool) -> Vec<RequestedOutput> {
     let indices = 0..signature.outputs.len();
     indices.map(|index| RequestedOutput { index, binary, classification: None }).collect()

@@ -29,7 +29,7 @@ pub struct Job<'a> {
     /// Lower and upper bound of the output, for a fused activation.
     pub range: (f32, f32),
     /// Buffer for the lines with gaps of all channels, if spans cannot be written directly to the
-    /// output.
+    /// output; see [`Plane::direct`].
     pub lines: &'a mut [f32],
     /// Output, `[output channel][row][column]`, without padded channels.
     pub y: &'a mut [f32],
@@ -68,7 +68,7 @@ impl Job<'_> {
     ///
     /// AVX-512 has 32 registers of 16 floats: 16 vectors of sums fit, with room for inputs and
     /// weights. AVX2 has 16 registers of 8 floats: a vector of 16 sums takes two, so 4 vectors of
-    /// sums fit.
+    /// sums take 8 registers and leave 8 for inputs and weights.
     pub fn run(self, size: usize) {
         match (size, is_wide()) {
             // A 3×3 kernel with 9 taps has one input channel: a depthwise convolution.
@@ -222,15 +222,15 @@ impl Job<'_> {
         let pitch = self.plane.phase[1];
         let Some(weights) = self.weights.first_chunk::<9>() else { return };
         let mut sums = [[0.0; LANES]; N];
-        // Row `line` of the inputs meets kernel row `line - n` for output row `n`. `x[tap]` is that
-        // row, shifted by `tap` columns.
+        // For output row `n`, input row `line` is multiplied by kernel row `line - n`. `x[k]` is the
+        // input row, shifted by `k` columns.
         for line in 0..N + 2 {
             let x = &self.x[(row + line) * pitch + column..][..LANES + 2];
-            let x: [[f32; LANES]; 3] = std::array::from_fn(|tap| lanes(&x[tap..]));
+            let x: [[f32; LANES]; 3] = std::array::from_fn(|k| lanes(&x[k..]));
             for (n, sums) in sums.iter_mut().enumerate() {
                 if n <= line && line < n + 3 {
-                    for (tap, x) in x.iter().enumerate() {
-                        add_scaled::<FMA>(sums, weights[(line - n) * 3 + tap], x);
+                    for (k, x) in x.iter().enumerate() {
+                        add_scaled::<FMA>(sums, weights[(line - n) * 3 + k], x);
                     }
                 }
             }

@@ -87,7 +87,7 @@ fn fast_path(op: &dyn TypedOp) -> Option<Box<dyn FastPath>> {
     None
 }
 
-/// An operator of tract with a fast path for most of its inputs.
+/// An operator of tract with a fast path for the common types and shapes of its inputs.
 #[derive(Debug, Clone)]
 struct FastOp {
     tract_operator: Box<dyn TypedOp>,

@@ -11,7 +11,7 @@ const MAX_LENGTH: usize = 1 << 20;
 /// for each.
 const MAX_TAPS: usize = 1 << 26;
 
-/// Maximum number of elements of a kernel with its padding, for [`expect_moderate`].
+/// Maximum of the product, over the axes, of kernel length plus padding. For [`expect_moderate`].
 const MAX_PADDED_KERNEL: i64 = 1 << 22;
 
 /// Checks the size of a convolution or pooling kernel before tract sees the node.
@@ -19,7 +19,7 @@ const MAX_PADDED_KERNEL: i64 = 1 << 22;
 /// # Errors
 ///
 /// Returns an error if the attributes are far beyond what models use and would keep tract busy: a
-/// kernel with padding of more than 2^22 elements, or a size, stride, dilation or pad above 2^20.
+/// product over the axes of kernel length plus padding above 2^22, or a size, stride, dilation or pad above 2^20.
 pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
     let list = |name: &str| -> TractResult<Vec<i64>> {
         Ok(node.get_attr_opt_vec(name)?.unwrap_or_default())
@@ -43,7 +43,7 @@ pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
     });
     let around = around.fold(1, i64::saturating_mul);
     node.expect(around <= MAX_PADDED_KERNEL, || {
-        format!("a kernel with its padding of at most {MAX_PADDED_KERNEL} elements, found {around}")
+        format!("a product of at most {MAX_PADDED_KERNEL} for kernel lengths plus padding, found {around}")
     })
 }
 
@@ -63,10 +63,10 @@ pub struct Windows {
 enum Padding {
     /// The padding before each axis, then the padding after each axis.
     Explicit(Vec<usize>),
-    /// Such that the number of windows is the length divided by the stride, rounded up. An odd
-    /// element is after the axis.
+    /// Such that the number of windows is the length divided by the stride, rounded up. If the
+    /// total padding is odd, the extra element goes after the axis.
     SameUpper,
-    /// Like `SameUpper`, but an odd element is before the axis.
+    /// Like `SameUpper`, but the extra element goes before the axis.
     SameLower,
 }
 
@@ -173,7 +173,7 @@ impl Windows {
         (self.kernel[axis] - 1) * self.dilations[axis] + 1
     }
 
-    /// Returns the index on the padded axis of kernel element `element` in window `window`.
+    /// Returns where kernel element `element` of window `window` lies, as an index on the padded axis.
     pub fn position(&self, axis: usize, window: usize, element: usize) -> usize {
         window * self.strides[axis] + element * self.dilations[axis]
     }

@@ -12,8 +12,8 @@ use tract_onnx::tract_hir::internal::*;
 struct Einsum {
     /// The letters of each input's axes; `*` stands for an ellipsis.
     inputs: Vec<String>,
-    /// The letters of the output's axes. If the equation has no output, it has the axes of the
-    /// ellipsis and then, in alphabetical order, the letters that occur once.
+    /// The letters of the output's axes, or `None` if the equation has no `->`. The output's axes
+    /// are then those of the ellipsis, followed by the letters that occur once, in alphabetical order.
     output: Option<String>,
 }
 
@@ -49,7 +49,8 @@ impl Einsum {
         for (term, rank) in self.inputs.iter().zip(ranks) {
             let letters = term.chars().filter(|letter| *letter != '*').count();
             let has_rank = if term.contains('*') { letters <= *rank } else { letters == *rank };
-            ensure!(has_rank, "expected an input like {term}, found rank {rank}");
+            let term = term.replace('*', "...");
+            ensure!(has_rank, "expected {letters} axes for the letters of `{term}`, found {rank}");
             implied.push(rank - letters);
         }
         let longest = implied.iter().copied().max().unwrap_or_default();
@@ -79,7 +80,10 @@ impl Einsum {
         };
         for letter in output.chars() {
             let found = letters.contains(letter) && output.matches(letter).count() == 1;
-            ensure!(found, "expected an output of letters of the inputs, found {output}");
+            ensure!(
+                found,
+                "expected each letter of the output once and in an input, found {output}"
+            );
         }
         AxesMapping::from_strs(&inputs, &[output])
     }

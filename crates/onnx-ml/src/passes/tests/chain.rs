@@ -7,7 +7,6 @@ use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_core::ops::logic::{self, Iff};
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::sigmoid;
-use tract_onnx::tract_hir::internal::*;
 
 #[test]
 fn chains_agree_with_their_operators() {

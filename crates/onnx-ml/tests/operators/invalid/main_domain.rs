@@ -57,7 +57,7 @@ fn indices() {
 #[test]
 fn equations() {
     for (equation, expected) in [
-        ("ab,b->a", "expected an input like b"),
+        ("ab,b->a", "axes for the letters of `b`"),
         ("a*,b->a", "letters"),
         ("ab->a", "1 inputs"),
         ("ab,bc->ad", "letters of the inputs"),

@@ -60,7 +60,7 @@ fn equations() {
         ("ab,b->a", "axes for the letters of `b`"),
         ("a*,b->a", "letters"),
         ("ab->a", "1 inputs"),
-        ("ab,bc->ad", "letters of the inputs"),
+        ("ab,bc->ad", "each letter of the output once"),
         ("ij,jkk->ik", "expected each letter once in jkk"),
     ] {
         let inputs = [tensor2(&[[1_f32]]), tensor2(&[[1_f32]])];

@@ -48,7 +48,8 @@ settings! {
 
     /// TCP port to listen on. 0 lets the system choose a free port.
     ///
-    /// Vertex AI, SageMaker and Cloud Run set one of the variables. The first one that is set applies.
+    /// Vertex AI, SageMaker and Cloud Run each set one of the variables. If several are set, the first
+    /// applies.
     PORT: Parsed<u16> {
         flag: LongAndShort("port", 'p'),
         variables: &["AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT", "PORT"],
@@ -82,7 +83,7 @@ settings! {
         default: Computed("32MiB, or 1/32 of the memory limit if that is less"),
     }
 
-    /// Maximum number of rows in a request. More rows get 413.
+    /// Maximum number of rows in a request. A request with more rows gets 413.
     ///
     /// Lower it to bound the time that one request occupies an inference thread.
     MAX_ROWS: Count {
@@ -174,7 +175,7 @@ settings! {
     /// Time in seconds for which the server continues to serve after SIGTERM, while `/readyz` returns 503.
     ///
     /// Set it to the time that load balancers need to notice that the server is not ready. With 0, the server
-    /// refuses the connections that they still open.
+    /// refuses connections that load balancers make before they notice.
     DRAIN_DELAY: Seconds {
         flag: Long("drain-delay"),
         variables: &["ML_APP_DRAIN_DELAY"],
@@ -217,7 +218,7 @@ settings! {
         default: Unset,
     }
 
-    /// API keys, as in the file of `--api-key-file`. Set only one of the two.
+    /// API keys, as in the file of `--api-key-file`. Set either this variable or `--api-key-file`, not both.
     ///
     /// There is no flag for the keys, because other users can see the arguments of a process.
     API_KEYS: Parsed<String> {
@@ -246,9 +247,10 @@ settings! {
         default: Fixed("predictions"),
     }
 
-    /// Origins whose web pages may send requests, or `*` for all origins.
+    /// Origins whose web pages may use the server, or `*` for all origins.
     ///
-    /// The server's own pages, such as the Swagger page, need no entry.
+    /// Browsers stop pages of all other origins from reading responses, and from sending requests that need a
+    /// CORS preflight. The server's own pages, such as the Swagger page, need no entry.
     CORS_ORIGINS: Parsed<Origins> {
         flag: Long("cors-origins"),
         variables: &["ML_APP_CORS_ORIGINS"],
@@ -291,8 +293,7 @@ settings! {
         default: Fixed("auto"),
     }
 
-    /// Fraction of the requests that are logged, from 0 to 1. Requests that end with status 500 are always
-    /// logged.
+    /// Fraction of the requests that are logged, from 0 to 1. Internal errors (status 500) are always logged.
     ///
     /// 0.01 logs one request in a hundred.
     LOG_REQUESTS: Parsed<f64> {

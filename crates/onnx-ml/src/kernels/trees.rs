@@ -1,8 +1,8 @@
 //! Evaluates ensembles of decision trees.
 //!
-//! For several rows at once, trees of at most 64 leaves are evaluated with bit vectors
-//! ([`quick_scorer`]), and larger trees by traversal from the root ([`traversal`]). A single row is
-//! always evaluated by traversal. Both methods return the number of the leaf that each row reaches
+//! If there are several rows and at least 4 trees, trees of at most 64 leaves are evaluated with bit
+//! vectors ([`quick_scorer`]). All other trees, and single rows, are evaluated by traversal from the
+//! root ([`traversal`]). Both methods return the number of the leaf that each row reaches
 //! in each tree. [`leaves`] adds the weights of these leaves to scores.
 //!
 //! The loops are ordered for the caches: a block of rows ([`BLOCK`]) goes through a chunk of trees

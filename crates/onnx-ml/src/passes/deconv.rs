@@ -75,7 +75,7 @@ fn parts(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, Interlea
     let strides = pool.strides();
     let taps: TVec<usize> =
         axes.clone().map(|axis| pool.kernel_shape[axis].div_ceil(strides[axis])).collect();
-    // Number of outputs, without padding, that depend on a single input: the kernel and the
+    // Number of outputs, without padding, for an input of length 1: the kernel plus the
     // adjustment.
     let reach = |axis: usize| pool.kernel_shape[axis] + op.adjustments[axis];
     // Padding of the convolution after the input: number of positions of a phase beyond the last

@@ -6,6 +6,8 @@
 //! - column axes are only in the second input and in the output,
 //! - term axes are in both inputs and not in the output: the product sums over them.
 //!
+//! An axis of length 1 that only the second input has is ignored.
+//!
 //! For each combination of indices of the batch axes, this is a matrix product: rows × terms by
 //! terms × columns. The columns of the second input are packed in panels of [`LANES`] columns,
 //! `[term][LANES]`. [`ROWS`] rows of the first input go through a panel at a time, and their sums

@@ -49,9 +49,9 @@ pub struct QuickScorer<T> {
 }
 
 /// The ranges of a tree's comparisons in [`QuickScorer::narrow`] or [`QuickScorer::wide`]. They are
-/// grouped by
-/// [`Kind`]: `start..missing` are [`Kind::Plain`], `missing..equal` are [`Kind::Missing`], and `equal..end` are
-/// [`Kind::Equal`]. Each group has its own loop without a check of the kind.
+/// grouped by [`Kind`]: `start..missing` are [`Kind::Plain`], `missing..equal` are
+/// [`Kind::Missing`], and `equal..end` are [`Kind::Equal`]. Each group has its own loop without a
+/// check of the kind.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 struct Tree {
     /// The tree has more than 32 leaves: its comparisons are in [`QuickScorer::wide`].

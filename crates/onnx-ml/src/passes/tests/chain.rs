@@ -12,7 +12,7 @@ use tract_onnx::tract_core::ops::nn::sigmoid;
 const EXACT: [Link; 8] =
     [Link::Add, Link::Sub, Link::Max, Link::Min, Link::Abs, Link::Neg, Link::Compare, Link::Select];
 
-/// Operators of which some are approximated. Their results may differ in the last bits, which a
+/// Operators that include approximated ones. Their results may differ in the last bits, which a
 /// comparison would turn into a difference of 1.
 const SMOOTH: [Link; 8] = [
     Link::Add,

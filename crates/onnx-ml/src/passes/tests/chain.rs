@@ -7,6 +7,7 @@ use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_core::ops::logic::{self, Iff};
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::sigmoid;
+use tract_onnx::tract_hir::internal::Approximation;
 
 /// Operators whose results do not depend on the implementation, so that comparisons can follow them.
 const EXACT: [Link; 8] =

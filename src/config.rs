@@ -1,4 +1,4 @@
-//! The settings of the server. [`settings`] declares each of them once.
+//! The settings of the server. `settings` declares each of them once.
 
 mod flags;
 mod lookup;

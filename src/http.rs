@@ -1,8 +1,8 @@
 //! The HTTP service. The server, the tests and the benchmarks all use [`app`].
 //!
-//! A request first passes the [middleware](mod@middleware). The [router](mod@router) then finds the request's route in
-//! the [route table](mod@routes) and calls its handler. A handler that predicts reads the [body](mod@body) and calls
-//! [predict](mod@predict) with a [protocol](crate::protocol).
+//! A request first passes `middleware`. `router` then finds the request's route in the table of `routes` and
+//! calls its handler. A handler that predicts reads the request with `body` and calls `predict` with a
+//! [protocol](crate::protocol).
 
 mod body;
 pub(crate) mod connection;

@@ -12,10 +12,10 @@
 //!
 //! Modules that the protocols share:
 //!
-//! - [`reader`]: collects rows and the errors found in them.
-//! - [`csv`]: reads and writes tables.
+//! - `reader`: collects rows and the errors found in them.
+//! - `csv`: reads and writes tables.
 //! - [`json`]: functions for all JSON formats, and the fast path for bodies that contain only numbers.
-//! - [`predictions`]: encodes predictions for [`features`] and [`csv`].
+//! - [`predictions`]: encodes predictions for [`features`] and `csv`.
 //! - `number` and `float`: parse and print numbers.
 
 pub mod auto_detect;

@@ -48,7 +48,7 @@ fn chains_agree_with_their_operators() {
         for rows in [1, 2, 63, 64, 65, 200] {
             for _ in 0..10 {
                 let (model, inputs) = chain(rows, &links, &mut random);
-                compare_within(approximation.clone(), model, &inputs);
+                compare_within(approximation, model, &inputs);
             }
         }
     }

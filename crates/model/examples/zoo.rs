@@ -5,11 +5,13 @@
 //! `error …`.
 //!
 //! ```text
-//! load FOLDER            loads the model of the folder. If the model can be prepared, replaces it by the
-//!                        prepared model. Prints the time to load the model, and the time to read the
-//!                        prepared model or `-`, in nanoseconds
+//! load FOLDER            loads the model of the folder, and prints the time to load it. If the model can
+//!                        be serialized as a prepared model, also prints the time to read the prepared
+//!                        model, and uses that for the next commands. Otherwise prints `-`
 //! check TOLERANCE        runs all data sets of the folder and compares the outputs
-//! time NUMBER SECONDS    runs data set NUMBER for SECONDS; prints the median time in nanoseconds
+//! time NUMBER SECONDS    runs data set NUMBER for SECONDS, and prints the median time
+//!
+//! All times are in nanoseconds.
 //! ```
 
 #[path = "../tests/case/mod.rs"]

@@ -5,7 +5,7 @@ use crate::tensor::Data;
 use crate::value::{Mismatch, Value, with_article};
 use tract_onnx::prelude::f16;
 
-/// A value of a feature's kind, before it is converted to the element type.
+/// A value that is already converted to its feature's kind, but not yet to the element type.
 enum Scalar<'a> {
     Bool(bool),
     Integer(i128),
@@ -18,8 +18,8 @@ impl Data {
     ///
     /// # Errors
     ///
-    /// Returns an error if the kind of the value differs from the default kind of the element type, or
-    /// if the value is out of range.
+    /// Returns an error if the value cannot be converted to the default kind of the element type, or if
+    /// it is out of range.
     #[inline]
     pub fn push(&mut self, value: Value<'_>) -> Result<(), Mismatch> {
         if let (Data::Float32(elements), Some(element)) =
@@ -38,7 +38,8 @@ impl Data {
 ///
 /// # Errors
 ///
-/// Returns an error if the value is not of kind `kind`, or if it does not fit the element type.
+/// Returns an error if the value cannot be converted to `kind`, or if it is out of the range of the
+/// element type.
 #[inline]
 pub(crate) fn store(
     data: &mut Data,
@@ -53,8 +54,8 @@ pub(crate) fn store(
     store_slow(data, index, kind, value)
 }
 
-/// Converts a value to an `f32` on the fast path. Returns `None` if the value needs the slow path,
-/// which also decides whether the value is valid.
+/// Converts a value to an `f32` if the conversion is simple. Returns `None` for all other values: the
+/// caller must convert them with [`store`], which returns an error for invalid values.
 #[inline]
 pub(crate) fn fast_f32(kind: Kind, value: Value<'_>) -> Option<f32> {
     match (kind, value) {
@@ -99,7 +100,7 @@ fn store_slow(data: &mut Data, index: usize, kind: Kind, value: Value<'_>) -> Re
     })
 }
 
-/// Sets an element. Returns `None` if `element` is `None`.
+/// Sets the element at `index`. Returns `None`, and sets nothing, if `element` is `None`.
 fn put<T>(elements: &mut [T], index: usize, element: Option<T>) -> Option<()> {
     elements[index] = element?;
     Some(())
@@ -198,8 +199,8 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// Returns NaN for a missing value, and NaN or an infinity for a string that names it. JSON has no
-/// numbers that are not finite. Returns `None` for other values.
+/// Returns NaN for a missing value. Returns NaN or an infinity for a string that names it, because JSON
+/// numbers are always finite. Returns `None` for all other values.
 fn non_finite(value: Value<'_>) -> Option<f64> {
     match value {
         Value::Missing | Value::String("NaN") => Some(f64::NAN),
@@ -220,18 +221,19 @@ fn parse_number(text: &str) -> Option<f64> {
     (!number.is_infinite() || names_infinity).then_some(number)
 }
 
-/// 2^53. A double represents every integer up to this one.
+/// 2^53. A double represents every integer from -2^53 to 2^53.
 pub(crate) const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
-/// Returns the integer. Returns `None` if the element type is a float and the integer is beyond
-/// [`MAX_EXACT_INTEGER`]. Shorter floats round the integers that they cannot represent.
+/// Returns an integer as a scalar. Returns `None` if the element type is a float type and the absolute
+/// value of the integer exceeds [`MAX_EXACT_INTEGER`]. That limit also applies to `float` and `float16`,
+/// although these types already round some integers below the limit.
 fn exact_integer<'a>(integer: i128, datatype: Datatype) -> Option<Scalar<'a>> {
     let exact = !datatype.is_float() || integer.unsigned_abs() <= MAX_EXACT_INTEGER as u128;
     exact.then_some(Scalar::Integer(integer))
 }
 
-/// Converts a number to an integer. Returns `None` for a fraction, and for a number beyond
-/// [`MAX_EXACT_INTEGER`].
+/// Converts a number to an integer. Returns `None` for a fraction, and for a number whose absolute value
+/// exceeds [`MAX_EXACT_INTEGER`].
 fn as_exact_integer(number: f64) -> Option<i128> {
     (number.fract() == 0.0 && number.abs() <= MAX_EXACT_INTEGER).then_some(number as i128)
 }

@@ -1,5 +1,5 @@
-//! Element types of tensors, and the JSON kinds (number, integer, boolean, string) that they are shown
-//! as.
+//! Element types of tensors, and the JSON type that represents each element type: number, integer,
+//! boolean or string.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -24,7 +24,7 @@ pub enum LoadError {
     WarmUp(#[from] RunError),
     #[error("golden row {row}, output `{output}`: {mismatch}")]
     Golden {
-        /// Number of the row, from 1.
+        /// Number of the golden row, counted from 1.
         row: usize,
         /// Path of the value, such as `probabilities.1`.
         output: String,
@@ -32,7 +32,7 @@ pub enum LoadError {
     },
     #[error("golden row {row}: unknown output `{output}`")]
     UnknownOutput {
-        /// Number of the row, from 1.
+        /// Number of the golden row, counted from 1.
         row: usize,
         /// Path of the value, such as `probabilities.1`.
         output: String,
@@ -68,11 +68,10 @@ impl fmt::Display for Unsupported {
     }
 }
 
-/// The reason why a prediction failed although the inputs agree with the signature. The messages are for
-/// the log.
+/// The reason why a prediction failed although the inputs agree with the signature.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RunError {
-    /// An operator rejected a value. `row` counts from 0; the message counts from 1.
+    /// An operator rejected a value. `row` counts from 0, and the message counts from 1.
     #[error("row {}: {mismatch}", row + 1)]
     Rejected { row: usize, mismatch: Mismatch },
     #[error("{0}")]

@@ -1,4 +1,4 @@
-//! Builds rows from the features' examples, and converts JSON to the values of a row.
+//! Builds rows from the examples of the features, and converts JSON to the values of a row.
 
 use crate::error::LoadError;
 use crate::metadata::FEATURES;
@@ -8,11 +8,12 @@ use crate::tensors::Tensors;
 use crate::value::{Mismatch, Value};
 use serde_json::Value as Json;
 
-/// Returns `count` equal rows, made of each feature's example.
+/// Returns `count` equal rows. The value of each feature is its example.
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::Metadata`] if an example does not fit its feature.
+/// Returns [`LoadError::Metadata`] if an example does not fit its feature, and [`LoadError::Plan`] if
+/// the rows are incomplete.
 pub(crate) fn example_rows(signature: &Signature, count: usize) -> Result<Tensors, LoadError> {
     let mut rows = Rows::new(signature);
     for row in 0..count {
@@ -60,7 +61,7 @@ pub(crate) fn push_array(
     push_axis(rows, feature, 0, array)
 }
 
-/// Appends `value`, which is nested in `axis` arrays of the feature's value.
+/// Appends the elements of `value`, a JSON value that is nested in `axis` arrays.
 fn push_axis(
     rows: &mut Rows<'_>,
     feature: usize,

@@ -1,8 +1,9 @@
 //! Weights in files beside the model, as `torch.onnx.export` writes them
 //! ([External Data](https://github.com/onnx/onnx/blob/main/docs/ExternalData.md)).
 //!
-//! The file names come from the model, which is not trusted. Only files in the model's folder are read,
-//! and at most as many bytes of a file as it has, so that a small model cannot fill the memory.
+//! The file names come from the model, which is not trusted. Only files in the model's folder are read.
+//! The total size of the tensors in a file must not exceed the size of the file. Otherwise, a small model
+//! could fill the memory with many tensors that share the same bytes of a file.
 
 use crate::constants;
 use crate::error::LoadError;
@@ -18,7 +19,7 @@ use tract_onnx::pb::{ModelProto, TensorProto};
 #[derive(Debug, Clone)]
 pub struct Embedded {
     pub onnx: Vec<u8>,
-    /// Files that the weights came from; empty if all weights were in the model file.
+    /// Separate files that contained weights; empty if all weights were in the model file.
     pub files: Vec<PathBuf>,
 }
 
@@ -66,8 +67,8 @@ struct OpenFile {
     file: File,
     /// Length of the file, in bytes.
     len: u64,
-    /// Number of bytes that may still be read. It starts as `len`, because tensors must not
-    /// share bytes.
+    /// Number of bytes that may still be read. It starts as `len`: tensors that share no bytes have a
+    /// total size of at most `len`.
     unread: u64,
 }
 

@@ -12,18 +12,18 @@ use tract_onnx::pb::GraphProto;
 
 /// Returns the features of all inputs, input by input.
 ///
-/// A name comes from the first of these that applies:
+/// The name of a feature comes from the first of these rules that applies:
 ///
 /// 1. the metadata;
 /// 2. the key of a map, if the exporter declared the input as a map;
-/// 3. the input, if it has one column or more than two axes;
+/// 3. the name of the input, if the input has one column or more than two axes;
 /// 4. the number of the column, if only one input has several columns: `x0`, `x1`, …;
-/// 5. the input and the number of the column: `input_0`, `input_1`, ….
+/// 5. the name of the input and the number of the column: `input_0`, `input_1`, ….
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::Metadata`] if the metadata does not agree with the inputs, or if two features
-/// have the same name.
+/// Returns [`LoadError::Metadata`] if the metadata contradicts the inputs, or if two features have the
+/// same name.
 pub(crate) fn features(
     graph: &GraphProto,
     inputs: &[TensorSpec],
@@ -102,8 +102,8 @@ fn features_of_graph(inputs: &[TensorSpec], maps: &[MapInput]) -> Vec<Feature> {
     features
 }
 
-/// Adds the metadata to a feature. `category` is a value that the graph compares the feature with, if
-/// there is such a value. It is a better example than zero.
+/// Adds the metadata in `declared` to a feature. `category` is a value that the graph compares the feature
+/// with, if there is one: such a value is a better example than zero.
 fn describe(
     feature: &mut Feature,
     declared: FeatureMetadata,
@@ -111,13 +111,13 @@ fn describe(
 ) -> Result<(), String> {
     let datatype = feature.datatype;
     if let Some(kind) = declared.kind {
-        let fits = match datatype {
+        let is_compatible = match datatype {
             Datatype::String => kind == Kind::String,
             Datatype::Bool => kind == Kind::Boolean,
             float if float.is_float() => kind != Kind::String,
             _ => matches!(kind, Kind::Integer | Kind::Boolean),
         };
-        if !fits {
+        if !is_compatible {
             return Err(format!(
                 "`{}`: expected a declared type that fits the element type {}, found {kind}",
                 declared.name,
@@ -126,8 +126,8 @@ fn describe(
         }
         feature.kind = kind;
     }
-    // The example is the one in the metadata, else a category, else the smallest value in training, else
-    // the default of the kind.
+    // The example comes from the metadata. If the metadata has no example, it is the category, else the
+    // smallest value seen in training, else the default example of the kind.
     let category = category.filter(|_| feature.kind != Kind::Boolean);
     let default_example = || match (feature.kind, declared.minimum) {
         (Kind::Boolean | Kind::String, _) | (_, None) => scalar_example(feature.kind),

@@ -14,8 +14,9 @@ use crate::tensors::Tensors;
 use crate::value::{Mismatch, truncated, with_article};
 use serde_json::{Map, Value as Json};
 
-/// Maximum difference of a float from the expected value. It is relative if the expected value exceeds 1,
-/// and absolute otherwise. An exporter may compute in doubles what the graph computes in floats.
+/// Maximum difference between a float and its expected value. The difference is relative if the absolute
+/// value of the expected value exceeds 1, and absolute otherwise. The two values may differ because some
+/// exporters compute with doubles what the graph computes with floats.
 const TOLERANCE: f64 = 1e-4;
 
 /// Runs each row on its own, because rows may differ in shape, and compares the outputs.
@@ -23,7 +24,8 @@ const TOLERANCE: f64 = 1e-4;
 /// # Errors
 ///
 /// Returns [`LoadError::Golden`] for the first value that differs, [`LoadError::UnknownOutput`] if the
-/// prediction lacks an expected value, and [`LoadError::Metadata`] if a row does not fit the model.
+/// prediction lacks an expected value, and [`LoadError::Metadata`] if a row does not fit the model or its
+/// prediction fails.
 pub(crate) fn check(
     signature: &Signature,
     rows: &[GoldenRow],
@@ -56,7 +58,8 @@ pub(crate) fn check(
 ///
 /// # Errors
 ///
-/// Returns the text that follows `row 1` in a message, such as ``: missing feature `age` ``.
+/// Returns an error if the row does not fit the model. The error is the end of a message that the caller
+/// begins with `row 1`: ``: missing feature `age` `` becomes ``row 1: missing feature `age` ``.
 fn inputs(signature: &Signature, row: &Map<String, Json>) -> Result<Tensors, String> {
     if let Some(unknown) = row.keys().find(|name| signature.feature(name).is_none()) {
         return Err(format!(": unknown feature `{unknown}`"));
@@ -99,7 +102,7 @@ fn prediction(signature: &Signature, outputs: &Tensors) -> Map<String, Json> {
     members
 }
 
-/// Returns the elements from `start` on as nested arrays of the given shape.
+/// Returns nested arrays of the given shape. They contain the elements of `tensor` from index `start` on.
 fn nested(tensor: &Tensor, shape: &[usize], start: usize) -> Json {
     match shape {
         [] => element(tensor, start),
@@ -157,7 +160,8 @@ fn difference(path: &str, expected: &Json, found: &Json) -> Option<Difference> {
     }
 }
 
-/// Returns the first difference between two objects. `found` may have further members.
+/// Returns the first difference between two objects. Ignores members that only `found` has. The path of a
+/// member is `prefix`, followed by its name.
 fn first_difference(
     prefix: &str,
     expected: &Map<String, Json>,
@@ -172,7 +176,7 @@ fn first_difference(
     })
 }
 
-/// Returns whether a value is as expected, with a tolerance for floats.
+/// Returns whether two values are equal. Two floats may differ by [`TOLERANCE`].
 fn agree(expected: &Json, found: &Json) -> bool {
     match (expected.as_f64(), found.as_f64()) {
         (Some(expected), Some(number)) if found.is_f64() => {
@@ -186,8 +190,8 @@ fn agree(expected: &Json, found: &Json) -> bool {
     }
 }
 
-/// Returns the first 60 characters of a value's JSON, for a message. A double that equals a float is
-/// written with as many digits as the float needs.
+/// Returns the first 60 characters of a value's JSON, for a message. If a double was a 32-bit float before,
+/// the result has only the digits of that float: `0.1` instead of `0.10000000149011612`.
 fn excerpt(value: &Json) -> String {
     let rounded = value.as_f64().filter(|_| value.is_f64()).map(|number| (number, number as f32));
     match rounded {

@@ -40,8 +40,8 @@ pub(crate) fn graph(proto: &ModelProto) -> Result<&GraphProto, LoadError> {
     }
 }
 
-/// Domains whose operators the runtime supports. The runtime looks up an operator by its name, without
-/// the domain.
+/// Domains whose operators the runtime supports. The domain must be checked because the runtime looks up
+/// an operator by its name alone.
 const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
 
 /// Returns the operators of a model that the runtime does not support.
@@ -75,7 +75,8 @@ fn node_name(node: &NodeProto) -> String {
     if node.name.is_empty() { node.output.join(", ") } else { node.name.clone() }
 }
 
-/// Returns the inputs of a graph. An input with an initializer is a weight, and is left out.
+/// Returns the inputs of a graph, without its weights. A weight may be declared as an input, and then has
+/// an initializer.
 ///
 /// # Errors
 ///
@@ -141,8 +142,8 @@ fn input(info: &ValueInfoProto) -> Result<TensorSpec, LoadError> {
     Ok(TensorSpec { name: info.name.clone(), datatype, shape })
 }
 
-/// Returns the outputs of a graph with their types and shapes. An output that is listed in `labels` has
-/// strings, although the graph computes indices of its labels.
+/// Returns the outputs of a graph. `typed` is the graph after type inference. For an output in `labels`,
+/// the graph computes indices of labels, but the returned element type is string.
 pub(crate) fn outputs(
     graph: &GraphProto,
     typed: &TypedModel,
@@ -171,8 +172,12 @@ pub(crate) fn outputs(
 /// Returns the task of a model.
 ///
 /// The model is a classifier if its two outputs are a label and a matrix of scores. The names of the
-/// classes come from the first of these that has a name for each score: a `ZipMap`, the operator that
-/// computes the label, and the numbers from 0.
+/// classes come from the first of these lists that has a name for each column of the scores:
+///
+/// 1. the labels of the `ZipMap` that returns the scores;
+/// 2. the labels of a string output;
+/// 3. the class labels of an operator, from the last operator of the graph to the first;
+/// 4. the numbers from 0.
 pub(crate) fn task(
     proto: &ModelProto,
     outputs: &[TensorSpec],

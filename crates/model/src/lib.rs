@@ -2,17 +2,18 @@
 //! input [`Tensors`].
 //!
 //! This is a separate crate because two programs need it: the server, and the build script, which
-//! rejects a model that cannot be served. The crate knows no wire format, and hides tract from the
-//! server.
+//! rejects a model that cannot be served. The crate contains no wire format. The server uses tract only
+//! through this crate.
 //!
 //! Loading a model:
 //!
 //! - `graph`, `features`: read the signature from the graph and its metadata.
-//! - [`metadata`]: the metadata keys that an exporter can add to a graph.
+//! - [`metadata`]: reads the metadata that an exporter can add to a model.
 //! - [`external_data`]: reads weights from files beside the model.
-//! - `constants`, `limits`: reject malformed values that tract does not check.
+//! - `constants`, `limits`: reject tensors, input sizes and attributes that tract does not check.
 //! - `plan`: infers the types and shapes of the graph for any batch size.
-//! - `prepared`: serializes an optimized model, which the build embeds. Loading it needs no ONNX parser.
+//! - `prepared`: serializes an optimized model. The build embeds the serialized model, and the server
+//!   reads it without parsing ONNX.
 //! - `model`: loads a model, warms it up and runs it.
 //! - `golden`: checks a model against rows whose predictions are known.
 //! - `phases`: measures how long each phase of loading takes.
@@ -21,9 +22,9 @@
 //!
 //! - [`value`]: a value as a client wrote it.
 //! - `convert`: converts a value to the type of its feature.
-//! - `rows`: builds input tensors, row by row, from such values.
+//! - `rows`: builds input tensors, row by row, from values.
 //! - `tensor`, `tensors`: the inputs and outputs of a model.
-//! - `prediction`: the members of a prediction, and the outputs that their values come from.
+//! - `prediction`: the members of a prediction, and the output that each member's value comes from.
 //!
 //! Describing models to people: [`operators`] lists the supported operators, and `report` summarizes any
 //! ONNX file.

@@ -1,12 +1,12 @@
-//! Rejects graphs that would use all memory or run forever. The operators of `onnx-ml` check their own
-//! attributes. These checks are for inputs and for tract's operators.
+//! Rejects graphs that would use all memory or run forever. This module checks the inputs of the graph and
+//! the operators of tract. The operators of `onnx-ml` check their own attributes.
 
 use crate::error::LoadError;
 use crate::signature::TensorSpec;
 use tract_onnx::pb::GraphProto;
 
-/// Limits the number of columns and of elements in a row. Each column needs memory for a name, an example
-/// and an entry in the documentation.
+/// Checks the number of columns and the number of elements in a row, in all inputs together. Each column
+/// needs memory for a name, an example and an entry in the documentation.
 ///
 /// # Errors
 ///

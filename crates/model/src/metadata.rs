@@ -1,15 +1,15 @@
 //! Metadata that an exporter can add to a model, because an ONNX graph has no fields for it.
 //!
-//! ONNX's own fields are used first: the graph's `name` is the model's name, the model's `doc_string`
-//! is its description, and `model_version` is its version. Four entries of `metadata_props` add the
-//! rest. Each entry is optional, and its value is JSON:
+//! ONNX has fields for the name (the graph's `name`), the description (the `doc_string` of the model or of
+//! its graph) and the version (`model_version`). Four entries of `metadata_props` contain the other
+//! metadata. Each entry is optional, and its value is JSON:
 //!
 //! | key | value |
 //! |---|---|
 //! | `ml_app.features` | array of `{"name", "type", "description", "unit", "minimum", "maximum", "example"}`, with an entry for each column of the inputs, input by input; only `name` is required; `type` is `number`, `integer`, `boolean` or `string`; `minimum` and `maximum` are the range in the training data |
 //! | `ml_app.classes` | object from the label of a class to its meaning |
 //! | `ml_app.metrics` | object from the name of a metric to its value on held-out data |
-//! | `ml_app.golden` | array of `{"inputs", "outputs"}`; `inputs` is a row, as an object from feature to value; `outputs` is the expected prediction in the shape of the server's responses, `{"prediction", "probabilities"}`, or some members of it; a model that makes a different prediction does not load |
+//! | `ml_app.golden` | array of `{"inputs", "outputs"}`; `inputs` is a row, as an object from feature to value; `outputs` is the expected prediction in the shape of the server's responses, `{"prediction", "probabilities"}`, with all or some of its members; a model that makes a different prediction does not load |
 
 use crate::datatype::Kind;
 use crate::error::LoadError;
@@ -22,7 +22,7 @@ pub(crate) const CLASSES: &str = "ml_app.classes";
 pub(crate) const METRICS: &str = "ml_app.metrics";
 pub(crate) const GOLDEN: &str = "ml_app.golden";
 
-/// The entries of a model.
+/// The metadata entries of a model.
 #[derive(Debug, Default)]
 pub(crate) struct Metadata {
     /// `None` if the model has no entry [`FEATURES`].
@@ -53,11 +53,11 @@ pub(crate) struct GoldenRow {
 }
 
 impl Metadata {
-    /// Reads the entries of a model.
+    /// Reads the metadata entries of a model.
     ///
     /// # Errors
     ///
-    /// Returns [`LoadError::Metadata`] if an entry does not follow the convention.
+    /// Returns [`LoadError::Metadata`] if an entry does not have the format of the table above.
     pub(crate) fn read(model: &ModelProto) -> Result<Metadata, LoadError> {
         let classes: Option<serde_json::Map<String, serde_json::Value>> = entry(model, CLASSES)?;
         let metrics: Option<serde_json::Map<String, serde_json::Value>> = entry(model, METRICS)?;

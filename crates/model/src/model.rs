@@ -28,22 +28,24 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tract_onnx::prelude::*;
 
-/// Maximum size in bytes of the largest inner tensor of a batch, if the rows are independent of each
-/// other. A tensor of this size stays in the second-level cache of most processors. Larger batches run
-/// in parts.
+/// Maximum size, in bytes, of the largest intermediate tensor of a run. A tensor of this size stays in the
+/// second-level cache of most processors. If the rows of a model are independent of each other, larger
+/// batches are split into several runs.
 const MAX_BATCH_BYTES: usize = 512 << 10;
 
-/// If the first run is faster than this, a second run measures the latency, because paging in code may
-/// have taken most of the first run.
+/// If the first run is faster than this, the latency is measured with a second run. Paging in code may
+/// take most of a short first run.
 const COLD_LATENCY: Duration = Duration::from_millis(2);
 
-/// Everything about a model except its plan; serialized into a prepared model.
+/// Everything about a model except its plan. A prepared model contains it in serialized form.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Parts {
     pub signature: Signature,
-    /// For each output: the labels that its values are indices of; `None` if its values are not indices.
+    /// An entry for each output. If the graph computes indices of labels for the output, the entry is the
+    /// list of labels.
     pub labels: Vec<Option<Arc<[String]>>>,
-    /// Maximum number of rows in a run. The graph accepts no more rows, or runs faster with this limit.
+    /// Maximum number of rows in a run. Either the graph accepts no more rows, or it runs faster with this
+    /// limit.
     pub max_rows: usize,
     #[serde(with = "json_text")]
     pub golden: Vec<GoldenRow>,
@@ -53,7 +55,7 @@ pub(crate) struct Parts {
 pub struct Model {
     parts: Parts,
     plan: Arc<TypedRunnableModel>,
-    /// True if the same state can be used for several runs.
+    /// True if a thread can use one state of the plan for several runs.
     reuses_state: bool,
     /// True if an operator may reject a value of a row.
     may_reject: bool,
@@ -145,7 +147,8 @@ impl Model {
         };
         let parts = Parts { signature, labels, max_rows, golden: metadata.golden };
         let mut model = Model::new(parts, plan, phases)?;
-        // With two rows, a graph that cannot process several rows fails here, not at the first request.
+        // Uses two rows, so that a graph that cannot process several rows fails here and not at the first
+        // request.
         let outputs = model.run(example_rows(model.signature(), 2)?)?;
         set_score_meaning(&mut model.parts.signature, &outputs);
         model.warm_up()?;
@@ -208,7 +211,7 @@ impl Model {
         &self.phases
     }
 
-    /// Computes the outputs for all rows of `inputs`. They are in the signature's order.
+    /// Computes the outputs for all rows of `inputs`. The outputs are in the signature's order.
     ///
     /// # Errors
     ///
@@ -229,7 +232,9 @@ impl Model {
             })?);
         }
         Tensors::concat(&parts).ok_or_else(|| {
-            RunError::Failed("expected rows of one output shape, found several shapes".into())
+            RunError::Failed(
+                "expected the rows of an output to have one shape, found several shapes".into(),
+            )
         })
     }
 
@@ -294,7 +299,7 @@ thread_local! {
     static STATE: Cell<Option<TypedSimpleState>> = const { Cell::new(None) };
 }
 
-/// Returns what an operator expected and found, if the error is that an operator rejected a value.
+/// If the error is that an operator rejected a value, returns what the operator expected and found.
 fn mismatch(error: &TractError) -> Option<Mismatch> {
     let InvalidValue { expected, found } = InvalidValue::cause(error)?;
     let expected = match expected {

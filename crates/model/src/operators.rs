@@ -1,6 +1,7 @@
 //! Lists the supported operators.
 
-/// Operators of the domain `ai.onnx.ml`. Listed here because the registry has names without domains.
+/// Operators of the domain `ai.onnx.ml`. This list is necessary because the registry contains the names of
+/// operators without their domains.
 const ML: [&str; 19] = [
     "ArrayFeatureExtractor",
     "Binarizer",

@@ -26,7 +26,8 @@ impl Phases {
         self.last_end = now;
     }
 
-    /// Ends the current phase. It is replaced by `phases`, which were measured within it.
+    /// Ends the current phase. Adds `phases` instead of the current phase, because they were measured within
+    /// it and are more detailed.
     pub fn end_as(&mut self, phases: &Phases) {
         self.phases.extend(&phases.phases);
         self.last_end = Instant::now();

@@ -8,8 +8,9 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
 use tract_onnx::tract_hir::internal::{AxisOp, Factoid, InferenceFact, ShapeFactoid};
 
-/// Reads the graph and infers its types and shapes. Each input shape consists of numbers and symbols:
-/// `N` for the batch size, and one more for each dynamic axis. If `single_row` is true, the batch size is 1.
+/// Reads the graph and infers its types and shapes. In the shapes of the inputs, the batch size is the
+/// symbol `N`, or 1 if `single_row` is true. Every other dynamic axis has the symbol that the model
+/// declares, or a new symbol.
 pub(crate) fn infer_types(
     proto: &ModelProto,
     inputs: &[TensorSpec],
@@ -43,8 +44,8 @@ pub(crate) fn infer_types(
 ///
 /// - `[1, N]` becomes `[N]`: `ArrayFeatureExtractor` returns the labels of some classifiers in that
 ///   shape.
-/// - `[M, N, …]` becomes `[N, M, …]`: forests with several labels return such outputs, and recurrent
-///   networks return their states in that shape.
+/// - `[M, N, …]` becomes `[N, M, …]`: forests that predict several labels, and recurrent networks that
+///   return their states, have outputs of that shape.
 fn move_rows_first(model: &mut TypedModel, batch: &TDim) -> TractResult<()> {
     let mut outlets = model.output_outlets()?.to_vec();
     for (index, outlet) in outlets.iter_mut().enumerate() {
@@ -61,11 +62,11 @@ fn move_rows_first(model: &mut TypedModel, batch: &TDim) -> TractResult<()> {
     model.select_output_outlets(&outlets)
 }
 
-/// Returns whether the same state can be used for several runs.
+/// Returns whether a thread can use one state of the plan for several runs.
 ///
-/// It cannot if an operator keeps data from one run to the next. It also cannot if the plan contains
-/// `OptMatMul`: dropping a state of that operator reads a thread-local variable. If a thread kept a state
-/// until the thread ends, that variable might already be destroyed when the state is dropped.
+/// Returns false if an operator keeps data from one run to the next. Also returns false if the plan
+/// contains `OptMatMul`: dropping a state of that operator reads a thread-local variable. If a thread kept
+/// the state until the thread ends, the variable might be destroyed before the state is dropped.
 pub(crate) fn can_reuse_state(plan: &Arc<TypedRunnableModel>) -> Result<bool, LoadError> {
     let state = plan.spawn().map_err(|error| plan_error(&error))?;
     let mut nodes = plan.model().nodes().iter();

@@ -1,7 +1,8 @@
-//! The shape of a prediction: the names of its members, and the outputs that their values come from.
+//! The shape of a prediction: the names of its members, and the output that each member's value comes
+//! from.
 //!
-//! Golden rows and the protocols with named features have predictions in this shape. It consists of names
-//! and indices only. The encoders decide how a value is written.
+//! Golden rows and the protocols with named features have predictions in this shape. The shape contains
+//! only names and indices. The encoder of each format decides how a value is written.
 
 use crate::signature::{Scores, Signature, Task, TensorSpec};
 
@@ -26,7 +27,7 @@ pub struct PredictionShape<'s> {
 pub enum Prediction<'s> {
     /// The row of the output with this index.
     Output(usize),
-    /// An object with the row of each output.
+    /// An object with a member for each output: the row of that output.
     Outputs(&'s [TensorSpec]),
 }
 
@@ -40,7 +41,7 @@ pub struct ClassScores<'s> {
     pub classes: &'s [String],
 }
 
-/// The origin of a value: a row of an output, or one element of the row.
+/// The origin of a value in a prediction: the whole row of an output, or one element of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
     /// Index of the output.
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn other_models_have_the_values_of_their_outputs() {
+    fn a_model_without_classes_has_a_value_for_each_output() {
         check(Task::Other, &["y"], &[("prediction", 0, None)]);
         check(
             Task::Other,

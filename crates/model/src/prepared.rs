@@ -1,5 +1,5 @@
-//! Serializes an optimized model, so that the build can embed it. Reading it takes microseconds. Parsing
-//! the ONNX file, inferring types and optimizing the graph takes milliseconds.
+//! Serializes an optimized model, so that the build can embed it. The server reads a serialized model in
+//! microseconds. Parsing the ONNX file, inferring types and optimizing the graph would take milliseconds.
 
 use crate::error::LoadError;
 use crate::model::{Model, Parts};

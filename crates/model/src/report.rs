@@ -13,7 +13,8 @@ pub struct Report {
     pub ir_version: i64,
     /// Domain and version of each operator set that the file imports. ONNX's own domain is `ai.onnx`.
     pub opsets: Vec<(String, i64)>,
-    /// Each operator, as `domain.Operator` or as `Operator` for ONNX's own, with the number of its nodes.
+    /// Each operator of the outer graph, and the number of its nodes. An operator is written as
+    /// `domain.Operator`, or as `Operator` if its domain is ONNX's own.
     pub operators: Vec<(String, usize)>,
     /// The entries of `metadata_props`.
     pub metadata: Vec<(String, String)>,

@@ -64,11 +64,11 @@ impl<'s> Rows<'s> {
         }
     }
 
-    /// Adds a row of values, if the signature has no array features. Calls `value_of` with the index of
-    /// each feature in turn.
+    /// Adds a row and sets all of its features. The signature must not have array features. Calls
+    /// `value_of` with the index of each feature, in ascending order.
     ///
-    /// Returns `None` as soon as `value_of` does, or if a value does not fit its feature. The row is then
-    /// incomplete, and the caller must remove it with [`Rows::truncate`].
+    /// Returns `None` as soon as `value_of` returns `None` or a value does not fit its feature. The row is
+    /// then incomplete, and the caller must remove it with [`Rows::truncate`].
     #[inline]
     pub fn add_scalars<'v>(
         &mut self,
@@ -109,7 +109,7 @@ impl<'s> Rows<'s> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the value is not of the feature's kind, or does not fit its element type.
+    /// Returns an error if the value cannot be converted to the feature's kind and element type.
     #[inline]
     pub fn set(&mut self, row: usize, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
@@ -121,7 +121,7 @@ impl<'s> Rows<'s> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the value is not of the feature's kind, or does not fit its element type.
+    /// Returns an error if the value cannot be converted to the feature's kind and element type.
     pub fn push(&mut self, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
         let data = &mut self.inputs[spec.input];
@@ -151,8 +151,8 @@ impl<'s> Rows<'s> {
         Ok(())
     }
 
-    /// Declares that axis `axis` of a value has `len` entries. The value belongs to the array feature
-    /// with index `feature`.
+    /// Declares that axis `axis` of the current value has `len` entries. The value belongs to the array
+    /// feature with index `feature`.
     ///
     /// # Errors
     ///

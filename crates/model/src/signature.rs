@@ -1,5 +1,5 @@
-//! The inputs and outputs of a model, as tensors that the graph declares. Also its features, which are
-//! the columns of a table.
+//! The signature of a model: its input and output tensors as the graph declares them, and its features.
+//! A feature is usually a column of an input.
 
 use crate::datatype::{Datatype, Kind};
 use crate::json_text;
@@ -83,8 +83,8 @@ pub struct Feature {
     pub column: usize,
     /// Shape of the value in one row; empty for a scalar.
     pub shape: Vec<Option<usize>>,
-    /// If true, a row may omit the feature. The value is then zero or an empty string. The keys of a map
-    /// are optional.
+    /// If true, a row may omit the feature. Its value is then zero or an empty string. The features of a
+    /// map input are optional.
     pub optional: bool,
     pub description: Option<String>,
     pub unit: Option<String>,
@@ -92,8 +92,8 @@ pub struct Feature {
     pub minimum: Option<f64>,
     /// Largest value seen in training. Not a constraint.
     pub maximum: Option<f64>,
-    /// An example as JSON. For an array feature, it is the whole array, or one scalar that stands for all
-    /// elements.
+    /// An example as JSON. The example of an array feature is the whole array, or one scalar that stands
+    /// for all elements.
     #[serde(with = "json_text")]
     pub compact_example: Json,
 }
@@ -178,8 +178,8 @@ impl Signature {
         self.by_name.get_or_init(by_name).get(name).copied()
     }
 
-    /// Returns the name of a feature that is the most similar to `name`. Compares the first 1,000
-    /// features only. Returns `None` if no name is similar enough.
+    /// Returns the feature name that is most similar to `name`. Compares the first 1,000 features only.
+    /// Returns `None` if no feature name is similar enough, or if `name` is longer than 64 characters.
     pub fn nearest_feature(&self, name: &str) -> Option<&str> {
         /// Maximum number of features that are compared.
         const MAX_FEATURES: usize = 1000;
@@ -234,7 +234,7 @@ impl Signature {
 }
 
 impl Scores {
-    /// Returns the name of the prediction's member that holds the scores of all classes.
+    /// Returns the name of the member of a prediction that contains the scores of all classes.
     pub fn plural(self) -> &'static str {
         match self {
             Scores::Probabilities => "probabilities",
@@ -242,7 +242,7 @@ impl Scores {
         }
     }
 
-    /// Returns the name of one class's score.
+    /// Returns the name for the score of a single class.
     pub(crate) fn singular(self) -> &'static str {
         match self {
             Scores::Probabilities => "probability",

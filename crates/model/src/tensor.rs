@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tract_onnx::prelude::{DatumType, TractResult, f16};
 use tract_onnx::tract_hir::internal::tract_ndarray::ArrayD;
 
-/// An array in row-major order. It wraps a tensor of tract, so that a run need not copy the elements.
+/// An array in row-major order. It wraps a tensor of tract, so that running a model need not copy the
+/// elements.
 #[derive(Clone, PartialEq)]
 pub struct Tensor {
     datatype: Datatype,
@@ -217,7 +218,8 @@ impl Tensor {
         Some(self.values.try_as_plain_ram().expect("elements in memory").as_bytes())
     }
 
-    /// Converts an output of tract. If there are `labels`, the output has indices of labels.
+    /// Converts an output of tract. If `labels` is not `None`, the elements of the output are indices of
+    /// labels.
     pub(crate) fn from_tract(
         values: tract_onnx::prelude::Tensor,
         datatype: Datatype,
@@ -273,7 +275,7 @@ impl Tensor {
         Tensor { values, labels: self.labels.clone(), ..*self }
     }
 
-    /// Concatenates rows. Returns `None` if the parts differ in the shape of a row.
+    /// Concatenates the rows of `parts`. Returns `None` if the shape of a row differs between parts.
     pub(crate) fn concat(parts: &[&Tensor]) -> Option<Tensor> {
         let values: Vec<_> = parts.iter().map(|part| &part.values).collect();
         let values = tract_onnx::prelude::Tensor::stack_tensors(0, &values).ok()?;

@@ -4,8 +4,8 @@ use crate::signature::Signature;
 use crate::tensor::Tensor;
 use crate::value::Mismatch;
 
-/// A tensor for each input or for each output of a model, in the signature's order. The first axis of
-/// each tensor is the rows. All tensors have the same number of rows.
+/// A tensor for each input or for each output of a model, in the signature's order. Each tensor has a row
+/// for each entry of its first axis. All tensors have the same number of rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensors {
     rows: usize,
@@ -18,7 +18,7 @@ impl Tensors {
     /// # Errors
     ///
     /// Returns an error if a tensor's datatype or shape differs from the signature, or if its number of
-    /// rows differs from the first tensor's. The error has the index of the tensor and the mismatch.
+    /// rows differs from the first tensor's. The error is the index of the tensor and the mismatch.
     ///
     /// # Panics
     ///
@@ -61,7 +61,7 @@ impl Tensors {
         self.tensors
     }
 
-    /// Splits the rows into copies of at most `max_rows` rows.
+    /// Copies the rows into chunks of at most `max_rows` rows.
     pub(crate) fn chunks(&self, max_rows: usize) -> impl Iterator<Item = Tensors> {
         (0..self.rows).step_by(max_rows).map(move |first| {
             let rows = first..self.rows.min(first.saturating_add(max_rows));
@@ -70,8 +70,8 @@ impl Tensors {
         })
     }
 
-    /// Concatenates the rows of `parts`. All parts have the same outputs. Returns `None` if rows of an
-    /// output differ in shape.
+    /// Concatenates the rows of `parts`. All parts must have the same outputs. Returns `None` if the rows
+    /// of an output differ in shape.
     pub(crate) fn concat(parts: &[Tensors]) -> Option<Tensors> {
         let rows = parts.iter().map(Tensors::rows).sum();
         let concat = |index| {

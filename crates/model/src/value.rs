@@ -36,7 +36,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Returns at most ten names in backticks, such as "`x`, `y`". More names are replaced by `…`.
+/// Returns the first ten names in backticks, such as "`x`, `y`". One `…` stands for all further names.
 pub fn quoted_list(names: impl ExactSizeIterator<Item = impl fmt::Display>) -> String {
     const MAX_NAMES: usize = 10;
     let more = (names.len() > MAX_NAMES).then(|| "…".to_owned());

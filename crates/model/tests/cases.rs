@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn labels_in_a_single_row_become_one_label_per_row() {
+fn labels_of_shape_1_n_become_one_label_per_row() {
     check("tensor/extracted_labels");
 }
 
@@ -34,7 +34,7 @@ fn string_labels_are_strings() {
 }
 
 #[test]
-fn the_error_names_the_row_and_the_value_that_an_operator_rejects() {
+fn the_error_contains_the_row_and_the_value_that_an_operator_rejects() {
     let rejection = |name: &str, values: &[Value<'_>]| {
         let model = load(&folder().join(name));
         let mut rows = Rows::new(model.signature());

@@ -1,5 +1,5 @@
-//! Checks that weights in files beside the model are read if the files are as the model declares, and
-//! that they are rejected otherwise.
+//! Checks that [`Model`] reads weights from files beside the model, and rejects files that differ from what
+//! the model declares.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tract_onnx::pb::ModelProto;
 
-/// Copies the case `external-data` to the folder `name`, and replaces `entries` of its weights. Returns
-/// the path of the copied model.
+/// Copies the case `external-data` to the folder `name`, and sets `entries` in the `external_data` of its
+/// weights. Returns the path of the copied model.
 fn copy_model(name: &str, entries: &[(&str, &str)]) -> PathBuf {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/external-data");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("external-data").join(name);
@@ -29,7 +29,7 @@ fn copy_model(name: &str, entries: &[(&str, &str)]) -> PathBuf {
     path
 }
 
-/// Returns the error of loading a model, which must also be the error of embedding its weights.
+/// Returns the error of loading a model. Checks that embedding its weights returns the same error.
 fn rejection(path: &Path) -> String {
     let bytes = fs::read(path).unwrap();
     let error = Model::load_beside(&bytes, path).unwrap_err().to_string();
@@ -65,7 +65,7 @@ fn rejects_files_outside_the_folder_of_the_model() {
     assert!(rejection(&path).contains("found `link.bin`"));
 }
 
-/// The caches of model hubs contain such links.
+/// The caches of model hubs consist of symbolic links to files in a different folder.
 #[test]
 fn follows_links_to_a_model_and_its_weights() {
     let target = copy_model("linked", &[]);

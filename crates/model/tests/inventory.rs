@@ -1,6 +1,6 @@
-//! Tests of `crates/inventory`, which replaces the registry's crate `inventory`. It collects values by
-//! type, and tract is built with it. If Cargo built tract with the registry's crate, only these tests
-//! would fail.
+//! Tests `crates/inventory`, this project's replacement for the crate `inventory` of the registry. The crate
+//! collects values by type, and tract uses it. If Cargo built tract with the registry's crate, only these
+//! tests would fail.
 #![allow(unsafe_code, reason = "`inventory::submit!` places a constructor in a linker section")]
 
 use tract_onnx::prelude::tract_linalg::{mmm_routines, mmm_tiers, routines};

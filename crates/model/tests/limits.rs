@@ -1,5 +1,5 @@
-//! Checks that graphs are rejected that would fill the memory or take forever to load. Each case was
-//! found with a damaged model.
+//! Checks that a graph is rejected if it would fill the memory or load forever. Damaged models (see
+//! `mutated.rs`) revealed each of these cases.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,8 +13,8 @@ use tract_onnx::pb::{
     TypeProto, ValueInfoProto, type_proto,
 };
 
-/// Loads a model with one node. Its input `x` is a float matrix with `columns` columns; its output is
-/// `y`.
+/// Loads a model with one node, `operator`. The input `x` of the model is a float matrix with `columns`
+/// columns, and the output is `y`.
 fn load(operator: &str, columns: i64, attributes: Vec<AttributeProto>) -> Result<Model, String> {
     let dim = |value| Dimension { value: Some(value), ..Default::default() };
     let rows = dim(dimension::Value::DimParam("N".to_owned()));

@@ -1,9 +1,9 @@
 //! Checks that damaged models are either rejected, or load and predict. No damaged model may end the
 //! process, block it or fill the memory.
 //!
-//! The damage is to bytes of the file, or to numbers in the graph: sizes, ids and counts that no
-//! exporter writes. The seed is fixed. The environment variable `MUTATIONS` sets the number of damaged
-//! copies of each model.
+//! A damaged copy of a model has changed bytes, or changed numbers in its graph: sizes, ids and counts that
+//! no exporter writes. The random numbers have a fixed seed. The environment variable `MUTATIONS` sets the
+//! number of damaged copies of each model.
 
 #![allow(clippy::unwrap_used)]
 
@@ -67,7 +67,8 @@ fn models() -> Vec<PathBuf> {
 /// The model that is being loaded, and the time at which its load started.
 type Watched = Mutex<Option<(String, Instant)>>;
 
-/// Starts a thread that ends the process if loading a model takes too long. Prints the name of the model.
+/// Starts a thread that ends the process if loading a model takes too long. Before that, the thread prints
+/// the name of the model.
 fn watch() -> &'static Watched {
     static WATCHED: Watched = Mutex::new(None);
     thread::spawn(|| {

@@ -15,7 +15,8 @@
 //! each tap (pair of input channel and kernel element): the element at the position of the output
 //! plus the offset of the tap. The offset does not depend on the position.
 
-use crate::kernels::simd::{Vectorized, copy};
+use crate::kernels::simd::Vectorized;
+use crate::kernels::slices::copy;
 use std::ops::Range;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
 

@@ -10,7 +10,8 @@
 //! Inputs are in the layout of [`conv_plane`](super::conv_plane).
 
 use super::conv_plane::{LANES, Plane, Span};
-use crate::kernels::simd::{Product, copy, is_wide, product};
+use crate::kernels::simd::{Product, is_wide, product};
+use crate::kernels::slices::copy;
 
 /// The computation of one panel (a few output channels of one group) for one image.
 ///

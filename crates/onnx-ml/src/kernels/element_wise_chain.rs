@@ -5,7 +5,8 @@
 //! stay in the L1 cache and each step is a loop that the compiler vectorizes.
 
 use crate::kernels::logistic::logistic;
-use crate::kernels::simd::{Vectorized, exp, ln};
+use crate::kernels::math::{exp, ln};
+use crate::kernels::simd::Vectorized;
 use serde::{Deserialize, Serialize};
 
 /// Number of elements of a register. It is small enough that all registers of a long program fit in

@@ -1,6 +1,6 @@
 //! The logistic function.
 
-use crate::kernels::simd::exp;
+use crate::kernels::math::exp;
 
 /// Returns `1 / (1 + exp(-x))`, without overflow.
 #[inline(always)]

@@ -1,6 +1,7 @@
 //! Softmax of rows.
 
-use crate::kernels::simd::{Vectorized, exp, exp_double, vectorized};
+use crate::kernels::math::{exp, exp_double};
+use crate::kernels::simd::{Vectorized, vectorized};
 use std::iter::Sum;
 use std::ops::MulAssign;
 use tract_onnx::tract_hir::tract_num_traits::Float;

@@ -11,7 +11,8 @@
 //! operator removes.
 
 use super::conv::Conv;
-use crate::kernels::simd::{Vectorized, copy, vectorized};
+use crate::kernels::simd::{Vectorized, vectorized};
+use crate::kernels::slices::copy;
 use crate::operator::kernel::{Fact, Kernel, kernel_op, written};
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;

@@ -2,7 +2,7 @@
 //! fill values. An attribute of the node defines which value marks a missing value; it may be NaN.
 //! There is one fill value for all columns or one per column.
 
-use crate::kernels::simd::columnwise;
+use crate::kernels::slices::columnwise;
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;

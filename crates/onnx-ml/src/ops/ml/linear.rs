@@ -1,7 +1,7 @@
 //! The linear function `x * transpose(coefficients) + intercepts`, which LinearRegressor and
 //! LinearClassifier share.
 
-use crate::kernels::simd::columnwise;
+use crate::kernels::slices::columnwise;
 use crate::operator::kernel::Fact;
 use crate::ops::ml::vectors::Vectors;
 use serde::{Deserialize, Serialize};

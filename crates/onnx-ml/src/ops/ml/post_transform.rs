@@ -2,7 +2,8 @@
 //! the formulas, so they follow ONNX Runtime.
 
 use crate::kernels::logistic::{logistic, logistic_pair};
-use crate::kernels::simd::{Vectorized, columnwise, vectorized};
+use crate::kernels::simd::{Vectorized, vectorized};
+use crate::kernels::slices::columnwise;
 use crate::kernels::softmax::softmax;
 use serde::{Deserialize, Serialize};
 use std::f32::consts::SQRT_2;

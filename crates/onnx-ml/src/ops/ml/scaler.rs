@@ -1,7 +1,7 @@
 //! [Scaler](https://onnx.ai/onnx/operators/onnx_aionnxml_Scaler.html): `(x - offset) * scale`.
 //! There is one offset for all columns or one per column; the same goes for the scale.
 
-use crate::kernels::simd::columnwise;
+use crate::kernels::slices::columnwise;
 use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;

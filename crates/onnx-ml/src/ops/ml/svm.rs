@@ -1,7 +1,8 @@
 //! Kernel functions of support vector machines. A kernel function returns the similarity of a row
 //! and a support vector.
 
-use crate::kernels::simd::{each, exp, tanh};
+use crate::kernels::math::{exp, tanh};
+use crate::kernels::slices::each;
 use crate::ops::ml::vectors::Vectors;
 use serde::{Deserialize, Serialize};
 use tract_onnx::pb::NodeProto;

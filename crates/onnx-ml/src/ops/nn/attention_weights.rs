@@ -6,7 +6,8 @@
 //! A query that may attend to no key gets weights of zero. Its output is therefore zero, where a
 //! softmax over minus infinity would give NaN.
 
-use crate::kernels::simd::{Vectorized, exp, vectorized};
+use crate::kernels::math::exp;
+use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::kernel::{Fact, Kernel, elements, tensor};
 use tract_onnx::tract_hir::internal::*;
 

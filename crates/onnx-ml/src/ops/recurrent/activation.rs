@@ -1,7 +1,8 @@
 //! The activation functions of the attribute `activations`. Some functions have one parameter,
 //! `alpha`, or two, `alpha` and `beta`.
 
-use crate::kernels::simd::{each, exp, tanh};
+use crate::kernels::math::{exp, tanh};
+use crate::kernels::slices::each;
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 

@@ -7,7 +7,7 @@
 //! out of range of the integer type is cast to the same integer as by ONNX Runtime on x86-64.
 
 use crate::encoding::fields::datum_type;
-use crate::kernels::simd::columnwise;
+use crate::kernels::slices::columnwise;
 use crate::operator::kernel::{Built, Fact, Kernel, kernel_op, tensor};
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::ops::text::string_cast::StringCast;

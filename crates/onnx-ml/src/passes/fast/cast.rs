@@ -1,7 +1,7 @@
 //! Casts between numbers and booleans.
 
 use super::fast_path::FastPath;
-use crate::kernels::simd::columnwise;
+use crate::kernels::slices::columnwise;
 use crate::operator::kernel::tensor;
 use tract_onnx::prelude::*;
 

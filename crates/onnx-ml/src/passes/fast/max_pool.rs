@@ -1,7 +1,8 @@
 //! Maxima of sliding windows over one or two axes.
 
 use super::fast_path::FastPath;
-use crate::kernels::simd::{Vectorized, copy, vectorized};
+use crate::kernels::simd::{Vectorized, vectorized};
+use crate::kernels::slices::copy;
 use crate::operator::kernel::written;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;

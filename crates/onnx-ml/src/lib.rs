@@ -47,8 +47,8 @@ mod proto;
 #[cfg(test)]
 mod random;
 
+pub use operator::adapter::may_reject;
 pub use operator::invalid_value::{Expected, InvalidValue};
-pub use operator::kernel::may_reject;
 pub use passes::{optimize, row_wise};
 pub use proto::{categories, functions, label_outputs, maps, zip_map};
 use tract_onnx::Onnx;

@@ -4,7 +4,7 @@
 //! outputs. [`Lowering::wire`] adds the nodes that compute the outputs to a typed model. [`lower`]
 //! wraps a lowering in a tract operator, which takes part in tract's inference of types and shapes.
 
-use super::kernel::Built;
+use super::adapter::Built;
 use std::fmt::Debug;
 use tract_onnx::tract_hir::internal::*;
 

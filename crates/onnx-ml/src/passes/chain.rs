@@ -6,7 +6,9 @@
 use crate::encoding::fields::datum_type;
 use crate::kernels::element_wise_chain::{Elements, Function, Program, Run, Step};
 use crate::kernels::simd::vectorized;
-use crate::operator::kernel::{Fact, Kernel, tensor, wire};
+use crate::operator::adapter::wire;
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;

@@ -2,7 +2,7 @@
 //! bias, an addition of another tensor, and bounds (Relu, Clip).
 
 use super::conv::Conv;
-use crate::operator::kernel::kernel_op;
+use crate::operator::adapter::kernel_op;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops;
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};

@@ -13,7 +13,9 @@
 use super::conv::Conv;
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::kernels::slices::copy;
-use crate::operator::kernel::{Fact, Kernel, kernel_op, written};
+use crate::operator::adapter::kernel_op;
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::written;
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::{Deconv, KernelFormat, PaddingSpec, PoolSpec};

@@ -15,7 +15,9 @@
 
 use super::dense::{LANES, ROWS, sums};
 use crate::kernels::simd::{Product, product};
-use crate::operator::kernel::{Fact, Kernel, kernel_op, written};
+use crate::operator::adapter::kernel_op;
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::written;
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;

@@ -12,7 +12,8 @@ use super::tract_operators::{
     PowConstParameters, ReduceParameters, ReshapeParameters, ResizeParameters, RmsNormParameters,
     SliceParameters, SoftmaxParameters, SumPoolParameters, TopKParameters, binary, element_wise,
 };
-use crate::operator::kernel::{self, Kernel};
+use crate::operator::adapter;
+use crate::operator::kernel::Kernel;
 use crate::ops::ml::array_feature_extractor::ArrayFeatureExtractor;
 use crate::ops::ml::binarizer::Binarizer;
 use crate::ops::ml::category_mapper::CategoryMapper;
@@ -211,10 +212,10 @@ struct KernelParameters<K>(Arc<K>, Vec<usize>);
 
 impl<K: Kernel + DeserializeOwned + Serialize> Parameters for KernelParameters<K> {
     fn from_op(op: &dyn TypedOp) -> Option<KernelParameters<K>> {
-        kernel::parts::<K>(op).map(|(kernel, outputs)| KernelParameters(kernel, outputs.to_vec()))
+        adapter::parts::<K>(op).map(|(kernel, outputs)| KernelParameters(kernel, outputs.to_vec()))
     }
 
     fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
-        Ok(kernel::from_parts(self.0, &self.1))
+        Ok(adapter::from_parts(self.0, &self.1))
     }
 }

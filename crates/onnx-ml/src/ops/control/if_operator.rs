@@ -6,7 +6,7 @@
 //! dimensions may differ. If the ranks differ only by axes of length 1, as in an exported
 //! `KNNImputer`, these axes are removed from the output with the higher rank.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::ops::control::subgraph::{self, Runnable, Subgraph};
 use crate::ops::control::subgraph_op::{RunSubgraphs, SubgraphOp};
 use crate::passes::integer_outputs;

@@ -10,7 +10,7 @@
 
 mod iterated;
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::ops::control::subgraph::{Runnable, Subgraph};
 use crate::ops::control::subgraph_op::SubgraphOp;
 use crate::passes::integer_outputs;

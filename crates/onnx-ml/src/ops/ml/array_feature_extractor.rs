@@ -2,7 +2,9 @@
 //! selects columns, which are the elements of the last axis, by index. The result for a vector is a
 //! matrix with one row, as in ONNX Runtime.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, tensor};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

@@ -2,7 +2,9 @@
 //! above a threshold by 1 and all others by 0. NaN is an error, as in ONNX Runtime.
 
 use crate::kernels::simd::{Vectorized, vectorized};
-use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, tensor};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

@@ -1,7 +1,8 @@
 //! [CategoryMapper](https://onnx.ai/onnx/operators/onnx_aionnxml_CategoryMapper.html): maps strings
 //! to integers or integers to strings, depending on the type of the input.
 
-use crate::operator::kernel::{Built, Fact, Kernel, operator};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
 use crate::ops::ml::columns::Selection;
 use crate::ops::ml::mapping::Mappings;
 use serde::{Deserialize, Serialize};

@@ -8,8 +8,10 @@
 //! vector. [`scan`] recognizes such a body and computes the distances like `CDist`.
 
 use crate::kernels::simd::{Vectorized, vectorized};
-use crate::operator::kernel::{Built, Fact, Kernel, elements, kernel_op, operator, tensor};
+use crate::operator::adapter::{Built, kernel_op, operator};
+use crate::operator::kernel::{Fact, Kernel};
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
+use crate::operator::tensors::{elements, tensor};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 use tract_onnx::model::ParsingContext;

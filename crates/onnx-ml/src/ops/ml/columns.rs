@@ -2,7 +2,8 @@
 //! which selects columns of a table. The fused operator reads the strings in the table directly, so
 //! that no string is copied.
 
-use crate::operator::kernel::{Fact, Kernel, Patch, kernel, replace};
+use crate::operator::adapter::{kernel, replace};
+use crate::operator::kernel::{Fact, Kernel, Patch};
 use crate::ops::ml::array_feature_extractor::ArrayFeatureExtractor;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

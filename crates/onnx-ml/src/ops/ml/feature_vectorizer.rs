@@ -2,7 +2,9 @@
 //! concatenates the columns of all inputs. The attribute `inputdimensions` gives each input a
 //! width; the columns of the input are truncated or padded with zeros to that width.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
+use crate::operator::adapter::{Built, variadic};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, tensor};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

@@ -6,7 +6,8 @@
 //! positions to strings. If a key is repeated, the value of its first occurrence is used, as in
 //! ONNX Runtime; the specification says the last. NaN can be a key since version 4.
 
-use crate::operator::kernel::{Built, Fact, Kernel, Patch, operator};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel, Patch};
 use crate::ops::ml::columns::{self, PerElement, Selection};
 use crate::ops::ml::lookup::{Lookup, bits};
 use crate::ops::ml::mapping::{Mapping, Mappings};

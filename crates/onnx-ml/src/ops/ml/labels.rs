@@ -1,6 +1,6 @@
 //! Labels of a classifier's classes: integers or strings, listed in `classlabels_*` attributes.
 
-use crate::operator::kernel::tensor;
+use crate::operator::tensors::tensor;
 use serde::{Deserialize, Serialize};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;

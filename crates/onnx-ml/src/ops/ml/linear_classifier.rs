@@ -4,7 +4,9 @@
 //! Two classes may share one row of coefficients. A positive score then selects the second label.
 
 use crate::kernels::reduce::greatest;
-use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, matrix, tensor};
 use crate::ops::ml::labels::Labels;
 use crate::ops::ml::linear::Linear;
 use crate::ops::ml::post_transform::PostTransform;

@@ -1,7 +1,9 @@
 //! [LinearRegressor](https://onnx.ai/onnx/operators/onnx_aionnxml_LinearRegressor.html): for each
 //! target, a linear function of the input's columns.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, matrix, tensor};
 use crate::ops::ml::linear::Linear;
 use crate::ops::ml::post_transform::PostTransform;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! Lookup of values in a list of keys that is part of the model, shared by the category operators.
 
-use crate::operator::kernel::elements;
+use crate::operator::tensors::elements;
 use crate::ops::ml::columns::Selection;
 use foldhash::HashMap;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,8 @@
 //! Maps from a list of keys to a list of values, for LabelEncoder and CategoryMapper.
 
 use crate::encoding::fields::{datum_type, tensor_value};
-use crate::operator::kernel::{Fact, tensor};
+use crate::operator::kernel::Fact;
+use crate::operator::tensors::tensor;
 use crate::ops::ml::columns::Selection;
 use crate::ops::ml::lookup::{Lookup, positions};
 use serde::{Deserialize, Serialize};

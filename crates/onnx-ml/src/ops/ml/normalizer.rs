@@ -5,7 +5,9 @@
 //! The maximum is the greatest value, not the greatest absolute value, as in ONNX Runtime.
 
 use crate::kernels::simd::{Vectorized, vectorized};
-use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, matrix, tensor};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

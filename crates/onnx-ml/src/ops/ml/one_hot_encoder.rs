@@ -1,8 +1,10 @@
 //! [OneHotEncoder](https://onnx.ai/onnx/operators/onnx_aionnxml_OneHotEncoder.html): replaces each
 //! element by one column per category. The column of the element's category is 1, the others are 0.
 
+use crate::operator::adapter::{Built, operator};
 use crate::operator::invalid_value::{Expected, InvalidValue};
-use crate::operator::kernel::{Built, Fact, Kernel, Patch, operator, tensor};
+use crate::operator::kernel::{Fact, Kernel, Patch};
+use crate::operator::tensors::tensor;
 use crate::ops::ml::columns::{self, PerElement, Selection};
 use crate::ops::ml::lookup::{Lookup, positions};
 use serde::{Deserialize, Serialize};

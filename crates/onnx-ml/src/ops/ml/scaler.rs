@@ -2,7 +2,9 @@
 //! There is one offset for all columns or one per column; the same goes for the scale.
 
 use crate::kernels::slices::columnwise;
-use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, tensor};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

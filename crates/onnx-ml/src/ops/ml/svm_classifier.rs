@@ -15,7 +15,9 @@
 //! Coupling](https://www.csie.ntu.edu.tw/~cjlin/papers/svmprob/svmprob.pdf).
 
 use crate::kernels::logistic::logistic;
-use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, matrix, tensor};
 use crate::ops::ml::labels::Labels;
 use crate::ops::ml::post_transform::{PostTransform, winner};
 use crate::ops::ml::svm::{BLOCK, Similarity};

@@ -5,7 +5,9 @@
 //!
 //! As in ONNX Runtime, `post_transform` has no effect.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, matrix, tensor};
 use crate::ops::ml::post_transform::PostTransform;
 use crate::ops::ml::svm::{BLOCK, Similarity};
 use crate::ops::ml::vectors::{Vectors, dot};

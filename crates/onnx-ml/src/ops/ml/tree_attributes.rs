@@ -4,7 +4,7 @@
 
 use crate::encoding::fields::once;
 use crate::kernels::trees::{Aggregate, Branch, Child, Description, Forest, Mode, Number, Scores};
-use crate::operator::kernel::elements;
+use crate::operator::tensors::elements;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;

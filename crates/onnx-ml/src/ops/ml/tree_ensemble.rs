@@ -7,7 +7,9 @@
 //! 1.32 swaps softmax and logistic.
 
 use crate::kernels::trees::{Aggregate, Branch, Child, Description, Forest, Mode, Number, Scores};
-use crate::operator::kernel::{Built, Fact, Kernel, elements, matrix, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, matrix, tensor};
 use crate::ops::ml::post_transform::PostTransform;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;

@@ -10,7 +10,9 @@
 use crate::kernels::logistic::logistic_pair;
 use crate::kernels::reduce::greatest;
 use crate::kernels::trees::{Aggregate, Number, Scores};
-use crate::operator::kernel::{Built, Fact, Kernel, matrix, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{matrix, tensor};
 use crate::ops::ml::labels::Labels;
 use crate::ops::ml::post_transform::PostTransform;
 use crate::ops::ml::tree_attributes::{Computed, Ensemble, numbers};

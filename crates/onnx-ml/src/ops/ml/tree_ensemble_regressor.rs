@@ -2,7 +2,9 @@
 //! for each target, an aggregate of the weights of the leaves that a row reaches.
 
 use crate::kernels::trees::{Aggregate, Number, Scores};
-use crate::operator::kernel::{Built, Fact, Kernel, matrix, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{matrix, tensor};
 use crate::ops::ml::post_transform::PostTransform;
 use crate::ops::ml::tree_attributes::{Computed, Ensemble, numbers};
 use serde::{Deserialize, Serialize};

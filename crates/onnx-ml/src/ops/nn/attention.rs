@@ -7,7 +7,7 @@
 //!
 //! Letters for lengths of axes: N batch, H heads, S queries, T keys, D size of a head.
 
-use crate::operator::kernel::{self, Built};
+use crate::operator::adapter::{self, Built};
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::operator::tract_operators;
 use crate::ops::nn::attention_weights::{AttentionWeights, QkStage};
@@ -236,7 +236,7 @@ impl Attention {
         weights.lengths_input = pass_input(self.lengths_input);
         let name = format!("{}.weights", wiring.prefix);
         let outputs = 1 + usize::from(self.outputs.contains(&3));
-        kernel::wire(&name, wiring.model, weights, &weights_inputs, outputs)
+        adapter::wire(&name, wiring.model, weights, &weights_inputs, outputs)
     }
 }
 

@@ -8,7 +8,8 @@
 
 use crate::kernels::math::exp;
 use crate::kernels::simd::{Vectorized, vectorized};
-use crate::operator::kernel::{Fact, Kernel, elements, tensor};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, tensor};
 use tract_onnx::tract_hir::internal::*;
 
 /// Number of partial sums and maxima, one for each SIMD lane.

@@ -2,7 +2,9 @@
 //! what tract's operator lacks, the training mode. It normalizes with the mean and the variance of
 //! the batch, and also returns the running mean and variance, updated with `momentum`.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, slices, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, slices, tensor};
 use crate::operator::tract_operators;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

@@ -2,7 +2,9 @@
 //! each channel of `[N, C, L]` with its own kernel of `k` weights over the current and earlier
 //! elements. The last `k - 1` elements are returned as the state of the next call.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, slices, tensor, variadic};
+use crate::operator::adapter::{Built, variadic};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, slices, tensor};
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;

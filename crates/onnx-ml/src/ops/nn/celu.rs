@@ -1,7 +1,7 @@
 //! [Celu](https://onnx.ai/onnx/operators/onnx__Celu.html): `max(0, x) + min(0, alpha * (exp(x /
 //! alpha) - 1))`. tract's operator omits the first `alpha`.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

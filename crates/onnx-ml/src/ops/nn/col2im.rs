@@ -2,7 +2,9 @@
 //! of the input are blocks of an image; they are added to the image at their positions. Blocks may
 //! overlap.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, tensor};
 use crate::ops::nn::windows::Windows;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

@@ -5,7 +5,7 @@
 //! window), so `auto_pad` is replaced by no padding. The sizes of windows are checked, because
 //! tract takes unbounded time for a corrupt or malicious node.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::tract_operators;
 use crate::ops::nn::windows::expect_moderate;
 use tract_onnx::model::ParsingContext;

@@ -1,7 +1,7 @@
 //! [ConvTranspose](https://onnx.ai/onnx/operators/onnx__ConvTranspose.html): tract's operator, with
 //! the padding computed here if the node has `output_shape` or `auto_pad`.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::operator::tract_operators;
 use tract_onnx::model::ParsingContext;

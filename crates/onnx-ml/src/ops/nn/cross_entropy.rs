@@ -7,7 +7,9 @@
 //! The shape of the scores is `[N, C, D…]` for `C` classes, the shape of the labels `[N, D…]`. An
 //! optional input has a weight for each class.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
+use crate::operator::adapter::{Built, variadic};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, tensor};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;

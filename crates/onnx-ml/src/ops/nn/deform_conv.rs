@@ -5,7 +5,9 @@
 //! The samples for all kernel elements and output pixels are collected in a matrix (im2col), and
 //! the weights are multiplied by this matrix.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, slices, tensor, variadic};
+use crate::operator::adapter::{Built, variadic};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, slices, tensor};
 use crate::ops::nn::windows::Windows;
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;

@@ -4,7 +4,7 @@
 //! [LeakyRelu](https://onnx.ai/onnx/operators/onnx__LeakyRelu.html). The inputs are cast to single
 //! precision, and the results are cast back.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

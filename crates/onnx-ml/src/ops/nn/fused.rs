@@ -3,7 +3,7 @@
 //! FusedMatMul](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md) in the
 //! domain `com.microsoft`. They are built from the operators that they consist of.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

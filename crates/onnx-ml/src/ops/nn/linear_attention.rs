@@ -3,7 +3,9 @@
 //! `d_k` rows and `d_v` columns. Each step multiplies the state by a decay, adds the outer product
 //! of the step's key and value, and computes the output as the product of the query and the state.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, slices, tensor, variadic};
+use crate::operator::adapter::{Built, variadic};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, slices, tensor};
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;

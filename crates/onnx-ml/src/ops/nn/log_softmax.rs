@@ -3,8 +3,9 @@
 //! softmax itself underflows to zero. Before opset 13 the sum is over the given axis and all axes
 //! after it.
 
-use crate::operator::kernel::{self, Built};
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Lowering, Wiring, lower};
+use crate::operator::tensors;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::math::{exp, ln, sub};
@@ -32,7 +33,7 @@ impl Lowering for LogSoftmax {
 
     fn wire(&self, mut wiring: Wiring, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let rank = wiring.fact(inputs[0])?.rank();
-        let axis = kernel::axis(self.axis, rank)?;
+        let axis = tensors::axis(self.axis, rank)?;
         let axes: TVec<usize> =
             if self.and_later_axes { (axis..rank).collect() } else { tvec![axis] };
         let largest = Reduce::new(axes.clone(), Reducer::Max);

@@ -2,7 +2,9 @@
 //! [GlobalLpPool](https://onnx.ai/onnx/operators/onnx__GlobalLpPool.html): the `p`-norm of each
 //! channel.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, tensor};
 use crate::ops::nn::windows::Windows;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

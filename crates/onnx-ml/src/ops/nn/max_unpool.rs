@@ -3,7 +3,9 @@
 //! in the flattened output. If the node has an input with the output's shape, it is an index in
 //! that shape, as in ONNX Runtime.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, tensor, variadic};
+use crate::operator::adapter::{Built, variadic};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, tensor};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;

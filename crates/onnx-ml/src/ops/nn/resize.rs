@@ -3,7 +3,7 @@
 //! and in `Resize` up to opset 10, nearest interpolation takes the element at or before a
 //! coordinate (`nearest_mode` is `floor`).
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::tract_operators;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::attribute_proto::AttributeType;

@@ -1,7 +1,9 @@
 //! [RoiAlign](https://onnx.ai/onnx/operators/onnx__RoiAlign.html): resamples regions of images to
 //! one size. Each output bin is the average or maximum of interpolated samples.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, tensor};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;

@@ -1,7 +1,7 @@
 //! [Softplus](https://onnx.ai/onnx/operators/onnx__Softplus.html): `ln(1 + exp(x))`, computed as
 //! `max(x, 0) + ln(1 + exp(-|x|))`, which does not overflow.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

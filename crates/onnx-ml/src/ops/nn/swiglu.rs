@@ -1,6 +1,6 @@
 //! [SwiGLU](https://onnx.ai/onnx/operators/onnx__SwiGLU.html): `a * sigmoid(alpha * a) * b`.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

@@ -1,7 +1,7 @@
 //! [QLinearMatMul](https://onnx.ai/onnx/operators/onnx__QLinearMatMul.html): supports what
 //! tract's operator lacks, scales in half precision, by converting them to single precision.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::operator::tract_operators;
 use tract_onnx::model::ParsingContext;

@@ -6,8 +6,10 @@
 //! A node that tract's operator supports is lowered to that operator. Any other node runs
 //! [`Quantize`] or [`Dequantize`].
 
-use crate::operator::kernel::{self, Built, Fact, Kernel, elements, tensor};
+use crate::operator::adapter::{self, Built};
+use crate::operator::kernel::{Fact, Kernel};
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
+use crate::operator::tensors::{self, elements, tensor};
 use crate::operator::tract_operators;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -128,10 +130,10 @@ impl Lowering for LinearQuantization {
         let parameters = self.parameters;
         match self.direction {
             Direction::Quantize => {
-                kernel::wire(prefix, model, Quantize { parameters, output }, inputs, 1)
+                adapter::wire(prefix, model, Quantize { parameters, output }, inputs, 1)
             }
             Direction::Dequantize => {
-                kernel::wire(prefix, model, Dequantize { parameters, output }, inputs, 1)
+                adapter::wire(prefix, model, Dequantize { parameters, output }, inputs, 1)
             }
         }
     }
@@ -209,13 +211,13 @@ impl Parameters {
         let (shape, scales) = (&inputs[0].shape, &inputs[1].shape);
         let matches = if self.block > 0 {
             let mut blocks = shape.clone();
-            let axis = kernel::axis(self.axis, shape.len())?;
+            let axis = tensors::axis(self.axis, shape.len())?;
             blocks[axis] = blocks[axis].clone().divceil(self.block);
             *scales == blocks
         } else if scales.iter().product::<TDim>() == 1.to_dim() {
             true
         } else {
-            scales[..] == [shape[kernel::axis(self.axis, shape.len())?].clone()]
+            scales[..] == [shape[tensors::axis(self.axis, shape.len())?].clone()]
         };
         ensure!(
             matches,
@@ -248,7 +250,7 @@ impl Parameters {
         if scales.len() == 1 && self.block == 0 {
             return tensor(shape, values.iter().map(|value| apply(0, value)).collect());
         }
-        let axis = kernel::axis(self.axis, shape.len())?;
+        let axis = tensors::axis(self.axis, shape.len())?;
         // The tensor as [outer, axis_len, inner].
         let inner: usize = shape[axis + 1..].iter().product();
         let axis_len = shape[axis];

@@ -1,7 +1,9 @@
 //! [BitCast](https://onnx.ai/onnx/operators/onnx__BitCast.html): reinterprets the bits of each
 //! element as another type of the same width.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, tensor};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;

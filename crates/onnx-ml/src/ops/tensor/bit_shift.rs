@@ -1,7 +1,9 @@
 //! [BitShift](https://onnx.ai/onnx/operators/onnx__BitShift.html): shifts bits to the left or
 //! right. The result is 0 if the shift is negative or at least the type's width.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, operator};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::elements;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::broadcast::multi_broadcast;

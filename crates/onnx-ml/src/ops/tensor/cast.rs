@@ -8,8 +8,10 @@
 
 use crate::encoding::fields::datum_type;
 use crate::kernels::slices::columnwise;
-use crate::operator::kernel::{Built, Fact, Kernel, kernel_op, tensor};
+use crate::operator::adapter::{Built, kernel_op};
+use crate::operator::kernel::{Fact, Kernel};
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
+use crate::operator::tensors::tensor;
 use crate::ops::text::string_cast::StringCast;
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;

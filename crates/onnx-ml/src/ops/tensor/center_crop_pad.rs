@@ -1,7 +1,9 @@
 //! [CenterCropPad](https://onnx.ai/onnx/operators/onnx__CenterCropPad.html): crops each axis to
 //! the requested length or pads it with zeros, equally on both sides.
 
-use crate::operator::kernel::{Built, Fact, Kernel, axis, elements, operator};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{axis, elements};
 use crate::ops::tensor::gathered::{grid, pick};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

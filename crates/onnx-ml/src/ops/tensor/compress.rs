@@ -2,8 +2,9 @@
 //! for which the condition is true. Without an axis, it keeps elements of the flattened tensor.
 //! Slices or elements beyond the last condition are dropped.
 
-use crate::operator::kernel::{self, Built};
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
+use crate::operator::tensors;
 use crate::ops::tensor::gathered::{grid, pick};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -32,7 +33,7 @@ impl Compress {
     ) -> TractResult<Option<(usize, Vec<i64>)>> {
         let facts = [model.outlet_fact(inputs[0])?, model.outlet_fact(inputs[1])?];
         let (Some(axis), Some(conditions)) = (self.axis, &facts[1].konst) else { return Ok(None) };
-        let axis = kernel::axis(axis, facts[0].rank())?;
+        let axis = tensors::axis(axis, facts[0].rank())?;
         let in_range =
             facts[0].shape[axis].to_usize().is_ok_and(|length| conditions.len() <= length);
         let conditions = conditions.try_as_plain_ram()?;
@@ -46,7 +47,7 @@ impl Compress {
         let count = TDim::from(self.count.clone());
         let Some(axis) = self.axis else { return Ok(tvec!(count)) };
         let mut shape: TVec<TDim> = data.into();
-        shape[kernel::axis(axis, data.len())?] = count;
+        shape[tensors::axis(axis, data.len())?] = count;
         Ok(shape)
     }
 }
@@ -104,7 +105,7 @@ impl EvalOp for Compress {
         let conditions = conditions.as_slice::<bool>()?;
         let indices = conditions.iter().enumerate().filter(|(_, holds)| **holds);
         let indices: Vec<Option<usize>> = indices.map(|(index, _)| Some(index)).collect();
-        let axis = self.axis.map(|axis| kernel::axis(axis, data_shape.len())).transpose()?;
+        let axis = self.axis.map(|axis| tensors::axis(axis, data_shape.len())).transpose()?;
         let length = axis.map_or(inputs[0].len(), |axis| data_shape[axis]);
         let found = conditions.len();
         ensure!(found <= length, "expected at most {length} conditions, found {found}");

@@ -1,7 +1,7 @@
 //! [ConstantOfShape](https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html): tract's operator.
 //! Corrects the type of the default value, which is a float.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::ops::tensor::expand::Expanded;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{NodeProto, TensorProto};

@@ -1,6 +1,8 @@
 //! [CumProd](https://onnx.ai/onnx/operators/onnx__CumProd.html): cumulative product along an axis.
 
-use crate::operator::kernel::{Built, Fact, Kernel, axis, elements, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{axis, elements, tensor};
 use std::ops::Mul;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

@@ -1,7 +1,9 @@
 //! [Det](https://onnx.ai/onnx/operators/onnx__Det.html): determinants of square
 //! matrices, by Gaussian elimination with partial pivoting.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{elements, tensor};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;

@@ -1,7 +1,7 @@
 //! [Einsum](https://onnx.ai/onnx/operators/onnx__Einsum.html): tract's operator. Also supports what
 //! it lacks: an ellipsis in only some of the inputs, and an equation without an output.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

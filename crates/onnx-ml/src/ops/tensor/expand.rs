@@ -3,7 +3,8 @@
 //! Without the copy, tract removes the operator before a matrix product and relies on broadcasting,
 //! which its matrix product does not support.
 
-use crate::operator::kernel::{Built, Fact, Kernel, wire};
+use crate::operator::adapter::{Built, wire};
+use crate::operator::kernel::{Fact, Kernel};
 use crate::operator::tract_operators;
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;

@@ -2,7 +2,7 @@
 //! contrast to tract's operator it supports inputs with two unknown dimensions, such as a batch of
 //! token sequences, if they need no reshape.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

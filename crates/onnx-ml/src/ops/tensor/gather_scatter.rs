@@ -10,9 +10,11 @@
 //! indices and the dimensions are constants, this is done when the model is loaded, and there is no
 //! such node.
 
+use crate::operator::adapter::{Built, kernel_op};
 use crate::operator::invalid_value::{Expected, InvalidValue};
-use crate::operator::kernel::{self, Built, Fact, Kernel, elements, kernel_op, tensor};
+use crate::operator::kernel::{Fact, Kernel};
 use crate::operator::lowering::{Io, Lowered, Lowering, Wiring, lower};
+use crate::operator::tensors::{self, elements, tensor};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -88,13 +90,13 @@ impl Indexing {
     fn sizes<D: DimLike>(self, data: &[D], indices: &[D]) -> TractResult<TVec<D>> {
         let (rank, indices_rank) = (data.len(), indices.len());
         match self {
-            Indexing::Axis(axis) => Ok(tvec!(data[kernel::axis(axis, rank)?].clone())),
+            Indexing::Axis(axis) => Ok(tvec!(data[tensors::axis(axis, rank)?].clone())),
             Indexing::Elements(axis) => {
                 ensure!(
                     rank == indices_rank,
                     "expected indices of rank {rank}, found rank {indices_rank}"
                 );
-                let axis = kernel::axis(axis, rank)?;
+                let axis = tensors::axis(axis, rank)?;
                 let others = (0..rank).filter(|index| *index != axis);
                 for (index, found) in others.map(|index| (&data[index], &indices[index])) {
                     if let (Ok(most), Ok(found)) = (index.to_usize(), found.to_usize()) {

@@ -1,7 +1,7 @@
 //! [MatMul](https://onnx.ai/onnx/operators/onnx__MatMul.html): supports what tract's
 //! operator lacks, the product of two vectors.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

@@ -1,8 +1,9 @@
 //! [Pad](https://onnx.ai/onnx/operators/onnx__Pad.html): supports what tract's operator
 //! lacks: negative pads (which crop), the mode `wrap`, a constant given as a vector, and booleans.
 
-use crate::operator::kernel::{self, Built};
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
+use crate::operator::tensors;
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::array::{Pad as Filled, PadMode, Slice, TypedConcat};
@@ -68,7 +69,7 @@ impl Pad {
         };
         let axes = match self.axes {
             Some(axes) => {
-                integers(axes)?.into_iter().map(|axis| kernel::axis(axis, rank)).collect()
+                integers(axes)?.into_iter().map(|axis| tensors::axis(axis, rank)).collect()
             }
             None => Ok((0..rank).collect()),
         };
@@ -171,7 +172,7 @@ impl Lowering for Pad {
         let lengths = model.outlet_fact(wire)?.shape.iter().zip(&fill);
         let shape: Vec<TDim> =
             lengths.map(|(length, fill)| length.clone() + fill.0 + fill.1).collect();
-        kernel::bounded(&shape)?;
+        tensors::bounded(&shape)?;
         if model.outlet_fact(wire)?.datum_type != bool::datum_type() {
             return model.wire_node(prefix, Filled { mode, pads: fill }, &[wire]);
         }
@@ -201,7 +202,7 @@ fn wrap(
         let length = shape[axis].to_usize().with_context(|| {
             format!("expected a known length of axis {axis} to repeat, found {}", shape[axis])
         })?;
-        kernel::bounded(&[(length + before + after).to_dim()])?;
+        tensors::bounded(&[(length + before + after).to_dim()])?;
         ensure!(length > 0, "expected elements to repeat, found none");
         let mut part = |name: &str, from: usize, to: usize| {
             let name = format!("{prefix}.{name}.{axis}");

@@ -3,7 +3,7 @@
 //! compute such powers in double precision, this operator computes them in the precision of the
 //! base.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

@@ -3,7 +3,7 @@
 //! a [ReduceLogSumExp](https://onnx.ai/onnx/operators/onnx__ReduceLogSumExp.html) that stays finite
 //! even if the exponentials overflow.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::operator::tract_operators;
 use tract_onnx::model::ParsingContext;

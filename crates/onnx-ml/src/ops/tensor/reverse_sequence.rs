@@ -1,7 +1,9 @@
 //! [ReverseSequence](https://onnx.ai/onnx/operators/onnx__ReverseSequence.html): reverses the first
 //! steps of each sequence, up to its length.
 
-use crate::operator::kernel::{Built, Fact, Kernel, elements, operator};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::elements;
 use crate::ops::tensor::gathered::pick;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

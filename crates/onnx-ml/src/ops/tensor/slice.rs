@@ -1,8 +1,10 @@
 //! [Slice](https://onnx.ai/onnx/operators/onnx__Slice.html): supports what tract's operator
 //! lacks, bounds that are computed at run time, and steps along axes of unknown length.
 
-use crate::operator::kernel::{self, Built, Fact, Kernel, elements, kernel_op};
+use crate::operator::adapter::{Built, kernel_op};
+use crate::operator::kernel::{Fact, Kernel};
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
+use crate::operator::tensors::{self, elements};
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -114,7 +116,7 @@ impl Lowering for Slice {
 fn resolved_axes(axes: &Tensor, rank: usize) -> TractResult<Vec<usize>> {
     let axes = axes.cast_to::<i64>()?;
     let axes = axes.try_as_plain_ram()?;
-    axes.as_slice::<i64>()?.iter().map(|axis| kernel::axis(*axis, rank)).collect()
+    axes.as_slice::<i64>()?.iter().map(|axis| tensors::axis(*axis, rank)).collect()
 }
 
 /// The kernel for slices whose bounds are computed at run time.

@@ -2,7 +2,7 @@
 //! into channels. In mode DCR, the position within a block is the outer index of the output channel
 //! and the input channel is the inner index. In mode CRD it is the other way round.
 
-use crate::operator::kernel::Built;
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

@@ -1,8 +1,9 @@
 //! [Squeeze](https://onnx.ai/onnx/operators/onnx__Squeeze.html): removes the given axes of length
 //! 1, or all of them. Axes may be negative and in any order.
 
-use crate::operator::kernel::{self, Built};
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
+use crate::operator::tensors;
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -42,7 +43,7 @@ impl Squeeze {
                 axes.try_as_plain_ram()?.as_slice::<i64>()?.to_vec()
             }
         };
-        let axes = axes.into_iter().map(|axis| kernel::axis(axis, shape.len()));
+        let axes = axes.into_iter().map(|axis| tensors::axis(axis, shape.len()));
         let mut axes = axes.collect::<TractResult<Vec<usize>>>()?;
         axes.sort_unstable_by(|a, b| b.cmp(a));
         axes.dedup();

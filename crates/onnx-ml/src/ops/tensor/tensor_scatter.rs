@@ -1,7 +1,9 @@
 //! [TensorScatter](https://onnx.ai/onnx/operators/onnx__TensorScatter.html): writes an update into
 //! the sequence axis of a cache of keys or values. Each row of the batch has its own start index.
 
-use crate::operator::kernel::{Built, Fact, Kernel, axis, elements, variadic};
+use crate::operator::adapter::{Built, variadic};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::{axis, elements};
 use crate::ops::tensor::gathered::pick;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

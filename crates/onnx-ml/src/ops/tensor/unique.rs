@@ -2,8 +2,9 @@
 //! or its distinct slices along an axis, with the index of their first occurrence, the inverse
 //! mapping and the counts.
 
-use crate::operator::kernel::{Built, axis, tensor};
+use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
+use crate::operator::tensors::{axis, tensor};
 use crate::ops::tensor::gathered::{grid, pick};
 use std::cmp::Ordering;
 use tract_onnx::model::{ParsingContext, optional_outputs};

@@ -6,7 +6,8 @@
 //! the columns that are not zero.
 
 use crate::encoding::fields::optional_tensor;
-use crate::operator::kernel::{Fact, elements};
+use crate::operator::kernel::Fact;
+use crate::operator::tensors::elements;
 use crate::ops::ml::normalizer::Normalizer;
 use crate::ops::text::ngrams::Ngrams;
 use crate::ops::text::tokenizer::Tokenizer;

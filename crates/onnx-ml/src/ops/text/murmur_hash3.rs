@@ -1,7 +1,9 @@
 //! [MurmurHash3](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MurmurHash3)
 //! of `com.microsoft`: a 32-bit hash of each string or number. Exported FeatureHashers use it.
 
-use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::tensor;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;

@@ -1,7 +1,9 @@
 //! [RegexFullMatch](https://onnx.ai/onnx/operators/onnx__RegexFullMatch.html): returns `true` for
 //! each string that matches a regular expression in RE2 syntax from start to end.
 
-use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::tensor;
 use crate::ops::text::pattern::FullMatch;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

@@ -5,7 +5,8 @@
 
 use crate::encoding::fields::datum_type;
 use crate::operator::invalid_value::{Expected, InvalidValue};
-use crate::operator::kernel::{Fact, Kernel, tensor};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::tensor;
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 

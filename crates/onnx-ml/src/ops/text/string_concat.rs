@@ -1,7 +1,8 @@
 //! [StringConcat](https://onnx.ai/onnx/operators/onnx__StringConcat.html): concatenates the
 //! strings of two tensors element by element, with broadcasting.
 
-use crate::operator::kernel::{Built, Fact, Kernel, operator};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;

@@ -6,7 +6,9 @@
 //! strings are stopwords, the result is a single empty string.
 
 use crate::encoding::fields::none;
-use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use tract_onnx::model::ParsingContext;

@@ -5,7 +5,9 @@
 //! As in ONNX Runtime, a string is split at runs of spaces if the node defines no delimiter, and an
 //! empty string has no substrings.
 
-use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::tensor;
 use crate::ops::text::tokenizer::padded;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

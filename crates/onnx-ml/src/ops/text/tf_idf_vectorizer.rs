@@ -7,9 +7,9 @@
 //! Normalizer, and a linear model after it.
 
 use crate::encoding::fields::shared_tensor;
-use crate::operator::kernel::{
-    Built, Fact, Kernel, Patch, kernel, operator, replace, successor, tensor,
-};
+use crate::operator::adapter::{Built, kernel, operator, replace, successor};
+use crate::operator::kernel::{Fact, Kernel, Patch};
+use crate::operator::tensors::tensor;
 use crate::ops::ml::linear_classifier::LinearClassifier;
 use crate::ops::ml::normalizer::Normalizer;
 use crate::ops::text::bag::Bag;

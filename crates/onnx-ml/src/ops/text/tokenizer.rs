@@ -4,7 +4,9 @@
 //! A string is split into its characters, into the substrings between matches of `separators`, or
 //! into the matches of `tokenexp`. Both attributes are regular expressions in RE2 syntax.
 
-use crate::operator::kernel::{Built, Fact, Kernel, operator, tensor};
+use crate::operator::adapter::{Built, operator};
+use crate::operator::kernel::{Fact, Kernel};
+use crate::operator::tensors::tensor;
 use crate::ops::text::pattern::Pattern;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

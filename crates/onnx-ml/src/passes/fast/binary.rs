@@ -3,7 +3,7 @@
 use super::fast_path::FastPath;
 use crate::kernels::broadcast::Loops;
 use crate::kernels::simd::{Vectorized, vectorized};
-use crate::operator::kernel::tensor;
+use crate::operator::tensors::tensor;
 use std::ops::{Add, Div, Mul, Sub};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;

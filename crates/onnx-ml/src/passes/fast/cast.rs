@@ -2,7 +2,7 @@
 
 use super::fast_path::FastPath;
 use crate::kernels::slices::columnwise;
-use crate::operator::kernel::tensor;
+use crate::operator::tensors::tensor;
 use tract_onnx::prelude::*;
 
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::fast_path::FastPath;
 use crate::kernels::axis_view::AxisView;
-use crate::operator::kernel::tensor;
+use crate::operator::tensors::tensor;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 

@@ -3,7 +3,7 @@
 use super::fast_path::FastPath;
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::kernels::slices::copy;
-use crate::operator::kernel::written;
+use crate::operator::tensors::written;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
 

@@ -3,7 +3,7 @@
 use super::fast_path::FastPath;
 use crate::kernels::axis_view::AxisView;
 use crate::kernels::reduce::{best_indices, folded};
-use crate::operator::kernel::tensor;
+use crate::operator::tensors::tensor;
 use std::ops::{Add, Mul};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::nn::Reducer;

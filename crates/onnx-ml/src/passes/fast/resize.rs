@@ -3,7 +3,7 @@
 use super::fast_path::FastPath;
 use crate::kernels::axis_view::AxisView;
 use crate::kernels::simd::{Vectorized, vectorized};
-use crate::operator::kernel::tensor;
+use crate::operator::tensors::tensor;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::nn::resize::{AxisPlan, Resize};
 use tract_onnx::tract_hir::internal::*;

@@ -2,7 +2,7 @@
 
 use super::fast_path::FastPath;
 use crate::kernels::axis_view::AxisView;
-use crate::operator::kernel::tensor;
+use crate::operator::tensors::tensor;
 use std::cmp::Ordering;
 use tract_onnx::prelude::*;
 

@@ -2,7 +2,7 @@
 
 use super::fast_path::FastPath;
 use crate::kernels::simd::{Vectorized, vectorized};
-use crate::operator::kernel::tensor;
+use crate::operator::tensors::tensor;
 use tract_onnx::prelude::*;
 
 /// Number of rows and columns of a block that is transposed at once. The block stays in the L1

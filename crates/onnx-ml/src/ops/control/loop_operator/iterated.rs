@@ -1,6 +1,6 @@
 //! The execution of a loop. The body is typed and optimized.
 
-use crate::operator::kernel::elements;
+use crate::operator::tensors::elements;
 use crate::ops::control::subgraph::Runnable;
 use crate::ops::control::subgraph_op::RunSubgraphs;
 use std::collections::HashMap;

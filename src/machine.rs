@@ -20,7 +20,8 @@ pub fn parse_limit(text: &str) -> Option<usize> {
     text.trim().parse().ok().filter(|limit| *limit < UNLIMITED)
 }
 
-/// Returns the CPU quota of the control group, rounded up, or the number of CPUs if the number is smaller.
+/// Returns the number of CPUs. If the CPU quota of the control group is lower, returns the quota, rounded down to a
+/// whole number of at least 1.
 pub fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }

@@ -37,7 +37,8 @@ pub struct Args {
     /// Format of the input and the output [default: NDJSON for `.ndjson` and `.jsonl`, else CSV]
     #[arg(long, value_enum)]
     format: Option<FileFormat>,
-    /// Number of threads that score [default: the CPU quota, rounded up]
+    /// Number of threads that score [default: the number of CPUs, or the CPU quota rounded down if that is
+    /// less]
     #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
     #[command(flatten)]

@@ -190,7 +190,7 @@ settings! {
         flag: Long("workers"),
         variables: &["ML_APP_WORKERS"],
         values: Count(1..=1024),
-        default: Computed("the CPU quota, rounded up"),
+        default: Computed("the number of CPUs, or the CPU quota rounded down if that is less"),
     }
 
     /// Number of threads for slow predictions, which would delay other requests on an I/O thread.
@@ -200,7 +200,7 @@ settings! {
         flag: Long("inference-threads"),
         variables: &["ML_APP_INFERENCE_THREADS"],
         values: Count(1..=1024),
-        default: Computed("the CPU quota, rounded up"),
+        default: Computed("the number of CPUs, or the CPU quota rounded down if that is less"),
     }
 
     /// File of API keys, separated by commas or white space. If it is set, clients must send one of the keys.

@@ -2,8 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-/// The SHA-256 digest of an API key. The process does not store the key itself. Comparing digests takes the same time
-/// for every key.
+/// The SHA-256 digest of an API key. The process does not store the key itself. Comparing two digests always takes the
+/// same time, so the duration reveals nothing about the keys.
 #[derive(Debug, Clone, Copy)]
 pub struct Key([u8; 32]);
 
@@ -58,8 +58,8 @@ pub struct Access {
 }
 
 impl Access {
-    /// Returns whether `key` is valid. Compares it with all keys, so that the time does not depend on the position of
-    /// the equal key.
+    /// Returns whether `key` is valid. Compares `key` with all valid keys, even after a match, so that the time does
+    /// not depend on the position of the match.
     pub(crate) fn admits(&self, key: &[u8]) -> bool {
         let key = Key::new(key);
         self.keys.iter().fold(false, |admitted, known| admitted | known.equals(&key))

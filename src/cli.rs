@@ -38,7 +38,7 @@ const EXAMPLES: &str = "Examples:
   ml-app serve --model other.onnx --port 80  try a model before compiling it in
   ml-app check other.onnx                    check whether a model can be served
   ml-app predict visitors.csv > scored.csv   score a file
-  MODEL=other.onnx cargo build --release     compile another model in";
+  MODEL=other.onnx cargo build --release     compile a different model in";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -48,7 +48,7 @@ pub enum Command {
     Tool(Tool),
 }
 
-/// The commands that run to completion, unlike the server.
+/// The commands other than `serve`. They run to completion, while the server runs until a signal stops it.
 #[derive(Debug, Subcommand)]
 pub enum Tool {
     /// Score a CSV or NDJSON file and append the predictions to its rows
@@ -67,8 +67,8 @@ pub enum Tool {
 
 /// Returns the command of this process. Ends the process if the command line is invalid.
 pub fn read() -> Command {
-    // A container usually starts without arguments. Skipping clap, which takes
-    // a while to build its grammar, makes this start faster.
+    // A container usually starts without arguments. It starts faster without clap, because clap takes a while
+    // to build its grammar.
     if env::args_os().len() <= 1 {
         return Command::Serve(Box::default());
     }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use std::{env, fmt};
 pub use vertex::VertexRoutes;
 
-/// Default maximum size of a request body, in bytes. It holds about 500,000 rows of three features as JSON.
+/// Default maximum size of a request body, in bytes. About 500,000 rows of three features as JSON have this size.
 const MAX_BODY_DEFAULT: usize = 32 * 1024 * 1024;
 
 /// The default maximum body size is at most the memory limit divided by this, because a prediction needs several
@@ -45,10 +45,10 @@ const MAX_CONNECTIONS_DEFAULT: usize = 10_000;
 /// Number of open files per connection.
 const CONNECTION_FILES: usize = 2;
 
-/// Number of open files that are reserved for other uses than connections.
+/// Number of open files that are reserved for purposes other than connections.
 const OTHER_FILES: usize = 64;
 
-/// Limits on what one request, and all requests together, may use.
+/// Limits for a single request, and for all requests together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Maximum size of a request head, in bytes.
@@ -83,7 +83,7 @@ pub struct Threads {
 
 impl fmt::Display for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} for HTTP, {} for inference", self.io, self.inference)
+        write!(f, "{} for I/O, {} for inference", self.io, self.inference)
     }
 }
 
@@ -109,7 +109,7 @@ pub struct Config {
     pub vertex: VertexRoutes,
 }
 
-/// One message per invalid setting.
+/// The errors in the settings: one message per invalid setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub(crate) struct InvalidSettings(pub Vec<String>);
@@ -191,7 +191,7 @@ impl Config {
     }
 }
 
-/// The machine's limits from which defaults are computed.
+/// The limits of the machine. Some defaults are computed from them.
 struct Machine {
     memory_limit: fn() -> Option<usize>,
     threads: fn() -> usize,

@@ -49,6 +49,7 @@ impl Args {
     }
 }
 
+/// Returns the part of the message about the golden rows; empty if the model has none.
 fn golden_rows(model: &Model) -> String {
     match model.golden_rows() {
         0 => String::new(),
@@ -76,7 +77,8 @@ fn reason(error: &LoadError, source: &Source) -> String {
 fn advice(operator: &Unsupported) -> &'static str {
     match operator.operator.rsplit_once('.').map_or("", |(domain, _)| domain) {
         "" => {
-            "export the model with another opset (support is best for 9 to 18), or rewrite this part of it"
+            "export the model with a different opset (support is best for opsets 9 to 18), or rewrite this \
+             part of the model"
         }
         "ai.onnx.ml" => {
             "export the estimator without this step and apply the step to the data beforehand, \

@@ -9,8 +9,8 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Prints the signature, the report and the SHA-256 of the model. Prints everything except the signature and
-/// returns an error if the model cannot be served.
+/// Prints the signature, the report and the SHA-256 of the model, and the number of threads. If the model cannot
+/// be served, prints everything except the signature, and returns an error.
 pub fn run(model: &ModelArg) -> anyhow::Result<ExitCode> {
     let config = Config::from_environment(&Flags::default())?;
     let source = model.open()?;

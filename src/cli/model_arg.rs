@@ -11,7 +11,7 @@ pub struct ModelArg {
 }
 
 impl ModelArg {
-    /// Opens the file, or the embedded model if none is given.
+    /// Opens the file that `--model` specifies, or the embedded model if there is no `--model`.
     pub fn open(&self) -> anyhow::Result<Source> {
         self.model.as_deref().map_or(Ok(Source::Embedded), Source::open)
     }

@@ -1,5 +1,5 @@
-//! `ml-app predict`: scores a file in constant memory. The file is read block by block. Several
-//! threads score the blocks, and the results are written in the order of the input.
+//! `ml-app predict`: scores a file in constant memory. The calling thread reads the file block by block.
+//! Several threads score the blocks. The results are written in the order of the input.
 
 mod blocks;
 mod input;
@@ -79,7 +79,8 @@ fn parse_threads(text: &str) -> Result<usize, String> {
     threads.ok_or_else(|| "expected a number from 1 to 1024".to_owned())
 }
 
-/// Logs a summary, or prints the row errors that were kept and the number of errors that were not.
+/// Logs a summary if the file was scored. If rows are invalid, prints the listed errors and the number of omitted
+/// errors.
 fn print_result(file: &Path, scored: Result<Scored, Failure>) -> anyhow::Result<ExitCode> {
     let name = file.display();
     match scored {

@@ -1,6 +1,9 @@
 //! `ml-app sbom`: prints the software bill of materials (SBOM) from the list of crates that the build embeds.
 
-#![allow(unsafe_code, reason = "the linker may give the name of a section a meaning")]
+#![allow(
+    unsafe_code,
+    reason = "`link_section` is unsafe: some section names have a meaning for the linker"
+)]
 
 use crate::source::Source;
 use anyhow::{Context, ensure};
@@ -13,7 +16,7 @@ use std::process::ExitCode;
 /// The list of crates that the build script wrote: zlib-compressed JSON.
 const LIST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dependencies"));
 
-/// The list of crates, in the section in which `cargo auditable` stores it and scanners search for it.
+/// The list of crates, in the section of the binary that `cargo auditable` uses and that scanners search.
 //
 // SAFETY: `.dep-v0` has no meaning for the linker or the loader.
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".dep-v0"))]
@@ -67,7 +70,7 @@ impl Package {
 pub fn run() -> anyhow::Result<ExitCode> {
     ensure!(
         !DEPENDENCIES.is_empty(),
-        "this binary has no list of its crates: the build could not make it, and has warned about it"
+        "this binary has no list of its crates: the build could not create the list, and printed a warning"
     );
     let List { packages } = serde_json::from_reader(ZlibDecoder::new(&DEPENDENCIES[..]))?;
     let root = packages.iter().find(|package| package.root).context("the list has no root")?;

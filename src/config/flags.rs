@@ -4,11 +4,11 @@ use super::setting::{Declared, DefaultValue};
 use super::settings::{ALL, HOST, PORT};
 use clap::{Arg, ArgMatches, Command, Error, FromArgMatches};
 
-/// Settings given on the command line, unparsed. `Config::load` parses them together with the
+/// Unparsed settings from the command line. `Config::load` parses them together with the settings from the
 /// environment, so that it can report all errors at once.
 #[derive(Debug, Clone, Default)]
 pub struct Flags(
-    /// Long name and value.
+    /// Long name and value of each flag.
     Vec<(&'static str, String)>,
 );
 

@@ -20,8 +20,8 @@ impl Lookup<'_> {
     ///
     /// # Panics
     ///
-    /// Panics if the setting has no fixed default or an invalid one. Every start and every test reads all
-    /// settings, so such a declaration is found at once.
+    /// Panics if the declaration of the setting has no fixed default, or an invalid default. Every start and every
+    /// test reads all settings, so any run finds such a declaration.
     pub fn value<V: Values>(&mut self, setting: &Setting<V>) -> V::Value {
         self.explicit(setting).unwrap_or_else(|| {
             let DefaultValue::Fixed(default) = setting.default else {
@@ -31,8 +31,8 @@ impl Lookup<'_> {
         })
     }
 
-    /// Returns the value of a setting, or `None` if the setting is not given. Records an error and returns
-    /// `None` if the value is invalid.
+    /// Returns the value of a setting, or `None` if neither a flag nor a variable sets it. Records an error and
+    /// returns `None` if the value is invalid.
     pub fn explicit<V: Values>(&mut self, setting: &Setting<V>) -> Option<V::Value> {
         let (name, text) = self.name_and_value(setting)?;
         let value = setting.values.parse(text.trim());

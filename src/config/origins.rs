@@ -1,6 +1,6 @@
 //! The origins whose web pages may read responses (CORS).
 
-/// Allowed origins, in addition to the server's own.
+/// The allowed origins. The server's own origin is always allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Origins {
     #[default]

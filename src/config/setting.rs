@@ -26,14 +26,14 @@ pub(crate) enum Flag {
     LongAndShort(&'static str, char),
 }
 
-/// Value of a setting that is not given.
+/// Value of a setting that neither a flag nor a variable sets.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum DefaultValue {
     /// No default: the feature that the setting controls is off.
     Unset,
     /// Default value, parsed like a value from the command line.
     Fixed(&'static str),
-    /// Description for readers of a default that depends on other settings or on the machine.
+    /// A default that depends on other settings or on the machine. The string describes it for users.
     Computed(&'static str),
 }
 
@@ -44,7 +44,7 @@ pub(crate) trait Values: Sync {
     /// Returns `None` if the text is not one of the values.
     fn parse(&self, text: &str) -> Option<Self::Value>;
 
-    /// Returns a description of the values that can follow the word "expected".
+    /// Returns a description of the values. The description follows the word "expected" in error messages.
     fn expected(&self) -> String;
 
     /// Returns the placeholder for the value in `--help`, such as `PORT`.

@@ -48,8 +48,8 @@ settings! {
 
     /// TCP port to listen on. 0 lets the system choose a free port.
     ///
-    /// Vertex AI, SageMaker and Cloud Run each set one of the variables. If several are set, the first
-    /// applies.
+    /// Vertex AI, SageMaker and Cloud Run each set one of the variables. If several variables are set, the
+    /// first in the list applies.
     PORT: Parsed<u16> {
         flag: LongAndShort("port", 'p'),
         variables: &["AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT", "PORT"],
@@ -61,7 +61,7 @@ settings! {
         default: Fixed("5000"),
     }
 
-    /// Maximum size of a request line and its headers. A larger request gets 431.
+    /// Maximum size of a request line and its headers together. A request that exceeds the limit gets 431.
     ///
     /// Raise it if clients send long queries or large cookies.
     MAX_HEADER: Size {
@@ -72,7 +72,7 @@ settings! {
         default: Fixed("32KiB"),
     }
 
-    /// Maximum size of a request body, also after decompression. A larger body gets 413.
+    /// Maximum size of a request body, before and after decompression. A request with a larger body gets 413.
     ///
     /// A prediction needs several times the size of its body in memory. Raise the memory limit together
     /// with this setting.
@@ -107,7 +107,7 @@ settings! {
 
     /// Time limit in seconds from a request's headers to its response.
     ///
-    /// If the body arrives too late, the request gets 408. If the prediction takes too long, it gets 503.
+    /// If the body arrives too late, the request gets 408. If the prediction takes too long, the request gets 503.
     /// Keep the limit below the timeout of a proxy in front of the server. Otherwise the client gets the
     /// proxy's error instead of the server's.
     REQUEST_TIMEOUT: Seconds {
@@ -262,8 +262,7 @@ settings! {
         default: Unset,
     }
 
-    /// Sandbox of the process once its socket is open: it can open no files or connections, and start no
-    /// programs.
+    /// Sandbox. Once the socket is open, the process can open no files or connections, and start no programs.
     ///
     /// With `auto`, the server uses Landlock and seccomp as far as the kernel supports them. With `required`,
     /// the server does not start unless both work. `off` is for debuggers and profilers that the sandbox
@@ -279,7 +278,7 @@ settings! {
         default: Fixed("auto"),
     }
 
-    /// Format of the log on standard error: text, or JSON lines as Cloud Logging reads them.
+    /// Format of the log on standard error: text, or JSON lines in the format of Cloud Logging.
     ///
     /// `auto` is text if standard error is a terminal, and JSON otherwise.
     LOG_FORMAT: Parsed<LogFormat> {
@@ -307,7 +306,7 @@ settings! {
         default: Fixed("0"),
     }
 
-    /// Additional path for predictions, in Vertex AI's protocol. Vertex AI sets it.
+    /// Additional path for predictions, in Vertex AI's protocol. Vertex AI sets this variable.
     AIP_PREDICT_ROUTE: Parsed<String> {
         flag: VariableOnly,
         variables: &["AIP_PREDICT_ROUTE"],
@@ -319,7 +318,7 @@ settings! {
         default: Unset,
     }
 
-    /// Additional path for the liveness probe. Vertex AI sets it.
+    /// Additional path for the liveness probe. Vertex AI sets this variable.
     AIP_HEALTH_ROUTE: Parsed<String> {
         flag: VariableOnly,
         variables: &["AIP_HEALTH_ROUTE"],

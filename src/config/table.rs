@@ -28,7 +28,7 @@ fn row(setting: &dyn Declared) -> String {
     format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
 }
 
-/// Run it with `UPDATE_DOCS=1` to update the table.
+/// Run this test with `UPDATE_DOCS=1` to update the table.
 #[test]
 fn settings_table_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");

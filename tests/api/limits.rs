@@ -57,7 +57,7 @@ fn rejects_a_body_beyond_the_limit_of_all_bodies() {
 #[test]
 fn the_number_of_threads_is_logged_and_is_a_metric() {
     let server = Server::start(&["--inference-threads", "3"]);
-    let line = "threads: 1 for HTTP, 3 for inference; sandbox: landlock on, seccomp on";
+    let line = "threads: 1 for I/O, 3 for inference; sandbox: landlock on, seccomp on";
     assert!(
         server.announcement.iter().any(|logged| logged.contains(line)),
         "{:?}",

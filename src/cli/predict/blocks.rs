@@ -13,14 +13,14 @@ const MAX_RECORD_SIZE: usize = 256 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub struct Block {
     pub bytes: Vec<u8>,
-    /// Position of the block's first byte in the source, from 0.
+    /// Position of the block's first byte in the source, counted from 0.
     pub offset: u64,
-    /// Line of the block's first byte, from 1.
+    /// Line of the block's first byte, counted from 1.
     pub line: u64,
 }
 
-/// Returns the length in bytes of the whole records at the beginning, and the number of lines that end in them.
-/// Returns `None` if the bytes contain no whole record.
+/// A function that finds the whole records at the beginning of some bytes. It returns the total length of these
+/// records in bytes, and the number of lines that end in them. It returns `None` if the bytes contain no whole record.
 pub type Cut = fn(&[u8]) -> Option<(usize, u64)>;
 
 /// Iterator over a source in [`Block`]s.
@@ -30,10 +30,11 @@ pub struct Blocks<R> {
     cut: Cut,
     /// Bytes that have been read but do not belong to a block yet.
     buffer: Vec<u8>,
-    /// Position of the buffer's first byte in the source, from 0.
+    /// Position of the buffer's first byte in the source, counted from 0.
     offset: u64,
-    /// Line of the buffer's first byte, from 1.
+    /// Line of the buffer's first byte, counted from 1.
     line: u64,
+    /// True if the source has been read to its end.
     ended: bool,
 }
 
@@ -42,6 +43,7 @@ impl<R: Read> Blocks<R> {
         Blocks { source, cut, buffer: vec![], offset: 0, line: 1, ended: false }
     }
 
+    /// Returns the next block, or `None` at the end of the source.
     fn read(&mut self) -> io::Result<Option<Block>> {
         let mut target_size = BLOCK_SIZE;
         while !self.ended {
@@ -67,8 +69,8 @@ impl<R: Read> Blocks<R> {
         Ok((!self.buffer.is_empty()).then(|| self.take_block(vec![], 0)))
     }
 
-    /// Returns the buffer as a block and continues with `rest` as the buffer; `lines` is the number of lines that
-    /// end in the block.
+    /// Returns the content of the buffer as a block. `rest` becomes the new content of the buffer. `lines` is the
+    /// number of lines that end in the block.
     fn take_block(&mut self, rest: Vec<u8>, lines: u64) -> Block {
         let bytes = std::mem::replace(&mut self.buffer, rest);
         let block = Block { offset: self.offset, line: self.line, bytes };

@@ -41,8 +41,8 @@ pub fn write_atomically<T>(
     written
 }
 
-/// Opens and locks an empty file. A file that a killed process left behind can be reused: the process's lock
-/// ended with the process.
+/// Creates or empties a file, and locks it. A file that a killed process left behind can be reused, because the
+/// lock of that process ended with it.
 fn lock(path: &Path) -> io::Result<File> {
     loop {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
@@ -57,8 +57,8 @@ fn lock(path: &Path) -> io::Result<File> {
             }
             _ => {}
         }
-        // Between `open` and `try_lock` the previous owner may have renamed the file to its final name.
-        // Then `path` is a different file or does not exist, and this file must not be truncated.
+        // Between `open` and `try_lock`, a different process may have completed `file` and renamed it to its final
+        // name. `path` is then a different file or does not exist, and `file` must not be truncated.
         let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
         if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|own| id(own) == id(now))) {
             file.set_len(0)?;

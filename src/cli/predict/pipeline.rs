@@ -36,6 +36,7 @@ pub fn run<T: Send, R: Send, E: Send>(
         let jobs = jobs;
         let mut results = VecDeque::new();
         let mut items = items.fuse();
+        // An error if `items` has returned one. No items are read after an error.
         let mut ended = Ok(());
         loop {
             while ended.is_ok() && results.len() < 2 * threads {
@@ -51,7 +52,7 @@ pub fn run<T: Send, R: Send, E: Send>(
                 }
             }
             let Some(result) = results.pop_front() else { return ended };
-            // Without a result, the thread has panicked. The scope then panics when it ends.
+            // There is no result if the thread panicked. The scope then panics when it ends.
             let Ok(result) = result.recv() else { return ended };
             consume(result?)?;
         }

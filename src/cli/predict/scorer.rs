@@ -13,8 +13,8 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Number of rows per run of the model: enough to amortize the cost of a run, few enough to stay in the CPU's
-/// cache.
+/// Number of rows per run of the model. It is large enough to amortize the fixed cost of a run, and small enough
+/// for the tensors to stay in the CPU's cache.
 const BATCH_ROWS: usize = 4096;
 
 pub struct Scorer<'a> {
@@ -26,6 +26,7 @@ pub struct Scorer<'a> {
 
 /// Summary of a scored file.
 pub struct Scored {
+    /// Number of rows that were scored.
     pub rows: usize,
     /// Columns of the CSV that are not features.
     pub ignored_columns: Vec<String>,
@@ -33,8 +34,11 @@ pub struct Scored {
 
 /// Reason why a file was not scored.
 pub enum Failure {
+    /// Rows are invalid, or the model failed.
     Rows(Error),
+    /// Reading the input or writing the output failed.
     Io(io::Error),
+    /// The output file cannot be created or renamed.
     Output(anyhow::Error),
 }
 
@@ -59,7 +63,8 @@ impl From<io::Error> for Failure {
 /// Result of one block.
 #[derive(Default)]
 struct ScoredBlock {
-    /// Number of rows in the block, including rows outside [`Scorer::range`]. Row numbers in errors count them all.
+    /// Number of rows in the block, including rows outside [`Scorer::range`]. Row numbers in errors count these
+    /// rows too.
     rows: usize,
     /// Number of rows that were scored.
     scored: usize,
@@ -81,8 +86,8 @@ impl ScoredBlock {
 impl Scorer<'_> {
     /// Scores `input` and writes each row with its prediction to `output`.
     ///
-    /// The input is read from its beginning even if [`Scorer::range`] starts later: otherwise it would not
-    /// be known whether a line end is inside quotes.
+    /// Reads the input from its beginning even if [`Scorer::range`] starts later. Otherwise, the CSV reader could
+    /// not know whether a line end is inside quotes.
     ///
     /// # Errors
     ///
@@ -138,7 +143,7 @@ impl Scorer<'_> {
         Ok(all.scored)
     }
 
-    /// Runs the model on a batch. Returns `None` if the model rejects a row; The error is then in `reader`.
+    /// Runs the model on a batch. If the model rejects a row, records the error in `reader` and returns `None`.
     fn run_model(
         &self,
         inputs: Tensors,

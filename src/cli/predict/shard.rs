@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::str::FromStr;
 
-/// Part `index` of the `count` parts of a file, counted from 0. The parts are byte ranges of equal size. A part
-/// owns the rows that start inside its range.
+/// One of `count` parts of a file. `index` counts from 0. The parts are byte ranges of equal size, and a part
+/// contains the rows that start inside its range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: u64,
@@ -30,8 +30,7 @@ impl Shard {
         // The product of two `u64` needs 128 bits.
         let boundary =
             |index: u64| (u128::from(size) * u128::from(index) / u128::from(self.count)) as u64;
-        // The last part has no end. It also owns a row that starts at `size`, for example the only row of a file
-        // without a line end.
+        // The last part has no upper bound, so that it contains every row up to the end of the file.
         let is_last = self.index + 1 == self.count;
         let end = if is_last { u64::MAX } else { boundary(self.index + 1) };
         boundary(self.index)..end

@@ -70,7 +70,7 @@ impl Scorer<'_> {
     }
 }
 
-/// Removes the header, `header_bytes` long, from the first block of a file.
+/// Removes the header from the first block of a file. `header_bytes` is the length of the header.
 fn without_header(first: Block, header_bytes: usize) -> Block {
     let mut start = header_bytes;
     // The CSV reader stops after the `\r` of `\r\n`.

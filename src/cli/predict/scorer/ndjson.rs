@@ -66,8 +66,8 @@ fn whole_lines(bytes: &[u8]) -> Option<(usize, u64)> {
     Some((end + 1, memchr_iter(b'\n', bytes).count() as u64))
 }
 
-/// Appends a line with one JSON object: the members of `object`, followed by the members of `more`. `object` is
-/// copied without parsing.
+/// Appends a line with one JSON object: the members of `object`, followed by the members of `more`. Copies both
+/// without parsing them.
 fn append_merged(out: &mut Vec<u8>, object: &[u8], more: &[u8]) {
     let open = object.strip_suffix(b"}").unwrap_or(object).trim_ascii_end();
     out.extend_from_slice(open);

@@ -1,5 +1,5 @@
-//! The errors that a request can end with, caused by the client, by the server's load or by a bug. This module does
-//! not depend on HTTP.
+//! The errors of a request. The cause is the client, the load of the server or a bug. This module does not depend on
+//! HTTP.
 
 use ml_app_model::RunError;
 use std::fmt;
@@ -101,14 +101,12 @@ impl Error {
     ];
 }
 
-/// One error in a request, and its position.
-///
-/// It is serialized as an entry of `errors` in a problem document.
+/// One error in a request, and its position. A problem document contains it as an entry of `errors`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct RequestError {
     /// Message without the position, such as "expected …, found …" or "missing …".
     pub detail: String,
-    /// Name of the feature or column. It may be the unknown name that the error is about.
+    /// Name of the feature or column. If the error is an unknown name, this is the unknown name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature: Option<String>,
     /// True if `detail` contains the name of the feature, so that [`Display`](fmt::Display) does not repeat the name.
@@ -207,11 +205,11 @@ pub struct RequestErrors {
 }
 
 impl RequestErrors {
-    /// Maximum number of errors listed in a response. Without it, the response to a body with a million invalid cells
-    /// would have 100 MB.
+    /// Maximum number of errors listed in a response. Without this limit, a body with a million invalid cells would get
+    /// a response of 100 MB.
     pub const MAX_LISTED: usize = 100;
 
-    /// Number of errors after which reading the body stops. It limits the time spent on an invalid body.
+    /// Number of errors after which the reader stops reading the body. This limits the time spent on an invalid body.
     pub const MAX_COUNTED: usize = 10_000;
 
     pub fn push(&mut self, error: RequestError) {
@@ -222,7 +220,7 @@ impl RequestErrors {
         }
     }
 
-    /// Appends the errors in a later part of the body. `rows` is the number of rows before that part.
+    /// Appends `more`, the errors in a later part of the body. `rows` is the number of rows before that part.
     pub fn extend(&mut self, more: RequestErrors, rows: usize) {
         self.malformed |= more.malformed;
         self.omitted += more.omitted;

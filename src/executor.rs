@@ -1,7 +1,7 @@
 //! A bounded thread pool for predictions too slow to run on an I/O thread.
 //!
-//! [`queue`] decides which prediction runs next, and which ones are rejected under overload. This module
-//! owns the threads. A thread starts when it is needed, and runs until the process ends.
+//! A prediction is a task of the pool. [`queue`] decides which task runs next, and which tasks are rejected under
+//! overload. This module owns the threads. A thread starts when it is needed, and normally runs until the process ends.
 
 mod queue;
 mod task;
@@ -23,7 +23,7 @@ pub struct Executor {
 
 #[derive(Debug)]
 struct Pool {
-    /// Maximum number of threads, not counting threads whose task is abandoned.
+    /// Maximum number of threads, not counting abandoned threads.
     max_threads: usize,
     state: Mutex<State>,
     /// Wakes an idle thread.
@@ -36,7 +36,8 @@ struct State {
     threads: usize,
     /// Number of threads that wait for a task.
     idle: usize,
-    /// Number of threads that run a task for which no client waits. Such a thread ends with its task.
+    /// Number of threads that still run a task after its deadline, and that a new thread may replace. An abandoned
+    /// thread ends when its task ends.
     abandoned: usize,
     /// Number of tasks cancelled before they ran, since the start.
     cancelled: u64,
@@ -44,7 +45,8 @@ struct State {
     replaced: u64,
 }
 
-/// Cancels a waiting task when it is dropped: the client has disconnected, or its time is up.
+/// Cancels its task when this value is dropped, if the task is still waiting for a thread. The value is dropped when
+/// the client disconnects.
 struct CancelOnDrop<'a> {
     stage: Stage,
     pool: &'a Pool,
@@ -90,8 +92,7 @@ impl Executor {
     /// Runs `work` on a thread of the pool.
     ///
     /// If the returned future is dropped before `work` has started, `work` is cancelled. A thread that still
-    /// runs `work` at `deadline` is abandoned and replaced. At most `max_threads`
-    /// threads are abandoned at a time.
+    /// runs `work` at `deadline` is abandoned and replaced. At most `max_threads` threads are abandoned at a time.
     ///
     /// # Errors
     ///
@@ -128,7 +129,8 @@ impl Executor {
         done.unwrap_or(Err(Failure::Panic))
     }
 
-    /// Reports that a request found no free slot, or no free thread in time. Overload starts if tasks are waiting.
+    /// Reports that the server was at capacity when a request arrived, or that a task found no free thread in time.
+    /// Overload starts if tasks are waiting.
     pub fn signal_overload(&self) {
         let mut state = self.pool.lock();
         state.queue.signal_overload();
@@ -153,7 +155,7 @@ impl Executor {
 
 impl Pool {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No task runs under the lock, so a panic cannot leave the state half changed.
+        // No task runs while the lock is held, so a panic of a task cannot leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -168,7 +170,7 @@ impl Pool {
         }
     }
 
-    /// Starts a thread, unless the maximum number of threads are running.
+    /// Starts a thread, unless the maximum number of threads exists.
     fn start_thread(self: &Arc<Self>, state: &mut State) {
         if state.threads >= self.max_threads + state.abandoned {
             return;
@@ -182,7 +184,8 @@ impl Pool {
         }
     }
 
-    /// Runs tasks on the current thread, until the thread was abandoned while it ran a task.
+    /// Runs tasks on the current thread. Returns after a task that missed its deadline, if a new thread may replace
+    /// this thread.
     fn run_tasks(&self) {
         let mut state = self.lock();
         loop {
@@ -199,8 +202,8 @@ impl Pool {
             let run_time = start.elapsed();
             state = self.lock();
             state.queue.record_run_time(run_time);
-            // If no thread counts as abandoned, this thread was not replaced because the limit of abandoned
-            // threads was reached. It then continues.
+            // A thread whose task was abandoned ends, because a new thread may have replaced it. If the limit of
+            // abandoned threads is exceeded, some threads are not replaced, and the last of them continue.
             if !was_awaited && state.abandoned > 0 {
                 state.abandoned -= 1;
                 state.threads -= 1;
@@ -215,7 +218,8 @@ impl Pool {
         state.cancelled += removed as u64;
     }
 
-    /// Counts a thread as abandoned because its task is, and starts a new thread if tasks are waiting.
+    /// Counts the thread of an abandoned task as abandoned, so that a new thread may replace it. Starts the new thread
+    /// at once if tasks are waiting. Does nothing if the maximum number of threads is already abandoned.
     fn replace_thread(self: &Arc<Self>) {
         let mut state = self.lock();
         if state.abandoned < self.max_threads {
@@ -250,7 +254,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(50);
 
-    /// Returns an executor with one thread, which is busy until the sender sends or is dropped.
+    /// Returns an executor with one busy thread. The thread becomes free when the returned sender is used or dropped.
     fn busy_executor() -> (Arc<Executor>, Sender<()>) {
         let executor = Arc::new(Executor::new(1));
         let (release, blocked) = channel();
@@ -258,8 +262,8 @@ mod tests {
         (executor, release)
     }
 
-    /// Occupies a thread of the executor until `blocked` receives, and returns once the task has started. Returns
-    /// `false` if the deadline passes before that.
+    /// Occupies a thread of the executor until `blocked` receives a message or its sender is dropped. Returns true once
+    /// the thread is occupied, and false if the deadline passes before that.
     fn block_thread(executor: &Arc<Executor>, blocked: Receiver<()>, deadline: Duration) -> bool {
         let (started, starts) = channel();
         let executor = executor.clone();
@@ -338,12 +342,12 @@ mod tests {
     #[test]
     fn a_thread_whose_task_misses_its_deadline_is_replaced() {
         let executor = Arc::new(Executor::new(1));
-        // On a busy machine the thread may start only after a short deadline.
+        // On a busy machine, a short deadline may pass before the task starts. Each attempt has a longer deadline.
         let release = (1..).find_map(|attempt| {
             let (release, blocked) = channel();
             block_thread(&executor, blocked, attempt * SHORT).then_some(release)
         });
-        // The only thread is busy, so this task waits until the thread is abandoned.
+        // The only thread is busy, so this task waits until that thread is abandoned and replaced.
         assert_eq!(block_on(executor.run(|| 1, LONG, Instant::now() + LONG)), Ok(1));
         assert_eq!(executor.replaced(), 1);
         // The abandoned thread ends with its task.

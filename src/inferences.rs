@@ -23,11 +23,11 @@ pub struct PredictionStats {
     pub encode: Histogram,
     /// Number of rows of the successful predictions.
     rows: AtomicU64,
-    /// Time at which the last successful prediction ended, in milliseconds since the Unix epoch.
+    /// Time at which the last successful prediction ended, in milliseconds since the Unix epoch; 0 before the first.
     last_success: AtomicU64,
 }
 
-/// Measures the parts of one prediction. Each `end_…` method ends a part and starts the next.
+/// Measures the parts of one prediction. Each `end_…` method ends one part and starts the next part.
 #[derive(Debug)]
 pub struct Stopwatch {
     start: Instant,
@@ -54,7 +54,7 @@ impl PredictionStats {
     /// Begins a prediction. Returns `None` if `max_in_flight` predictions are already waiting or running.
     pub fn begin(&self, max_in_flight: usize) -> Option<Stopwatch> {
         let guard = InFlightGuard(self.in_flight.clone());
-        // If there are too many, dropping `guard` decrements the count again.
+        // If too many predictions are in flight, this function drops `guard`, which decrements the count again.
         if self.in_flight.fetch_add(1, Relaxed) >= max_in_flight {
             return None;
         }

@@ -4,7 +4,7 @@
 //! bytes → protocol (decode) → Tensors → executor → Model::run → Tensors → protocol (encode) → bytes
 //! ```
 //!
-//! From top to bottom:
+//! The modules, from top to bottom:
 //!
 //! - [`cli`]: the commands, and the arguments of the server.
 //! - [`server`]: socket and signals.
@@ -12,7 +12,7 @@
 //!   the `executor` (the thread pool for slow predictions) and the `metrics`.
 //! - [`protocol`]: wire formats to and from [`Tensors`](ml_app_model::Tensors).
 //! - [`config`]: the settings. `access` (API keys), `sandbox` and [`logging`] declare the types of their own
-//!   settings. `machine` reads the container's limits, from which some defaults are computed.
+//!   settings. `machine` reads the limits of the container, and some defaults are computed from these limits.
 //! - [`error`]: the errors that a request can cause.
 //! - [`source`]: the embedded model, or an ONNX file.
 //! - [`ml_app_model`], a crate: a model, its [`Signature`](ml_app_model::Signature) and its execution. The
@@ -20,7 +20,7 @@
 //!
 //! # Invariants
 //!
-//! - Imports go one way: `cli` → `server` → `http` → `protocol` → `ml_app_model`.
+//! - A module imports only modules to its right: `cli` → `server` → `http` → `protocol` → `ml_app_model`.
 //! - The code mentions no specific model or feature. Everything is derived from the signature.
 //! - A value of type [`Tensors`](ml_app_model::Tensors) agrees with its signature, so the layers
 //!   below do not check it again.

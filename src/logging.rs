@@ -11,8 +11,8 @@ use std::io::{self, IsTerminal, Write};
 use std::panic;
 use std::time::Duration;
 
-/// Default filter. actix-http logs malformed requests, which are the client's error, and tract warns about
-/// every opset that is newer than its own.
+/// Default filter. It hides two kinds of records: actix-http logs malformed requests, which are errors of the client,
+/// and tract warns about every opset that is newer than its own.
 pub(crate) const DEFAULT_FILTER: &str = "info,actix=warn,actix_http=off,tract_onnx=error";
 
 /// Log target of requests. With JSON logs, the message of such a record already consists of the members of a JSON
@@ -56,8 +56,8 @@ pub struct Logging {
     pub rate: f64,
 }
 
-/// Starts logging, also of panics. At level `error`, a panic is logged only with its location, because its message
-/// can contain feature values. The message appears at level `debug`.
+/// Starts logging. Panics are logged too: the location at level `error`, and the message at level `debug`, because the
+/// message can contain feature values.
 pub fn start(format: LogFormat) {
     let filter = env_logger::Env::default().default_filter_or(DEFAULT_FILTER);
     let mut logger = env_logger::Builder::from_env(filter);
@@ -113,7 +113,7 @@ pub(crate) struct Request<'a> {
     pub traceparent: &'a str,
 }
 
-/// The ID of the Google Cloud project, which is part of the name of a trace in Cloud Logging.
+/// The ID of the Google Cloud project. The name of a trace in Cloud Logging contains this ID.
 static PROJECT: Lazy<Option<String>> = Lazy::new(|| env::var("GOOGLE_CLOUD_PROJECT").ok());
 
 impl Request<'_> {

@@ -107,7 +107,7 @@ impl Metrics {
         route
     }
 
-    /// Counts a rejected request; `limit` is one of [`Error::LIMITS`].
+    /// Counts a request that was rejected because of `limit`, which is one of [`Error::LIMITS`].
     pub fn count_rejection(&self, limit: &str) {
         if let Some(index) = Error::LIMITS.iter().position(|known| *known == limit) {
             self.rejected[index].fetch_add(1, Relaxed);
@@ -155,7 +155,7 @@ impl Metrics {
         out.family(
             "ml_app_sandbox",
             GAUGE,
-            "1 if the mechanism of the sandbox is in force, otherwise 0.",
+            "1 if this mechanism of the sandbox is in force, otherwise 0.",
         );
         out.sample(&[("by", "landlock")], u8::from(start.sandbox.landlock));
         out.sample(&[("by", "seccomp")], u8::from(start.sandbox.seccomp));
@@ -282,7 +282,7 @@ fn write_inferences(out: &mut Exposition, stats: &PredictionStats, executor: &Ex
         "Number of inference threads replaced because their prediction did not complete in time.";
     out.family("ml_app_inference_threads_replaced_total", COUNTER, help);
     out.sample(&[], executor.replaced());
-    let help = "Number of predictions that have ended, by result.";
+    let help = "Number of completed predictions, by result.";
     out.family("ml_app_inferences_total", COUNTER, help);
     out.sample(&[("result", "success")], stats.success.total().count);
     out.sample(&[("result", "failure")], stats.fail.total().count);
@@ -305,7 +305,7 @@ fn write_inferences(out: &mut Exposition, stats: &PredictionStats, executor: &Ex
     out.sample(&[], stats.rows());
 }
 
-/// Returns a summary such as "ready in 2.31 ms: process 0.41, model 1.60, bind 0.30".
+/// Returns a summary such as "ready in 2.31 ms: process 0.41, read 0.72, plan 0.30, warm-up 0.58, bind 0.30".
 pub fn summary(phases: &Phases) -> String {
     let ms = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
     let parts = phases.parts().iter().map(|(name, time)| format!("{name} {}", ms(*time)));

@@ -77,8 +77,8 @@ pub fn enforce(sandbox: Sandbox) -> anyhow::Result<Enforced> {
 
 /// Denies all access to files, ports and other processes that Landlock can deny.
 fn landlock() -> anyhow::Result<()> {
-    // `BestEffort` leaves out the rights that an older kernel cannot restrict. The first version of Landlock
-    // restricts only access to files.
+    // `BestEffort` omits the rights that an older kernel cannot restrict. For example, the first version of Landlock
+    // can restrict only access to files.
     let abi = ABI::V6;
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -183,7 +183,7 @@ fn filter(architecture: u32) -> BpfProgram {
     ];
     let mut comparisons = vec![step(IF_AT_LEAST, X32_INTERFACE, DENY, 0)];
     search(&denied, &mut comparisons);
-    // A jump is a number of steps to skip. The distances to `allow` and `deny` are known only now.
+    // A jump is a number of instructions to skip. The distances to `allow` and `deny` are known only now.
     let count = comparisons.len();
     for (index, comparison) in comparisons.iter_mut().enumerate() {
         let to_allow = (count - index - 1) as u8;
@@ -201,7 +201,7 @@ fn filter(architecture: u32) -> BpfProgram {
     program
 }
 
-/// Placeholders for jumps to the steps `allow` and `deny` at the end of the program.
+/// Placeholders for jumps to the instructions `allow` and `deny` at the end of the program.
 const ALLOW: u8 = u8::MAX;
 const DENY: u8 = u8::MAX - 1;
 
@@ -211,7 +211,8 @@ fn search(denied: &[u32], comparisons: &mut BpfProgram) {
         (_, []) => {}
         ([], [last, ..]) => comparisons.push(step(IF_EQUAL, *last, DENY, ALLOW)),
         (lower, upper @ [pivot, ..]) => {
-            // A number below the pivot continues with the next step. Any other number jumps past the search in `lower`.
+            // For a number below the pivot, the next instruction runs: the search in `lower`. Any other number jumps
+            // past it, to the search in `upper`.
             let index = comparisons.len();
             comparisons.push(step(IF_AT_LEAST, *pivot, 0, 0));
             search(lower, comparisons);
@@ -221,7 +222,8 @@ fn search(denied: &[u32], comparisons: &mut BpfProgram) {
     }
 }
 
-/// Returns a BPF instruction with operand `k`, which skips `jt` steps if its condition holds, else `jf`.
+/// Returns a BPF instruction with operand `k`. A comparison skips the next `jt` instructions if its condition holds,
+/// and the next `jf` instructions otherwise.
 fn step(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
     sock_filter { code: code as u16, jt, jf, k }
 }
@@ -268,14 +270,14 @@ mod tests {
         assert_eq!(client.join().expect("no panic"), "response");
     }
 
-    /// Interprets the filter for a system call, and returns its verdict.
+    /// Interprets the filter for a system call, and returns the filter's return value.
     fn verdict(architecture: Option<u32>, number: u32) -> u32 {
         let own = OWN_ARCHITECTURE.expect("the architecture is known");
         let (program, mut index, mut loaded) = (filter(own), 0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[index];
             index += 1;
-            let jumps = match u32::from(code) {
+            let condition = match u32::from(code) {
                 LOAD if k == NUMBER => {
                     loaded = number;
                     continue;
@@ -289,7 +291,7 @@ mod tests {
                 RETURN => return k,
                 other => panic!("{other:x}"),
             };
-            index += usize::from(if jumps { jt } else { jf });
+            index += usize::from(if condition { jt } else { jf });
         }
     }
 

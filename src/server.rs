@@ -18,8 +18,8 @@ use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
-/// Maximum time in seconds to complete the requests in flight, counted from when the server refuses connections. Cloud
-/// Run kills the process 10 s after SIGTERM.
+/// Maximum time in seconds to complete the requests in flight after the server has started to refuse connections. It is
+/// below 10 s, because Cloud Run kills the process 10 s after SIGTERM.
 const SHUTDOWN_TIMEOUT: u64 = 8;
 
 /// A server whose socket is open.
@@ -33,8 +33,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the socket, enforces the sandbox, and starts to serve. The model of `state` must have made its first
-    /// prediction, so that the server is ready at once.
+    /// Opens the socket, enforces the sandbox, and starts to serve. The model in `state` must have made a first
+    /// prediction before, so that the server is ready at once.
     ///
     /// # Errors
     ///
@@ -57,9 +57,10 @@ impl Server {
             .bind(address)
             .with_context(|| format!("cannot listen on {address}"))?;
         let address = server.addrs().first().copied().unwrap_or(address);
-        // The process cannot open files in the sandbox, so open the files of the metrics before.
+        // The process cannot open files in the sandbox, so it opens the files of the metrics now.
         let process = Process::open();
-        // The sandbox applies to threads that start later, so enforce it before `run` starts the I/O threads.
+        // The sandbox applies to this thread and to threads that it starts later, so the sandbox must be enforced before
+        // `run` starts the I/O threads.
         let sandbox = sandbox::enforce(config.sandbox)?;
         Ok(Server { config, state, server: server.run(), address, sandbox, process })
     }

@@ -1,4 +1,4 @@
-//! The source of the model: the binary, or an ONNX file to try before it is compiled in.
+//! The source of the model: the binary, or an ONNX file.
 
 #[cfg(feature = "onnx")]
 mod file;
@@ -24,7 +24,7 @@ static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.onnx"))
 /// The [`Report`] of the embedded model's ONNX file, as JSON.
 static EMBEDDED_REPORT: &str = include_str!(concat!(env!("OUT_DIR"), "/model.report"));
 
-/// SHA-256 of the ONNX file, in hexadecimal. It does not cover weights in other files.
+/// SHA-256 of the embedded model's ONNX file, in hexadecimal. The hash does not cover weights in separate files.
 static EMBEDDED_SHA256: &str = include_str!(concat!(env!("OUT_DIR"), "/model.sha256"));
 
 #[cfg(not(feature = "onnx"))]

@@ -1,5 +1,5 @@
-//! The queue's policy: which task runs next, and which tasks are rejected. It has no threads and no
-//! clock. The caller passes the current time in.
+//! The queue of tasks. It decides which task runs next, and which tasks are rejected. This module has no threads and
+//! no clock: the caller passes the current time as an argument.
 //!
 //! # Algorithm
 //!
@@ -7,20 +7,20 @@
 //! variant of [CoDel].
 //!
 //! - **Normal.** The queue is first in, first out, and no task is rejected.
-//! - **Overloaded.** The newest task goes first. A task is rejected once it has waited for longer than
-//!   [`MAX_DELAY_RUNS`] mean run times, and at least [`MIN_DELAY`].
+//! - **Overloaded.** The queue is last in, first out. A task is rejected once it has waited for longer than both
+//!   [`MAX_DELAY_RUNS`] mean run times and [`MIN_DELAY`].
 //!
-//! Overload begins when the oldest task has waited for longer than [`OVERLOAD_WAIT`] and longer than
-//! [`OVERLOAD_RUNS`] mean run times, or when the caller signals it with [`Queue::signal_overload`]. It
-//! ends when [`Queue::next`] finds the queue empty.
+//! Overload begins when the oldest task has waited for longer than both [`OVERLOAD_WAIT`] and
+//! [`OVERLOAD_RUNS`] mean run times, or when the caller calls [`Queue::signal_overload`]. Overload ends when
+//! [`Queue::next`] finds the queue empty.
 //!
-//! A queue that stays first in, first out under overload makes every client wait for nearly its whole
-//! timeout, so that most results come too late. With this policy some clients get their
-//! result at once, and the rejected clients can retry early.
+//! If the queue stayed first in, first out under overload, every client would wait for nearly its whole timeout, and
+//! most results would come too late. With this policy, some clients get their result at once, and the rejected clients
+//! can retry early.
 //!
-//! CoDel itself drops packets at an increasing rate, with a constant target delay. Here the target follows
-//! the run time, because the run times of models differ by orders of magnitude. Every task that has waited for
-//! longer is rejected at once.
+//! CoDel has a constant target delay, and drops packets at an increasing rate. Here, the target delay is proportional
+//! to the mean run time, because the run times of models differ by orders of magnitude. Every task that has waited
+//! longer than the target is rejected at once.
 //!
 //! [Fail at Scale]: https://queue.acm.org/detail.cfm?id=2839461
 //! [CoDel]: https://www.rfc-editor.org/rfc/rfc8289
@@ -28,11 +28,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The queue is overloaded if its oldest task has waited for longer than this.
+/// Waiting time of the oldest task above which the queue is overloaded, if [`OVERLOAD_RUNS`] is exceeded too.
 const OVERLOAD_WAIT: Duration = Duration::from_secs(2);
 
-/// The oldest task must also have waited for more than this number of mean run times, because a long wait
-/// behind slow tasks is normal.
+/// Waiting time of the oldest task above which the queue is overloaded, in mean run times. Without this condition, a
+/// normal wait behind slow tasks would count as overload.
 const OVERLOAD_RUNS: u32 = 4;
 
 /// Maximum waiting time under overload, in mean run times.
@@ -78,7 +78,8 @@ impl<T> Queue<T> {
         task.map(|(_, task)| task)
     }
 
-    /// Detects overload. If the queue is overloaded, removes and returns the tasks that have waited for too long.
+    /// Checks whether overload begins. If the queue is overloaded, removes and returns the tasks that have waited for
+    /// too long.
     pub fn expire(&mut self, now: Instant) -> Vec<T> {
         let oldest_wait = self.oldest_wait(now).unwrap_or(Duration::ZERO);
         self.overloaded |= oldest_wait > OVERLOAD_WAIT.max(self.mean_run_time * OVERLOAD_RUNS);
@@ -92,8 +93,8 @@ impl<T> Queue<T> {
         expired
     }
 
-    /// Signals overload: a request was rejected because the server is at capacity, or has timed out in the
-    /// queue. An empty queue is never overloaded.
+    /// Begins overload, unless the queue is empty. The caller has rejected a request because the server is at capacity,
+    /// or a task has timed out in the queue.
     pub fn signal_overload(&mut self) {
         self.overloaded = !self.tasks.is_empty();
     }
@@ -114,6 +115,7 @@ impl<T> Queue<T> {
         };
     }
 
+    /// Returns how long the oldest task has waited.
     fn oldest_wait(&self, now: Instant) -> Option<Duration> {
         self.tasks.front().map(|(arrived, _)| now.saturating_duration_since(*arrived))
     }
@@ -125,7 +127,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Returns a queue of the tasks 0, 1, …, which arrive at intervals of 1 ms, and the arrival time of task 0.
+    /// Returns a queue, and the arrival time of its first task. The tasks 0, 1, … arrive at intervals of 1 ms.
     fn queue(tasks: u32) -> (Queue<u32>, Instant) {
         let (mut queue, start) = (Queue::new(), Instant::now());
         for task in 0..tasks {

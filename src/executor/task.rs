@@ -1,4 +1,4 @@
-//! A task, and its stage, which its client and its thread share.
+//! A task and its stage. The client and the thread of a task share the stage.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,17 +20,17 @@ pub enum Failure {
 
 /// A task in the queue.
 pub trait Task: Send {
-    /// Runs the task, unless it is abandoned. Returns false if the client abandoned it while it ran. The
+    /// Runs the task, unless it is abandoned. Returns false if the task was abandoned while it ran. The
     /// pool may then have replaced the calling thread.
     fn run(self: Box<Self>) -> bool;
     /// Fails the task with [`Failure::Overload`], unless it is abandoned.
     fn reject(self: Box<Self>);
-    /// Returns whether the client no longer waits.
+    /// Returns whether the client no longer waits for the task.
     fn is_abandoned(&self) -> bool;
 }
 
-/// Stage of a task. It moves from waiting to running to done. The client can abandon it while it waits or
-/// runs.
+/// Stage of a task: first waiting, then running, then done. The client can abandon a task that is waiting or
+/// running.
 #[derive(Debug, Clone, Default)]
 pub struct Stage(Arc<AtomicU8>);
 
@@ -54,7 +54,7 @@ impl Stage {
         self.advance(WAITING, RUNNING)
     }
 
-    /// Ends the stage "running". Returns false if the task was abandoned.
+    /// Changes the stage to done. Returns false if the task was abandoned while it ran.
     fn finish(&self) -> bool {
         self.0.swap(DONE, SeqCst) == RUNNING
     }
@@ -83,7 +83,7 @@ impl<T: Send, F: FnOnce() -> T + Send> Task for Work<T, F> {
         }
         let done = catch_unwind(AssertUnwindSafe(work)).map_err(|_| Failure::Panic);
         let was_awaited = stage.finish();
-        // The client may have disconnected.
+        // Fails if the client no longer waits for the result.
         let _ = result.send(done);
         was_awaited
     }

@@ -1,10 +1,11 @@
-//! Counters that show drift of the inputs and outputs from the training data. For each feature, missing values and
-//! values outside the range seen in training are counted. For the outputs, the distribution is recorded.
+//! Counters that show whether the inputs and outputs drift away from the training data. For each feature, they count
+//! missing values and values outside the range seen in training. For the outputs, they record the distribution.
 
 use ml_app_model::{Datatype, Elements, Feature, Signature, Strings, Task, Tensor, Tensors};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Maximum number of features, and maximum number of classes, that are counted. Each adds time series in Prometheus.
+/// Maximum number of observed features, and maximum number of observed classes. Each feature and each class adds time
+/// series in Prometheus.
 const MAX_SERIES: usize = 100;
 
 /// Counters of observed inputs and outputs.
@@ -37,9 +38,10 @@ pub struct ObservedFeature {
 /// Counters of the outputs.
 #[derive(Debug)]
 enum Predictions {
-    /// Rows per class; `label` is the index of the output with the labels.
+    /// Number of rows per class. `label` is the index of the output with the labels.
     Classes { label: usize, classes: Vec<Class> },
-    /// Values that a regression predicts. Each sum is stored as the bits of an `f64`, because there is no atomic float.
+    /// Count, sum and sum of squares of the values that a regression predicts. `output` is the index of the output with
+    /// the values. Each sum is stored as the bits of an `f64`, because there is no atomic float.
     Numbers { output: usize, count: AtomicU64, sum: AtomicU64, squares: AtomicU64 },
     /// The model is neither a classification nor a regression, so nothing is counted.
     None,
@@ -48,7 +50,7 @@ enum Predictions {
 #[derive(Debug)]
 struct Class {
     name: String,
-    /// The name parsed as an integer, to compare it with integer labels.
+    /// The name as an integer, to compare with integer labels; `None` if the name is not an integer.
     number: Option<i64>,
     rows: AtomicU64,
 }
@@ -63,8 +65,8 @@ pub enum Predicted {
 impl Drift {
     pub fn new(signature: &Signature) -> Drift {
         let observed = signature.features.iter().filter(|feature| {
-            let ranged = feature.minimum.is_some() || feature.maximum.is_some();
-            feature.is_scalar() && (feature.datatype.is_float() || ranged)
+            let has_range = feature.minimum.is_some() || feature.maximum.is_some();
+            feature.is_scalar() && (feature.datatype.is_float() || has_range)
         });
         let features = observed.take(MAX_SERIES).map(ObservedFeature::new);
         // A regression has a float output with one column.
@@ -146,8 +148,8 @@ impl Drift {
 
 impl ObservedFeature {
     fn new(feature: &Feature) -> ObservedFeature {
-        // Values are rounded to the input's datatype, so the bounds are rounded too. Otherwise a value
-        // equal to its bound could count as out of range.
+        // The values of a request are rounded to the datatype of the input, so the bounds are rounded too. Otherwise, a
+        // value that equals a bound could count as out of range.
         let bound = |bound: f64| match feature.datatype {
             Datatype::Float32 => f64::from(bound as f32),
             _ => bound,
@@ -164,7 +166,7 @@ impl ObservedFeature {
         }
     }
 
-    /// Counts the values in the feature's column of `tensor`.
+    /// Counts the missing and out-of-range values in the feature's column of `tensor`.
     fn observe(&self, tensor: &Tensor, rows: usize) {
         let width = (tensor.len() / rows.max(1)).max(1);
         macro_rules! observe {
@@ -232,7 +234,8 @@ fn count_classes(labels: &Tensor, classes: &[Class]) {
         }
     };
     match labels.elements() {
-        // The rows are indices into a few distinct labels. Counting the indices first compares each label only once.
+        // Each row is an index into a short list of labels. Counting the rows per index first means that each label
+        // is compared only once, not once per row.
         Elements::String(Strings::Labels { labels, indices }) => {
             let mut rows = vec![0; labels.len()];
             indices.iter().for_each(|index| rows[*index as usize] += 1);

@@ -13,7 +13,7 @@ pub enum ExpositionFormat {
 }
 
 impl ExpositionFormat {
-    /// Returns OpenMetrics if the client's `Accept` header lists it.
+    /// Returns `OpenMetrics` if the client's `Accept` header lists its media type, and `Prometheus` otherwise.
     pub fn from_accept(accept: &str) -> ExpositionFormat {
         if accept.contains("application/openmetrics-text") {
             ExpositionFormat::OpenMetrics
@@ -67,7 +67,7 @@ impl Exposition {
         self.sample_with_suffix("", labels, value);
     }
 
-    /// Writes a histogram of the family; `label` distinguishes it from other histograms of the family.
+    /// Writes a histogram of the family. `label` distinguishes the histogram from other histograms of the family.
     pub fn histogram(&mut self, label: (&str, &str), histogram: &Histogram) {
         let mut count = 0;
         let bounds = BOUNDS.iter().map(|ns| (*ns as f64 / 1e9).to_string());

@@ -1,5 +1,5 @@
-//! Metrics of the process and of its control group (cgroup v2 or v1). The files behind the metrics are opened
-//! before the sandbox denies it, and read at each scrape.
+//! Metrics of the process and of its control group (cgroup v2 or v1). The files that contain the metrics are opened
+//! before the sandbox is enforced, because the process can open no files in it. They are read at each scrape.
 
 use crate::machine;
 use rustix::fs::Dir;
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
-/// The open files. A file is `None` if the system does not have it.
+/// The open files. A field is `None` if the system does not have the file.
 #[derive(Debug, Default)]
 pub struct Process {
     stat: Option<File>,
@@ -115,8 +115,8 @@ impl Process {
 
     fn stat(&self) -> Option<Stat> {
         let text = read(self.stat.as_ref()?)?;
-        // Field 2 is the program's name in parentheses, which can contain spaces. The fields after it are split
-        // at spaces; the first of them is field 3. See proc_pid_stat(5).
+        // Fields are separated by spaces and numbered from 1. Field 2 is the program's name in parentheses. The name
+        // can contain spaces, so only the fields after it are split. See proc_pid_stat(5).
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
         Some(Stat {

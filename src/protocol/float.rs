@@ -1,22 +1,23 @@
 //! Shortest decimal text of an `f32`, by the Schubfach algorithm.
 //!
-//! Encoding a response consists mostly of printing floats. This module prints the floats from 0.00001 to 2²³, except
-//! powers of two, faster than serde_json and with exactly the same digits. This range covers probabilities and most
-//! predictions. For every other float, [`write`] does nothing and the caller falls back to serde_json.
+//! Encoding a response consists mostly of printing floats. [`write`] prints a float faster than serde_json does, with
+//! exactly the same digits. It supports absolute values from 0.00001 to 2²³, except powers of two. This range covers
+//! probabilities and most predictions. For every other float, [`write`] appends nothing and returns `false`, and the
+//! caller uses serde_json.
 //!
-//! "Shortest" means: of all decimal numbers that parse back to the same float, the one with the fewest
-//! digits, and of those the nearest to the float.
+//! The shortest text has the fewest digits of all decimal numbers that parse back to the float. If several numbers
+//! have the fewest digits, it is the number nearest to the float.
 
 use std::ops::Range;
 
-/// Bit patterns of the floats that are printed here: from 0.00001, below which serde_json switches to an
-/// exponent, to 2²³, above which every float is an integer. The bit patterns of positive floats have the same
-/// order as the floats.
+/// Bit patterns of the absolute values that [`write`] prints. Below the start, 0.00001, serde_json prints an exponent.
+/// From the end, 2²³, every float is an integer. A range of bit patterns is a range of floats, because the bit patterns
+/// of positive floats have the same order as the floats.
 const PRINTABLE: Range<u32> = 1e-5_f32.to_bits()..8_388_608_f32.to_bits();
 
 const ONE: u32 = 1_f32.to_bits();
 
-/// Bits of the fraction in an `f32`; the leading 1 of the significand is implicit.
+/// Number of bits that an `f32` stores of its significand. The leading 1 of the significand is not stored.
 const FRACTION_BITS: u32 = f32::MANTISSA_DIGITS - 1;
 
 /// `POWERS[n]` is 10ⁿ.
@@ -30,9 +31,9 @@ const POWERS: [u64; 16] = {
     powers
 };
 
-/// The three decimal digits of each number below 1000, one digit (0–9) per byte, the most significant digit
-/// in the least significant byte, which is the first in memory. The table is padded to 1024 entries, so that an
-/// index masked with 1023 needs no bounds check.
+/// The three decimal digits of each number below 1000, as one digit (0–9) per byte. The most significant digit is in
+/// the lowest byte, so that it comes first after `to_le_bytes`: entry 123 is `0x00_03_02_01`. The table is padded to
+/// 1024 entries, so that an index masked with 1023 needs no bounds check.
 const DIGIT_TRIPLES: [u32; 1024] = {
     let mut digits = [0; 1024];
     let mut number = 0;
@@ -44,20 +45,20 @@ const DIGIT_TRIPLES: [u32; 1024] = {
     digits
 };
 
-/// Eight times the character `0`. An OR with eight digits turns the digits into ASCII.
+/// Eight times the character `0`. An OR with eight bytes from 0 to 9 turns these digits into ASCII.
 const ASCII_ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
 
-/// Size of the buffer that a number without its sign is written to, in bytes. The longest text takes 15; the
-/// digits are stored eight bytes at a time, and a store may reach past the end of the text.
+/// Size in bytes of the buffer for the text of a number without its sign. The longest text has 15 bytes. The buffer is
+/// larger, because eight digits are stored at once, and such a store may reach past the end of the text.
 const BUFFER_SIZE: usize = 24;
 
-/// Appends the shortest text of `number` to `out` and returns `true`. Returns `false` and leaves `out` unchanged if
-/// this module does not print `number`.
+/// Appends the shortest text of `number` to `out` and returns `true`. If `number` is not in the supported range,
+/// returns `false` and leaves `out` unchanged.
 pub fn write(out: &mut Vec<u8>, number: f32) -> bool {
     let bits = number.abs().to_bits();
     let fraction = bits & ((1 << FRACTION_BITS) - 1);
-    // Powers of two (fraction 0) are left to serde_json: their lower neighbor is half as far away as their upper
-    // neighbor, and `shortest` relies on neighbors at equal distances.
+    // `shortest` relies on neighbors at equal distances. The lower neighbor of a power of two (fraction 0) is only half
+    // as far away as the upper neighbor.
     if !PRINTABLE.contains(&bits) || fraction == 0 {
         return false;
     }
@@ -77,99 +78,110 @@ pub fn write(out: &mut Vec<u8>, number: f32) -> bool {
     true
 }
 
-/// Returns the shortest decimal number that rounds to a float, as an integer of at most nine digits and the
-/// number of its decimal places: 1.5 may be `(15, 1)` or `(1500, 3)`. The caller cuts off zeros at the end.
+/// Returns the shortest decimal number that parses back to a float, as an integer of at most nine digits and the number
+/// of its decimal places: `(digits, places)` stands for `digits` / 10^`places`. The digits may end with zeros, which
+/// the caller cuts off: the result for 1.5 may be `(15, 1)` or `(1500, 3)`.
 ///
-/// `m` is the significand with its leading 1, and `exponent` is the biased exponent as it is stored.
+/// `m` is the significand with its leading 1, as an integer. `exponent` is the biased exponent, as the float stores it.
 ///
-/// This is Schubfach (R. Giulietti, "The Schubfach way to render doubles", 2020; the comments of
-/// [OpenJDK's implementation][jdk] explain it, too). In the range of this module, every intermediate value fits into
-/// 128 bits, so the arithmetic is exact and needs no table of approximated powers:
+/// This is the Schubfach algorithm (R. Giulietti, "The Schubfach way to render doubles", 2020). The comments in
+/// [OpenJDK's implementation][jdk] also explain it. Schubfach usually multiplies by approximated powers of ten from a
+/// table. In the range of this module, every intermediate value fits into 128 bits, so the arithmetic here is exact:
 ///
-/// 1. The float is v = `m` / 2ˢ. All numbers up to half a unit of `m` away, v ± ½ / 2ˢ, parse back to the float:
-///    this is the rounding interval. The ends belong to the interval if `m` is even, because parsing rounds ties
-///    to even.
-/// 2. Scale by 10ᵖ (p is `places`), with the least p for which the interval is at least 1 wide. The interval is
-///    then less than 10 wide, so it contains at least one integer and at most one multiple of ten.
-/// 3. If the interval contains a multiple of ten, that number divided by ten, with one decimal place less, is the
-///    only candidate with one digit less. Otherwise the integer nearest to v · 10ᵖ is the result.
+/// 1. The float is v = `m` / 2ˢ. Its neighbors are (`m` ± 1) / 2ˢ. The rounding interval reaches halfway to both
+///    neighbors, from (`m` - ½) / 2ˢ to (`m` + ½) / 2ˢ. Every number inside the interval parses back to the float. The
+///    two ends do so only if `m` is even, because parsing rounds ties to even.
+/// 2. Multiply everything by 10ᵖ (p is `places`), with the least p for which the interval is at least 1 wide. The
+///    interval is then less than 10 wide, so it contains at least one integer and at most one multiple of ten.
+/// 3. If the interval contains a multiple of ten, return this multiple divided by ten, with p - 1 decimal places: no
+///    other number in the interval has p - 1 decimal places. Otherwise return the integer nearest to v · 10ᵖ.
 ///
-/// The code has no branches. The processor could not predict whether the interval contains a multiple of ten, so it
-/// would mispredict half of them.
+/// For example, the float nearest to 0.3 is 10066330 / 2²⁵, so p is 8, and v · 10⁸ is about 30000001.19. The interval
+/// is from 29999999.70 to 30000002.68. It contains 30000000, so the result is `(3000000, 7)`.
+///
+/// The code has no branches. A branch on step 3 would be mispredicted often, because the floats in a response contain
+/// no pattern that the processor could learn.
 ///
 /// [jdk]: https://github.com/openjdk/jdk/blob/master/src/java.base/share/classes/jdk/internal/math/DoubleToDecimal.java
 #[inline]
 fn shortest(m: u32, exponent: u32) -> (u64, usize) {
-    // Step 1: s, for a bias of 127.
+    // Step 1: s. The bias of the exponent is 127. Within `PRINTABLE`, s is from 1 to 40.
     let shift = (127 + FRACTION_BITS - exponent) as usize;
-    // Step 2: p = ⌈s · log₁₀ 2⌉, with log₁₀ 2 ≈ 1233/4096, which is close enough for s ≤ 40. The mask
-    // makes a bounds check of the table unnecessary.
+    // Step 2: the interval is 10ᵖ / 2ˢ wide, so p = ⌈s · log₁₀ 2⌉. The approximation log₁₀ 2 ≈ 1233/4096 yields the
+    // right p for all s up to 40. The mask makes a bounds check of the table unnecessary.
     let places = (shift * 1233).div_ceil(4096) & 15;
     let unit = POWERS[places];
-    // From here on, numbers are fixed-point with s + 1 fractional bits: v · 10ᵖ is m · 10ᵖ · 2, and half the
-    // width of the interval, ½ · 10ᵖ / 2ˢ, is simply 10ᵖ (`unit`).
+    // From here on, numbers are in fixed-point form with s + 1 fractional bits: the integer n stands for n / 2ˢ⁺¹. In
+    // this form, v · 10ᵖ is m · 10ᵖ · 2 (`scaled`), and half the width of the interval is 10ᵖ (`unit`).
     let shift = shift + 1;
     let scaled = u128::from(m) * u128::from(unit << 1);
     let (high, low) = ((scaled >> 64) as u64, scaled as u64);
-    // The integer part, and the multiple of ten at or below it.
+    // The integer part of v · 10ᵖ is `scaled` >> shift, which fits into 64 bits. The multiples of ten around v · 10ᵖ
+    // are 10 · `tens` and 10 · (`tens` + 1).
     let floor = high << (64 - shift) | low >> shift;
     let tens = floor / 10;
-    // Distances to the multiples of ten on either side. They are below 10 · 2⁴¹, so the low 64 bits suffice.
-    let above = low.wrapping_sub((tens * 10) << shift);
-    let below = (10 << shift) - above;
-    // Step 3: which of these two multiples is within the interval? For an odd `m`, the ends are excluded.
+    // The distances of v · 10ᵖ to the lower and to the upper multiple, in fixed-point form. Both are at most 10 · 2⁴¹,
+    // so the low 64 bits suffice.
+    let to_lower = low.wrapping_sub((tens * 10) << shift);
+    let to_upper = (10 << shift) - to_lower;
+    // Step 3: a multiple is in the interval if its distance is at most `unit`, or less than `unit` for an odd `m`.
     let odd = u64::from(m & 1);
-    let up = below + odd <= unit;
-    let is_ten = u64::from(up | (above + odd <= unit));
-    // The nearest integer: `rest` is the fractional part; ties go to the even integer.
-    let rest = above - ((floor - tens * 10) << shift);
+    let has_upper = to_upper + odd <= unit;
+    let has_lower = to_lower + odd <= unit;
+    let has_ten = u64::from(has_lower | has_upper);
+    // The multiple in the interval, divided by ten. This value is not used if `has_ten` is 0.
+    let ten = tens + u64::from(has_upper);
+    // The integer nearest to v · 10ᵖ. `rest` is the fractional part. If it is exactly ½, round to the even integer.
+    let rest = to_lower - ((floor - tens * 10) << shift);
     let nearest = floor + u64::from(rest * 2 + (floor & 1) > 1 << shift);
-    let ten = tens + u64::from(up);
-    // Select `ten` if `is_ten` is 1, else `nearest`. The negation of 1 is a mask of ones, and of 0 a mask of zeros.
-    (nearest ^ ((nearest ^ ten) & is_ten.wrapping_neg()), places - is_ten as usize)
+    // Select `ten` if `has_ten` is 1, else `nearest`: the mask is all ones for 1 and all zeros for 0.
+    let mask = has_ten.wrapping_neg();
+    (nearest ^ ((nearest ^ ten) & mask), places - has_ten as usize)
 }
 
-/// Writes `digits` / 10^`places`, which is below 1, and returns the length of the text. `text` is filled with
-/// the character `0`.
+/// Writes `digits` / 10^`places`, which is below 1, to the start of `text`, and returns the length of the text. `text`
+/// must be filled with the character `0`. `places` is from 7 to 13 for a float below 1.
 ///
-/// The text is `0.` and then `places` decimal places, so the last of the nine digits is at index 1 + `places`.
-/// `places` is at least 7 for a float below 1.
+/// The text consists of `0.` and `places` digits, without trailing zeros. `digits` is written as nine digits with
+/// leading zeros, so that the last digit is at index 1 + `places`.
 #[inline]
 fn write_below_one(text: &mut [u8; BUFFER_SIZE], digits: u64, places: usize) -> usize {
     let (first, rest) = nine_digits(digits);
-    // Start of the last eight digits. If there are more than nine places, the bytes after the `0.` stay zeros. If
-    // there are fewer, the leading digits are zeros and overwrite the `0.`, so the point is written last.
+    // Index of the last eight digits; the first digit is before them. For more than nine places, the bytes between the
+    // `0.` and the first digit stay zeros. For seven or eight places, the first digits are zeros and are written over
+    // the `0.`, so the point is written last.
     let at = 2 + places - 8;
     text[at - 1] = b'0' + first;
     text[at..at + 8].copy_from_slice(&(rest | ASCII_ZEROS).to_le_bytes());
     text[1] = b'.';
-    // The last digits are in the high bytes, so leading zero bytes of the word are trailing zeros of the number.
-    // They are cut off.
+    // The last digits are in the high bytes of `rest`, so leading zero bytes of `rest` are trailing zeros of the
+    // number. Cut them off.
     at + 8 - rest.leading_zeros() as usize / 8
 }
 
-/// Writes `digits` / 10^`places`, which is at least 1 and less than 2²³, and returns the length of the text.
-/// `places` is at most 7.
+/// Writes `digits` / 10^`places`, which is at least 1 and less than 2²³, to the start of `text`, and returns the length
+/// of the text. `places` is at most 7.
 #[inline(never)]
 fn write_at_least_one(text: &mut [u8; BUFFER_SIZE], digits: u64, places: usize) -> usize {
     let whole = digits / POWERS[places];
-    // The fraction has `places` digits, in the high bytes. Shift them to the low bytes, so that the first digit
-    // comes first in memory. The shift has two steps because it is by 64 bits in total if `places` is 0.
+    // The last `places` digits of the eight, which are in the high bytes, are the fraction. Shift them to the low
+    // bytes, so that the first decimal place comes first in memory. The shift by 8 - `places` bytes has two steps,
+    // because a single shift by 64 bits (for 0 places) would overflow.
     let (_, fraction) = nine_digits(digits - whole * POWERS[places]);
     let fraction = fraction >> (8 * (7 - places)) >> 8;
     let (_, whole) = nine_digits(whole);
-    // Low zero bytes are leading zeros of the whole part. They are dropped.
-    let before = whole.trailing_zeros() as usize / 8;
-    let point = 8 - before;
-    text[..8].copy_from_slice(&((whole | ASCII_ZEROS) >> (8 * before)).to_le_bytes());
+    // Low zero bytes are leading zeros of the whole part. Shift them out. The point follows the remaining digits.
+    let leading_zeros = whole.trailing_zeros() as usize / 8;
+    let point = 8 - leading_zeros;
+    text[..8].copy_from_slice(&((whole | ASCII_ZEROS) >> (8 * leading_zeros)).to_le_bytes());
     text[point] = b'.';
     text[point + 1..point + 9].copy_from_slice(&(fraction | ASCII_ZEROS).to_le_bytes());
-    // At least one decimal place, as in `3.0`; no other trailing zeros.
+    // Cut off trailing zeros, but keep at least one decimal place, as in `3.0`.
     point + 1 + (8 - fraction.leading_zeros() as usize / 8).max(1)
 }
 
-/// Splits a number below 10⁹ into its first digit and the other eight digits. The eight digits are one digit (0–9)
-/// per byte, the most significant digit in the least significant byte.
+/// Splits a number below 10⁹ into its first digit and the other eight digits. The eight digits are packed into a word,
+/// one digit (0–9) per byte, with the most significant digit in the lowest byte.
 #[inline]
 fn nine_digits(number: u64) -> (u8, u64) {
     let thousands = number / 1000;
@@ -177,6 +189,8 @@ fn nine_digits(number: u64) -> (u8, u64) {
     let triple = |three: u64| u64::from(DIGIT_TRIPLES[three as usize & 1023]);
     let (first, second) = (triple(millions), triple(thousands - millions * 1000));
     let third = triple(number - thousands * 1000);
+    // The lowest byte of `first` is the first digit. Its other two digits become bytes 0 and 1 of the word, `second`
+    // becomes bytes 2 to 4, and `third` becomes bytes 5 to 7.
     (first as u8, first >> 8 | second << 16 | third << 40)
 }
 
@@ -191,7 +205,7 @@ mod tests {
         is_written.then_some(text).filter(|text| !text.is_empty())
     }
 
-    /// Asserts that every float that [`write`] prints equals serde_json's text. Returns the number of these floats.
+    /// Asserts that [`write`] prints the same text as serde_json, and returns the number of floats that it printed.
     fn compare(bits: impl Iterator<Item = u32>) -> usize {
         let compared = bits.map(f32::from_bits).filter(|number| {
             let expected = serde_json::to_string(number).expect("a number");

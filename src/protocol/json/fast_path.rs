@@ -1,15 +1,15 @@
-//! Fast path for JSON whose values are all numbers, in arrays or in objects with known keys. It parses straight into
-//! the tensors, without serde.
+//! Fast path for JSON whose values are all numbers, in arrays or in objects with known keys. It parses the numbers
+//! straight into the tensors, without serde.
 //!
-//! The fast path may stop early, but its results must be right. Every function returns `None` at the first byte that
-//! it does not expect, if the JSON is invalid or only unusual. The caller then parses the whole text again with
-//! serde, which handles every text and reports errors with their position. So no function here reports an error, and
-//! each function must accept only texts that serde accepts, with the same result.
+//! Every function returns `None` at the first byte that it does not expect. The JSON is then invalid, or valid but
+//! unusual. In both cases the caller parses the whole text again with serde, which supports all JSON and reports errors
+//! with their position. So the functions here report no errors. If a function returns a result, serde must accept the
+//! text too, and return the same result.
 
 use crate::protocol::number;
 use ml_app_model::{Data, Feature, Rows, Signature, Tensors, Value};
 
-/// Maximum nesting of arrays. No tensor of a model has as many axes. serde has its own limit.
+/// Maximum nesting of arrays, which is more than the number of axes of any model's input. It is below serde's limit.
 const MAX_DEPTH: usize = 16;
 
 /// A JSON text and the position of the next token.
@@ -42,7 +42,7 @@ impl<'t> Scanner<'t> {
         Some(next)
     }
 
-    /// Takes the next byte, which must be `expected`. Only the common case, without whitespace before the byte, is
+    /// Takes the next byte after optional whitespace, if it is `expected`. Only the common case without whitespace is
     /// inlined.
     #[inline]
     pub fn take(&mut self, expected: u8) -> Option<()> {
@@ -64,7 +64,7 @@ impl<'t> Scanner<'t> {
         self.peek().is_none().then_some(())
     }
 
-    /// Takes the key `name` and the colon after it. No character of `name` may need an escape.
+    /// Takes a key and its colon if the key is `name`. No character of `name` may need an escape.
     #[inline]
     pub fn key(&mut self, name: &str) -> Option<()> {
         self.take(b'"')?;
@@ -76,13 +76,14 @@ impl<'t> Scanner<'t> {
         self.take(b':')
     }
 
+    /// Returns the byte at the current position.
     #[inline]
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Takes a number and returns it with the value and the type that serde_json would return. Only integers of up to
-    /// seven digits without whitespace before them are parsed inline.
+    /// Takes a number after optional whitespace. Returns the same value, of the same type, as serde_json. Only the code
+    /// for unsigned integers of up to seven digits without whitespace is inlined.
     #[inline]
     pub fn number(&mut self) -> Option<Value<'static>> {
         match number::short_integer(self.text.as_bytes().get(self.at..)?) {
@@ -94,7 +95,8 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// Takes a number, after whitespace if there is any. It is not inlined, so that [`Scanner::number`] stays small.
+    /// Takes any number after optional whitespace. This function is not inlined, so that [`Scanner::number`] stays
+    /// small.
     #[inline(never)]
     fn any_number(&mut self) -> Option<Value<'static>> {
         self.peek()?;
@@ -152,9 +154,12 @@ impl<'t> Scanner<'t> {
     }
 }
 
-/// Parses an array of numbers, nested or flat, and appends the numbers to `data` in row-major order.
+/// Parses an array of numbers, nested or flat, and appends the numbers to `data` in the order of the text, which is
+/// row-major order. If it returns `None`, `data` may contain some of the numbers.
 ///
-/// The nesting is not compared with a shape, because the Open Inference Protocol allows any nesting.
+/// The nesting is not compared with a shape, because the Open Inference Protocol allows any nesting. So only the number
+/// of open brackets must be known: in each turn, the loop takes opening brackets, one number, closing brackets, and a
+/// comma or the end of the text.
 pub fn elements(text: &str, data: &mut Data) -> Option<()> {
     let mut scanner = Scanner::new(text);
     let mut depth = 0;
@@ -173,14 +178,14 @@ pub fn elements(text: &str, data: &mut Data) -> Option<()> {
                 return scanner.end();
             }
         }
-        // The loop above ended at a byte that is not `]`. It must be a comma.
+        // The byte that ended the inner loop must be a comma.
         if scanner.text.as_bytes()[scanner.at - 1] != b',' {
             return None;
         }
     }
 }
 
-/// Parses a whole text with `read`, which adds rows. Returns the rows and the value of `read`.
+/// Parses a whole text with the function `read`, which adds rows. Returns the rows and the value that `read` returned.
 pub fn rows<T>(
     text: &str,
     signature: &Signature,
@@ -192,7 +197,8 @@ pub fn rows<T>(
     Some((rows.finish().ok()?, read))
 }
 
-/// Parses a text that is one object, as in [`Scanner::object`], and adds it as a row.
+/// Parses a text that consists of one object, as in [`Scanner::object`], and adds it as a row. If it returns `None`, an
+/// incomplete row may remain, which the caller must remove.
 pub fn object(text: &str, rows: &mut Rows<'_>) -> Option<()> {
     let mut scanner = Scanner::new(text);
     scanner.object(rows)?;
@@ -228,7 +234,7 @@ impl Random {
         (self.0 >> 33) % bound
     }
 
-    /// Returns a number of any length, with or without a fraction and an exponent.
+    /// Returns the text of a number of any length, with or without a fraction and an exponent.
     pub fn number(&mut self) -> String {
         let large = self.below(1 << 31);
         match self.below(6) {
@@ -241,7 +247,8 @@ impl Random {
         }
     }
 
-    /// Returns a small integer in different spellings, or sometimes any other number.
+    /// Returns the text of a small integer, with or without a sign, a fraction or an exponent. In one of eight cases,
+    /// returns any [number](Random::number) instead.
     pub fn integer(&mut self) -> String {
         let small = self.below(200);
         match self.below(8) {
@@ -277,7 +284,7 @@ mod tests {
     use serde::de::{DeserializeSeed, SeqAccess, Visitor};
     use std::fmt;
 
-    /// Appends elements, parsed by serde.
+    /// Parses elements with serde and appends them to the data.
     struct Elements<'d>(&'d mut Data);
 
     impl Elements<'_> {

@@ -1,13 +1,13 @@
-//! Wire formats: decodes request bodies to [`Tensors`] that agree with a [`Signature`], and encodes output
+//! Wire formats. A protocol decodes request bodies to [`Tensors`] that agree with a [`Signature`], and encodes output
 //! tensors as response bodies. Nothing here depends on HTTP.
 //!
-//! One module per protocol:
+//! Each protocol has a module:
 //!
 //! - [`features`]: named features as JSON, NDJSON or CSV, and in a query string.
 //! - [`instances`]: the JSON of KServe v1, TensorFlow Serving and Vertex AI.
 //! - [`oip`]: the Open Inference Protocol (KServe v2, Triton), with its binary tensor extension.
 //! - [`auto_detect`]: JSON of any of these protocols, for routes that clients of several protocols share.
-//! - [`binary_json`]: JSON followed by binary tensors, as Triton serves it on SageMaker and Vertex AI.
+//! - [`binary_json`]: JSON followed by binary tensors, in Triton's format for SageMaker and Vertex AI.
 //! - [`sagemaker_csv`]: CSV that may lack the header row.
 //!
 //! Modules that the protocols share:
@@ -56,7 +56,7 @@ pub trait Protocol: Send + 'static {
         limit: usize,
     ) -> Result<(Tensors, Self::ResponseOptions), Error>;
 
-    /// Encodes the response. `body` is the body of the request: a CSV response repeats its cells.
+    /// Encodes the response. `body` is the body of the request, whose cells a CSV response repeats.
     ///
     /// # Errors
     ///

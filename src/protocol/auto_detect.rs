@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
+/// A protocol that detects the protocol of each body and decodes the body with it.
 #[derive(Debug, Clone, Copy)]
 pub struct AutoDetect;
 
@@ -70,15 +71,21 @@ impl Protocol for AutoDetect {
 /// The protocol of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Detected {
+    /// [`features`].
     Features,
+    /// [`instances`](crate::protocol::instances).
     Instances,
+    /// The Open Inference Protocol, [`oip`].
     Tensors,
 }
 
 impl Detected {
-    /// Detects the protocol from the first member that only one protocol has. If a feature is called `instances`,
-    /// the member still means a list of instances. If `inputs` does not contain tensors and a feature is called
-    /// `inputs`, the member means this feature.
+    /// Detects the protocol from the first member that identifies a protocol: `instances`, `inputs` or the name of a
+    /// feature. Returns [`Detected::Features`] if there is no such member.
+    ///
+    /// The member `instances` always means a list of instances, even if a feature has this name. The member `inputs`
+    /// contains tensors if its value has their form. Otherwise it means the feature called `inputs`, if there is one.
+    /// In all other cases, it belongs to the protocol of `instances`.
     fn from_members(body: &[u8], signature: &Signature) -> Detected {
         let mut detected = Detected::Features;
         let members = MembersVisitor { signature, detected: &mut detected };
@@ -117,7 +124,8 @@ impl<'de> Visitor<'de> for MembersVisitor<'_> {
                         Detected::Instances
                     }
                 }
-                // In a request to Vertex AI, `parameters` may come before `instances`.
+                // A feature called `parameters` proves nothing, because in a request to Vertex AI, the member
+                // `parameters` may come before `instances`.
                 other if other != "parameters" && is_feature() => Detected::Features,
                 _ => {
                     map.next_value::<IgnoredAny>()?;

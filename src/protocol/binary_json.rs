@@ -22,7 +22,8 @@ pub struct BinaryJson<P> {
     pub media_type: &'static str,
 }
 
-/// Returns the form of a body with this content type, or `None` if its media type is not `media_type`.
+/// Returns the form of a body with this content type, or `None` if the content type has a different media type than
+/// `media_type`.
 ///
 /// # Errors
 ///
@@ -51,7 +52,7 @@ impl<P: Protocol> Protocol for BinaryJson<P> {
         self.protocol.decode(body, signature, limit)
     }
 
-    /// Encodes the response. If it is binary, moves the size of its JSON from a header to the content type.
+    /// Encodes the response. If the response is binary, moves the size of the JSON from a header to the content type.
     fn encode(
         &self,
         options: P::ResponseOptions,

@@ -1,7 +1,7 @@
-//! Decodes the value of one feature in one row, from JSON or from text.
+//! Decodes the value of one feature in one row, from JSON or from a string.
 //!
 //! If a value does not fit its feature, the [`Reader`] records an error, and decoding continues with the next value.
-//! Only invalid JSON ends it.
+//! Only invalid JSON ends the decoding.
 
 use crate::protocol::json::{self, Seed};
 use crate::protocol::reader::{Reader, describe_value};
@@ -13,8 +13,9 @@ use std::fmt;
 /// Decodes the value of a feature in a row from JSON: a scalar, or an array of the feature's shape.
 pub struct CellSeed<'a, 's> {
     pub reader: &'a mut Reader<'s>,
-    /// Index of the row, counted from 0 after the last [batch](Reader::batch).
+    /// Index of the row among the rows since the last [batch](Reader::batch).
     pub row: usize,
+    /// Index of the feature in the signature.
     pub feature: usize,
 }
 
@@ -33,8 +34,8 @@ impl<'de> DeserializeSeed<'de> for CellSeed<'_, '_> {
     }
 }
 
-/// Decodes the value of a feature in the current row from the text of a CSV cell or of a query parameter. The text
-/// of a scalar is its value; the text of an array is JSON.
+/// Decodes the value of a feature in the current row. `text` is the content of a CSV cell or the value of a query
+/// parameter. It is JSON if the feature is an array. A scalar is written without JSON's quotes.
 pub fn read_text(reader: &mut Reader<'_>, feature: usize, text: &str) {
     if reader.spec(feature).is_scalar() {
         reader.set(feature, Value::Untyped(text));
@@ -61,8 +62,8 @@ pub fn describe_mismatch(feature: &Feature, mismatch: &Mismatch) -> String {
     format!("invalid {}: {mismatch}", array.trim_start_matches("an "))
 }
 
-/// Decodes a scalar or an array. `axis` is the number of the feature's arrays that enclose it, so it is 0 for the
-/// whole value.
+/// Decodes the whole value of a feature, or an entry of one of its arrays. `axis` is the number of arrays around the
+/// entry. It is 0 for the whole value.
 ///
 /// The outer `Result` reports an error in the JSON. The inner `Result` reports a value that does not fit the feature.
 pub struct ElementVisitor<'a, 's> {

@@ -19,7 +19,7 @@ use ml_app_model::{Kind, Mismatch, Signature, Tensors};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::de::DeserializeSeed;
 
-/// A protocol: the request is one row in a query string, and the response is JSON.
+/// The protocol of requests with one row in the query string. The response is JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct Query;
 
@@ -46,7 +46,7 @@ impl Protocol for Query {
     }
 }
 
-/// A protocol: the request is a body of rows. Request and response may have different formats.
+/// The protocol of requests with rows in the body. Request and response may have different formats.
 #[derive(Debug, Clone, Copy)]
 pub struct NamedFeatures {
     pub request: WireFormat,
@@ -146,7 +146,8 @@ fn decode_serde(
     reader.finish_json(read)
 }
 
-/// Decodes a body whose rows are objects with all features in the model's order. Returns `None` for any other body.
+/// Decodes a body on the [fast path](fast_path): an object or an array of objects, each with all features in the
+/// model's order. Returns `None` for any other body.
 fn decode_fast(text: &str, signature: &Signature) -> Option<(Tensors, FeaturesLayout)> {
     if !fast_path::supports_objects(signature) {
         return None;
@@ -181,7 +182,7 @@ fn decode_lines(body: &[u8], signature: &Signature, limit: usize) -> Result<Tens
     reader.into_tensors()
 }
 
-/// Decodes one row from a query string. The value of a scalar is its text; the value of an array is JSON.
+/// Decodes one row from a query string. The value of an array is JSON. A scalar is written without JSON's quotes.
 ///
 /// # Errors
 ///
@@ -191,10 +192,10 @@ fn decode_query(query: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     reader.start_row();
     for (name, value) in form_urlencoded::parse(query) {
         let Some(feature) = reader.take(&name) else { continue };
-        // An empty CSV cell is a missing value. An empty value in a query is an error instead: it probably comes
-        // from a form whose user forgot a field.
-        let is_text = signature.features[feature].kind == Kind::String;
-        if value.is_empty() && !is_text {
+        // An empty CSV cell is a missing value. An empty value in a query is an error instead, because it probably
+        // comes from a form with a field that the user forgot.
+        let is_string = signature.features[feature].kind == Kind::String;
+        if value.is_empty() && !is_string {
             let expected = with_article(signature.features[feature].kind);
             reader.feature_error(feature, Mismatch::new(expected, "nothing"));
         } else {
@@ -218,6 +219,7 @@ pub(crate) fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
     let mut source = serde_json::Deserializer::from_slice(line);
     let read = json::Seed(RowVisitor(reader)).deserialize(&mut source).and_then(|()| source.end());
     if let Err(error) = read {
+        // The line counts as a row, even if the error occurred before the visitor started one.
         if reader.rows_read() == rows {
             reader.start_row();
         }
@@ -226,7 +228,7 @@ pub(crate) fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
     }
 }
 
-/// Formats names as a header value: a [list of strings][strings].
+/// Formats names as the value of a header: a [list of strings][strings].
 ///
 /// Characters outside printable ASCII are percent-encoded. If the list would exceed its maximum length, the
 /// remaining names are only counted, as in `and-2-more`.

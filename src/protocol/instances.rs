@@ -3,11 +3,11 @@
 //! A request has `instances` or `inputs`:
 //!
 //! - `instances` is a list of rows. An instance is a list of the features' values in the model's order, or an object
-//!   with the names of features or inputs as keys. If the model has only one feature, an instance is its value. The
-//!   response has `predictions`. For an output of shape `[N, 1]`, a prediction is a number, as in the responses of
-//!   KServe's scikit-learn server. TensorFlow Serving would write a list with one number instead.
-//! - `inputs` is an object of columns by name, or the rows of the only input. The response has `outputs`, which are
-//!   whole tensors.
+//!   with the names of features or inputs as keys. If the model has only one feature, an instance may be just the value
+//!   of this feature. The response has `predictions`. For an output of shape `[N, 1]`, a prediction is a number, as in
+//!   the responses of KServe's scikit-learn server. TensorFlow Serving would write a list with one number instead.
+//! - `inputs` is an object with a column for each feature or input, or a list of rows if the model has only one input.
+//!   The response has `outputs`, which contains whole tensors.
 //!
 //! [kserve]: https://kserve.github.io/website/latest/modelserving/data_plane/v1_protocol/
 //! [serving]: https://www.tensorflow.org/tfx/serving/api_rest#predict_api
@@ -88,8 +88,8 @@ fn decode_serde(
     reader.finish_json(read)
 }
 
-/// Decodes a body that has only the member `instances`, and in which every instance is a list. Returns `None` for any
-/// other body.
+/// Decodes a body on the [fast path](fast_path): its only member is `instances`, and every instance is a list of
+/// numbers. Returns `None` for any other body.
 fn decode_fast(text: &str, signature: &Signature) -> Option<(Tensors, InstancesLayout)> {
     if !fast_path::supports_lists(signature) {
         return None;

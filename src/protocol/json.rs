@@ -1,5 +1,5 @@
-//! Functions that all JSON protocols share: they parse with serde without building a tree of values, convert serde's
-//! errors to errors with a position, and write tensors.
+//! Functions that all JSON protocols share. They parse JSON with serde without building a tree of values, convert
+//! serde's errors to errors with a position, and write tensors as JSON.
 
 pub(crate) mod fast_path;
 
@@ -15,7 +15,7 @@ use serde_json::error::Category;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Returns a body as a string, without the byte order mark that some editors write.
+/// Returns a body as a string, without the byte order mark that some editors write at the start.
 ///
 /// # Errors
 ///
@@ -49,8 +49,8 @@ pub(crate) fn read<'de, V: Visitor<'de>>(
     source.end().map(|()| value)
 }
 
-/// A seed that deserializes a value of any type with a visitor. serde accepts only seeds, not visitors, for the
-/// elements of arrays and the members of objects.
+/// A seed that deserializes a value with a visitor. serde needs a seed, not a visitor, for the elements of arrays and
+/// the members of objects.
 pub(crate) struct Seed<V>(pub(crate) V);
 
 impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Seed<V> {
@@ -132,8 +132,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Converts an error of serde_json, including its line and column. The text is not JSON, or its JSON does not have the
-/// expected form.
+/// Converts an error of serde_json, including its line and column. Such an error means that the text is not JSON, or
+/// that the JSON does not have the expected form.
 pub(crate) fn request_error(error: &serde_json::Error) -> RequestError {
     let text = error.to_string();
     // The message ends with the position, which becomes separate fields. "invalid type: X, expected Y" becomes
@@ -322,7 +322,7 @@ pub(crate) fn float(out: &mut Vec<u8>, number: f32) {
     }
 }
 
-/// Appends an integer. This is faster than [`scalar`] for 0 to 9, which most class labels are.
+/// Appends an integer. This is faster than [`scalar`] for 0 to 9, because most class labels are in this range.
 #[inline]
 pub(crate) fn integer(out: &mut Vec<u8>, number: i64) {
     match number {

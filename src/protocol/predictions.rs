@@ -1,5 +1,5 @@
-//! Encodes predictions for people to read: a classifier's label and the probability of each class, or the values of
-//! the outputs. [`PredictionShape`] selects these values.
+//! Encodes predictions for people to read. The prediction of a classifier is the label and a score for each class. Any
+//! other prediction is the values of the outputs. [`PredictionShape`] selects these values.
 //!
 //! JSON cannot express NaN and the infinities ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)), so they
 //! become `null`. In CSV, they are `NaN`, `inf` and `-inf`.
@@ -10,7 +10,8 @@ use ml_app_model::{
 };
 use std::io::Write;
 
-/// The start of each object, `{"prediction":`. Copying one constant is faster than copying its three parts.
+/// The start of each object: `{"prediction":`. It is a constant of bytes, because appending one constant is faster than
+/// appending three parts.
 const OPENING: [u8; PREDICTION.len() + 4] = {
     let mut opening = [b'"'; PREDICTION.len() + 4];
     opening[0] = b'{';
@@ -30,12 +31,13 @@ pub struct Predictions<'a> {
     shape: PredictionShape<'a>,
     rows: usize,
     outputs: Vec<TensorView<'a>>,
-    /// The keys of the classes, or of the outputs if the prediction has several outputs.
+    /// The keys of the outputs if the prediction has several outputs. Otherwise the keys of the classes, if there are
+    /// any.
     keys: Keys,
 }
 
 impl<'a> Predictions<'a> {
-    /// Prepares the outputs of the model that has this signature.
+    /// Prepares the outputs of a model for encoding. `signature` is the signature of this model.
     pub fn new(signature: &'a Signature, outputs: &'a Tensors) -> Predictions<'a> {
         let shape = PredictionShape::new(signature);
         let keys = match (shape.prediction, shape.scores) {
@@ -113,18 +115,19 @@ impl<'a> Predictions<'a> {
         match view.elements {
             Elements::Float32(elements) => float(out, elements[index]),
             Elements::Float16(elements) if !elements[index].is_finite() => {
-                text(out, elements[index].to_f32())
+                non_finite(out, elements[index].to_f32())
             }
             Elements::Float64(elements) if !elements[index].is_finite() => {
-                text(out, elements[index])
+                non_finite(out, elements[index])
             }
             Elements::String(elements) => out.extend_from_slice(elements.get(index).as_bytes()),
             _ => view.element(out, index),
         }
     }
 
-    /// Appends an object with the members of a prediction. `value` appends a whole output if its last argument is
-    /// `None`, and otherwise the element of the output at this index.
+    /// Appends an object with the members of a prediction. The caller's function `value` appends the value of each
+    /// member. Its last argument is the index of the value's element in a row of the output, or `None` if the value is
+    /// the whole row.
     #[inline]
     fn members(
         &self,
@@ -154,6 +157,7 @@ impl<'a> Predictions<'a> {
     }
 }
 
+/// Appends one element of a row, or the whole row if `element` is `None`.
 #[inline]
 fn element_or_row(out: &mut Vec<u8>, view: &TensorView<'_>, row: usize, element: Option<usize>) {
     match element {
@@ -173,15 +177,16 @@ pub(crate) enum Cells<'a> {
     Other,
 }
 
-/// Appends a number as it is written in CSV.
+/// Appends a float in the format of CSV.
 pub(crate) fn float(out: &mut Vec<u8>, number: f32) {
     if number.is_finite() {
         json::float(out, number);
     } else {
-        text(out, number);
+        non_finite(out, number);
     }
 }
 
-fn text(out: &mut Vec<u8>, number: impl std::fmt::Display) {
+/// Appends NaN or an infinity: `NaN`, `inf` or `-inf`.
+fn non_finite(out: &mut Vec<u8>, number: impl std::fmt::Display) {
     write!(out, "{number}").expect("writing to memory does not fail");
 }

@@ -23,7 +23,7 @@ pub struct Reader<'s> {
     pub(super) errors: RequestErrors,
     /// For each feature, true if the current row has it.
     present: Vec<bool>,
-    /// Index of the feature that probably comes next: most rows have the features in the model's order.
+    /// Index of the feature that probably comes next, because most rows have the features in the model's order.
     next: usize,
     /// Line of the current row, counted from 1, if each row of the format is a line.
     pub(super) line: Option<u64>,
@@ -31,14 +31,13 @@ pub struct Reader<'s> {
     earlier_rows: usize,
     /// Number of skipped rows.
     skipped: usize,
-    /// True if errors belong to the current row. False while columns are read, because a column has values of many
-    /// rows.
+    /// True if there is a current row. False while columns are read, because a column has values of many rows.
     in_row: bool,
-    /// True if the fast path supports the model's rows as JSON objects.
+    /// True if the [fast path](fast_path) can read the model's rows from JSON objects.
     supports_objects: bool,
-    /// True if the fast path supports the model's rows as lines of CSV: all features are numbers.
+    /// True if [`Reader::read_cells`] can read the model's rows from lines of CSV: all features are scalar numbers.
     supports_cells: bool,
-    /// Maximum number of values in the rows of a batch.
+    /// Maximum number of values in a batch.
     limit: usize,
     /// Maximum number of rows of a batch, computed from `limit`.
     max_rows: usize,
@@ -47,9 +46,9 @@ pub struct Reader<'s> {
 impl<'s> Reader<'s> {
     /// Creates a reader of rows for a model.
     ///
-    /// `limit` is the maximum number of values in the rows of a batch. It is needed because a short body can stand
-    /// for many values: a row may leave out optional features, and a column starts rows that have values of all
-    /// features.
+    /// `limit` is the maximum number of values in a [batch](Reader::batch). The size of the body does not limit this
+    /// number. A row may leave out optional features, but still takes memory for all features. The first column of a
+    /// body adds rows with all features.
     pub fn new(signature: &'s Signature, limit: usize) -> Reader<'s> {
         let rows = Rows::new(signature);
         Reader {
@@ -83,7 +82,7 @@ impl<'s> Reader<'s> {
         self.errors.push(self.with_position(error));
     }
 
-    /// Records an error in the format of the body, not in a value.
+    /// Records an error in the format of the body, as opposed to an error in a value.
     pub fn push_malformed(&mut self, error: RequestError) {
         self.errors.malformed = true;
         self.errors.push(error);
@@ -93,7 +92,7 @@ impl<'s> Reader<'s> {
         !self.errors.is_empty()
     }
 
-    /// Returns whether the parser should stop: there are too many errors, or more rows than allowed.
+    /// Returns whether the parser should stop, because there are too many errors or more rows than allowed.
     pub fn is_exhausted(&self) -> bool {
         self.is_full() || self.errors.is_exhausted()
     }
@@ -102,8 +101,8 @@ impl<'s> Reader<'s> {
         self.rows.len() > self.max_rows
     }
 
-    /// Returns the rows read since the last batch. Returns `None` if there are no such rows, or if errors were found,
-    /// which [`Reader::finish`] will return.
+    /// Returns the rows read since the last batch as tensors. Returns `None` if there are no such rows, or if errors
+    /// were found. [`Reader::finish`] returns these errors.
     ///
     /// # Errors
     ///
@@ -155,7 +154,8 @@ impl<'s> Reader<'s> {
         tensors.ok_or_else(|| Error::Internal("rows without tensors".into()))
     }
 
-    /// Returns all rows, and the value of `read`, which is the result of parsing their JSON document.
+    /// Returns all rows, and the value in `read`. `read` is the result of parsing the JSON document that contains the
+    /// rows.
     ///
     /// # Errors
     ///
@@ -185,15 +185,15 @@ impl<'s> Reader<'s> {
         self.skipped += 1;
     }
 
-    /// Returns the number of rows read so far, without the skipped rows.
+    /// Returns the number of rows read so far, over all batches, without the skipped rows.
     pub fn scored(&self) -> usize {
         self.rows_read() - self.skipped
     }
 
-    /// Starts a row that has no features yet.
+    /// Starts a row in which no feature is present yet.
     pub fn start_row(&mut self) {
         if self.has_errors() {
-            // The request will be rejected. Reading continues only to find further errors, so drop the earlier rows.
+            // The request will be rejected. Reading continues only to find further errors, so free the earlier rows.
             self.earlier_rows += self.rows.len();
             self.rows.clear();
         }
@@ -220,7 +220,7 @@ impl<'s> Reader<'s> {
     /// Adds a row from a line of CSV without quotes and returns `true`. Returns `false` without adding a row if a cell
     /// is neither a number nor empty, or if errors were found before.
     ///
-    /// `features` contains the feature of each column, or `None` for a column that is ignored.
+    /// `features` contains the index of each column's feature, or `None` for a column that is ignored.
     pub fn read_cells(&mut self, line: &str, features: &[Option<usize>]) -> bool {
         if self.has_errors() || !self.supports_cells {
             return false;
@@ -241,7 +241,7 @@ impl<'s> Reader<'s> {
         let found = in_order.map(|_| self.next).or_else(|| self.rows.signature().feature(name));
         let Some(feature) = found else {
             let detail = if self.errors.is_full() {
-                // The error will only be counted.
+                // The error will only be counted, so its message is not needed.
                 String::new()
             } else {
                 let suggest = self.errors.len() < MAX_SUGGESTIONS;
@@ -258,7 +258,7 @@ impl<'s> Reader<'s> {
         Some(feature)
     }
 
-    /// Ends a row, and records an error for each feature that is missing.
+    /// Ends a row, and records an error for each required feature that is missing.
     pub fn end_row(&mut self) {
         for feature in self.missing() {
             self.push_error(RequestError::missing("feature", &self.spec(feature).name));
@@ -287,14 +287,15 @@ impl<'s> Reader<'s> {
         self.push_error(RequestError::in_feature(&self.spec(feature).name, detail));
     }
 
-    /// Records an error in a feature of a row. `row` is counted from 0 after the last batch.
+    /// Records an error in a feature of a row. `row` is the index of the row among the rows since the last batch.
     pub fn feature_error_at(&mut self, row: usize, feature: usize, detail: impl fmt::Display) {
         let error =
             RequestError::in_feature(&self.spec(feature).name, detail).row(self.earlier_rows + row);
         self.errors.push(RequestError { line: self.line, ..error });
     }
 
-    /// Records an error that concerns a row as a whole. `row` is counted from 0 after the last batch.
+    /// Records an error that concerns a row as a whole. `row` is the index of the row among the rows since the last
+    /// batch.
     pub fn row_error(&mut self, row: usize, error: RequestError) {
         self.errors.push(RequestError { line: self.line, ..error.row(self.earlier_rows + row) });
     }
@@ -306,26 +307,27 @@ impl<'s> Reader<'s> {
         self.errors.push(error.row(self.earlier_rows - rows + row));
     }
 
-    /// Adds the current line, and the current row if errors belong to it, to an error.
+    /// Adds the current line and the current row, if there are any, to an error.
     fn with_position(&self, error: RequestError) -> RequestError {
         let row = self.earlier_rows + self.rows.len().saturating_sub(1);
         RequestError { line: self.line, ..if self.in_row { error.row(row) } else { error } }
     }
 }
 
-/// Returns whether the values of a feature are single numbers, so that the CSV fast path supports it.
+/// Returns whether the values of a feature are single numbers, which [`Reader::read_cells`] supports.
 fn is_numeric(feature: &Feature) -> bool {
     feature.is_scalar() && matches!(feature.kind, Kind::Number | Kind::Integer)
 }
 
-/// Adds a row from a line whose cells are numbers, or empty for a missing value. Returns `None` for any other line. An
-/// incomplete row may then remain, which the caller must remove.
+/// Adds a row from a line of CSV. Each cell with a feature must contain a number, or nothing for a missing value. For
+/// any other line, returns `None`, and may leave an incomplete row, which the caller must remove.
 ///
-/// The result is the same as for cells read as [`Value::Untyped`], but the line is parsed in one pass, without
-/// searching for the end of each cell first.
+/// This is faster than splitting the line into cells and storing each of them as a [`Value::Untyped`], with the same
+/// result. The line is parsed in one pass: the end of a number is the end of its cell. `rest` is the part of the line
+/// that has not been parsed yet.
 fn read_numbers(line: &[u8], features: &[Option<usize>], rows: &mut Rows<'_>) -> Option<()> {
     let mut rest = line;
-    // Columns in the order of the features: write the values to the tensors one after another.
+    // If the columns are the features in the model's order, append the values to the tensors one after another.
     if features.iter().copied().eq((0..rows.signature().features.len()).map(Some)) {
         rows.add_scalars(|feature| {
             if feature > 0 {
@@ -349,7 +351,8 @@ fn read_numbers(line: &[u8], features: &[Option<usize>], rows: &mut Rows<'_>) ->
     rest.is_empty().then_some(())
 }
 
-/// Takes a number, or an empty cell, from the front of `rest`. The caller checks that the cell ends after it.
+/// Takes a number, or an empty cell, from the front of `rest`. The caller checks that a comma or the end of the line
+/// follows.
 #[inline]
 fn take_cell(rest: &mut &[u8]) -> Option<Value<'static>> {
     match number::short_integer(rest) {
@@ -361,7 +364,8 @@ fn take_cell(rest: &mut &[u8]) -> Option<Value<'static>> {
     }
 }
 
-/// Takes a cell that is not a short integer. It is not inlined, so that the loop over short integers stays small.
+/// Takes a cell that is not a short integer. This function is not inlined, so that the loop over short integers stays
+/// small.
 #[inline(never)]
 fn take_other_cell(rest: &mut &[u8]) -> Option<Value<'static>> {
     if matches!(rest.first(), None | Some(b',')) {

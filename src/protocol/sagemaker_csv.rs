@@ -1,4 +1,4 @@
-//! CSV as SageMaker's clients send it, which may lack the header row.
+//! CSV from SageMaker's clients, which may lack the header row.
 //!
 //! Without a header, the columns are the features in the model's order, and the response has no header either. The
 //! header is considered missing if the first record has as many cells as the model has features and no cell is the
@@ -11,12 +11,15 @@ use crate::protocol::{Body, Encoded, Protocol, WireFormat, json};
 use csv::ReaderBuilder;
 use ml_app_model::{Signature, Tensors};
 
+/// The protocol of a CSV with or without a header.
 #[derive(Debug, Clone, Copy)]
 pub struct SageMakerCsv {
+    /// Format of the response.
     pub response: WireFormat,
 }
 
 impl SageMakerCsv {
+    /// Returns the protocol of a CSV with a header.
     fn with_header(self) -> NamedFeatures {
         NamedFeatures { request: WireFormat::Csv, response: self.response }
     }
@@ -26,7 +29,7 @@ impl SageMakerCsv {
 #[derive(Debug)]
 pub struct ResponseOptions {
     options: features::ResponseOptions,
-    /// True if the request lacked a header, so that the response has none.
+    /// True if the request lacked a header. The response then has no header either.
     headerless: bool,
 }
 
@@ -86,6 +89,7 @@ impl Protocol for SageMakerCsv {
             && self.response == WireFormat::Csv
             && let Body::Whole(rows) = &mut encoded.body
         {
+            // Remove the header, which `encode` wrote because `body` now has one.
             let mut records = ReaderBuilder::new().has_headers(false).from_reader(&rows[..]);
             records.byte_records().next();
             let end = records.position().byte() as usize;
@@ -95,11 +99,11 @@ impl Protocol for SageMakerCsv {
     }
 }
 
-/// Subtracts 1 from the lines of errors, because the header line was put before the body.
+/// Subtracts 1 from the line of each error, because a header line was inserted before the body.
 fn without_header_line(errors: RequestErrors) -> RequestErrors {
-    let up = |error: RequestError| RequestError {
+    let moved_up = |error: RequestError| RequestError {
         line: error.line.map(|line| line.saturating_sub(1)),
         ..error
     };
-    RequestErrors { listed: errors.listed.into_iter().map(up).collect(), ..errors }
+    RequestErrors { listed: errors.listed.into_iter().map(moved_up).collect(), ..errors }
 }

@@ -21,8 +21,8 @@ pub enum FeaturesLayout {
     Columns,
 }
 
-/// Decodes a value whose text was collected before. The text's position in the body is unknown, so an error in its
-/// JSON is reported with row and feature instead of line and column.
+/// Decodes a value from its JSON text. The position of the text in the body is unknown, so an error in the JSON is
+/// reported with row and feature instead of line and column.
 fn read_cell(reader: &mut Reader<'_>, row: usize, feature: usize, value: &RawValue) {
     let mut source = serde_json::Deserializer::from_str(value.get());
     let read = CellSeed { reader: &mut *reader, row, feature }.deserialize(&mut source);
@@ -54,8 +54,9 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FeaturesLayout, A::Error> {
         let reader = self.0;
-        // Only the values show whether the object is a row or has columns, so collect all members first. A valid
-        // body has at most as many members as the model has features. Collect some further members to report them.
+        // Only the values show whether the object is a row or contains columns, so collect the texts of all members
+        // first. A valid body has at most as many members as the model has features. Collect at most `MAX_LISTED + 1`
+        // further members, because errors in them would be reported.
         let mut entries: Vec<(String, &RawValue)> = vec![];
         let signature = reader.rows.signature();
         while let Some(entry) = map.next_entry()? {
@@ -64,7 +65,8 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
                 break;
             }
         }
-        let further = json::skip_members(&mut map)?;
+        let skipped = json::skip_members(&mut map)?;
+        // A column has one more level of arrays than the value of its feature. The first known feature decides.
         let is_column = |(name, value): &(String, &RawValue)| {
             let feature = signature.feature(name)?;
             Some(depth(value.get()) > signature.features[feature].shape.len())
@@ -74,9 +76,9 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
             return Ok(FeaturesLayout::Columns);
         }
         reader.start_row();
-        if further > 0 {
+        if skipped > 0 {
             let expected = format!("{} features", signature.features.len());
-            let mismatch = Mismatch::new(expected, (entries.len() + further).to_string());
+            let mismatch = Mismatch::new(expected, (entries.len() + skipped).to_string());
             reader.push_error(RequestError::new(mismatch.to_string()));
         }
         for (name, value) in &entries {
@@ -89,7 +91,7 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
     }
 }
 
-/// Returns the number of `[` at the start of a JSON text.
+/// Returns the number of `[` at the start of a JSON text: the nesting depth of its first element.
 fn depth(json: &str) -> usize {
     json.bytes().filter(|byte| !byte.is_ascii_whitespace()).take_while(|byte| *byte == b'[').count()
 }
@@ -99,7 +101,8 @@ fn read_columns(
     reader: &mut Reader<'_>,
     entries: &[(String, &RawValue)],
 ) -> Result<(), serde_json::Error> {
-    let mut first: Option<(&str, usize)> = None;
+    // Name and length of the first column. All other columns must have the same length.
+    let mut first_column: Option<(&str, usize)> = None;
     for (name, column) in entries {
         let Some(feature) = reader.take(name) else { continue };
         if depth(column.get()) == 0 {
@@ -108,9 +111,9 @@ fn read_columns(
             continue;
         }
         let values: Vec<&RawValue> = serde_json::from_str(column.get())?;
-        let (other, rows) = *first.get_or_insert((name, values.len()));
+        let (first_name, rows) = *first_column.get_or_insert((name, values.len()));
         if values.len() != rows {
-            let expected = format!("{rows} values, as in `{other}`");
+            let expected = format!("{rows} values, as in `{first_name}`");
             let mismatch = Mismatch::new(expected, values.len().to_string());
             reader.errors.push(RequestError::in_feature(name, &mismatch));
             continue;
@@ -134,7 +137,7 @@ fn read_columns(
     Ok(())
 }
 
-/// Decodes a row from an object. Any other value is recorded as an error of the row.
+/// Decodes a row from an object. For any other value, records an error of the row.
 pub struct RowVisitor<'a, 's>(pub &'a mut Reader<'s>);
 
 /// The expected form of a row, for error messages.
@@ -184,8 +187,8 @@ impl<'de> Visitor<'de> for RowVisitor<'_, '_> {
     }
 }
 
-/// Decodes a name. Returns the index of the feature, or `None` if the name is unknown or a duplicate. The caller then
-/// skips the value.
+/// Decodes a name, and returns the index of its feature. If the name is unknown or a duplicate, records an error and
+/// returns `None`, and the caller must skip the value.
 struct NameVisitor<'a, 's>(&'a mut Reader<'s>);
 
 impl Visitor<'_> for NameVisitor<'_, '_> {

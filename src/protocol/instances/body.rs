@@ -25,26 +25,27 @@ pub enum InstancesLayout {
 /// The features that a name in a request refers to.
 #[derive(Clone)]
 enum Target {
+    /// The feature with this index.
     Feature(usize),
-    /// The only feature of an input with shape `[N, 1]`.
+    /// The feature with this index, which is the only feature of an input with shape `[N, 1]`.
     Column(usize),
-    /// All features of an input.
+    /// All features of an input. They have consecutive indices.
     Input(Range<usize>),
 }
 
 impl Target {
-    /// Finds the features that a name refers to and marks them as present in the row. If the name is unknown or if the
-    /// row already has a feature, records an error and returns `None`.
+    /// Finds the features that a name refers to and marks them as present in the row. If the name is unknown, or if the
+    /// row already has one of the features, records an error and returns `None`.
     fn take(name: &str, reader: &mut Reader<'_>) -> Option<Target> {
         let signature = reader.signature();
         // A feature takes precedence over an input of the same name.
         if signature.feature(name).is_none()
             && let Some(input) = signature.inputs.iter().position(|input| input.name == name)
         {
-            let of_input = |feature: &usize| signature.features[*feature].input == input;
+            let is_of_input = |feature: &usize| signature.features[*feature].input == input;
             let all = 0..signature.features.len();
-            let first = all.clone().find(of_input)?;
-            let features = first..first + all.skip(first).take_while(of_input).count();
+            let first = all.clone().find(is_of_input)?;
+            let features = first..first + all.skip(first).take_while(is_of_input).count();
             let mut taken = true;
             for feature in features.clone() {
                 taken &= reader.take(&signature.features[feature].name).is_some();
@@ -126,7 +127,8 @@ impl<'de> Visitor<'de> for InstancesVisitor<'_, '_> {
 struct InstanceVisitor<'a, 's>(&'a mut Reader<'s>);
 
 impl InstanceVisitor<'_, '_> {
-    /// Decodes an instance that is a scalar: the value of the model's only feature.
+    /// Decodes an instance that is a scalar: the value of the model's only feature. Records an error if the model has
+    /// several features, or if its only feature is an array.
     fn only_feature<E>(self, value: Value<'_>) -> Result<(), E> {
         let reader = self.0;
         reader.start_row();
@@ -239,8 +241,8 @@ impl<'de> Visitor<'de> for ListVisitor<'_, '_> {
     }
 }
 
-/// Decodes the value of a name in a row. If the row does not exist yet, adds it: this happens in the first column of
-/// `inputs`.
+/// Decodes the value of a [`Target`] in a row. If the row does not exist yet, adds it. This is the case for the first
+/// column of `inputs`.
 struct ValueSeed<'a, 's> {
     reader: &'a mut Reader<'s>,
     row: usize,
@@ -288,7 +290,7 @@ impl<'de> Visitor<'de> for ColumnCellVisitor<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value, or a list of one")
+        f.write_str("a value, or a list of one value")
     }
 
     json::scalars!(set -> ());
@@ -307,14 +309,14 @@ impl<'de> Visitor<'de> for ColumnCellVisitor<'_, '_> {
     }
 }
 
-/// Decodes `inputs`: columns by name, or the rows of the only input.
+/// Decodes `inputs`: an object with a column for each name, or a list of rows if the model has only one input.
 struct InputsVisitor<'a, 's>(&'a mut Reader<'s>);
 
 impl<'de> Visitor<'de> for InputsVisitor<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of columns, or the rows of the one input")
+        f.write_str("an object of columns, or the rows of the only input")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, rows: A) -> Result<(), A::Error> {
@@ -353,11 +355,11 @@ impl<'de> Visitor<'de> for InputsVisitor<'_, '_> {
     }
 }
 
-/// Decodes a column, which has a value for each row, and returns the number of values. Values after the first `rows`
-/// values are only counted.
+/// Decodes a column, which is a list with a value for each row, and returns the number of values.
 struct ColumnVisitor<'a, 's> {
     reader: &'a mut Reader<'s>,
     target: Target,
+    /// Number of rows in the first column; `None` while the first column is decoded. Further values are only counted.
     rows: Option<usize>,
 }
 
@@ -365,7 +367,7 @@ impl<'de> Visitor<'de> for ColumnVisitor<'_, '_> {
     type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of a value for each row")
+        f.write_str("an array with a value for each row")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<usize, A::Error> {

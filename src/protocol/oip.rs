@@ -30,7 +30,7 @@ pub const JSON_SIZE_HEADER: &str = "inference-header-content-length";
 /// Media type of a body with binary tensors.
 pub const BINARY_MEDIA_TYPE: &str = "application/octet-stream";
 
-/// The protocol. Its variants are the forms that the body of a request can have.
+/// The protocol. The variants are the forms that the body of a request can have.
 #[derive(Debug, Clone, Copy)]
 pub enum Infer {
     /// Only JSON.
@@ -42,10 +42,10 @@ pub enum Infer {
 }
 
 impl Infer {
-    /// Returns the form of a body. `length` is the size of the JSON as the header contains it: 0 for a raw request,
-    /// and `None` if the body contains only JSON.
+    /// Returns the form of a body. `length` is the value of the header or content-type parameter with the size of the
+    /// JSON. It is `0` for a raw request, and `None` if the body contains only JSON.
     ///
-    /// `name` is the name of the header or of the content-type parameter, for the error message.
+    /// `name` is the name of the header or parameter, for the error message.
     ///
     /// # Errors
     ///
@@ -120,8 +120,8 @@ impl Protocol for Infer {
     }
 }
 
-/// Appends the entry of an output to the JSON in `head`. If the client requested bytes, appends the elements to
-/// `tensors` instead of the JSON.
+/// Appends the entry of an output to `head`, the JSON of the response. If the client requested bytes, appends the
+/// elements to `tensors`, the bytes after the JSON. Otherwise the entry contains the elements.
 fn write_output(
     head: &mut Vec<u8>,
     tensors: &mut Vec<u8>,

@@ -5,7 +5,7 @@ use super::datatype::datatype_name;
 use crate::error::Error;
 use ml_app_model::{Data, Datatype, Elements, Tensor, TensorSpec};
 
-/// Decodes the tensor of an input.
+/// Decodes the tensor of an input from its bytes.
 pub fn decode_tensor(spec: &TensorSpec, shape: &[usize], bytes: &[u8]) -> Result<Tensor, Error> {
     let input = &spec.name;
     if spec.datatype != Datatype::String {
@@ -16,13 +16,13 @@ pub fn decode_tensor(spec: &TensorSpec, shape: &[usize], bytes: &[u8]) -> Result
     let mut strings = vec![];
     let mut rest = bytes;
     while !rest.is_empty() {
-        let cut = rest.split_first_chunk().and_then(|(length, rest)| {
+        let split = rest.split_first_chunk().and_then(|(length, rest)| {
             rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
         });
-        let Some((string, after)) = cut else {
+        let Some((string, after)) = split else {
             return Err(Error::malformed(format!(
-                "input `{input}`, element {}: expected a length and a string in the remaining {} \
-                 bytes, found a longer string",
+                "input `{input}`, element {}: expected a length of 4 bytes and a string of this \
+                 length, found only {} bytes",
                 strings.len(),
                 rest.len()
             )));
@@ -48,7 +48,7 @@ pub fn decode_tensor(spec: &TensorSpec, shape: &[usize], bytes: &[u8]) -> Result
     Ok(Tensor::new(shape, Data::String(strings)))
 }
 
-/// Appends the elements of a tensor.
+/// Appends the elements of a tensor as bytes.
 pub fn append_elements(out: &mut Vec<u8>, tensor: &Tensor) {
     match (tensor.le_bytes(), tensor.elements()) {
         (Some(bytes), _) => out.extend_from_slice(bytes),
@@ -64,13 +64,14 @@ pub fn append_elements(out: &mut Vec<u8>, tensor: &Tensor) {
     }
 }
 
-/// Appends the length of a string and the string.
+/// Appends the length of a string and the bytes of the string.
 pub fn append_string(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&(text.len() as u32).to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Returns the number of elements in a tensor of this shape. `input` is the name of the input, for the error message.
+/// Returns the number of elements in a tensor of this shape, or an error if the number overflows. `input` is the name
+/// of the input, for the error message.
 pub fn element_count(shape: &[usize], input: &str) -> Result<usize, Error> {
     shape.iter().try_fold(1_usize, |len, dim| len.checked_mul(*dim)).ok_or_else(|| {
         Error::invalid(format!(

@@ -1,4 +1,5 @@
-//! The [classification extension][extension]: returns the classes with the greatest elements of each row, as strings.
+//! The [classification extension][extension]. An element of a row is the score of a class. The extension returns the
+//! classes with the greatest scores of each row, as strings.
 //!
 //! [extension]: https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_classification.md
 
@@ -8,7 +9,8 @@ use ml_app_model::{Elements, Signature, Task, Tensor, f16};
 use std::fmt::Write;
 use std::ops::Range;
 
-/// The greatest elements of each row of an output, each as `value:index` or `value:index:label`.
+/// The classes with the greatest elements of each row of an output. A class is the string `value:index`, or
+/// `value:index:label` if it has a label.
 pub struct Classes<'a> {
     view: TensorView<'a>,
     labels: &'a [String],
@@ -17,8 +19,8 @@ pub struct Classes<'a> {
 }
 
 impl<'a> Classes<'a> {
-    /// Returns at most `count` classes per row. The labels are known if `requested` is the output that has the
-    /// scores of a classifier.
+    /// Returns at most `count` classes per row of `tensor`, which is the output `requested`. The classes have labels
+    /// only if the model is a classifier and this output contains the scores.
     pub fn new(
         tensor: &'a Tensor,
         count: usize,
@@ -33,8 +35,8 @@ impl<'a> Classes<'a> {
         Classes { view, labels, count: count.min(view.width) }
     }
 
-    /// Calls `write` for each class, row by row. The strings are not collected, because the strings of many rows would
-    /// use much memory.
+    /// Calls `write` with the string of each class, row by row. Collecting the strings of many rows instead would use
+    /// much memory.
     pub fn each(&self, mut write: impl FnMut(&str)) {
         let (mut order, mut text) = (vec![], String::new());
         let Classes { view, .. } = self;
@@ -42,7 +44,7 @@ impl<'a> Classes<'a> {
             let row = numbers(view.elements, start..start + view.width);
             order.clear();
             order.extend(0..view.width);
-            // In descending order. NaN comes last, and equal elements keep their order.
+            // Sort in descending order. NaN comes last, and equal elements keep their order.
             order.sort_by(|a: &usize, b: &usize| {
                 let nan_last = || row[*a].is_nan().cmp(&row[*b].is_nan());
                 row[*b].partial_cmp(&row[*a]).unwrap_or_else(nan_last)

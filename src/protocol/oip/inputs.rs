@@ -1,5 +1,4 @@
-//! Decodes the tensors of a request. Their elements are parsed straight from the JSON, or taken from the bytes after
-//! it.
+//! Decodes the input tensors of a request. The elements of a tensor are in its JSON, or in the bytes after the JSON.
 
 use super::binary::{self, element_count};
 use super::datatype::datatype_name;
@@ -19,9 +18,9 @@ use std::fmt;
 /// The parser for the numbers in `data`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ElementParser {
-    /// The [fast path](fast_path), which fails for unusual numbers.
+    /// The [fast path](fast_path), which fails for unusual numbers and for errors.
     Fast,
-    /// serde, which parses all numbers and reports errors.
+    /// serde, which parses all numbers and reports errors with their position.
     Serde,
 }
 
@@ -33,9 +32,11 @@ pub struct Input {
     content: Content,
 }
 
+/// The elements of an input.
 enum Content {
+    /// Elements from the JSON.
     Elements(Data),
-    /// The elements are in the bytes after the JSON; this is their size in bytes.
+    /// Size in bytes of the elements, which are in the bytes after the JSON.
     Bytes(usize),
 }
 
@@ -119,7 +120,8 @@ impl<'de> Visitor<'de> for InputsVisitor<'_> {
         let mut inputs = vec![];
         let input = || Seed(InputVisitor { signature: self.signature, parser: self.parser });
         while let Some(input) = entries.next_element_seed(input())? {
-            // Any further input is a duplicate or unknown. Reject it here, before it uses memory.
+            // `InputVisitor` rejects unknown names, so one of the inputs is a duplicate. Reject the request here,
+            // because a list of many duplicates would use much memory.
             if inputs.len() == self.signature.inputs.len() {
                 let expected = names(&self.signature.inputs);
                 return Err(A::Error::custom(format!(
@@ -147,7 +149,8 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Input, A::Error> {
         let (mut index, mut shape, mut datatype, mut parameters) = (None, None, None, None);
-        // The name of the input determines how `data` is decoded. If `data` comes before `name`, store its text.
+        // The name of the input determines how `data` is decoded. If `data` comes before `name`, store the text of
+        // `data` and decode it later.
         let (mut data, mut early_data): (Option<Data>, Option<&'de RawValue>) = (None, None);
         let inputs = &self.signature.inputs;
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
@@ -226,8 +229,8 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
 /// Decodes a shape: the lengths of the axes.
 struct ShapeVisitor;
 
-/// Maximum number of axes. No model has as many. Without a limit, a shape with very many axes of length 1 would use
-/// much memory.
+/// Maximum number of axes, which is more than any model has. Without a limit, a shape with very many axes of length 1
+/// would use much memory.
 const MAX_AXES: usize = 64;
 
 impl<'de> Visitor<'de> for ShapeVisitor {
@@ -250,7 +253,7 @@ impl<'de> Visitor<'de> for ShapeVisitor {
     }
 }
 
-/// Decodes `data`: elements in row-major order, nested or flat.
+/// Decodes `data`: an array of elements in row-major order, nested or flat.
 struct DataSeed<'s> {
     spec: &'s TensorSpec,
     parser: ElementParser,

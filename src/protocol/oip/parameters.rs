@@ -5,23 +5,25 @@ use ml_app_model::value::quoted_list;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// The parameters that this server supports. It ignores all others. Each field applies only to requests, only to
-/// inputs or only to outputs.
+/// The parameters that this server supports. It ignores all others. Requests, inputs and outputs have different
+/// parameters, but share this struct.
 #[derive(Deserialize)]
 pub struct Parameters {
-    /// For an input: size of its elements in the bytes after the JSON.
+    /// For an input: size in bytes of the elements, which follow the JSON.
     pub binary_data_size: Option<usize>,
-    /// For an output: true to return its elements as bytes.
+    /// For an output: true to return the elements as bytes. Overrides `binary_data_output`.
     pub binary_data: Option<bool>,
-    /// For a request: true to return outputs as bytes by default.
+    /// For a request: true to return the elements of all outputs as bytes.
     pub binary_data_output: Option<bool>,
-    /// For an output: number of classes to return per row.
+    /// For an output: number of classes to return per row instead of the elements.
     pub classification: Option<usize>,
+    /// For an input or output: shared memory that contains the elements, which this server does not support.
     shared_memory_region: Option<IgnoredAny>,
 }
 
 impl Parameters {
-    /// Rejects shared memory. It cannot be ignored, because the client would write or expect tensors there.
+    /// Rejects shared memory. Ignoring this parameter would be wrong, because the client writes or expects the elements
+    /// there.
     pub fn reject_shared_memory(&self) -> Result<(), &'static str> {
         match self.shared_memory_region {
             Some(_) => Err("expected tensors in the body, found a shared memory region"),
@@ -38,7 +40,7 @@ pub fn names(specs: &[TensorSpec]) -> String {
     quoted_list(specs.iter().map(|spec| &*spec.name))
 }
 
-/// Stores the value of a key. Returns an error if the object had the key before.
+/// Stores the value of a key in `slot`. Returns an error if the object contained the key before.
 pub fn set_once<T, E: serde::de::Error>(
     slot: &mut Option<T>,
     value: T,

@@ -1,11 +1,11 @@
-//! Raw requests: the body consists only of the elements of the model's single input.
+//! Raw requests. The body consists only of the elements of the model's single input, as bytes.
 
 use super::{binary, inputs};
 use crate::error::Error;
 use ml_app_model::{Data, Signature, Tensor, Tensors};
 
-/// Decodes the body of a raw request. If the input has a dynamic axis, its length is computed from the size of the
-/// body.
+/// Decodes the body of a raw request. If the input has a dynamic axis, the length of this axis is computed from the
+/// size of the body.
 pub fn decode(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     let [spec] = signature.inputs.as_slice() else {
         return Err(Error::invalid(format!(
@@ -24,7 +24,7 @@ pub fn decode(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
             return Err(Error::invalid(detail));
         }
         None => {
-            // As in Triton, the body is a single string without its length.
+            // As in Triton, the body is a single string, without the length that precedes other binary strings.
             let string = std::str::from_utf8(body).map_err(|_| {
                 Error::malformed(format!("input `{input}`: expected UTF-8, found other bytes"))
             })?;
@@ -37,15 +37,16 @@ pub fn decode(body: &[u8], signature: &Signature) -> Result<Tensors, Error> {
             Tensor::new(&shape, Data::String(vec![string.to_owned()]))
         }
         Some(size) => {
-            let row_size = fixed_elements * size;
-            if row_size == 0 || !body.len().is_multiple_of(row_size) {
+            // Size in bytes of a tensor in which the dynamic axis has length 1.
+            let unit_size = fixed_elements * size;
+            if unit_size == 0 || !body.len().is_multiple_of(unit_size) {
                 return Err(Error::invalid(format!(
-                    "input `{input}`: expected a multiple of {row_size} bytes, found {}",
+                    "input `{input}`: expected a multiple of {unit_size} bytes, found {}",
                     body.len()
                 )));
             }
             let shape: Vec<usize> =
-                spec.shape.iter().map(|len| len.unwrap_or(body.len() / row_size)).collect();
+                spec.shape.iter().map(|len| len.unwrap_or(body.len() / unit_size)).collect();
             binary::decode_tensor(spec, &shape, body)?
         }
     };

@@ -37,13 +37,15 @@ impl ResponseOptions {
     }
 }
 
-/// Returns requests for all outputs. `binary` is true if the outputs are to be encoded as bytes.
+/// Returns a request for each output. `binary` is true to encode the outputs as bytes.
 fn all_outputs(signature: &Signature, binary: bool) -> Vec<RequestedOutput> {
     let indices = 0..signature.outputs.len();
     indices.map(|index| RequestedOutput { index, binary, classification: None }).collect()
 }
 
-/// Decodes a request. `head` is the JSON, and `tensors` are the bytes after it.
+/// Decodes a request. `head` is the JSON, and `tensors` are the bytes after the JSON.
+///
+/// The fast path parses the numbers first. If it fails, serde parses the JSON again, and reports errors.
 pub fn decode(
     head: &[u8],
     tensors: &[u8],
@@ -63,7 +65,7 @@ struct Request {
     id: Option<String>,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
-    /// True to return outputs as bytes by default.
+    /// True to return outputs as bytes, unless the entry of an output says otherwise.
     binary: bool,
 }
 
@@ -75,6 +77,7 @@ struct Output {
 }
 
 impl Request {
+    /// Checks the requested outputs and returns the options for the response. A request without outputs requests all.
     fn response_options(&self, signature: &Signature) -> Result<ResponseOptions, Error> {
         let id = self.id.clone();
         if self.outputs.is_empty() {
@@ -120,8 +123,8 @@ impl Request {
     }
 }
 
-/// Returns an error if an output cannot be written. `binary` is false if its elements are written as numbers in JSON,
-/// and true if they are written as bytes or as classes.
+/// Returns an error if an output cannot be written in the requested form. `binary` is false if the elements are written
+/// as numbers in JSON, and true if they are written as bytes or as classes.
 fn check_writable(signature: &Signature, index: usize, binary: bool) -> Result<(), Error> {
     let spec = &signature.outputs[index];
     match spec.datatype {
@@ -193,13 +196,13 @@ impl<'de> Visitor<'de> for OutputsVisitor<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Vec<Output>, A::Error> {
-        let known = &self.signature.outputs;
+        let available = &self.signature.outputs;
         let mut outputs = vec![];
         while let Some(Object(output)) = entries.next_element()? {
-            if outputs.len() == known.len() {
+            if outputs.len() == available.len() {
                 let detail = format!(
                     "expected each of the outputs {} at most once, found more",
-                    names(known)
+                    names(available)
                 );
                 return Err(A::Error::custom(detail));
             }

@@ -29,12 +29,13 @@ pub struct Table<'a> {
     pub ignored: Vec<String>,
 }
 
-/// The feature in each column of a table; `None` for a column that is ignored.
+/// The index of each column's feature, or `None` for a column that is ignored.
 #[derive(Debug, Clone)]
 pub struct Columns(Arc<[Option<usize>]>);
 
 impl Columns {
-    /// Returns a table over a later part of the same CSV. `source` starts with a record, which is on line `line`.
+    /// Returns a table without a header, for a later part of the CSV with these columns. `source` starts with a record,
+    /// which is on line `line`.
     pub fn table<'a>(&self, source: &'a [u8], line: u64) -> Table<'a> {
         Table {
             records: Records::at(source, line),
@@ -118,7 +119,7 @@ impl<'a> Table<'a> {
     /// Returns an error if the source cannot be read.
     pub fn skip(&mut self, record: &mut Record<'a>, reader: &mut Reader<'_>) -> io::Result<bool> {
         let read = self.records.read(record)?;
-        // The process that scores these rows reports the errors in them.
+        // A different process scores the skipped rows, and reports the errors in them.
         self.records.take_errors();
         if read {
             self.records.line();
@@ -180,11 +181,11 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Decodes all rows of a CSV. Also returns the names of the columns that were ignored.
+/// Decodes all rows of a CSV. Returns them with the names of the columns that were ignored.
 ///
 /// # Errors
 ///
-/// Returns an error if the header is [invalid](Table::new). Otherwise returns every error found in the records.
+/// Returns an error if the header is [invalid](Table::new), or all errors found in the records.
 pub fn decode(
     body: &[u8],
     signature: &Signature,
@@ -197,7 +198,7 @@ pub fn decode(
     Ok((reader.into_tensors()?, table.ignored))
 }
 
-/// Encodes the records of `body`, which is the request, and appends the prediction to each record.
+/// Returns the CSV in `body`, which is the body of the request, with the prediction appended to each record.
 ///
 /// # Errors
 ///
@@ -228,10 +229,10 @@ mod tests {
     use crate::source::Source;
     use ml_app_model::{Datatype, Kind};
 
-    /// Lines that end with LF are read by the fast path, and lines that end with CR LF by the csv crate.
+    /// Decodes the same lines twice: with LF, which the fast path reads, and with CR LF, which the csv crate reads.
     #[test]
     fn fast_path_and_csv_crate_read_the_same_numbers() {
-        const OTHERS: [&str; 12] =
+        const UNUSUAL_CELLS: [&str; 12] =
             ["", " ", " 7", "7 ", "+7", ".5", "7.", "-0", "nan", "inf", "1e400", "seven"];
         let model = Source::Embedded.load().expect("the embedded model loads");
         let kinds = [
@@ -254,7 +255,7 @@ mod tests {
             let mut lines = vec![names.join(",")];
             for _ in 0..=random.below(2) {
                 let mut cell = |_| match random.below(20) {
-                    0 => OTHERS[random.below(12) as usize].to_owned(),
+                    0 => UNUSUAL_CELLS[random.below(12) as usize].to_owned(),
                     _ => random.integer(),
                 };
                 let cells: Vec<String> = (0..4).map(&mut cell).collect();
@@ -265,9 +266,9 @@ mod tests {
                 let decoded = decode(text.as_bytes(), &signature, usize::MAX);
                 decoded.map(|read| format!("{read:?}")).map_err(|error| error.to_string())
             };
-            let (short, long) = (decoded("\n"), decoded("\r\n"));
-            assert_eq!(short, long, "{lines:?}");
-            read += usize::from(short.is_ok());
+            let (by_fast_path, by_csv_crate) = (decoded("\n"), decoded("\r\n"));
+            assert_eq!(by_fast_path, by_csv_crate, "{lines:?}");
+            read += usize::from(by_fast_path.is_ok());
         }
         assert!(read > 5_000, "{read}");
     }

@@ -1,4 +1,4 @@
-//! Splits a CSV into records. Simple text is split here; any other text is split by the csv crate.
+//! Splits a CSV into records. This module splits simple CSVs itself, and leaves all others to the csv crate.
 
 use super::tracking_reader::{BYTE_ORDER_MARK, MAX_COLUMNS, TrackingReader};
 use crate::error::RequestError;
@@ -8,30 +8,34 @@ use std::io;
 
 /// The records of a CSV, read one after another.
 ///
-/// Most CSV files contain neither quotes nor carriage returns. Then every line is a record and every comma separates
-/// two cells, which `memchr` finds fast. Any other CSV is read by the csv crate. Both readers return the same result.
+/// Most CSVs contain neither quotes nor carriage returns. Then every line that is not empty is a record, and every
+/// comma separates two cells, which `memchr` finds fast. For such a CSV, both variants return the same records.
 #[derive(Debug)]
 pub enum Records<'a> {
+    /// Records that this module splits.
     Plain(Plain<'a>),
+    /// Records that the csv crate splits.
     Quoted(Box<csv::Reader<TrackingReader<&'a [u8]>>>),
 }
 
-/// Records of a CSV without quotes and carriage returns.
+/// The records of a CSV in UTF-8 without quotes and carriage returns.
 #[derive(Debug)]
 pub struct Plain<'a> {
     text: &'a str,
     /// Index of the next byte to be read.
     position: usize,
-    /// Line at `position`, counted from 1.
+    /// Number of the line at `position`, counted from 1.
     line: u64,
-    /// Line of the last record that was read.
-    start: u64,
+    /// Number of the line of the last record that was read.
+    record_line: u64,
 }
 
-/// A record: a line of a CSV without quotes, or the cells of any other CSV after their quotes have been removed.
+/// A record.
 #[derive(Debug, Clone)]
 pub enum Record<'a> {
+    /// A whole line, without the line end. Every comma separates two cells.
     Line(&'a str),
+    /// The cells, after their quotes have been removed.
     Cells(ByteRecord),
 }
 
@@ -59,34 +63,35 @@ impl Record<'_> {
 }
 
 impl<'a> Records<'a> {
-    /// Reads a source from its start.
+    /// Reads a whole CSV from its start.
     pub fn new(source: &'a [u8]) -> Records<'a> {
-        let marked = source.strip_prefix(&BYTE_ORDER_MARK);
-        let mark = if marked.is_some() { BYTE_ORDER_MARK.len() } else { 0 };
-        Records::plain(source, mark, 1)
+        let start = if source.starts_with(&BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        Records::plain(source, start, 1)
             .unwrap_or_else(|| Records::quoted(TrackingReader::new(source)))
     }
 
-    /// Reads a later part of a source. The part starts with a record, which is on line `line`.
+    /// Reads a later part of a CSV. `source` is this part. It starts with a record, which is on line `line`.
     pub fn at(source: &'a [u8], line: u64) -> Records<'a> {
         Records::plain(source, 0, line)
             .unwrap_or_else(|| Records::quoted(TrackingReader::at(source, line)))
     }
 
+    /// Returns [`Records::Plain`] from index `position` of `source` on, or `None` if the csv crate must split `source`.
     fn plain(source: &'a [u8], position: usize, line: u64) -> Option<Records<'a>> {
         if memchr2(b'"', b'\r', source).is_some() {
             return None;
         }
-        // Leave lines that may have too many columns to the tracking reader, which reports them.
-        let mut from = 0;
+        // A line with too many columns has at least `MAX_COLUMNS` bytes. Leave it to the tracking reader, which reports
+        // the error.
+        let mut start = 0;
         for end in memchr_iter(b'\n', source).chain([source.len()]) {
-            if end - from >= MAX_COLUMNS {
+            if end - start >= MAX_COLUMNS {
                 return None;
             }
-            from = end;
+            start = end;
         }
         let text = std::str::from_utf8(source).ok()?;
-        Some(Records::Plain(Plain { text, position, line, start: line }))
+        Some(Records::Plain(Plain { text, position, line, record_line: line }))
     }
 
     fn quoted(source: TrackingReader<&'a [u8]>) -> Records<'a> {
@@ -99,7 +104,7 @@ impl<'a> Records<'a> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the csv crate's reader fails. This does not happen for a source in memory.
+    /// Returns an error if the csv crate's reader fails, which does not happen for a source in memory.
     pub fn read(&mut self, record: &mut Record<'a>) -> io::Result<bool> {
         match self {
             Records::Plain(plain) => {
@@ -120,7 +125,7 @@ impl<'a> Records<'a> {
     /// Returns the line on which the last record started. Call it exactly once for each record.
     pub fn line(&mut self) -> Option<u64> {
         match self {
-            Records::Plain(plain) => Some(plain.start),
+            Records::Plain(plain) => Some(plain.record_line),
             Records::Quoted(reader) => reader.get_mut().next_start(),
         }
     }
@@ -161,7 +166,7 @@ impl<'a> Plain<'a> {
             let end = memchr(b'\n', rest.as_bytes());
             let line = &rest[..end.unwrap_or(rest.len())];
             self.position += end.map_or(rest.len(), |end| end + 1);
-            self.start = self.line;
+            self.record_line = self.line;
             self.line += 1;
             if !line.is_empty() {
                 return Some(line);
@@ -210,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_other_text_to_the_csv_crate() {
+    fn leaves_any_other_csv_to_the_csv_crate() {
         let long = ",".repeat(MAX_COLUMNS);
         for text in [&b"1,\"2\"\n"[..], b"1,2\r\n", b"1,\xff\n", long.as_bytes()] {
             assert!(matches!(Records::new(text), Records::Quoted(_)));

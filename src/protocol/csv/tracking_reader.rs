@@ -1,8 +1,8 @@
-//! Tracks information that the csv crate's reader does not report: the line on which each record starts, and misplaced
-//! quotes, which the csv crate tolerates.
+//! Tracks information that the csv crate's reader does not report: the line on which each record starts, misplaced
+//! quotes, and records with too many columns.
 //!
-//! [`TrackingReader`] sits between the source and the csv crate's reader. It follows every byte with a small state
-//! machine.
+//! [`TrackingReader`] sits between the source and the csv crate's reader. It passes all bytes on unchanged, and
+//! processes each byte with a small state machine.
 
 use crate::error::{RequestError, RequestErrors};
 use memchr::{memchr_iter, memchr2, memrchr_iter};
@@ -15,45 +15,48 @@ pub const MAX_COLUMNS: usize = 65_536;
 
 pub const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// Passes the bytes of a source through and tracks lines, quotes and columns. If a record has too many columns,
-/// reports the end of the source there.
+/// Passes the bytes of a source through and tracks lines, quotes and columns. If a record has too many columns, the
+/// reader records an error and ends there, as if the source ended.
 #[derive(Debug)]
 pub struct TrackingReader<R> {
     source: R,
     state: State,
-    /// Current line, counted from 1, as an editor shows it: LF, CR and CR LF end a line, also within quotes. Blank
-    /// lines count.
+    /// Number of the current line, counted from 1, as an editor shows it: LF, CR and CR LF end a line, also within
+    /// quotes. Blank lines count.
     line: u64,
-    /// Number of the current byte in the line, counted from 1.
+    /// Number of the last tracked byte within its line, counted from 1, or 0 at the start of a line.
     column: u64,
     /// True if the last byte was a carriage return. If a line feed follows, both are one line end.
     after_cr: bool,
-    /// True if no byte of a record has been found in the current line so far.
-    blank: bool,
-    /// Lines on which the next records start, for [`TrackingReader::next_start`]. There may be several, because the
-    /// csv crate's reader buffers its input.
+    /// True between two records: after the line end of a record, and before the first byte of the next record.
+    between_records: bool,
+    /// Lines on which records start that [`TrackingReader::next_start`] has not returned yet. There may be several,
+    /// because the csv crate's reader reads many records at once into its buffer.
     starts: VecDeque<u64>,
     /// Line and column of the last opening quote.
     opened: (u64, u64),
-    /// Number of commas in the current record.
+    /// Number of commas between the cells of the current record.
     commas: usize,
-    /// Number of bytes read. A byte order mark can only be the first three.
+    /// Number of bytes read. Only the first three can be a byte order mark.
     bytes: u64,
     errors: Vec<RequestError>,
 }
 
-/// The position relative to a cell and its quotes.
+/// The position of the next byte relative to a cell and its quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// At the start of a cell.
     CellStart,
+    /// In a cell without quotes, or after the closing quote and further bytes of a malformed cell.
     Unquoted,
+    /// Between the quotes of a cell.
     Quoted,
     /// After a quote in a quoted cell. The quote ends the cell, or is the first quote of an escaped quote (`""`).
     QuoteInQuoted,
 }
 
 impl State {
+    /// Returns the state after a byte.
     fn next(self, byte: u8) -> State {
         match (self, byte) {
             (State::Quoted, b'"') => State::QuoteInQuoted,
@@ -66,18 +69,21 @@ impl State {
 }
 
 /// Finds the last position at which `bytes` can be split between two records. Returns the position and the number of
-/// lines before it.
+/// lines before the position. `bytes` must start with a record.
 ///
-/// At least one byte must follow the position. It must not be a line feed, which could belong to the line end before
-/// it. It must not be the first byte of a byte order mark either, which would be skipped at the start of a part.
+/// The position is after a line end, and at least one byte follows. If the line end is a carriage return, the following
+/// byte must not be a line feed, because CR LF is one line end. It must not be the first byte of a byte order mark
+/// either, because a reader would skip a byte order mark at the start of a part.
 pub fn whole_records(bytes: &[u8]) -> Option<(usize, u64)> {
-    // Without quotes and carriage returns, every line feed ends a record: search from the end.
+    // Without quotes and carriage returns, every line feed ends a record. Search for the last one that is not the last
+    // byte.
     if memchr2(b'"', b'\r', bytes).is_none() {
-        let followed = bytes.len().saturating_sub(1);
-        let ends = memrchr_iter(b'\n', &bytes[..followed]).map(|end| end + 1);
+        let before_last = bytes.len().saturating_sub(1);
+        let ends = memrchr_iter(b'\n', &bytes[..before_last]).map(|end| end + 1);
         let len = ends.into_iter().find(|end| may_start_part(bytes[*end]))?;
         return Some((len, memchr_iter(b'\n', &bytes[..len]).count() as u64));
     }
+    // Otherwise, follow the quotes from the start. Each pair consists of a byte and the byte after it.
     let (mut state, mut lines, mut found) = (State::CellStart, 0, None);
     for (index, pair) in bytes.windows(2).enumerate() {
         state = state.next(pair[0]);
@@ -90,6 +96,7 @@ pub fn whole_records(bytes: &[u8]) -> Option<(usize, u64)> {
     found
 }
 
+/// Returns whether a part may start with `byte`: it does not start a byte order mark.
 fn may_start_part(byte: u8) -> bool {
     byte != BYTE_ORDER_MARK[0]
 }
@@ -103,7 +110,7 @@ impl<R: Read> TrackingReader<R> {
             line: 1,
             column: 0,
             after_cr: false,
-            blank: true,
+            between_records: true,
             starts: VecDeque::new(),
             opened: (0, 0),
             commas: 0,
@@ -112,9 +119,10 @@ impl<R: Read> TrackingReader<R> {
         }
     }
 
-    /// Tracks a later part of a source. The part starts with a record, which is on line `line`, and has no byte order
-    /// mark.
+    /// Tracks a later part of a CSV. `source` is this part. It starts with a record, which is on line `line`, and has
+    /// no byte order mark.
     pub fn at(source: R, line: u64) -> TrackingReader<R> {
+        // With this count, the first bytes are not compared with a byte order mark.
         let bytes = BYTE_ORDER_MARK.len() as u64;
         TrackingReader { line, bytes, ..TrackingReader::new(source) }
     }
@@ -130,11 +138,12 @@ impl<R: Read> TrackingReader<R> {
         std::mem::take(&mut self.errors)
     }
 
-    /// Returns whether the end of the source was reported early because a record has too many columns.
+    /// Returns whether reading ended before the end of the source, because a record has too many columns.
     pub fn ended_early(&self) -> bool {
         self.commas >= MAX_COLUMNS
     }
 
+    /// Tracks a byte.
     fn step(&mut self, byte: u8) {
         let index = self.bytes;
         self.bytes += 1;
@@ -147,9 +156,10 @@ impl<R: Read> TrackingReader<R> {
         }
         self.column += 1;
         if matches!(byte, b'\r' | b'\n') {
+            // A line end within quotes is part of the cell. Any other line end ends the record.
             if self.state != State::Quoted {
                 self.state = State::CellStart;
-                self.blank = true;
+                self.between_records = true;
             }
             match byte {
                 b'\r' => self.after_cr = true,
@@ -157,20 +167,24 @@ impl<R: Read> TrackingReader<R> {
             }
             return;
         }
-        if std::mem::take(&mut self.blank) {
+        if std::mem::take(&mut self.between_records) {
             self.starts.push_back(self.line);
             self.commas = 0;
         }
         let next = self.state.next(byte);
         match (self.state, next) {
+            // A byte within quotes, or the second quote of an escaped quote.
             (State::Quoted | State::QuoteInQuoted, State::Quoted) => {}
+            // A comma between two cells.
             (_, State::CellStart) => {
                 self.commas += 1;
                 if self.commas == MAX_COLUMNS {
                     self.push_error(&format!("expected at most {MAX_COLUMNS} columns, found more"));
                 }
             }
+            // An opening quote.
             (_, State::Quoted) => self.opened = (self.line, self.column),
+            // A byte after a closing quote.
             (State::QuoteInQuoted, State::Unquoted) => {
                 self.push_error(
                     "expected a comma or the end of the line after a closing quote, found other text",
@@ -186,7 +200,8 @@ impl<R: Read> TrackingReader<R> {
         self.column = 0;
     }
 
-    /// Records an error at the current position.
+    /// Records an error at the current position. Stores one error more than a response lists, so that the response
+    /// shows that there are more.
     fn push_error(&mut self, detail: &str) {
         if self.errors.len() <= RequestErrors::MAX_LISTED {
             self.errors.push(RequestError::new(detail).line(self.line).column(self.column));
@@ -206,7 +221,7 @@ impl<R: Read> Read for TrackingReader<R> {
                 return Ok(index + 1);
             }
         }
-        // The source ends within quotes.
+        // At the end of the source, report a quote that was not closed.
         if len == 0 && !buffer.is_empty() && self.state == State::Quoted {
             self.state = State::CellStart;
             (self.line, self.column) = self.opened;
@@ -222,6 +237,7 @@ impl<R: Read> Read for TrackingReader<R> {
 mod tests {
     use super::*;
 
+    /// Returns the lines on which records start, and the errors.
     fn track(csv: &str) -> (Vec<u64>, Vec<String>) {
         let mut reader = TrackingReader::new(csv.as_bytes());
         io::copy(&mut reader, &mut io::sink()).expect("memory can be read");

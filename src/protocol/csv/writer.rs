@@ -22,9 +22,9 @@ impl Writer {
         Writer { out: Vec::with_capacity(capacity), names, cell: vec![] }
     }
 
-    /// Writes the header with the names of the added columns.
+    /// Writes the header of the request and the names of the added columns.
     pub fn header(&mut self, header: &Record<'_>) {
-        self.cells(header);
+        self.append_cells(header);
         for name in &self.names {
             self.out.push(b',');
             quote(&mut self.out, name.as_bytes());
@@ -32,7 +32,8 @@ impl Writer {
         self.out.push(b'\n');
     }
 
-    /// Writes a record with the prediction at index `row`. `cells` is the result of [`Predictions::cells`].
+    /// Writes a record of the request and its prediction, which has the index `row`. `cells` is the result of
+    /// [`Predictions::cells`].
     pub fn record(
         &mut self,
         record: &Record<'_>,
@@ -40,7 +41,7 @@ impl Writer {
         cells: &[Cells<'_>],
         row: usize,
     ) {
-        self.cells(record);
+        self.append_cells(record);
         for (column, cells) in cells.iter().enumerate() {
             self.out.push(b',');
             match *cells {
@@ -60,7 +61,8 @@ impl Writer {
         self.out.push(b'\n');
     }
 
-    fn cells(&mut self, record: &Record<'_>) {
+    /// Appends the cells of a record, without a line end.
+    fn append_cells(&mut self, record: &Record<'_>) {
         match record {
             Record::Line(line) => self.out.extend_from_slice(line.as_bytes()),
             Record::Cells(cells) => {
@@ -75,7 +77,7 @@ impl Writer {
     }
 }
 
-/// Appends a cell. Adds quotes if its text contains a comma, a quote or a line end.
+/// Appends a cell, in quotes if it contains a comma, a quote or a line end.
 fn quote(out: &mut Vec<u8>, cell: &[u8]) {
     if !cell.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
         return out.extend_from_slice(cell);

@@ -3,19 +3,20 @@
 #     docker build -t ml-app .
 #     docker build -t ml-app --build-arg MODEL=other.onnx .
 #
-# To use a binary that is already compiled, name its directory:
+# To build the image from a compiled binary, name the binary's directory:
 #
 #     docker build -t ml-app --build-context compiled=target/x86_64-unknown-linux-musl/release .
 
 FROM --platform=$BUILDPLATFORM rust:1.95.0-alpine3.22 AS rust
 WORKDIR /src
 
-# The workspace without its code: the manifests, and an empty program for each file that they require. This stage
-# changes only if a manifest does, so the layer of compiled dependencies stays cached. Only crates/inventory is
-# complete, because the dependencies are compiled with it.
+# The workspace without its code: cargo's manifests, and an empty program for each source file that they require. The
+# result of this stage changes only if a manifest changes, so the layer of compiled dependencies stays cached.
+# crates/inventory is complete, because dependencies are compiled against it.
 FROM rust AS manifests
 COPY . .
-# Alpine's shell has no pipefail by default. If a command of the pipe fails, cargo fails for a missing manifest.
+# Alpine's shell has no pipefail by default. If a command of the pipeline fails, a manifest is missing, and the build
+# with cargo fails.
 # hadolint ignore=DL4006
 RUN find . -name Cargo.toml -o -name Cargo.lock -o -path './.cargo/*' -o -name build.rs \
         -o -path '*/src/lib.rs' -o -path '*/src/main.rs' -o -path '*/benches/*.rs' \
@@ -57,7 +58,8 @@ COPY --from=manifests /manifests .
 RUN cargo build --release --locked --no-default-features
 COPY . .
 ARG MODEL=model.onnx
-# Cargo compares modification times, and the code is older than the build of the empty programs.
+# Cargo compiles a file again only if the file is newer than the last build. The copied sources are older than the build
+# of the empty programs, so this command touches them, except those of crates/inventory.
 RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
     && find crates/inventory -exec touch -d @0 {} + \
     && cargo rustc --release --locked --no-default-features --bin ml-app -- -C lto=thin \

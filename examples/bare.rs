@@ -1,6 +1,6 @@
 //! actix-web alone, with the same set-up as ml-app's server. `cargo bench --bench cold_start` compares ml-app
-//! with it. It responds to every request with the same JSON, on `PORT` of the loopback interface, with
-//! `ML_APP_WORKERS` threads.
+//! with this program, which responds to every request with the same JSON. It listens on the port `PORT` of the
+//! loopback interface, and has `ML_APP_WORKERS` threads.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use musl_mem as _;

@@ -1,8 +1,9 @@
-//! The upper bound for a logistic regression on actix-web: `serde_json` into vectors, plain loops, and
-//! `serde_json` again, without validation, model file or metrics. `benches/load` compares ml-app with it.
+//! An upper bound for the speed of a logistic regression on actix-web. `serde_json` parses the rows into vectors,
+//! loops compute the scores, and `serde_json` writes the response. There is no validation, no model file and no
+//! metric. `benches/load` compares ml-app with this program.
 //!
-//! `ceiling COEFFICIENTS PORT` predicts for `{"instances": [[…], …]}` at `/predict`, with one thread per
-//! processor. COEFFICIENTS is a JSON file with scikit-learn's `coef` and `intercept` for two classes.
+//! `ceiling COEFFICIENTS PORT` serves predictions at `/predict`, for bodies `{"instances": [[…], …]}`, with one
+//! thread per processor. COEFFICIENTS is a JSON file with scikit-learn's `coef` and `intercept` for two classes.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use musl_mem as _;

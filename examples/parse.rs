@@ -1,5 +1,6 @@
-//! The upper bound for `ml-app predict` on a CSV file, on one thread with the csv crate: parses each field as a
-//! number, and writes an output of the same size without predicting anything.
+//! An upper bound for the speed of `ml-app predict` on a CSV file. One thread reads the file with the csv crate,
+//! parses each field as a number, and writes an output as large as the output of `ml-app predict`. It predicts
+//! nothing.
 //!
 //! `parse FILE BYTES > OUT` appends `BYTES` bytes to each record.
 

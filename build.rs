@@ -1,9 +1,9 @@
 //! Prepares the files that the binary embeds: the model, the list of crates, and the assets of the
-//! Swagger page. `MODEL` is the path of the model (default `model.onnx`). Fails if the model cannot be
-//! served.
+//! Swagger page. The environment variable `MODEL` is the path of the model (default `model.onnx`). The build
+//! fails if the model cannot be served.
 //!
-//! Also passes `build/order.ld` to the linker, which places the functions that run at start next to each
-//! other.
+//! Also passes the linker script `build/order.ld` to the linker. With this script, the linker places the functions
+//! that run at start next to each other.
 
 #[path = "build/dependencies.rs"]
 mod dependencies;
@@ -40,8 +40,8 @@ fn out_dir() -> Result<PathBuf, Box<dyn Error>> {
         .into())
 }
 
-/// Passes `build/order.ld` to the linker. It places the functions that run at start next to each other,
-/// so that a start reads fewer pages of the file. Only the static binary is linked this way.
+/// Passes the linker script `build/order.ld` to the linker. It places the functions that run at start next to each
+/// other, so that a start reads fewer pages of the binary. Only the static binary uses the script.
 fn order_functions() {
     println!("cargo::rerun-if-changed=build/order.ld");
     if env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|env| env == "musl") {
@@ -50,8 +50,8 @@ fn order_functions() {
     }
 }
 
-/// Checks the model and writes it in prepared form, or as ONNX if it cannot be prepared. Also writes
-/// its report and its hash.
+/// Checks the model and writes it in serialized form, or as ONNX if the model cannot be serialized. Also writes the
+/// report and the hash of the model.
 fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
     let path = PathBuf::from(env::var_os("MODEL").unwrap_or_else(|| "model.onnx".into()));
     println!("cargo::rerun-if-changed={}", path.display());
@@ -73,8 +73,8 @@ fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
             println!("cargo::rustc-cfg=prepared");
             fs::write(out.join("model.prepared"), &prepared.model)?;
             fs::write(out.join("model.weights"), &prepared.weights)?;
-            // A list of Rust paths. The server includes it as source code, so that the linker keeps the
-            // readers of these operators only.
+            // A list of Rust paths. The server includes the list as source code, so that the binary contains only
+            // the readers that the model needs.
             let readers = prepared.readers.iter();
             let readers: Vec<_> = readers
                 .map(|reader| format!("ml_app_model::serialized_operators::{}", reader.name))
@@ -85,7 +85,8 @@ fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
         }
         Err(error) => {
             println!(
-                "cargo::warning=the server will read and optimize the model at each start: {error}"
+                "cargo::warning=the model cannot be prepared, so the server will read and optimize it at each \
+                 start: {error}"
             );
             fs::write(out.join("model.onnx"), embedded.onnx)?;
         }
@@ -117,8 +118,8 @@ fn embed_dependencies(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes the assets in gzip format, so that the server can send the files as they are. The zip archive
-/// contains deflated data, so only the header and the trailer of gzip are added
+/// Writes the assets in gzip format, so that the server can send the files without compressing them. The zip archive
+/// already contains deflated data, so this function only adds the header and the trailer of gzip
 /// ([RFC 1952](https://www.rfc-editor.org/rfc/rfc1952)).
 fn embed_assets(out: &Path) -> Result<(), Box<dyn Error>> {
     let mut archive =
@@ -131,7 +132,8 @@ fn embed_assets(out: &Path) -> Result<(), Box<dyn Error>> {
             .index_for_name(&file)
             .ok_or(format!("the archive of Swagger UI has no {file}"))?;
         let mut file = archive.by_index_raw(index)?;
-        // Magic number, method 8 (deflate), no flags, no time, no extra flags, unknown operating system.
+        // The gzip header: magic number, method 8 (deflate), no flags, no time, no extra flags, unknown operating
+        // system.
         let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
         file.read_to_end(&mut gzip)?;
         gzip.extend(file.crc32().to_le_bytes());

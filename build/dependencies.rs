@@ -13,8 +13,8 @@ use std::error::Error;
 use std::io::Write;
 use std::process::Command;
 
-/// A build dependency whose files are embedded in the binary. It is therefore listed as a runtime
-/// dependency.
+/// A build dependency whose files are embedded in the binary. The list contains it as a runtime dependency for that
+/// reason.
 const EMBEDDED: &str = "utoipa-swagger-ui-vendored";
 
 /// Name and version of a package.
@@ -35,18 +35,19 @@ struct Package {
 /// Returns an error if `cargo tree` fails, for example because the sources of a package are missing.
 pub fn list() -> Result<Vec<u8>, Box<dyn Error>> {
     let mut packages: BTreeMap<Id, Package> = BTreeMap::new();
-    let mut path: Vec<Id> = Vec::new();
+    // The packages above the current line in the tree: a package at depth `n` has `n` ancestors.
+    let mut ancestors: Vec<Id> = Vec::new();
     for line in tree("normal,build")?.lines() {
         let (id, depth, rest) = parse(line)?;
-        path.truncate(depth);
-        if let Some(parent) = path.last() {
+        ancestors.truncate(depth);
+        if let Some(parent) = ancestors.last() {
             packages.entry(parent.clone()).or_default().dependencies.insert(id.clone());
         }
         let (source, license) = rest.split_once('|').ok_or("expected a license, found none")?;
         let package = packages.entry(id.clone()).or_default();
         package.license = license.trim_end_matches(" (*)").replace(" / ", "/").replace('/', " OR ");
         package.local = source.contains(['/', '\\']);
-        path.push(id);
+        ancestors.push(id);
     }
     let runtime: BTreeSet<Id> = tree("normal,no-proc-macro")?
         .lines()
@@ -72,8 +73,8 @@ pub fn list() -> Result<Vec<u8>, Box<dyn Error>> {
     Ok(zlib.finish()?)
 }
 
-/// Runs `cargo tree` for the given kinds of dependencies. Each line of its output has the depth, name,
-/// version, path and license of a package. Packages from a registry have no path.
+/// Runs `cargo tree` for the kinds of dependencies in `edges`. Each line of the output describes a package: depth,
+/// name, version, path and license. Packages from a registry have no path.
 fn tree(edges: &str) -> Result<String, Box<dyn Error>> {
     let features: Vec<String> = env::vars_os()
         .filter_map(|(name, _)| Some(name.to_str()?.strip_prefix("CARGO_FEATURE_")?.to_lowercase()))
@@ -90,7 +91,7 @@ fn tree(edges: &str) -> Result<String, Box<dyn Error>> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Splits a line of [`tree`] into the package, its depth, and the rest of the line: path and license.
+/// Splits a line of [`tree`] into the package, its depth, and the rest of the line, which is the path and the license.
 fn parse(line: &str) -> Result<(Id, usize, &str), Box<dyn Error>> {
     let mut words = line.splitn(3, ' ');
     let mut word = || words.next().ok_or(format!("expected a package, found `{line}`"));

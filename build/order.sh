@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Writes build/order.ld, the list of functions that the server runs from its start to its first response. To find
-# them, runs the server in an emulator that logs functions. Installs missing packages on Debian and its derivatives.
+# Writes build/order.ld, a linker script with the functions that the server runs from its start to its first response.
+# To find these functions, runs the server in an emulator that logs each function. Installs missing packages on Debian
+# and its derivatives.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset MODEL CARGO_TARGET_DIR
@@ -37,9 +38,9 @@ curl --silent --show-error --fail --output /dev/null --max-time 60 "$url$request
 kill "$server"
 wait "$server" || true
 
-# Each function has a separate section, which is named after the function. Wildcards replace hashes and numbers in
-# Rust's names, because they differ between builds. Names are truncated after 100 characters. Of the C code, only
-# the allocator is compiled with a section for each function.
+# Each Rust function has a separate section, which is named after the function. Wildcards replace the hashes and numbers
+# in Rust's names, because hashes and numbers differ between builds. Names are truncated after 100 characters. Of the C
+# code, only the allocator (mi_*) is compiled with a section for each function.
 names=$(sed -n 's/^Trace .*\] //p' "$scratch/log" | sed -nE '/^(_ZN|_R|_?mi_)/p' |
     sed -E 's/17h[0-9a-f]{16}E.*/17h*/; s/Cs[0-9A-Za-z]+_/Cs*_/g; s/\.[0-9]+$/*/; s/^(.{100}).+/\1*/' | LC_ALL=C sort --unique)
 [ "$(wc -l <<<"$names")" -gt 500 ] || fail "the emulator logged too few functions: ${names:0:500}"

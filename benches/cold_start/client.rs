@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Time until a start counts as failed.
+/// Time after which a start counts as failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Pause between two attempts to connect. With the kernel's timer slack an attempt takes about 60 µs, which is
-/// the resolution of the measurement. Without a pause this process would take a core from the server.
+/// Pause between two attempts to connect. Because of the kernel's timer slack, an attempt with its pause takes about
+/// 60 µs. This is the resolution of the measurement. Without a pause, this process would take a core from the server.
 const PAUSE: Duration = Duration::from_micros(10);
 
 /// A response with a `Content-Length`.
@@ -21,8 +21,8 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-/// Returns a port on which no process listens. It is below the ephemeral ports: a client that tries to connect
-/// to a free ephemeral port can be given that port for its own end, and so be connected to itself.
+/// Returns a port on which no process listens. The port is below the range of ephemeral ports. If a client connects to
+/// a free ephemeral port, the kernel may assign the same port to the client's end, and connect the client to itself.
 pub fn free_port() -> anyhow::Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 20_000;
@@ -52,10 +52,10 @@ pub fn connect(process: &mut Child, port: u16) -> anyhow::Result<TcpStream> {
         }
         if attempt % 256 == 0 {
             if let Some(status) = process.try_wait()? {
-                bail!("it exited before it listened, with {status}");
+                bail!("the program exited before it listened, with {status}");
             }
             if start.elapsed() > PATIENCE {
-                bail!("it does not listen on {address} after {} s", PATIENCE.as_secs());
+                bail!("the program does not listen on {address} after {} s", PATIENCE.as_secs());
             }
         }
     }
@@ -81,15 +81,16 @@ pub fn send(stream: &mut TcpStream, request: &[u8]) -> anyhow::Result<Response> 
 
 /// Parses a response. Returns `None` if it is incomplete.
 fn parse(received: &[u8]) -> anyhow::Result<Option<Response>> {
-    const BLANK: &[u8] = b"\r\n\r\n";
-    let Some(end) = received.windows(BLANK.len()).position(|window| window == BLANK) else {
+    const BLANK_LINE: &[u8] = b"\r\n\r\n";
+    let position = received.windows(BLANK_LINE.len()).position(|window| window == BLANK_LINE);
+    let Some(end) = position else {
         return Ok(None);
     };
     let headers = str::from_utf8(&received[..end])?.to_ascii_lowercase();
     let status = headers.split(' ').nth(1).and_then(|status| status.parse().ok());
     let length = headers.lines().find_map(|line| line.strip_prefix("content-length:"));
     let length: usize = length.context("the response has no content-length")?.trim().parse()?;
-    let body = &received[end + BLANK.len()..];
+    let body = &received[end + BLANK_LINE.len()..];
     let status = status.context("the response is not HTTP")?;
     Ok((body.len() >= length).then(|| Response { status, body: body[..length].to_vec() }))
 }

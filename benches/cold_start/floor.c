@@ -1,4 +1,5 @@
-/* The lower bound for a start: binds $PORT of the loopback interface, reads a request, writes a response. */
+/* A program with the shortest possible start. It binds $PORT of the loopback interface, and sends the same response
+   to each request. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>

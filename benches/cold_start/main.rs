@@ -1,8 +1,8 @@
 //! The cold start of the shipped binary: from `exec` to its first correct response.
 //!
-//! Each run starts the program on a free port, tries to connect until it listens, requests a prediction and
-//! checks it. Two smaller programs are measured in turns with it: a static one in C that only binds and
-//! responds, and actix-web alone, built with the same options as ml-app.
+//! Each run starts ml-app on a free port, tries to connect until ml-app listens, requests a prediction and
+//! checks the response. Two smaller programs are measured in turns with ml-app: a static C program that only binds a
+//! port and responds, and a server with actix-web alone, built with the same options as ml-app.
 //!
 //! ```sh
 //! cargo rustc --release --target x86_64-unknown-linux-musl --no-default-features --bin ml-app -- -C lto=thin
@@ -51,7 +51,7 @@ struct Options {
     /// Start each program only a few times, as a test
     #[arg(long)]
     test: bool,
-    /// Passed by cargo
+    /// `cargo bench` passes this flag
     #[arg(long, hide = true)]
     bench: bool,
     /// Run only if the name of the bench contains this
@@ -76,21 +76,22 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> anyhow::Result<()> {
     // CARGO_TARGET_TMPDIR is `target/tmp`, or `target/TRIPLE/tmp` if cargo builds for a target.
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let folder = scratch.parent().context("a folder of the build")?;
+    let folder =
+        scratch.parent().context("expected CARGO_TARGET_TMPDIR to have a parent folder")?;
     let folder = if folder.ends_with(TARGET) { folder.into() } else { folder.join(TARGET) };
     let built = folder.join("release");
-    let given =
+    let specified =
         options.binary.clone().or_else(|| std::env::var_os("ML_APP_BINARY").map(Into::into));
-    let binary = given.unwrap_or_else(|| built.join("ml-app"));
+    let binary = specified.unwrap_or_else(|| built.join("ml-app"));
     let bare = binary.with_file_name("examples").join("bare");
     for program in [&binary, &bare] {
         if !program.is_file() {
-            bail!("{} is missing; build it by\n{BUILD}", program.display());
+            bail!("{} is missing; build it with\n{BUILD}", program.display());
         }
     }
     let floor = compile_floor(scratch)?;
 
-    let request = Request::of(&binary, options.model.as_deref(), options.query.as_deref())?;
+    let request = Request::new(&binary, options.model.as_deref(), options.query.as_deref())?;
     let empty = Request::empty();
     let mut programs = [
         Program::new("C, bind and respond", &floor, &empty, options.workers),
@@ -100,8 +101,8 @@ fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(model) = &options.model {
         programs[2].serve(model);
     }
-    // The first start of each program is not measured: it fills the page cache. Its response is compared with the
-    // responses of all other starts.
+    // The first start of each program is not measured, because it fills the page cache. Every other start must return
+    // the same response as the first.
     for program in &mut programs {
         program.expected = program.start()?.body;
     }
@@ -119,6 +120,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Compiles the C program. Returns its path.
 fn compile_floor(scratch: &Path) -> anyhow::Result<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/cold_start/floor.c");
     let floor = scratch.join("cold_start_floor");

@@ -17,7 +17,7 @@ pub struct Program<'q> {
     args: Vec<OsString>,
     workers: Option<usize>,
     request: &'q Request,
-    /// Body of the response that every start must send. Empty before the first start.
+    /// Body of the response that every start must return; empty before the first start.
     pub expected: Vec<u8>,
 }
 
@@ -27,11 +27,11 @@ pub struct Start {
     pub body: Vec<u8>,
     /// Time from the creation of the process to the first response.
     pub first_response: f64,
-    /// Processor time of all threads up to then.
+    /// Processor time of all threads until the first response.
     pub cpu: f64,
-    /// Anonymous memory at that time.
+    /// Anonymous memory after the first response.
     pub anonymous: f64,
-    /// Resident memory at that time.
+    /// Resident memory after the first response.
     pub resident: f64,
     /// Names and times of the phases that the program reports in its metrics. Empty if it reports none.
     pub phases: Vec<(String, f64)>,
@@ -47,17 +47,17 @@ impl<'q> Program<'q> {
         Program { name, path: path.to_owned(), args: vec![], workers, request, expected: vec![] }
     }
 
-    /// Serves this ONNX file instead of the embedded model.
+    /// Makes the program serve the ONNX file `model` instead of its embedded model.
     pub fn serve(&mut self, model: &Path) {
         self.args = vec!["serve".into(), "--model".into(), model.into()];
     }
 
     /// Starts the program, sends the request and stops the program.
     pub fn start(&self) -> anyhow::Result<Start> {
-        self.timed().with_context(|| format!("{} ({})", self.name, self.path.display()))
+        self.measure().with_context(|| format!("{} ({})", self.name, self.path.display()))
     }
 
-    fn timed(&self) -> anyhow::Result<Start> {
+    fn measure(&self) -> anyhow::Result<Start> {
         let port = client::free_port()?;
         let mut command = Command::new(&self.path);
         command
@@ -74,7 +74,7 @@ impl<'q> Program<'q> {
             Some(workers) => command.env("ML_APP_WORKERS", workers.to_string()),
             None => command.env_remove("ML_APP_WORKERS"),
         };
-        let date = SystemTime::now();
+        let spawned = SystemTime::now();
         let start = Instant::now();
         let mut process = Running(command.spawn()?);
         let mut stream = client::connect(&mut process.0, port)?;
@@ -96,12 +96,12 @@ impl<'q> Program<'q> {
             cpu,
             anonymous: memory(&status, "RssAnon")?,
             resident: memory(&status, "VmRSS")?,
-            phases: phases(&mut stream, date, first_response)?,
+            phases: phases(&mut stream, spawned, first_response)?,
         })
     }
 }
 
-/// A process that is killed when this is dropped.
+/// A process that is killed when this value is dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -130,7 +130,8 @@ fn memory(status: &str, name: &str) -> anyhow::Result<f64> {
     value.with_context(|| format!("no {name} in the process's status"))
 }
 
-/// Returns the phases of the start in `/metrics`, and the time before the first and after the last.
+/// Returns the phases of the start that `/metrics` reports. Adds the time before the first phase, and the time from the
+/// last phase to the first response. `spawned` is the time at which the process was created.
 fn phases(
     stream: &mut TcpStream,
     spawned: SystemTime,

@@ -1,12 +1,11 @@
-//! The request for a prediction: the example of the program's own OpenAPI document, with its response.
+//! A request for a prediction, and its expected response. Both are examples from the OpenAPI document of the program.
 
 use anyhow::{Context, bail};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// Maximum length of a query, in bytes, that every server accepts. The example of an image is longer, and is
-/// sent as a body.
+/// Maximum length of a query, in bytes. A longer example, such as an image, is sent as a body.
 const MAX_QUERY: usize = 8 << 10;
 
 /// A request, and the response that it must get.
@@ -14,13 +13,17 @@ pub struct Request {
     pub bytes: Vec<u8>,
     /// Description for people.
     pub text: String,
-    /// Body of the response, as the document shows it. Unknown for a query of the command line.
+    /// Body of the response in the OpenAPI document; `None` if the query comes from the command line.
     expected: Option<Value>,
 }
 
 impl Request {
-    /// Returns a request with this query, or with the document's example.
-    pub fn of(binary: &Path, model: Option<&Path>, query: Option<&str>) -> anyhow::Result<Request> {
+    /// Returns a request with `query`, or with the example in the OpenAPI document if there is no `query`.
+    pub fn new(
+        binary: &Path,
+        model: Option<&Path>,
+        query: Option<&str>,
+    ) -> anyhow::Result<Request> {
         if let Some(query) = query {
             return Ok(Request::get(query, None));
         }
@@ -31,10 +34,12 @@ impl Request {
         if expected.is_null() {
             bail!("the OpenAPI document has no example of a response");
         }
-        let parameters = predict["get"]["parameters"].as_array().context("no parameters")?;
+        let parameters = predict["get"]["parameters"]
+            .as_array()
+            .context("the OpenAPI document has no parameters for GET /predict")?;
         let mut query = form_urlencoded::Serializer::new(String::new());
         for parameter in parameters {
-            let name = parameter["name"].as_str().context("a parameter without a name")?;
+            let name = parameter["name"].as_str().context("a parameter has no name")?;
             let example = parameter
                 .get("example")
                 .unwrap_or(&parameter["content"]["application/json"]["example"]);
@@ -77,7 +82,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// Returns an error if the body is not the document's example.
+    /// Returns an error if the body is not JSON, or differs from the expected response.
     pub fn check(&self, body: &[u8]) -> anyhow::Result<()> {
         let found: Value = serde_json::from_slice(body).context("the response is not JSON")?;
         match &self.expected {

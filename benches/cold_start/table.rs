@@ -2,22 +2,23 @@
 
 use crate::program::{Program, Start};
 
-/// Prints the figures of all programs. The targets apply to the default model only.
+/// Prints the figures of all programs. If `targets` is true, also prints whether ml-app meets its targets. The targets
+/// apply to the default model only.
 pub fn print(programs: &[Program<'_>; 3], starts: &[Vec<Start>; 3], targets: bool) {
     println!("| exec → first 200, ms | median | p99 | min | CPU | RssAnon, MB | RSS, MB |");
     println!("|---|--:|--:|--:|--:|--:|--:|");
     for (program, starts) in programs.iter().zip(starts) {
         let times = sorted(starts, |start| start.first_response);
-        let of = |value: fn(&Start) -> f64| median(&sorted(starts, value));
+        let median_of = |value: fn(&Start) -> f64| median(&sorted(starts, value));
         println!(
             "| {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |",
             program.name,
             median(&times),
             times[(times.len() * 99).div_ceil(100) - 1],
             times[0],
-            of(|start| start.cpu),
-            of(|start| start.anonymous) / 1024.0,
-            of(|start| start.resident) / 1024.0,
+            median_of(|start| start.cpu),
+            median_of(|start| start.anonymous) / 1024.0,
+            median_of(|start| start.resident) / 1024.0,
         );
     }
 
@@ -50,7 +51,7 @@ pub fn print(programs: &[Program<'_>; 3], starts: &[Vec<Start>; 3], targets: boo
 fn print_phases(starts: &[Start]) {
     let names: Vec<&str> = starts[0].phases.iter().map(|(name, _)| name.as_str()).collect();
     if names.is_empty() {
-        println!("\nThis ml-app reports no phases of its start in /metrics.");
+        println!("\nThe program reports no phases of its start in /metrics.");
         return;
     }
     println!("\n| phase | median, ms |\n|---|--:|");

@@ -48,7 +48,7 @@ impl Bench<'_> {
     fn protocol<P: Protocol>(&mut self, name: &str, protocol: &P, body: &[u8]) {
         let Requests { rows, tensors, .. } = self.requests;
         let signature = self.model.signature();
-        let decode = || protocol.decode(body, signature, usize::MAX).expect("its own rows");
+        let decode = || protocol.decode(body, signature, usize::MAX).expect("a valid request");
         let mut group = self.criterion.benchmark_group("decode");
         group.throughput(Throughput::Elements(*rows as u64));
         group.bench_function(format!("{name}/{rows}"), |bencher| {
@@ -59,12 +59,12 @@ impl Bench<'_> {
             });
         });
         group.finish();
-        assert!(decode().0 == *tensors, "{name} has the rows of the others");
+        assert!(decode().0 == *tensors, "{name} decodes to the same tensors as JSON");
 
         let outputs = self.model.run(tensors.clone()).expect("the model runs");
         let encode = |(options, outputs): (P::ResponseOptions, Tensors)| {
             let encoded = protocol.encode(options, body, signature, outputs);
-            body_bytes(signature, encoded.expect("outputs of its own rows"))
+            body_bytes(signature, encoded.expect("a decoded request has a response"))
         };
         let expected = encode((decode().1, outputs.clone()));
         let mut group = self.criterion.benchmark_group("encode");
@@ -81,8 +81,8 @@ impl Bench<'_> {
     }
 }
 
-/// Returns the bytes of the whole body. Unlike the server, which encodes NDJSON while it sends the response, this
-/// function encodes all lines at once.
+/// Returns the bytes of the whole body. This function encodes all lines of NDJSON at once, while the server encodes
+/// NDJSON as it sends the response.
 fn body_bytes(signature: &Signature, encoded: Encoded) -> Vec<u8> {
     match encoded.body {
         Body::Whole(body) => body,

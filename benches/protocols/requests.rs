@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 pub const ROWS: [usize; 3] = [1, 100, 10_000];
 
-/// The same rows in every protocol. The rows differ from one another. Their values are within the range of the
-/// training data if the model declares that range.
+/// The same rows in every protocol. If the model declares the range of a feature in the training data, the values of
+/// the feature are within that range, and vary between rows.
 pub struct Requests {
     pub rows: usize,
     pub tensors: Tensors,
@@ -37,7 +37,7 @@ impl Requests {
         let cells = |row: &Vec<Value>| row.iter().map(cell).collect::<Vec<_>>().join(",");
         let table: Vec<String> =
             std::iter::once(names.join(",")).chain(values.iter().map(cells)).collect();
-        let (tensors, _) = features::decode(&json, signature, usize::MAX).expect("rows of its own");
+        let (tensors, _) = features::decode(&json, signature, usize::MAX).expect("valid rows");
         let (oip, _) = infer(signature, &tensors, false);
         let (mut oip_binary, bytes) = infer(signature, &tensors, true);
         let oip_json_size = oip_binary.len();
@@ -109,8 +109,8 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// Returns the JSON of an inference request, and the bytes after it. If `binary` is false, the JSON contains the
-/// tensors.
+/// Returns the JSON of an inference request, and the bytes after the JSON. If `binary` is true, the bytes contain the
+/// tensors, except for strings. Otherwise, the JSON contains all tensors.
 fn infer(signature: &Signature, tensors: &Tensors, binary: bool) -> (Vec<u8>, Vec<u8>) {
     let mut bytes = vec![];
     let inputs: Vec<Value> = signature

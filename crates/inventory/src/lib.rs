@@ -1,15 +1,15 @@
-//! Replaces the registry's [`inventory`] through `[patch.crates-io]`, to make the binary smaller.
+//! Replaces the registry's crate [`inventory`] through `[patch.crates-io]`, to make the binary smaller.
 //!
 //! `inventory` collects values that crates submit: a constructor registers each value before `main`.
 //! tract collects the kernels of `tract-linalg` in this way, and selects the kernels for the processor.
-//! It also collects transforms, runtimes and knobs, to look them up by name. ml-app needs the kernels
-//! only. The linker cannot know this, because the constructors refer to every submitted value. A third
-//! of the binary was therefore code that never runs. This crate reduced the image from 26 MB to 17 MB.
+//! tract also collects transforms, runtimes and knobs, to look them up by name. ml-app needs only the kernels.
+//! The linker cannot remove the other values, because the constructors refer to every submitted value. A third
+//! of the binary was therefore code that never ran. This crate reduced the image from 26 MB to 17 MB.
 //!
-//! This crate provides the parts of `inventory`'s interface that tract uses. [`collect!`] decides by the
-//! name of the crate that calls it whether a collection is ever read. If a collection is not read, its
-//! constructors do nothing and no code refers to its values. The linker then removes the values, and the
-//! collection is empty.
+//! This crate provides the parts of `inventory`'s interface that tract uses. [`collect!`] decides whether a
+//! collection is ever read. The decision depends on the name of the crate that calls the macro. If a collection
+//! is never read, its constructors do nothing and no code refers to its values. The linker then removes the values,
+//! and the collection is empty.
 //!
 //! The environment variables of knobs still work, but tract cannot list its knobs.
 //!
@@ -23,9 +23,9 @@ use std::vec::IntoIter;
 
 /// A type with a collection, which [`collect!`] declares.
 pub trait Collect: Sync + Sized + 'static {
-    /// True if the collection is ever read. If it is false, the collection stays empty.
+    /// True if the collection is ever read. Otherwise, the collection stays empty.
     #[doc(hidden)]
-    const KEPT: bool;
+    const IS_READ: bool;
 
     #[doc(hidden)]
     fn registry() -> &'static Registry<Self>;
@@ -84,7 +84,7 @@ fn all<T: Collect>() -> IntoIter<&'static T> {
 macro_rules! collect {
     ($type:ty) => {
         impl $crate::Collect for $type {
-            const KEPT: bool = $crate::is_read(env!("CARGO_PKG_NAME"));
+            const IS_READ: bool = $crate::is_read(env!("CARGO_PKG_NAME"));
 
             fn registry() -> &'static $crate::Registry<Self> {
                 static REGISTRY: $crate::Registry<$type> = $crate::Registry::new();
@@ -119,18 +119,18 @@ macro_rules! submit {
 /// Returns whether the collections of a crate are ever read.
 #[doc(hidden)]
 pub const fn is_read(package: &str) -> bool {
-    // tract-core collects transforms and runtimes, and tract-data collects knobs. All are looked up by
-    // name only, and ml-app looks up no name.
+    // tract-core collects transforms and runtimes, and tract-data collects knobs. tract reads these collections only
+    // to look up a value by its name, and ml-app never requests such a lookup.
     !matches!(package.as_bytes(), b"tract-core" | b"tract-data")
 }
 
 const _: () = assert!(is_read("tract-linalg") && !is_read("tract-data"));
 
-/// Returns `register`, or a function that does nothing if the collection of `T` is not read.
+/// Returns `register`, or a function that does nothing if the collection of `T` is never read.
 #[doc(hidden)]
 pub const fn constructor<T: Collect>(_: &T, register: extern "C" fn()) -> extern "C" fn() {
     extern "C" fn do_nothing() {}
-    if T::KEPT { register } else { do_nothing }
+    if T::IS_READ { register } else { do_nothing }
 }
 
 #[doc(hidden)]

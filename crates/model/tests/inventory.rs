@@ -57,7 +57,7 @@ fn collects_submitted_values_by_type() {
 struct Unread(#[allow(dead_code, reason = "only its address matters")] fn());
 
 impl inventory::Collect for Unread {
-    const KEPT: bool = false;
+    const IS_READ: bool = false;
 
     fn registry() -> &'static inventory::Registry<Self> {
         static REGISTRY: inventory::Registry<Unread> = inventory::Registry::new();

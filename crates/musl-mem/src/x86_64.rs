@@ -1,8 +1,7 @@
-//! The implementations. Their names differ from the C library's, so that the linker does not confuse
-//! them.
+//! The implementations. Their names differ from the names in the C library, so that the linker does not confuse
+//! the functions.
 //!
-//! Memory that is copied may be uninitialized (padding, for example), so the copies load and store
-//! [`MaybeUninit`] values.
+//! Copied memory may be uninitialized (padding, for example), so the copies load and store [`MaybeUninit`] values.
 
 use core::arch::asm;
 use core::arch::x86_64::{
@@ -10,7 +9,7 @@ use core::arch::x86_64::{
 };
 use core::mem::MaybeUninit;
 
-/// Minimum length in bytes for the string instructions `rep movsb` and `rep stosb`. Below it, loops with
+/// Minimum length, in bytes, for the string instructions `rep movsb` and `rep stosb`. For shorter lengths, loops with
 /// 16-byte registers are faster.
 const MIN_STRING_LEN: usize = 2048;
 
@@ -72,7 +71,7 @@ unsafe fn store_block(to: *mut u8, [a, b, c, d]: Block) {
     }
 }
 
-/// Copies the first and the last `size_of::<T>()` bytes. Both are read before either is written.
+/// Copies the first and the last `size_of::<T>()` bytes. Reads both before it writes either.
 ///
 /// # Safety
 ///
@@ -90,7 +89,7 @@ unsafe fn copy_ends<T>(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
-/// Copies at most 128 bytes. All are read before any is written.
+/// Copies at most 128 bytes. Reads all bytes before it writes any byte.
 ///
 /// # Safety
 ///
@@ -202,8 +201,8 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
 pub unsafe fn copy_overlapping(to: *mut u8, from: *const u8, len: usize) {
     // SAFETY: the caller guarantees `len` bytes, more than 128 after the first branch. `ahead < len` if
     // and only if `to` is inside `from`'s bytes, and `behind < len` if and only if `from` is inside
-    // `to`'s. If neither is, the two do not overlap. If only `behind < len`, `to` is below `from`, as
-    // `copy_forwards` needs it. Otherwise `from` is at or below `to`, as `copy_backwards` needs it.
+    // `to`'s. If neither is the case, the two do not overlap. If only `behind < len`, `to` is below `from`, as
+    // `copy_forwards` requires. Otherwise `from` is at or below `to`, as `copy_backwards` requires.
     unsafe {
         if len <= 128 {
             return copy_short(to, from, len);
@@ -295,7 +294,7 @@ pub unsafe fn compare(a: *const u8, b: *const u8, len: usize) -> i32 {
                 _mm_loadu_si128(a.add(offset).cast()),
                 _mm_loadu_si128(b.add(offset).cast()),
             );
-            // One bit for each byte that differs; the lowest bit stands for the first byte.
+            // A bit is set for each byte that differs. The lowest bit stands for the first byte.
             let differ = !_mm_movemask_epi8(equal) & 0xffff;
             if differ != 0 {
                 let offset = offset + differ.trailing_zeros() as usize;
@@ -305,7 +304,7 @@ pub unsafe fn compare(a: *const u8, b: *const u8, len: usize) -> i32 {
         }
         let rest = len - offset;
         if rest >= 8 {
-            // The first eight bytes of the rest, then the last eight, which may overlap them.
+            // Compares the first eight bytes of the rest, and then the last eight bytes. The two groups may overlap.
             let order = compare_eight(a.add(offset), b.add(offset));
             return match order {
                 0 => compare_eight(a.add(len - 8), b.add(len - 8)),
@@ -313,8 +312,8 @@ pub unsafe fn compare(a: *const u8, b: *const u8, len: usize) -> i32 {
             };
         }
         if rest >= 4 {
-            // The first and the last four bytes of the rest, which may overlap, as one number in
-            // big-endian order: the first byte is the most significant.
+            // Combines the first and the last four bytes of the rest to one number. The two groups may overlap. The
+            // first byte is the most significant (big-endian order).
             let number = |first: *const u8, last: *const u8| {
                 let (first, last) = (load::<u32>(first), load::<u32>(last));
                 u64::from(first.assume_init().to_be()) << 32 | u64::from(last.assume_init().to_be())
@@ -371,7 +370,7 @@ mod tests {
             for (from_offset, to_offset) in [(0, 0), (1, 7), (15, 3), (31, 64)] {
                 let from = bytes(len + 100);
                 let mut to = std::vec![0xee; len + 200];
-                // SAFETY: `to` has 200 bytes more than `len`, `from` 100, and the offsets are at most 64.
+                // SAFETY: `to` has `len + 200` bytes and `from` has `len + 100`. The offsets are at most 64.
                 unsafe {
                     copy(to.as_mut_ptr().add(to_offset), from.as_ptr().add(from_offset), len)
                 };
@@ -411,7 +410,7 @@ mod tests {
         for len in lengths() {
             for (to_offset, byte) in [(0, 0xab), (1, 0), (17, 0xff)] {
                 let mut to = std::vec![0xee; len + 100];
-                // SAFETY: `to` has 100 bytes more than `len`, and the offset is at most 17.
+                // SAFETY: `to` has `len + 100` bytes, and the offset is at most 17.
                 unsafe { fill(to.as_mut_ptr().add(to_offset), byte, len) };
                 assert!(to[..to_offset].iter().all(|found| *found == 0xee), "{len}");
                 assert!(to[to_offset..to_offset + len].iter().all(|found| *found == byte), "{len}");
@@ -431,11 +430,12 @@ mod tests {
             for offset in
                 (0..len).filter(|offset| len < 200 || offset % 97 == 0 || offset + 40 > len)
             {
-                for (byte, beyond) in [(a[offset].wrapping_add(1), 0), (a[offset] ^ 0x80, 255)] {
+                // `next` is the byte after the first difference. It must not affect the result.
+                for (byte, next) in [(a[offset].wrapping_add(1), 0), (a[offset] ^ 0x80, 255)] {
                     let mut b = a.clone();
                     b[offset] = byte;
                     if offset + 1 < len {
-                        b[offset + 1] = beyond;
+                        b[offset + 1] = next;
                     }
                     // SAFETY: both have `len + 1` bytes.
                     let found = unsafe { compare(a.as_ptr(), b.as_ptr(), len) };

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets and runs them one after the other. A target starts from its seeds, which seeds.py
-# makes from the tests' cases, and from the inputs that earlier runs found (corpus/<target>.tar.gz). Installs
-# missing packages on Debian and its derivatives.
+# Builds the fuzz targets and runs them one after the other. A target starts from two sets of inputs: the seeds that
+# seeds.py writes from the cases of the tests, and the inputs that earlier runs found (corpus/<target>.tar.gz).
+# Installs missing packages on Debian and its derivatives.
 #
 #   fuzz/run.sh [--seconds N] [--keep] [TARGET...]
 #
-#   --seconds N   run each target for N seconds. Without it, each runs for 10 seconds with the same random
-#                 numbers every time
+#   --seconds N   run each target for N seconds. Without this option, each target runs for 10 seconds, and with the
+#                 same random numbers in every run
 #   --keep        add the inputs that cover new code to the corpus
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -50,7 +50,8 @@ dictionary() {
     esac
 }
 
-# The same files make the same archive: names are sorted; times and owners are left out.
+# pack FOLDER: writes an archive of the files in FOLDER to standard output. The same files always result in the same
+# archive, because names are sorted, and times and owners are omitted.
 pack() {
     find "$1" -type f -printf '%f\n' | LC_ALL=C sort |
         tar --create --directory "$1" --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=644 --format=ustar \
@@ -73,8 +74,8 @@ for target in "${targets[@]}"; do
     coverage=$(sed -n 's/.* cov: \([0-9]*\).*/\1/p' "$log" | tail -n 1)
     printf '%-10s %10s runs, %6s edges\n' "$target" "$runs" "$coverage"
     if $keep; then
-        # The merge adds an input to the folder of seeds only if it covers more. Long inputs are left out:
-        # they would take more of the repository than they are worth.
+        # The merge adds an input to the copy of the seeds only if the input covers new code. Inputs above 512 bytes
+        # are omitted, because they would make the repository too large.
         find "$found" -type f -size +512c -delete
         kept=$work/kept/$target
         mkdir -p "$kept" && cp "$seeds"/* "$kept"

@@ -1,5 +1,5 @@
-"""Writes the inputs that fuzzing starts with to `<folder>/<target>/`: the requests, rows and models of the
-tests, in the format that each target reads.
+"""Writes the first inputs of each fuzz target to `<folder>/<target>/`. The inputs are the requests, rows and models
+of the tests, in the format that the target reads.
 
     seeds.py FOLDER
 """
@@ -30,6 +30,7 @@ def seed(target, *parts):
 
 
 def seed_requests(model, case):
+    """Writes the requests of a case. `model` is the byte that selects the model."""
     for file in sorted(case.glob("requests/**/*.http")):
         request = file.read_bytes()
         seed("http", model, request)
@@ -54,7 +55,7 @@ def seed_requests(model, case):
 
 
 def seed_rows(model, rows):
-    """Writes rows in each format of named features."""
+    """Writes rows in each format with named features. `model` is the byte that selects the model."""
     names = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
     columns = {name: [row.get(name) for row in rows] for name in names}
     for layout in rows[0], rows, columns:
@@ -86,7 +87,7 @@ def seed_rows(model, rows):
 
 
 def golden(case):
-    """Returns the inputs of the first golden rows of a case."""
+    """Returns the inputs of the first golden rows of a case, without the predictions."""
     if (case / "golden.json").exists():
         return [row["input"] for row in json.loads((case / "golden.json").read_bytes())[:ROWS]]
     if not (case / "golden.csv").exists():

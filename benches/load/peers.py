@@ -1,4 +1,4 @@
-"""The servers: the command that starts each, and its protocol."""
+"""The servers. Each has a command that starts it, and a protocol."""
 
 import json
 from collections.abc import Callable
@@ -13,8 +13,9 @@ WORKERS = "{processors}"
 
 @dataclass
 class Peer:
-    """A server. These placeholders are replaced in the command, the path and the variables: {port}, {processors},
-    {model}, {name}, {built}, {scratch}, {bin}, and for the default model {pickle} and {coefficients}."""
+    """A server. The command, the path and the variables may contain these placeholders: {port}, {port2}, {port3},
+    {processors}, {model}, {name}, {built}, {scratch}, {bin}, and for the default model {pickle} and
+    {coefficients}."""
 
     name: str
     command: list[str]
@@ -25,30 +26,34 @@ class Peer:
     """The folder in PEERS, and the name of the Python environment. Empty for programs of this project."""
     variables: dict[str, str] = field(default_factory=dict)
     prepare: Callable[[Path, dict[str, str]], None] | None = None
-    """Writes the configuration files of the server into a folder, {scratch}."""
+    """Writes the configuration files of the server into the folder {scratch}. The second argument contains the value
+    of each placeholder."""
     default_model: bool = False
-    """If true, it can serve only the default model."""
+    """True if the server can serve only the default model."""
     other_model: tuple[str, ...] = ()
-    """Arguments that are added if it serves another model."""
+    """Arguments that make the server load a model other than the default model."""
 
 
-def mlserver(scratch: Path, words: dict[str, str]) -> None:
-    settings = {"host": "127.0.0.1", "debug": False, "parallel_workers": int(words["processors"])}
+def mlserver(scratch: Path, placeholders: dict[str, str]) -> None:
+    """Writes the configuration files of MLServer."""
+    settings = {"host": "127.0.0.1", "debug": False, "parallel_workers": int(placeholders["processors"])}
     model = {
-        "name": words["name"],
+        "name": placeholders["name"],
         "implementation": "mlserver_sklearn.SKLearnModel",
-        "parameters": {"uri": words["pickle"]},
+        "parameters": {"uri": placeholders["pickle"]},
     }
     (scratch / "settings.json").write_text(json.dumps(settings))
     (scratch / "model-settings.json").write_text(json.dumps(model))
 
 
 def ours(name: str, path: str, protocol: object) -> Peer:
+    """Returns ml-app, measured with the given protocol."""
     serve = ["{built}/ml-app", "serve", "--host", "127.0.0.1", "--port", "{port}"]
     return Peer(name, serve, path, protocol, health="/readyz", other_model=("--model", "{model}"))
 
 
 def python(folder: str, name: str, command: list[str], protocol: object = None, **more) -> Peer:
+    """Returns a Python server. `more` contains further fields of Peer."""
     path = more.pop("path", "/predict")
     variables = {"MODEL": "{model}", "PYTHONPATH": str(PEERS), **more.pop("variables", {})}
     return Peer(name, command, path, protocol or workload.Instances(), folder=folder, variables=variables, **more)

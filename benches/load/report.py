@@ -22,20 +22,21 @@ GUNICORN = "Flask, gunicorn"
 
 def markdown(model: str, results: dict, arguments) -> str:
     """Returns the table, the targets, and the conditions of the measurement."""
-    head = ["", "cold start", "memory, idle", "memory, after load"]
+    columns = ["", "cold start", "memory, idle", "memory, after load"]
     for connections in arguments.connections:
-        head += [f"requests/s, {connections} connection{'s' * (connections > 1)}", "p50", "p99"]
-    head += [f"rows/s, bodies of {rows:,} rows" for rows in arguments.batches] + ["size"]
-    lines = [row(head), row(["---", *["--:"] * (len(head) - 1)])]
+        columns += [f"requests/s, {connections} connection{'s' * (connections > 1)}", "p50", "p99"]
+    columns += [f"rows/s, bodies of {rows:,} rows" for rows in arguments.batches] + ["size"]
+    lines = [row(columns), row(["---", *["--:"] * (len(columns) - 1)])]
     fastest = max(arguments.connections)
     for name, result in sorted(results.items(), key=lambda entry: -rate(entry[1], fastest)):
-        lines.append(row(cells(name, result, arguments, len(head))))
+        lines.append(row(cells(name, result, arguments, len(columns))))
     conditions = f"{date.today()}, {machine()}; the model is {model}; {arguments.rounds} rounds."
     lines += ["", *targets(results, arguments), "", conditions]
     return "\n".join(lines)
 
 
 def cells(name: str, result, arguments, width: int) -> list[str]:
+    """Returns the `width` cells of a server's row."""
     if result.failure:
         return [name, f"failed: {result.failure.splitlines()[0]}", *[""] * (width - 2)]
     found = [name, duration(min(result.cold_start)), memory(result.idle), memory(result.loaded)]
@@ -47,11 +48,12 @@ def cells(name: str, result, arguments, width: int) -> list[str]:
 
 
 def row(values: list[str]) -> str:
+    """Returns a row of a Markdown table."""
     return f"| {' | '.join(values)} |"
 
 
 def targets(results: dict, arguments) -> list[str]:
-    """Returns ratios between servers that were measured in the same rounds, with their targets."""
+    """Returns the lines of a table. Each row contains a ratio between two servers, and its target."""
     connections = max(arguments.connections)
     rates = (f"requests/s, {connections} connections", lambda result: rate(result, connections))
     rows = ("rows/s, bodies of 10,000 rows", lambda result: batch(result, 10_000))
@@ -91,7 +93,8 @@ def verdict(met: bool) -> str:
 
 
 def best_of_json(results: dict) -> list[str]:
-    """Returns the server in Python that processes the most rows of JSON, if there is one."""
+    """Returns the name of the Python server that processes the most rows of JSON per second. The list is empty if no
+    Python server was measured."""
     ours = (OURS, CEILING, *(name for name in results if "binary" in name or name.startswith(OURS)))
     others = [name for name in results if name not in ours and results[name].batches.get(10_000)]
     return sorted(others, key=lambda name: batch(results[name], 10_000))[-1:]
@@ -104,12 +107,12 @@ def plot(results: dict, arguments) -> None:
         for name, result in results.items()
         if not result.failure and ("," not in name or name in (FASTAPI, GUNICORN))
     }
-    most = max(arguments.connections)
-    names = sorted(shown, key=lambda name: rate(shown[name], most))
+    connections = max(arguments.connections)
+    names = sorted(shown, key=lambda name: rate(shown[name], connections))
     if not names:
-        return print("no plot: none of its servers was measured", file=sys.stderr)
+        return print("no plot: no server for the plot was measured", file=sys.stderr)
     panels = [
-        (f"requests/s, one row, {most} connections", lambda result: rate(result, most), "{:,.0f}"),
+        (f"requests/s, one row, {connections} connections", lambda result: rate(result, connections), "{:,.0f}"),
         ("cold start, ms", lambda result: min(result.cold_start) * 1e3, "{:,.0f}"),
         ("memory after load, MB", lambda result: statistics.median(result.loaded), "{:,.0f}"),
         ("size, MB", lambda result: result.size, "{:,.0f}"),
@@ -133,11 +136,13 @@ def plot(results: dict, arguments) -> None:
 
 
 def rate(result, connections: int) -> float:
+    """Returns the median of the requests per second with one row; 0 if it was not measured."""
     samples = result.single.get(connections)
     return median(samples, "rate") if samples else 0.0
 
 
 def batch(result, rows: int) -> float:
+    """Returns the median of the rows per second for bodies of `rows` rows."""
     return median(result.batches[rows], "rate")
 
 

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Compares ml-app with other model servers, and with the upper bound of its own framework. All get the same rows and
-# serve the same model; their responses are checked, and they are measured in turns.
+# Compares ml-app with other model servers, and with a minimal server (the "ceiling") that uses ml-app's own HTTP
+# framework. All servers load the same model and get the same rows. The responses are checked. The servers are measured
+# in turns.
 #
 #   benches/load/run.sh [--only 'NAME;NAME'] [--model FILE.onnx] [--rounds N] [--seconds S] [--svg FILE] [--json FILE]
 #   benches/load/run.sh --list | --help
 #
-# Each server in Python has its own environment below target/peers, 5 GB in all; with --only, only those of the
-# named servers are installed. A run takes half an hour on two cores, which must have nothing else to do.
+# Each Python server has its own environment in target/peers. All environments together need 5 GB. With --only, only
+# the environments of the specified servers are installed. A run takes half an hour on two cores. Nothing else may run
+# on the machine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
@@ -18,7 +20,7 @@ command -v musl-gcc >/dev/null || missing+=(musl-tools)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 
-# environment NAME REQUIREMENTS: installs the Python packages into target/peers/NAME.
+# environment NAME REQUIREMENTS: installs the Python packages in the file REQUIREMENTS into target/peers/NAME.
 environment() {
     cmp -s "$2" "target/peers/$1/requirements.txt" && return
     echo "installing $1" >&2
@@ -36,7 +38,7 @@ done
 
 target=$(uname -m)-unknown-linux-musl
 need_target "$target"
-# The shipped binary serves only the model that it was built with. Another model needs a binary that reads ONNX.
+# The shipped binary serves only the model that it was built with. `--model` needs a binary that reads ONNX.
 features=(--no-default-features)
 case " $* " in *" --model"*) features=() ;; esac
 for program in --bin=ml-app --example=ceiling; do

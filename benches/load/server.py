@@ -19,7 +19,7 @@ START_SECONDS = 120
 STOP_SECONDS = 15
 RESPONSE_SECONDS = 60
 FINAL_ERRORS = (415, 422, 500)
-"""Statuses that do not mean that the server is still starting."""
+"""Statuses that a server does not return because it is still starting. After such a response, the server has failed."""
 
 
 class Failure(Exception):
@@ -30,7 +30,7 @@ class Server:
     def __init__(self, peer: Peer, model: Model, built: Path, scratch: Path, environments: Path):
         scratch.mkdir(parents=True, exist_ok=True)
         self.port, port2, port3 = free_ports(3)
-        words = {
+        placeholders = {
             "port": str(self.port),
             "port2": str(port2),
             "port3": str(port3),
@@ -43,20 +43,20 @@ class Server:
             **{name: str(file) for name, file in model.files.items()},
         }
         if peer.prepare:
-            peer.prepare(scratch, words)
+            peer.prepare(scratch, placeholders)
         self.peer, self.model = peer, model
-        self.path = peer.path.format(**words)
+        self.path = peer.path.format(**placeholders)
         command = [*peer.command, *(() if model.files else peer.other_model)]
-        # All processes with this variable belong to the server, whatever their parents and sessions are.
+        # A process belongs to the server if it has this variable. Its parent and its session do not matter.
         self.mark = f"LOAD_BENCH={uuid.uuid4().hex}"
-        variables = {name: value.format(**words) for name, value in peer.variables.items()}
-        search = f"{words['bin']}:{os.environ['PATH']}"
+        variables = {name: value.format(**placeholders) for name, value in peer.variables.items()}
+        search_path = f"{placeholders['bin']}:{os.environ['PATH']}"
         self.log = scratch / "log"
         with self.log.open("wb") as log:
             self.spawned = time.perf_counter()
             self.process = subprocess.Popen(
-                [word.format(**words) for word in command],
-                env={**os.environ, **variables, "PATH": search, **dict([self.mark.split("=")])},
+                [word.format(**placeholders) for word in command],
+                env={**os.environ, **variables, "PATH": search_path, **dict([self.mark.split("=")])},
                 cwd=PEERS / peer.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -82,6 +82,7 @@ class Server:
         self.process.wait()
 
     def processes(self) -> list[int]:
+        """Returns the IDs of all processes of the server."""
         mark = self.mark.encode()
         found = []
         for folder in Path("/proc").iterdir():
@@ -109,7 +110,7 @@ class Server:
                     raise Failure(f"{last}; {self.tail()}")
             except (OSError, http.client.HTTPException):
                 pass
-            # A hundredth of the time so far, so that requests do not slow down the start.
+            # Waits for a hundredth of the time so far, so that requests do not slow down the start.
             time.sleep(max(pause, since / 100))
         raise Failure(f"no response in {START_SECONDS} s, last {last}; {self.tail()}")
 
@@ -130,6 +131,7 @@ class Server:
             raise Failure(f"wrong response: {error}; {response[:200]!r}") from error
 
     def tail(self) -> str:
+        """Returns the end of the server's log."""
         return self.log.read_text(errors="replace").strip()[-500:]
 
     def memory(self) -> float:
@@ -144,6 +146,7 @@ class Server:
         return total * 1024 / 1e6
 
     def processor_time(self) -> float:
+        """Returns the processor time of all processes of the server, in seconds."""
         total = 0.0
         for process in self.processes():
             try:
@@ -154,7 +157,7 @@ class Server:
         return total
 
     def load(self, request: Request, connections: int, seconds: float) -> dict:
-        """Runs wrk. Returns its figures, and as `others` the fraction of the processors that other programs used."""
+        """Runs wrk. Returns wrk's figures and `others`, the fraction of the processors that other programs used."""
         body = self.log.with_name("body")
         body.write_bytes(request.body)
         command = ["wrk", "--latency", "--timeout", f"{RESPONSE_SECONDS}s", "-s", str(ROOT / "tests/load/wrk.lua")]
@@ -167,9 +170,9 @@ class Server:
         before = all_processor_time(), self.processor_time() + children_time(), time.perf_counter()
         run = subprocess.run(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True, check=True)
         after = all_processor_time(), self.processor_time() + children_time(), time.perf_counter()
-        everything, own, elapsed = (b - a for a, b in zip(before, after, strict=True))
+        all_programs, own, elapsed = (b - a for a, b in zip(before, after, strict=True))
         sample = json.loads(run.stdout.splitlines()[-1])
-        return {**sample, "others": max(0.0, everything - own) / elapsed / PROCESSORS}
+        return {**sample, "others": max(0.0, all_programs - own) / elapsed / PROCESSORS}
 
 
 def free_ports(count: int) -> list[int]:
@@ -184,7 +187,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def all_processor_time() -> float:
-    """Returns the seconds in which processors have been busy, in all."""
+    """Returns the time for which the processors have been busy since the system started, in processor seconds."""
     user, nice, system, _idle, _wait, interrupts, soft = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8]
     )
@@ -192,5 +195,6 @@ def all_processor_time() -> float:
 
 
 def children_time() -> float:
+    """Returns the processor time of this program and of its ended children, such as wrk, in seconds."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system

@@ -23,35 +23,38 @@ class Model:
     name: str
     input: str
     rows: np.ndarray
-    """The rows of the largest body. A smaller body has the first of them."""
+    """The rows of the largest body. A smaller body contains the first of these rows."""
     labels: np.ndarray
+    """The expected label of each row."""
     scores: np.ndarray
+    """The expected scores of each row."""
     files: dict[str, Path]
-    """The default model in other formats, `pickle` and `coefficients`."""
+    """The default model in two other formats, `pickle` and `coefficients`. Empty for any other model."""
 
     def check(self, labels, scores) -> None:
-        """Raises ValueError if these are not the predictions for the first rows."""
+        """Raises ValueError if `labels` and `scores` differ from the predictions for the first rows."""
         scores = np.asarray(scores, np.float64)
         expected = self.scores[: len(scores)]
         if scores.shape != expected.shape:
             raise ValueError(f"expected scores of the shape {expected.shape}, found {scores.shape}")
-        furthest = np.abs(scores - expected) / np.maximum(1, np.abs(expected))
-        if not furthest.max() <= TOLERANCE:
-            row = furthest.max(axis=1).argmax()
+        differences = np.abs(scores - expected) / np.maximum(1, np.abs(expected))
+        if not differences.max() <= TOLERANCE:
+            row = differences.max(axis=1).argmax()
             raise ValueError(f"row {row + 1}: expected {expected[row]}, found {scores[row]}")
         wrong = [] if labels is None else np.flatnonzero(np.ravel(labels) != self.labels[: len(scores)])
-        # If two classes are equally likely, either label is right.
+        # If the two largest scores are nearly equal, either label is correct.
         for row in wrong:
             first, second = np.sort(expected[row])[[-1, -2]]
             if first - second > TOLERANCE * max(1, abs(first)):
                 raise ValueError(f"row {row + 1}: expected {self.labels[row]}, found {np.ravel(labels)[row]}")
 
 
-def default_model(folder: Path, most: int) -> Model:
-    """Returns model.onnx with the rows of its golden file, whose predictions are scikit-learn's."""
+def default_model(folder: Path, count: int) -> Model:
+    """Returns model.onnx with `count` rows. The rows and the predictions come from its golden file, which contains the
+    predictions of scikit-learn."""
     path = ROOT / "model.onnx"
     with (ROOT / "tests/cases/online-sales/golden.csv").open() as file:
-        golden = list(islice(cycle(csv.DictReader(file)), most))
+        golden = list(islice(cycle(csv.DictReader(file)), count))
     model = onnx.load(path)
     folder.mkdir(parents=True, exist_ok=True)
     features = [feature["name"] for feature in json.loads(metadata(model)["ml_app.features"])]
@@ -78,25 +81,25 @@ def default_model(folder: Path, most: int) -> Model:
     )
 
 
-def any_model(path: Path, folder: Path, most: int) -> Model:
-    """Returns a model of one float input with random rows, whose predictions are ONNX Runtime's."""
+def any_model(path: Path, folder: Path, count: int) -> Model:
+    """Returns a model that has one float input, with `count` random rows. ONNX Runtime computes the predictions."""
     path = without_zip_map(path, folder)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (tensor,) = session.get_inputs()
-    shape = (most, *tensor.shape[1:])
+    shape = (count, *tensor.shape[1:])
     rows = np.random.default_rng(0).standard_normal(shape).astype(np.float32).round(4)
     *labels, scores = session.run(None, {tensor.name: rows})
     labels = labels[0] if labels else scores.argmax(axis=1)
-    # ml-app replaces the characters that are not allowed in a path.
+    # ml-app replaces the characters of the name that a URL path would have to escape.
     name = re.sub("[^A-Za-z0-9._~-]+", "-", onnx.load(path, load_external_data=False).graph.name).strip("-")
     return Model(path, name, tensor.name, rows, labels, scores, {})
 
 
 def without_zip_map(path: Path, folder: Path) -> Path:
-    """Returns the model with scores as a tensor.
+    """Returns the path of a model whose scores are a tensor: a copy without the operator ZipMap, or the model itself.
 
-    By default the converter writes a list of dictionaries for a classifier. That makes servers in Python slower, so
-    that users who need speed turn it off.
+    By default, the converter from scikit-learn adds a ZipMap to classifiers. The scores are then a list of
+    dictionaries, which makes Python servers slower. Users who need speed turn the ZipMap off.
     """
     model = onnx.load(path, load_external_data=False)
     for node in [node for node in model.graph.node if node.op_type == "ZipMap"]:
@@ -125,8 +128,8 @@ def compact(value) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def plain(rows: np.ndarray) -> list:
-    """Returns numbers as a client writes them, in their shortest form."""
+def shortest_numbers(rows: np.ndarray) -> list:
+    """Returns the rows as a list. JSON then contains each number in its shortest form, as a client writes it."""
     if rows.dtype == np.float32:
         rows = np.array([float(str(value)) for value in rows.ravel()]).reshape(rows.shape)
     return rows.tolist()
@@ -136,7 +139,7 @@ class Instances:
     """A request `{"instances": [[…], …]}` and a response with `predictions` and `probabilities`."""
 
     def encode(self, model: Model, rows: np.ndarray) -> Request:
-        return Request(compact({"instances": plain(rows)}))
+        return Request(compact({"instances": shortest_numbers(rows)}))
 
     def decode(self, model: Model, response: bytes):
         response = json.loads(response)
@@ -144,7 +147,7 @@ class Instances:
 
 
 class Objects(Instances):
-    """The response of TensorFlow Serving: each prediction has the outputs by name."""
+    """The protocol of TensorFlow Serving. Each prediction in a response is an object from output to value."""
 
     def decode(self, model: Model, response: bytes):
         predictions = json.loads(response)["predictions"]
@@ -156,7 +159,7 @@ class Objects(Instances):
 
 
 class Scores(Instances):
-    """A response whose `predictions` are the probabilities."""
+    """The protocol of KServe v1, with a response whose `predictions` are the probabilities."""
 
     def decode(self, model: Model, response: bytes):
         return None, json.loads(response)["predictions"]
@@ -170,7 +173,7 @@ class OpenInference:
 
     def encode(self, model: Model, rows: np.ndarray) -> Request:
         tensor = {"name": self.tensor or model.input, "shape": rows.shape, "datatype": "FP32"}
-        request = {"inputs": [{**tensor, "data": plain(rows.ravel())}]}
+        request = {"inputs": [{**tensor, "data": shortest_numbers(rows.ravel())}]}
         if self.outputs:
             request["outputs"] = [{"name": name} for name in self.outputs]
         return Request(compact(request))
@@ -180,22 +183,25 @@ class OpenInference:
 
 
 class OpenInferenceBinary:
-    """The Open Inference Protocol with binary tensors in request and response, the default of Triton's clients."""
+    """The Open Inference Protocol with binary tensors in the request and the response, as Triton's clients use it by
+    default."""
 
-    LENGTH = "Inference-Header-Content-Length"
+    JSON_SIZE_HEADER = "Inference-Header-Content-Length"
 
     def encode(self, model: Model, rows: np.ndarray) -> Request:
         data = rows.astype(np.float32).tobytes()
         tensor = {"name": model.input, "shape": rows.shape, "datatype": "FP32"}
         tensor["parameters"] = {"binary_data_size": len(data)}
-        head = compact({"inputs": [tensor], "parameters": {"binary_data_output": True}})
-        return Request(head + data, "application/octet-stream", ((self.LENGTH, str(len(head))),))
+        json_part = compact({"inputs": [tensor], "parameters": {"binary_data_output": True}})
+        size = (self.JSON_SIZE_HEADER, str(len(json_part)))
+        return Request(json_part + data, "application/octet-stream", (size,))
 
     def decode(self, model: Model, response: bytes):
-        # The head is an object, and what comes after it no JSON.
-        head, end = json.JSONDecoder().raw_decode(response.decode("latin-1"))
+        # The response is a JSON object, followed by binary data. Latin-1 decodes each byte to one character, so `end`
+        # is a position in both the string and the bytes.
+        json_part, end = json.JSONDecoder().raw_decode(response.decode("latin-1"))
         outputs = []
-        for output in head["outputs"]:
+        for output in json_part["outputs"]:
             size = output["parameters"]["binary_data_size"]
             kind = {"FP32": np.float32, "INT64": np.int64}[output["datatype"]]
             outputs.append((output, np.frombuffer(response[end : end + size], kind)))
@@ -204,7 +210,7 @@ class OpenInferenceBinary:
 
 
 class RawBinary:
-    """The float32 values of all rows, and a response with the float32 values of all scores."""
+    """A request with the float32 values of all rows, and a response with the float32 values of all scores."""
 
     def encode(self, model: Model, rows: np.ndarray) -> Request:
         return Request(rows.astype(np.float32).tobytes(), "application/octet-stream")
@@ -214,7 +220,8 @@ class RawBinary:
 
 
 def labels_and_scores(outputs):
-    """Returns the labels, if there are any, and the scores. Scores are the tensor of floats."""
+    """Returns the labels and the scores. The scores are the output with a float type. The labels are None if there is no
+    other output."""
     labels, scores = None, None
     for output, data in outputs:
         if output["datatype"].startswith("FP"):

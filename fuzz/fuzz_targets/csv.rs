@@ -1,4 +1,4 @@
-//! CSV with a header row, for `/predict`, and with or without a header row, for SageMaker.
+//! CSV: with a header row for `/predict`, and with or without a header row for SageMaker.
 
 #![no_main]
 

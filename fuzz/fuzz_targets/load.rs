@@ -1,5 +1,5 @@
-//! Bytes of a model. The model must load or be rejected, without a crash, a hang, or more memory than libFuzzer
-//! allows.
+//! Bytes of a model. `Model::load` must load or reject the model. It must not crash, hang, or use more memory than
+//! libFuzzer allows.
 
 #![no_main]
 
@@ -21,8 +21,8 @@ fuzz_target!(
     }
 );
 
-/// Returns whether one of the project's crates panicked. tract panics on some graphs; `Model::load` turns these
-/// panics into errors.
+/// Returns whether the panic is in one of the project's crates. tract panics on some graphs, and `Model::load` turns
+/// these panics into errors.
 fn is_ours(panic: &PanicHookInfo<'_>) -> bool {
     let crates = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates");
     let crates = std::fs::canonicalize(crates).expect("the repository has the folder `crates`");

@@ -1,6 +1,6 @@
 //! JSON followed by tensors as bytes: the binary extension of the Open Inference Protocol. The first line of the
-//! input is the JSON, so the size in the header is always right. If the first line is empty, the rest is a raw
-//! tensor.
+//! input is the JSON. Its length becomes the value of the size header, so the header is always correct. If the first
+//! line is empty, the remaining bytes are a raw tensor.
 
 #![no_main]
 

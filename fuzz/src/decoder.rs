@@ -11,8 +11,8 @@ use ml_app_model::{Model, Signature, Tensors};
 /// Maximum number of values in the rows of a body.
 const LIMIT: usize = 1 << 16;
 
-/// Checks that a body is rejected with a client error, or that it is decoded to tensors that fit the model. In the
-/// second case, the response must be well formed.
+/// Checks that the decoder rejects a body with a client error, or decodes the body to tensors that fit the model. If
+/// the model then makes a prediction, the response must be well formed.
 pub fn check<P: Protocol>(protocol: P, model: &Model, body: &[u8]) {
     let signature = model.signature();
     let (inputs, options) = match protocol.decode(body, signature, LIMIT) {

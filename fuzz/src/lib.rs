@@ -14,8 +14,9 @@ macro_rules! cases {
     };
 }
 
-/// The models in addition to the embedded model, in the same order as in seeds.py. Their inputs are: all datatypes and
-/// tensors of higher rank; strings; 16-bit floats; a dictionary; numbers and strings; very many features.
+/// The models in addition to the embedded model, in the same order as in seeds.py. Each has different inputs: all
+/// datatypes and tensors of higher rank (`mixed`), strings (`text`), 16-bit floats (`half`), a dictionary
+/// (`dictionary`), numbers and strings (`pipeline`), and very many features (`wide`).
 const CASES: [&[u8]; 6] = cases!("mixed", "text", "half", "dictionary", "pipeline", "wide");
 
 const MODELS: usize = 1 + CASES.len();

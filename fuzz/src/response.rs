@@ -6,7 +6,7 @@ use ml_app::protocol::oip::{BINARY_MEDIA_TYPE, Infer, JSON_SIZE_HEADER};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// Checks a body. `json_length` is the value of the header `Inference-Header-Content-Length`.
+/// Checks the body of a response. `json_length` is the value of the header `Inference-Header-Content-Length`.
 pub fn check(content_type: &str, json_length: Option<&str>, body: &[u8]) {
     match content_type.split(';').next().unwrap_or_default() {
         "application/json" | problem::CONTENT_TYPE => assert_json(body),
@@ -35,7 +35,7 @@ fn assert_json(body: &[u8]) {
     assert!(read.is_ok(), "{}", text(body));
 }
 
-/// Checks that a body consists of JSON and as many further bytes as the JSON declares.
+/// Checks that a body consists of JSON and of tensors, and that the tensors have the total size that the JSON declares.
 fn assert_tensors(infer: Option<Infer>, body: &[u8]) {
     let Some(Infer::Mixed(length)) = infer else { panic!("{infer:?}") };
     let (json, tensors) = body.split_at(length);

@@ -18,8 +18,8 @@ use std::mem::ManuallyDrop;
 /// Maximum size of a body, in bytes. It is small, so that some bodies exceed it.
 const MAX_BODY: usize = 1 << 16;
 
-/// Sends a request to the service of the model that the first byte selects, and checks the response. The request has
-/// the format of the files in `tests/cases/*/requests`. Any other input is ignored.
+/// Sends a request and checks the response. The first byte of the input selects the model. The other bytes are the
+/// request, in the format of the files in `tests/cases/*/requests`. Ignores bytes in a different format.
 pub fn check(mut input: &[u8]) {
     let model = choice(&mut input, MODELS);
     let Some((path, request)) = parse(input) else { return };
@@ -29,7 +29,7 @@ pub fn check(mut input: &[u8]) {
     let coding = ContentCoding::from_content_encoding(&headers)
         .expect("a coding that requests may have, too");
     let body = coding.decompress(&body, usize::MAX).expect("a body that the service compressed");
-    // Server errors that the service returns on purpose.
+    // The service returns these server errors on purpose. Any other server error is a bug.
     let intended = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
     let is_bug = status.is_server_error() && !intended.contains(&status);
     assert!(!is_bug, "{status}: {}", response::text(&body));
@@ -85,7 +85,8 @@ type Client = Box<dyn Fn(TestRequest) -> Response>;
 
 fn send(model: usize, request: TestRequest) -> Response {
     thread_local! {
-        // The clients are never dropped. They use other thread-locals, which may already be gone when the thread ends.
+        // The clients are never dropped. Dropping a client uses other thread-locals, which may already be destroyed
+        // when the thread ends.
         static CLIENTS: ManuallyDrop<[OnceCell<Client>; MODELS]> =
             const { ManuallyDrop::new([const { OnceCell::new() }; MODELS]) };
     }

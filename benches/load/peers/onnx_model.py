@@ -1,4 +1,4 @@
-"""Runs the ONNX file that the variable MODEL names, with ONNX Runtime."""
+"""Runs an ONNX file with ONNX Runtime. The environment variable MODEL is the path of the file."""
 
 import os
 
@@ -18,7 +18,8 @@ class OnnxModel:
         self.input = self.session.get_inputs()[0].name
 
     def run(self, rows):
-        """Returns labels and scores. If the model has no labels, they are the indices of the largest scores."""
+        """Returns the labels and the scores. If the model has no output for labels, the label of a row is the index
+        of its largest score."""
         *labels, scores = self.session.run(None, {self.input: np.asarray(rows, np.float32)})
         return labels[0] if labels else scores.argmax(axis=1), scores
 

@@ -1,4 +1,4 @@
-"""FastAPI and ONNX Runtime. /predict takes JSON, /predict_binary the float32 values of all rows."""
+"""FastAPI and ONNX Runtime. /predict accepts JSON. /predict_binary accepts the float32 values of all rows."""
 
 import numpy as np
 from fastapi import FastAPI, Request, Response

@@ -1,4 +1,4 @@
-"""KServe's server with a pickled scikit-learn model, the same as in its image for scikit-learn."""
+"""KServe's server with a pickled scikit-learn model, as in KServe's image for scikit-learn."""
 
 import argparse
 import os

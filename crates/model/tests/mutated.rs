@@ -212,7 +212,7 @@ fn distort_tensor(random: &mut Random, tensor: &mut TensorProto) {
 }
 
 impl Random {
-    /// Picks zero, a power of two, or a limit of `i64`, and returns an integer that differs from it by at most 2.
+    /// Picks zero, a power of two, or a limit of `i64`, and returns an integer that differs from this number by at most 2.
     fn int(&mut self) -> i64 {
         let near = self.below(5) as i64 - 2;
         let bounds = [0, 0, 8, 1 << 16, 1 << 31, 1 << 40, 1 << 62, i64::MAX, i64::MIN];

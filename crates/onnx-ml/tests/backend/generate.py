@@ -1,5 +1,5 @@
-"""Writes ONNX's own backend node tests to a folder: for each case a folder with the model, its inputs and
-outputs as protobuf, and the tolerance in case.json.
+"""Writes ONNX's own backend node tests to a folder. Each case is a folder with the model, its inputs and outputs as
+protobuf files, and the tolerance in case.json.
 
     generate.py FOLDER
 """
@@ -13,7 +13,7 @@ import onnx
 from onnx import numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 
-# Operators of later versions are not released yet.
+# The newest released version of ONNX's operators. Tests of later versions are left out.
 NEWEST_OPSET = 28
 
 
@@ -53,7 +53,7 @@ def main():
     written = 0
     for case in collect_testcases(None):
         opset = max((o.version for o in case.model.opset_import if o.domain in ("", "ai.onnx")), default=0)
-        # A case with _expanded in its name replaces the operator by the function that defines it.
+        # A case with _expanded in its name does not contain the operator, but the function that defines it.
         if opset > NEWEST_OPSET or "_expanded" in case.name:
             continue
         write(case, root / case.name)

@@ -3,9 +3,9 @@
 //! The file is a list of data sets. A data set has the members `inputs` and `outputs`, each a list
 //! of tensors in the order of the model's inputs and outputs. A tensor has a `type` (NumPy's name of
 //! the element type, or `string`), a `shape`, and its elements in row-major order as `data`. JSON has
-//! no notation for the floats `"NaN"`, `"Infinity"` and `"-Infinity"`, which are strings.
+//! no notation for NaN and infinity, so they are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`.
 //!
-//! Whatever does not fit this description is an error, so that no case passes unread.
+//! All other contents are an error, so that no case passes because its file is misread.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use std::path::Path;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::{Datum, bail, ensure, format_err};
 
-/// The inputs of a model and the outputs that it must give.
+/// The inputs of a model and its expected outputs.
 pub struct DataSet {
     pub inputs: Vec<Tensor>,
     pub outputs: Vec<Tensor>,
@@ -85,7 +85,7 @@ fn tensor(tensor: &JsonTensor) -> TractResult<Tensor> {
     }
 }
 
-/// Builds a tensor from JSON values; `element` returns `None` for a value outside of the type.
+/// Builds a tensor from JSON values. `element` converts a value, and returns `None` if the type cannot represent it.
 fn elements<T: Datum>(
     tensor: &JsonTensor,
     element: impl Fn(&Value) -> Option<T>,
@@ -113,7 +113,7 @@ fn integer<T: TryFrom<i128>>(value: &Value) -> Option<T> {
     T::try_from(wide).ok()
 }
 
-/// Returns the float that the value stands for. Integers are not floats: `1.0` is written as such.
+/// Returns the float that a JSON value represents. An integer such as `1` is not a float; `1.0` is a float.
 fn float(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) if number.is_f64() => number.as_f64(),

@@ -1,4 +1,4 @@
-//! Finds the cases: `cases/<topic>/…/<case>`, with topics as deep as need be.
+//! Finds the cases: `cases/<topic>/…/<case>`. Topics can be nested.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ const FILES: [&str; 2] = ["data.json", "model.onnx"];
 ///
 /// # Panics
 ///
-/// Panics on a folder that is neither a case nor a topic with folders only, so that a misplaced or
-/// missing file does not leave a case out.
+/// Panics if a folder is neither a case nor a topic that contains only folders. So a misplaced or missing
+/// file cannot hide a case.
 pub fn cases(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     visit(folder, &mut found);

@@ -1,5 +1,6 @@
-//! Reads data sets in the layout of ONNX's own backend tests: folders `test_data_set_0`,
-//! `test_data_set_1`, … with a tensor per file, `input_0.pb`, `output_0.pb` and so on.
+//! Reads data sets in the layout of ONNX's own backend tests. A case has the folders `test_data_set_0`,
+//! `test_data_set_1`, …. Each folder has the files `input_0.pb`, `output_0.pb` and so on, with one
+//! tensor per file.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -62,7 +62,7 @@ def exports():
 
 
 def columns_classifier(pipeline):
-    """Numbers with missing values, and text: an input for each column."""
+    """Writes a case of `pipeline` on numbers with missing values and on strings. Each column is a separate input."""
     numbers = NUMBERS.copy()
     numbers[1, 0] = np.nan
     pipeline.fit(np.hstack([numbers.astype(object), CITIES]), ["no", "yes", "yes", "no"])
@@ -190,7 +190,8 @@ def label(values):
     return "string" if values.dtype == object else values.dtype.name
 
 
-def both_ways():
+def two_way_operators():
+    """Writes cases of operators that map strings to integers, and integers to strings."""
     texts = strings("b", "x", "a").reshape(3, 1)
     ints = np.array([[1, 7, -1, 0, 2]], np.int64)
     classes = {"classes_strings": ["a", "b", "a"], "version": 1}
@@ -210,4 +211,4 @@ exports()
 one_hot()
 label_encoders()
 label_encoder_tensors()
-both_ways()
+two_way_operators()

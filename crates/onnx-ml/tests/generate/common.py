@@ -14,23 +14,23 @@ import onnxruntime
 
 CASES = Path(__file__).resolve().parent.parent / "cases"
 LINE = 100
-"""Maximum length of a line of elements."""
+"""Maximum number of characters in a line of elements."""
 
 
 def write(topic: str, name: str, model: onnx.ModelProto, data_sets: list[list[np.ndarray]]) -> None:
-    """Writes the case `name` below the folder `topic`: `model`, and its outputs for each list of inputs."""
-    model.opset_import.sort(key=lambda opset: opset.domain)  # some exporters write hash order
+    """Writes the case `name` into the folder `topic`: `model`, and for each data set the inputs and ONNX Runtime's outputs."""
+    model.opset_import.sort(key=lambda opset: opset.domain)  # some exporters write the opsets in a random order
     folder = CASES / topic / name
     folder.mkdir(parents=True, exist_ok=True)
     content = model.SerializeToString(deterministic=True)
     (folder / "model.onnx").write_bytes(content)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [spec.name for spec in session.get_inputs()]
-    answered = []
+    results = []
     for inputs in data_sets:
         outputs = session.run(None, dict(zip(names, inputs, strict=True)))
-        answered.append((list(map(np.asarray, inputs)), list(map(array, outputs))))
-    (folder / "data.json").write_text(serialized(answered), encoding="utf-8")
+        results.append((list(map(np.asarray, inputs)), list(map(array, outputs))))
+    (folder / "data.json").write_text(serialized(results), encoding="utf-8")
     print("wrote", f"{topic}/{name}")
 
 
@@ -42,7 +42,7 @@ def array(output) -> np.ndarray:
 
 
 def serialized(data_sets: list[tuple[list[np.ndarray], list[np.ndarray]]]) -> str:
-    """Returns the text of `data.json` for data sets of inputs and outputs."""
+    """Returns the content of `data.json` for data sets of inputs and outputs."""
     return "[\n" + ",\n".join(data_set(*each) for each in data_sets) + "\n]\n"
 
 
@@ -68,7 +68,7 @@ def tensor(elements: np.ndarray) -> str:
 
 
 def wrapped(texts: list[str]) -> list[str]:
-    """Returns the elements of a row in as few lines as fit `LINE`."""
+    """Returns the elements of a row in as few lines of at most `LINE` characters as possible."""
     lines = [texts[0]]
     for text in texts[1:]:
         if len(lines[-1]) + len(text) + 2 <= LINE:
@@ -79,7 +79,7 @@ def wrapped(texts: list[str]) -> list[str]:
 
 
 def element(value) -> str:
-    """Returns an element as JSON, a float with as few digits as its type needs."""
+    """Returns an element as JSON. A float has as few digits as its type needs."""
     if isinstance(value, (str, bytes)):
         return json.dumps(value if isinstance(value, str) else value.decode(), ensure_ascii=False)
     if isinstance(value, (bool, np.bool_)):

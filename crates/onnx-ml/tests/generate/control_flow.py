@@ -1,4 +1,4 @@
-"""Cases of If and Loop: known and computed conditions and trip counts, nested graphs, values that grow."""
+"""Cases of If and Loop: conditions and trip counts that are constant or computed, nested graphs, values that grow."""
 
 import numpy as np
 from common import write
@@ -45,7 +45,7 @@ case(
         S = ReduceSum <keepdims = 0> (Y, first)
     }""",
 )
-# The form that skl2onnx exports for KNNImputer.
+# skl2onnx exports this form of If for KNNImputer.
 case(
     "if_ranks_differ",
     """(float[N, 3] X) => (float[N, 3] Y) {

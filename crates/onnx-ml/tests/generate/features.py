@@ -10,7 +10,7 @@ from sklearn.preprocessing import Binarizer, Normalizer
 TOPIC = "ml/features"
 GAPS = np.array([[1, np.nan, -3], [np.nan, 5, 2], [7, np.nan, np.nan]], np.float32)
 CODES = np.array([[1, -1, 3], [-1, 5, -1], [2, 5, 2**40]], np.int64)
-# A row of zeros, and rows whose largest value is negative or zero.
+# Includes a row of zeros, and rows whose largest value is negative or zero.
 ROWS = np.array([[3, -4], [0, 0], [-1, -2], [-3, 0], [1e-20, 1e-21], [0.5, 8]], np.float32)
 NORMS = ("MAX", "L1", "L2")
 

@@ -1,5 +1,8 @@
-"""Cases of gathering, scattering and slicing with indices from both ends of an axis, of OneHot, and of
-Cast with numbers inside and outside of the target's range."""
+"""Cases of operators with indices, and of Cast.
+
+Indices count from both ends of an axis, in operators that gather, scatter or slice, and in OneHot. Cast gets numbers
+inside and outside the range of the target type.
+"""
 
 import numpy as np
 from common import write

@@ -30,7 +30,7 @@ TYPES = {
 
 
 def classifier(name, estimator, target, zipmap=False):
-    # LinearSVC's export has neither a ZipMap nor the option.
+    # The export of LinearSVC has no ZipMap, and does not accept the option `zipmap`.
     options = {} if zipmap or isinstance(estimator, LinearSVC) else {"zipmap": False}
     fitted = estimator.fit(X, target)
     write(EXPORTED, name, to_onnx(fitted, X[:1], options=options), ROWS)
@@ -87,7 +87,7 @@ def main():
 
     random = np.random.default_rng(0)
     small = random.uniform(0.1, 0.4, (5, 3)).astype(np.float32)
-    small[1] = 0  # the scores are the intercepts
+    small[1] = 0  # a row whose scores are the intercepts
     sets = [[small[:1]], [small]]
     three = {
         "coefficients": [0.1, 0.2, 0.3, 0.5, -0.1, 0.2, 0.3, 0.3, 0.1],

@@ -1,4 +1,5 @@
-"""Cases of small networks of the kinds that PyTorch exports, with a symbolic batch and with one row."""
+"""Cases of small networks like those that PyTorch exports. Each network has a case with a symbolic batch size and a
+case with batch size 1."""
 
 import numpy as np
 from common import write
@@ -13,7 +14,8 @@ def floats(*shape):
 
 
 def case(name, graph, rows_of, **weights):
-    """Writes a case for each batch size; `rows_of` returns inputs with a given number of rows."""
+    """Writes a case with a symbolic batch size and a case with batch size 1. `rows_of` returns inputs with a given
+    number of rows."""
     for suffix, batch, sizes in (("", "N", (1, 7)), ("_single", "1", (1, 1))):
         model = parser.parse_model(f"{HEADER} {name} {graph.replace('BATCH', batch)}")
         tensors = [numpy_helper.from_array(np.array(value), key) for key, value in weights.items()]
@@ -135,7 +137,7 @@ for name, gates in ("LSTM", 4), ("GRU", 3), ("RNN", 1):
         B=floats(2, gates * 12),
         W1=floats(12, 2),
     )
-# The graph has the rows on the second axis of the indices.
+# The Transpose moves the rows to the second axis of the indices.
 case(
     "words",
     """(int64[BATCH, 3] X) => (float[BATCH, 4] Y) {

@@ -23,6 +23,7 @@ def classifier(name, estimator, target, zipmap=False):
 
 
 def exported():
+    """Writes cases of scikit-learn's exports."""
     for kernel in ["linear", "poly", "rbf", "sigmoid"]:
         parameters = {"kernel": kernel, "gamma": 0.02, "coef0": 0.1, "random_state": 0}
         for probability in [False, True]:
@@ -62,7 +63,8 @@ def exported():
     write(EXPORTED, "svc_wine", wine, [[W[:1]], [W[::5]]])
 
 
-def written():
+def attributes_of_nodes():
+    """Writes cases of single nodes with attributes that scikit-learn's exports do not have."""
     random = np.random.default_rng(0)
     x = random.normal(size=(6, 2)).astype(np.float32)
     x[0] = 0
@@ -164,4 +166,4 @@ def written():
 
 if __name__ == "__main__":
     exported()
-    written()
+    attributes_of_nodes()

@@ -1,5 +1,5 @@
-"""Cases with text: StringNormalizer, Tokenizer, TfIdfVectorizer, the String* operators, casts, and
-scikit-learn's exports. ONNX Runtime needs the locale en_US.UTF-8."""
+"""Cases with strings: StringNormalizer, Tokenizer, TfIdfVectorizer, operators such as StringConcat, casts, and
+scikit-learn's exports. ONNX Runtime needs the locale en_US.UTF-8 for these cases."""
 
 import numpy as np
 from common import write
@@ -21,7 +21,8 @@ def texts(*rows):
 
 
 def graph(name, nodes, data_sets, outputs, opset=20, constants=None):
-    """Writes the case `name`: `nodes` that map X0, X1, … to outputs of the given names and types."""
+    """Writes the case `name` with the nodes `nodes`. The inputs are X0, X1, …; `outputs` maps the names of the outputs to
+    their types."""
     inputs = [
         helper.make_tensor_value_info(f"X{index}", helper.np_dtype_to_tensor_dtype(x.dtype), [None, *x.shape[1:]])
         for index, x in enumerate(data_sets[0])

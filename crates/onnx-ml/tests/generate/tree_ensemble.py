@@ -1,4 +1,4 @@
-"""Cases of TreeEnsemble, which replaces the older ensembles since version 5 of ai.onnx.ml."""
+"""Cases of TreeEnsemble. Since version 5 of ai.onnx.ml, it replaces TreeEnsembleClassifier and TreeEnsembleRegressor."""
 
 import numpy as np
 from common import write
@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 LEQ, LT, GTE, GT, EQ, NEQ, MEMBER = range(7)
 X = np.array([[0, 1], [0.5, -1], [1, 0.5], [3, 2], [7, np.nan], [np.nan, 3], [-0.0, 7]])
 
-# Two trees over two features, of two levels and of one.
+# Two trees over two features. The first tree has two levels of branches, the second tree has one.
 SHAPE = {
     "tree_roots": [0, 2],
     "nodes_featureids": [0, 1, 1],
@@ -60,7 +60,7 @@ for index, aggregate in enumerate(("average", "sum", "min", "max")):
     case(aggregate, [LEQ, LEQ, LEQ], aggregate_function=index, targets=2)
 finite = X[:4]
 for index, transform in enumerate(("none", "softmax", "logistic", "softmax_zero", "probit")):
-    # ONNX Runtime 1.32 confuses the numbers of softmax and logistic.
+    # ONNX Runtime 1.32 confuses the numbers that stand for softmax and logistic.
     if transform in ("none", "softmax_zero"):
         case(f"{transform}_2", [LEQ, LEQ, LEQ], targets=2, post_transform=index, data=finite)
     case(f"{transform}_1", [LEQ, LEQ, LEQ], post_transform=index, data=finite)

@@ -50,7 +50,8 @@ def exported() -> None:
             write(EXPORTED, f"{name}_double", double, [[X[:1].astype(np.float64)], [X[::25].astype(np.float64)]])
 
 
-# Two trees, of two levels and of one, over two features. Some inputs equal a threshold.
+# Two trees over two features. The first tree has two levels of branches, the second tree has one. Some inputs equal a
+# threshold.
 SHAPE = {
     "nodes_treeids": [0] * 5 + [1] * 3,
     "nodes_nodeids": [0, 1, 2, 3, 4, 0, 1, 2],
@@ -121,7 +122,7 @@ def attributes() -> None:
                     post_transform=transform,
                     ids=ids,
                     weights=weights,
-                    # ONNX Runtime returns the labels 0 and 1 if both classes have weights, whatever the labels are.
+                    # If both of two classes have weights, ONNX Runtime returns 0 and 1 instead of the labels.
                     classlabels_int64s=[0, 1] if len(set(ids)) == classes == 2 else [7, -2, 5][:classes],
                 )
                 kind = f"{classes}_{''.join(map(str, sorted(set(ids))))}"

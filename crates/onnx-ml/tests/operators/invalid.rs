@@ -1,5 +1,6 @@
-//! Attributes that do not fit together are an error when the model is loaded, and data without a
-//! result is an error when the model runs. Each error states its reason.
+//! Checks that attributes that contradict each other are an error when the model is loaded, and that
+//! data for which an operator has no result is an error when the model runs. Each error states its
+//! reason.
 
 mod features;
 mod graphs;
@@ -14,8 +15,8 @@ use std::fmt::Debug;
 use tract_onnx::pb::AttributeProto;
 use tract_onnx::prelude::*;
 
-/// Checks that the attributes `base` are valid, and that each change of them gives an error with the
-/// given text when the operator is loaded or runs.
+/// Checks that the attributes `base` are valid. For each case, checks that `base` with the changes of
+/// the case gives an error when the operator is loaded or runs. The error contains the case's string.
 fn expect_errors(
     operator: &str,
     version: i64,
@@ -29,8 +30,9 @@ fn expect_errors(
     }
 }
 
-/// Checks that the attributes `base` are valid, and that each change of them gives an error with the
-/// given text when the operator is loaded for two columns.
+/// Checks that the attributes `base` are valid. For each case, checks that `base` with the changes of
+/// the case gives an error when the operator is loaded for two columns. The error contains the case's
+/// string.
 fn expect_load_errors(
     operator: &str,
     base: &[AttributeProto],

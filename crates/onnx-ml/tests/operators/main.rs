@@ -1,5 +1,6 @@
-//! Single operators: `properties` compares them with plain code written from the specification, and
-//! `invalid` checks that attributes and data without a meaning give an error, not a panic.
+//! Tests of single operators. `properties` compares their results with those of simple code that follows
+//! the specification. `invalid` checks that invalid attributes and invalid data give an error, not a
+//! panic.
 
 #![allow(clippy::unwrap_used)]
 

@@ -46,7 +46,7 @@ fn attribute(name: &str, r#type: AttributeType) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: r#type.into(), ..Default::default() }
 }
 
-/// Returns the attributes `base`, with `changes` in place of those with the same names.
+/// Returns the attributes `base`. Each attribute in `changes` replaces the attribute of the same name.
 pub fn changed(base: &[AttributeProto], changes: &[AttributeProto]) -> Vec<AttributeProto> {
     let changes_name = |name: &str| changes.iter().any(|change| change.name == name);
     let kept = base.iter().filter(|attribute| !changes_name(&attribute.name));
@@ -86,8 +86,8 @@ fn ml_node(operator: &str, inputs: &str, attribute: Vec<AttributeProto>) -> Node
     NodeProto { domain: "ai.onnx.ml".into(), ..node(operator, inputs, outputs, attribute) }
 }
 
-/// Returns a model of one node, with all its outputs. `version` is the version of the domain
-/// `ai.onnx.ml`.
+/// Returns a model of one node. The outputs of the model are all outputs of the node. `version` is the
+/// version of the domain `ai.onnx.ml`; if it is `None`, the model does not import the domain.
 pub fn model(node: NodeProto, inputs: Vec<ValueInfoProto>, version: Option<i64>) -> ModelProto {
     let opset = |domain: &str, version| OperatorSetIdProto { domain: domain.into(), version };
     let untyped = |name: &String| ValueInfoProto { name: name.clone(), ..Default::default() };
@@ -104,8 +104,8 @@ pub fn model(node: NodeProto, inputs: Vec<ValueInfoProto>, version: Option<i64>)
     }
 }
 
-/// Returns the outputs of an operator (version 3 of `ai.onnx.ml`) that was loaded for any number of
-/// rows.
+/// Loads an operator of version 3 of `ai.onnx.ml` for any number of rows, runs it and returns its
+/// outputs.
 pub fn run(operator: &str, attributes: Vec<AttributeProto>, input: Tensor) -> TVec<TValue> {
     let elem_type = match input.datum_type() {
         DatumType::F32 => DataType::Float,
@@ -120,7 +120,8 @@ pub fn run(operator: &str, attributes: Vec<AttributeProto>, input: Tensor) -> TV
     model.into_optimized().unwrap().into_runnable().unwrap().run(tvec!(input.into())).unwrap()
 }
 
-/// Loads an operator of `ai.onnx.ml` for inputs of these shapes, runs it and returns its last output.
+/// Loads an operator of `ai.onnx.ml` for inputs with the shapes of `inputs`, runs it and returns its last
+/// output.
 pub fn output(
     operator: &str,
     version: i64,

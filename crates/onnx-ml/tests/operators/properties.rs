@@ -1,5 +1,5 @@
-//! Operators return the same as plain code written from the specification, for random models and
-//! inputs.
+//! Checks with random models and inputs that operators return the same results as simple code that
+//! follows the specification.
 
 mod encoders;
 mod scalers;

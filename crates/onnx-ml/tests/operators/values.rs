@@ -16,12 +16,12 @@ impl Random {
         (0..len).map(|_| self.number()).collect()
     }
 
-    /// Returns one of a few floats, including NaN, so that some are equal.
+    /// Returns a float from a short list that includes NaN, so that equal floats are frequent.
     pub fn category(&mut self) -> f32 {
         [0.0, -0.0, 1.0, 2.5, -3.0, f32::NAN, f32::INFINITY][self.below(7)]
     }
 
-    /// Returns one of a few words, so that some are equal.
+    /// Returns a word from a short list, so that equal words are frequent.
     pub fn word(&mut self) -> String {
         ["", "a", "b", "red", "dark blue", "ü"][self.below(6)].to_owned()
     }

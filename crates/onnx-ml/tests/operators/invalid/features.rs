@@ -19,7 +19,7 @@ fn numbers() -> Tensor {
 }
 
 #[test]
-fn imputers() {
+fn rejects_invalid_imputers() {
     let base = [floats("imputed_value_floats", &[1.0, 2.0])];
     let cases = [
         ("found neither", vec![floats("imputed_value_floats", &[])]),
@@ -47,7 +47,7 @@ fn imputers_accept_all_types_of_the_specification() {
 }
 
 #[test]
-fn one_hot_encoders() {
+fn rejects_invalid_one_hot_encoders() {
     let base = [strings("cats_strings", &["a", "b"]), int("zeros", 0)];
     let cases = [
         ("found neither", vec![strings("cats_strings", &[])]),
@@ -70,7 +70,7 @@ fn one_hot_encoders_accept_nan_and_32_bit_integers() {
 }
 
 #[test]
-fn label_encoders() {
+fn rejects_invalid_label_encoders() {
     let base = [strings("keys_strings", &["a", "b"]), ints("values_int64s", &[1, 2])];
     let raw = TensorProto {
         raw_data: vec![0; 8],
@@ -115,7 +115,7 @@ fn label_encoders() {
 }
 
 #[test]
-fn category_mappers() {
+fn rejects_invalid_category_mappers() {
     let base = [strings("cats_strings", &["a", "b"]), ints("cats_int64s", &[1, 2])];
     let cases = [
         (
@@ -130,7 +130,7 @@ fn category_mappers() {
 }
 
 #[test]
-fn normalizers() {
+fn rejects_invalid_normalizers() {
     let cases = [
         ("expected MAX, L1 or L2, found L3", vec![string("norm", "L3")]),
         ("found l1", vec![string("norm", "l1")]),
@@ -144,7 +144,7 @@ fn normalizers() {
 }
 
 #[test]
-fn binarizers() {
+fn rejects_invalid_binarizers() {
     let found = "element 3: expected a number, found NaN";
     expect_error(output("Binarizer", 1, &[numbers()], vec![]), found);
     expect_error(output("Binarizer", 1, &[texts()], vec![]), "expected numbers");
@@ -155,7 +155,7 @@ fn binarizers() {
 }
 
 #[test]
-fn array_feature_extractors() {
+fn rejects_invalid_array_feature_extractors() {
     let indices = |indices: &[i64]| [numbers(), tensor1(indices)];
     output("ArrayFeatureExtractor", 1, &indices(&[0, 1]), vec![]).unwrap();
     for index in [2, -1, i64::MIN, i64::MAX] {
@@ -171,7 +171,7 @@ fn array_feature_extractors() {
 }
 
 #[test]
-fn feature_vectorizers() {
+fn rejects_invalid_feature_vectorizers() {
     let inputs = [numbers(), numbers()];
     let base = [ints("inputdimensions", &[2, 2])];
     let cases = [

@@ -4,14 +4,15 @@ use super::{expect_error, expect_load_errors};
 use crate::node::{floats, int, ints, load, string, strings};
 use tract_onnx::pb::AttributeProto;
 
-/// Checks the changed attributes, and that `base` does not fit three columns.
+/// Checks the cases like [`expect_load_errors`], and checks that loading `base` for three columns gives an
+/// error: `base` has coefficients for two columns.
 fn expect_errors(operator: &str, base: &[AttributeProto], cases: &[(&str, Vec<AttributeProto>)]) {
     expect_load_errors(operator, base, cases);
     expect_error(load(operator, 3, base.to_vec()), "expected 2 columns, found 3");
 }
 
 #[test]
-fn linear_classifiers() {
+fn rejects_invalid_linear_classifiers() {
     let base = [
         ints("classlabels_ints", &[0, 1, 2]),
         floats("coefficients", &[0.0; 6]),
@@ -58,7 +59,7 @@ fn linear_classifiers_need_no_intercepts() {
 }
 
 #[test]
-fn linear_regressors() {
+fn rejects_invalid_linear_regressors() {
     let base = [floats("coefficients", &[0.0; 4]), int("targets", 2)];
     let cases = [
         ("expected 1 to 4", vec![int("targets", 0)]),
@@ -71,7 +72,7 @@ fn linear_regressors() {
 }
 
 #[test]
-fn support_vector_classifiers() {
+fn rejects_invalid_support_vector_classifiers() {
     let base = [
         ints("classlabels_ints", &[0, 1, 2]),
         ints("vectors_per_class", &[1, 2, 1]),
@@ -112,7 +113,7 @@ fn support_vector_classifiers() {
 }
 
 #[test]
-fn support_vector_regressors() {
+fn rejects_invalid_support_vector_regressors() {
     let base = [
         int("n_supports", 2),
         floats("support_vectors", &[0.0; 4]),

@@ -1,5 +1,5 @@
-//! Operators of ONNX's main domain: attributes that do not fit, sizes beyond any memory, and
-//! indices out of range.
+//! Operators of ONNX's main domain: contradictory attributes, sizes that exceed any memory, and indices
+//! out of range.
 
 use super::{expect_error, expect_errors};
 use crate::node::{int, ints, output, string};
@@ -10,7 +10,7 @@ fn image() -> Tensor {
 }
 
 #[test]
-fn windows() {
+fn rejects_windows_that_do_not_fit() {
     let base = [ints("kernel_shape", &[2, 2])];
     let cases = [
         ("expected lengths from 1", vec![ints("kernel_shape", &[0, 2])]),
@@ -29,7 +29,7 @@ fn windows() {
 }
 
 #[test]
-fn indices() {
+fn rejects_indices_out_of_range() {
     let labels = [tensor2(&[[0.5_f32, 0.5]]), tensor1(&[2_i64])];
     let found = output("NegativeLogLikelihoodLoss", 1, &labels, vec![]);
     expect_error(found, "expected labels from 0 to 1, found 2");
@@ -55,7 +55,7 @@ fn indices() {
 }
 
 #[test]
-fn equations() {
+fn rejects_invalid_equations_of_einsum() {
     for (equation, expected) in [
         ("ab,b->a", "axes for the letters of `b`"),
         ("a*,b->a", "letters"),
@@ -69,7 +69,7 @@ fn equations() {
 }
 
 #[test]
-fn regions_may_be_nan_or_infinite() {
+fn accepts_regions_that_are_nan_or_infinite() {
     let regions = [image(), tensor2(&[[f32::NAN, 0.0, f32::INFINITY, 1e30]]), tensor1(&[0_i64])];
     let found = output("RoiAlign", 1, &regions, vec![]).unwrap();
     assert_eq!(found.shape(), [1, 2, 1, 1]);

@@ -1,17 +1,17 @@
-//! Operators on text.
+//! Operators on strings.
 
 use super::{expect_errors, texts};
 use crate::node::{floats, int, ints, string, strings};
 
 #[test]
-fn string_normalizers() {
+fn rejects_invalid_string_normalizers() {
     let base = [string("case_change_action", "LOWER")];
     let cases = [("found TITLE", vec![string("case_change_action", "TITLE")])];
     expect_errors("StringNormalizer", 1, &[texts()], &base, &cases);
 }
 
 #[test]
-fn tokenizers() {
+fn rejects_invalid_tokenizers() {
     let base = [
         int("mark", 0),
         int("mincharnum", 1),
@@ -33,7 +33,7 @@ fn tokenizers() {
 }
 
 #[test]
-fn tf_idf_vectorizers() {
+fn rejects_invalid_tf_idf_vectorizers() {
     let base = [
         string("mode", "TFIDF"),
         int("min_gram_length", 1),
@@ -77,7 +77,7 @@ fn tf_idf_vectorizers() {
 }
 
 #[test]
-fn regular_expressions() {
+fn rejects_invalid_regular_expressions() {
     let cases = [
         ("expected a regular expression, found `)(`", vec![string("pattern", ")(")]),
         ("expected a regular expression", vec![string("pattern", r"\p{Klingon}")]),

@@ -1,4 +1,4 @@
-//! TreeEnsemble, since version 5 of the domain.
+//! TreeEnsemble, an operator of version 5 of the domain `ai.onnx.ml`.
 
 use super::expect_errors;
 use crate::node::{int, ints, tensor};
@@ -37,7 +37,7 @@ fn tree() -> Vec<AttributeProto> {
 }
 
 #[test]
-fn trees() {
+fn rejects_invalid_trees() {
     let input = tensor2(&[[1.0_f32, 2.0], [3.0, f32::NAN]]);
     let cases = [
         ("2 entries, found 1", vec![ints("nodes_featureids", &[1])]),

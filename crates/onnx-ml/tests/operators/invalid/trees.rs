@@ -27,7 +27,7 @@ fn leaves(prefix: &str) -> Vec<AttributeProto> {
 }
 
 #[test]
-fn trees() {
+fn rejects_invalid_trees() {
     let base = [tree(), leaves("target")].concat();
     let operator = "TreeEnsembleRegressor";
     for (expected, change) in [
@@ -55,7 +55,7 @@ fn trees() {
 }
 
 #[test]
-fn classes() {
+fn rejects_invalid_classes() {
     let labels = ints("classlabels_int64s", &[3, 4, 5]);
     let base = [tree(), leaves("class"), vec![labels]].concat();
     let operator = "TreeEnsembleClassifier";

@@ -1,4 +1,4 @@
-//! LabelEncoder, OneHotEncoder and CategoryMapper, by linear search.
+//! Compares LabelEncoder, OneHotEncoder and CategoryMapper with a linear search.
 
 use crate::node::{self, elements, float, floats, int, ints, run, string};
 use crate::random::Random;

@@ -1,4 +1,4 @@
-//! Scaler, Normalizer, Imputer and Binarizer, element by element.
+//! Compares Scaler, Normalizer, Imputer and Binarizer with code that computes one element at a time.
 
 use crate::node::{elements, float, floats, matrix, run, string};
 use crate::random::Random;
@@ -43,7 +43,7 @@ fn normalizers_match_the_specification() {
         let (rows, columns) = (1 + random.below(20), 1 + random.below(20));
         let norm = ["MAX", "L1", "L2"][random.below(3)];
         let mut x = random.numbers(rows * columns);
-        // A row whose norm is 0 stays as it is.
+        // The operator returns a row with norm 0 unchanged.
         x[..columns].fill(0.0);
         let found = run("Normalizer", vec![string("norm", norm)], matrix(rows, &x));
         let expected = x.chunks(columns).flat_map(|row| {

@@ -1,4 +1,5 @@
-//! Support vector machines, vector by vector in double precision.
+//! Compares support vector machines with code that computes one support vector at a time, in double
+//! precision.
 
 use crate::node::{elements, floats, int, ints, matrix, run, string};
 use crate::random::Random;
@@ -84,7 +85,7 @@ fn regressors_match_the_specification() {
             if !one_class {
                 near(found, sum, 1e-4);
             } else if sum.abs() >= 1e-4 {
-                // Nearer to 0, rounding decides the sign.
+                // For a smaller sum, rounding decides the sign.
                 assert_eq!(found, if sum > 0.0 { 1.0 } else { -1.0 });
             }
         }
@@ -167,7 +168,7 @@ fn decide(
         .collect()
 }
 
-/// Returns the class with the most votes of the pairs, the first of several.
+/// Returns the class with the most votes of the pairs, or the first such class if there are several.
 fn most_votes(classes: usize, values: &[f64]) -> usize {
     let mut votes = vec![0; classes];
     let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
@@ -208,8 +209,8 @@ fn couple(classes: usize, values: &[f64], slopes: &[f32], intercepts: &[f32]) ->
     solved
 }
 
-/// Solves a linear system by Gauss-Jordan elimination with partial pivoting. A row holds the
-/// coefficients and then the right-hand side.
+/// Solves a linear system by Gauss-Jordan elimination with partial pivoting. Each row contains the
+/// coefficients of an equation, followed by its right-hand side.
 fn solve(mut rows: Vec<Vec<f64>>) -> Vec<f64> {
     let n = rows.len();
     for column in 0..n {

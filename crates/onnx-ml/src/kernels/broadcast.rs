@@ -28,24 +28,24 @@ impl<const N: usize> Loops<N> {
         // Distance between neighbors along `axis`, for each operand.
         let mut strides = [1; N];
         for axis in (0..rank).rev() {
-            let own = shapes.map(|shape| shape[axis]);
-            let length = own.into_iter().find(|length| *length != 1).unwrap_or(1);
-            if own.iter().any(|own| *own != 1 && *own != length) {
+            let lengths = shapes.map(|shape| shape[axis]);
+            let length = lengths.into_iter().find(|length| *length != 1).unwrap_or(1);
+            if lengths.iter().any(|own| *own != 1 && *own != length) {
                 return None;
             }
             shape[axis] = length;
             if length == 1 {
                 continue;
             }
-            let steps = std::array::from_fn(|operand| match own[operand] {
+            let steps = std::array::from_fn(|operand| match lengths[operand] {
                 1 => 0,
                 _ => strides[operand],
             });
-            for (stride, own) in strides.iter_mut().zip(own) {
-                *stride *= own;
+            for (stride, own_length) in strides.iter_mut().zip(lengths) {
+                *stride *= own_length;
             }
             // Merge this axis with the loop inside it if, for every operand, one step along this
-            // axis is as long as the whole inner loop.
+            // axis advances as far as all iterations of the inner loop.
             match loops.last_mut() {
                 Some((inner, inside))
                     if inside.iter().zip(&steps).all(|(i, s)| i * *inner == *s) =>
@@ -62,10 +62,11 @@ impl<const N: usize> Loops<N> {
         Some(Loops { shape, loops })
     }
 
-    /// Calls `run` for each run of the innermost loop. The arguments of `run` are the index of the
-    /// first element of each operand. `run` itself loops over the innermost loop.
+    /// Calls `run` once for each iteration of the loops around the innermost loop. The argument
+    /// has, for each operand, the index of the first element of the innermost loop. `run` itself
+    /// executes the innermost loop, the last element of [`Loops::loops`].
     ///
-    /// The other loops work like an odometer: `turns` has one counter per loop. If a counter
+    /// The outer loops work like an odometer: `counters` has one counter per loop. If a counter
     /// reaches the length of its loop, it returns to 0 and the next outer counter advances.
     #[inline(always)]
     pub fn runs(&self, mut run: impl FnMut([usize; N])) {
@@ -73,7 +74,7 @@ impl<const N: usize> Loops<N> {
         if self.shape.contains(&0) {
             return;
         }
-        let mut turns: TVec<usize> = TVec::from_elem(0, outer.len());
+        let mut counters: TVec<usize> = TVec::from_elem(0, outer.len());
         let mut offsets = [0; N];
         loop {
             run(offsets);
@@ -82,18 +83,18 @@ impl<const N: usize> Loops<N> {
                 let Some(next) = level.checked_sub(1) else { return };
                 level = next;
                 let (length, steps) = outer[level];
-                turns[level] += 1;
-                let back = turns[level] == length;
+                counters[level] += 1;
+                let wraps = counters[level] == length;
                 for (offset, step) in offsets.iter_mut().zip(steps) {
                     *offset += step;
-                    if back {
+                    if wraps {
                         *offset -= step * length;
                     }
                 }
-                if !back {
+                if !wraps {
                     break;
                 }
-                turns[level] = 0;
+                counters[level] = 0;
             }
         }
     }

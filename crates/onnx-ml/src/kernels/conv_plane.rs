@@ -1,15 +1,15 @@
 //! The layout of a convolution's input in memory: each channel is padded and split into phases.
 //!
 //! For strides (sy, sx), the phase (i, j) of a channel contains the elements of the padded channel
-//! whose row has remainder i modulo sy and whose column has remainder j modulo sx. With stride 1
-//! there is one phase: the padded channel itself. Along an axis, the kernel element
-//! at distance d from the start of the kernel reads the phase with remainder d modulo the stride.
-//! Within that phase, consecutive outputs read consecutive elements. So the inputs of [`LANES`]
-//! adjacent outputs for one kernel element are one contiguous vector, for every stride.
+//! whose row index has remainder i modulo sy and whose column index has remainder j modulo sx. With
+//! stride 1 there is one phase: the padded channel itself. Along an axis, the kernel element at
+//! distance d from the start of the kernel reads only the phase with remainder d modulo the stride.
+//! Consecutive outputs read consecutive elements of this phase. So for each kernel element, the
+//! inputs of [`LANES`] adjacent outputs are one contiguous vector, for every stride.
 //!
 //! The phases of all channels are stored one after the other: `[channel][phase][row][column]`. All
 //! phases have the same size. A phase may have more columns than the output, because the last
-//! outputs of a row read beyond the end of the output.
+//! output of a row also reads elements to the right of its own position.
 //!
 //! A position in a phase is `row * columns of the phase + column`. An output reads one element for
 //! each tap (pair of input channel and kernel element): the element at the position of the output
@@ -23,8 +23,8 @@ use tract_onnx::tract_core::ops::cnn::PoolSpec;
 /// Number of adjacent outputs that are computed together.
 pub const LANES: usize = 16;
 
-/// Estimated cost of writing an output to a line with gaps and copying it to the output, in
-/// multiply-adds.
+/// Estimated cost of an output that is first written to a line with gaps (see [`Plane::direct`])
+/// and then copied, in multiply-adds.
 const GAP_COST: usize = 8;
 
 /// The layout of one channel of inputs and outputs, for inputs of one size.
@@ -45,19 +45,19 @@ pub struct Plane {
     /// Offset of each tap in the phases of all input channels of a group, in the order of the
     /// weights: `[input channel][kernel row][kernel column]`.
     pub offsets: Vec<usize>,
-    /// The input can be used in place, because its only phase equals the input.
-    pub whole: bool,
+    /// `true` if the input is used without a copy, because its only phase equals the input.
+    pub in_place: bool,
     /// The spans that cover all outputs of a channel, in the order of computation.
     pub spans: Vec<Span>,
-    /// Spans write directly to the output. Otherwise they write to a line with gaps: it has an
-    /// element for each position of the phase, and the elements between the rows of the output are
-    /// not outputs. The gaps are removed afterwards.
+    /// `true` if spans write directly to the output. Otherwise they write to a line with gaps,
+    /// which has one element for each position of the phase. The elements between the rows of the
+    /// output (the gaps) are not outputs, and are dropped afterwards.
     pub direct: bool,
-    /// Number of elements of the line with gaps of one output channel.
-    pub line: usize,
-    /// The kernel is 3×3 without strides and dilations, so that the loop for depthwise convolutions
-    /// applies.
-    pub is_three: bool,
+    /// Number of elements of the line with gaps, for one output channel.
+    pub line_len: usize,
+    /// `true` if the kernel is 3×3 without strides and dilations, so that the loop for depthwise
+    /// convolutions can be used.
+    pub is_3x3: bool,
 }
 
 /// The part of a phase that is copied from the input. The rest is padding.
@@ -69,7 +69,7 @@ struct Phase {
     first: [usize; 2],
 }
 
-/// [`LANES`] outputs at adjacent positions.
+/// [`LANES`] outputs at adjacent positions of a phase.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
     /// Position of the first output in a phase. The inputs for a tap start at this position plus
@@ -92,19 +92,46 @@ fn spans(rows: usize, columns: usize, pitch: usize) -> Vec<Span> {
     (0..rows).flat_map(row).collect()
 }
 
+/// Returns the phases that the kernel reads, as the remainders of their rows and columns. Also
+/// returns, for each kernel element, the offset of its first input element in the phases of one
+/// channel, `[phase][row][column]`.
+fn read_phases(
+    kernel: [usize; 2],
+    dilation: [usize; 2],
+    stride: [usize; 2],
+    phase: [usize; 2],
+) -> (Vec<[usize; 2]>, Vec<usize>) {
+    let mut remainders: Vec<[usize; 2]> = vec![];
+    let mut taps = vec![];
+    for y in (0..kernel[0]).map(|y| y * dilation[0]) {
+        for x in (0..kernel[1]).map(|x| x * dilation[1]) {
+            let remainder = [y % stride[0], x % stride[1]];
+            let seen = remainders.iter().position(|other| *other == remainder);
+            let index = seen.unwrap_or(remainders.len());
+            if seen.is_none() {
+                remainders.push(remainder);
+            }
+            let row = index * phase[0] + y / stride[0];
+            taps.push(row * phase[1] + x / stride[1]);
+        }
+    }
+    (remainders, taps)
+}
+
 impl Plane {
     /// Creates the layout. `inputs` is the number of input channels per group. `input` and `output`
     /// are the spatial dimensions.
     ///
     /// There are three ways to cover the outputs with spans:
-    /// - If the rows of a phase are as long as the rows of the output, outputs of consecutive rows
-    ///   are adjacent, and all outputs are covered like one long row.
+    /// - If the rows of a phase are as long as the rows of the output, consecutive rows are
+    ///   adjacent, and the spans cover all outputs like one long row.
     /// - If the rows of the output are long enough, each row has its own spans.
     /// - Otherwise spans cover all positions from the first output to the last, including the gaps
     ///   between the rows, and write to a line with gaps.
     ///
-    /// The second way computes some outputs twice, the third computes gaps and copies the outputs.
-    /// The way with less work is chosen.
+    /// The first way is chosen if it is possible. The second way computes some outputs twice. The
+    /// third way also computes the gaps, and copies the outputs. Of these two, the way with less
+    /// work is chosen.
     pub fn new(pool: &PoolSpec, inputs: usize, input: &[usize], output: &[usize]) -> Plane {
         let padding = pool.computed_padding(input);
         // Returns `value` for both axes. A missing first axis has the value `missing`.
@@ -121,22 +148,9 @@ impl Plane {
         // Number of positions of a phase that the last output reads beyond its own position.
         let reach = |axis: usize| (kernel[axis] - 1) * dilation[axis] / stride[axis];
         let phase = [0, 1].map(|axis| output[axis] + reach(axis));
-        let mut remainders: Vec<[usize; 2]> = vec![];
-        let mut taps = vec![];
-        for y in (0..kernel[0]).map(|y| y * dilation[0]) {
-            for x in (0..kernel[1]).map(|x| x * dilation[1]) {
-                let remainder = [y % stride[0], x % stride[1]];
-                let seen = remainders.iter().position(|other| *other == remainder);
-                let index = seen.unwrap_or(remainders.len());
-                if seen.is_none() {
-                    remainders.push(remainder);
-                }
-                let row = index * phase[0] + y / stride[0];
-                taps.push(row * phase[1] + x / stride[1]);
-            }
-        }
-        // Index i of a phase is index `i * stride + remainder - before` of the input. Returns the
-        // range of i for which the latter exists.
+        let (remainders, taps) = read_phases(kernel, dilation, stride, phase);
+        // Along an axis, index i of a phase is index `i * stride + remainder - before` of the
+        // input. Returns the range of i for which the input has this index.
         let inside = |axis: usize, remainder: usize| {
             let first = before[axis].saturating_sub(remainder).div_ceil(stride[axis]);
             let end = (input[axis] + before[axis]).saturating_sub(remainder);
@@ -151,15 +165,15 @@ impl Plane {
             Phase { inside, first }
         };
         let phases: Vec<Phase> = remainders.iter().map(phase_of).collect();
-        let is_three = kernel == [3; 2] && phases.len() == 1 && dilation == [1; 2];
+        let is_3x3 = kernel == [3; 2] && phases.len() == 1 && dilation == [1; 2];
         let [rows, columns] = output;
         // Number of positions in a phase from the first output pixel to the last.
         let positions = rows.saturating_sub(1) * phase[1] + columns;
         // Consecutive rows are adjacent in a phase, and there are enough outputs for a span.
         let is_contiguous = phase[1] == columns && rows * columns >= LANES;
         let is_copy = taps.len() == 1 && stride == [1; 2] && before == [0; 2] && input == output;
-        let whole = is_copy && is_contiguous;
-        let pitch = if whole { rows * columns } else { phases.len() * phase[0] * phase[1] };
+        let in_place = is_copy && is_contiguous;
+        let pitch = if in_place { rows * columns } else { phases.len() * phase[0] * phase[1] };
         let offsets: Vec<usize> =
             (0..inputs).flat_map(|input| taps.iter().map(move |tap| input * pitch + tap)).collect();
         let row_cost = rows * columns.next_multiple_of(LANES) * offsets.len();
@@ -170,7 +184,7 @@ impl Plane {
         } else {
             (spans(1, positions.next_multiple_of(LANES), 0), false)
         };
-        let line = positions.next_multiple_of(LANES);
+        let line_len = positions.next_multiple_of(LANES);
         Plane {
             input,
             output,
@@ -178,11 +192,11 @@ impl Plane {
             phases,
             phase,
             offsets,
-            whole,
+            in_place,
             spans,
             direct,
-            line,
-            is_three,
+            line_len,
+            is_3x3,
         }
     }
 
@@ -209,6 +223,8 @@ impl Plane {
                 let split = &mut split[y * columns..][xs.clone()];
                 match self.stride[1] {
                     1 => copy(split, &line[..split.len()]),
+                    // Take the first element of each pair. The constant length of the pairs lets
+                    // the compiler vectorize the loop.
                     2 => {
                         let (pairs, last) = line.as_chunks::<2>();
                         let pairs = &pairs[..split.len().min(pairs.len())];

@@ -23,7 +23,7 @@ pub struct Job<'a> {
     /// Weights of the panel, `[tap][output channel]`. The number of channels is padded to a power
     /// of two.
     pub weights: &'a [f32],
-    /// Bias of each output channel of the panel, padded like `weights`.
+    /// Bias of each output channel of the panel. Padded like `weights`.
     pub bias: &'a [f32],
     /// Tensor to add to the output, in the layout of `y`, for a fused addition.
     pub added: Option<&'a [f32]>,
@@ -73,7 +73,7 @@ impl Job<'_> {
     pub fn run(self, size: usize) {
         match (size, is_wide()) {
             // A 3×3 kernel with 9 taps has one input channel: a depthwise convolution.
-            (1, _) if self.plane.is_three && self.plane.offsets.len() == 9 => {
+            (1, _) if self.plane.is_3x3 && self.plane.offsets.len() == 9 => {
                 product(Depthwise(self))
             }
             // Panels of 8 channels only exist on processors with AVX-512.
@@ -117,10 +117,10 @@ impl Job<'_> {
         let (y, length) = if direct {
             (&mut *self.y, self.plane.output[0] * self.plane.output[1])
         } else {
-            (&mut *self.lines, self.plane.line)
+            (&mut *self.lines, self.plane.line_len)
         };
-        // Padded channels have no place in `y`, so the iterator ends before them. In `lines` they
-        // have one.
+        // `y` has no elements for padded channels, so the iterator ends before them. `lines` has
+        // elements for them.
         let channels = y.chunks_exact_mut(length).zip(self.bias).enumerate().take(R);
         match self.added {
             Some(added) if direct => {
@@ -155,13 +155,14 @@ impl Job<'_> {
         }
     }
 
-    /// Copies the outputs from the lines with gaps to `y`, and adds `added` if it exists. Rows are
-    /// `plane.phase[1]` positions apart in a line, and the first `columns` positions are outputs.
+    /// Copies the outputs from the lines with gaps to `y`. If `added` exists, adds it and applies
+    /// the bounds; otherwise [`Job::tile`] has applied them. Rows are `plane.phase[1]` positions
+    /// apart in a line, and the first `columns` positions of each row are outputs.
     #[inline(always)]
     fn drop_gaps(&mut self) {
         let [rows, columns] = self.plane.output;
         let pitch = self.plane.phase[1];
-        let lines = self.lines.chunks_exact(self.plane.line);
+        let lines = self.lines.chunks_exact(self.plane.line_len);
         let channels = self.y.chunks_exact_mut(rows * columns).zip(lines);
         for (channel, (y, line)) in channels.enumerate() {
             let sums = line.chunks(pitch).map(|row| &row[..columns]);
@@ -180,9 +181,10 @@ impl Job<'_> {
 
 /// A depthwise convolution with a 3×3 kernel: one input channel and one output channel.
 ///
-/// It computes blocks of `ROWS` × [`LANES`] outputs. Each row of inputs contributes to three rows
-/// of outputs, once for each row of the kernel, and is loaded once for all three. Blocks at the
-/// lower and right border are aligned with the border, so they may overlap other blocks.
+/// The outputs are computed in blocks of `ROWS` × [`LANES`]. Each input row contributes to three
+/// output rows, to each with a different kernel row, and is loaded once for all three. Blocks at
+/// the lower and right border are aligned with the border, so they may overlap other blocks. An
+/// output of fewer than `ROWS` rows is computed row by row.
 struct Depthwise<'a>(Job<'a>);
 
 impl Product for Depthwise<'_> {
@@ -198,23 +200,24 @@ impl Product for Depthwise<'_> {
             let (blocks, single) = if rows < ROWS { (0, rows) } else { (rows.div_ceil(ROWS), 0) };
             for row in (0..blocks).map(|block| (block * ROWS).min(rows - ROWS)) {
                 if columns >= LANES {
-                    job.rows::<ROWS, true, FMA>(row, column);
+                    job.depthwise_rows::<ROWS, true, FMA>(row, column);
                 } else {
-                    job.rows::<ROWS, false, FMA>(row, column);
+                    job.depthwise_rows::<ROWS, false, FMA>(row, column);
                 }
             }
             for row in 0..single {
-                job.rows::<1, false, FMA>(row, column);
+                job.depthwise_rows::<1, false, FMA>(row, column);
             }
         }
     }
 }
 
 impl Job<'_> {
-    /// Computes `N` rows of [`LANES`] columns from (`row`, `column`) on. `WIDE` is `true` if the
-    /// output has at least [`LANES`] columns; otherwise the lanes beyond the output are dropped.
+    /// Computes `N` output rows of [`LANES`] columns of a depthwise convolution, from (`row`,
+    /// `column`) on. `WIDE` is `true` if the output has at least [`LANES`] columns; otherwise the
+    /// lanes beyond the output are dropped.
     #[inline(always)]
-    fn rows<const N: usize, const WIDE: bool, const FMA: bool>(
+    fn depthwise_rows<const N: usize, const WIDE: bool, const FMA: bool>(
         &mut self,
         row: usize,
         column: usize,
@@ -257,8 +260,8 @@ impl Job<'_> {
 }
 
 /// A value aligned to a cache line (64 bytes). Without the alignment, a vector could cross the
-/// border of cache lines. The processor could then not forward a store to a load that follows soon
-/// after it, and the load would have to wait.
+/// border between two cache lines. The processor could then not forward a store to a load of the
+/// same address soon after it, and the load would have to wait.
 #[repr(align(64))]
 struct Aligned<T>(T);
 

@@ -137,44 +137,44 @@ fn load(input: Elements, first: usize, register: &mut [f32]) {
 fn apply(step: &Step, before: &[f32], out: &mut [f32], block: usize) {
     let [a, b, c] = step.operands.map(|operand| &before[operand * block..][..out.len()]);
     match step.function {
-        Function::Abs => one(out, a, f32::abs),
-        Function::Add => two(out, a, b, |a, b| a + b),
-        Function::And | Function::Mul => two(out, a, b, |a, b| a * b),
-        Function::Ceil => one(out, a, f32::ceil),
+        Function::Abs => unary(out, a, f32::abs),
+        Function::Add => binary(out, a, b, |a, b| a + b),
+        Function::And | Function::Mul => binary(out, a, b, |a, b| a * b),
+        Function::Ceil => unary(out, a, f32::ceil),
         Function::Choose => {
             for (out, (a, (b, c))) in out.iter_mut().zip(a.iter().zip(b.iter().zip(c))) {
                 *out = if *a != 0.0 { *b } else { *c };
             }
         }
-        Function::Cube => one(out, a, |a| a * a * a),
-        Function::Div => two(out, a, b, |a, b| a / b),
-        Function::Equal => two(out, a, b, |a, b| flag(a == b)),
-        Function::Exp => one(out, a, exp),
-        Function::Floor => one(out, a, f32::floor),
-        Function::Greater => two(out, a, b, |a, b| flag(a > b)),
-        Function::GreaterOrEqual => two(out, a, b, |a, b| flag(a >= b)),
+        Function::Cube => unary(out, a, |a| a * a * a),
+        Function::Div => binary(out, a, b, |a, b| a / b),
+        Function::Equal => binary(out, a, b, |a, b| flag(a == b)),
+        Function::Exp => unary(out, a, exp),
+        Function::Floor => unary(out, a, f32::floor),
+        Function::Greater => binary(out, a, b, |a, b| flag(a > b)),
+        Function::GreaterOrEqual => binary(out, a, b, |a, b| flag(a >= b)),
         Function::Identity => out.copy_from_slice(a),
-        Function::Less => two(out, a, b, |a, b| flag(a < b)),
-        Function::LessOrEqual => two(out, a, b, |a, b| flag(a <= b)),
-        Function::Ln => one(out, a, ln),
-        Function::Max => two(out, a, b, |a, b| if a > b || a.is_nan() { a } else { b }),
-        Function::Min => two(out, a, b, |a, b| if a < b || a.is_nan() { a } else { b }),
-        Function::Neg => one(out, a, |a| -a),
-        Function::Not => one(out, a, |a| 1.0 - a),
-        Function::NotEqual => two(out, a, b, |a, b| flag(a != b)),
-        Function::NotZero => one(out, a, |a| flag(a != 0.0)),
-        Function::Or => two(out, a, b, |a, b| if a > b { a } else { b }),
-        Function::Recip => one(out, a, f32::recip),
-        Function::Sigmoid => one(out, a, logistic),
-        Function::Sqrt => one(out, a, f32::sqrt),
-        Function::Square => one(out, a, |a| a * a),
-        Function::Sub => two(out, a, b, |a, b| a - b),
+        Function::Less => binary(out, a, b, |a, b| flag(a < b)),
+        Function::LessOrEqual => binary(out, a, b, |a, b| flag(a <= b)),
+        Function::Ln => unary(out, a, ln),
+        Function::Max => binary(out, a, b, |a, b| if a > b || a.is_nan() { a } else { b }),
+        Function::Min => binary(out, a, b, |a, b| if a < b || a.is_nan() { a } else { b }),
+        Function::Neg => unary(out, a, |a| -a),
+        Function::Not => unary(out, a, |a| 1.0 - a),
+        Function::NotEqual => binary(out, a, b, |a, b| flag(a != b)),
+        Function::NotZero => unary(out, a, |a| flag(a != 0.0)),
+        Function::Or => binary(out, a, b, |a, b| if a > b { a } else { b }),
+        Function::Recip => unary(out, a, f32::recip),
+        Function::Sigmoid => unary(out, a, logistic),
+        Function::Sqrt => unary(out, a, f32::sqrt),
+        Function::Square => unary(out, a, |a| a * a),
+        Function::Sub => binary(out, a, b, |a, b| a - b),
     }
 }
 
 /// Applies a function of one operand.
 #[inline(always)]
-fn one(out: &mut [f32], a: &[f32], function: impl Fn(f32) -> f32) {
+fn unary(out: &mut [f32], a: &[f32], function: impl Fn(f32) -> f32) {
     for (out, a) in out.iter_mut().zip(a) {
         *out = function(*a);
     }
@@ -182,7 +182,7 @@ fn one(out: &mut [f32], a: &[f32], function: impl Fn(f32) -> f32) {
 
 /// Applies a function of two operands.
 #[inline(always)]
-fn two(out: &mut [f32], a: &[f32], b: &[f32], function: impl Fn(f32, f32) -> f32) {
+fn binary(out: &mut [f32], a: &[f32], b: &[f32], function: impl Fn(f32, f32) -> f32) {
     for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
         *out = function(*a, *b);
     }

@@ -10,14 +10,15 @@
 /// place.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    /// Largest `x` with a finite result, and smallest `x` whose result is a normal number.
+    /// Largest `x` with a finite result.
     const HIGHEST: f32 = 88.722_84;
+    /// Smallest `x` whose result is a normal number.
     const LOWEST: f32 = -87.336_54;
-    let inside = if x > HIGHEST { HIGHEST } else { x };
-    let inside = if inside < LOWEST { LOWEST } else { inside };
-    let shifted = inside * std::f32::consts::LOG2_E + ROUND;
-    let k = shifted - ROUND;
-    let r = inside - k * LN_2_HIGH - k * LN_2_LOW;
+    let clamped = if x > HIGHEST { HIGHEST } else { x };
+    let clamped = if clamped < LOWEST { LOWEST } else { clamped };
+    // k is x / ln 2, rounded to an integer (see `ROUND`).
+    let k = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let r = clamped - k * LN_2_HIGH - k * LN_2_LOW;
     let mut series = 1.0 / 5040.0;
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         series = series * r + coefficient;
@@ -55,12 +56,14 @@ pub fn exp_double(x: f64) -> f64 {
     /// ln 2 = `HIGH` + `LOW`. The lowest bits of `HIGH` are zero, so that `k * HIGH` is exact.
     const HIGH: f64 = 0.693_147_180_369_123_8;
     const LOW: f64 = 1.908_214_929_270_587_7e-10;
+    /// Largest `x` with a finite result.
     const HIGHEST: f64 = 709.782_712_893_384;
+    /// Smallest `x` whose result is a normal number.
     const LOWEST: f64 = -708.396_418_532_264_1;
-    let inside = if x > HIGHEST { HIGHEST } else { x };
-    let inside = if inside < LOWEST { LOWEST } else { inside };
-    let k = (inside * std::f64::consts::LOG2_E + ROUND_DOUBLE) - ROUND_DOUBLE;
-    let r = inside - k * HIGH - k * LOW;
+    let clamped = if x > HIGHEST { HIGHEST } else { x };
+    let clamped = if clamped < LOWEST { LOWEST } else { clamped };
+    let k = (clamped * std::f64::consts::LOG2_E + ROUND_DOUBLE) - ROUND_DOUBLE;
+    let r = clamped - k * HIGH - k * LOW;
     let mut series = INVERSE_FACTORIALS[0];
     for coefficient in &INVERSE_FACTORIALS[1..] {
         series = series * r + coefficient;

@@ -70,8 +70,8 @@ fn fold_row<T: Copy>(row: &[T], step: impl Fn(T, T) -> T) -> T {
     rest.iter().fold(sums[0], |sum, x| step(sum, *x))
 }
 
-/// Returns the index of the greatest element in each row of `length` elements. Of equal elements,
-/// the first counts.
+/// Returns the index of the greatest element in each row of `length` elements. If several elements
+/// are equal, the first is chosen.
 pub fn greatest<T: Copy + PartialOrd>(x: &[T], length: usize) -> Vec<usize> {
     let view = AxisView { outer: x.len() / length.max(1), length, inner: 1 };
     let indices = best_indices(x, view, |x, best| x > best);
@@ -131,8 +131,8 @@ impl<T: Copy, F: Fn(T, T) -> bool + Copy> Vectorized for BestIndices<'_, T, F> {
     }
 }
 
-/// Returns the index of the best element of a row. Conditional moves take the place of branches,
-/// which would often be mispredicted.
+/// Returns the index of the best element of a row. The selections compile to conditional moves,
+/// because branches would often be mispredicted.
 #[inline(always)]
 fn best_index<'a, T: Copy + 'a>(
     row: impl IntoIterator<Item = &'a T>,

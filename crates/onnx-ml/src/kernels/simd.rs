@@ -65,8 +65,8 @@ macro_rules! instruction_set {
                 *TOKEN
             }
 
-            /// Returns the token if the processor has all features and none of them is in `hidden`,
-            /// which tests use.
+            /// Returns the token if the processor has all features and `hidden` contains none of
+            /// them. Tests hide features.
             fn detect(hidden: &[&str]) -> Option<Self> {
                 let complete =
                     $(!hidden.contains(&$feature) && is_x86_feature_detected!($feature))&&+;
@@ -119,10 +119,12 @@ pub fn is_wide() -> bool {
 pub trait Product {
     type Output;
 
-    /// If it is `Some`, the work is compiled only for processors where [`is_wide`] returns this
-    /// value. The caller must check [`is_wide`]; on other processors the work is slow.
+    /// `Some(value)` limits the work to processors on which [`is_wide`] returns `value`. The work
+    /// is not compiled for the registers of other processors, and would be slow there. The caller
+    /// must check [`is_wide`].
     ///
-    /// This saves code size for a loop that is tuned to the number and size of registers.
+    /// A loop that is tuned to the number and size of registers sets this constant to save code
+    /// size.
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "compiled once"))]
     const WIDE: Option<bool> = None;
 
@@ -177,8 +179,8 @@ mod tests {
         assert_eq!(Avx512::detect(&[]).is_some(), is_wide());
     }
 
-    /// Computes exponentials. [`exp`] does not use [`f32::mul_add`], so that all instruction sets
-    /// give the same bits.
+    /// Work that computes exponentials. [`exp`] does not use [`f32::mul_add`], so that all
+    /// instruction sets give the same bits.
     #[derive(Clone)]
     struct Exponentials(Vec<f32>);
 

@@ -26,9 +26,10 @@ fn copy_blocks<const N: usize>(to: &mut [f32], from: &[f32]) -> bool {
     true
 }
 
-/// Combines each element of the rows in `x` (row-major) with the value of its column.
+/// Applies `combine` to each element of the matrix `x` (row-major) and the value of the element's
+/// column.
 ///
-/// `values` has one value for each column, or a single value for all.
+/// `values` has one value for each column, or a single value for all columns.
 pub fn columnwise<T: Copy, V: Copy, U>(
     x: &[T],
     values: &[V],
@@ -63,8 +64,7 @@ impl<T: Copy, V: Copy, U, F: Fn(T, V) -> U> Vectorized for Columnwise<'_, T, V, 
     }
 }
 
-/// Minimum number of elements in an inner loop of [`columnwise`], provided that the input has as
-/// many.
+/// Minimum number of elements in an inner loop of [`columnwise`], unless `x` has fewer elements.
 const MIN_LOOP: usize = 128;
 
 /// Applies a function to each element.

@@ -1,9 +1,10 @@
 //! Evaluates ensembles of decision trees.
 //!
-//! If there are several rows and at least 4 trees, trees of at most 64 leaves are evaluated with bit
-//! vectors ([`quick_scorer`]). All other trees, and single rows, are evaluated by traversal from the
-//! root ([`traversal`]). Both methods return the number of the leaf that each row reaches
-//! in each tree. [`leaves`] adds the weights of these leaves to scores.
+//! Two methods determine which leaf each row reaches in each tree. If there are several rows and at
+//! least 4 trees, trees of at most 64 leaves are evaluated with bit vectors ([`quick_scorer`]). All
+//! other trees, and single rows, are evaluated by traversal from the root ([`traversal`]). Both
+//! methods return the number of the leaf within the tree. [`leaves`] adds the weights of these
+//! leaves to scores.
 //!
 //! The loops are ordered for the caches: a block of rows ([`BLOCK`]) goes through a chunk of trees
 //! ([`CHUNK`]) before the next chunk.
@@ -42,7 +43,7 @@ pub struct Forest<T: Number> {
     quick_scorer: QuickScorer<T>,
     /// The weights of all leaves.
     leaves: Leaves<T>,
-    /// Number of targets: the scores of a row.
+    /// Number of targets (scores of a row).
     targets: usize,
     /// Minimum number of columns of a row: the highest feature index plus 1.
     columns: usize,
@@ -54,8 +55,8 @@ impl<T: Number> Forest<T> {
     /// # Errors
     ///
     /// Returns an error if the number of targets or a target is out of range, if a child does not
-    /// exist, if a branch can be reached in two ways (as in a cycle) or in none, or if the ensemble
-    /// is too large.
+    /// exist, if no root leads to a branch, if there are two ways to a branch (as in a cycle), or
+    /// if the ensemble is too large.
     pub fn new(description: Description<T>) -> TractResult<Forest<T>> {
         let Description { branches, leaves, roots, targets } = description;
         ensure!(
@@ -124,18 +125,18 @@ impl<T: Number> Forest<T> {
         Ok(scores)
     }
 
-    /// Adds the weights of all trees for a single row.
+    /// Adds the weights of the leaves that a single row reaches.
     fn score_row(&self, x: &[T], aggregate: Aggregate, scores: &mut Scores<T>) {
-        let Scores { scores, given } = scores;
+        let Scores { scores, has_weight } = scores;
         self.nodes.leaves_of_row(x, |tree, leaf| {
-            self.leaves.add(tree, &[leaf], aggregate, scores, given);
+            self.leaves.add(tree, &[leaf], aggregate, scores, has_weight);
         });
     }
 
-    /// Adds the weights of all trees for several rows.
+    /// Adds the weights of the leaves that several rows reach.
     ///
-    /// `transposed` and `leaves` are buffers for a block of rows: `transposed` has the features in
-    /// the layout of [`QuickScorer::transpose`], `leaves` has the number of the reached leaf as
+    /// `transposed` and `leaves` are buffers for a block of rows. `transposed` has the features in
+    /// the layout of [`QuickScorer::transpose`]. `leaves` has the numbers of the reached leaves as
     /// `[tree][group][lane]`.
     fn score_rows(&self, x: &[T], columns: usize, aggregate: Aggregate, scores: &mut Scores<T>) {
         let trees = self.nodes.trees().len();
@@ -144,8 +145,8 @@ impl<T: Number> Forest<T> {
         let blocks = scores
             .scores
             .chunks_mut(BLOCK * self.targets)
-            .zip(scores.given.chunks_mut(BLOCK * self.targets));
-        for (block, (scores, given)) in blocks.enumerate() {
+            .zip(scores.has_weight.chunks_mut(BLOCK * self.targets));
+        for (block, (scores, has_weight)) in blocks.enumerate() {
             let rows = scores.len() / self.targets;
             let x = &x[block * BLOCK * columns..][..rows * columns];
             let groups = &mut transposed[..rows.div_ceil(quick_scorer::LANES)];
@@ -158,7 +159,7 @@ impl<T: Number> Forest<T> {
                     if !self.quick_scorer.has(tree) {
                         self.nodes.leaves_of_tree(tree, x, columns, leaves);
                     }
-                    self.leaves.add(tree, leaves, aggregate, scores, given);
+                    self.leaves.add(tree, leaves, aggregate, scores, has_weight);
                 }
             }
         }
@@ -166,8 +167,8 @@ impl<T: Number> Forest<T> {
 }
 
 impl Forest<f32> {
-    /// Returns the ensemble in double precision. It compares features that are doubles with the
-    /// thresholds of the model without rounding the features.
+    /// Returns the ensemble in double precision, for features that are doubles. The features are
+    /// compared without rounding them to `f32`.
     pub fn widened(&self) -> Forest<f64> {
         Forest::assembled(self.nodes.widened(), self.leaves.widened(), self.targets)
     }

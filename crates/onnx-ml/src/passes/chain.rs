@@ -18,13 +18,13 @@ use tract_onnx::tract_core::ops::logic::{self, Iff};
 use tract_onnx::tract_core::ops::{math, nn};
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum number of operators in a chain. Blocks of all intermediate values of a chain fit in the
-/// L1 cache.
+/// Maximum number of operators in a chain. With this limit, the blocks of all intermediate values
+/// of a chain fit in the L1 cache.
 const MAX_LENGTH: usize = 64;
 
 /// Replaces chains of two or more element-wise operators, and cubes.
 ///
-/// A chain is found from its last node backwards, in reverse evaluation order. A node joins if only
+/// A chain is built from its last node backwards, in reverse evaluation order. A node joins if only
 /// nodes of the chain read its output, because the fused node has one output.
 ///
 /// # Errors
@@ -36,10 +36,10 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     // sorted.
     let positions: HashMap<usize, usize> = order.iter().copied().zip(0..).collect();
     let outputs: HashSet<usize> = model.outputs.iter().map(|output| output.node).collect();
-    let mut taken: HashSet<usize> = HashSet::new();
+    let mut fused: HashSet<usize> = HashSet::new();
     let mut patches = vec![];
     for (position, last) in order.iter().enumerate().rev() {
-        if taken.contains(last) || function(model, *last).is_none() {
+        if fused.contains(last) || function(model, *last).is_none() {
             continue;
         }
         let shape = &model.node(*last).outputs[0].fact.shape;
@@ -56,7 +56,7 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
                 output.fact.shape == *shape
                     && output.successors.iter().all(inside)
                     && !outputs.contains(&node.id)
-                    && !taken.contains(&node.id)
+                    && !fused.contains(&node.id)
                     && function(model, node.id).is_some()
             };
             if node.id == *last || node.outputs.first().is_some_and(joins) {
@@ -66,7 +66,7 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
             }
         }
         let chain: Vec<usize> = chain.into_iter().map(|position| order[position]).collect();
-        taken.extend(&chain);
+        fused.extend(&chain);
         // tract computes a cube with a general power function, which is slow.
         let is_cube = function(model, *last) == Some(Function::Cube);
         if chain.len() > 1 || is_cube {

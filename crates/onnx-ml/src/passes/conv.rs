@@ -41,8 +41,8 @@ pub struct Conv {
     /// Bias of each output channel, `[group][panel][output channel of the panel]`, padded like
     /// `weights`.
     bias: Vec<f32>,
-    /// The layout for the spatial dimensions of the first input of this process, with these
-    /// dimensions. Most models always get inputs of one size; the layout for a different size is
+    /// The spatial dimensions of the first input in this process, and the layout for them. Most
+    /// models always receive inputs of one size. For inputs of a different size, the layout is
     /// computed on each call.
     #[serde(skip)]
     plane: OnceLock<(TVec<usize>, Plane)>,
@@ -167,12 +167,12 @@ impl Kernel for Conv {
         let input = &inputs[0].shape()[first..];
         let new = || Plane::new(&self.pool, self.inputs, input, &shape[first..]);
         let (first_input, plane) = self.plane.get_or_init(|| (input.into(), new()));
-        let other;
+        let other_plane;
         let plane = if first_input.as_slice() == input {
             plane
         } else {
-            other = new();
-            &other
+            other_plane = new();
+            &other_plane
         };
         let y = written(&shape, |y| {
             if !y.is_empty() {
@@ -196,17 +196,17 @@ impl Work<'_> {
         let Work { conv, plane, x, added } = self;
         let input_len = plane.input[0] * plane.input[1];
         let output_len = plane.output[0] * plane.output[1];
-        let split_len = if plane.whole { 0 } else { conv.inputs * plane.phases_len() };
+        let split_len = if plane.in_place { 0 } else { conv.inputs * plane.phases_len() };
         // The last span may read up to 2 · `LANES` elements beyond the phases; these results are
         // dropped.
         let mut split = vec![0.0; split_len + 2 * LANES];
         let widest = conv.panels.iter().map(|panel| panel.size).max().unwrap_or(0);
-        let mut lines = vec![0.0; if plane.direct { 0 } else { widest * plane.line }];
+        let mut lines = vec![0.0; if plane.direct { 0 } else { widest * plane.line_len }];
         let mut start = 0;
         for image in x.chunks_exact((conv.groups * conv.inputs * input_len).max(1)) {
             let (mut weights, mut bias) = (&conv.weights[..], &conv.bias[..]);
             for x in image.chunks_exact(conv.inputs * input_len) {
-                let x = if plane.whole {
+                let x = if plane.in_place {
                     x
                 } else {
                     vectorized(Split { plane, x, split: &mut split });

@@ -2,13 +2,13 @@
 //!
 //! A transposed convolution with stride s is computed as s ordinary convolutions along each axis.
 //! The outputs whose index has remainder r modulo s form the phase r. Output `i * s + r` is the sum
-//! over kernel elements `r, r + s, r + 2 s, …` with the inputs `i, i - 1, i - 2, …`. So each phase
-//! is a convolution of the input, with stride 1, whose kernel has every s-th element of the
-//! original kernel in reverse order.
+//! of the products of kernel elements `r, r + s, r + 2 s, …` with inputs `i, i - 1, i - 2, …`. So
+//! each phase is a convolution of the input, with stride 1, whose kernel has every s-th element of
+//! the original kernel in reverse order.
 //!
-//! One [`Conv`] computes the phases of all output channels as separate channels. [`Interleaved`]
-//! then merges the phases of each channel, and drops the rows and columns that the padding of the
-//! operator removes.
+//! One [`Conv`] computes all phases of all output channels; each phase of a channel is an output
+//! channel of the `Conv`. [`Interleaved`] then merges the phases of each channel, and drops the
+//! rows and columns that the padding of the operator removes.
 
 use super::conv::Conv;
 use crate::kernels::simd::{Vectorized, vectorized};
@@ -38,7 +38,8 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
         };
         let are_floats = [&**weights, bias].map(Tensor::datum_type) == [f32::datum_type(); 2]
             && model.outlet_fact(input)?.datum_type == f32::datum_type();
-        let Some((conv, interleaved)) = parts(op, weights, bias).filter(|_| are_floats) else {
+        let Some((conv, interleaved)) = replacement(op, weights, bias).filter(|_| are_floats)
+        else {
             continue;
         };
         let name = &node.name;
@@ -54,7 +55,7 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
 
 /// Returns the two operators that replace a transposed convolution, or `None` if it is not
 /// supported.
-fn parts(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, Interleaved)> {
+fn replacement(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, Interleaved)> {
     let pool = &op.pool_spec;
     let format = pool.data_format;
     let rank = pool.rank();
@@ -78,11 +79,11 @@ fn parts(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, Interlea
     let strides = pool.strides();
     let taps: TVec<usize> =
         axes.clone().map(|axis| pool.kernel_shape[axis].div_ceil(strides[axis])).collect();
-    // Number of outputs, without padding, for an input of length 1: the kernel plus the
-    // adjustment.
+    // Number of outputs for an input of length 1, before padding is removed: the length of the
+    // kernel plus the adjustment (ONNX's output padding).
     let reach = |axis: usize| pool.kernel_shape[axis] + op.adjustments[axis];
-    // Padding of the convolution after the input: number of positions of a phase beyond the last
-    // input that the operator returns.
+    // Padding of the convolution after the input. A phase has this number of outputs beyond the
+    // last input position that the operator returns.
     let beyond: TVec<usize> = axes
         .clone()
         .map(|axis| reach(axis).saturating_sub(after[axis] + 1) / strides[axis])
@@ -108,10 +109,12 @@ fn parts(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, Interlea
     let phases = shape.strides[0] * shape.strides[1];
     let bias: Vec<f32> = bias.flat_map(|bias| std::iter::repeat_n(*bias, phases)).collect();
     let weights = shape.split(weights.as_slice::<f32>().ok()?, pool.input_channels / op.group);
-    let reach_back = taps.iter().map(|taps| taps - 1).collect();
+    // Output i of a phase reads the inputs from `i - (taps - 1)` to i, so that the convolution pads the
+    // input with `taps - 1` zeros at the start.
+    let padding_before = taps.iter().map(|taps| taps - 1).collect();
     let spec = PoolSpec {
         kernel_shape: taps,
-        padding: PaddingSpec::Explicit(reach_back, beyond),
+        padding: PaddingSpec::Explicit(padding_before, beyond),
         dilations: None,
         strides: None,
         output_channels: pool.output_channels * phases,
@@ -137,11 +140,10 @@ struct Phases {
 }
 
 impl Phases {
-    /// Returns the weights of the convolution,
-    /// `[output channel and phase][input channel][row][column]`, where the phases of an output
-    /// channel are adjacent. `weights` are `[output channel][input channel][row][column]`; `inputs`
-    /// is the number of input channels of a group. A phase whose kernel is shorter is padded with
-    /// zeros.
+    /// Returns the weights of the convolution, `[output channel][phase][input
+    /// channel][row][column]`. `weights` are `[output channel][input channel][row][column]`;
+    /// `inputs` is the number of input channels of a group. The kernels of all phases have `taps`
+    /// elements; shorter kernels are padded with zeros.
     fn split(&self, weights: &[f32], inputs: usize) -> Vec<f32> {
         let Phases { strides, kernel, taps } = self;
         let mut split = vec![];
@@ -163,12 +165,13 @@ impl Phases {
     }
 }
 
-/// Merges the phases of each output channel, which are adjacent channels of the input, into one
-/// channel.
+/// Merges the phases of each output channel into one channel. The phases of a channel are adjacent
+/// channels of the input.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Interleaved {
     /// Index of the first spatial axis; the axis before it is the channels.
     first_axis: usize,
+    /// Strides along rows and columns. If there is one spatial axis, the stride along rows is 1.
     strides: [usize; 2],
     /// Number of merged rows and columns to drop at the start.
     before: [usize; 2],
@@ -181,9 +184,10 @@ impl Interleaved {
     fn shape<D: DimLike>(&self, input: &[D]) -> TVec<D> {
         let mut shape: TVec<D> = input.into();
         let axes = self.first_axis..input.len();
+        // `strides` and `cut` always have two elements. With one spatial axis, the last is used.
         let first = 2 - axes.len();
-        for (own, axis) in (first..2).zip(axes) {
-            shape[axis] = input[axis].clone() * self.strides[own] - self.cut[own];
+        for (position, axis) in (first..2).zip(axes) {
+            shape[axis] = input[axis].clone() * self.strides[position] - self.cut[position];
         }
         let channels = self.first_axis - 1;
         shape[channels] = input[channels].clone() / (self.strides[0] * self.strides[1]);
@@ -243,13 +247,14 @@ impl Vectorized for Rows<'_> {
             return;
         }
         let [row_stride, stride] = op.strides;
-        let channel = (row_stride * stride * rows * columns).max(1);
+        let channel_len = (row_stride * stride * rows * columns).max(1);
         // A merged row before columns are dropped.
         let mut line = vec![0.0; columns * stride];
-        let channels = x.chunks_exact(channel).zip(y.chunks_exact_mut(output[0] * output[1]));
+        let channels = x.chunks_exact(channel_len).zip(y.chunks_exact_mut(output[0] * output[1]));
         for (x, y) in channels {
             for (row, y) in (op.before[0]..).zip(y.chunks_exact_mut(output[1])) {
-                // The phases that this row consists of, and the start of their row.
+                // The merged row consists of the phases whose row remainder is `row % row_stride`.
+                // It takes row `row / row_stride` of each of them.
                 let phases = &x[row % row_stride * stride * rows * columns..];
                 let first = row / row_stride * columns;
                 let phase = |phase: usize| &phases[phase * rows * columns + first..][..columns];

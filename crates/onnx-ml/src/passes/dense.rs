@@ -61,8 +61,8 @@ pub struct Dense {
     bias: Vec<[f32; LANES]>,
     /// Lower bound of the outputs: zero for Relu, else −∞.
     least: f32,
-    /// The constant is a vector: there is a single output, and the output tensor has no axis for
-    /// it.
+    /// `true` if the constant is a vector. There is then a single output, and the output tensor has
+    /// no axis for it.
     vector: bool,
 }
 
@@ -84,8 +84,9 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// Returns the operator that replaces the product at node `id`, the operator's input, and the last
-/// of the nodes that it replaces. Returns `None` if the node is not a supported product.
+/// Returns the operator that replaces the product at node `id` and the nodes fused with it, the
+/// input of this operator, and the last of the replaced nodes. Returns `None` if node `id` is not a
+/// supported product.
 fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, usize)>> {
     let Some(found) = flat_product::product(model, id)? else { return Ok(None) };
     let ProductWithConstant {
@@ -100,9 +101,9 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
     let (x_fact, matrix) = (model.outlet_fact(x)?, model.outlet_fact(matrix)?);
     let Some(matrix) = &matrix.konst else { return Ok(None) };
     let types = [x_fact.datum_type, matrix.datum_type(), op.operating_dt];
-    // The equation must be like `ABk,kn->ABn` (rows, the summed axis k and the column n), with the
-    // matrix possibly transposed (`nk`). Without n the matrix is a vector. If the constant is `k`
-    // but the output has an axis n, the output has length 1 along n.
+    // The equation must be like `ABk,kn->ABn`: rows, the summed axis k and the column axis n. The
+    // matrix may be transposed (`nk`). Without n in the output, the constant is a vector (`k`). If
+    // the constant is `k` but the output has an axis n, that axis has length 1.
     let Some((k, rows)) = x_axes.split_last().filter(|(k, rows)| !rows.contains(k)) else {
         return Ok(None);
     };
@@ -130,6 +131,7 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
     let element = |input: usize, output: usize| {
         if transposed { matrix[output * inputs + input] } else { matrix[input * outputs + output] }
     };
+    // Returns one row of a panel: the weights of `input` for the panel's columns.
     let lanes = |panel: usize, input: usize| {
         std::array::from_fn(|lane| match panel * LANES + lane {
             output if output < outputs => element(input, output),
@@ -224,6 +226,7 @@ impl Product for Rows<'_> {
     fn run<const FMA: bool>(self) {
         let Rows { dense, x, y } = self;
         let (inputs, outputs) = (dense.inputs, dense.outputs);
+        // Buffer for the sums of a tile or of several panels, `[row or panel][LANES]`.
         let scratch = &mut vec![[0.0; LANES]; ROWS.max(PANELS)];
         // A single output: the dot product of each row with the only column, whose elements are
         // collected first.
@@ -274,9 +277,9 @@ impl Product for Rows<'_> {
 }
 
 /// The product of a single row with many inputs and few outputs. There are too few panels for
-/// [`Dense::row`]. Instead, consecutive inputs go to different sums of the same panel (input i to
-/// sum i modulo [`PANELS`]), so that consecutive additions do not wait for each other. At the end
-/// the sums are added.
+/// [`Dense::row`], which spreads consecutive additions over several panels. Instead, each panel has
+/// [`PANELS`] vectors of sums: input i goes to vector i modulo [`PANELS`], so that consecutive
+/// additions do not wait for each other. At the end the vectors are added.
 struct LongRow<'a> {
     dense: &'a Dense,
     x: &'a [f32],
@@ -329,8 +332,8 @@ impl Dense {
         }
     }
 
-    /// Computes the outputs of one panel for `N` rows. `index` is the index of the panel, `y` is
-    /// the rows of the whole output, and `scratch` is a buffer for the sums.
+    /// Computes the outputs of one panel for `N` rows. `index` is the index of the panel. `x` and
+    /// `y` are the `N` rows, with all inputs and all outputs. `scratch` is a buffer for the sums.
     #[inline(always)]
     fn tile<const N: usize, const FMA: bool>(
         &self,

@@ -87,8 +87,8 @@ pub fn product(model: &TypedModel, id: usize) -> TractResult<Option<Product<'_>>
 /// Gives `x` the row axes of the output.
 ///
 /// Removes axes of length 1 that only `x` has. If the equation multiplies rows by a matrix, also
-/// adds axes of length 1 that only the output has, and moves the row axes to their order in the
-/// output. Returns `None` if nothing needs to change.
+/// adds axes of length 1 that only the output has, and moves the row axes of `x` to their order in
+/// the output. Returns `None` if nothing needs to change.
 fn align_axes(model: &TypedModel, product: &Product) -> TractResult<Option<TypedModelPatch>> {
     let Product { node, op, x_axes, constant_axes, y_axes, .. } = product;
     let mut axes = x_axes.clone();
@@ -146,8 +146,8 @@ fn flatten_terms(model: &TypedModel, product: &Product) -> TractResult<Option<Ty
     let Product { node, op, x_axes, constant_axes, y_axes, .. } = product;
     let (x_fact, constant) = (model.outlet_fact(product.x)?, model.outlet_fact(product.constant)?);
     let Some(constant) = &constant.konst else { return Ok(None) };
-    // Axes of `x` and of the output: the same row axes first, then the summed axes of `x` and the
-    // column axis of the output.
+    // `x` and the output begin with the same row axes. Then `x` has the summed axes, and the output
+    // has the column axis.
     let rows = x_axes.iter().zip(y_axes).take_while(|(x, y)| x == y).count();
     let (summed, columns) = (&x_axes[rows..], &y_axes[rows..]);
     let lengths: Option<TVec<usize>> =

@@ -30,7 +30,8 @@ pub struct MatMul {
     inputs: [Vec<char>; 2],
     /// The letters of the axes of the output.
     output: Vec<char>,
-    /// The inputs are swapped: the first input of the node is the second input in this struct.
+    /// `true` if the inputs are swapped: the first input of the node is the second input in this
+    /// struct.
     swapped: bool,
 }
 
@@ -103,8 +104,8 @@ impl MatMul {
     /// Returns the length of an axis, or `None` if neither input has the axis. `one` is the number
     /// 1 as a `D`.
     ///
-    /// If both inputs have the axis, the lengths must be equal. An axis of the output may also have
-    /// length 1 in one input, which is then broadcast.
+    /// If both inputs have the axis, the lengths must be equal. If the output has the axis too, its
+    /// length may also be 1 in one input; that input is broadcast along the axis.
     ///
     /// # Errors
     ///
@@ -257,11 +258,12 @@ impl Product for Work<'_> {
         let (terms_a, terms_b) = (offsets(terms, |axis| axis.a), offsets(terms, |axis| axis.b));
         let columns = offsets(columns, |axis| axis.b);
         let length = terms_a.len();
-        // Rows of the first input must be contiguous. If they are not, copy them for each batch.
+        // `sums` needs contiguous rows of the first input. If they are not contiguous, they are
+        // copied for each batch.
         let gathers = !are_adjacent(&terms_a);
         let mut gathered = vec![0.0; if gathers { rows_a.len() * length } else { 0 }];
         let mut panel = vec![[0.0; LANES]; length];
-        // The sums of one tile: a row of the tile × a column of the panel.
+        // The sums of one tile, `[row of the tile][column of the panel]`.
         let mut stored = Box::new([[0.0; LANES]; ROWS]);
         for ((a_first, b_first), y_first) in batches {
             let (a, b, y) = (&a[a_first..], &b[b_first..], &mut y[y_first..]);

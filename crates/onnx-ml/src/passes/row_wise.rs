@@ -14,7 +14,8 @@ use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 use tract_onnx::tract_hir::internal::*;
 
 /// Returns the size of one row of the largest tensor of a row-wise model, in bytes. Returns `None`
-/// if the model is not row-wise, or if that cannot be determined. `model` must be decluttered.
+/// if the model is not row-wise, or if this function cannot prove that it is. `model` must be
+/// decluttered.
 ///
 /// # Errors
 ///
@@ -34,8 +35,8 @@ pub fn row_bytes(model: &TypedModel) -> TractResult<Option<usize>> {
         for (slot, output) in node.outputs.iter().enumerate() {
             let fact = &output.fact;
             if !(varies || is_source) {
-                let fixed = fact.shape.iter().all(|dim| dim.as_i64().is_some());
-                if !fixed || fact.datum_type.is_tdim() {
+                let has_fixed_shape = fact.shape.iter().all(|dim| dim.as_i64().is_some());
+                if !has_fixed_shape || fact.datum_type.is_tdim() {
                     return Ok(None);
                 }
                 continue;

@@ -78,5 +78,5 @@ impl Aggregate {
 pub struct Scores<T> {
     pub scores: Vec<T>,
     /// For each score, `true` if at least one reached leaf has a weight for the target.
-    pub given: Vec<bool>,
+    pub has_weight: Vec<bool>,
 }

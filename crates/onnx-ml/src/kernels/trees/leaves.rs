@@ -13,6 +13,7 @@ use std::ops::Range;
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(bound = "T: Number")]
 pub struct Leaves<T: Number> {
+    /// Number of targets (scores of a row).
     targets: usize,
     /// The number of the first leaf of each tree.
     firsts: Vec<usize>,
@@ -38,7 +39,7 @@ struct Dense<T: Number> {
     /// The matrices of all trees, one tree after the other.
     weights: Weights<T>,
     /// For each target, `true` if at least one tree has weights for it.
-    given: Vec<bool>,
+    has_weight: Vec<bool>,
 }
 
 impl<T: Number> pairs::Pair for (u32, T) {
@@ -77,9 +78,9 @@ struct DenseTree {
 }
 
 impl<T: Number> Leaves<T> {
-    /// Creates the layout. `leaves` are the leaves as the model describes them. `sources` is, for
-    /// each leaf of all trees, its index in `leaves`. `counts` is the number of leaves of each
-    /// tree.
+    /// Creates the layout. `leaves` are the leaves as the model describes them. `sources` has one
+    /// element for each leaf of all trees, tree by tree: its index in `leaves`. `counts` is the
+    /// number of leaves of each tree.
     pub fn new(
         targets: usize,
         leaves: &[Vec<(usize, T)>],
@@ -115,7 +116,7 @@ impl<T: Number> Leaves<T> {
             trees: Vec::with_capacity(self.firsts.len()),
             targets: vec![],
             weights: vec![].into(),
-            given: vec![false; self.targets],
+            has_weight: vec![false; self.targets],
         };
         let mut weights = vec![];
         let ends = self.firsts.iter().skip(1).copied().chain([self.ranges.len()]);
@@ -125,29 +126,30 @@ impl<T: Number> Leaves<T> {
             dense.targets.extend(leaves.clone().next()?.iter().map(|(target, _)| *target));
             let tree = DenseTree { targets: start..dense.targets.len(), weights: weights.len() };
             let targets = &dense.targets[tree.targets.clone()];
-            let same = |leaf: &[(u32, T)]| leaf.iter().map(|(target, _)| target).eq(targets);
-            // Leaves that share entries in `self.weights` have copies of the entries here.
-            if !leaves.clone().all(same) || weights.len() > 2 * self.weights.len() {
+            let has_targets = |leaf: &[(u32, T)]| leaf.iter().map(|(target, _)| target).eq(targets);
+            // Leaves may share entries in `self.weights`. The dense layout has a copy for each
+            // leaf, so that it may need more memory.
+            if !leaves.clone().all(has_targets) || weights.len() > 2 * self.weights.len() {
                 return None;
             }
             weights.extend(leaves.flatten().map(|(_, weight)| *weight));
-            targets.iter().for_each(|target| dense.given[*target as usize] = true);
+            targets.iter().for_each(|target| dense.has_weight[*target as usize] = true);
             dense.trees.push(tree);
         }
         dense.weights = weights.into();
         Some(dense)
     }
 
-    /// Returns scores of zero for the given number of rows. In the dense layout, the flags `given`
-    /// are already final: a row reaches a leaf of every tree, and all leaves of a tree have the
-    /// same targets.
+    /// Returns scores of zero for `rows` rows. In the dense layout, the flags `has_weight` are
+    /// already final: a row reaches a leaf of every tree, and all leaves of a tree have the same
+    /// targets.
     pub fn start(&self, rows: usize, aggregate: Aggregate) -> Scores<T> {
         let len = rows * self.targets;
-        let given = match self.dense_sums(aggregate) {
-            Some(dense) => dense.given.repeat(rows),
+        let has_weight = match self.dense_sums(aggregate) {
+            Some(dense) => dense.has_weight.repeat(rows),
             None => vec![false; len],
         };
-        Scores { scores: vec![T::default(); len], given }
+        Scores { scores: vec![T::default(); len], has_weight }
     }
 
     /// Returns the dense layout if it exists and `aggregate` is a sum or an average.
@@ -156,34 +158,35 @@ impl<T: Number> Leaves<T> {
         self.dense.as_ref().filter(|_| sums)
     }
 
-    /// Adds the weights of the leaves that a few rows reach in `tree`. `leaves` is, for each row,
-    /// the number of the leaf within the tree. `scores` and `given` have the elements of these
-    /// rows.
+    /// Aggregates the weights of the leaves that rows reach in `tree` into `scores`. `leaves` has
+    /// one element for each row: the number of the leaf within the tree. `scores` and `has_weight`
+    /// have one element for each target of each row.
     pub fn add(
         &self,
         tree: usize,
         leaves: &[u32],
         aggregate: Aggregate,
         scores: &mut [T],
-        given: &mut [bool],
+        has_weight: &mut [bool],
     ) {
         if let Some(dense) = self.dense_sums(aggregate) {
             dense.add(tree, leaves, self.targets, scores);
             return;
         }
         let first = self.firsts[tree];
-        let rows = scores.chunks_exact_mut(self.targets).zip(given.chunks_exact_mut(self.targets));
-        for (leaf, (scores, given)) in leaves.iter().zip(rows) {
+        let rows =
+            scores.chunks_exact_mut(self.targets).zip(has_weight.chunks_exact_mut(self.targets));
+        for (leaf, (scores, has_weight)) in leaves.iter().zip(rows) {
             for (target, weight) in &self.weights[self.ranges[first + *leaf as usize].clone()] {
                 let target = *target as usize;
-                let (score, given) = (&mut scores[target], &mut given[target]);
+                let (score, has_weight) = (&mut scores[target], &mut has_weight[target]);
                 match aggregate {
                     Aggregate::Sum | Aggregate::Average => *score += *weight,
-                    Aggregate::Min if !*given || *weight < *score => *score = *weight,
-                    Aggregate::Max if !*given || *weight > *score => *score = *weight,
+                    Aggregate::Min if !*has_weight || *weight < *score => *score = *weight,
+                    Aggregate::Max if !*has_weight || *weight > *score => *score = *weight,
                     Aggregate::Min | Aggregate::Max => {}
                 }
-                *given = true;
+                *has_weight = true;
             }
         }
     }
@@ -223,7 +226,8 @@ impl<T: Number> Dense<T> {
     }
 }
 
-/// Adds the weights of trees that have weights for all `N` targets.
+/// Adds the weights of a tree that has weights for all `N` targets. `weights` is a matrix, leaves ×
+/// `N`; `scores` is a matrix, rows × `N`.
 fn add_all<T: Number, const N: usize>(weights: &[T], leaves: &[u32], scores: &mut [T]) {
     let (weights, _) = weights.as_chunks::<N>();
     for (leaf, scores) in leaves.iter().zip(scores.as_chunks_mut::<N>().0) {
@@ -234,7 +238,7 @@ fn add_all<T: Number, const N: usize>(weights: &[T], leaves: &[u32], scores: &mu
 }
 
 impl Leaves<f32> {
-    /// Returns the weights in double precision.
+    /// Returns the leaves with weights in double precision.
     pub fn widened(&self) -> Leaves<f64> {
         let mut leaves = Leaves {
             targets: self.targets,

@@ -37,10 +37,10 @@ const MAX_LEAVES: u32 = 64;
 /// The comparisons of those trees of a forest that are small enough for bit vectors.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct QuickScorer<T> {
-    /// The columns of the input that are used in a comparison.
+    /// The columns of the input that occur in a comparison.
     features: Vec<usize>,
-    /// One element for each tree; `None` if the tree has too many leaves, or the forest too few
-    /// trees.
+    /// One element for each tree. `None` if the tree has too many leaves, or if the forest has too
+    /// few trees.
     trees: Vec<Option<Tree>>,
     /// Comparisons of all trees with at most 32 leaves, one tree after the other.
     narrow: Vec<Comparison<T, 1>>,
@@ -48,13 +48,14 @@ pub struct QuickScorer<T> {
     wide: Vec<Comparison<T, 2>>,
 }
 
-/// The ranges of a tree's comparisons in [`QuickScorer::narrow`] or [`QuickScorer::wide`]. They are
-/// grouped by [`Kind`]: `start..missing` are [`Kind::Plain`], `missing..equal` are
+/// The ranges of a tree's comparisons in [`QuickScorer::narrow`] or [`QuickScorer::wide`]. The
+/// comparisons are grouped by [`Kind`]: `start..missing` are [`Kind::Plain`], `missing..equal` are
 /// [`Kind::Missing`], and `equal..end` are [`Kind::Equal`]. Each group has its own loop without a
 /// check of the kind.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 struct Tree {
-    /// The tree has more than 32 leaves: its comparisons are in [`QuickScorer::wide`].
+    /// `true` if the tree has more than 32 leaves. Its comparisons are then in
+    /// [`QuickScorer::wide`].
     wide: bool,
     start: u32,
     missing: u32,
@@ -75,7 +76,8 @@ struct Comparison<T, const WORDS: usize> {
     feature: u32,
     /// The mask: bits of the leaves that remain possible if the comparison is false.
     remaining: [u32; WORDS],
-    /// NaN satisfies the comparison. Used only for [`Kind::Equal`]; the other kinds imply it.
+    /// `true` if NaN satisfies the comparison. Only [`Kind::Equal`] reads it: for [`Kind::Plain`]
+    /// it is always `false`, for [`Kind::Missing`] always `true`.
     missing_true: bool,
 }
 
@@ -85,9 +87,9 @@ impl<T: Number> QuickScorer<T> {
         let mut scorer =
             QuickScorer { features: vec![], trees: vec![], narrow: vec![], wide: vec![] };
         let mut indices = vec![None; nodes.columns()];
-        let many = nodes.trees().len() >= MIN_TREES;
+        let has_enough_trees = nodes.trees().len() >= MIN_TREES;
         for tree in nodes.trees() {
-            let tree = (many && tree.leaf_count <= MAX_LEAVES).then(|| {
+            let tree = (has_enough_trees && tree.leaf_count <= MAX_LEAVES).then(|| {
                 let mut comparisons = comparisons(nodes, tree.root, &mut |column| {
                     *indices[column].get_or_insert_with(|| {
                         scorer.features.push(column);
@@ -97,6 +99,7 @@ impl<T: Number> QuickScorer<T> {
                 merge(&mut comparisons);
                 let wide = tree.leaf_count > 32;
                 let start = if wide { scorer.wide.len() } else { scorer.narrow.len() } as u32;
+                // Returns the end of the comparisons whose kind is `last` or before it.
                 let until = |last| {
                     let count = comparisons.iter().take_while(|(kind, _)| *kind <= last).count();
                     start + count as u32
@@ -126,9 +129,9 @@ impl<T: Number> QuickScorer<T> {
         self.trees[tree].is_some()
     }
 
-    /// Writes the used columns of the rows of `x` to `groups`, as `[group][feature][lane]`. Row r
-    /// is lane r modulo [`LANES`] of group r / [`LANES`]. If the last group is not full, its
-    /// remaining lanes repeat the last row.
+    /// Writes the columns [`QuickScorer::features`] of the rows of `x` to `groups`, as
+    /// `[group][feature][lane]`. Row r is lane r modulo [`LANES`] of group r / [`LANES`]. If the
+    /// last group is not full, its remaining lanes repeat the last row.
     pub fn transpose(&self, x: &[T], columns: usize, rows: usize, groups: &mut [Vec<[T; LANES]>]) {
         for (group, transposed) in groups.iter_mut().enumerate() {
             let start = |lane: usize| (group * LANES + lane).min(rows - 1) * columns;
@@ -214,8 +217,8 @@ impl Tree {
 }
 
 impl<T: Number, const WORDS: usize> Comparison<T, WORDS> {
-    /// Evaluates the comparison for a group of rows, and clears the bits of the leaves that it
-    /// rules out.
+    /// Evaluates the comparison for a group of rows with `holds`, and clears the bits of the leaves
+    /// that the comparison rules out.
     ///
     /// `held` is all ones in the lanes in which the comparison is true, so that `held | mask`
     /// changes nothing there.
@@ -271,7 +274,7 @@ fn comparisons<T: Number>(
     let mut pending = vec![Step::Node(root)];
     while let Some(step) = pending.pop() {
         match step {
-            Step::LeftEnds { index, first } => found[index].1.remaining = without(first, leaf),
+            Step::LeftEnds { index, first } => found[index].1.remaining = mask_without(first, leaf),
             Step::Node(at) => match nodes.branch(at) {
                 None => leaf += 1,
                 Some((node, [left, right])) => {
@@ -309,8 +312,8 @@ fn merge<T: Number>(comparisons: &mut Vec<(Kind, Comparison<T, 2>)>) {
 /// Returns the comparison of a node, with a mask that rules out nothing.
 fn comparison<T: Number>(node: &Node<T>, feature: u32) -> (Kind, Comparison<T, 2>) {
     let missing_true = node.missing_true();
-    // `<=` and `==` with a NaN threshold are both false for every number, so that NaN thresholds
-    // can use either.
+    // With a NaN threshold, `<=` and `==` are both false for every number. Such comparisons are
+    // evaluated as `==`.
     let kind = match (node.equal() || node.threshold.nan(), missing_true) {
         (true, _) => Kind::Equal,
         (false, true) => Kind::Missing,
@@ -321,7 +324,7 @@ fn comparison<T: Number>(node: &Node<T>, feature: u32) -> (Kind, Comparison<T, 2
 }
 
 /// Returns a mask of two words with the bits `first..end` cleared.
-fn without(first: u32, end: u32) -> [u32; 2] {
+fn mask_without(first: u32, end: u32) -> [u32; 2] {
     let below = |bit: u32| 1_u64.checked_shl(bit).map_or(u64::MAX, |bit| bit - 1);
     let remaining = !(below(end) & !below(first));
     [remaining as u32, (remaining >> 32) as u32]

@@ -79,7 +79,7 @@ fn check<T: Number>(
         }
         for (target, weights) in weights.iter().enumerate() {
             let index = row * 3 + target;
-            assert_eq!(found.given[index], !weights.is_empty());
+            assert_eq!(found.has_weight[index], !weights.is_empty());
             let reduce = |take: fn(&T, &T) -> bool| {
                 weights.iter().copied().reduce(|a, b| if take(&b, &a) { b } else { a })
             };

@@ -1,15 +1,17 @@
 //! Evaluation of trees by traversal from the root to a leaf.
 //!
-//! Each step of a traversal must wait for the step before it. To use the time, [`LANES`] traversals
-//! run interleaved: either several trees for one row, or one tree for several rows.
+//! Each step of a traversal must wait for the step before it. To use the waiting time, [`LANES`]
+//! traversals run interleaved: either several trees for one row, or one tree for several rows.
 //!
-//! A step has no branch instruction that depends on the data, because it would often be
-//! mispredicted. The two children of a node are adjacent in the list of nodes. The index of the
-//! next node is the index of the left child, plus 1 if the comparison is false. A leaf is encoded
-//! as a node that leads to itself, so that all traversals can take the same number of steps.
+//! A step has no branch instruction that depends on the data, because the processor would often
+//! mispredict the branch. The two children of a node are adjacent in the list of nodes. The index
+//! of the next node is the index of the left child, plus 1 if the comparison is false. A leaf is
+//! encoded as a node that leads to itself, so that all traversals can take the same number of
+//! steps.
 //!
-//! All comparisons of a model are expressed by `<=` and `==`: `<` by `<=` with the next lower
-//! threshold, and `>`, `>=` and `!=` by swapping the children.
+//! All comparisons of a model are expressed by `<=` and `==`. `x < t` is `x <= t'`, where `t'` is
+//! the next number below `t`. `>`, `>=` and `!=` are replaced by their negations `<=`, `<` and
+//! `==`, with swapped children.
 
 use super::description::{Branch, Child, Mode};
 use super::number::Number;
@@ -30,10 +32,11 @@ pub struct Nodes<T> {
     /// For each node, the number of the leaf within its tree, counted depth first; 0 for a branch.
     leaves: Weights<u32>,
     trees: Vec<Tree>,
-    /// The comparison that all nodes can use.
+    /// The variant of the comparison that is compiled for all nodes.
     kind: Kind,
 }
 
+/// A tree in [`Nodes`].
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct Tree {
     /// Index of the root in [`Nodes`].
@@ -51,8 +54,9 @@ pub struct Node<T> {
     /// Index of the feature in the lower 29 bits ([`FEATURE`]), and the flags [`MISSING`],
     /// [`EQUAL`] and [`STRICT`] in the upper bits.
     feature: u32,
-    /// Index of the left child; the right child follows it. For a leaf it is the leaf's own index
-    /// minus 1: its comparison with NaN is always false, so that the next node is the leaf itself.
+    /// Index of the left child; the right child follows the left child. For a leaf, `left` is the
+    /// leaf's own index minus 1. A leaf compares with NaN, which is always false, so that the next
+    /// node is `left + 1`: the leaf itself.
     left: u32,
 }
 
@@ -76,7 +80,7 @@ const EQUAL: u32 = 1 << 30;
 /// Flag: the comparison is `<` or `>=` in the model, and the threshold was replaced by the next
 /// lower number.
 const STRICT: u32 = 1 << 29;
-/// Mask of the feature index, and therefore its maximum.
+/// Mask of the feature index. It is also the maximum feature index.
 const FEATURE: u32 = STRICT - 1;
 
 /// The simplest variant of the comparison that is sufficient for all nodes of a forest.
@@ -91,13 +95,13 @@ enum Kind {
 }
 
 impl<T: Number> Nodes<T> {
-    /// Creates the nodes of the trees below `roots`. Returns the nodes and, for each leaf of all
-    /// trees in order, its index among the leaves of the model; the model has `leaf_count` leaves.
+    /// Creates the nodes of the trees below `roots`. Also returns, for each leaf of all trees, its
+    /// index among the leaves of the model. The model has `leaf_count` leaves.
     ///
     /// # Errors
     ///
-    /// Returns an error if a child does not exist, if a branch can be reached in two ways (as in a
-    /// cycle) or in none, or if there are too many nodes.
+    /// Returns an error if a child does not exist, if no root leads to a branch, if there are two
+    /// ways to a branch (as in a cycle), or if there are too many nodes.
     pub fn new(
         branches: &[Branch<T>],
         leaf_count: usize,
@@ -133,7 +137,8 @@ impl<T: Number> Nodes<T> {
     }
 
     /// Appends a tree in depth-first order, so that most steps lead to a node that is close in
-    /// memory.
+    /// memory. Marks its branches in `reached`, and appends the model's index of each leaf to
+    /// `sources`.
     fn lay_out(
         &mut self,
         root: Child,
@@ -208,8 +213,8 @@ impl<T: Number> Nodes<T> {
         branches.map(|(node, _)| node.feature() + 1).max().unwrap_or(0)
     }
 
-    /// Calls `found` for each tree with the index of the tree and the number of the leaf that the
-    /// row `x` reaches.
+    /// Calls `found` for each tree. The arguments are the index of the tree, and the number of the
+    /// leaf that the row `x` reaches.
     pub fn leaves_of_row(&self, x: &[T], mut found: impl FnMut(usize, u32)) {
         // A row without NaN can use the faster comparison.
         let kind = match self.kind {
@@ -259,7 +264,7 @@ impl<T: Number> Nodes<T> {
         indices.map(|index| self.leaves[index as usize])
     }
 
-    /// Takes `depth` steps in each lane, and returns the indices of the nodes reached.
+    /// Takes at most `depth` steps in each lane, and returns the indices of the nodes reached.
     #[inline(always)]
     fn descend(
         &self,
@@ -279,8 +284,8 @@ impl<T: Number> Nodes<T> {
                 moved |= *index ^ next;
                 *index = next;
             }
-            // All lanes have reached leaves. Most rows do before `depth` steps, the length of the
-            // longest path.
+            // If no lane moved, all lanes have reached leaves. Often this happens before `depth`
+            // steps, because `depth` is the length of the longest path.
             if moved == 0 {
                 break;
             }
@@ -290,8 +295,8 @@ impl<T: Number> Nodes<T> {
 }
 
 impl<T: Number> Node<T> {
-    /// Creates a branch whose left child has index `left`. Also returns `true` if the children must
-    /// be swapped, because the comparison is the negation of the model's.
+    /// Creates a branch whose left child has index `left`. Also returns `true` if the node has the
+    /// negation of the model's comparison, so that the children must be swapped.
     fn new(branch: &Branch<T>, left: u32) -> TractResult<(Node<T>, bool)> {
         let (threshold, flags, swapped) = match branch.mode {
             Mode::Leq => (branch.threshold, 0, false),
@@ -303,8 +308,8 @@ impl<T: Number> Node<T> {
         };
         // In the model, every comparison with a NaN threshold except `!=` is false. With swapped
         // children, the negated comparison would have to be true, but `<=` with NaN is false.
-        let never = branch.threshold.nan() && branch.mode != Mode::Neq;
-        ensure!(!(swapped && never), "expected a number as threshold, found NaN");
+        let is_always_false = branch.threshold.nan() && branch.mode != Mode::Neq;
+        ensure!(!(swapped && is_always_false), "expected a number as threshold, found NaN");
         let missing_true = match branch.mode {
             // NaN is not equal to any threshold.
             Mode::Neq => false,

@@ -5,7 +5,7 @@
 //! A model of two classes may have weights for one of them only. The specification does not define
 //! this case, so it follows ONNX Runtime: the weights belong to the positive class. If no weight is
 //! negative, the sums are probabilities, and a sum above 0.5 selects the positive class. Otherwise
-//! the sums are margins, and a sum above 0 selects it.
+//! the sums are margins, and a sum above 0 selects the positive class.
 
 use crate::kernels::logistic::logistic_pair;
 use crate::kernels::reduce::greatest;
@@ -28,9 +28,9 @@ pub struct TreeEnsembleClassifier {
     /// Values that are added to the sums: one per class, a single value for two classes, or none.
     base_values: Vec<f64>,
     post_transform: PostTransform,
-    /// There are two classes, and only one of them has weights.
+    /// `true` if there are two classes, and only one of them has weights.
     one_sided: bool,
-    /// No weight is negative.
+    /// `true` if no weight is negative.
     non_negative: bool,
 }
 
@@ -92,7 +92,7 @@ impl Kernel for TreeEnsembleClassifier {
 impl TreeEnsembleClassifier {
     /// Returns the winning class of each row, and the scores `[rows, classes]`.
     fn finish<T: Number>(&self, scores: Scores<T>) -> (Vec<usize>, Vec<f32>) {
-        let Scores { mut scores, given: mut has_leaf } = scores;
+        let Scores { mut scores, has_weight: mut has_leaf } = scores;
         if self.base_values.is_empty() && has_leaf.iter().all(|has_leaf| *has_leaf) {
             return self.finish_sums(scores);
         }
@@ -111,7 +111,7 @@ impl TreeEnsembleClassifier {
         (winners, finished)
     }
 
-    /// Fast path for sums to which leaves contributed in every row and class, without base values.
+    /// Fast path without base values, for sums to which leaves contributed in every row and class.
     fn finish_sums<T: Number>(&self, scores: Vec<T>) -> (Vec<usize>, Vec<f32>) {
         let classes = self.labels.len();
         let threshold = T::from_f64(self.threshold());
@@ -124,7 +124,8 @@ impl TreeEnsembleClassifier {
         (winners, finished)
     }
 
-    /// Returns the score above which the second of two classes wins.
+    /// Returns the threshold above which a sum selects the positive class, the second of two
+    /// classes.
     fn threshold(&self) -> f64 {
         if self.one_sided && self.non_negative { 0.5 } else { 0.0 }
     }
@@ -166,7 +167,8 @@ impl TreeEnsembleClassifier {
         finished: &mut [f32],
     ) -> usize {
         match *base_values {
-            // ONNX Runtime takes the first sum as part of the margin here.
+            // With two base values, ONNX Runtime derives both scores from the sum of the first
+            // class and the base value of the second class.
             [_, second] if has_leaf[1] => {
                 scores[1] = scores[0] + second;
                 scores[0] = -scores[1];
@@ -185,7 +187,8 @@ impl TreeEnsembleClassifier {
             self.post_transform.apply(finished, finished.len());
             return winner;
         }
-        // Only the first score is set. Derive the score of the other class from it.
+        // Only the first score is set. It belongs to the positive class, which is the second.
+        // Derive the score of the other class from it.
         let positive = scores[0].to_f32();
         let pair = match self.post_transform {
             PostTransform::Logistic => logistic_pair(positive),

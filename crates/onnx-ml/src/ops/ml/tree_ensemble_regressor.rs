@@ -67,7 +67,7 @@ impl TreeEnsembleRegressor {
     /// Adds the base values to the aggregated weights and transforms the sums. Returns
     /// `[rows, targets]`.
     fn finish<T: Number>(&self, scores: Scores<T>) -> Vec<f32> {
-        let Scores { mut scores, given: has_leaf } = scores;
+        let Scores { mut scores, has_weight: has_leaf } = scores;
         if !self.base_values.is_empty() {
             let base_values: Vec<T> = self.base_values.iter().map(|v| T::from_f64(*v)).collect();
             for row in scores.chunks_mut(self.targets) {

@@ -9,9 +9,9 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::{logic, math};
 
-/// Minimum length of an inner loop over rows that are combined with the same operand. For shorter
-/// rows, the operand is repeated so that one loop processes several rows. A short loop would spend
-/// more time on its start and end than on its elements.
+/// Minimum length of an inner loop if one operand has a single row for all rows of the other
+/// operand. A shorter row is repeated, so that one loop processes several rows. A short loop would
+/// spend more time on its start and end than on its elements.
 const MIN_LOOP: usize = 128;
 
 /// Maximum number of columns for which an operand with one element for each row is expanded to the
@@ -160,7 +160,8 @@ fn expanded_loops(
     }
 }
 
-/// Repeats each element of `x` `times` times. Constant counts are unrolled.
+/// Repeats each element of `x` `times` times. For 2 to 4 repetitions, the number is a constant and
+/// the compiler unrolls the loop.
 fn repeat_each<T: Copy>(x: &[T], times: usize) -> Vec<T> {
     match times {
         2 => x.iter().map(|x| [*x; 2]).collect::<Vec<_>>().into_flattened(),

@@ -6,7 +6,7 @@ use crate::operator::tensors::tensor;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum length of rows that are copied column by column instead of row by row.
+/// Maximum length of the rows of an input that are copied column by column instead of row by row.
 const MAX_SHORT_ROW: usize = 4;
 
 #[derive(Debug)]
@@ -42,31 +42,31 @@ impl FastConcat {
         let mut concat = vec![T::default(); view.outer * width];
         let mut first = 0;
         for input in inputs {
-            let own = input.shape()[self.axis] * view.inner;
+            let x_width = input.shape()[self.axis] * view.inner;
             let x = input.try_as_plain_ram()?;
             let x = x.as_slice::<T>()?;
             if !x.is_empty() {
-                copy_rows(x, own, &mut concat[first..], width);
+                copy_rows(x, x_width, &mut concat[first..], width);
             }
-            first += own;
+            first += x_width;
         }
         tensor(&shape, concat)
     }
 }
 
-/// Copies each row of `x` (`own` elements) to the start of the corresponding row of `out` (`width`
-/// elements).
-fn copy_rows<T: Clone>(x: &[T], own: usize, out: &mut [T], width: usize) {
-    if own <= MAX_SHORT_ROW {
-        for column in 0..own {
-            let x = x[column..].iter().step_by(own);
+/// Copies each row of `x` (`x_width` elements) to the start of the corresponding row of `out`
+/// (`width` elements).
+fn copy_rows<T: Clone>(x: &[T], x_width: usize, out: &mut [T], width: usize) {
+    if x_width <= MAX_SHORT_ROW {
+        for column in 0..x_width {
+            let x = x[column..].iter().step_by(x_width);
             for (x, out) in x.zip(out[column..].iter_mut().step_by(width)) {
                 out.clone_from(x);
             }
         }
         return;
     }
-    for (x, out) in x.chunks_exact(own).zip(out.chunks_mut(width)) {
-        out[..own].clone_from_slice(x);
+    for (x, out) in x.chunks_exact(x_width).zip(out.chunks_mut(width)) {
+        out[..x_width].clone_from_slice(x);
     }
 }

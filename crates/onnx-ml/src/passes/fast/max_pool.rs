@@ -80,9 +80,9 @@ impl Axis {
         adjacent && self.before == 0 && self.input == 2 * self.output
     }
 
-    /// Returns the windows in which element `element` lies on the input and not on padding: the
-    /// index of the first such window, the index of the input element under it, and the number of
-    /// such windows.
+    /// Considers element `element` of each window. Returns the windows in which this element lies
+    /// on the input and not on padding: the index of the first such window, the index of the input
+    /// element at that position, and the number of such windows.
     fn windows_on_input(&self, element: usize) -> (usize, usize, usize) {
         let shift = element * self.dilation;
         let first = self.before.saturating_sub(shift).div_ceil(self.stride);
@@ -115,8 +115,8 @@ impl Vectorized for Windows<'_> {
     #[inline(always)]
     fn run(self) {
         let Windows { mut x, rows, mut columns, channels, y } = self;
-        // Maxima of adjacent pairs need no second step: replace each pair by its maximum first.
-        // Then each window is a single column.
+        // If the windows are adjacent pairs of columns, first replace each pair by its maximum.
+        // Then each window is a single column, and the second step is not needed.
         let halves;
         if channels == 1 && columns.is_pairs() {
             halves = x.as_chunks().0.iter().map(|[a, b]| higher(*a, *b)).collect::<Vec<f32>>();

@@ -43,9 +43,10 @@ impl FastPath for FastResize {
         let mut shape: TVec<usize> = x.shape().into();
         let x_view = x.try_as_plain_ram()?;
         let mut y = Cow::Borrowed(x_view.as_slice::<f32>()?);
-        // Start with the last axis. Its loop (`inner == 1`) computes single elements, which is
-        // slower than the loop over rows for the other axes. If the image is enlarged, few elements
-        // go through it.
+        // Start with the last axis. The loop for the last axis (`inner == 1`) computes single
+        // elements; this is slower than the loops for the other axes, which compute rows. If the
+        // image is enlarged, the slow loop computes few elements, because the other axes are still
+        // short.
         for axis in (0..shape.len()).rev() {
             if shape[axis] == output_shape[axis] && scales[axis] == 1.0 {
                 continue;

@@ -9,12 +9,13 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::sigmoid;
 use tract_onnx::tract_hir::internal::Approximation;
 
-/// Operators whose results do not depend on the implementation, so that comparisons can follow them.
+/// Operators whose results do not depend on the implementation, so that comparisons may use them.
 const EXACT: [Link; 8] =
     [Link::Add, Link::Sub, Link::Max, Link::Min, Link::Abs, Link::Neg, Link::Compare, Link::Select];
 
-/// Operators that include approximated ones. Their results may differ in the last bits, which a
-/// comparison would turn into a difference of 1.
+/// A set of operators that includes approximations. Their results may differ in the last bits.
+/// There is no comparison among them, because it could turn such a difference into a difference of
+/// 1.
 const SMOOTH: [Link; 8] = [
     Link::Add,
     Link::Sub,
@@ -70,7 +71,8 @@ fn chain(rows: usize, links: &[Link], random: &mut Random) -> (TypedModel, [Tens
     (model, [(); 2].map(|()| random.tensor(DatumType::F32, &shape)))
 }
 
-/// Returns a value computed from two earlier ones, or from one and a constant.
+/// Adds an operator with two earlier values as operands, or with one earlier value and a constant.
+/// Returns the output.
 fn add_link(
     model: &mut TypedModel,
     name: &str,

@@ -55,8 +55,9 @@ use tract_onnx::Onnx;
 
 /// Returns tract's ONNX front end with the operators of this crate.
 ///
-/// It ignores the shapes that a model declares for intermediate values. These shapes are wrong if
-/// the inputs have other sizes than at export, or if the batch dimension is given a different name.
+/// The front end ignores the shapes that a model declares for intermediate values. These shapes are
+/// wrong if the inputs have other sizes than at export, or if the batch dimension is given a
+/// different name.
 pub fn onnx() -> Onnx {
     let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
     ops::register(&mut onnx.op_register);

@@ -2,8 +2,8 @@
 //! parsing and optimizing ONNX.
 //!
 //! [`write()`] and [`read()`] must be from the same build of this crate, because the format has no
-//! version. Weights are stored apart from the graph and are used in place. The address of the
-//! weights should be a multiple of 64; otherwise they are copied or slower to load.
+//! version. Weights are stored apart from the graph and are used in place. The address of the block
+//! of weights should be a multiple of 64; otherwise the weights are copied, or are slower to load.
 //!
 //! [`read()`] takes the list of the functions that read the model's operators ([`Reader`]). A
 //! binary with one model lists only the readers of that model, so that the linker drops the code of
@@ -37,6 +37,7 @@ struct Prepared<'b> {
     outputs: Vec<(usize, usize)>,
 }
 
+/// A node of the graph.
 #[derive(Debug, Deserialize, Serialize)]
 struct Node<'b> {
     name: String,
@@ -47,6 +48,7 @@ struct Node<'b> {
     content: Content<'b>,
 }
 
+/// The operator of a node, or the input or constant that the node stands for.
 #[derive(Debug, Deserialize, Serialize)]
 enum Content<'b> {
     /// An input of the model.
@@ -64,11 +66,11 @@ enum Content<'b> {
 /// A serialized model.
 #[derive(Debug)]
 pub struct Written {
-    /// Nodes and edges, with all parameters but the weights.
+    /// Nodes and edges, with all parameters except the weights.
     pub graph: Vec<u8>,
     /// Block of all weights, which `graph` refers to.
     pub weights: Vec<u8>,
-    /// Readers of the operators of the model, each once. Pass a list with the same order to
+    /// The readers of the model's operators, without duplicates. Pass a list in the same order to
     /// [`read()`].
     pub readers: Vec<Reader>,
 }
@@ -117,7 +119,8 @@ fn content(node: &TypedNode, readers: &mut Vec<Reader>) -> TractResult<Option<Co
         return Ok(tensor_value::is_supported(&tensor).then_some(Content::Constant(tensor)));
     }
     let op = node.op.as_ref();
-    // A fast path is serialized as the tract operator inside it, which the reader wraps again.
+    // An operator with a fast path is serialized as tract's operator, without the fast path. The
+    // reader adds the fast path again.
     let unoptimized = tract_operators::unoptimized(op);
     let wrapped = fast::tract_operator(op).or(unoptimized.as_ref().map(|op| op as &dyn TypedOp));
     let Some((operator, bytes)) = operators::serialize(wrapped.unwrap_or(op)) else {

@@ -4,8 +4,8 @@
 //! the length of the weights in that block. When a model is read, its weights borrow from the block
 //! (an array embedded in the binary), so that reading a model copies no weights.
 //!
-//! serde has no way to pass the block to `serialize` and `deserialize`. Thread-local variables do
-//! it: call [`written`] around serialization and [`read`] around deserialization.
+//! serde has no way to pass the block to `serialize` and `deserialize`, so thread-local variables
+//! hold it: call [`written`] around serialization and [`read`] around deserialization.
 
 use bytemuck::Pod;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -25,7 +25,8 @@ thread_local! {
     static READ: Cell<&'static [u8]> = const { Cell::new(&[]) };
 }
 
-/// Calls `write`, and returns its result and the block of the weights that it serialized.
+/// Calls `write`. Returns the result of `write`, and the block of the weights that `write`
+/// serialized.
 pub fn written<T>(write: impl FnOnce() -> T) -> (T, Vec<u8>) {
     WRITTEN.take();
     (write(), WRITTEN.take())

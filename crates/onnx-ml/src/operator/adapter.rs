@@ -13,8 +13,8 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 /// The result that tract expects from a function that builds an operator: the operator, and the
-/// names of the values that its subgraphs capture. The list of names is empty, because the
-/// operators that return this type have no subgraphs.
+/// names of the outer values that its subgraphs use. Operators without subgraphs return an empty
+/// list of names.
 pub type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
 /// Wraps `kernel` in a tract operator for `node`, which must have `inputs` inputs.
@@ -44,8 +44,8 @@ pub fn variadic<K: Kernel>(node: &NodeProto, kernel: K) -> Built {
     Ok((expand(KernelOp { kernel: Arc::new(kernel), outputs }), vec![]))
 }
 
-/// Adds a node for `kernel` to a typed model, and returns the node's outputs: the first `outputs`
-/// outputs of the kernel.
+/// Adds a node that computes the first `outputs` outputs of `kernel` to a typed model, and returns
+/// the node's outputs.
 ///
 /// # Errors
 ///
@@ -66,8 +66,8 @@ pub fn kernel_op<K: Kernel>(kernel: K) -> impl Into<Box<dyn TypedOp>> {
     KernelOp { kernel: Arc::new(kernel), outputs: (0..K::OUTPUTS).collect() }
 }
 
-/// A [`Kernel`] of any type: the trait's variant that permits `dyn`. [`KernelOp`] holds one, so
-/// that it need not be generic.
+/// The counterpart of [`Kernel`] that permits `dyn`. `Kernel` does not, because it has associated
+/// constants. With `dyn AnyKernel`, [`KernelOp`] need not be generic.
 trait AnyKernel: Any + Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn constants(&self) -> &'static [usize];
@@ -137,7 +137,8 @@ impl PartialEq for KernelOp {
 impl Eq for KernelOp {}
 
 impl KernelOp {
-    /// Returns the facts of the node's outputs after checking their sizes.
+    /// Returns the facts of the node's outputs, after checking the sizes of all outputs of the
+    /// kernel (see [`bounded`]).
     fn checked_outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let facts = self.kernel.outputs(inputs).with_context(|| self.kernel.name())?;
         facts
@@ -147,8 +148,8 @@ impl KernelOp {
         self.select_outputs(facts)
     }
 
-    /// Selects the elements of `all`, one for each of the kernel's outputs, that belong to outputs
-    /// of the node.
+    /// Selects the elements for the outputs that the node has. `all` has one element for each
+    /// output of the kernel.
     fn select_outputs<T>(&self, all: impl IntoIterator<Item = T>) -> TractResult<TVec<T>> {
         let mut all: TVec<Option<T>> = all.into_iter().map(Some).collect();
         let selected = self.outputs.iter().map(|index| all.get_mut(*index).and_then(Option::take));
@@ -210,8 +211,8 @@ impl Expansion for KernelOp {
     }
 }
 
-/// Passes the type and the shape of an output to tract's solver. Dimensions with symbols that no
-/// input has are left open.
+/// Passes the type and the shape of an output to tract's solver. A dimension is left open if it
+/// contains a symbol that no input has.
 fn constrain<'r, 'p: 'r>(
     solver: &mut Solver<'r>,
     output: &'p TensorProxy,
@@ -277,7 +278,7 @@ impl TypedOp for KernelOp {
     as_op!();
 }
 
-/// Converts tract's facts.
+/// Converts facts of tract to [`Fact`]s.
 fn facts(inputs: &[&TypedFact]) -> Vec<Fact> {
     let fact = |fact: &&TypedFact| Fact {
         datum_type: fact.datum_type,

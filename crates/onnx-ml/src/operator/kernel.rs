@@ -40,17 +40,15 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     /// Returns an error if the operator does not accept such inputs.
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>>;
 
-    /// Computes the outputs. The types and shapes of `inputs` are such that [`Kernel::outputs`]
-    /// accepted them.
+    /// Computes the outputs. [`Kernel::outputs`] has accepted the types and shapes of `inputs`.
     ///
     /// # Errors
     ///
     /// Returns an error if the operator does not accept the values.
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>>;
 
-    /// Returns a variant of the kernel that is faster because it uses the inputs that are
-    /// constants, or `None` if no such variant exists. tract calls it at the end of its
-    /// optimization.
+    /// Returns a faster variant of the kernel that makes use of constant inputs, or `None` if no
+    /// such variant exists. tract calls this method at the end of its optimization.
     ///
     /// # Errors
     ///

@@ -3,7 +3,8 @@
 use std::any::Any;
 use tract_onnx::tract_hir::internal::*;
 
-/// Returns the tensor with elements of type `T`, cast if its type is different.
+/// Returns `value` with elements of type `T`: borrowed if they have this type already, cast
+/// otherwise.
 pub fn elements<T: Datum>(value: &TValue) -> TractResult<Cow<'_, Tensor>> {
     // tract may represent integers as dimensions (`TDim`), which it casts to few types. Cast to
     // `i64` first.
@@ -37,8 +38,8 @@ pub fn tensor<T: Datum>(shape: &[usize], elements: Vec<T>) -> TractResult<Tensor
     Ok(tract_ndarray::ArrayD::from_shape_vec(shape, elements)?.into_tensor())
 }
 
-/// Creates a tensor of zeros and lets `write` overwrite its elements. [`tensor`] would copy a list
-/// of elements into the tensor; this function computes them in place.
+/// Creates a tensor of zeros and lets `write` overwrite its elements. In contrast to [`tensor`],
+/// this function does not copy the elements from a list.
 pub fn written(shape: &[usize], write: impl FnOnce(&mut [f32])) -> TractResult<Tensor> {
     let mut tensor = Tensor::zero::<f32>(shape)?;
     write(tensor.try_as_plain_ram_mut()?.as_slice_mut()?);
@@ -54,8 +55,8 @@ pub fn matrix(value: &TValue) -> (usize, usize) {
     }
 }
 
-/// Maximum number of elements of a tensor, apart from its symbolic dimensions: 4 GiB of floats.
-/// Usually the only symbolic dimension is the batch, so this is the maximum for one row of the
+/// Maximum product of the dimensions of a tensor that are not symbolic: 2^30 floats are 4 GiB.
+/// Usually the only symbolic dimension is the batch, so this limits the size of one row of the
 /// batch. A model with larger tensors is rejected when it is loaded.
 const MAX_ELEMENTS: i64 = 1 << 30;
 
@@ -77,8 +78,8 @@ pub fn bounded(shape: &[TDim]) -> TractResult<()> {
     Ok(())
 }
 
-/// Returns the index of an axis of a tensor of the given rank. A negative `found` counts from the
-/// last axis, which is -1.
+/// Returns the index of the axis that a model calls `found`, for a tensor of the given rank. A
+/// negative `found` counts from the end: -1 is the last axis.
 ///
 /// # Errors
 ///

@@ -53,8 +53,8 @@ impl Parameters for AxisOpParameters {
     }
 }
 
-/// Parameters of element-wise operators of two inputs: the output type, if it differs from the type
-/// of the inputs.
+/// Element-wise operators of two inputs. The parameter is the output type, if it differs from the
+/// type of the inputs.
 pub mod binary {
     use super::*;
 
@@ -66,8 +66,8 @@ pub mod binary {
             impl Parameters for $name {
                 fn from_op(op: &dyn TypedOp) -> Option<$name> {
                     let op = op.downcast_ref::<TypedBinOp>()?;
-                    let own: Box<dyn BinMiniOp> = $op;
-                    (op.0 == own).then_some($name(op.1))
+                    let binop: Box<dyn BinMiniOp> = $op;
+                    (op.0 == binop).then_some($name(op.1))
                 }
 
                 fn into_op(self, _: &SymbolScope) -> TractResult<Box<dyn TypedOp>> {
@@ -149,7 +149,7 @@ fn element_wise_parameters<O: ElementWiseMiniOp>(op: &dyn TypedOp) -> Option<&O>
     op.1.is_none().then(|| op.0.downcast_ref())?
 }
 
-/// Shape of the output, formatted as strings.
+/// Parameter of `MultiBroadcastTo`: the shape of the output, formatted as strings.
 #[derive(Deserialize, Serialize)]
 pub struct BroadcastParameters(Vec<String>);
 
@@ -164,7 +164,7 @@ impl Parameters for BroadcastParameters {
     }
 }
 
-/// Type of the output.
+/// Parameter of `Cast`: the type of the output.
 #[derive(Deserialize, Serialize)]
 pub struct CastParameters(#[serde(with = "datum_type")] DatumType);
 
@@ -178,7 +178,7 @@ impl Parameters for CastParameters {
     }
 }
 
-/// Axis of the concatenation.
+/// Parameter of `TypedConcat`: the axis of the concatenation.
 #[derive(Deserialize, Serialize)]
 pub struct ConcatParameters(usize);
 
@@ -192,7 +192,8 @@ impl Parameters for ConcatParameters {
     }
 }
 
-/// Axis that the indices refer to.
+/// Parameter of `Gather`: the axis that the indices refer to. A `Gather` with an explicit output
+/// type is not serializable.
 #[derive(Deserialize, Serialize)]
 pub struct GatherParameters(usize);
 
@@ -221,7 +222,7 @@ impl Parameters for IffParameters {
     }
 }
 
-/// Rank of the input, and shape of the output.
+/// Parameters of `IntoShape`: the rank of the input, and the shape of the output.
 #[derive(Deserialize, Serialize)]
 pub struct ReshapeParameters(usize, #[serde(with = "sizes")] TVec<usize>);
 
@@ -243,7 +244,7 @@ impl Parameters for ReshapeParameters {
     }
 }
 
-/// Slope for negative elements.
+/// Parameter of `LeakyRelu`: the slope for negative elements.
 #[derive(Deserialize, Serialize)]
 pub struct LeakyReluParameters(f32);
 
@@ -257,7 +258,7 @@ impl Parameters for LeakyReluParameters {
     }
 }
 
-/// Windows of the pool. A pool that also returns indices is not serializable.
+/// Parameter of `MaxPool`: the windows. A pool that also returns indices is not serializable.
 #[derive(Deserialize, Serialize)]
 pub struct MaxPoolParameters(#[serde(with = "pool_spec")] PoolSpec);
 
@@ -278,7 +279,7 @@ impl Parameters for MaxPoolParameters {
     }
 }
 
-/// Integer factor for each axis.
+/// Parameter of `NearestUpsample`: an integer factor for each axis.
 #[derive(Deserialize, Serialize)]
 pub struct NearestUpsampleParameters(#[serde(with = "sizes")] TVec<usize>);
 
@@ -292,7 +293,7 @@ impl Parameters for NearestUpsampleParameters {
     }
 }
 
-/// Exponent.
+/// Parameter of `PowConst`: the exponent.
 #[derive(Deserialize, Serialize)]
 pub struct PowConstParameters(f32);
 
@@ -306,7 +307,7 @@ impl Parameters for PowConstParameters {
     }
 }
 
-/// Axes, and an index into [`REDUCERS`].
+/// Parameters of `Reduce`: the axes, and an index into [`REDUCERS`].
 #[derive(Deserialize, Serialize)]
 pub struct ReduceParameters(#[serde(with = "sizes")] TVec<usize>, usize);
 
@@ -340,7 +341,7 @@ const REDUCERS: [Reducer; 11] = [
     Reducer::Any,
 ];
 
-/// The complete operator.
+/// Parameter of `Resize`: the complete operator.
 #[derive(Deserialize, Serialize)]
 pub struct ResizeParameters(#[serde(with = "resize")] Resize);
 
@@ -354,7 +355,8 @@ impl Parameters for ResizeParameters {
     }
 }
 
-/// Axis of the normalization, and the epsilon that is added to the mean of the squares.
+/// Parameters of `RmsNorm`: the axis of the normalization, and the epsilon that is added to the
+/// mean of the squares.
 #[derive(Deserialize, Serialize)]
 pub struct RmsNormParameters(usize, #[serde(with = "shared_tensor")] Arc<Tensor>);
 
@@ -369,7 +371,8 @@ impl Parameters for RmsNormParameters {
     }
 }
 
-/// Axis, and the start and the end (exclusive) of the slice, formatted as strings.
+/// Parameters of `Slice`: the axis, and the start and the end (exclusive) of the slice, formatted
+/// as strings.
 #[derive(Deserialize, Serialize)]
 pub struct SliceParameters(usize, String, String);
 
@@ -385,7 +388,7 @@ impl Parameters for SliceParameters {
     }
 }
 
-/// Axes of the sum, and `true` for the logarithm of the softmax.
+/// Parameters of `Softmax`: the axes of the sum, and `true` for the logarithm of the softmax.
 #[derive(Deserialize, Serialize)]
 pub struct SoftmaxParameters(#[serde(with = "sizes")] TVec<usize>, bool);
 
@@ -402,8 +405,8 @@ impl Parameters for SoftmaxParameters {
     }
 }
 
-/// Windows, `true` if elements of the padding are counted, and `true` if the sum is divided by the
-/// number of counted elements (an average pool).
+/// Parameters of `SumPool`: the windows, `true` if elements of the padding are counted, and `true`
+/// if the sum is divided by the number of counted elements (an average pool).
 #[derive(Deserialize, Serialize)]
 pub struct SumPoolParameters(#[serde(with = "pool_spec")] PoolSpec, bool, bool);
 
@@ -426,8 +429,9 @@ impl Parameters for SumPoolParameters {
     }
 }
 
-/// Axis, `true` for the largest and `false` for the smallest elements, and the expression for the
-/// number of elements that shape inference uses if the input `k` is not constant.
+/// Parameters of `Topk`: the axis, `true` for the largest and `false` for the smallest elements,
+/// and the expression for the number of elements that shape inference uses if the input `k` is not
+/// constant.
 #[derive(Deserialize, Serialize)]
 pub struct TopKParameters(usize, bool, String);
 

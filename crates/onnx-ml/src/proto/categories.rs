@@ -2,9 +2,9 @@
 //!
 //! A column that a `OneHotEncoder` or a `LabelEncoder`
 //! ([ai.onnx.ml](https://onnx.ai/onnx/operators/index_ai_onnx_ml.html)) reads has a fixed set of
-//! categories. If the attribute `zeros` of a `OneHotEncoder` is 0, as scikit-learn's defaults
-//! export it, any other value is an error. A column of strings that is cast to numbers must hold
-//! strings that are numbers.
+//! categories. If the attribute `zeros` of a `OneHotEncoder` is 0, any other value is an error;
+//! models exported from scikit-learn with default settings have this attribute. A column of strings
+//! that is cast to numbers must hold strings that are numbers.
 
 use crate::proto::maps::attribute;
 use std::collections::{HashMap, HashSet};
@@ -32,7 +32,7 @@ const MAX_COLUMNS: usize = 1 << 20;
 /// into subgraphs.
 pub fn of_inputs(graph: &GraphProto) -> HashMap<Column<'_>, Category> {
     let constants = constants(graph);
-    // For each value of the graph, the input columns that its columns consist of.
+    // For each value of the graph, the input columns that the columns of the value come from.
     let mut columns: HashMap<&str, Vec<Column<'_>>> = HashMap::new();
     let mut budget = MAX_COLUMNS;
     // Collects columns. Returns no columns if they would exceed the budget.
@@ -53,8 +53,8 @@ pub fn of_inputs(graph: &GraphProto) -> HashMap<Column<'_>, Category> {
             string_inputs.insert(input.name.as_str());
         }
         let count = width(input).unwrap_or(0);
-        let own = within_budget(&mut (0..count).map(|column| (input.name.as_str(), column)));
-        columns.insert(&input.name, own);
+        let traced = within_budget(&mut (0..count).map(|column| (input.name.as_str(), column)));
+        columns.insert(&input.name, traced);
     }
     let (mut examples, mut numeric_columns) = (HashMap::new(), vec![]);
     for node in &graph.node {
@@ -74,7 +74,7 @@ pub fn of_inputs(graph: &GraphProto) -> HashMap<Column<'_>, Category> {
             columns.insert(output, traced);
         }
     }
-    // Categories take precedence over the number 0.
+    // Categories take precedence over the example `0`.
     for column in numeric_columns {
         examples.entry(column).or_insert_with(|| Category::String("0".into()));
     }
@@ -105,7 +105,7 @@ fn width(input: &ValueInfoProto) -> Option<usize> {
     }
 }
 
-/// Returns the input columns that the columns of a node's output consist of, up to the first column
+/// Returns the input columns that the columns of a node's output come from, up to the first column
 /// of unknown origin.
 fn output_columns<'c, 'g>(
     node: &'c NodeProto,

@@ -100,7 +100,8 @@ struct Inliner<'m> {
 }
 
 impl<'m> Inliner<'m> {
-    /// Returns `nodes` with all calls inlined. `depth` is the number of calls around them.
+    /// Returns `nodes` with all calls inlined. `depth` is the number of calls that enclose the
+    /// nodes.
     fn inline_calls(
         &mut self,
         nodes: Vec<NodeProto>,

@@ -20,8 +20,8 @@ pub struct LabelOutput {
 }
 
 /// Replaces string labels by indices in classifiers, and in `ArrayFeatureExtractor`s that select
-/// from constant labels. It does so only if a graph output is the only reader of the labels.
-/// Returns the labels of each such output.
+/// from constant labels. Labels are replaced only if their only reader is a graph output. Returns
+/// the labels of each such output.
 pub fn lower(model: &mut ModelProto) -> Vec<LabelOutput> {
     let Some(graph) = model.graph.as_mut() else { return vec![] };
     // A subgraph may read any value of the graph around it.
@@ -32,7 +32,8 @@ pub fn lower(model: &mut ModelProto) -> Vec<LabelOutput> {
     outputs.into_iter().filter_map(|output| lower_output(graph, output)).collect()
 }
 
-/// Lowers the graph output called `output`. Returns `None` if it does not hold such labels.
+/// Replaces the labels of the graph output called `output`. Returns `None` if the output has no
+/// labels that can be replaced.
 fn lower_output(graph: &mut GraphProto, output: String) -> Option<LabelOutput> {
     let Origin { node, constant, casts } = origin(graph, &output)?;
     let labels = match constant {

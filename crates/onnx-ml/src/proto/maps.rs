@@ -1,11 +1,11 @@
 //! Inputs that are maps: `DictVectorizer` and `CastMap`
 //! ([ai.onnx.ml](https://onnx.ai/onnx/operators/index_ai_onnx_ml.html)) convert a map to a tensor.
 //!
-//! tract does not support maps. It need not, because the keys that a model reads are constants of
-//! the model. [`lower`] returns the keys and turns the input into a tensor with one column per key.
-//! A key that is missing in a map becomes zero or an empty string. tract's protobuf decoder drops
-//! the type of a map, so the type of the values is taken from the output of the operator. It is
-//! float if the model does not declare the type of that output.
+//! tract does not support maps. Support is not needed, because the keys that a model reads are
+//! constants of the model. [`lower`] returns the keys and turns the input into a tensor with one
+//! column per key. A key that a request omits becomes zero or an empty string. tract's protobuf
+//! decoder drops the type of a map, so the type of the values is taken from the output of the
+//! operator. If the model does not declare the type of that output, the type is float.
 
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
@@ -134,8 +134,8 @@ fn element_type(graph: &GraphProto, name: &str) -> DataType {
     types.find(|found| *found != DataType::Undefined).unwrap_or(DataType::Float)
 }
 
-/// Returns the type of a matrix of `values` with any number of rows. It has any number of columns
-/// if `columns` is `None`.
+/// Returns the type of a matrix of `values` with any number of rows. If `columns` is `None`, the
+/// number of columns is open too.
 fn matrix(values: DataType, columns: Option<usize>) -> TypeProto {
     let dim = |value| Dimension { value, ..Dimension::default() };
     let columns = columns.and_then(|columns| i64::try_from(columns).ok());

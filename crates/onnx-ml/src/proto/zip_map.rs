@@ -1,8 +1,8 @@
 //! `ZipMap` ([ai.onnx.ml](https://onnx.ai/onnx/operators/onnx_aionnxml_ZipMap.html)): converts
 //! scores `[N, C]` to a sequence of maps from class label to score.
 //!
-//! tract does not support sequences and maps. It need not, because the keys are constants of the
-//! model. [`lower`] returns the keys, and the output becomes the tensor of scores.
+//! tract does not support sequences and maps. Support is not needed, because the keys are constants
+//! of the model. [`lower`] returns the keys, and the output becomes the tensor of scores.
 
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 

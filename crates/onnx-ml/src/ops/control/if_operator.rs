@@ -50,8 +50,8 @@ struct Branch {
 }
 
 impl Branch {
-    /// Returns the elements of `inputs`, a list with one element per input of the operator, that
-    /// belong to the inputs of the graph.
+    /// Returns the elements for the inputs of the graph. `inputs` has one element for each input of
+    /// the operator.
     fn select<T: Clone>(&self, inputs: &[T]) -> TVec<T> {
         self.inputs.iter().map(|input| inputs[*input].clone()).collect()
     }
@@ -118,7 +118,8 @@ impl InferenceOp for If {
             }
         } else {
             let infer = |branch: &Branch| branch.graph.infer(&branch.select(&inputs));
-            // The condition may become known later, and then select the valid branch.
+            // Inference fails for one branch. Leave the outputs open: the condition may become
+            // known later, and select the other branch.
             let [Ok(first), Ok(second)] = self.0.each_ref().map(infer) else {
                 return Ok((inputs, outputs, observed.into_iter().cloned().collect()));
             };
@@ -219,8 +220,8 @@ fn align_ranks(models: &mut [TypedModel; 2]) -> TractResult<()> {
     models[1].select_output_outlets(&second)
 }
 
-/// Returns the fact of an output from its facts in both branches. Each dimension in which they
-/// differ gets a new symbol.
+/// Returns the fact of an output from its facts in both branches. A dimension that differs between
+/// the branches becomes a new symbol.
 fn merged(first: &TypedFact, second: &TypedFact, target: &TypedModel) -> TractResult<TypedFact> {
     let types = [first.datum_type, second.datum_type];
     ensure!(types[0] == types[1], "expected the same type in both branches, found {types:?}");

@@ -46,7 +46,8 @@ pub fn loop_operator(context: &ParsingContext, node: &NodeProto) -> Built {
     Ok((Box::new(Loop { body, trips, condition, carried, output_indices }), outer))
 }
 
-/// The operator before its inputs are known. Inputs are counted without those that the node omits.
+/// The operator before its inputs are known. Indices of inputs do not count the inputs that the
+/// node omits.
 #[derive(Debug, Clone)]
 struct Loop {
     body: Subgraph,
@@ -128,8 +129,8 @@ fn integers(fact: &InferenceFact) -> InferenceFact {
     }
 }
 
-/// Makes the dimensions of `shape` unknown that are different in `after`, the shape after one
-/// iteration. Returns `true` if there are any.
+/// Makes each dimension of `shape` unknown that differs in `after`, the shape after one iteration.
+/// If the ranks differ, the whole shape becomes unknown. Returns `true` if anything changed.
 fn forget_changed_dims(shape: &mut ShapeFactoid, after: &ShapeFactoid) -> bool {
     let (Some(rank), Some(found)) = (shape.rank().concretize(), after.rank().concretize()) else {
         return false;

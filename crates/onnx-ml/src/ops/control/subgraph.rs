@@ -1,10 +1,11 @@
-//! Subgraphs: graphs that are attributes of a node and may use values of the outer graph, the graph
-//! of that node.
+//! A subgraph is a graph in an attribute of a node. It may use values of the outer graph, which
+//! contains the node.
 //!
-//! The inputs of a subgraph are its own inputs, followed by the values of the outer graph that it
-//! uses. If a value of the outer graph is known when the model is loaded, it is known in the
-//! subgraph too. At run time, shapes pass in and out of a subgraph as integers. tract would pass
-//! them as dimensions (`TDim`), but their symbols have no meaning in a different graph.
+//! The inputs of a [`Subgraph`] are the graph's own inputs, followed by the values of the outer
+//! graph that it uses. If a value of the outer graph is known when the model is loaded, it is known
+//! in the subgraph too. At run time, shapes pass in and out of a subgraph as integers. tract would
+//! pass them as dimensions (`TDim`), but the symbols of a dimension have no meaning in a different
+//! graph.
 
 use crate::passes;
 use std::collections::{HashMap, HashSet};
@@ -13,7 +14,7 @@ use tract_onnx::model::{ParseResult, ParsingContext};
 use tract_onnx::pb::GraphProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// A parsed subgraph, before its inputs are known.
+/// A parsed subgraph, before the types and shapes of its inputs are known.
 #[derive(Debug, Clone)]
 pub struct Subgraph {
     model: InferenceModel,
@@ -88,8 +89,9 @@ impl Subgraph {
     }
 }
 
-/// Adds the nodes of `model` to `target`, and returns the outlets that are its outputs. `inputs`
-/// are the outlets of `target` that replace its inputs. The names of the nodes begin with `prefix`.
+/// Adds the nodes of `model` to `target`, and returns the outlets of `target` that are the outputs
+/// of `model`. `inputs` are the outlets of `target` that replace the inputs of `model`. The names
+/// of the nodes begin with `prefix`.
 ///
 /// # Errors
 ///
@@ -145,8 +147,8 @@ impl Runnable {
     }
 }
 
-/// Replaces dimensions (`TDim`) in `values` by the integers that they are in this run. Other values
-/// stay the same.
+/// Evaluates tensors of dimensions (`TDim`) in `values` with the symbols of this run. Other tensors
+/// stay unchanged.
 pub fn resolved(context: &EvalContext, values: TVec<TValue>) -> TractResult<TVec<TValue>> {
     let resolved = values.into_iter().map(|value| {
         if !value.datum_type().is_tdim() {

@@ -10,7 +10,7 @@ pub trait RunSubgraphs: Debug + Clone + Send + Sync + 'static {
     /// Name of the operator.
     const NAME: &'static str;
 
-    /// Computes the outputs. `outputs` are their facts.
+    /// Computes the outputs. `outputs` are the facts of the outputs.
     ///
     /// # Errors
     ///

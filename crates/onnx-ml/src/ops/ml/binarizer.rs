@@ -66,7 +66,7 @@ fn binarize<T: Datum + Copy + From<bool>>(
     tensor(input.shape(), binary)
 }
 
-/// The arguments of [`binarize`]. NaN is only detected here: an early return would prevent
+/// The loop of [`binarize`]. It only detects that there is a NaN: an early return would prevent
 /// vectorization.
 struct Binarize<'a, T, A, N> {
     elements: &'a [T],

@@ -24,8 +24,8 @@ use tract_onnx::tract_hir::tract_num_traits::Float;
 /// lane, so that one vector is compared with all rows of the block at once.
 const LANES: usize = 64;
 
-/// Minimum number of rows in a block for which transposing pays. The rows of a smaller block are
-/// compared one by one, vectorized over the columns.
+/// Minimum number of rows in a block for which transposing pays off. The rows of a smaller block
+/// are compared one by one, vectorized over the columns.
 const MIN_TRANSPOSED_ROWS: usize = 8;
 
 /// Definition of the distance between a row and a vector.
@@ -151,8 +151,8 @@ impl<T: Float, F: Fn(T, T) -> T> Vectorized for Distances<'_, T, F> {
                 }
                 continue;
             }
-            // The last block may be smaller. Its unused lanes hold rows of the previous block,
-            // whose sums are dropped below.
+            // The last block may be smaller. Its unused lanes keep old values; their sums are
+            // dropped below.
             for (lane, row) in rows.chunks_exact(columns).enumerate() {
                 transposed.iter_mut().zip(row).for_each(|(column, x)| column[lane] = *x);
             }

@@ -72,8 +72,9 @@ impl Selection {
     }
 }
 
-/// Fuses `operator`, the operator of `node`, with the preceding `ArrayFeatureExtractor` or `Gather`
-/// if that selects constant columns of a table of strings; see [`Kernel::fuse`].
+/// Fuses `operator`, the operator of `node`, with the preceding `ArrayFeatureExtractor` or
+/// `Gather`, if the preceding operator selects constant columns of a table of strings; see
+/// [`Kernel::fuse`].
 ///
 /// # Errors
 ///

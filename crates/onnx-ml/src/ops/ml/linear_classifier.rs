@@ -56,7 +56,8 @@ pub fn linear_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
     };
     if post_transform == PostTransform::Probit {
         alternatives.retain(|linear| linear.targets() > 1);
-        // ONNX Runtime does not define the score of the other class.
+        // Two classes with one row of coefficients have a single score. ONNX Runtime does not
+        // define the score of the other class for PROBIT.
         let expected = "NONE, SOFTMAX, LOGISTIC or SOFTMAX_ZERO for two classes with one row of \
                         coefficients, found PROBIT";
         node.expect_attr("post_transform", !alternatives.is_empty(), expected)?;

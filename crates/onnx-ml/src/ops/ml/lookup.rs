@@ -78,7 +78,7 @@ impl Lookup {
     }
 }
 
-/// Returns the result of `position` for each selected element, converted to `T`.
+/// Converts each selected element to `T`, and returns the results of `position` for these elements.
 fn find<T: Datum + Copy>(
     input: &TValue,
     selection: &Selection,

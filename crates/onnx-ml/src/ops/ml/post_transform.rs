@@ -105,10 +105,12 @@ fn maximum(row: &[f32]) -> f32 {
     row.iter().fold(f32::MIN, |maximum, &score| if score > maximum { score } else { maximum })
 }
 
-/// Applies softmax to the scores that are not zero. Scores of zero stay zero.
+/// Applies softmax to the scores that are not zero, in place. Scores of zero stay zero.
 fn softmax_zero(row: &mut [f32]) {
     let maximum = maximum(row);
-    // ONNX Runtime treats scores up to 1e-7 as zero, but scales them like the others.
+    // ONNX Runtime treats scores of at most 1e-7 in absolute value as zero. It does not set them to
+    // 0, but multiplies them by `exp(-maximum)`, as it does with the exponentials of the other
+    // scores.
     let zero_scale = (-maximum).exp();
     let mut sum = 0.0;
     for score in row.iter_mut() {

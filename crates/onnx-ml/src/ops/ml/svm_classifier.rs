@@ -49,9 +49,9 @@ enum Mode {
 struct Linear {
     /// The intercept of all functions.
     rho: f32,
-    /// The attributes `prob_a` and `prob_b` are present.
+    /// `true` if the node has the attributes `prob_a` and `prob_b`.
     has_probabilities: bool,
-    /// No coefficient is negative.
+    /// `true` if no coefficient is negative.
     non_negative: bool,
 }
 
@@ -121,7 +121,8 @@ pub fn svm_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
             })?;
         }
         if classes == 2 && a == 0 && post_transform == PostTransform::Probit {
-            // ONNX Runtime does not define the score of the other class.
+            // There is a single decision value. ONNX Runtime does not define the score of the other
+            // class for PROBIT.
             return node.bail_attr(
                 "post_transform",
                 "expected NONE, SOFTMAX, LOGISTIC or SOFTMAX_ZERO for two classes without \
@@ -201,10 +202,11 @@ impl SvmClassifier {
             .map(|scores| {
                 scores.iter_mut().for_each(|score| *score += linear.rho);
                 let mut class = winner(scores);
-                // For two classes, ONNX Runtime compares the higher score with a fixed threshold.
-                let high =
+                // For two classes without probabilities, ONNX Runtime compares the higher score
+                // with a fixed threshold, and chooses class 1 if the score is above it.
+                let is_above_threshold =
                     if linear.non_negative { scores[class] >= 0.5 } else { scores[class] > 0.0 };
-                if scores.len() == 2 && !linear.has_probabilities && high {
+                if scores.len() == 2 && !linear.has_probabilities && is_above_threshold {
                     class = 1;
                 }
                 self.post_transform.apply(scores, scores.len());
@@ -288,7 +290,7 @@ impl Scratch {
 
 impl Pairs {
     /// Writes the decision values of one row to `scratch`, and returns the class with the most
-    /// votes. `similarities` are those of the row with each support vector.
+    /// votes. `similarities` has the similarity of the row with each support vector.
     fn decide(&self, similarities: &[f32], scratch: &mut Scratch) -> usize {
         let classes = self.class_vectors.len();
         let rows = self.coefficients.chunks_exact(similarities.len());

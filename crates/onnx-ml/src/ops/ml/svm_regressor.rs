@@ -19,19 +19,19 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Deserialize, Serialize)]
 pub struct SvmRegressor {
     similarity: Similarity,
-    /// The support vectors. A linear function has a single vector, its coefficients per column.
+    /// The support vectors. A linear function has a single vector: its coefficient for each column.
     vectors: Vectors,
     /// Weight of each vector.
     coefficients: Vec<f32>,
     /// The intercept.
     rho: f32,
-    /// Returns 1 for positive values and -1 for others.
+    /// `true` for an anomaly detector, which returns 1 for positive values and -1 for others.
     one_class: bool,
 }
 
 /// Builds the operator.
 pub fn svm_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
-    // Only rejects unknown names.
+    // The result is unused: this call only rejects unknown names.
     PostTransform::parse(node)?;
     let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
     let rho: Vec<f32> = node.get_attr_vec("rho")?;

@@ -138,7 +138,8 @@ struct Nodes<T> {
     true_ids: Vec<i64>,
     /// ID of the child to visit if the comparison is false. Unused for a leaf.
     false_ids: Vec<i64>,
-    /// Not 0 if a missing feature is treated as a true comparison. May be empty, which means 0.
+    /// For each node, not 0 if a missing feature makes the comparison true. An empty list means 0
+    /// for all nodes.
     missing_tracks_true: Vec<i64>,
 }
 

@@ -247,7 +247,7 @@ fn branches<T: Number>(
         Some(proto) => numbers::<T>(&context.load_tensor(proto)?)?,
         None => vec![],
     };
-    // The sets follow each other in the order of their branches; NaN ends each of them.
+    // The sets follow each other in the order of their branches. NaN ends each set.
     let mut sets_of_members = members.split(|member| member.nan());
     let child = |index: usize, is_leaf: usize| match is_leaf {
         0 => Ok(Child::Branch(index)),

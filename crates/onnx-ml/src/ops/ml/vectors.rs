@@ -1,10 +1,10 @@
 //! Dot products and squared distances between the rows of an input and constant vectors.
 //!
-//! Both are sums over the columns of a term per column. Many vectors are packed in panels of
+//! Both are sums of one term per column. If there are many vectors, they are packed in panels of
 //! [`LANES`] vectors each. A panel is stored column by column, `[columns][LANES]`. The innermost
 //! loop then runs over the vectors of a panel, so that it vectorizes for any number of columns.
-//! Each panel is read once per [`TILE`] rows. Few vectors would leave most lanes empty. They are
-//! stored row by row, and the innermost loop runs over the columns.
+//! Each panel is read once per [`TILE`] rows. If there are few vectors, most lanes of a panel would
+//! be empty. The vectors are then stored row by row, and the innermost loop runs over the columns.
 
 use crate::encoding::weights::Weights;
 use crate::kernels::simd::{Product, Vectorized, product, vectorized};
@@ -125,8 +125,8 @@ impl Vectors {
     }
 
     /// For each row `x` and each vector `y`, folds `step(sum, x[column], y[column])` over the
-    /// columns. Writes the sums to `out` as `[rows, count]`. `fused` is the same function written
-    /// with fused multiply-add, for processors that have it.
+    /// columns. Writes the sums to `out` as `[rows, count]`. `fused` computes the same as `step`
+    /// with fused multiply-add, for processors that have this instruction.
     fn fold(
         &self,
         rows: &[f32],

@@ -38,7 +38,7 @@ struct Attention {
     /// Index of the input with the number of valid keys in an external cache.
     lengths_input: Option<usize>,
     /// The operator has four outputs: 0 the result, 1 the present keys, 2 the present values, 3 an
-    /// intermediate value. These are the indices of the outputs that the node has.
+    /// intermediate value. This field has the indices of the outputs that the node has.
     outputs: Vec<usize>,
 }
 
@@ -133,12 +133,12 @@ impl Lowering for Attention {
 
     fn wire(&self, mut wiring: Wiring, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         if let Some(tract_operator) = &self.tract_operator {
-            // tract's causal mask is right only if there are as many queries as keys.
-            let steps = |input: usize| {
+            // tract's causal mask is right only if the number of queries equals the number of keys.
+            let length = |input: usize| {
                 let shape = &wiring.fact(inputs[input])?.shape;
                 TractResult::Ok(shape[shape.rank().saturating_sub(2)].clone())
             };
-            if !self.weights.causal || self.past_inputs.is_none() && steps(0)? == steps(1)? {
+            if !self.weights.causal || self.past_inputs.is_none() && length(0)? == length(1)? {
                 return tract_operator.wire(wiring.prefix, wiring.model, inputs);
             }
         }

@@ -3,8 +3,8 @@
 //! heads, queries, keys). It applies the scale, the soft cap, the mask and the bias, and computes
 //! the softmax over the keys. The result is the weights of the values.
 //!
-//! A query that may attend to no key gets weights of zero. Its output is therefore zero, where a
-//! softmax over minus infinity would give NaN.
+//! A query that may attend to no key gets weights of zero, so that its output is zero. A softmax
+//! over minus infinity would give NaN.
 
 use crate::kernels::math::exp;
 use crate::kernels::simd::{Vectorized, vectorized};
@@ -23,7 +23,7 @@ pub struct AttentionWeights {
     pub scale: f32,
     /// Soft cap c: a product x becomes `c * tanh(x / c)`. 0 disables it.
     pub softcap: f32,
-    /// A query attends only to keys up to its own position.
+    /// `true` if a query attends only to keys up to its own position.
     pub causal: bool,
     /// Number of keys before its own position that a query attends to; `None` means all.
     pub left: Option<i64>,

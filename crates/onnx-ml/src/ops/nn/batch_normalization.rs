@@ -1,6 +1,7 @@
-//! [BatchNormalization](https://onnx.ai/onnx/operators/onnx__BatchNormalization.html): supports
-//! what tract's operator lacks, the training mode. It normalizes with the mean and the variance of
-//! the batch, and also returns the running mean and variance, updated with `momentum`.
+//! [BatchNormalization](https://onnx.ai/onnx/operators/onnx__BatchNormalization.html): supports the
+//! training mode, which tract's operator lacks. In this mode, the operator normalizes with the mean
+//! and the variance of the batch, and also returns the running mean and variance, updated with
+//! `momentum`.
 
 use crate::operator::adapter::{Built, operator};
 use crate::operator::kernel::{Fact, Kernel};
@@ -39,7 +40,7 @@ impl Kernel for BatchNormalization {
             let is_expected = fact.shape[..] == [channels.clone()];
             ensure!(is_expected, "expected {channels} elements, found shape {:?}", fact.shape);
         }
-        // The output with the type of input `like`.
+        // Returns the fact of an output with the type of input `like` and the shape `shape`.
         let fact =
             |like: usize, shape: &Fact| Fact::new(inputs[like].datum_type, shape.shape.clone());
         Ok(tvec!(fact(0, &inputs[0]), fact(3, &inputs[3]), fact(4, &inputs[4])))

@@ -11,7 +11,7 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct CausalConvWithState {
-    /// Applies `x * sigmoid(x)` to the output.
+    /// `true` if the function `x * sigmoid(x)` is applied to the output.
     silu: bool,
     /// Index of the input with the bias.
     bias_input: Option<usize>,
@@ -68,7 +68,7 @@ impl Kernel for CausalConvWithState {
         let before = size - 1;
         let mut output = Vec::with_capacity(batch * channels * length);
         let mut state = Vec::with_capacity(batch * channels * before);
-        // The elements of a channel, after those of the previous call.
+        // The state of the previous call, followed by the elements of a channel.
         let mut extended = vec![0.0; before + length];
         for row in 0..batch * channels {
             let channel = row % channels;

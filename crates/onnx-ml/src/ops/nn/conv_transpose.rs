@@ -15,7 +15,8 @@ struct ConvTranspose {
     groups: usize,
     /// Requested spatial dimensions; `None` means the input's dimensions times the strides.
     output: Option<Vec<i64>>,
-    /// Puts the extra element of odd padding at the end (`SAME_UPPER`) and not at the start.
+    /// If the padding is odd, the extra element is at the end (`true`, `SAME_UPPER`) or at the
+    /// start (`false`).
     upper: bool,
 }
 
@@ -57,8 +58,8 @@ impl ConvTranspose {
             None => {
                 let strides = self.numbers("strides", axes, 1)?;
                 let added = self.numbers("output_padding", axes, 0)?;
-                // If the kernel is shorter than its stride, the remaining elements are dropped, as
-                // in ONNX Runtime.
+                // If the kernel is shorter than the stride, it does not reach the last elements of
+                // the output. The output ends before these elements, as in ONNX Runtime.
                 let lengths = (0..axes).map(|axis| {
                     let last = self.extent(axis, kernel)? + added[axis];
                     let lacking = (strides[axis] - last).max(0);
@@ -76,7 +77,7 @@ impl ConvTranspose {
     }
 
     /// Returns the node with explicit padding, such that the output has the requested dimensions.
-    /// If even no padding gives a shorter output, `output_padding` is increased.
+    /// If the output is too short even without padding, `output_padding` is increased.
     fn padded(&self, input: &[TDim], kernel: &[TDim]) -> TractResult<NodeProto> {
         let axes = input.len();
         let strides = self.numbers("strides", axes, 1)?;

@@ -65,10 +65,10 @@ impl Kernel for SoftmaxCrossEntropyLoss {
 /// The attributes of both operators.
 #[derive(Debug)]
 struct Loss {
-    /// Label whose elements contribute nothing.
+    /// Label of elements that do not contribute to the loss.
     ignored: Option<i64>,
     reduction: Reduction,
-    /// The node has an input with weights.
+    /// `true` if the node has an input with weights.
     weighted: bool,
 }
 

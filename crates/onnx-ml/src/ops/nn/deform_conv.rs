@@ -67,17 +67,18 @@ impl Kernel for DeformConv {
         );
         let counts = Windows::new(&self.node, vec![height, width])?.counts(image)?;
         let offsets = self.offset_groups * height * width;
-        let with = |channels: usize| {
+        // Returns the shape `[batch, channels, rows, columns]` with the rows and columns of the output.
+        let output_shape = |channels: usize| {
             [batch.clone(), channels.to_dim()].into_iter().chain(counts.clone()).collect()
         };
-        let mut expected: Vec<(usize, Vec<TDim>)> = vec![(2, with(2 * offsets))];
+        let mut expected: Vec<(usize, Vec<TDim>)> = vec![(2, output_shape(2 * offsets))];
         expected.extend(self.bias_input.map(|bias| (bias, vec![filters.to_dim()])));
-        expected.extend(self.mask_input.map(|mask| (mask, with(offsets))));
+        expected.extend(self.mask_input.map(|mask| (mask, output_shape(offsets))));
         for (index, shape) in expected {
             let found = &inputs[index].shape;
             ensure!(found[..] == shape, "input {index}: expected shape {shape:?}, found {found:?}");
         }
-        Ok(tvec!(Fact::new(inputs[0].datum_type, with(filters))))
+        Ok(tvec!(Fact::new(inputs[0].datum_type, output_shape(filters))))
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
@@ -128,7 +129,7 @@ impl Kernel for DeformConv {
     }
 }
 
-/// Sizes as rows and columns.
+/// Parameters of the sampling. All sizes are `[rows, columns]`.
 struct Sampling {
     windows: Windows,
     image: [usize; 2],

@@ -93,14 +93,14 @@ fn activation(node: &NodeProto, parameters: &[f32]) -> TractResult<Activation> {
     }
 }
 
-/// An operator, an optional sum with the last input, and an activation.
+/// A product, an optional sum with the last input, and an activation.
 #[derive(Debug, Clone)]
 struct Fused {
     /// The product.
     operator: Box<dyn Expansion>,
     /// Number of inputs of the product.
     inputs: usize,
-    /// The node has a further input, which is added to the product.
+    /// `true` if the node has a further input, which is added to the product.
     sum: bool,
     activation: Activation,
 }
@@ -120,8 +120,8 @@ impl Lowering for Fused {
         Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let (own, sum) = inputs.split_at(self.inputs);
-        let mut wires = self.operator.wire(&format!("{prefix}.product"), model, own)?;
+        let (product_inputs, sum) = inputs.split_at(self.inputs);
+        let mut wires = self.operator.wire(&format!("{prefix}.product"), model, product_inputs)?;
         if let [sum] = sum {
             wires = model.wire_node(format!("{prefix}.sum"), math::add(), &[wires[0], *sum])?;
         }

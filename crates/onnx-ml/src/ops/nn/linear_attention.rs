@@ -17,7 +17,8 @@ struct LinearAttention {
     heads: usize,
     /// Factor for queries; `None` means `1 / sqrt(d_k)`.
     scale: Option<f32>,
-    /// Applies the delta rule: subtracts from a value what the state already returns for its key.
+    /// `true` for the delta rule, which subtracts from a value what the state already returns for
+    /// the value's key.
     delta: bool,
     /// Index of the input with the initial state.
     past_input: Option<usize>,

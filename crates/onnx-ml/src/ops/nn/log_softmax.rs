@@ -1,6 +1,6 @@
-//! [LogSoftmax](https://onnx.ai/onnx/operators/onnx__LogSoftmax.html): computed as
-//! `x - ln(sum(exp(x)))` after subtracting the maximum from `x`. The result stays finite where the
-//! softmax itself underflows to zero. Before opset 13 the sum is over the given axis and all axes
+//! [LogSoftmax](https://onnx.ai/onnx/operators/onnx__LogSoftmax.html): computed as `x -
+//! ln(sum(exp(x)))` after subtracting the maximum from `x`. The result stays finite where the
+//! softmax itself underflows to zero. Before opset 13 the sum is over the axis `axis` and all axes
 //! after it.
 
 use crate::operator::adapter::Built;
@@ -15,7 +15,7 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Clone)]
 struct LogSoftmax {
     axis: i64,
-    /// The sum is also over all axes after `axis`.
+    /// `true` if the sum is also over all axes after `axis`.
     and_later_axes: bool,
 }
 

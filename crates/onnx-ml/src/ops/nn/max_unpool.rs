@@ -1,7 +1,7 @@
 //! [MaxUnpool](https://onnx.ai/onnx/operators/onnx__MaxUnpool.html): writes the results of
 //! `MaxPool` to the positions that `MaxPool` returned, and zeros elsewhere. A position is an index
-//! in the flattened output. If the node has an input with the output's shape, it is an index in
-//! that shape, as in ONNX Runtime.
+//! in the flattened output. If the optional input with the output's shape is present, positions are
+//! indices in a tensor of that shape, as in ONNX Runtime.
 
 use crate::operator::adapter::{Built, variadic};
 use crate::operator::kernel::{Fact, Kernel};

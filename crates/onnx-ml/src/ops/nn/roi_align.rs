@@ -21,7 +21,7 @@ struct RoiAlign {
     scale: f32,
     /// Number of samples along an axis of a bin; 0 means one per pixel of the bin.
     samples: usize,
-    /// A bin is the maximum of its samples, not their average.
+    /// `true` if a bin is the maximum of its samples, `false` if it is their average.
     largest: bool,
     /// Offset of a pixel's center from its corner.
     shift: f32,
@@ -137,6 +137,7 @@ impl RoiAlign {
     /// Returns the average or the maximum of a bin.
     fn bin(&self, channel: &[f32], width: usize, rows: &[Sample], columns: &[Sample]) -> f32 {
         let count = rows.len() * columns.len();
+        // The four pixels around each sample, multiplied by their weights.
         let parts = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
         let parts = parts.map(|(row, column)| match (row, column) {
             (Some(rows), Some(columns)) => {
@@ -166,6 +167,6 @@ fn pixels(coordinate: f32, length: usize) -> Sample {
     let coordinate = coordinate.max(0.0);
     let low = (coordinate as usize).min(length - 1);
     let high = (low + 1).min(length - 1);
-    let part = if low == high { 0.0 } else { coordinate - low as f32 };
-    Some([(low, 1.0 - part), (high, part)])
+    let fraction = if low == high { 0.0 } else { coordinate - low as f32 };
+    Some([(low, 1.0 - fraction), (high, fraction)])
 }

@@ -33,7 +33,7 @@ pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
     let in_range = pads.iter().all(|pad| (0..=MAX_LENGTH as i64).contains(pad));
     node.expect_attr("pads", in_range, || format!("0 to {MAX_LENGTH}, found {pads:?}"))?;
     let axes = kernel.len().max(pads.len() / 2);
-    let around = (0..axes).map(|axis| {
+    let padded_kernel = (0..axes).map(|axis| {
         let [kernel, before, after] = [
             kernel.get(axis).unwrap_or(&1),
             pads.get(axis).unwrap_or(&0),
@@ -41,9 +41,9 @@ pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
         ];
         kernel + before + after
     });
-    let around = around.fold(1, i64::saturating_mul);
-    node.expect(around <= MAX_PADDED_KERNEL, || {
-        format!("a product of at most {MAX_PADDED_KERNEL} for kernel lengths plus padding, found {around}")
+    let padded_kernel = padded_kernel.fold(1, i64::saturating_mul);
+    node.expect(padded_kernel <= MAX_PADDED_KERNEL, || {
+        format!("a product of at most {MAX_PADDED_KERNEL} for kernel lengths plus padding, found {padded_kernel}")
     })
 }
 
@@ -54,7 +54,7 @@ pub struct Windows {
     strides: Vec<usize>,
     dilations: Vec<usize>,
     padding: Padding,
-    /// The last window may extend beyond the padding (`ceil_mode`).
+    /// `true` if the last window may extend beyond the padding (`ceil_mode`).
     ceil: bool,
 }
 
@@ -63,8 +63,8 @@ pub struct Windows {
 enum Padding {
     /// The padding before each axis, then the padding after each axis.
     Explicit(Vec<usize>),
-    /// Such that the number of windows is the length divided by the stride, rounded up. If the
-    /// total padding is odd, the extra element goes after the axis.
+    /// Padding such that the number of windows is the length divided by the stride, rounded up. If
+    /// the total padding is odd, the extra element goes after the axis.
     SameUpper,
     /// Like `SameUpper`, but the extra element goes before the axis.
     SameLower,
@@ -173,7 +173,7 @@ impl Windows {
         (self.kernel[axis] - 1) * self.dilations[axis] + 1
     }
 
-    /// Returns where kernel element `element` of window `window` lies, as an index on the padded axis.
+    /// Returns the index on the padded axis of kernel element `element` in window `window`.
     pub fn position(&self, axis: usize, window: usize, element: usize) -> usize {
         window * self.strides[axis] + element * self.dilations[axis]
     }
@@ -233,8 +233,8 @@ impl Windows {
 }
 
 impl Window {
-    /// Returns the product of this window with a window along the next axis. `kernel` and `length`
-    /// are the lengths of kernel and input along that axis.
+    /// Combines this window with `line`, a window along the next axis. `kernel` and `length` are
+    /// the lengths of kernel and input along that axis.
     fn across(&self, line: &Window, kernel: usize, length: usize) -> Window {
         let taps = self.taps.iter().flat_map(|(element, source)| {
             line.taps.iter().map(move |(on, at)| (element * kernel + on, source * length + at))

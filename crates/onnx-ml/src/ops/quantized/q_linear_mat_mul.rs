@@ -1,5 +1,5 @@
-//! [QLinearMatMul](https://onnx.ai/onnx/operators/onnx__QLinearMatMul.html): supports what
-//! tract's operator lacks, scales in half precision, by converting them to single precision.
+//! [QLinearMatMul](https://onnx.ai/onnx/operators/onnx__QLinearMatMul.html): supports scales in
+//! half precision, which tract's operator lacks, by converting them to single precision.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};

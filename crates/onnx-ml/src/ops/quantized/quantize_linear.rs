@@ -35,7 +35,7 @@ fn build(context: &ParsingContext, node: &NodeProto, direction: Direction) -> Bu
         Some(_) => Some(node.get_attr("output_dtype")?),
     };
     let tract_operator = if block == 0 {
-        // tract takes an input with an empty name for a zero point.
+        // tract treats an input with an empty name as a zero point.
         let mut node_of_tract = node.clone();
         node_of_tract.input.retain(|name| !name.is_empty());
         Some(tract_operators::expansion(&node.op_type, context, &node_of_tract)?)
@@ -63,7 +63,7 @@ struct LinearQuantization {
     direction: Direction,
     /// Type of the output, if the node declares it.
     output: Option<DatumType>,
-    /// The node has the third input.
+    /// `true` if the node has the third input.
     has_zero_point: bool,
 }
 

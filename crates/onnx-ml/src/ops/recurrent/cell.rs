@@ -10,8 +10,8 @@ pub trait Cell: Debug + Clone + Send + Sync + 'static {
     /// Name of the operator in ONNX.
     const NAME: &'static str;
 
-    /// The products of a hidden state with recurrent weights in a step: the number of gates that
-    /// each of them computes.
+    /// The number of gates that each product of a hidden state and recurrent weights computes. A
+    /// step has one product for each element.
     const PRODUCTS: &'static [usize];
 
     /// Number of gates: the sum of [`Cell::PRODUCTS`].
@@ -69,7 +69,7 @@ impl<'a> Step<'a> {
 /// A direction in which a layer goes through the sequence.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Direction {
-    /// Goes from the last step to the first.
+    /// `true` if the layer goes from the last step to the first.
     pub reversed: bool,
     /// One function per entry of [`Cell::ACTIVATIONS`].
     pub activations: Vec<Activation>,

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 /// The cell of GRU.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Gru {
-    /// Applies the reset gate to the candidate's recurrent product. If `false`, it is applied to
-    /// the hidden state before that product.
+    /// If `true`, the reset gate multiplies the recurrent product of the candidate. If `false`, it
+    /// multiplies the hidden state before that product.
     pub linear_before_reset: bool,
 }
 

@@ -62,12 +62,12 @@ struct OptionalInputs {
 pub struct Recurrent<C> {
     cell: C,
     directions: Vec<Direction>,
-    /// The batch is the first axis of `X`, not the second.
+    /// `true` if the batch is the first axis of `X`, `false` if it is the second.
     batch_first: bool,
     /// Size of the hidden state, if the node declares it.
     hidden_size: Option<usize>,
     optional_inputs: OptionalInputs,
-    /// The node has the output `Y`, the hidden states of all steps.
+    /// `true` if the node has the output `Y`, the hidden states of all steps.
     all_steps: bool,
     /// Packed weights, if the weight inputs are constants.
     weights: Option<Arc<Vec<Weights>>>,

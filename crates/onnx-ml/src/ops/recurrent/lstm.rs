@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 /// The cell of LSTM.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Lstm {
-    /// Couples the gates: the forget gate is one minus the input gate.
+    /// `true` if the gates are coupled: the forget gate is one minus the input gate.
     pub input_forget: bool,
 }
 

@@ -5,7 +5,7 @@ use super::cell::{Cell, Direction, Step};
 use super::weights::Weights;
 use std::ops::Range;
 
-/// Maximum number of rows in a block, and maximum number of rows of all steps together whose input
+/// Maximum number of rows in a block. Also the maximum number of rows × steps for which input
 /// products are computed at once.
 pub const BLOCK: usize = 128;
 

@@ -1,5 +1,6 @@
 //! [BitShift](https://onnx.ai/onnx/operators/onnx__BitShift.html): shifts bits to the left or
-//! right. The result is 0 if the shift is negative or at least the type's width.
+//! right. If the shift is negative or at least the type's width, the result is 0, or -1 for a
+//! negative number that is shifted to the right.
 
 use crate::operator::adapter::{Built, operator};
 use crate::operator::kernel::{Fact, Kernel};
@@ -12,7 +13,7 @@ use tract_onnx::tract_hir::tract_ndarray::Zip;
 
 #[derive(Debug)]
 struct BitShift {
-    /// Shifts to the left, not to the right.
+    /// `true` for a shift to the left, `false` for a shift to the right.
     left: bool,
 }
 

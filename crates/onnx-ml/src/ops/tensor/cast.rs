@@ -35,7 +35,7 @@ struct Cast {
 }
 
 /// Returns the type that tract uses for the result of a cast from `from` to `to`.
-fn output(from: DatumType, to: DatumType) -> DatumType {
+fn output_type(from: DatumType, to: DatumType) -> DatumType {
     let integer = to == i64::datum_type() || to.is_tdim();
     match (from.is_tdim(), integer) {
         (true, true) => from,
@@ -54,9 +54,9 @@ impl Lowering for Cast {
         check_output_arity(outputs, 1)?;
         solver.equals(&inputs[0].shape, &outputs[0].shape)?;
         solver.given(&inputs[0].datum_type, move |solver, from| match self.to {
-            Some(to) => solver.equals(&outputs[0].datum_type, output(from, to)),
+            Some(to) => solver.equals(&outputs[0].datum_type, output_type(from, to)),
             None => solver.given(&inputs[1].datum_type, move |solver, to| {
-                solver.equals(&outputs[0].datum_type, output(from, to))
+                solver.equals(&outputs[0].datum_type, output_type(from, to))
             }),
         })
     }
@@ -71,8 +71,9 @@ impl Lowering for Cast {
             Some(to) => to,
             None => model.outlet_fact(inputs[1])?.datum_type,
         };
-        let to = output(from, to);
-        // `StringCast` does not support a cast from string to string. tract's cast returns its input.
+        let to = output_type(from, to);
+        // `StringCast` does not support a cast from string to string. For that, tract's cast
+        // returns the input unchanged.
         if from != to && [from, to].contains(&DatumType::String) {
             return model.wire_node(prefix, kernel_op(StringCast { to }), &inputs[..1]);
         }
@@ -142,8 +143,8 @@ fn int64(float: f64) -> i64 {
     if (-bound..bound).contains(&float) { float as i64 } else { i64::MIN }
 }
 
-/// Truncates to a `u64`, as compilers do on x86-64 with signed conversions: from 2^63 on, subtracts
-/// 2^63 first and sets the upper bit afterwards.
+/// Truncates to a `u64`, as compilers do with the signed conversion of x86-64: for numbers of 2^63
+/// or more, subtracts 2^63 before the conversion and flips the upper bit afterwards.
 fn uint64(float: f64) -> u64 {
     let bound = -(i64::MIN as f64);
     if float >= bound { int64(float - bound) as u64 ^ (1 << 63) } else { int64(float) as u64 }

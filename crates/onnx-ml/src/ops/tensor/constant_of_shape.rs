@@ -1,5 +1,5 @@
-//! [ConstantOfShape](https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html): tract's operator.
-//! Corrects the type of the default value, which is a float.
+//! [ConstantOfShape](https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html): tract's operator,
+//! with one correction: the default value is a float.
 
 use crate::operator::adapter::Built;
 use crate::ops::tensor::expand::Expanded;

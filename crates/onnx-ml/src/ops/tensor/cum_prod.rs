@@ -10,9 +10,9 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct CumProd {
-    /// An element of the output excludes the element of the input at the same index.
+    /// `true` if an element of the output excludes the element of the input at the same index.
     exclusive: bool,
-    /// Multiplies from the end of the axis.
+    /// `true` if the products begin at the end of the axis.
     reverse: bool,
 }
 

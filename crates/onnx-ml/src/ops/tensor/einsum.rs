@@ -1,5 +1,6 @@
-//! [Einsum](https://onnx.ai/onnx/operators/onnx__Einsum.html): tract's operator. Also supports what
-//! it lacks: an ellipsis in only some of the inputs, and an equation without an output.
+//! [Einsum](https://onnx.ai/onnx/operators/onnx__Einsum.html): tract's operator. Also supports two
+//! kinds of equations that tract's operator lacks: with an ellipsis in only some of the inputs, and
+//! without an output.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};

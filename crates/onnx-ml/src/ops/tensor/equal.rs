@@ -1,5 +1,5 @@
-//! [Equal](https://onnx.ai/onnx/operators/onnx__Equal.html): supports what
-//! tract's operator lacks, booleans.
+//! [Equal](https://onnx.ai/onnx/operators/onnx__Equal.html): supports booleans, which tract's
+//! operator lacks.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};

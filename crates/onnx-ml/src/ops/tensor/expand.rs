@@ -1,7 +1,7 @@
 //! [Expand](https://onnx.ai/onnx/operators/onnx__Expand.html) and
 //! [Tile](https://onnx.ai/onnx/operators/onnx__Tile.html): tract's operators, followed by a copy.
-//! Without the copy, tract removes the operator before a matrix product and relies on broadcasting,
-//! which its matrix product does not support.
+//! Without the copy, tract removes the operator if a matrix product follows, and relies on
+//! broadcasting, which tract's matrix product does not support.
 
 use crate::operator::adapter::{Built, wire};
 use crate::operator::kernel::{Fact, Kernel};
@@ -70,7 +70,7 @@ fn materialize(
     }
 }
 
-/// Copies its input. Prevents tract from optimizing the operator before it away.
+/// Copies its input, so that tract does not remove the operator before it.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Materialize;
 

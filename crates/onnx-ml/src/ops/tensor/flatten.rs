@@ -1,6 +1,6 @@
-//! [Flatten](https://onnx.ai/onnx/operators/onnx__Flatten.html), reshapes a tensor to a matrix. In
+//! [Flatten](https://onnx.ai/onnx/operators/onnx__Flatten.html): reshapes a tensor to a matrix. In
 //! contrast to tract's operator it supports inputs with two unknown dimensions, such as a batch of
-//! token sequences, if they need no reshape.
+//! token sequences, if it is enough to add or remove axes of length 1.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};

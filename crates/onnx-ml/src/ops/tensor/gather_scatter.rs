@@ -5,7 +5,7 @@
 //! [ScatterElements](https://onnx.ai/onnx/operators/onnx__ScatterElements.html) and
 //! [ScatterND](https://onnx.ai/onnx/operators/onnx__ScatterND.html).
 //!
-//! The operators are tract's, which panic if an index is out of range. A node before them
+//! tract computes these operators, but panics if an index is out of range. A node before them
 //! ([`Positions`]) checks the indices and converts negative indices to positive ones. If the
 //! indices and the dimensions are constants, this is done when the model is loaded, and there is no
 //! such node.
@@ -102,7 +102,7 @@ impl Indexing {
                     if let (Ok(most), Ok(found)) = (index.to_usize(), found.to_usize()) {
                         ensure!(
                             found <= most,
-                            "expected indices of shape {data:?} at most but for the axis {axis}, \
+                            "expected indices of at most shape {data:?} except along axis {axis}, \
                              found {indices:?}"
                         );
                     }
@@ -166,12 +166,12 @@ impl Lowering for Checked {
         let indices = model.outlet_fact(inputs[1])?;
         let sizes = self.indexing.sizes(&data, &indices.shape)?;
         let sizes = sizes.iter().map(TDim::to_usize).collect::<Result<TVec<usize>, _>>().ok();
-        // The sizes are known now. For `Elements` the shapes must be known too, because `sizes`
-        // compares them.
+        // If all sizes are constants, the check needs no data. For `Elements`, the shapes of data
+        // and indices must be constants too, because `Indexing::sizes` compares them.
         let is_elements = matches!(self.indexing, Indexing::Elements(_));
-        let is_checked =
+        let shapes_are_compared =
             !is_elements || data.as_concrete().is_some() && indices.shape.is_concrete();
-        let sizes = sizes.filter(|_| is_checked);
+        let sizes = sizes.filter(|_| shapes_are_compared);
         let name = format!("{prefix}.indices");
         let positions = match (&indices.konst, &sizes) {
             (Some(indices), Some(sizes)) => {
@@ -225,8 +225,8 @@ impl Kernel for Positions {
     }
 }
 
-/// Returns the indices, with negative indices converted. `sizes` are the dimensions of consecutive
-/// indices, repeated as often as necessary.
+/// Returns the indices, with negative indices converted to positive ones. `sizes` are the
+/// dimensions of consecutive indices, repeated as often as necessary.
 ///
 /// # Errors
 ///

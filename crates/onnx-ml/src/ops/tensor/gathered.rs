@@ -51,7 +51,7 @@ fn pick_as<T: Datum>(
     Ok(tract_ndarray::ArrayD::from_shape_vec(shape, elements)?.into_tensor())
 }
 
-/// Returns the sources for an output each of whose axes selects indices along the same axis of the
+/// Returns the sources for an output in which each axis selects indices along the same axis of the
 /// data. `axes` has, for each axis, the index in the data for each index of the output, or `None`
 /// for the fill value.
 pub fn grid(data_shape: &[usize], axes: &[Vec<Option<usize>>]) -> Sources {

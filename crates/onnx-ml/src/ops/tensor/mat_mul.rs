@@ -1,5 +1,5 @@
-//! [MatMul](https://onnx.ai/onnx/operators/onnx__MatMul.html): supports what tract's
-//! operator lacks, the product of two vectors.
+//! [MatMul](https://onnx.ai/onnx/operators/onnx__MatMul.html): supports the product of two vectors,
+//! which tract's operator lacks.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};

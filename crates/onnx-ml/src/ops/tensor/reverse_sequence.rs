@@ -1,5 +1,5 @@
-//! [ReverseSequence](https://onnx.ai/onnx/operators/onnx__ReverseSequence.html): reverses the first
-//! steps of each sequence, up to its length.
+//! [ReverseSequence](https://onnx.ai/onnx/operators/onnx__ReverseSequence.html): reverses each
+//! sequence up to its length. The steps after the end of a sequence stay in place.
 
 use crate::operator::adapter::{Built, operator};
 use crate::operator::kernel::{Fact, Kernel};
@@ -11,7 +11,8 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct ReverseSequence {
-    /// The batch is the first axis and time the second. Otherwise time is the first axis.
+    /// `true` if the batch is the first axis and time the second, `false` if it is the other way
+    /// round.
     batch_first: bool,
 }
 

@@ -1,5 +1,5 @@
-//! [Slice](https://onnx.ai/onnx/operators/onnx__Slice.html): supports what tract's operator
-//! lacks, bounds that are computed at run time, and steps along axes of unknown length.
+//! [Slice](https://onnx.ai/onnx/operators/onnx__Slice.html): supports bounds that are computed at
+//! run time, and steps along axes of unknown length. tract's operator lacks both.
 
 use crate::operator::adapter::{Built, kernel_op};
 use crate::operator::kernel::{Fact, Kernel};
@@ -30,13 +30,13 @@ pub fn slice(context: &ParsingContext, node: &NodeProto) -> Built {
     lower(Slice(tract_operator))
 }
 
-/// Contains tract's operator, which is used if it supports the node.
+/// The operator. It is lowered to the tract operator that it contains, if tract supports the node.
 #[derive(Debug, Clone)]
 struct Slice(StridedSlice);
 
 impl Slice {
-    /// Returns `true` if tract supports the given steps: along axes of unknown length, only step 1.
-    /// If `axes` is `None`, the steps are for the first axes.
+    /// Returns `true` if tract supports the steps. Along axes of unknown length, it supports only
+    /// step 1. If `axes` is `None`, the steps are for the first axes.
     fn tract_supports(shape: &[TDim], axes: Option<&Tensor>, steps: &Tensor) -> TractResult<bool> {
         let steps = steps.cast_to::<i64>()?;
         let steps = steps.try_as_plain_ram()?;
@@ -169,9 +169,9 @@ impl Kernel for Window {
     }
 }
 
-/// Returns the elements from `start` up to `end` (exclusive) of an axis of length `size`, every
-/// `step`-th. As ONNX defines, negative bounds count from the end, and bounds out of range are
-/// clamped.
+/// Returns ndarray's range for every `step`-th element from `start` up to `end` (exclusive), on an
+/// axis of length `size`. As ONNX defines, negative bounds count from the end, and bounds out of
+/// range are clamped.
 fn window(size: i64, start: i64, end: i64, step: i64) -> TractResult<tract_ndarray::Slice> {
     let from_start = |bound: i64| if bound < 0 { bound.saturating_add(size) } else { bound };
     let (start, end) = (from_start(start), from_start(end));

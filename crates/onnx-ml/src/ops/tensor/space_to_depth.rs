@@ -1,6 +1,7 @@
 //! [SpaceToDepth](https://onnx.ai/onnx/operators/onnx__SpaceToDepth.html): moves blocks of pixels
 //! into channels. In mode DCR, the position within a block is the outer index of the output channel
-//! and the input channel is the inner index. In mode CRD it is the other way round.
+//! and the input channel is the inner index. In mode CRD, the input channel is the outer index and
+//! the position is the inner index.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
@@ -12,7 +13,7 @@ use tract_onnx::tract_hir::internal::*;
 struct SpaceToDepth {
     /// Number of rows and columns of a block.
     size: usize,
-    /// The input channel is the outer index of the output channel (CRD).
+    /// `true` if the input channel is the outer index of the output channel (CRD).
     channels_outer: bool,
 }
 

@@ -1,6 +1,6 @@
 //! [Unique](https://onnx.ai/onnx/operators/onnx__Unique.html): the distinct elements of a tensor,
-//! or its distinct slices along an axis, with the index of their first occurrence, the inverse
-//! mapping and the counts.
+//! or its distinct slices along an axis. Also returns the index of their first occurrence, the
+//! inverse mapping and the counts.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
@@ -14,11 +14,12 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Unique {
     axis: Option<i64>,
-    /// Sorts the distinct elements. Otherwise they are in the order of their first occurrence.
+    /// `true` if the distinct elements are sorted, `false` if they are in the order of their first
+    /// occurrence.
     sorted: bool,
     /// The operator has four outputs: 0 the distinct elements, 1 the index of the first occurrence
-    /// of each, 2 for each element of the input its index among the distinct elements, 3 the
-    /// counts. These are the indices of the outputs that the node has.
+    /// of each distinct element, 2 for each element of the input its index among the distinct
+    /// elements, 3 the counts. This field has the indices of the outputs that the node has.
     outputs: Vec<usize>,
     /// Stands for the number of distinct elements, which is only known at run time.
     count: Symbol,

@@ -1,5 +1,5 @@
-//! Bags of words: rows with one column per n-gram, which are zero except in the columns of n-grams
-//! that occur in a string.
+//! A bag of words is a row with one column per n-gram. A column is zero unless its n-gram occurs in
+//! the string.
 //!
 //! A row has as many columns as the vocabulary has n-grams, and almost all of them are zero. The
 //! operators after a TfIdfVectorizer, up to the weights of a linear model, therefore process only

@@ -11,7 +11,7 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug)]
 struct MurmurHash3 {
     seed: u32,
-    /// Returns unsigned instead of signed integers.
+    /// `true` for unsigned integers as results, `false` for signed integers.
     positive: bool,
 }
 

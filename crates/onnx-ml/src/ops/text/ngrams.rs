@@ -34,7 +34,7 @@ pub struct Ngrams {
     counted: Vec<Option<(u32, f32)>>,
     /// Number of columns.
     columns: usize,
-    /// Numbers of words of the n-grams to count.
+    /// Lengths of the n-grams to count, in words.
     lengths: std::ops::RangeInclusive<usize>,
     /// Maximum number of words to skip between two words of an n-gram.
     skips: usize,

@@ -133,16 +133,17 @@ impl Case {
     }
 }
 
-/// Returns the simple lower case of `c`. The standard library returns the full lower case. It has
-/// two characters only for the dotted capital I; the first of them is the simple lower case.
+/// Returns the simple lower case of `c`. The standard library returns the full lower case, which
+/// has two characters only for the dotted capital I. The first of these two characters is the
+/// simple lower case.
 fn lower(c: char) -> char {
     c.to_lowercase().next().unwrap_or(c)
 }
 
-/// Returns the simple upper case of `c`. The standard library returns the full upper case, which
-/// may have several characters. Such a character has no simple upper case and stays the same,
-/// except for the Greek vowels with iota subscript, whose simple upper case is computed from the
-/// code point.
+/// Returns the simple upper case of `c`. The standard library returns the full upper case. A
+/// character whose full upper case has several characters has no simple upper case and stays the
+/// same. The exceptions are the Greek vowels with iota subscript, whose simple upper case is
+/// computed from the code point.
 fn upper(c: char) -> char {
     let mut characters = c.to_uppercase();
     match (characters.next(), characters.len(), c) {

@@ -159,8 +159,8 @@ impl Tokenizer {
         }
     }
 
-    /// Appends the substrings between the matches of `pattern`. An empty match consumes the next
-    /// character.
+    /// Appends the substrings between the matches of `pattern`. After an empty match, the next
+    /// character is dropped.
     fn between<'t>(&self, pattern: &Pattern, text: &'t str, pieces: &mut Vec<&'t str>) {
         let mut start = 0;
         while start < text.len() {

@@ -58,7 +58,7 @@ fn rejects_shapes_of_indices_and_updates_that_do_not_fit() {
     rejects("expected batches of 3, found 2", batched, batches);
     let large = vec![table(&[2, 1]), Tensor::zero::<i64>(&[3, 1]).unwrap()];
     let axis_1 = node("GatherElements", "a,b", "y", vec![int("axis", 1)]);
-    rejects("at most but for the axis 1", axis_1, large);
+    rejects("except along axis 1", axis_1, large);
     let axis = node("Gather", "a,b", "y", vec![int("axis", 2)]);
     rejects(
         "expected an axis of a tensor of rank 2, found axis 2",

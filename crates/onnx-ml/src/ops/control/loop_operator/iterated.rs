@@ -6,7 +6,7 @@ use crate::ops::control::subgraph_op::RunSubgraphs;
 use std::collections::HashMap;
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum number of iterations. A loop that needs more is taken for endless.
+/// Maximum number of iterations. A loop with more iterations is considered endless.
 pub const MAX_ITERATIONS: u64 = 1 << 17;
 
 /// Maximum size of the loop-carried values and the scan outputs together, in bytes.
@@ -15,9 +15,9 @@ pub const MAX_BYTES: usize = 1 << 30;
 /// A loop that is ready to run.
 #[derive(Debug, Clone)]
 pub struct RunnableLoop {
-    /// Its inputs are the iteration number, the condition, the loop-carried values and the values
-    /// of the outer graph. Its outputs are the condition, the loop-carried values, and one element
-    /// of each scan output.
+    /// The body of the loop. Its inputs are the iteration number, the condition, the loop-carried
+    /// values and the values of the outer graph. Its outputs are the condition, the loop-carried
+    /// values, and one element of each scan output.
     pub body: Runnable,
     /// Index of the input with the maximum trip count.
     pub trips: Option<usize>,
@@ -90,7 +90,7 @@ impl RunSubgraphs for RunnableLoop {
                 Some(index) if elements.is_empty() => {
                     Ok(empty(&outputs[index], context)?.into_tvalue())
                 }
-                // The node omits the output, so any tensor will do.
+                // The node omits the output, so the value does not matter.
                 None if elements.is_empty() => Ok(tensor0(0i64).into_tvalue()),
                 _ => Ok(Tensor::stack_tensors(0, elements)?.into_tvalue()),
             }
@@ -107,8 +107,8 @@ impl RunSubgraphs for RunnableLoop {
 }
 
 impl RunnableLoop {
-    /// Returns `value`, a scalar, for the body's input at index `input`: the iteration number or
-    /// the condition. The body may declare it as a vector of one element.
+    /// Returns the scalar `value` (the iteration number or the condition) with the rank that the
+    /// body declares for its input at index `input`: a scalar, or a vector of one element.
     fn scalar_input(&self, input: usize, mut value: Tensor) -> TractResult<TValue> {
         if self.body.model.input_fact(input)?.rank() == 1 {
             value.insert_axis(0)?;
@@ -129,8 +129,8 @@ fn size(tensor: &Tensor) -> usize {
     tensor.len() * tensor.datum_type().size_of()
 }
 
-/// Returns the scan output with the fact `fact` of a loop without iterations: the first axis is
-/// empty.
+/// Returns a scan output of a loop without iterations. The first axis is empty; `fact` has the type
+/// and the other dimensions.
 fn empty(fact: &TypedFact, context: &EvalContext) -> TractResult<Tensor> {
     let dims =
         fact.shape.iter().skip(1).map(|dim| dim.eval(context.symbols).to_usize().unwrap_or(0));

@@ -32,8 +32,8 @@ impl Run {
         Some(Run { ascii, class, min_chars, max_chars: max_chars.unwrap_or(u32::MAX) })
     }
 
-    /// Returns the byte range of the first run that starts at or after byte `start`. A run that is
-    /// longer than `max_chars` characters is cut off there.
+    /// Returns the byte range of the first run that starts at or after byte `start`. A longer run
+    /// is cut off after `max_chars` characters.
     pub fn find(&self, text: &str, start: usize) -> Option<Range<usize>> {
         // The start of the current run, and its number of characters.
         let (mut run_start, mut length) = (start, 0);

@@ -31,7 +31,7 @@ fn serve(args: &ServeArgs, mut start: Phases) -> anyhow::Result<ExitCode> {
     let source = args.source()?;
     let sha256 = source.sha256();
     start.end("process");
-    // Loading also runs a first prediction and the golden rows.
+    // Loading a model includes a first prediction and a check of the golden rows.
     let model = source.load()?;
     start.end_as(model.phases());
     let state = Data::new(State::new(model, sha256, &config));

@@ -9,8 +9,8 @@ use ml_app_model::serialized_operators::Reader;
 use ml_app_model::{LoadError, Model, Report};
 use std::path::Path;
 
-// The build script sets `prepared` if it could serialize the optimized model. Otherwise it embeds the ONNX
-// file, which is then optimized at each start.
+// The build script sets `prepared` if it could serialize the optimized model. Otherwise, the build script embeds the
+// ONNX file, and the server optimizes the model at each start.
 #[cfg(prepared)]
 static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.prepared"));
 #[cfg(prepared)]
@@ -29,7 +29,7 @@ static EMBEDDED_SHA256: &str = include_str!(concat!(env!("OUT_DIR"), "/model.sha
 
 #[cfg(not(feature = "onnx"))]
 const NO_ONNX: &str = "this binary was built without the feature `onnx` and serves only its embedded \
-                       model; `cargo build --release` builds one that reads ONNX files";
+                       model; `cargo build --release` builds a binary that reads ONNX files";
 
 /// Aligns the weights to a cache line, so that kernels can use them in place.
 #[cfg(prepared)]

@@ -220,8 +220,8 @@ class RawBinary:
 
 
 def labels_and_scores(outputs):
-    """Returns the labels and the scores. The scores are the output with a float type. The labels are None if there is no
-    other output."""
+    """Returns the labels and the scores. The scores are the output with a float type. Without another output, the
+    labels are None."""
     labels, scores = None, None
     for output, data in outputs:
         if output["datatype"].startswith("FP"):

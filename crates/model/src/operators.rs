@@ -38,7 +38,7 @@ const MICROSOFT: [&str; 10] = [
     "Tokenizer",
 ];
 
-/// A supported operator that is not in the registry: it is removed from a model before the graph is read.
+/// A supported operator that is not in the registry. `zip_map::lower` replaces it before tract reads the graph.
 const UNREGISTERED: &str = "ZipMap";
 
 /// Returns the supported operators, sorted. Each is `domain.Operator`, or `Operator` if it belongs to

@@ -4,8 +4,8 @@ use crate::signature::{Scores, Signature, Task};
 use crate::tensor::Elements;
 use crate::tensors::Tensors;
 
-/// Tolerance for a score above 1, and for the difference of a row's sum from 1. In a forest, rounding
-/// errors add up.
+/// Maximum amount by which a probability may exceed 1, and by which the sum of a row may differ from 1. In a forest,
+/// rounding errors add up.
 const ROUNDING: f64 = 1e-3;
 
 /// Sets the meaning of a classifier's scores. `outputs` are the model's outputs for some rows.

@@ -40,6 +40,7 @@ impl Scorer<'_> {
         let mut records = vec![];
         let mut reader = Reader::new(signature, usize::MAX);
         let position = |table: &Table<'_>| block.offset + table.position() as u64;
+        // Rows that start before the range are not scored, but they count for the row numbers in errors.
         let mut skipped = Record::default();
         while position(&table) < self.range.start && table.skip(&mut skipped, &mut reader)? {}
         loop {

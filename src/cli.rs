@@ -23,7 +23,7 @@ const USAGE: u8 = 64;
 
 /// A trained model, compiled into one binary that serves it over HTTP.
 ///
-/// Without a command it serves the embedded model on port 5000. The Swagger page is at /apidocs.
+/// Without a command, ml-app serves the embedded model on port 5000. The Swagger page is at /apidocs.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 struct Cli {

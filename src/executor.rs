@@ -45,8 +45,8 @@ struct State {
     replaced: u64,
 }
 
-/// Cancels its task when this value is dropped, if the task is still waiting for a thread. The value is dropped when
-/// the client disconnects.
+/// Cancels its task when this value is dropped, if the task is still waiting for a thread. The value is dropped, for
+/// example, when the client disconnects.
 struct CancelOnDrop<'a> {
     stage: Stage,
     pool: &'a Pool,
@@ -202,8 +202,8 @@ impl Pool {
             let run_time = start.elapsed();
             state = self.lock();
             state.queue.record_run_time(run_time);
-            // A thread whose task was abandoned ends, because a new thread may have replaced it. If the limit of
-            // abandoned threads is exceeded, some threads are not replaced, and the last of them continue.
+            // A thread whose task was abandoned ends, because a new thread may have replaced it. `abandoned` does not
+            // count threads above the limit, because nothing replaces them. If `abandoned` is 0, this thread continues.
             if !was_awaited && state.abandoned > 0 {
                 state.abandoned -= 1;
                 state.threads -= 1;

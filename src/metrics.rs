@@ -57,7 +57,7 @@ const STATUSES: [u16; 16] =
 /// Counts and durations of one route's requests.
 #[derive(Debug, Default)]
 pub struct RouteMetrics {
-    /// Pattern of the route, such as `/v2/models/{model}`. The path of a request is not used, because it would create
+    /// Pattern of the route, such as `/v2/models/{model}`. The paths of requests are not used, because they would create
     /// an unlimited number of time series.
     path: String,
     /// Protocol of the route, if the route serves predictions.

@@ -157,11 +157,11 @@ const IF_EQUAL: u32 = BPF_JMP | BPF_JEQ | BPF_K;
 const IF_AT_LEAST: u32 = BPF_JMP | BPF_JGE | BPF_K;
 const RETURN: u32 = BPF_RET | BPF_K;
 
-/// Returns the BPF program that the kernel runs for each system call. It allows a call, fails it with
+/// Returns the BPF program that the kernel runs for each system call. The program allows the call, fails the call with
 /// `EPERM`, or kills the process.
 ///
-/// The denied numbers are compared by binary search. When a filter is installed, the kernel runs it once for
-/// every system call number. A binary search takes half the time of a linear search.
+/// The program compares the denied numbers by binary search. When a filter is installed, the kernel runs the filter
+/// once for every system call number. A binary search takes half the time of a linear search.
 ///
 /// The program's layout:
 ///

@@ -1,4 +1,4 @@
-//! `ml-app check`: loads a model as the server does, and explains why it cannot be served.
+//! `ml-app check`: loads a model as the server does, and reports whether the model can be served, or why not.
 
 use super::model_arg::ModelArg;
 use super::signature;

@@ -1,4 +1,4 @@
-//! The table of settings in `docs/operations.md`, which is generated from their declarations.
+//! Generates the table of settings in `docs/operations.md` from the declarations of the settings.
 
 use super::setting::{Declared, DefaultValue};
 use super::settings::ALL;

@@ -54,8 +54,8 @@ pub(crate) fn store(
     store_slow(data, index, kind, value)
 }
 
-/// Converts a value to an `f32` if the conversion is simple. Returns `None` for all other values: the
-/// caller must convert them with [`store`], which returns an error for invalid values.
+/// Converts a value to an `f32` if the conversion is simple. Returns `None` for all other values, valid or not:
+/// [`store`] converts these values or returns the error.
 #[inline]
 pub(crate) fn fast_f32(kind: Kind, value: Value<'_>) -> Option<f32> {
     match (kind, value) {

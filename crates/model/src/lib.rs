@@ -1,9 +1,9 @@
 //! Loads an ONNX file as a [`Model`]. A model has a [`Signature`], and computes output [`Tensors`] from
 //! input [`Tensors`].
 //!
-//! This is a separate crate because two programs need it: the server, and the build script, which
-//! rejects a model that cannot be served. The crate contains no wire format. The server uses tract only
-//! through this crate.
+//! This is a separate crate because two programs need it: the server and the build script. The build
+//! script rejects a model that cannot be served. The crate contains no wire format. The server uses tract
+//! only through this crate.
 //!
 //! Loading a model:
 //!

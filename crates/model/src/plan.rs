@@ -1,4 +1,4 @@
-//! Turns an ONNX graph into a plan, which is what tract runs.
+//! Turns an ONNX graph into a plan. A plan is a graph that tract can run.
 
 use crate::error::LoadError;
 use crate::signature::TensorSpec;

@@ -32,7 +32,7 @@ pub fn run<T: Send, R: Send, E: Send>(
                 }
             });
         }
-        // `jobs` is moved into the closure. It is dropped when the closure returns, which ends the threads.
+        // Moves `jobs` into the closure, so that `jobs` is dropped when the closure returns. The threads then end.
         let jobs = jobs;
         let mut results = VecDeque::new();
         let mut items = items.fuse();

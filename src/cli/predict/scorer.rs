@@ -92,7 +92,7 @@ impl Scorer<'_> {
     /// # Errors
     ///
     /// Returns an error if there are no rows, if reading the input or writing the output fails, or if a row is
-    /// invalid. The error for invalid rows lists them all, up to a limit.
+    /// invalid. In the last case, the error lists all invalid rows, up to a limit.
     pub fn score(
         &self,
         format: FileFormat,

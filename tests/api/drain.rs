@@ -128,8 +128,8 @@ impl Drop for End<'_> {
     }
 }
 
-/// Upper bound for a shutdown without requests in flight. The server waits up to 8 s for requests in flight. The bound
-/// is lower, so the tests fail if the server also waits for an idle connection.
+/// Maximum duration of a shutdown without requests in flight. The server waits up to 8 s for requests in flight. This
+/// maximum is lower, so a test fails if the server also waits for an idle connection.
 const PROMPTLY: Duration = Duration::from_secs(7);
 
 #[test]

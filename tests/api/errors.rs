@@ -1,5 +1,5 @@
-//! Tests with invalid values and malformed bodies. The server responds with a 4xx that contains the position of the
-//! error, what was expected and what was found.
+//! Tests with invalid values and malformed bodies. The server responds with a 4xx that states the position of the error,
+//! what was expected and what was found.
 
 use crate::case;
 use crate::server::{Response, Server};

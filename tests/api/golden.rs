@@ -1,4 +1,5 @@
-//! Compares predictions with the predictions of scikit-learn and ONNX Runtime, and between all formats.
+//! Compares the server's predictions with those of scikit-learn and ONNX Runtime, and compares the predictions in all
+//! formats with each other.
 
 use crate::case::{self, columns, csv_of, numbers};
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ fn assert_near(found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len());
     for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
         let difference = (found - expected).abs();
-        assert!(difference <= tolerance, "row {row}: {found} for {expected}");
+        assert!(difference <= tolerance, "row {row}: expected {expected}, found {found}");
     }
 }
 
@@ -117,8 +118,8 @@ fn serves_a_pipeline_over_numbers_and_strings() {
     assert_eq!(one["prediction"], "rose");
     assert!(one["probabilities"]["rose"].as_f64().unwrap() > 0.5);
 
-    // A line of NDJSON with numbers and a string is one row, although the fast path stops in the middle of the line
-    // and serde then parses it from the start.
+    // If a line of NDJSON contains numbers and a string, the fast path stops in the middle of the line, and serde parses
+    // the line again from its start. The line must still be only one row.
     let rows = 0..golden[0].1.len();
     let line = |row: usize| {
         let [length, width, colour] = [0, 1, 2].map(|column: usize| &golden[column].1[row]);
@@ -229,8 +230,8 @@ fn documents_known_categories_and_rejects_others() {
         let labels = value.as_array().unwrap().iter().flat_map(|label| label.as_array().unwrap());
         labels.map(|number| number.as_f64().unwrap()).collect()
     };
-    // The model has two labels, each with the probabilities of two classes. In the graph, the labels are the first
-    // axis.
+    // The model predicts two labels, and for each label the probabilities of two classes. In the graph, the first axis of
+    // the probabilities is the axis of the labels.
     for (row, response) in responses.as_array().unwrap().iter().enumerate() {
         let (prediction, expected) = (&response["prediction"], &golden["predictions"]);
         assert_eq!(prediction["label"], expected["label"][row]);

@@ -1,4 +1,4 @@
-//! Tests of golden rows: a model that has golden rows in its metadata is served only if it reproduces them.
+//! Tests of golden rows. If a model has golden rows in its metadata, the server serves it only if it reproduces them.
 
 use crate::case;
 use crate::server::Server;
@@ -18,7 +18,7 @@ fn with_golden(case: &str, name: &str, golden: &Value) -> PathBuf {
 }
 
 /// Encodes an entry of `metadata_props`, which is field 14 of ONNX's `ModelProto`. Appending the bytes to a model
-/// adds the entry, because a protobuf message may be followed by further fields.
+/// adds the entry, because bytes after a protobuf message are further fields of the message.
 fn metadata(key: &str, value: &str) -> Vec<u8> {
     let entry = [field(1, key.as_bytes()), field(2, value.as_bytes())].concat();
     field(14, &entry)

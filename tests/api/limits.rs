@@ -1,4 +1,4 @@
-//! Tests of the limits for single requests. `tests/load` tests the limits for all requests together.
+//! Tests of limits that a single request can exceed. `tests/load` tests the limits for all requests together.
 
 use crate::server::{Server, wait_until};
 use std::io::{Read, Write};

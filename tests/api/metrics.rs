@@ -5,8 +5,8 @@ use crate::server::Server;
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Parses the metrics. Returns the value of each sample; the key is its name with its labels. Asserts that each family
-/// begins with its help text and its type.
+/// Parses the metrics. Returns a map from each sample (name and labels) to its value. Asserts that each family begins
+/// with its help text and its type.
 fn samples(text: &str) -> HashMap<String, f64> {
     let mut samples = HashMap::new();
     let (mut family, mut kind) = ("", "");

@@ -23,7 +23,7 @@ fn le_bytes(rows: &[[f32; 3]]) -> Vec<u8> {
     rows.as_flattened().iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// Returns the JSON of a request whose input follows as bytes. The request also asks for both outputs as bytes.
+/// Returns the JSON of a request whose input follows the JSON as bytes. The request also asks for both outputs as bytes.
 fn binary_json(rows: usize) -> Vec<u8> {
     let input = json!({
         "name": "X", "shape": [rows, 3], "datatype": "FP32",
@@ -149,6 +149,7 @@ fn limits_the_decompressed_size_of_bodies() {
     // The growth includes pages of code that are loaded meanwhile.
     assert!(grown < 32 << 20, "{grown}");
     let body = json!({ "inputs": [{ "name": "X", "shape": [1, 3], "datatype": "FP32", "data": [21, 1, 14] }] });
+    // A gzip body may consist of several compressed parts.
     let twice = [gzip(b" "), gzip(body.to_string().as_bytes())].concat();
     assert_eq!(send(&server, "Content-Encoding: gzip\r\n", &twice).0, 200);
 }
@@ -183,7 +184,8 @@ fn compresses_responses_on_request() {
     }
 }
 
-/// A row `{}`, or a single column of several, is short, but the tensors also contain the values that are left out.
+/// A body may omit values: it may contain rows `{}`, or only one of several columns. Then the body is short, but the
+/// tensors also contain the omitted values.
 #[test]
 fn limits_the_number_of_values_that_are_left_out() {
     let limit = ["--max-body", "64KiB"];

@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
-/// Headers that the recorded responses contain. The protocols define them; all other headers are left out.
+/// Headers that the recorded responses contain, because the protocols define them. All other headers are left out.
 const HEADERS: [&str; 3] = ["content-type", "content-encoding", "inference-header-content-length"];
 
 #[test]
@@ -90,8 +90,8 @@ fn send(server: &Server, request: &[u8]) -> Vec<u8> {
     [found.as_bytes(), &response[end + 4..]].concat()
 }
 
-/// Returns whether two responses have the same bytes, or have the same headers and JSON in which floats differ by less
-/// than one millionth. The last digits of results depend on the processor.
+/// Returns whether two responses are equal. In JSON, floats may differ by one millionth, because the last digits of
+/// results depend on the processor.
 fn same(expected: &[u8], found: &[u8]) -> bool {
     fn json(response: &[u8]) -> Option<(&str, Value)> {
         let (head, body) = std::str::from_utf8(response).ok()?.split_once("\n\n")?;

@@ -1,7 +1,8 @@
-"""Writes the requests below `<case>/requests/<protocol>/` as they are sent, without Content-Length and Host.
+"""Writes requests to `<case>/requests/<protocol>/`, as clients send them, but without Content-Length and Host.
 
-The response to `x.http` is recorded in `x.response`, and reviewed. With ML_APP_WRITE_RESPONSES=1, the test
-`every_request_gets_its_response` writes the responses that are missing. Further requests may be written by hand.
+`x.response` contains the expected response to `x.http`. With ML_APP_WRITE_RESPONSES=1, the test
+`every_request_gets_its_response` writes the responses that are missing. Review them before you commit them. You can also
+write requests by hand.
 """
 
 import gzip
@@ -28,7 +29,8 @@ def tensor(name="X", shape=(1, 3), datatype="FP32", data=(21, 1, 14), **more):
 
 
 def mixed(head, tensors, **headers):
-    """Returns a body of JSON followed by bytes, and the header with the size of the JSON."""
+    """Returns the arguments of `request` for a body of JSON followed by bytes: the body, and the header with the size of
+    the JSON."""
     head = json.dumps(head).encode()
     return {"body": head + tensors, "Inference_Header_Content_Length": len(head), **headers}
 
@@ -154,12 +156,13 @@ parts = {
 
 
 def as_bytes(parts, names=tuple(parts)):
-    """All inputs, some as bytes, and all outputs so."""
+    """Returns the arguments of `request` for a request with all inputs. The inputs `names` are bytes, taken from `parts`. The
+    request asks for all outputs as bytes."""
     inputs = all_inputs()
-    for given in inputs:
-        if given["name"] in names:
-            del given["data"]
-            given["parameters"] = {"binary_data_size": len(parts[given["name"]])}
+    for entry in inputs:
+        if entry["name"] in names:
+            del entry["data"]
+            entry["parameters"] = {"binary_data_size": len(parts[entry["name"]])}
     head = {"inputs": inputs, "parameters": {"binary_data_output": True}}
     return mixed(head, b"".join(parts[name] for name in names))
 

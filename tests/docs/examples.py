@@ -2,8 +2,8 @@
 
     examples.py BINARY PAGE...
 
-A command and its output stand in a code block of the kind `console`, on the default model and port 5000.
-Exits with 1 if an output differs.
+Each command, followed by its output, is in a code block of the language `console`. The commands use the default model on
+port 5000. Exits with 1 if an output differs.
 """
 
 import os

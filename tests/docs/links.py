@@ -2,8 +2,8 @@
 
     links.py [SITE]
 
-A path of the repository in inline code, such as `src/main.rs`, must exist too. Links to other hosts are not
-followed. Prints each broken link and exits with 1 if there is one.
+Paths of the repository in inline code, such as `src/main.rs`, must exist too. Links to other hosts are not checked.
+Prints the broken links. Exits with 1 if there are any.
 """
 
 import re
@@ -18,13 +18,14 @@ FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"(`+)(?:(?!`).)+?\1")
 LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 PATH = re.compile(r"`((?:benches|build|crates|docs|examples|fuzz|manifests|src|tests|training)/[\w./-]+)`")
-# Parts of paths in the worked examples of ARCHITECTURE.md, which nobody has added.
+# The worked examples of ARCHITECTURE.md contain paths of files that do not exist. Each of these paths contains one of
+# these words.
 EXAMPLES = ("matrix", "unfold_tensor")
 HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$", re.MULTILINE)
 
 
 def anchors(markdown: str) -> set[str]:
-    """The anchors that GitHub and mdBook give to the headings."""
+    """Returns the anchors that GitHub and mdBook generate for the headings."""
     found: dict[str, int] = {}
     for heading in HEADING.findall(FENCE.sub("", markdown)):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
@@ -97,5 +98,5 @@ def site_errors(site: Path) -> list[str]:
 errors = markdown_errors()
 if sys.argv[1:]:
     errors += site_errors(Path(sys.argv[1]).resolve())
-print("\n".join(errors) or "ok: every relative link leads somewhere")
+print("\n".join(errors) or "ok: every relative link has a target")
 sys.exit(1 if errors else 0)

@@ -1,6 +1,7 @@
-"""An mdBook preprocessor: replaces links that leave docs/, which the site does not contain.
+"""An mdBook preprocessor that replaces links to files outside docs/, because the site does not contain these files.
 
-With `git-repository-url` in book.toml they point into the repository, otherwise only their text remains.
+If book.toml has `git-repository-url`, the links then point into the repository. Otherwise only the text of the links
+remains.
 mdBook calls it as described in https://rust-lang.github.io/mdBook/for_developers/preprocessors.html.
 """
 
@@ -8,7 +9,7 @@ import json
 import re
 import sys
 
-# `[text](../target)`; a text may hold inline code.
+# A link `[text](../target)`. The text may contain inline code.
 OUTSIDE = re.compile(r"\[((?:[^\[\]`]|`[^`]*`)*)\]\(\.\./([^)\s]*)\)")
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the documentation's site into target/site, and checks the links of the site and of every Markdown
-# file in the repository. Installs mdBook if the machine lacks this version.
+# Builds the website of the documentation into target/site. Checks the links of the website and of every
+# Markdown file in the repository. Installs mdBook, unless the machine has the version below.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset CARGO_TARGET_DIR CARGO_BUILD_TARGET
@@ -10,7 +10,7 @@ version=0.5.4
 mdbook=mdbook
 if [ "$(mdbook --version 2>/dev/null)" != "mdbook v$version" ]; then
     mdbook=target/mdbook/bin/mdbook
-    # Without the features that serve the book and watch its files: they are half of the dependencies.
+    # Leaves out the features that serve the book and watch its files. They need half of all dependencies.
     [ "$("$mdbook" --version 2>/dev/null)" = "mdbook v$version" ] ||
         cargo install mdbook --locked --version "$version" --no-default-features --features search \
             --root target/mdbook --target-dir target/mdbook/build

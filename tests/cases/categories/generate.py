@@ -1,4 +1,4 @@
-"""Makes the categories case: a forest with two labels over a table of categories.
+"""Makes the categories case: a forest that predicts two labels from two categorical features.
 
 The encoder rejects categories that it does not know, which is scikit-learn's default. Writes model.onnx, with one
 input per column, and golden.json: rows with scikit-learn's labels and probabilities.
@@ -32,13 +32,13 @@ model = make_pipeline(columns, RandomForestClassifier(3, max_depth=2, random_sta
 inputs = [("city", StringTensorType([None, 1])), ("rooms", Int64TensorType([None, 1]))]
 options = {id(model): {"zipmap": False}}
 exported = to_onnx(model, initial_types=inputs, options=options, name="categories")
-exported.opset_import.sort(key=lambda opset: opset.domain)  # exported in hash order
+exported.opset_import.sort(key=lambda opset: opset.domain)  # the exporter writes a random order
 (HERE / "model.onnx").write_bytes(exported.SerializeToString(deterministic=True))
 
 golden = table(ROWS, 1)
 rows = [{"city": city, "rooms": int(rooms)} for city, rooms in golden.itertuples(index=False)]
-answers = {
+predictions = {
     "label": model.predict(golden).tolist(),
     "probabilities": np.stack(model.predict_proba(golden), axis=1).tolist(),
 }
-(HERE / "golden.json").write_text(json.dumps({"instances": rows, "predictions": answers}, ensure_ascii=False, indent=1) + "\n")
+(HERE / "golden.json").write_text(json.dumps({"instances": rows, "predictions": predictions}, ensure_ascii=False, indent=1) + "\n")

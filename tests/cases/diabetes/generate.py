@@ -23,7 +23,7 @@ X = X[FEATURES]
 regression = make_pipeline(ColumnTransformer([("keep", "passthrough", FEATURES)]), LinearRegression()).fit(X, y)
 
 model = to_onnx(regression, X[:1].astype(np.float32))
-model.opset_import.sort(key=lambda opset: opset.domain)  # exported in hash order
+model.opset_import.sort(key=lambda opset: opset.domain)  # the exporter writes a random order
 content = model.SerializeToString(deterministic=True)
 
 random = np.random.default_rng(555)
@@ -38,8 +38,8 @@ patients = pd.DataFrame(
 golden = patients.assign(prediction=regression.predict(patients))
 
 session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-[answers] = session.run(None, {name: patients[[name]].to_numpy(np.float32) for name in FEATURES})
-print("largest difference between ONNX and scikit-learn:", np.abs(answers[:, 0] - golden["prediction"]).max())
+[predictions] = session.run(None, {name: patients[[name]].to_numpy(np.float32) for name in FEATURES})
+print("largest difference between ONNX and scikit-learn:", np.abs(predictions[:, 0] - golden["prediction"]).max())
 
 (HERE / "model.onnx").write_bytes(content)
 golden.to_csv(HERE / "golden.csv", index=False, lineterminator="\n")

@@ -1,6 +1,6 @@
-"""Makes the dictionary case: rows are dictionaries, in which missing keys are zero.
+"""Makes the dictionary case: a classifier whose rows are dictionaries. The value of a missing key is zero.
 
-Writes model.onnx, whose input is a map, and golden.json with ONNX Runtime's predictions row by row.
+Writes model.onnx, whose input is a map, and golden.json with ONNX Runtime's prediction for each row.
 """
 
 import json
@@ -28,7 +28,7 @@ labels = np.array(["warm" if row.get("temp", 0) + 10 * ("city=Oslo" in row) > 15
 model = make_pipeline(DictVectorizer(sparse=False), LogisticRegression()).fit(rows, labels)
 inputs = [("row", DictionaryType(StringTensorType([1]), FloatTensorType([1])))]
 exported = to_onnx(model, initial_types=inputs, name="dictionary")
-exported.opset_import.sort(key=lambda opset: opset.domain)  # exported in hash order
+exported.opset_import.sort(key=lambda opset: opset.domain)  # the exporter writes a random order
 content = exported.SerializeToString(deterministic=True)
 (HERE / "model.onnx").write_bytes(content)
 

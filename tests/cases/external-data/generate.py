@@ -1,4 +1,4 @@
-"""Makes a model whose weights are in another file, as torch.onnx.export writes them."""
+"""Makes the external-data case: a model whose weights are in a separate file, as torch.onnx.export writes them."""
 
 from pathlib import Path
 

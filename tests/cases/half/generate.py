@@ -1,4 +1,4 @@
-"""Makes the half case: y = 2 x in 16-bit floats. Nothing is trained."""
+"""Makes the half case: a model that computes y = 2 x in 16-bit floats."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Makes the mixed case: a model with inputs of every type and an image. Nothing is trained.
+"""Makes the mixed case: an untrained model with inputs of every element type, one of them an image.
 
     score = x0 + x1 / 2 + count / 4 + 2 * flag - mean(image)
     echo  = city

@@ -1,8 +1,8 @@
-"""Makes small models that a server must handle with care: each one is valid ONNX, but misbehaves.
+"""Makes small models that are valid ONNX, but that a server cannot serve, or can serve only for some rows.
 
-    ragged    returns as many numbers for a row as the row has features that are not zero
-    foreign   has an operator of another domain with the name of an ONNX operator
-    no-batch  returns one row for any number of rows
+    ragged    for each row, returns as many numbers as the row has features that are not zero
+    foreign   has an operator of the domain com.example with the name of an ONNX operator
+    no-batch  returns one row for any number of input rows
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Makes the pipeline case: a forest over imputed, scaled and encoded numbers and text, with labels that are names.
+"""Makes the pipeline case: a forest that predicts names from numbers (imputed and scaled) and strings (encoded).
 
-Writes model.onnx, with one input per column, and golden.csv with scikit-learn's predictions. Its rows have missing
-values, and colors that do not occur in the training data.
+Writes model.onnx, with one input per column, and golden.csv with scikit-learn's predictions. The rows of golden.csv
+have missing values, and colors that do not occur in the training data.
 """
 
 from pathlib import Path
@@ -38,7 +38,7 @@ columns = ColumnTransformer(
 model = make_pipeline(columns, RandomForestClassifier(10, max_depth=4, random_state=0)).fit(train, kinds)
 inputs = [("length", FloatTensorType([None, 1])), ("width", FloatTensorType([None, 1])), ("colour", StringTensorType([None, 1]))]
 exported = to_onnx(model, initial_types=inputs, name="pipeline")
-exported.opset_import.sort(key=lambda opset: opset.domain)  # exported in hash order
+exported.opset_import.sort(key=lambda opset: opset.domain)  # the exporter writes a random order
 (HERE / "model.onnx").write_bytes(exported.SerializeToString(deterministic=True))
 
 golden = table(200, 1, [*COLOURS, "green"])

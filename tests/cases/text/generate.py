@@ -20,20 +20,20 @@ SENTENCES = {
     "pets": ["the cat sat on the mat", "a dog barked at the cat", "my dog likes the park", "lazy cats and quick dogs"],
     "markets": ["stock markets fell sharply", "the market rallied on Friday", "shares of the bank rose", "investors sold stock"],
 }
-ASKED = ["The dog sat in the park", "bank shares fell", "STOCK, stock and markets!", "unseen words only", "a cat", "my bank's dog"]
+GOLDEN = ["The dog sat in the park", "bank shares fell", "STOCK, stock and markets!", "unseen words only", "a cat", "my bank's dog"]
 
 texts = [text for topic in SENTENCES.values() for text in topic]
 topics = [topic for topic, texts in SENTENCES.items() for _ in texts]
 model = make_pipeline(TfidfVectorizer(), LogisticRegression(C=10)).fit(texts, topics)
 exported = to_onnx(model, initial_types=[("text", StringTensorType([None]))], name="text")
-exported.opset_import.sort(key=lambda opset: opset.domain)  # exported in hash order
+exported.opset_import.sort(key=lambda opset: opset.domain)  # the exporter writes a random order
 content = exported.SerializeToString(deterministic=True)
 (HERE / "model.onnx").write_bytes(content)
 
 session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-labels, scores = session.run(None, {"text": np.array(ASKED, object)})
+labels, scores = session.run(None, {"text": np.array(GOLDEN, object)})
 with open(HERE / "golden.csv", "w", newline="") as file:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["text", "prediction", *(f"probability_{topic}" for topic in scores[0])])
-    for text, label, row in zip(ASKED, labels, scores, strict=True):
+    for text, label, row in zip(GOLDEN, labels, scores, strict=True):
         writer.writerow([text, label, *row.values()])

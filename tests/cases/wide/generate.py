@@ -1,4 +1,7 @@
-"""Makes the wide case: the sum of 2,000 features, each multiplied by its index. Writes model.onnx."""
+"""Makes the wide case: a model that multiplies each of 2,000 features by its index, and adds the products.
+
+Writes model.onnx.
+"""
 
 from pathlib import Path
 

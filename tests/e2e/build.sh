@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the binary with invalid models, which must fail with an explanation, and with valid models.
+# Builds the binary with invalid models and with valid models. A build with an invalid model must fail, and print the
+# reason.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
@@ -14,35 +15,35 @@ fail() {
     exit 1
 }
 
-# expect TEXT...: fails unless the output contains each of these texts.
+# expect STRING...: fails unless the output contains each of these strings.
 expect() {
     local text
     for text in "$@"; do
-        grep -qF -- "$text" "$output" || fail "expected this text in the output: $text"
+        grep -qF -- "$text" "$output" || fail "expected this string in the output: $text"
     done
 }
 
-# refused MODEL TEXT...: the build with this model must fail, and print each of these texts.
-refused() {
-    echo "MODEL=$1 is refused"
+# rejected MODEL STRING...: fails unless the build with this model fails, and prints each of these strings.
+rejected() {
+    echo "MODEL=$1 is rejected"
     if MODEL=$1 cargo build --release >"$output" 2>&1; then
         fail "MODEL=$1: expected the build to fail"
     fi
     expect "${@:2}"
 }
 
-# embedded TEXT...: the description of the built binary's model must contain each of these texts.
+# embedded STRING...: fails unless the built binary's description of its model contains each of these strings.
 embedded() {
     $binary inspect >"$output" 2>&1 || fail "the built binary cannot inspect its model"
     expect "$@"
 }
 
-refused /nonexistent.onnx "cannot read the model"
-refused Cargo.toml "not an ONNX model"
-refused tests/cases/unsupported/model.onnx mystery com.example.NonExistent
+rejected /nonexistent.onnx "cannot read the model"
+rejected Cargo.toml "not an ONNX model"
+rejected tests/cases/unsupported/model.onnx mystery com.example.NonExistent
 
-# Bytes that are appended to a protobuf message are further fields of it: here field 14, an entry of metadata_props,
-# with a wrong golden row.
+# Bytes after a protobuf message are further fields of the message. These bytes are field 14, an entry of
+# metadata_props, with a wrong golden row.
 wrong=$(mktemp --suffix .onnx)
 trap 'rm -f "$output" "$wrong"' EXIT
 golden='[{"inputs":{"age":44,"sex":2,"bmi":28.6,"bp":175.6},"outputs":{"prediction":1}}]'
@@ -53,7 +54,7 @@ byte() { printf '%b' "\\x$(printf %02x "$1")"; }
     byte 10 && byte 13 && printf ml_app.golden
     byte 18 && byte ${#golden} && printf %s "$golden"
 } >"$wrong"
-refused "$wrong" "golden row 1, output \`prediction\`: expected 1, found 281.1"
+rejected "$wrong" "golden row 1, output \`prediction\`: expected 1, found 281.1"
 
 echo "MODEL=tests/cases/diabetes/model.onnx is embedded"
 MODEL=tests/cases/diabetes/model.onnx cargo build --release >"$output" 2>&1 || fail "the build failed"

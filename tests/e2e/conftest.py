@@ -1,4 +1,4 @@
-"""Starts servers with the binary that `ML_APP_BINARY` names."""
+"""Starts servers. The variable `ML_APP_BINARY` is the path of the binary."""
 
 import os
 import re
@@ -14,7 +14,7 @@ import requests
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("ML_APP_BINARY", ROOT / "target" / "release" / "ml-app")
 CASES = ROOT / "tests" / "cases"
-# Seconds until a test fails because something does not happen; a busy machine takes long for everything.
+# Maximum time in seconds that a test waits for an event. It is long, because the machine may be busy.
 PATIENCE = 60
 
 # The servers under test are all on this machine.
@@ -35,7 +35,8 @@ class Server:
 
 @contextmanager
 def serve(log, model=None, *arguments):
-    """Serves the model of a case, or the embedded one, and stops the server by SIGTERM, as Kubernetes does."""
+    """Serves the model of a case, or the embedded model if `model` is `None`. Stops the server by SIGTERM, as Kubernetes
+    does."""
     command = [BINARY, "serve", "--port", "0", *arguments]
     if model:
         command += ["--model", CASES / model / "model.onnx"]
@@ -65,7 +66,7 @@ def address(process, log):
 
 @pytest.fixture(scope="module")
 def server(request, tmp_path_factory):
-    """A server of the embedded model, or of a case that is named by `serving`."""
+    """A server of the embedded model. The decorator `serving` selects the model of a case instead."""
     model = getattr(request, "param", None)
     with serve(tmp_path_factory.mktemp("server") / "stderr", model) as running:
         yield running

@@ -1,4 +1,4 @@
-"""The Swagger page works in a browser, without requests to other hosts."""
+"""Checks that the Swagger page works in a browser, and sends no requests to other hosts."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ class Page:
         self.find(".info .title")
 
     def find(self, selector, inside=None):
-        """Waits until an element is shown, and returns the first one."""
+        """Waits until the page shows an element that matches `selector`, and returns the first such element."""
         found = self.wait(lambda: [e for e in self.all(selector, inside) if e.is_displayed()])
         return found[0]
 
@@ -80,7 +80,7 @@ class Page:
 
 @pytest.fixture
 def page(server, tmp_path):
-    """A browser. After the test, its requests and its console are checked."""
+    """The Swagger page in a browser. After the test, checks the requests and the console of the browser."""
     options = ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})

@@ -1,4 +1,4 @@
-"""The server's responses agree with its OpenAPI document."""
+"""Checks that the server's responses agree with its OpenAPI document."""
 
 import json
 
@@ -17,7 +17,7 @@ PROBLEM = "application/problem+json"
 NOT_OFFERED = "image/png"
 
 
-def valid(document, schema, value):
+def assert_valid(document, schema, value):
     """Asserts that the value is valid by a schema of the document."""
     # References are resolved from the root of the schema, so the root gets the components.
     root = {**schema, "components": document["components"]}
@@ -25,7 +25,7 @@ def valid(document, schema, value):
     assert not errors, f"{value!r}: {errors}"
 
 
-def declared(server, response, method, path, status):
+def assert_declared(server, response, method, path, status):
     """Asserts that the response has the status, and that the document declares such a response."""
     assert response.status_code == status, response.text
     operation = server.document["paths"][path][method.lower()]
@@ -37,10 +37,10 @@ def declared(server, response, method, path, status):
         assert media_type == PROBLEM
         assert response.json()["status"] == status
     is_json = media_type in (JSON, PROBLEM)
-    valid(server.document, content[media_type]["schema"], response.json() if is_json else response.text)
+    assert_valid(server.document, content[media_type]["schema"], response.json() if is_json else response.text)
     if media_type == NDJSON:
         for line in response.text.splitlines():
-            valid(server.document, {"$ref": "#/components/schemas/Prediction"}, json.loads(line))
+            assert_valid(server.document, {"$ref": "#/components/schemas/Prediction"}, json.loads(line))
 
 
 def examples(media):
@@ -96,12 +96,12 @@ def test_every_example_is_valid(server):
         for operation in operations.values():
             for parameter in operation.get("parameters", []):
                 media = parameter.get("content", {}).get(JSON, parameter)
-                valid(server.document, media["schema"], media["example"])
+                assert_valid(server.document, media["schema"], media["example"])
                 seen += 1
             bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
             for media in (media for body in bodies for media in body.get("content", {}).values()):
                 for example in examples(media).values():
-                    valid(server.document, media["schema"], example)
+                    assert_valid(server.document, media["schema"], example)
                     seen += 1
     assert seen > 10
 
@@ -109,7 +109,7 @@ def test_every_example_is_valid(server):
 @every_model
 def test_the_example_of_a_query_succeeds(server):
     response = server.send("GET", "/predict", params=query(server))
-    declared(server, response, "GET", "/predict", 200)
+    assert_declared(server, response, "GET", "/predict", 200)
     responses = server.document["paths"]["/predict"]["get"]["responses"]
     assert response.json() == responses["200"]["content"][JSON]["example"]
 
@@ -128,7 +128,7 @@ def test_every_example_of_a_body_succeeds(server):
         response = server.send(
             "POST", "/predict", data=encoded(example), headers={"content-type": media_type}
         )
-        declared(server, response, "POST", "/predict", 200)
+        assert_declared(server, response, "POST", "/predict", 200)
         assert response.headers["content-type"].split(";")[0] == media_type
 
 
@@ -143,7 +143,7 @@ def test_predictions_come_in_each_format(server, accept):
     }.items():
         headers = {"accept": accept, **({"content-type": CSV} if "data" in body else {})}
         response = server.send("POST", path, headers=headers, **body)
-        declared(server, response, "POST", path, 200)
+        assert_declared(server, response, "POST", path, 200)
         assert response.headers["content-type"].split(";")[0] == accept
         assert (response.json() if accept == JSON else response.text) == example
 
@@ -151,7 +151,7 @@ def test_predictions_come_in_each_format(server, accept):
 @every_model
 def test_probes_and_pages_are_declared(server):
     for path in ["/", "/apidocs", "/openapi.json", "/healthz", "/readyz", "/metrics"]:
-        declared(server, server.send("GET", path), "GET", path, 200)
+        assert_declared(server, server.send("GET", path), "GET", path, 200)
 
 
 @every_model
@@ -167,7 +167,7 @@ def test_bad_queries_get_declared_problems(server):
         (406, good, NOT_OFFERED),
     ]:
         response = server.send("GET", "/predict", params=parameters, headers={"accept": accept})
-        declared(server, response, "GET", "/predict", status)
+        assert_declared(server, response, "GET", "/predict", status)
 
 
 @every_model
@@ -200,7 +200,7 @@ def test_bad_bodies_get_declared_problems(server):
         response = server.send(
             "POST", "/predict", data=body, headers={"content-type": content_type, "accept": accept}
         )
-        declared(server, response, "POST", "/predict", status)
+        assert_declared(server, response, "POST", "/predict", status)
 
 
 @every_model
@@ -215,13 +215,13 @@ def test_bad_files_get_declared_problems(server):
         (422, {"files": {"file": ("rows.csv", b"no_feature\n1\n", CSV)}}),
     ]:
         response = server.send("POST", "/predict_file", **request)
-        declared(server, response, "POST", "/predict_file", status)
+        assert_declared(server, response, "POST", "/predict_file", status)
 
 
 def test_too_large_bodies_get_a_declared_problem(tmp_path):
     with serve(tmp_path / "stderr", None, "--max-body", "1KiB") as server:
         body = b" " * 2000
         response = server.send("POST", "/predict", data=body, headers={"content-type": JSON})
-        declared(server, response, "POST", "/predict", 413)
+        assert_declared(server, response, "POST", "/predict", 413)
         response = server.send("POST", "/predict_file", files={"file": ("rows.csv", body, CSV)})
-        declared(server, response, "POST", "/predict_file", 413)
+        assert_declared(server, response, "POST", "/predict_file", 413)

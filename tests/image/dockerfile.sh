@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the whole Dockerfile on a STAND-IN for the builder's image, for machines that cannot pull images:
-# standin.sh makes an image of Debian with this machine's Rust instead of Alpine with its own. The test shows that
-# stages, layers and commands work. Only a build with the real image shows that they work on Alpine.
+# Builds the whole Dockerfile on machines that cannot pull images. The builder's image is Alpine with Rust. Instead of
+# it, this script uses a STAND-IN: standin.sh makes an image of Debian with this machine's Rust. The test shows that
+# stages, layers and commands work. Only a build with the builder's image shows that they work on Alpine.
 #
-# Everything is compiled two or three times, which takes half an hour on two cores. So `.ci/run` does not run this.
-# With --arm64 it also compiles for arm64, and runs the result under qemu.
+# The script compiles everything two or three times, which takes half an hour on two cores. So `.ci/run` does not run
+# it. With --arm64 the script also compiles for arm64, and runs that binary under qemu.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
@@ -48,7 +48,7 @@ echo "localhost/$name"
 mkdir "$scratch/context"
 git ls-files -z | tar --create --null --files-from - | tar --extract --directory "$scratch/context"
 
-# build TAG ARGUMENT...: builds the image, and writes the output to $scratch/TAG.log, too.
+# build TAG ARGUMENT...: builds the image. Prints the output, and writes it to $scratch/TAG.log.
 build() {
     local begin=$SECONDS
     engine buildah build --layers --format docker --pull-never --network none \
@@ -57,7 +57,7 @@ build() {
     echo "($((SECONDS - begin)) s)"
 }
 
-# contains_model TAG MODEL
+# contains_model TAG MODEL: fails unless the image contains this model.
 contains_model() {
     local digest
     digest=$(sha256sum "$2" | cut -d ' ' -f 1)
@@ -66,7 +66,7 @@ contains_model() {
         grep -F "$digest" || fail "localhost/ml-app:$1 does not contain $2"
 }
 
-# lists_crates TAG
+# lists_crates TAG: fails unless the binary in the image lists its crates.
 lists_crates() {
     engine podman run --rm --read-only --cap-drop=ALL --network none \
         --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 "localhost/ml-app:$1" sbom |

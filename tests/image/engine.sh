@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced by the other scripts of this folder: podman and buildah with their own settings, storage and network
-# below target/, so that other containers and images of the machine are not affected.
+# Sourced by the other scripts in this folder. Runs podman and buildah with settings, storage and networks below
+# target/, so that the scripts do not affect other containers and images of the machine.
 
 step() { printf '\n-- %s\n' "$*"; }
 
@@ -39,14 +39,14 @@ driver = "overlay"
 graphroot = "$at/storage"
 runroot = "$at/run"
 CONF
-    # Health checks on a timer need systemd; the tests run them explicitly. The engine writes files to the
-    # current directory.
+    # The engine needs systemd to run health checks on a timer, so the tests run them explicitly. The engine writes files
+    # to the current directory.
     ENGINE=(env --chdir "$at" "CONTAINERS_CONF=$at/containers.conf" "CONTAINERS_STORAGE_CONF=$at/storage.conf"
         DISABLE_HC_SYSTEMD=true)
 }
 
-# begin_engine DIRECTORY: sets up an engine without containers and images, and the folder `scratch`. Both are
-# cleared when the script ends.
+# begin_engine DIRECTORY: sets up an engine without containers and images, and sets `scratch` to an empty folder. When
+# the script ends, both are cleared.
 begin_engine() {
     engine_at "$1"
     scratch=$(mktemp -d)
@@ -61,7 +61,7 @@ end_engine() {
     exit "$code"
 }
 
-# engine COMMAND...: runs podman or buildah with these settings.
+# engine COMMAND...: runs a command of podman or buildah with the settings of `engine_at`.
 engine() { as_root "${ENGINE[@]}" "$@"; }
 
 # clear_engine: removes all containers, images and networks.

@@ -1,5 +1,5 @@
-/* A program for an empty image. As a server it is the lower bound for the time of a start; with arguments it shows
-   whether the engine enforces its limits of memory and processor time. */
+/* A program for an empty image. Without arguments it is a server, whose start time is a lower bound for the start time
+   of any container. With arguments it shows whether the engine enforces limits of memory and processor time. */
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ static int serve(void) {
     }
 }
 
-/* Writes to this much memory. */
+/* Allocates this many MiB of memory, and writes to them. */
 static int fill(size_t mebibytes) {
     for (size_t i = 0; i < mebibytes; i++) {
         char *memory = malloc(1 << 20);
@@ -49,7 +49,7 @@ static double now(clockid_t clock) {
     return time.tv_sec + time.tv_nsec / 1e9;
 }
 
-/* Uses as much processor time as it gets, and prints that as a percentage of one core. */
+/* Uses as much processor time as it gets. Prints the processor time as a percentage of one core. */
 static int spin(double seconds) {
     double start = now(CLOCK_MONOTONIC), elapsed;
     do

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by the other scripts of this folder: a free port, and a prediction with a known response.
+# Sourced by the other scripts in this folder. Finds a free port, and reads a prediction and its response from README.md.
 
 # free_port: prints a port of this machine on which no process listens.
 free_port() {
@@ -15,11 +15,11 @@ readme_prediction() {
     path=$(sed -n "s|^\$ curl 'localhost:5000\(/predict[^']*\)'\$|\1|p" README.md | head -n 1)
     response=$(grep -A 1 -F "\$ curl 'localhost:5000$path'" README.md | sed -n 2p)
     if [ -z "$path" ] || [ -z "$response" ]; then
-        fail "README.md has no example of a prediction by curl"
+        fail "README.md has no example of a prediction with curl"
     fi
 }
 
-# same_response EXPECTED FOUND: fails unless both are the same JSON, with floats compared to 1e-5.
+# same_response EXPECTED FOUND: fails unless both are the same JSON. Floats may differ by 1e-5.
 same_response() {
     python3 - "$1" "$2" <<'PY'
 import json, math, sys

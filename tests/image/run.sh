@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the binary and checks that it is static; builds the image, runs it as in a deployment, and prints size,
-# memory and start time. Installs the tools that it needs, on Debian and its derivatives.
+# Builds the binary and checks that it is static. Builds the image, runs it as in a deployment, and prints its size, its
+# memory and its start time. Installs the tools that the script needs, on Debian and its derivatives.
 #
-# ML_APP_BINARY names a static binary to test instead of the one that cargo builds.
+# If the variable ML_APP_BINARY is set, the script tests this static binary and does not build one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
@@ -12,11 +12,11 @@ unset MODEL CARGO_TARGET_DIR
 
 # Number of timed starts of each image.
 RUNS=25
-# Seconds until the test fails because something does not happen; a busy machine takes long for everything.
+# Maximum time in seconds that the test waits for an event. It is long, because the machine may be busy.
 PATIENCE=60
-# The same limits as in the documentation.
+# Limits of the containers. docs/container.md recommends the same limits, except --cpus.
 LIMITS=(--read-only --cap-drop=ALL --security-opt=no-new-privileges --memory 32m --cpus 0.5)
-# Some machines do not permit the engine's defaults.
+# Some machines do not permit the engine's default limits.
 ULIMITS=(--ulimit nofile=4096:4096 --ulimit nproc=4096:4096)
 
 # More options for run_image.
@@ -24,21 +24,21 @@ OPTIONS=()
 
 ok() { printf 'ok: %s\n' "$*"; }
 
-# is WHAT EXPECTED FOUND
+# is WHAT EXPECTED FOUND: fails unless FOUND equals EXPECTED.
 is() {
     [ "$2" = "$3" ] || fail "$1: expected \`$2\`, found \`$3\`"
     ok "$1: $2"
 }
 
-# has WHAT TEXT OUTPUT
+# has WHAT STRING OUTPUT: fails unless OUTPUT contains STRING.
 has() {
     case $3 in
         *"$2"*) ok "$1: $2" ;;
-        *) fail "$1: expected the text \`$2\`, found \`$3\`" ;;
+        *) fail "$1: expected the string \`$2\`, found \`$3\`" ;;
     esac
 }
 
-# lacks WHAT TEXT OUTPUT
+# lacks WHAT STRING OUTPUT: fails if OUTPUT contains STRING.
 lacks() {
     case $3 in
         *"$2"*) fail "$1: expected no \`$2\`, found \`$3\`" ;;
@@ -46,7 +46,7 @@ lacks() {
     esac
 }
 
-# seconds_since TIME, as EPOCHREALTIME gives it.
+# seconds_since TIME: prints the seconds since TIME, an earlier value of EPOCHREALTIME.
 seconds_since() {
     python3 -c 'import sys
 since, now = (float(time.replace(",", ".")) for time in sys.argv[1:])
@@ -71,16 +71,16 @@ run_image() {
 
 get() { curl --silent --show-error --fail --compressed --max-time "$PATIENCE" "$URL$1"; }
 
-# stop_image NAME: SIGTERM ends it with exit code 0.
+# stop_image NAME: sends SIGTERM to the container, and fails unless the container ends with exit code 0.
 stop_image() {
     local since=$EPOCHREALTIME deadline=$((SECONDS + PATIENCE))
     engine podman kill --signal TERM "$1" >/dev/null
     while [ -e "/proc/$PID" ]; do
-        [ "$SECONDS" -lt "$deadline" ] || fail "expected SIGTERM to end it within $PATIENCE s"
+        [ "$SECONDS" -lt "$deadline" ] || fail "expected the container to end within $PATIENCE s of SIGTERM"
         sleep 0.01
     done
-    ok "SIGTERM ends it: $(seconds_since "$since") s"
-    is "its exit code" 0 "$(engine podman wait "$1")"
+    ok "time from SIGTERM to the end: $(seconds_since "$since") s"
+    is "exit code after SIGTERM" 0 "$(engine podman wait "$1")"
     engine podman rm "$1" >/dev/null
 }
 
@@ -128,7 +128,7 @@ described=$(as_root /usr/sbin/chroot --userspec=65532:65532 "$scratch/root" /ml-
 has "in an empty root directory" "$(sha256sum model.onnx | cut -d ' ' -f 1)" "$described"
 
 step "Image"
-# buildah keeps HEALTHCHECK in Docker's format only.
+# buildah keeps HEALTHCHECK only in images of Docker's format.
 engine buildah build --quiet --format docker --tag "$IMAGE" \
     --build-context compiled="$scratch/image" --build-arg REVISION=abc1234 \
     --build-arg SOURCE=https://example.com/ml-app "$PWD" >/dev/null
@@ -194,7 +194,7 @@ is "new privileges forbidden" 1 "$(status NoNewPrivs)"
 page=$(get /apidocs)
 has "/apidocs" swagger-ui "$page"
 links=$(grep -oE '(src|href)="[^":]+"' <<<"$page" | cut -d '"' -f 2 | sort -u)
-has "its links" swagger-ui-bundle.js "$links"
+has "links of /apidocs" swagger-ui-bundle.js "$links"
 for link in $links; do
     size=$(get "/$link" | wc -c)
     [ "$size" -gt 500 ] || fail "/$link: expected more than 500 bytes, found $size"
@@ -207,8 +207,8 @@ row = {"age": 21, "new_user": 1, "total_pages_visited": 14}
 print(json.dumps([row] * int(sys.argv[1])))' "$1" | curl --silent --output /dev/null --write-out '%{http_code}' \
         --max-time "$PATIENCE" --header 'content-type: application/json' --data-binary @- "$URL/predict"
 }
-for _ in 1 2 3; do is "rows of 0.95 MiB in all" 200 "$(post 18000)"; done
-is "rows of more than 1/32 of the memory" 413 "$(post 25000)"
+for _ in 1 2 3; do is "body of 0.95 MiB" 200 "$(post 18000)"; done
+is "body of more than 1/32 of the memory" 413 "$(post 25000)"
 engine podman healthcheck run served || fail "HEALTHCHECK fails"
 ok "HEALTHCHECK succeeds"
 engine podman exec served /ml-app healthcheck || fail "/ml-app healthcheck fails"
@@ -240,13 +240,13 @@ OPTIONS=()
 code=0
 refused=$(engine podman run --rm "${LIMITS[@]}" "${ULIMITS[@]}" --network none \
     --env PORT=https --env ML_APP_WORKERS=many "$IMAGE" 2>&1) || code=$?
-is "exit code of bad settings" 64 "$code"
+is "exit code with invalid settings" 64 "$code"
 has message "PORT: expected a port from 0 to 65535, found \`https\`" "$refused"
 has message "ML_APP_WORKERS: expected a number from 1 to 1024, found \`many\`" "$refused"
 
 code=0
 refused=$(engine podman run --rm "${ULIMITS[@]}" --network none "$IMAGE" serve --model other.onnx 2>&1) || code=$?
-is "exit code of another model" 1 "$code"
+is "exit code with --model" 1 "$code"
 has message "cannot read the model other.onnx" "$refused"
 
 step "Cost"
@@ -271,8 +271,8 @@ def measured(what, limit, found, unit):
 
 row("", "target", "measured")
 measured("image", 12, image / 1e6, "MB")
-row("  its binary", "", f"{binary / 1e6:.1f} MB")
-row("  its binary, gzipped as in registries", "", f"{gzipped / 1e6:.1f} MB")
+row("  binary in the image", "", f"{binary / 1e6:.1f} MB")
+row("  binary in the image, gzipped as in registries", "", f"{gzipped / 1e6:.1f} MB")
 measured("memory after the first response (RssAnon)", 5, anonymous * 1024 / 1e6, "MB")
 row("  including pages of the executable", "", f"{resident * 1024 / 1e6:.1f} MB")
 row("`podman run` to the first 200, median", "", f"{app:.1f} ms")

@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# Sourced by dockerfile.sh: a stand-in for the builder's image, for machines that cannot pull images.
+# Sourced by dockerfile.sh. Makes a stand-in for the builder's image, for machines that cannot pull images.
 
-# standin DIRECTORY IMAGE: makes the image from Debian packages and this machine's Rust. It is not Alpine: `apk` and
-# `rustup` support only the commands of the Dockerfile and download nothing, and build scripts are linked with glibc.
+# standin DIRECTORY IMAGE: makes the image from Debian packages and this machine's Rust. The image is not Alpine. Its
+# `apk` and `rustup` are stubs, which support only the commands of the Dockerfile and download nothing. Build scripts are
+# linked with glibc instead of musl.
 standin() {
     local root=$1/standin host
     host=$(rustc --version --verbose | sed -n 's/^host: //p')
@@ -11,7 +12,7 @@ standin() {
         --include=gcc,libc6-dev,musl-tools,clang,llvm,lld,ca-certificates bookworm "$root" >"$1/standin.log" ||
         fail "debootstrap failed; see $1/standin.log"
 
-    # The headers of musl for arm64, which apk downloads on Alpine.
+    # Downloads the headers of musl for arm64. On Alpine, apk downloads them.
     as_root chroot "$root" sh -euc '
         dpkg --add-architecture arm64
         apt-get update -qq
@@ -28,7 +29,7 @@ standin() {
     for part in "$host" x86_64-unknown-linux-musl aarch64-unknown-linux-musl; do
         as_root cp -a "$rust/lib/rustlib/$part" "$root/usr/local/rust/lib/rustlib/"
     done
-    # The build has no network.
+    # The build has no network, so the image needs the downloaded crates.
     as_root cp -a "${CARGO_HOME:-$HOME/.cargo}"/registry/{cache,index} "$root/usr/local/cargo/registry/"
 
     as_root tee "$root/usr/local/bin/rustup" >/dev/null <<'SH'

@@ -1,9 +1,9 @@
-"""Measures the time from `podman run` to the first 200, for several images in turns.
+"""Measures the time from `podman run` to the first response with status 200, for several images in turns.
 
     start.py RUNS PORT PATH IMAGE... -- COMMAND... -- OPTION...
 
-COMMAND runs podman; OPTION... are passed to `podman run`. Prints a line for each image, in their order: the median
-and the minimum, in milliseconds.
+COMMAND runs podman. Each OPTION is passed to `podman run`. Prints a line for each IMAGE, in the order of the arguments:
+the median and the minimum, in milliseconds.
 """
 
 import socket
@@ -13,8 +13,9 @@ import sys
 import time
 
 NAME = "ml-app-start"
-# Seconds until an attempt is repeated, and until the test fails. Without a server an attempt usually fails at once.
+# Maximum duration of an attempt in seconds. As long as there is no server, an attempt usually fails at once.
 ATTEMPT = 1
+# Maximum duration of a start in seconds.
 LIMIT = 60
 
 
@@ -62,7 +63,7 @@ def main():
     request = f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode()
     times = {image: [] for image in images}
     for run in range(int(runs)):
-        # Alternates the order, so that no image always runs after another.
+        # Reverses the order in every second run, so that no image always runs after the same other image.
         for image in images if run % 2 else reversed(images):
             times[image].append(start(podman, options, int(port), request, image))
     for image in images:

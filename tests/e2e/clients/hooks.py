@@ -1,4 +1,4 @@
-"""Media types that schemathesis does not know. They are sent and received as text."""
+"""Sends and receives bodies as text if schemathesis does not know their media type."""
 
 import schemathesis
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs unmodified clients of other projects against the server. Each has its own Python packages in
+# Runs unmodified clients of other projects against the server. Each client has its own Python packages in
 # target/clients.
 #
-# ML_APP_BINARY names the server.
+# The variable ML_APP_BINARY is the path of the server.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 . tests/packages.sh

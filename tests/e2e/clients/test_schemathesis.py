@@ -1,4 +1,4 @@
-"""schemathesis, which generates requests from the OpenAPI document, finds no error with all of its checks."""
+"""Runs schemathesis, which generates requests from the OpenAPI document, with all of its checks."""
 
 import os
 import subprocess

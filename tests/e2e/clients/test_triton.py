@@ -145,7 +145,7 @@ def test_strings_in_both_directions(tmp_path):
         client.close()
 
 
-# With JSON, perf_analyzer sends one row, whatever the shape is.
+# With JSON, perf_analyzer sends one row even if --shape has several rows.
 @pytest.mark.parametrize("tensor_format, rows", [("binary", 4), ("json", 1)])
 def test_perf_analyzer(server, tensor_format, rows):
     import nvidia.cuda_runtime

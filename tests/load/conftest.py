@@ -1,4 +1,4 @@
-"""The option for long runs, the table of figures, and a slow model."""
+"""Defines the option --long, the table of figures, and fixtures that make a slow model and start servers."""
 
 import resource
 from dataclasses import astuple, dataclass
@@ -12,7 +12,7 @@ HEADINGS = ("promise", "test", "figure", "target", "")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--long", action="store_true", help="measure published figures, and require all targets")
+    parser.addoption("--long", action="store_true", help="measure the figures that are published, and fail if any target is missed")
 
 
 def pytest_configure(config):
@@ -23,7 +23,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem):
-    """Fails a test that missed a target only after it has measured all of its figures."""
+    """Fails a test that missed targets. The test first measures all of its figures."""
     result = yield
     missed = [
         f"{figure.promise}: expected {figure.target}, found {figure.found}"
@@ -53,7 +53,7 @@ class Figure:
 
 @pytest.fixture
 def figure(request):
-    """Records a figure of the test, and fails the test if the target is missed."""
+    """Returns a function that records a figure of the test. If the target is missed, the test fails at its end."""
 
     def record(promise, found, target, met):
         verdict = "met" if met else "MISSED"
@@ -64,9 +64,9 @@ def figure(request):
 
 @pytest.fixture
 def speed_figure(request, is_long):
-    """Records a figure that depends on the speed of the machine and on what else runs there.
+    """Returns a function that records a figure that depends on the speed and the load of the machine.
 
-    The target must be met in a long run only, which has the machine to itself.
+    If the target is missed, the test fails only in a long run. No other program may run on the machine during a long run.
     """
 
     def record(promise, found, target, met):
@@ -92,7 +92,7 @@ def slow_model():
 
 @pytest.fixture
 def serve(tmp_path):
-    """Starts servers, and stops them after the test: each must exit with code 0."""
+    """Returns a function that starts a server. After the test, stops all servers; each must exit with code 0."""
     servers = []
 
     def start(*arguments, **options):

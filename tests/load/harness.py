@@ -22,7 +22,7 @@ ROOT = HERE.parents[1]
 BINARY = Path(os.environ["ML_APP_BINARY"]).resolve()
 HOST = "127.0.0.1"
 THREADS = os.cpu_count()
-# Seconds until a test fails because something does not happen. No test passes by reaching this limit.
+# Maximum time in seconds that a test waits for an event. A test that waits longer fails.
 PATIENCE = 60
 
 ROW = {"age": 21, "new_user": 1, "total_pages_visited": 14}
@@ -33,7 +33,7 @@ PROBLEM = "application/problem+json"
 
 
 class Server:
-    """A server process. `stop` asserts that it had no panic and exits with code 0; `kill` asserts nothing."""
+    """A server process. `stop` asserts that the server had no panic and exits with code 0. `kill` asserts nothing."""
 
     def __init__(self, log, *arguments, model=None, environment=None, prefix=()):
         command = [*prefix, BINARY, "serve", "--host", HOST, "--port", "0", *arguments]
@@ -101,7 +101,8 @@ class Server:
         return int(re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)[1]) * 1024
 
     def processor_seconds(self):
-        """Returns the processor time of all threads so far. It does not grow while other processes run."""
+        """Returns the processor time that all threads have used so far. Unlike the elapsed time, it does not depend on the
+        load of the machine."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -137,7 +138,7 @@ class Response:
         return json.loads(self.body)
 
     def is_problem(self):
-        """Returns whether this is an error in the format of `/predict`, problem details."""
+        """Returns whether this is an error in the format of `/predict`: problem details (RFC 9457)."""
         if self.headers.get("content-type") != PROBLEM:
             return False
         problem = self.json()
@@ -145,7 +146,7 @@ class Response:
         return problem.get("status") == self.status and all(isinstance(text, str) and text for text in texts)
 
     def is_plain(self):
-        """Returns whether this is an error in the format of the inference protocols."""
+        """Returns whether this is an error in the format of the inference protocols: `{"error": "…"}`."""
         if self.headers.get("content-type") != JSON:
             return False
         error = self.json()
@@ -156,7 +157,7 @@ class Response:
         return self.is_plain() if first in (["v1"], ["v2"], ["invocations"], ["ping"]) else self.is_problem()
 
     def has_retry_after(self):
-        """Returns whether this is a 503 that names the time of a retry."""
+        """Returns whether this is a 503 whose `Retry-After` is a number of seconds."""
         return self.status == 503 and self.headers.get("retry-after", "").isdigit()
 
 
@@ -179,7 +180,7 @@ class Connection:
         self.socket.close()
 
     def reset(self):
-        """Closes the connection by RST instead of FIN."""
+        """Closes the connection with RST instead of FIN."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
@@ -187,7 +188,7 @@ class Connection:
         self.socket.sendall(data)
 
     def response(self, method="GET"):
-        """Returns the next response that is not an interim one (1xx)."""
+        """Returns the next response. Skips interim responses (status 1xx)."""
         while True:
             try:
                 line = self.file.readline()
@@ -240,7 +241,7 @@ class Connection:
 
 
 def wrk(server, seconds, connections, rows, path="/predict", threads=1):
-    """Runs wrk with bodies of these rows. Returns what wrk.lua prints: rate, p50, p99, requests, refused, broken."""
+    """Runs wrk; the body of each request is `rows` as JSON. Returns the figures that wrk.lua prints."""
     command = ["wrk", "--latency", "--timeout", f"{PATIENCE}s", "-s", HERE / "wrk.lua"]
     command += [f"-d{seconds}s", f"-c{connections}", f"-t{threads}", server.url + path]
     with tempfile.NamedTemporaryFile() as body:
@@ -255,7 +256,8 @@ def wrk(server, seconds, connections, rows, path="/predict", threads=1):
 
 @contextmanager
 def in_background(work):
-    """Runs `work(stop)` on a thread during the block, then sets `stop`. An exception of `work` is raised here."""
+    """Runs `work(stop)` on a thread while the block runs. Sets `stop` after the block, and raises an exception of `work`
+    again."""
     stop, failures = threading.Event(), []
 
     def run():
@@ -291,8 +293,8 @@ def ms(seconds):
     return f"{seconds * 1e3:.1f} ms"
 
 
-# A row of the slow model becomes a matrix of LANES × WIDTH, which is multiplied LAYERS times. The product is
-# bound by arithmetic rather than by memory.
+# The slow model turns a row into a matrix of LANES × WIDTH, and multiplies the matrix LAYERS times by the same weights.
+# Arithmetic limits the speed of these products, and not memory.
 LANES = 64
 WIDTH = 256
 LAYERS = 160

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Tests the server under overload, under attack, with little memory, and when it is killed. A table at the
-# end lists each promise, the measured figure and the target.
+# Tests the server under overload, under attack and with little memory, and a prediction of a file that is killed. A
+# table at the end lists each promise, the measured figure and the target.
 #
 #   tests/load/run.sh [--long] [PYTEST ARGUMENTS]
 #
-# A run takes less than four minutes on two cores. With --long it takes half an hour, measures as long as
-# published figures need, and requires the targets that depend on the speed of the machine, which must have
-# nothing else to do. ML_APP_BINARY names the server, which must be built with the feature `onnx`.
+# A run takes less than four minutes on two cores. A run with --long takes half an hour, because it measures the
+# figures that are published. It also fails if targets that depend on the speed of the machine are missed. No other
+# program may run on the machine during a long run.
+#
+# If the variable ML_APP_BINARY is set, the script tests this binary and does not build one. The binary must have the
+# feature `onnx`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . tests/packages.sh

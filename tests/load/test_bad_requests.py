@@ -1,4 +1,5 @@
-"""Malformed requests, mutated from valid ones: each gets an error response in the format of its route."""
+"""Sends malformed requests, which are mutations of valid requests. Each must get an error response in the format of its
+route."""
 
 import json
 import random
@@ -11,8 +12,9 @@ import harness
 from harness import JSON, ROW, Closed
 
 CLIENTS = 32
-# Seconds; a request that is cut short gets its response after a second.
+# Maximum duration of a request in seconds. A request without its end gets a response only after the timeout of 1 s.
 SLOWEST = 2
+# Maximum memory of the server in bytes.
 MEMORY = 200 * 1024 * 1024
 
 TENSOR = {"inputs": [{"name": "X", "shape": [1, 3], "datatype": "FP32", "data": [21, 1, 14]}]}
@@ -169,7 +171,7 @@ ODD_HEADERS = [
 
 
 class Request:
-    """A request as parts, with the mutations of its bytes."""
+    """The parts of a request, and mutations of its bytes."""
 
     def __init__(self, method, path, headers, body):
         self.method, self.path, self.headers, self.body = method, path, headers, body
@@ -211,7 +213,7 @@ def valid_requests(document):
 
 
 def mutated_json(body, by):
-    """Returns the JSON with one value replaced, added, nested or removed."""
+    """Returns the JSON after one random change: a value is replaced, added, nested or removed."""
     try:
         value = json.loads(body)
     except ValueError:
@@ -298,7 +300,7 @@ def bad_requests(document, count):
 
 
 def error_in_response(server, raw):
-    """Sends a request. Returns what is wrong with the response, if anything, and its status."""
+    """Sends a request. Returns what is wrong with the response (`None` if nothing is wrong), and the status."""
     method, *target = raw.split(b"\r\n")[0].split(b" ")
     with server.connect() as connection:
         try:
@@ -319,7 +321,7 @@ def error_in_response(server, raw):
     if status < 400 or method == b"HEAD":
         return None, status
     if not response.body:
-        # A request that is not HTTP/1.1 has no route, so there is no protocol for the error.
+        # A request that is not valid HTTP/1.1 has no route, so no protocol determines the format of the error.
         closes = response.headers.get("connection") == "close"
         return (None if status in (400, 408) and closes else f"{status} without a body"), status
     try:

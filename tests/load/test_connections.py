@@ -1,11 +1,11 @@
-"""Connections that open and close quickly, and pipelined requests."""
+"""Tests with connections that clients open and close quickly, and with pipelined requests."""
 
 import time
 
 import harness
 from harness import JSON, ROW
 
-# What a client has sent when it disconnects: nothing, part of the headers, part of the body, a whole request.
+# The bytes that a client sends before it disconnects: nothing, part of the headers, part of the body, or a whole request.
 SENT = [
     b"",
     b"POST /predict HTTP/1.1\r\nHost: local",
@@ -43,20 +43,20 @@ def test_connects_and_drops(serve, figure, speed_figure, is_long):
         "all",
         good == len(meanwhile) > 0,
     )
-    speed_figure("  the slowest of these", harness.ms(slowest), "<= 1 s", slowest <= 1)
+    speed_figure("  slowest of the successful requests", harness.ms(slowest), "<= 1 s", slowest <= 1)
     # The server waits for the rest of an incomplete body until it notices that the client has disconnected.
     back = harness.eventually(lambda: server.descriptors() <= before)
-    figure("  open files before and after", f"{before}, {server.descriptors()}", "the same", back)
+    figure("  open files before and after", f"{before}, {server.descriptors()}", "equal", back)
     assert all(server.predict().status == 200 for _ in range(100))
     gauge = "ml_app_inferences_in_flight"
     figure("  in flight afterwards", int(server.metric(gauge)), "0", server.metric(gauge) == 0)
 
 
 def test_pipelining(serve, figure):
-    """Responses come in the order of the requests, although some run on the inference pool."""
+    """Checks that responses come in the order of the requests, although some predictions run on the inference pool."""
     server = serve()
     rows = [{**ROW, "age": 18 + number} for number in range(PIPELINED)]
-    # Every fifth is too long to run on the I/O thread.
+    # Every fifth request has too many rows to run on the I/O thread.
     bodies = [harness.as_json([row] * (2000 if number % 5 == 0 else 1)) for number, row in enumerate(rows)]
     alone = [server.send("POST", "/predict", body).body for body in bodies]
     assert len(set(alone)) > PIPELINED / 2

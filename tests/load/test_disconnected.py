@@ -1,16 +1,16 @@
-"""Clients that disconnect: their requests are not executed."""
+"""Checks that the server does not run predictions whose clients have disconnected."""
 
 import harness
 from harness import SLOW_ROW
 
 CLIENTS = 50
-# Takes several seconds, during which the requests of the other clients are queued.
+# The prediction of these rows takes several seconds. In this time the requests of the other clients are queued.
 FIRST_ROWS = [SLOW_ROW] * 300
 ROWS = [SLOW_ROW] * 10
 
 
 def test_disconnected_clients(serve, slow_model, figure):
-    """While one request occupies the only thread, others arrive and their clients disconnect."""
+    """One request occupies the only inference thread. Meanwhile other requests arrive, and their clients disconnect."""
     server = serve(
         *("--inference-threads", "1", "--queue-timeout", "600", "--request-timeout", "600"), model=slow_model
     )

@@ -1,4 +1,4 @@
-"""`ml-app predict FILE --output SCORED` is killed: the output file is either complete or absent."""
+"""Kills `ml-app predict FILE --output SCORED`, and checks that SCORED is either complete or absent."""
 
 import fcntl
 import os
@@ -24,8 +24,8 @@ def big(tmp_path_factory):
 def kill_during(command, part, scored):
     """Starts a run that reads standard input, sends it `part` of a file, and kills it.
 
-    The input is not closed, so the run cannot complete before it is killed, however slow this process is. The
-    write returns when the run has read all of `part` except for what fits into the pipe.
+    This function does not close the input, so the run cannot complete before it is killed. The write returns when the
+    run has read all of `part`, except the bytes that are still in the pipe.
     """
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         process.stdin.write(part)
@@ -36,7 +36,7 @@ def kill_during(command, part, scored):
 
 
 def test_predict_is_killed(big, tmp_path, figure, is_long):
-    """Kills runs at random points of the input, each in its own folder."""
+    """Kills several runs at random points of the input. Each run has its own folder."""
     times = 50 if is_long else 8
     subprocess.run([BINARY, "predict", big, "--output", tmp_path / "whole.csv"], check=True, capture_output=True)
     whole, content = (tmp_path / "whole.csv").read_bytes(), big.read_bytes()
@@ -54,12 +54,12 @@ def test_predict_is_killed(big, tmp_path, figure, is_long):
         wrong += scored.read_bytes() != whole
         left += [name for name in os.listdir(folder) if name != "scored.csv"]
     figure(f"{times} kills of predict: incomplete output files", torn, "0", torn == 0)
-    figure("  run again: other than 400,000 rows scored", wrong, "0", wrong == 0)
-    figure("  temporary files left by both", f"{len(left)} {left[:1] or ''}".strip(), "0", not left)
+    figure("  second run: wrong output files", wrong, "0", wrong == 0)
+    figure("  temporary files after both runs", f"{len(left)} {left[:1] or ''}".strip(), "0", not left)
 
 
 def test_predict_is_killed_in_a_container(big, tmp_path, figure):
-    """Kills a run that is process 1, as in a container, in a folder that outlasts it."""
+    """Kills a run that is process 1, as in a container. A second run then uses the same folder."""
     scored = tmp_path / "scored.csv"
     as_process_1 = [
         "unshare",
@@ -69,7 +69,7 @@ def test_predict_is_killed_in_a_container(big, tmp_path, figure):
         *([] if os.getuid() == 0 else ["--user", "--map-root-user"]),
     ]
     kill_during([*as_process_1, BINARY, "predict", "-", "--output", scored], big.read_bytes(), scored)
-    # The child of `unshare` ends a moment later, and keeps the lock of its file until then.
+    # The run is a child of `unshare`, and ends a moment after `unshare`. Until then it keeps the lock of its file.
     for name in os.listdir(tmp_path):
         with open(tmp_path / name, "rb") as left:
             fcntl.flock(left, fcntl.LOCK_EX)
@@ -78,7 +78,7 @@ def test_predict_is_killed_in_a_container(big, tmp_path, figure):
     again = subprocess.run(command, check=False, capture_output=True, text=True)
     rows = scored.read_bytes().count(b"\n") - 1 if scored.exists() else 0
     figure(
-        "run again as process 1",
+        "second run as process 1",
         f"exit code {again.returncode}, {rows:,} rows",
         f"0, {ROWS:,}",
         again.returncode == 0 and rows == ROWS,

@@ -1,5 +1,5 @@
-"""Every limit that can be set: a request just below it succeeds; a request just above it gets the documented
-status, in the error format of its route, and is counted."""
+"""Tests every limit that is a setting. A request just below the limit succeeds. A request just above the limit gets the
+documented status, in the error format of its route, and is counted."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from harness import JSON, ROW, SLOW_ROW
 
 INSTANCE = [21, 1, 14]
 NAMES = ",".join(ROW)
-# Path, content type, and a function that returns a body of a number of rows.
+# Path, content type, and a function that returns a body with the given number of rows.
 ROUTES = {
     "json": ("/predict", JSON, lambda rows: [ROW] * rows),
     "columns": ("/predict", JSON, lambda rows: {name: [value] * rows for name, value in ROW.items()}),
@@ -58,7 +58,7 @@ def send_rows(server, route, rows, pad=0):
 
 @contextmanager
 def rejections(server, count):
-    """Asserts that exactly `count` rejections are counted in the block."""
+    """Asserts that the server counts exactly `count` rejections while the block runs."""
     before = server.metric("ml_app_rejected_total")
     yield
     rejected = lambda: server.metric("ml_app_rejected_total") - before
@@ -69,7 +69,7 @@ def rejections(server, count):
 
 @pytest.fixture
 def limit(figure):
-    """Records the responses below and above a limit."""
+    """Returns a function that records the responses to a request below and a request above a limit."""
 
     def record(setting, below, above, expected, route="/predict"):
         found = [response.status for response in (below, above)]
@@ -132,7 +132,7 @@ def test_max_header(serve, limit, size):
         bare = len(harness.request("GET", "/healthz", x=""))
         return server.send("GET", "/healthz", x="x" * (size - bare))
 
-    # The server does not count all of the white space that was sent.
+    # The server does not count all white space of the headers, so the sizes differ from the limit by 8 bytes.
     below = send(size - 8)
     with rejections(server, 1):
         above = send(size + 8)
@@ -147,9 +147,9 @@ def test_max_header_by_default(serve, limit):
 
 
 def cut_short(server, part):
-    """Sends part of a request. Returns the response, and the seconds until it came.
+    """Sends part of a request. Returns the response, and the seconds until the response.
 
-    The time is taken before the server's own clock starts, so it is never the shorter one.
+    The measurement begins before the server's own clock starts, so the result is never less than the server's timeout.
     """
     start = time.monotonic()
     with server.connect() as connection:
@@ -161,7 +161,7 @@ def cut_short(server, part):
 
 
 def in_two_parts(server, first, rest):
-    """Sends a request with a pause in it. Returns the response."""
+    """Sends a request with a pause between its two parts. Returns the response."""
     with server.connect() as connection:
         connection.send(first)
         time.sleep(0.6)
@@ -170,7 +170,8 @@ def in_two_parts(server, first, rest):
 
 
 def test_header_timeout(serve, figure):
-    """A request without complete headers has no route, so there is no protocol for the error."""
+    """Does not check the body of the error. A request without complete headers has no route, so no protocol determines
+    the format of the error."""
     raw = harness.request("POST", "/predict", harness.as_json(ROW))
     below = in_two_parts(serve("--header-timeout", "600"), raw[:40], raw[40:])
     above, took = cut_short(serve("--header-timeout", "1"), raw[:40])
@@ -193,7 +194,7 @@ def test_request_timeout_of_a_body(serve, limit, route):
 
 
 def rows_for(server, seconds):
-    """Returns rows for which the slow model takes this much processor time, however busy the machine is."""
+    """Returns rows for which the slow model needs about this much processor time."""
     rows = [SLOW_ROW] * 10
     assert server.predict(rows).status == 200
     before = server.processor_seconds()
@@ -209,7 +210,7 @@ def begin(server, rows):
     return connection
 
 
-def becomes_in_flight(server, count):
+def wait_for_in_flight(server, count):
     assert harness.eventually(lambda: server.metric("ml_app_inferences_in_flight") == count), (
         f"expected {count} requests in flight"
     )
@@ -229,7 +230,8 @@ def test_request_timeout_of_a_run(serve, limit, slow_model):
 
 
 def test_queue_timeout(serve, limit, slow_model):
-    """A request waits for another one: for less time than it may, then for more."""
+    """A request waits for an inference thread that another request occupies: first for less than the limit, then for
+    more."""
     patient = serve("--queue-timeout", "600", "--inference-threads", "1", model=slow_model)
     rows = rows_for(patient, 5)
     with begin(patient, [SLOW_ROW] * 5) as before:
@@ -237,11 +239,11 @@ def test_queue_timeout(serve, limit, slow_model):
         assert before.response().status == 200
     server = serve("--queue-timeout", "1", "--inference-threads", "1", model=slow_model)
     with rejections(server, 1), begin(server, rows) as before:
-        becomes_in_flight(server, 1)
+        wait_for_in_flight(server, 1)
         start = time.monotonic()
         above = server.predict(SLOW_ROW)
         took = time.monotonic() - start
-        assert before.response().status == 200, "the request that is executed is completed"
+        assert before.response().status == 200, "the request on the inference thread fails"
     limit("--queue-timeout 600, 1", below, above, 503)
     assert took >= 0.9, took
 
@@ -252,14 +254,14 @@ def test_max_in_flight(serve, limit, slow_model):
     with begin(server, [SLOW_ROW]) as first, begin(server, [SLOW_ROW]) as second:
         below = [connection.response() for connection in (first, second)]
     assert all(response.status == 200 for response in below), below
-    becomes_in_flight(server, 0)
+    wait_for_in_flight(server, 0)
     with begin(server, rows) as first:
-        becomes_in_flight(server, 1)
+        wait_for_in_flight(server, 1)
         with begin(server, [SLOW_ROW]):
-            becomes_in_flight(server, 2)
+            wait_for_in_flight(server, 2)
             before = server.metric("ml_app_rejected_total", reason="in_flight")
             above = server.predict(SLOW_ROW)
-            # This reason shows that it did not wait until a timeout.
+            # The reason `in_flight` shows that the request was not rejected because of a timeout.
             assert server.metric("ml_app_rejected_total", reason="in_flight") > before
             assert first.response().status == 200
     limit("--max-in-flight 2", below[1], above, 503)
@@ -277,7 +279,7 @@ def test_max_in_flight_of_short_predictions(serve, figure):
     )
 
 
-def until(status, send):
+def send_until(status, send):
     """Sends requests until a response has this status. Returns the last response."""
     responses = []
     harness.eventually(lambda: responses.append(send()) or responses[-1].status == status)
@@ -285,7 +287,8 @@ def until(status, send):
 
 
 def test_max_buffered(serve, limit):
-    """Bodies that lack their last byte are buffered; a further body fits beside them or does not."""
+    """The server buffers three bodies that lack their last byte. A large fourth body exceeds the limit, a small fourth
+    body does not."""
     part = 256 * 1024
     server = serve("--max-body", "1MiB", "--max-buffered", "1MiB")
     body = harness.as_json(ROW).ljust(part)
@@ -296,7 +299,7 @@ def test_max_buffered(serve, limit):
             connection.send(incomplete)
         # Once the server has read the three bodies, a fourth one exceeds the limit.
         with rejections(server, 1):
-            above = until(503, lambda: server.send("POST", "/predict", body.ljust(part + 1000)))
+            above = send_until(503, lambda: server.send("POST", "/predict", body.ljust(part + 1000)))
         below = server.send("POST", "/predict", body[: part - 1000])
         for connection in connections:
             connection.send(b" ")
@@ -308,7 +311,7 @@ def test_max_buffered(serve, limit):
 
 
 def test_max_connections(serve, figure):
-    """A connection above the limit waits until another one is closed."""
+    """A connection above the limit waits until one of the other connections is closed."""
     count = 8
     server = serve("--max-connections", str(count))
     raw = harness.request("POST", "/predict", harness.as_json(ROW))
@@ -329,7 +332,7 @@ def test_max_connections(serve, figure):
         further.socket.settimeout(harness.PATIENCE)
         after = further.response().status if found == "waits" else None
     figure(
-        f"--max-connections {count}: below, above, one less",
+        f"--max-connections {count}: below, above, after one is closed",
         f"{below.count(200)} succeed, {found}, {after}",
         f"{count} succeed, waits, 200",
         below.count(200) == count and found == "waits" and after == 200,
@@ -337,7 +340,7 @@ def test_max_connections(serve, figure):
 
 
 def test_keep_alive(serve, figure):
-    """A connection is kept between requests, and closed when it has been idle for long enough."""
+    """The server keeps a connection between requests, and closes it when it has been idle for the time limit."""
     raw = harness.request("POST", "/predict", harness.as_json(ROW))
     found = []
     with serve("--keep-alive", "600").connect() as connection:
@@ -364,7 +367,7 @@ KEYS = ["first-key-0123456789", "second-key-0123456789", "third-key-0123456789"]
 
 
 def test_api_keys(serve, figure, tmp_path):
-    """Keys from a file and from the environment, in either header."""
+    """Tests API keys from a file and from the environment, in both headers."""
     file = tmp_path / "keys"
     file.write_text("\n".join(KEYS) + "\n")
     servers = [
@@ -416,7 +419,7 @@ SETTINGS = [
 
 
 def test_invalid_settings():
-    """All invalid settings are reported at once, and the exit code is 64."""
+    """The server reports all invalid settings at once, and exits with code 64."""
     flags = [word for name in SETTINGS for word in (f"--{name}", "many")]
     done = subprocess.run(
         [harness.BINARY, "serve", *flags], capture_output=True, text=True, timeout=harness.PATIENCE, check=False

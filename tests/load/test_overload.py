@@ -1,4 +1,4 @@
-"""Five times the load that the server can handle: it stays as fast for the requests that it accepts."""
+"""Sends five times as many requests as the server can handle, and checks that the accepted requests stay fast."""
 
 import asyncio
 import random
@@ -8,16 +8,17 @@ import harness
 from harness import HOST, PATIENCE, SLOW_ROW, THREADS, ms, percentile, wrk
 
 OVERLOAD = 5
-# Requests at the very beginning. They are more than the server accepts at once, and take longer than it queues
-# them, so that there is an overload however fast the machine is.
+# Number of requests that are sent at once at the beginning. It exceeds the maximum number of predictions in flight, so
+# there is an overload on every machine, even on a fast one.
 BURST = 400
+# Time between two probes, and maximum duration of a probe, in seconds.
 PROBE_SECONDS = 0.05
 PROBE_WITHIN = 0.25
 
 
 class Client(asyncio.Protocol):
-    """A connection with one request at a time. `report` is called with status, whether there is a Retry-After, and
-    the time since the request was due."""
+    """A connection with one request at a time. Calls `report` for each response, with the status, with whether the
+    response has a Retry-After, and with the time since the request was due."""
 
     def __init__(self, idle, report):
         self.idle, self.report = idle, report
@@ -50,7 +51,7 @@ class Client(asyncio.Protocol):
             self.report(0, False, time.monotonic() - self.due)
 
 
-# Large enough that the clients take little processor time in comparison.
+# With four rows of the slow model, the server needs much more processor time for a request than the client.
 ROWS = [SLOW_ROW] * 4
 REQUEST = harness.request("POST", "/predict", harness.as_json(ROWS))
 
@@ -58,8 +59,8 @@ REQUEST = harness.request("POST", "/predict", harness.as_json(ROWS))
 async def offer(port, rate, seconds):
     """Sends `rate` requests per second at random moments, without waiting for responses.
 
-    Returns the moment, the status, whether there is a Retry-After, and the time since the request was due, for each
-    response; the number of requests; and the delay of the last request.
+    Returns a list of responses, the number of requests, and the delay of the last request. A response is a tuple: its
+    time, its status, whether it has a Retry-After, and the time since its request was due.
     """
     loop, idle, responses, pending = asyncio.get_running_loop(), [], [], set()
     moments = random.Random(0)
@@ -91,7 +92,7 @@ async def offer(port, rate, seconds):
 
 
 def probe(server, latencies):
-    """Probes liveness and readiness, as an orchestrator does."""
+    """Returns a function for `in_background` that probes liveness and readiness, as Kubernetes does."""
 
     def run(stop):
         while not stop.wait(PROBE_SECONDS):
@@ -105,10 +106,11 @@ def probe(server, latencies):
 
 def test_overload(serve, slow_model, figure, speed_figure, is_long):
     seconds = 60 if is_long else 12
-    # Until the limit is reached, requests run in order and wait as long as the queue is.
+    # In the first seconds, the queue is still first in, first out, and requests wait for the whole queue. These seconds
+    # are not measured.
     settling = 4
     server = serve(model=slow_model)
-    # As many connections as threads: the server is busy, but not overloaded.
+    # With as many connections as threads, the server is busy, but not overloaded.
     at_ease = wrk(server, seconds // 3, THREADS, ROWS)
     peak = max(at_ease["rate"], wrk(server, seconds // 3, 2 * THREADS, ROWS)["rate"])
     health = []
@@ -125,7 +127,7 @@ def test_overload(serve, slow_model, figure, speed_figure, is_long):
         f"{sent} sent, {len(refused)} refused, the last {ms(late)} late"
     )
     assert len(responses) == sent, f"expected {sent} responses, found {len(responses)}"
-    assert not is_long or late < 0.5, "the generator is slower than it should be"
+    assert not is_long or late < 0.5, "the load generator sends its requests too late"
     assert refused, "the server was not overloaded"
     assert health
     p99 = percentile(times, 99) if times else float("inf")
@@ -136,15 +138,15 @@ def test_overload(serve, slow_model, figure, speed_figure, is_long):
         rate >= 0.9 * peak,
     )
     speed_figure(
-        "  p99 of these to p99 at ease",
+        "  their p99 / p99 without overload",
         f"{p99 / at_ease['p99']:.1f} ({ms(p99)}, {ms(at_ease['p99'])})",
         "<= 3",
         p99 <= 3 * at_ease["p99"],
     )
-    figure("  all others 503 with Retry-After", f"{len(other)} not, of {sent}", "0", not other)
+    figure("  other than 200, or 503 with Retry-After", f"{len(other)} of {sent}", "0", not other)
     failed = sum(status != 200 for _, status in health)
-    figure("  failed /healthz, /readyz meanwhile", f"{failed} of {len(health)}", "0", failed == 0)
-    speed_figure("  the slowest of these", ms(slowest), f"<= {ms(PROBE_WITHIN)}", slowest <= PROBE_WITHIN)
+    figure("  failed probes of /healthz and /readyz", f"{failed} of {len(health)}", "0", failed == 0)
+    speed_figure("  slowest probe", ms(slowest), f"<= {ms(PROBE_WITHIN)}", slowest <= PROBE_WITHIN)
     gauges = ("ml_app_inferences_in_flight", "ml_app_inferences_queued")
     idle = harness.eventually(lambda: not any(server.metric(gauge) for gauge in gauges))
     figure("  in flight and queued afterwards", "0" if idle else "more", "0", idle)

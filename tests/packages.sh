@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Sourced by the scripts that run tests. Installs the tools that they need, on Debian and its derivatives.
+# Sourced by the scripts that run tests. Functions to install the tools that the scripts need, on Debian and its
+# derivatives.
 
 fail() {
     echo "error: $*" >&2
@@ -26,6 +27,6 @@ install_packages() {
 # need_target TRIPLE: installs Rust's standard library for this target, if it is missing.
 need_target() {
     [ -d "$(rustc --print target-libdir --target "$1")" ] && return
-    command -v rustup >/dev/null || fail "the Rust target $1 is missing, and rustup, too"
+    command -v rustup >/dev/null || fail "the Rust target $1 is missing, and rustup is missing"
     rustup target add "$1" || fail "rustup cannot add the target $1"
 }

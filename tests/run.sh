@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs all tests: Rust tests, builds with other models, image, manifests, browser, clients and load. Installs the
-# tools that they need, on Debian and its derivatives.
+# Runs all tests: Rust tests, builds with other models, image, supply chain, manifests, browser, clients and load.
+# Installs the tools that the tests need, on Debian and its derivatives.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset MODEL CARGO_TARGET_DIR
-# Tests the static binary, because that is what is shipped.
+# The tests use the static binary, because this binary is shipped.
 CARGO_BUILD_TARGET=$(uname -m)-unknown-linux-musl
 export CARGO_BUILD_TARGET
 built=target/$CARGO_BUILD_TARGET/release

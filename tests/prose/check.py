@@ -3,8 +3,9 @@
 
     tests/prose/check.py [PATH ...]
 
-Prints `file:line: phrase (what to write instead)` for each finding and exits with 1 if there is any. Without a
-path it checks all files that git tracks. A path may be a file or a folder. Only the standard library is needed.
+Prints `file:line: phrase (what to write instead)` for each finding. Exits with 1 if there are findings. A PATH is a
+file or a folder. Without a PATH, the program checks all files that git tracks. It needs only Python's standard
+library.
 """
 
 import re
@@ -18,7 +19,8 @@ from texts import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Phrase (a regular expression; a space matches any white space) and what to write instead. Case is ignored.
+# Phrases, and what to write instead. A phrase is a regular expression in which a space matches any white space. Case is
+# ignored.
 PHRASES = {
     r"so (?:many|few)": "give the number, or write `as many … as`",
     r"for so long": "give the time",
@@ -63,19 +65,19 @@ PHRASES = {
     r"\w*(?:licence|centre|cancelling|labelled|labelling|modelled|modelling|catalogue|artefact)\w*": "American spelling",
 }
 
-# No doc comment begins with these: a noun phrase or a verb in the third person does.
+# No doc comment may begin with these words. A doc comment begins with a noun phrase or a verb in the third person.
 BEGINNINGS = re.compile(
     r"\s*(?:[-*] )?(Of|That|Where|Who|Whoever|Whom|Whose|Whether|What|Which|As|Those|So (?:many|much|few|long)|"
     r"How (?:many|much)|The same,)(?=[\s,])"
 )
-# No sentence of a comment begins with these either, unless it is a question.
+# No sentence of a comment may begin with these words, unless the sentence is a question.
 SENTENCES = re.compile(
     r"(?:\A\s*|(?<=[.!?:;])\s+)(Who|Whom|Where|Whether|Of which|Those (?:who|that)|So (?:many|much|few))"
     r"(?=\s[^.!?]*[.!])"
 )
 ERRORS = re.compile(r"#+ Errors\s*\n\s*\n?\s*(?!Returns |Fails )(\S[^\n]{0,30})")
 
-# Files with text that is not ours, or that is data.
+# Files that contain data, or text by other authors.
 SKIPPED = (
     "LICENSE*",
     "*.lock",
@@ -95,7 +97,7 @@ SKIPPED = (
     "tests/prose/*",
 )
 
-# (file, phrase found, reason): findings that are right as they are.
+# Findings that are not reported: the file, the phrase, and the reason to keep the phrase.
 ALLOWED = (
     ("crates/model/src/model.rs", "optimise", "a label of ml_app_start_seconds, on which dashboards depend"),
     ("tests/api/golden*.rs", "colour", "a feature of the model in tests/cases/pipeline"),
@@ -115,7 +117,7 @@ class Finding:
 
 
 def _phrase_pattern():
-    """Joins all phrases into one expression, in which a space also matches a line break."""
+    """Joins all phrases into one regular expression. In this expression, a space also matches a line break."""
     parts = [f"(?P<p{index}>{phrase})" for index, phrase in enumerate(PHRASES)]
     return re.compile(r"(?<![\w-])(?:" + "|".join(parts).replace(" ", r"\s+") + r")(?![\w-])", re.IGNORECASE)
 
@@ -152,7 +154,7 @@ def _sentence_findings(path, block, text):
 
 
 def _shown(text):
-    """Returns the text on one line, with an ellipsis for each blanked part."""
+    """Returns the text on one line. Each run of backticks, which stands for blanked code, becomes an ellipsis."""
     return re.sub("`+", "`…`", " ".join(text.split()))
 
 
@@ -161,7 +163,7 @@ def _is_allowed(finding):
 
 
 def tracked(paths):
-    """Returns the files below `paths` that git tracks or would add, without those that are skipped."""
+    """Returns the files below `paths` that git tracks or would add, except the files in `SKIPPED`."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     names = sorted(set(listed.split("\0")) - {""})
@@ -176,7 +178,7 @@ def main(arguments):
     for name in tracked(paths):
         try:
             source = (ROOT / name).read_text()
-        except (UnicodeDecodeError, FileNotFoundError):  # Binary data, or a file deleted but still in the index.
+        except (UnicodeDecodeError, FileNotFoundError):  # Binary data, or a deleted file that is still in git's index.
             continue
         for finding in findings(name, source):
             print(finding)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests that the check finds what it should, and nothing else."""
+"""Tests that the check finds the phrases that it should find, and no others."""
 
 import unittest
 
@@ -7,7 +7,7 @@ from check import findings
 
 
 def found(path, source):
-    """Returns lines and phrases, without the advice."""
+    """Returns line and phrase of each finding."""
     return [(finding.line, finding.phrase) for finding in findings(path, source)]
 
 
@@ -83,7 +83,7 @@ class OtherFiles(unittest.TestCase):
         text = "# Title\n\nHere `whoever` is code.\n\n```sh\nwhoever\n```\n\n[a](https://a.b/whoever) whoever\n"
         self.assertEqual(found("a.md", text), [(9, "whoever")])
 
-    def test_words_that_only_look_alike(self):
+    def test_words_that_resemble_a_phrase(self):
         text = "The page fault handler is answerable; so-many; foretold tales; it is None; a question mark."
         self.assertEqual(found("a.md", text), [])
 

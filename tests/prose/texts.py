@@ -1,8 +1,9 @@
 """Extracts the text that people read from source files: comments, documentation, messages.
 
-`blocks(path, source)` returns one `Block` per run of text. A block keeps the line number of each of its lines,
-so that a phrase is found even if it continues on the next line. Code samples, text in backticks and URLs are
-replaced by blanks: they are not prose. Function names are read as sentences, with a space for each underscore.
+`blocks(path, source)` returns one `Block` for each text, such as a comment of several lines. So a search also finds a
+phrase that continues on the next line. A block contains the line number of each of its lines. Code samples, code in
+backticks and URLs are not prose, and are replaced by blanks. In function names, a space replaces each underscore, so
+that the names can be read as sentences.
 """
 
 import io
@@ -60,7 +61,7 @@ def blocks(path, source):
 
 
 def _rust(source):
-    """Returns comments, doc comments and string literals."""
+    """Returns comments, doc comments, string literals and function names."""
     found = []
     line, position = 1, 0
     for match in RUST_TOKEN.finditer(source):
@@ -95,7 +96,7 @@ def _rust(source):
 
 
 def _python(source):
-    """Returns comments, docstrings and string literals."""
+    """Returns comments, docstrings, string literals and function names."""
     found = []
     starts_statement, last_word = True, ""
     for item in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -126,12 +127,12 @@ def _python(source):
 
 
 def _whole(source):
-    """Returns all lines, without the signs that begin a comment."""
+    """Returns all lines, without the characters that begin a comment."""
     return [(number, HASH_COMMENT.sub("", line)) for number, line in enumerate(source.split("\n"), 1)]
 
 
 def _without_code(lines):
-    """Blanks fenced code, text in backticks and URLs."""
+    """Replaces fenced code, code in backticks and URLs by blanks."""
     kept, fenced = [], False
     for number, line in lines:
         if FENCE.match(line):

@@ -10,13 +10,17 @@ It fails if
 3. a folder of sources has more than 40 entries;
 4. a function has more than 80 lines, and no comment above it or in its first lines begins with `Long because`.
 
-Without an argument it checks `src` and `crates/*/src`. Only the standard library is needed.
+Without an argument the program checks `src` and `crates/*/src`. It needs only Python's standard library.
 
-What counts as an import of a file: a `use`, or a path in the code, that leads to a module in that file through
-`crate::`, `super::`, `self::`, a child module's name, or the name of a module that a `use` binds. A `mod child;`
-alone imports nothing. A `pub use` counts as an import of the file that contains it, and importing a name that a
-file re-exports counts as importing that file. An inline module belongs to its file. Items under `#[cfg(test)]`
-do not count, and neither do macros: a path to a macro is resolved to the file that defines it.
+File A imports file B if A contains a `use` or another path that leads to a module in B. The path may begin with
+`crate::`, `super::`, `self::`, the name of a child module, or the name of a module that a `use` binds.
+
+- A `mod child;` alone is not an import.
+- A `pub use` is an import like any other `use`. A file that imports a re-exported name imports the file with the
+  `pub use`, and not the file that defines the name.
+- An inline module belongs to the file that contains it.
+- Items under `#[cfg(test)]` are ignored.
+- A path to a macro is an import of the file that defines the macro. Macros are not expanded.
 """
 
 import re
@@ -27,8 +31,8 @@ from pathlib import Path
 import rust
 
 ROOT = Path(__file__).resolve().parents[2]
-# The layers of a crate, from top to bottom: modules at its root. A file may import its own layer and lower ones. A
-# module that is not listed is below all of them.
+# The layers of each crate from top to bottom. A layer is a module at the root of the crate. A file may import files of
+# its own layer and of lower layers. A module that is not listed is below all layers.
 LAYERS = {
     "src": ("main", "lib", "cli", "server", "http", "protocol"),
     "crates/onnx-ml/src": ("lib", "prepared", "ops", "passes", "operator", "kernels", "encoding", "proto"),
@@ -40,7 +44,7 @@ REASON = re.compile(r"\s*//[/!]?\s*Long because ")
 
 @dataclass
 class Module:
-    """A module: its path in the crate, its file, its code without what stands in inline modules."""
+    """A module: its path in the crate, its file, and its code without the code of inline modules."""
 
     path: tuple
     file: Path
@@ -49,7 +53,7 @@ class Module:
 
 
 class Crate:
-    """The modules of one library or binary, and which file imports which."""
+    """The modules of a library or binary, and the imports between their files."""
 
     def __init__(self, root):
         self.modules, self.macros, self.imports = {}, {}, {}
@@ -104,7 +108,8 @@ class Crate:
                 self._import(module, match.start(), self.modules[target].file)
 
     def _resolve(self, module, segments, bound):
-        """Returns the module that a path leads to, and the segments that are left; no module if it is not of this crate."""
+        """Returns the module that a path leads to, and the rest of the path. The module is `None` if the path leads out of
+        the crate."""
         first, rest = segments[0], segments[1:]
         if first == "crate":
             at = ()
@@ -133,7 +138,7 @@ class Crate:
             self.imports.setdefault(module.file, {}).setdefault(file, line)
 
     def cycles(self):
-        """Returns the groups of files that import each other, directly or through others (Tarjan's algorithm)."""
+        """Returns the groups of files that import each other, directly or through other files (Tarjan's algorithm)."""
         indices, lowest, stack, found = {}, {}, [], []
 
         def visit(file):
@@ -158,7 +163,7 @@ class Crate:
 
 
 def check_cycles(source):
-    """Yields a finding for each cycle of a crate: its files, and each import inside it."""
+    """Yields a finding for each cycle of imports in a crate. The finding lists the files and the imports of the cycle."""
     for root in (source / "lib.rs", source / "main.rs"):
         if not root.exists():
             continue
@@ -197,7 +202,7 @@ def check_folders(source):
 
 
 def check_functions(source):
-    """Yields a finding for each long function without a reason."""
+    """Yields a finding for each long function without a comment that gives a reason."""
     for file in sorted(source.rglob("*.rs")):
         text = file.read_text()
         lines = text.split("\n")

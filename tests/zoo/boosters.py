@@ -1,4 +1,4 @@
-"""LightGBM, XGBoost and CatBoost, exported by onnxmltools and by CatBoost itself."""
+"""Models of LightGBM and XGBoost, exported by onnxmltools, and of CatBoost, exported by CatBoost itself."""
 
 import catboost
 import lightgbm

@@ -2,12 +2,12 @@
 
     compare.py FOLDER PROGRAM [--only REGEX] [--families NAMES] [--seconds S] [--markdown]
 
-PROGRAM is the example `zoo` of crates/model. It loads each model, and its outputs are compared with
-those of ONNX Runtime. Then both are timed in turns, each in a process that keeps running, with one
-thread, the same inputs and the same processor, because processors differ in speed. The time of a round
-is the median of its runs, and the fastest round counts. Numeric inputs and outputs of ONNX Runtime are
-bound once, so that its Python code takes little of the time. The exit code is 1 if a model does not load or
-its outputs differ.
+PROGRAM is the example `zoo` of crates/model. It loads each model, and compares its outputs with those of
+ONNX Runtime. Then this script measures PROGRAM and ONNX Runtime in turns. Both run with one thread, with the
+same inputs, and on the same processor, because processors differ in speed. Their processes keep running
+between the rounds. The time of a round is the median of its runs, and the fastest round counts. Numeric
+inputs and outputs of ONNX Runtime are bound once, so that its Python code takes little of the time. The exit
+code is 1 if a model does not load or if its outputs differ.
 """
 
 import argparse
@@ -39,7 +39,7 @@ class Result:
     agrees: bool = False
     error: str = ""
     times: dict[int, tuple[float, float]] = field(default_factory=dict)
-    """Times of this project and of ONNX Runtime in nanoseconds, by number of rows."""
+    """For each number of rows: the time of this project and the time of ONNX Runtime, in nanoseconds."""
 
     def speed(self, rows: int) -> float | None:
         """Returns the speed relative to ONNX Runtime: 2.0 is twice as fast."""
@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="REGEX", help="only models whose name matches")
     parser.add_argument("--families", help="[default: all]")
     parser.add_argument("--seconds", type=float, default=0.1, help="duration of a round [default: %(default)s]")
-    parser.add_argument("--markdown", action="store_true", help="print the table by family for the README")
+    parser.add_argument("--markdown", action="store_true", help="print the table of docs/models.md")
     arguments = parser.parse_args()
     families = arguments.families and arguments.families.split(",")
     index = json.loads((arguments.folder / "index.json").read_text())
@@ -86,7 +86,7 @@ class ProgramError(Exception):
 
 
 class Program:
-    """The running program: it reads a request as a line and replies with a line."""
+    """The running PROGRAM. It reads each request as a line, and writes each reply as a line."""
 
     def __init__(self, path: str):
         self.path = path
@@ -175,7 +175,7 @@ def median_time(run, seconds: float) -> float:
 
 def line(result: Result) -> str:
     if not result.agrees:
-        stage = "loads, but" if result.loads else "DOES NOT LOAD:"
+        stage = "loads, but differs:" if result.loads else "DOES NOT LOAD:"
         return f"{result.name:44} {stage} {result.error}"
     times = (
         f"{rows:5} rows {ours / 1e3:10.1f} µs, ONNX Runtime {theirs / 1e3:10.1f} µs, {theirs / ours:6.2f}×"
@@ -196,8 +196,8 @@ def summarize(results: list[Result]) -> list[str]:
         for rows in sorted({rows for result in group for rows in result.times}):
             speeds = [result.speed(rows) for result in group if rows in result.times]
             lines.append(
-                f"{kind} at {rows} rows: {min(speeds):.2f} times ONNX Runtime's speed at least, "
-                f"{statistics.median(speeds):.2f} at the median, of {len(speeds)}"
+                f"{kind} with {rows} rows, {len(speeds)} models: at least {min(speeds):.2f} times as fast as ONNX "
+                f"Runtime, median {statistics.median(speeds):.2f}"
             )
     return lines
 
@@ -211,7 +211,7 @@ def groups(results: list[Result]) -> dict[str, list[Result]]:
 
 def markdown(results: list[Result]) -> str:
     lines = [
-        "| Family | Models | Load | Agree | Speed against ONNX Runtime, 1 row | 1,000 rows |",
+        "| Family | Models | Load | Agree | Speed, 1 row | Speed, 1,000 rows |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for family in dict.fromkeys(result.family for result in results):

@@ -1,4 +1,4 @@
-"""Data sets that scikit-learn includes, and random rows of them, the same in every run."""
+"""Data sets of scikit-learn, and random rows from them. Every run gets the same random rows."""
 
 from functools import cache
 
@@ -34,7 +34,7 @@ def table(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rows(name: str, count: int) -> np.ndarray:
-    """Returns random rows of a data set with about 1 % of noise, so that no value equals a threshold."""
+    """Returns random rows of a data set. Noise of about 1 % ensures that no value equals a threshold of a tree."""
     random = np.random.default_rng(count)
     features, _ = table(name)
     drawn = features[random.integers(0, len(features), count)]
@@ -46,7 +46,7 @@ def noise(shape: tuple[int, ...], count: int) -> np.ndarray:
 
 
 def flowers(count: int) -> pandas.DataFrame:
-    """Returns a table of numbers and text, with some numbers missing."""
+    """Returns a table of numbers and strings, in which some numbers are missing."""
     random = np.random.default_rng(count)
     lengths, widths = random.normal([5.8, 3.0], [0.8, 0.4], (count, 2)).astype(np.float32).T
     lengths[random.random(count) < 0.1] = np.nan

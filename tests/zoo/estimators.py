@@ -1,4 +1,5 @@
-"""scikit-learn models, exported by `skl2onnx.to_onnx` with default options and without ZipMap."""
+"""Models of scikit-learn, exported by `skl2onnx.to_onnx`. Most classifiers are exported twice: with default options, and
+without ZipMap."""
 
 import numpy as np
 import onnx.helper
@@ -37,6 +38,7 @@ LOGISTIC = linear_model.LogisticRegression(max_iter=5000)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
 SCALED = preprocessing.StandardScaler()
 UNKNOWN = {"handle_unknown": "ignore"}
+# The tolerance for models whose result is the small difference of large numbers.
 CANCELS = {"tolerance": 1e-4, "reason": "large terms of float32 cancel to a small result"}
 
 NUMERIC = [
@@ -104,7 +106,7 @@ NUMERIC = [
     ("ada_boost_regressor", ensemble.AdaBoostRegressor(**SEEDED), "diabetes", {}),
     ("bagging", ensemble.BaggingClassifier(**SEEDED), "iris", {}),
     ("bagging_regressor", ensemble.BaggingRegressor(**SEEDED), "diabetes", {}),
-    # The converter supports no later version of ai.onnx.ml.
+    # The converter of IsolationForest does not support version 4 of ai.onnx.ml or later.
     ("isolation_forest", ensemble.IsolationForest(n_estimators=50, **SEEDED), "iris", {"opset": {"": 17, "ai.onnx.ml": 3}}),
     ("voting", ensemble.VotingClassifier([("a", LOGISTIC), ("b", naive_bayes.GaussianNB())], voting="soft", flatten_transform=False), "iris", {}),
     ("voting_hard", ensemble.VotingClassifier([("a", LOGISTIC), ("b", naive_bayes.GaussianNB())], flatten_transform=False), "iris", {}),
@@ -176,7 +178,8 @@ MIXED = [
     # The encoder fails on categories that are not in the training data.
     ("columns_one_hot", make_pipeline(columns(preprocessing.OneHotEncoder(drop="first")), LOGISTIC)),
     ("columns_logistic_regression", make_pipeline(columns(ONE_HOT), LOGISTIC)),
-    # An odd number of trees, so that classes do not tie; in a tie, the order of summation would decide.
+    # The number of trees is odd, so that two classes never get equal votes. With equal votes, the order of summation would
+    # determine the label.
     ("columns_random_forest", make_pipeline(columns(preprocessing.OrdinalEncoder()), ensemble.RandomForestClassifier(21, **SEEDED))),
     ("columns_gradient_boosting", make_pipeline(columns(make_pipeline(SimpleImputer(missing_values="", strategy="most_frequent"), ONE_HOT)), ensemble.GradientBoostingClassifier(**SEEDED))),
 ]
@@ -231,14 +234,14 @@ def numeric(name, estimator, data_set, target=None, dtype=np.float32, opset=None
 
 
 def exports(name, estimator, features, target, types, inputs, opset=None, zipmap=True, near=None):
-    """Returns the model with the default export and, if it has a ZipMap, the export without it."""
+    """Returns the model with the default export. If this export has a ZipMap, also returns the export without ZipMap."""
 
     def export(path, **options):
         estimator.fit(features, target)
         sample = None if types else features[:1]
         options = {id(estimator): options} if options else None
         model = to_onnx(estimator, sample, initial_types=types, options=options, target_opset=opset)
-        model.opset_import.sort(key=lambda imported: imported.domain)  # the exporter writes hash order
+        model.opset_import.sort(key=lambda imported: imported.domain)  # the exporter writes a random order
         path.write_bytes(model.SerializeToString(deterministic=True))
 
     if not is_classifier(estimator) or isinstance(estimator, svm.LinearSVC):
@@ -265,7 +268,8 @@ def with_missing(features):
 
 
 def convert_numpy_scalars() -> None:
-    """Converts NumPy scalars in attributes: skl2onnx passes them, and protobuf rejects them since version 7."""
+    """Patches `onnx.helper` so that it converts NumPy scalars in attributes. skl2onnx passes such scalars, and protobuf
+    rejects them since version 7."""
     make_attribute = onnx.helper.make_attribute
 
     def scalar(value):

@@ -1,11 +1,11 @@
-"""Writes the model zoo: models as users export them, with the outputs of ONNX Runtime.
+"""Writes the model zoo: models that are exported as users export them, and the outputs of ONNX Runtime.
 
     generate.py FOLDER [--only REGEX] [--families NAMES]
 
-A model is a folder in the layout of ONNX's own backend tests: model.onnx, and for each number of rows a
-folder test_data_set_I with input_J.pb and output_J.pb. A ZipMap's output, a list of maps, is stored as
-the matrix of the maps' values. index.json has the family, tolerance and operators of each model, or the
-error of its export.
+Each model has a folder in the layout of ONNX's own backend tests: model.onnx, and for each number of rows a
+folder test_data_set_I with input_J.pb and output_J.pb. The output of a ZipMap is a list of maps; it is stored
+as the matrix of the maps' values. index.json has the family, the tolerance and the operators of each model. If
+the export of a model failed, index.json has the error instead.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def write(folder: Path, model: Model) -> dict:
         for number, rows in enumerate(model.rows):
             write_data_set(session, model.inputs(rows), folder / f"test_data_set_{number}")
             entry["rows"].append(rows)
-    except Exception as error:  # from a converter or ONNX Runtime; it goes into the index
+    except Exception as error:  # an error of a converter or of ONNX Runtime
         entry["error"] = f"{type(error).__name__}: {error}"[:500]
     return entry
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 Inputs = dict[str, np.ndarray]
-"""Arrays by the names of the graph's inputs. The name of a single input may be `None`."""
+"""Maps the names of the graph's inputs to arrays. If there is only one input, its name may be `None`."""
 
 
 @dataclass
@@ -22,4 +22,4 @@ class Model:
     tolerance: float = 1e-5
     """Maximum relative or absolute difference of a float."""
     reason: str = ""
-    """Why the tolerance is not 1e-5."""
+    """The reason for a tolerance other than 1e-5."""

@@ -1,4 +1,5 @@
-"""PyTorch networks, from both of its exporters, with a dynamic and with a fixed batch; Keras networks."""
+"""Networks of PyTorch and Keras. Each PyTorch network is exported by both exporters of PyTorch, with a dynamic batch size
+and with a batch size of 1."""
 
 import os
 

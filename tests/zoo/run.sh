@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Exports the models of the zoo and prints for each whether it loads, whether its outputs agree with ONNX
-# Runtime, and which of the two is faster. The exit code is 1 if a model does not load or agree.
+# Exports the models of the zoo. Prints for each model whether it loads, whether its outputs agree with ONNX
+# Runtime, and how fast it is compared with ONNX Runtime. The exit code is 1 if a model does not load or if its
+# outputs differ.
 #
 #   tests/zoo/run.sh [--only REGEX] [--families NAMES] [--keep] [--seconds S] [--markdown]
 #
-# --keep uses the models that an earlier run exported. The Python packages take 6 GB in target/zoo-venv;
-# ZOO_PYTHON names a Python that already has them. Networks take most of the time.
+# --keep uses the models that an earlier run exported. The script installs Python packages of 6 GB in
+# target/zoo-venv. If the variable ZOO_PYTHON is set, the script uses this Python, which must have the packages.
+# Networks take most of the time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset CARGO_TARGET_DIR
@@ -31,7 +33,7 @@ if [ -z "${ZOO_PYTHON:-}" ] && ! cmp -s tests/zoo/requirements.txt target/zoo-ve
     cp tests/zoo/requirements.txt target/zoo-venv/
 fi
 
-# ONNX Runtime changes the case of text in this locale, and fails without it.
+# ONNX Runtime uses the locale en_US.UTF-8 to change the case of strings, and fails without this locale.
 if ! locale -a 2>/dev/null | grep -qi '^en_US.utf-\?8$'; then
     command -v localedef >/dev/null && [ -e /usr/share/i18n/locales/en_US ] || {
         echo "error: the locale en_US.UTF-8 is missing; on Debian, install the package locales" >&2

@@ -2,8 +2,8 @@
 //! machine learning) and operators of ONNX's main domain that tract lacks or supports only in part.
 //! It does not depend on HTTP or on any server.
 //!
-//! [`onnx`] is tract's ONNX front end with the operators of this crate. A model passes through it
-//! in this order:
+//! [`onnx`] is tract's ONNX front end with the operators of this crate. A model passes through the
+//! crate in these steps:
 //!
 //! 1. The protobuf is rewritten. [`functions::inline`] replaces calls of functions that the model
 //!    defines. [`zip_map::lower`], [`maps::lower`] and [`label_outputs::lower`] replace values

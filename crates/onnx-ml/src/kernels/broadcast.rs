@@ -69,7 +69,7 @@ impl<const N: usize> Loops<N> {
     /// The outer loops work like an odometer: `counters` has one counter per loop. If a counter
     /// reaches the length of its loop, it returns to 0 and the next outer counter advances.
     #[inline(always)]
-    pub fn runs(&self, mut run: impl FnMut([usize; N])) {
+    pub fn for_each_inner_loop(&self, mut run: impl FnMut([usize; N])) {
         let outer = &self.loops[..self.loops.len() - 1];
         if self.shape.contains(&0) {
             return;

@@ -32,15 +32,16 @@ const GAP_COST: usize = 8;
 /// If the convolution has one spatial axis, there is one row.
 #[derive(Debug)]
 pub struct Plane {
-    /// Rows and columns of the input, without padding.
+    /// Number of rows and of columns of the input, without padding.
     pub input: [usize; 2],
-    /// Rows and columns of the output.
+    /// Number of rows and of columns of the output.
     pub output: [usize; 2],
     /// Strides along rows and columns.
     stride: [usize; 2],
-    /// The phases that at least one kernel element reads, in the order of the first such element.
+    /// The phases that at least one kernel element reads, in the order in which the kernel elements
+    /// first read them.
     phases: Vec<Phase>,
-    /// Rows and columns of each phase, including padding.
+    /// Number of rows and of columns of each phase, including padding.
     pub phase: [usize; 2],
     /// Offset of each tap in the phases of all input channels of a group, in the order of the
     /// weights: `[input channel][kernel row][kernel column]`.
@@ -135,17 +136,18 @@ impl Plane {
     pub fn new(pool: &PoolSpec, inputs: usize, input: &[usize], output: &[usize]) -> Plane {
         let padding = pool.computed_padding(input);
         // Returns `value` for both axes. A missing first axis has the value `missing`.
-        let two = |value: &dyn Fn(usize) -> usize, missing| match input.len() {
+        let both_axes = |value: &dyn Fn(usize) -> usize, missing| match input.len() {
             1 => [missing, value(0)],
             _ => [value(0), value(1)],
         };
-        let kernel = two(&|axis| pool.kernel_shape[axis], 1);
-        let stride = two(&|axis| pool.stride(axis), 1);
-        let dilation = two(&|axis| pool.dilation(axis), 1);
-        let before = two(&|axis| padding[axis].pad_before, 0);
-        let input = two(&|axis| input[axis], 1);
-        let output = two(&|axis| output[axis], 1);
-        // Number of positions of a phase that the last output reads beyond its own position.
+        let kernel = both_axes(&|axis| pool.kernel_shape[axis], 1);
+        let stride = both_axes(&|axis| pool.stride(axis), 1);
+        let dilation = both_axes(&|axis| pool.dilation(axis), 1);
+        let before = both_axes(&|axis| padding[axis].pad_before, 0);
+        let input = both_axes(&|axis| input[axis], 1);
+        let output = both_axes(&|axis| output[axis], 1);
+        // Along an axis, the number of positions of a phase that an output reads after its own
+        // position.
         let reach = |axis: usize| (kernel[axis] - 1) * dilation[axis] / stride[axis];
         let phase = [0, 1].map(|axis| output[axis] + reach(axis));
         let (remainders, taps) = read_phases(kernel, dilation, stride, phase);

@@ -5,7 +5,7 @@
 //! vector of [`LANES`] sums for each pair of channel and span. The loop runs over the taps (pairs
 //! of input channel and kernel element). For each tap it loads `V` vectors of inputs and `R`
 //! weights, and adds each of the `R · V` products to its own vector of sums. Larger tiles use each
-//! loaded value more often. The number of registers limits their size.
+//! loaded value more often. The number of registers limits the size of a tile.
 //!
 //! Inputs are in the layout of [`conv_plane`](super::conv_plane).
 
@@ -94,9 +94,8 @@ impl Job<'_> {
     /// constant bounds, and only a copy of the sums is used after the loop over the taps.
     /// `black_box` prevents the compiler from removing the copy.
     ///
-    /// If spans are written to lines with gaps and there is something to add, this function only
-    /// adds the bias; [`Job::drop_gaps`] adds `added` and applies the bounds, because `added` has
-    /// no gaps.
+    /// If spans are written to lines with gaps and `added` exists, this function only adds the
+    /// bias. [`Job::drop_gaps`] then adds `added`, which has no gaps, and applies the bounds.
     #[inline(always)]
     fn tile<const R: usize, const V: usize, const N: usize, const FMA: bool>(
         &mut self,

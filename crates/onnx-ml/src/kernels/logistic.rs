@@ -9,7 +9,7 @@ pub fn logistic(x: f32) -> f32 {
     positive
 }
 
-/// Returns the logistic function of `-x` and of `x`, whose sum is 1.
+/// Returns the logistic function of `-x` and of `x`. The two results add up to 1.
 #[inline(always)]
 pub fn logistic_pair(x: f32) -> [f32; 2] {
     // The exponent is never positive, so that `exp` cannot overflow.

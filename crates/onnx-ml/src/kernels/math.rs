@@ -127,10 +127,10 @@ const LN_2_HIGH: f32 = 0.693_359_4;
 /// Lower part of ln 2.
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
-/// 1.5 · 2^23. Adding it to a number rounds the number to an integer, because the unit in the last
-/// place of the sum is 1. The lowest bits of the sum are the integer in two's complement.
-/// Subtracting it again gives the rounded number. It works for numbers up to 2^22 in absolute
-/// value.
+/// 1.5 · 2^23. Adding this constant to a number rounds the number to an integer, because the unit
+/// in the last place of the sum is 1. The lowest bits of the sum are the integer in two's
+/// complement. Subtracting the constant again gives the rounded number. This works for numbers of
+/// at most 2^22 in absolute value.
 const ROUND: f32 = 12_582_912.0;
 
 /// 1.5 · 2^52, which rounds doubles as [`ROUND`] rounds floats.

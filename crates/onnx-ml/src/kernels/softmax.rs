@@ -26,9 +26,9 @@ struct Rows<'a, T, E> {
     x: &'a mut [T],
     /// Number of elements of a row.
     length: usize,
-    /// Smallest finite number of `T`.
+    /// Lowest finite number of `T`.
     least: T,
-    /// [`MAX_DIRECT`]
+    /// [`MAX_DIRECT`] as a `T`.
     bound: T,
     /// Exponential function of `T`.
     exp: E,

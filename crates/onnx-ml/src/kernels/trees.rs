@@ -23,11 +23,11 @@ use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 use traversal::Nodes;
 
-/// Number of rows that go through a tree before the next tree. Their features stay in the L1 cache.
+/// Number of rows in a block. The features of a block stay in the L1 cache.
 const BLOCK: usize = GROUPS * quick_scorer::LANES;
 
-/// Number of trees whose leaves are determined before the weights of these leaves are added. The
-/// numbers of the leaves stay in the L2 cache.
+/// Number of trees in a chunk. The numbers of the reached leaves of a chunk stay in the L2 cache
+/// until the weights of these leaves are added.
 const CHUNK: usize = 256;
 
 /// Maximum number of targets. Without a limit, a small model could request any amount of memory.
@@ -156,7 +156,7 @@ impl<T: Number> Forest<T> {
                 self.quick_scorer.leaves(chunk.clone(), groups, &mut leaves);
                 for (tree, leaves) in chunk.zip(&mut leaves) {
                     let leaves = &mut leaves.as_flattened_mut()[..rows];
-                    if !self.quick_scorer.has(tree) {
+                    if !self.quick_scorer.evaluates(tree) {
                         self.nodes.leaves_of_tree(tree, x, columns, leaves);
                     }
                     self.leaves.add(tree, leaves, aggregate, scores, has_weight);

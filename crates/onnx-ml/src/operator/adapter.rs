@@ -4,7 +4,7 @@
 //! and shapes. The other functions add, find and replace such operators in a typed model.
 
 use super::kernel::{Fact, Kernel, Patch};
-use super::tensors::bounded;
+use super::tensors::check_size;
 use std::any::Any;
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -138,12 +138,12 @@ impl Eq for KernelOp {}
 
 impl KernelOp {
     /// Returns the facts of the node's outputs, after checking the sizes of all outputs of the
-    /// kernel (see [`bounded`]).
+    /// kernel (see [`check_size`]).
     fn checked_outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let facts = self.kernel.outputs(inputs).with_context(|| self.kernel.name())?;
         facts
             .iter()
-            .try_for_each(|fact| bounded(&fact.shape))
+            .try_for_each(|fact| check_size(&fact.shape))
             .with_context(|| self.kernel.name())?;
         self.select_outputs(facts)
     }

@@ -40,7 +40,7 @@ pub fn tensor<T: Datum>(shape: &[usize], elements: Vec<T>) -> TractResult<Tensor
 
 /// Creates a tensor of zeros and lets `write` overwrite its elements. In contrast to [`tensor`],
 /// this function does not copy the elements from a list.
-pub fn written(shape: &[usize], write: impl FnOnce(&mut [f32])) -> TractResult<Tensor> {
+pub fn tensor_in_place(shape: &[usize], write: impl FnOnce(&mut [f32])) -> TractResult<Tensor> {
     let mut tensor = Tensor::zero::<f32>(shape)?;
     write(tensor.try_as_plain_ram_mut()?.as_slice_mut()?);
     Ok(tensor)
@@ -67,7 +67,7 @@ const MAX_ELEMENTS: i64 = 1 << 30;
 ///
 /// Returns an error if a dimension is negative, or if the product of the dimensions that are not
 /// symbolic exceeds [`MAX_ELEMENTS`].
-pub fn bounded(shape: &[TDim]) -> TractResult<()> {
+pub fn check_size(shape: &[TDim]) -> TractResult<()> {
     let mut lengths = shape.iter().filter_map(|length| length.as_i64());
     let elements = lengths.try_fold(1_i64, |product, length| match length {
         0.. => product.checked_mul(length.max(1)),

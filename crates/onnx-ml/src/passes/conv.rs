@@ -14,7 +14,7 @@ use crate::kernels::conv_plane::{LANES, Plane, Split};
 use crate::kernels::conv_tiles::Job;
 use crate::kernels::simd::{is_wide, vectorized};
 use crate::operator::kernel::{Fact, Kernel};
-use crate::operator::tensors::written;
+use crate::operator::tensors::tensor_in_place;
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
@@ -174,7 +174,7 @@ impl Kernel for Conv {
             other_plane = new();
             &other_plane
         };
-        let y = written(&shape, |y| {
+        let y = tensor_in_place(&shape, |y| {
             if !y.is_empty() {
                 Work { conv: self, plane, x, added }.run(y);
             }

@@ -126,15 +126,15 @@ fn pointwise(model: &TypedModel, node: &TypedNode, op: &EinSum) -> TractResult<O
 }
 
 impl Found {
-    /// Replaces the convolution at node `id` and the nodes that can be fused with it. A convolution
-    /// whose channels are the last axis gets a move of the channels before and after it.
+    /// Replaces the convolution at node `id` and the nodes that can be fused with it. If the
+    /// channels are the last axis, additional nodes move the axis before and after the convolution.
     fn replace(mut self, model: &mut TypedModel, id: usize) -> TractResult<()> {
         self.take_strides(model);
         let format = self.pool.data_format;
         let channels_last = format.c_is_last();
         let first = usize::from(format.has_n());
         let channel_axis = if channels_last { first + self.pool.rank() } else { first };
-        // The last node that is replaced so far.
+        // The last of the nodes that are replaced so far.
         let mut last = id;
         // Additions of constants that only vary by channel become part of the bias.
         while let Some((next, bias)) = binary_successor::<math::Add>(model, last)? {

@@ -15,7 +15,7 @@ use crate::kernels::simd::{Vectorized, vectorized};
 use crate::kernels::slices::copy;
 use crate::operator::adapter::kernel_op;
 use crate::operator::kernel::{Fact, Kernel};
-use crate::operator::tensors::written;
+use crate::operator::tensors::tensor_in_place;
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::{Deconv, KernelFormat, PaddingSpec, PoolSpec};
@@ -82,8 +82,8 @@ fn replacement(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, In
     // Number of outputs for an input of length 1, before padding is removed: the length of the
     // kernel plus the adjustment (ONNX's output padding).
     let reach = |axis: usize| pool.kernel_shape[axis] + op.adjustments[axis];
-    // Padding of the convolution after the input. A phase has this number of outputs beyond the
-    // last input position that the operator returns.
+    // Padding after the input: the number of outputs of a phase beyond the last input position that
+    // the operator's output contains.
     let beyond: TVec<usize> = axes
         .clone()
         .map(|axis| reach(axis).saturating_sub(after[axis] + 1) / strides[axis])
@@ -96,12 +96,12 @@ fn replacement(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, In
         })
         .collect();
     // Returns the values for both axes. If there is one axis, the first value is `missing`.
-    let two =
+    let both_axes =
         |values: &[usize], missing| [if rank == 2 { values[0] } else { missing }, values[rank - 1]];
     let shape = Phases {
-        strides: two(&strides, 1),
-        kernel: two(&pool.kernel_shape, 1),
-        taps: two(&taps, 1),
+        strides: both_axes(&strides, 1),
+        kernel: both_axes(&pool.kernel_shape, 1),
+        taps: both_axes(&taps, 1),
     };
     let weights = weights.try_as_plain_ram().ok()?;
     let bias = bias.try_as_plain_ram().ok()?;
@@ -124,8 +124,8 @@ fn replacement(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, In
     let interleaved = Interleaved {
         first_axis: format.h_axis(),
         strides: shape.strides,
-        before: two(before, 0),
-        cut: two(&cut?, 0),
+        before: both_axes(before, 0),
+        cut: both_axes(&cut?, 0),
     };
     Some((conv, interleaved))
 }
@@ -213,15 +213,15 @@ impl Kernel for Interleaved {
             inputs[0].shape()
         );
         let shape = self.shape(inputs[0].shape());
-        let two = |shape: &[usize]| match shape[self.first_axis..] {
+        let rows_and_columns = |shape: &[usize]| match shape[self.first_axis..] {
             [columns] => [1, columns],
             [rows, columns, ..] => [rows, columns],
             [] => [1, 1],
         };
         let x = inputs[0].try_as_plain_ram()?;
         let x = x.as_slice::<f32>()?;
-        let (input, output) = (two(inputs[0].shape()), two(&shape));
-        let y = written(&shape, |y| vectorized(Rows { op: self, x, input, output, y }))?;
+        let (input, output) = (rows_and_columns(inputs[0].shape()), rows_and_columns(&shape));
+        let y = tensor_in_place(&shape, |y| vectorized(Rows { op: self, x, input, output, y }))?;
         Ok(vec![y])
     }
 }
@@ -253,8 +253,8 @@ impl Vectorized for Rows<'_> {
         let channels = x.chunks_exact(channel_len).zip(y.chunks_exact_mut(output[0] * output[1]));
         for (x, y) in channels {
             for (row, y) in (op.before[0]..).zip(y.chunks_exact_mut(output[1])) {
-                // The merged row consists of the phases whose row remainder is `row % row_stride`.
-                // It takes row `row / row_stride` of each of them.
+                // Merged row `row` consists of row `row / row_stride` of each phase whose row
+                // remainder is `row % row_stride`.
                 let phases = &x[row % row_stride * stride * rows * columns..];
                 let first = row / row_stride * columns;
                 let phase = |phase: usize| &phases[phase * rows * columns + first..][..columns];

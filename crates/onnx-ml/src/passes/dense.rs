@@ -18,7 +18,7 @@ use crate::encoding::weights::Weights;
 use crate::kernels::simd::{Product, product};
 use crate::operator::adapter::kernel_op;
 use crate::operator::kernel::{Fact, Kernel};
-use crate::operator::tensors::written;
+use crate::operator::tensors::tensor_in_place;
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::binary::BinMiniOp;
@@ -34,7 +34,7 @@ pub const ROWS: usize = 6;
 /// Number of rows that go through a panel before the next panel.
 const BLOCK: usize = 16 * ROWS;
 
-/// Maximum number of outputs for [`Dense::few`]. With 4 outputs or fewer, most lanes of a panel are
+/// Maximum number of outputs for [`Dense::few_outputs`]. With 4 outputs or fewer, most lanes of a panel are
 /// empty.
 const FEW_OUTPUTS: usize = 4;
 
@@ -201,7 +201,7 @@ impl Kernel for Dense {
             shape.push(self.outputs);
         }
         let is_long_row = x.len() == self.inputs && self.inputs >= MIN_LONG_ROW;
-        let y = written(&shape, |y| {
+        let y = tensor_in_place(&shape, |y| {
             if is_long_row && (2..PANELS * LANES).contains(&self.outputs) {
                 product(LongRow { dense: self, x, y });
             } else {
@@ -241,13 +241,13 @@ impl Product for Rows<'_> {
         if outputs <= FEW_OUTPUTS && x.len() > inputs {
             // For a constant number of inputs, the compiler unrolls the loop over the inputs.
             match inputs {
-                2 => return dense.few::<2, FMA>(x, y),
-                3 => return dense.few::<3, FMA>(x, y),
-                4 => return dense.few::<4, FMA>(x, y),
-                5 => return dense.few::<5, FMA>(x, y),
-                6 => return dense.few::<6, FMA>(x, y),
-                7 => return dense.few::<7, FMA>(x, y),
-                8 => return dense.few::<8, FMA>(x, y),
+                2 => return dense.few_outputs::<2, FMA>(x, y),
+                3 => return dense.few_outputs::<3, FMA>(x, y),
+                4 => return dense.few_outputs::<4, FMA>(x, y),
+                5 => return dense.few_outputs::<5, FMA>(x, y),
+                6 => return dense.few_outputs::<6, FMA>(x, y),
+                7 => return dense.few_outputs::<7, FMA>(x, y),
+                8 => return dense.few_outputs::<8, FMA>(x, y),
                 _ => {}
             }
         }
@@ -319,7 +319,7 @@ impl Product for LongRow<'_> {
 impl Dense {
     /// Computes rows of `N` inputs and at most [`FEW_OUTPUTS`] outputs, one output after the other.
     #[inline(always)]
-    fn few<const N: usize, const FMA: bool>(&self, x: &[f32], y: &mut [f32]) {
+    fn few_outputs<const N: usize, const FMA: bool>(&self, x: &[f32], y: &mut [f32]) {
         let lines = &self.weights[..];
         for (x, y) in x.as_chunks::<N>().0.iter().zip(y.chunks_exact_mut(self.outputs)) {
             for (output, (y, bias)) in y.iter_mut().zip(&self.bias[0]).enumerate() {

@@ -6,8 +6,8 @@
 //! outputs. If it does not support the types or shapes of the inputs, tract's operator does.
 //! tract's operator also determines the types and shapes of the outputs.
 //!
-//! Products and convolutions are not handled here: the modules beside this one replace them before
-//! tract optimizes the model.
+//! Products and convolutions are not handled here. The other modules of [`passes`](super) replace
+//! them before tract optimizes the model.
 
 mod binary;
 mod cast;

@@ -17,7 +17,7 @@ use super::dense::{LANES, ROWS, sums};
 use crate::kernels::simd::{Product, product};
 use crate::operator::adapter::kernel_op;
 use crate::operator::kernel::{Fact, Kernel};
-use crate::operator::tensors::written;
+use crate::operator::tensors::tensor_in_place;
 use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;
@@ -186,7 +186,7 @@ impl Kernel for MatMul {
         }
         let [a, b] = [a.try_as_plain_ram()?, b.try_as_plain_ram()?];
         let [a, b] = [a.as_slice::<f32>()?, b.as_slice::<f32>()?];
-        Ok(vec![written(&shape, |y| {
+        Ok(vec![tensor_in_place(&shape, |y| {
             if !a.is_empty() && !b.is_empty() && !y.is_empty() {
                 product(Work { axes: &groups, a, b, y });
             }
@@ -306,7 +306,7 @@ impl Product for Work<'_> {
 #[inline(always)]
 fn pack(panel: &mut [[f32; LANES]], b: &[f32], columns: &[usize], terms: &[usize]) {
     let first = columns[0];
-    if columns.len() == LANES && columns.windows(2).all(|two| two[1] == two[0] + 1) {
+    if columns.len() == LANES && columns.windows(2).all(|pair| pair[1] == pair[0] + 1) {
         // Adjacent columns are copied as vectors.
         for (line, term) in panel.iter_mut().zip(terms) {
             if let Some(lanes) = b[first + term..].first_chunk::<LANES>() {

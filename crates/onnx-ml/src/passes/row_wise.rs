@@ -1,5 +1,6 @@
-//! Detection of row-wise models, in which each output row depends only on the same input row. Such
-//! a model can run on a few rows at a time, so that intermediate values stay in the cache.
+//! Detection of row-wise models, in which each output row depends only on the input row with the
+//! same index. Such a model can run on a few rows at a time, so that intermediate values stay in
+//! the cache.
 
 use std::collections::HashSet;
 use tract_onnx::prelude::*;

@@ -89,7 +89,7 @@ fn compare_within(approximation: Approximation, model: TypedModel, inputs: &[Ten
 const FLOATS: [DatumType; 2] = [DatumType::F32, DatumType::F64];
 
 #[test]
-fn arithmetic_and_comparisons() {
+fn arithmetic_and_comparisons_match_tract() {
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     for round in 0..600 {
         let operators: [Box<dyn BinMiniOp>; 12] = [
@@ -121,7 +121,7 @@ fn arithmetic_and_comparisons() {
 }
 
 #[test]
-fn where_selects_elements() {
+fn where_matches_tract() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for round in 0..200 {
         let rank = 1 + random.below(4);
@@ -139,7 +139,7 @@ fn where_selects_elements() {
 }
 
 #[test]
-fn reductions() {
+fn reductions_match_tract() {
     let mut random = Random(0x1234_5678_9abc_def1);
     for round in 0..400 {
         let rank = 1 + random.below(4);
@@ -171,7 +171,7 @@ fn reductions() {
 }
 
 #[test]
-fn softmax() {
+fn softmax_matches_tract() {
     let mut random = Random(0x0dd_ba11);
     for round in 0..100 {
         let rank = 1 + random.below(3);
@@ -183,7 +183,7 @@ fn softmax() {
 }
 
 #[test]
-fn top_k_and_extremes() {
+fn top_k_matches_tract() {
     let mut random = Random(0xfeed_beef);
     for round in 0..200 {
         let rank = 1 + random.below(3);
@@ -205,7 +205,7 @@ fn top_k_and_extremes() {
 }
 
 #[test]
-fn products_with_constants() {
+fn products_with_constants_match_tract() {
     let mut random = Random(0x00c0_ffee);
     for round in 0..300 {
         let (inputs, outputs) = (1 + random.below(40), 1 + random.below(80));
@@ -264,7 +264,7 @@ fn products_with_constants() {
 /// Matrix products in the axis orders that tract produces for a batch of one row and for exported
 /// models with transposed weights. None of them may remain an operator of tract.
 #[test]
-fn products_with_constants_in_unusual_axis_orders() {
+fn products_with_constants_in_unusual_axis_orders_match_tract() {
     let mut random = Random(0x00de_c0de);
     let cases: [(&str, &[usize], &[usize]); 13] = [
         ("mk,nk->n", &[1, 9], &[5, 9]),
@@ -304,7 +304,7 @@ fn products_with_constants_in_unusual_axis_orders() {
 }
 
 #[test]
-fn products_of_computed_tensors() {
+fn products_of_computed_tensors_match_tract() {
     let mut random = Random(0x0fed_cba9);
     let cases: [(&str, &[usize], &[usize]); 14] = [
         ("mk,kn->mn", &[7, 33], &[33, 19]),
@@ -345,7 +345,7 @@ fn product_of(model: &mut TypedModel, equation: &str, operands: &[OutletId]) {
 }
 
 #[test]
-fn moved_axes() {
+fn moved_axes_match_tract() {
     let mut random = Random(0x0bad_cafe);
     for round in 0..300 {
         let rank = 2 + random.below(3);

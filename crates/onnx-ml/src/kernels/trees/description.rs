@@ -22,7 +22,7 @@ pub struct Branch<T> {
     pub feature: usize,
     pub mode: Mode,
     pub threshold: T,
-    /// A feature that is NaN satisfies the comparison.
+    /// `true` if a feature that is NaN satisfies the comparison.
     pub missing_true: bool,
     /// The child if the comparison is true, and the child if it is false.
     pub children: [Child; 2],
@@ -61,7 +61,7 @@ impl Aggregate {
     ///
     /// # Errors
     ///
-    /// Returns an error if `name` is not one of its values.
+    /// Returns an error if `name` is not a value of the attribute.
     pub fn parse(name: &str) -> TractResult<Aggregate> {
         Ok(match name {
             "SUM" => Aggregate::Sum,

@@ -21,7 +21,7 @@ pub trait Number:
     /// Returns the greatest number less than `self`.
     fn next_down(self) -> Self;
     /// Returns `true` if the number is NaN.
-    fn nan(self) -> bool;
+    fn is_nan(self) -> bool;
     /// Returns the bits of the number.
     fn bits(self) -> u64;
     fn to_f32(self) -> f32;
@@ -37,7 +37,7 @@ macro_rules! number {
                 self.next_down()
             }
 
-            fn nan(self) -> bool {
+            fn is_nan(self) -> bool {
                 self.is_nan()
             }
 

@@ -5,11 +5,13 @@
 //! A row goes to the left child of a node if the comparison of the node is true. So a false
 //! comparison rules out the leaves of the left subtree. Each comparison has a mask in which the
 //! bits of these leaves are 0 and all other bits are 1. The bitwise AND of the masks of all
-//! comparisons that are false for a row leaves the bits of the leaves that are not ruled out. The
-//! row reaches the leftmost of them, which is the lowest bit that is set.
+//! comparisons that are false for a row has the value 1 in the bits of those leaves that are not
+//! ruled out. The row reaches the leftmost of these leaves, so its number is the position of the
+//! lowest bit that is set.
 //!
-//! Why the lowest bit: the leaf that the row reaches is never ruled out. Each leaf to its left lies
-//! in the left subtree of a node at which the row went right, and is ruled out by that node.
+//! Why the lowest bit: the leaf that the row reaches is never ruled out. Each leaf to the left of
+//! it lies in the left subtree of a node at which the row went right. The comparison of that node
+//! rules the leaf out.
 //!
 //! All comparisons of a tree are evaluated, in any order and without branches. For [`LANES`] rows
 //! at once this is faster than following each row from node to node.
@@ -125,7 +127,7 @@ impl<T: Number> QuickScorer<T> {
     }
 
     /// Returns `true` if the tree is evaluated with bit vectors.
-    pub fn has(&self, tree: usize) -> bool {
+    pub fn evaluates(&self, tree: usize) -> bool {
         self.trees[tree].is_some()
     }
 
@@ -206,11 +208,12 @@ impl Tree {
         }
         for comparison in slice(self.missing, self.equal) {
             let threshold = comparison.threshold;
-            comparison.rule_out(x, &mut remaining, |x| (x <= threshold) | x.nan());
+            comparison.rule_out(x, &mut remaining, |x| (x <= threshold) | x.is_nan());
         }
         for comparison in slice(self.equal, self.end) {
             let (threshold, missing_true) = (comparison.threshold, comparison.missing_true);
-            comparison.rule_out(x, &mut remaining, |x| (x == threshold) | (x.nan() & missing_true));
+            comparison
+                .rule_out(x, &mut remaining, |x| (x == threshold) | (x.is_nan() & missing_true));
         }
         remaining
     }
@@ -241,7 +244,8 @@ impl<T: Number, const WORDS: usize> Comparison<T, WORDS> {
     }
 }
 
-/// How a comparison is evaluated. The order is the order of a tree's comparisons.
+/// How a comparison is evaluated. The comparisons of a tree are sorted by kind, in the order of the
+/// variants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     /// `<=`, which NaN does not satisfy.
@@ -265,8 +269,8 @@ fn comparisons<T: Number>(
 ) -> Vec<(Kind, Comparison<T, 2>)> {
     let mut found: Vec<(Kind, Comparison<T, 2>)> = vec![];
     let mut leaf = 0;
-    // A node to visit, or the end of the left subtree of the comparison at `index`, whose leaves
-    // start at `first`.
+    // Either a node to visit, or the end of a left subtree. The subtree belongs to the comparison
+    // at `index`, and its leaves start at `first`.
     enum Step {
         Node(u32),
         LeftEnds { index: usize, first: u32 },
@@ -314,7 +318,7 @@ fn comparison<T: Number>(node: &Node<T>, feature: u32) -> (Kind, Comparison<T, 2
     let missing_true = node.missing_true();
     // With a NaN threshold, `<=` and `==` are both false for every number. Such comparisons are
     // evaluated as `==`.
-    let kind = match (node.equal() || node.threshold.nan(), missing_true) {
+    let kind = match (node.equal() || node.threshold.is_nan(), missing_true) {
         (true, _) => Kind::Equal,
         (false, true) => Kind::Missing,
         (false, false) => Kind::Plain,

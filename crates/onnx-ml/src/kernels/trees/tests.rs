@@ -57,7 +57,7 @@ fn leaf<'a, T: Number>(
             Mode::Eq => x == threshold,
             Mode::Neq => x != threshold,
         };
-        at = branch.children[usize::from(!(holds || (branch.missing_true && x.nan())))];
+        at = branch.children[usize::from(!(holds || (branch.missing_true && x.is_nan())))];
     }
 }
 
@@ -91,7 +91,10 @@ fn check<T: Number>(
                 Aggregate::Max => reduce(|b, a| b > a).unwrap_or_default(),
             };
             let found = found.scores[index];
-            assert!(found == expected || found.nan() && expected.nan(), "{found:?} {expected:?}");
+            assert!(
+                found == expected || found.is_nan() && expected.is_nan(),
+                "{found:?} {expected:?}"
+            );
         }
     }
 }

@@ -32,7 +32,7 @@ pub struct Nodes<T> {
     /// For each node, the number of the leaf within its tree, counted depth first; 0 for a branch.
     leaves: Weights<u32>,
     trees: Vec<Tree>,
-    /// The variant of the comparison that is compiled for all nodes.
+    /// The variant of the comparison that [`Nodes::walk`] uses for all nodes.
     kind: Kind,
 }
 
@@ -218,7 +218,7 @@ impl<T: Number> Nodes<T> {
     pub fn leaves_of_row(&self, x: &[T], mut found: impl FnMut(usize, u32)) {
         // A row without NaN can use the faster comparison.
         let kind = match self.kind {
-            Kind::Missing if !x.iter().any(|x| x.nan()) => Kind::Plain,
+            Kind::Missing if !x.iter().any(|x| x.is_nan()) => Kind::Plain,
             kind => kind,
         };
         for (chunk, trees) in self.trees.chunks(LANES).enumerate() {
@@ -257,7 +257,7 @@ impl<T: Number> Nodes<T> {
         let indices = match kind {
             Kind::Plain => self.descend(roots, rows, depth, x, |node, x| x <= node.threshold),
             Kind::Missing => self.descend(roots, rows, depth, x, |node, x| {
-                (x <= node.threshold) | (x.nan() & node.missing_true())
+                (x <= node.threshold) | (x.is_nan() & node.missing_true())
             }),
             Kind::Any => self.descend(roots, rows, depth, x, Node::holds),
         };
@@ -308,7 +308,7 @@ impl<T: Number> Node<T> {
         };
         // In the model, every comparison with a NaN threshold except `!=` is false. With swapped
         // children, the negated comparison would have to be true, but `<=` with NaN is false.
-        let is_always_false = branch.threshold.nan() && branch.mode != Mode::Neq;
+        let is_always_false = branch.threshold.is_nan() && branch.mode != Mode::Neq;
         ensure!(!(swapped && is_always_false), "expected a number as threshold, found NaN");
         let missing_true = match branch.mode {
             // NaN is not equal to any threshold.
@@ -344,7 +344,7 @@ impl<T: Number> Node<T> {
     #[inline(always)]
     fn holds(&self, x: T) -> bool {
         let holds = if self.equal() { x == self.threshold } else { x <= self.threshold };
-        holds | (x.nan() & self.missing_true())
+        holds | (x.is_nan() & self.missing_true())
     }
 }
 
@@ -360,8 +360,8 @@ impl Nodes<f32> {
     pub fn widened(&self) -> Nodes<f64> {
         let widen = |node: &Node<f32>| Node {
             threshold: if node.feature & STRICT != 0 && !node.threshold.is_nan() {
-                // The threshold of the model is the next higher `f32`. Below it, there are doubles
-                // between the two floats.
+                // The threshold of the model is the next higher `f32`. In double precision, the
+                // next number below it is closer to it.
                 below(f64::from(node.threshold.next_up()))
             } else {
                 f64::from(node.threshold)

@@ -3,8 +3,8 @@
 //! If the condition is known when the model is loaded, the nodes of the branch to run replace the
 //! operator. The other branch is ignored, and may be invalid for the inputs. If the condition is
 //! computed at run time, the outputs of both branches must have equal types and ranks; their
-//! dimensions may differ. If the ranks differ only by axes of length 1, as in an exported
-//! `KNNImputer`, these axes are removed from the output with the higher rank.
+//! dimensions may differ. There is one exception: if the ranks differ only by axes of length 1, as
+//! in an exported `KNNImputer`, these axes are removed from the output with the higher rank.
 
 use crate::operator::adapter::Built;
 use crate::ops::control::subgraph::{self, Runnable, Subgraph};
@@ -45,7 +45,7 @@ pub fn if_operator(context: &ParsingContext, node: &NodeProto) -> Built {
 #[derive(Debug, Clone)]
 struct Branch {
     graph: Subgraph,
-    /// For each input of the graph, the index of the operator's input.
+    /// For each input of the graph, the index of the operator's input that it receives.
     inputs: Vec<usize>,
 }
 
@@ -238,7 +238,7 @@ fn merged(first: &TypedFact, second: &TypedFact, target: &TypedModel) -> TractRe
 struct Branches {
     /// The branch for `true`, and the branch for `false`.
     branches: [Runnable; 2],
-    /// For each branch and each of its inputs, the index of the operator's input.
+    /// For each branch and each of its inputs, the index of the operator's input that it receives.
     input_indices: [Vec<usize>; 2],
 }
 

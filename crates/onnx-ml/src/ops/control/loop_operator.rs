@@ -234,9 +234,10 @@ impl Loop {
     /// Returns the typed body and the facts of the node's outputs. `inputs` are the facts of the
     /// node's inputs.
     ///
-    /// Like [`Loop::infer_outputs`], this repeats until the dimensions of the loop-carried values
-    /// no longer change. A dimension that changes between iterations gets one symbol in the body,
-    /// and a different symbol in the output, because the last iteration may change it once more.
+    /// Like [`Loop::infer_outputs`], this function analyzes the body again until the dimensions of
+    /// the loop-carried values no longer change. A dimension that changes between iterations gets
+    /// one symbol in the body, and a different symbol in the output, because the last iteration may
+    /// change it once more.
     fn typed(
         &self,
         inputs: &[TypedFact],

@@ -11,8 +11,8 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// The operator for one kind of elements. `imputed` holds the fill values, `replaced` is the value
-/// that they replace.
+/// The operator for floats or for integers. `imputed` holds the fill values, `replaced` is the
+/// value that they replace.
 #[derive(Debug, Deserialize, Serialize)]
 pub enum Imputer {
     Floats { imputed: Vec<f32>, replaced: f32 },

@@ -2,9 +2,10 @@
 //! element up in a list of keys, and replaces it by the value at the key's position in a list of
 //! values.
 //!
-//! Version 1 of the operator has a single list of strings. It maps strings to their positions, and
-//! positions to strings. If a key is repeated, the value of its first occurrence is used, as in
-//! ONNX Runtime; the specification says the last. NaN can be a key since version 4.
+//! Version 1 of the operator has a single list of strings. It maps strings to their positions (a
+//! repeated string to its last position), and positions to strings. From version 2 on, a repeated
+//! key gets the value of its first occurrence, as in ONNX Runtime; the specification says the last.
+//! NaN can be a key since version 4.
 
 use crate::operator::adapter::{Built, operator};
 use crate::operator::kernel::{Fact, Kernel, Patch};

@@ -19,7 +19,7 @@ pub struct OneHotEncoder {
     /// Number of columns, at least 1. A category that is listed twice has two columns; only the
     /// second is set.
     column_count: usize,
-    /// Encodes an unknown category as zeros. If `false`, an unknown category is an error.
+    /// `true` if an unknown category is encoded as zeros, `false` if it is an error.
     zeros: bool,
 }
 

@@ -58,7 +58,7 @@ impl PostTransform {
     }
 
     /// Returns the scores of two classes from the single score of the second class. LOGISTIC turns
-    /// the score into a probability first; other transformations have no effect.
+    /// the score into a probability first; other transformations are ignored.
     pub fn pair(&self, score: f32) -> [f32; 2] {
         match self {
             PostTransform::Logistic => logistic_pair(score),

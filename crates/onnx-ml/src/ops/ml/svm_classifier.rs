@@ -7,8 +7,8 @@
 //! class with the most votes. Without support vectors, each class has a linear function instead,
 //! and the label is the class with the highest result.
 //!
-//! The scores are the decision values. Two classes have a single value, and the scores `-value` and
-//! `value`. If the attributes `prob_a` and `prob_b` are present, the scores are class
+//! The scores are the decision values. With two classes there is a single value, and the scores are
+//! `-value` and `value`. If the attributes `prob_a` and `prob_b` are present, the scores are class
 //! probabilities. Platt scaling turns each decision value into the probability of class i within
 //! its pair. The pairwise probabilities are coupled as in Wu, Lin and Weng, [Probability Estimates
 //! for Multi-class Classification by Pairwise

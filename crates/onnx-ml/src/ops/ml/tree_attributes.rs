@@ -1,6 +1,6 @@
 //! The attributes that TreeEnsembleClassifier and TreeEnsembleRegressor share: the nodes of the
 //! trees, identified by a tree ID and a node ID, and the weights of the leaves. Since version 3 of
-//! the operators, these can be in double precision.
+//! the operators, thresholds and weights can be in double precision.
 
 use crate::encoding::fields::once;
 use crate::kernels::trees::{Aggregate, Branch, Child, Description, Forest, Mode, Number, Scores};
@@ -12,7 +12,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{NodeProto, TensorProto};
 use tract_onnx::tract_hir::internal::*;
 
-/// The trees of a node, in the precision of its attributes.
+/// The trees that a node of the model describes, in the precision of the node's attributes.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Ensemble {
     /// The trees in single precision, or `None` if the attributes are in double precision.
@@ -111,7 +111,7 @@ impl Ensemble {
 ///
 /// # Errors
 ///
-/// Returns an error if the attribute has a different type.
+/// Returns an error if the attribute is not a list of numbers.
 pub fn numbers<T: Number>(
     context: &ParsingContext,
     node: &NodeProto,
@@ -227,7 +227,8 @@ impl<T: Number> Nodes<T> {
         Ok(branches)
     }
 
-    /// Returns the root of each tree: the only node that is not a child of another.
+    /// Returns the root of each tree: the only node of the tree that is not a child of another
+    /// node.
     fn roots(&self, numbered: &Numbered) -> TractResult<Vec<Child>> {
         let mut child_ids = HashSet::with_capacity(self.modes.len());
         for (index, tree) in self.tree_ids.iter().enumerate() {

@@ -174,7 +174,7 @@ impl<T: Number> Set<T> {
     fn membership(&self, row: &[T]) -> T {
         let x = row[self.feature];
         match self.members.binary_search_by(|member| compare(member, &x)) {
-            _ if x.nan() => T::NAN,
+            _ if x.is_nan() => T::NAN,
             Ok(_) => T::from_f64(1.0),
             Err(_) => T::default(),
         }
@@ -248,7 +248,7 @@ fn branches<T: Number>(
         None => vec![],
     };
     // The sets follow each other in the order of their branches. NaN ends each set.
-    let mut sets_of_members = members.split(|member| member.nan());
+    let mut sets_of_members = members.split(|member| member.is_nan());
     let child = |index: usize, is_leaf: usize| match is_leaf {
         0 => Ok(Child::Branch(index)),
         _ if index < leaves => Ok(Child::Leaf(index)),

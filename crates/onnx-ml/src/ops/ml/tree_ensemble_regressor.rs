@@ -77,8 +77,8 @@ impl TreeEnsembleRegressor {
             }
         }
         let mut scores: Vec<f32> = scores.into_iter().map(T::to_f32).collect();
-        // If no leaf contributes to a score, ONNX Runtime omits the base value, unless there is a
-        // single target.
+        // If no leaf contributes to a score, ONNX Runtime returns 0 without the base value, unless
+        // there is a single target.
         if self.targets > 1 {
             for (score, _) in scores.iter_mut().zip(has_leaf).filter(|(_, has_leaf)| !has_leaf) {
                 *score = 0.0;

@@ -12,7 +12,8 @@ use crate::operator::kernel::Fact;
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
-/// Number of vectors in a panel, and number of partial sums over columns.
+/// Number of vectors in a panel. Also the number of partial sums in loops that run over the
+/// columns.
 const LANES: usize = 8;
 
 /// Number of rows that are combined with a panel at a time.

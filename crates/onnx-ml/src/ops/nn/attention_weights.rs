@@ -1,7 +1,7 @@
 //! The steps of [Attention](https://onnx.ai/onnx/operators/onnx__Attention.html) between its two
 //! products. [`AttentionWeights`] takes the products of queries and keys, `[N, H, S, T]` (batch,
-//! heads, queries, keys). It applies the scale, the soft cap, the mask and the bias, and computes
-//! the softmax over the keys. The result is the weights of the values.
+//! heads, queries, keys). It applies the scale and the soft cap, adds a bias (the mask, and −∞ for
+//! hidden keys), and computes the softmax over the keys. The result is the weights of the values.
 //!
 //! A query that may attend to no key gets weights of zero, so that its output is zero. A softmax
 //! over minus infinity would give NaN.
@@ -25,9 +25,9 @@ pub struct AttentionWeights {
     pub softcap: f32,
     /// `true` if a query attends only to keys up to its own position.
     pub causal: bool,
-    /// Number of keys before its own position that a query attends to; `None` means all.
+    /// Number of keys before a query's own position that the query attends to; `None` means all.
     pub left: Option<i64>,
-    /// Number of keys after its own position that a query attends to; `None` means all.
+    /// Number of keys after a query's own position that the query attends to; `None` means all.
     pub right: Option<i64>,
     /// Index of the input with the mask: numbers to add to the products, or booleans.
     pub mask_input: Option<usize>,
@@ -176,7 +176,7 @@ impl Vectorized for Softmax<'_> {
 
 /// A bias to add to the products, for each query and key.
 struct Mask {
-    /// The mask's elements as numbers; −∞ for `false`.
+    /// The mask's elements as numbers. Booleans become 0 (`true`) and −∞ (`false`).
     values: Vec<f32>,
     /// Strides between batch items, heads and queries; 0 for an axis that is broadcast.
     strides: [usize; 3],

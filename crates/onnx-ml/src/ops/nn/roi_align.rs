@@ -21,7 +21,8 @@ struct RoiAlign {
     scale: f32,
     /// Number of samples along an axis of a bin; 0 means one per pixel of the bin.
     samples: usize,
-    /// `true` if a bin is the maximum of its samples, `false` if it is their average.
+    /// `true` if a bin is a maximum (see [`RoiAlign::bin`]), `false` if it is the average of its
+    /// samples.
     largest: bool,
     /// Offset of a pixel's center from its corner.
     shift: f32,

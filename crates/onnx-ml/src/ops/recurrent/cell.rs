@@ -10,8 +10,8 @@ pub trait Cell: Debug + Clone + Send + Sync + 'static {
     /// Name of the operator in ONNX.
     const NAME: &'static str;
 
-    /// The number of gates that each product of a hidden state and recurrent weights computes. A
-    /// step has one product for each element.
+    /// A step multiplies a hidden state by recurrent weights once for each element of this list.
+    /// The element is the number of gates that the product computes.
     const PRODUCTS: &'static [usize];
 
     /// Number of gates: the sum of [`Cell::PRODUCTS`].

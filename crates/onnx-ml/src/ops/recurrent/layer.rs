@@ -6,9 +6,8 @@
 //! A step of a recurrent layer computes the gates: the inputs multiplied by the input weights, plus
 //! the hidden state multiplied by the recurrent weights, plus biases. A [`Cell`] then computes the
 //! new hidden state from the gates. The products with the input weights do not depend on the hidden
-//! state, so they are computed for several steps at once, as long as they stay in the cache. A
-//! large batch is split into blocks of rows. Each block goes through the whole sequence. All
-//! computation is in `f32`.
+//! state. They are computed at once for as many steps as fit in the cache. A large batch is split
+//! into blocks of rows. Each block goes through the whole sequence. All computation is in `f32`.
 
 use super::activation::Activation;
 use super::cell::{Cell, Direction};

@@ -13,8 +13,9 @@ use tract_onnx::tract_hir::internal::*;
 struct Einsum {
     /// The letters of each input's axes; `*` stands for an ellipsis.
     inputs: Vec<String>,
-    /// The letters of the output's axes, or `None` if the equation has no `->`. The output's axes
-    /// are then those of the ellipsis, followed by the letters that occur once, in alphabetical order.
+    /// The letters of the output's axes, or `None` if the equation has no `->`. If it is `None`,
+    /// the output has the axes of the ellipsis, followed by the letters that occur once, in
+    /// alphabetical order.
     output: Option<String>,
 }
 

@@ -6,9 +6,9 @@
 //! [ScatterND](https://onnx.ai/onnx/operators/onnx__ScatterND.html).
 //!
 //! tract computes these operators, but panics if an index is out of range. A node before them
-//! ([`Positions`]) checks the indices and converts negative indices to positive ones. If the
-//! indices and the dimensions are constants, this is done when the model is loaded, and there is no
-//! such node.
+//! ([`Positions`]) checks the indices and converts negative indices, which count from the end of an
+//! axis. If the indices and the dimensions are constants, this is done when the model is loaded,
+//! and there is no such node.
 
 use crate::operator::adapter::{Built, kernel_op};
 use crate::operator::invalid_value::{Expected, InvalidValue};
@@ -225,8 +225,8 @@ impl Kernel for Positions {
     }
 }
 
-/// Returns the indices, with negative indices converted to positive ones. `sizes` are the
-/// dimensions of consecutive indices, repeated as often as necessary.
+/// Returns the indices, with negative indices converted to positions from the start. `sizes` are
+/// the dimensions of consecutive indices, repeated as often as necessary.
 ///
 /// # Errors
 ///

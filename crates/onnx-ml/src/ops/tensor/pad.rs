@@ -172,7 +172,7 @@ impl Lowering for Pad {
         let lengths = model.outlet_fact(wire)?.shape.iter().zip(&fill);
         let shape: Vec<TDim> =
             lengths.map(|(length, fill)| length.clone() + fill.0 + fill.1).collect();
-        tensors::bounded(&shape)?;
+        tensors::check_size(&shape)?;
         if model.outlet_fact(wire)?.datum_type != bool::datum_type() {
             return model.wire_node(prefix, Filled { mode, pads: fill }, &[wire]);
         }
@@ -202,7 +202,7 @@ fn wrap(
         let length = shape[axis].to_usize().with_context(|| {
             format!("expected a known length of axis {axis} to repeat, found {}", shape[axis])
         })?;
-        tensors::bounded(&[(length + before + after).to_dim()])?;
+        tensors::check_size(&[(length + before + after).to_dim()])?;
         ensure!(length > 0, "expected elements to repeat, found none");
         let mut part = |name: &str, from: usize, to: usize| {
             let name = format!("{prefix}.{name}.{axis}");

@@ -17,8 +17,8 @@ pub fn reduce_extreme(context: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 pub fn reduce_log_sum_exp(context: &ParsingContext, node: &NodeProto) -> Built {
-    // Without the attribute, the reduced axes are kept with length 1, so that the result can be
-    // subtracted.
+    // Without the attribute `keepdims`, the reduced axes are kept with length 1, so that the
+    // maximum can be subtracted from the input.
     let mut keepdims = node.clone();
     keepdims.attribute.retain(|attribute| attribute.name != "keepdims");
     let reduction = LogSumExp {

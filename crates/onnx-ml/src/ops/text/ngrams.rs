@@ -3,8 +3,8 @@
 //! Each distinct word of the pool has a number. The n-grams form a trie: each edge is a word
 //! number, and the path from the root to a node is an n-gram or the beginning of an n-gram. From
 //! every position of a sequence, the search follows the trie until no n-gram continues with the
-//! next word. With `max_skip_count` = k, it does so once for each distance from 1 to k + 1 between
-//! consecutive words.
+//! next word. With `max_skip_count` = k, the sequence is searched k + 1 times, with distances from
+//! 1 to k + 1 between consecutive words.
 
 use foldhash::HashMap;
 use foldhash::HashMapExt;

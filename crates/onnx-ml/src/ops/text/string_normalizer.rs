@@ -30,7 +30,7 @@ pub struct StringNormalizer {
 enum Case {
     Lower,
     Upper,
-    /// The case of the string itself.
+    /// The case stays unchanged.
     Same,
 }
 

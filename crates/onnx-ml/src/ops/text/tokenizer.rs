@@ -36,7 +36,7 @@ pub struct Tokenizer {
     split: Split,
     /// Minimum length of a token, in characters. Shorter tokens are dropped.
     min_chars: usize,
-    /// Adds [`MARKS`] to the tokens of each string.
+    /// `true` if [`MARKS`] are added to the tokens of each string.
     adds_marks: bool,
 }
 

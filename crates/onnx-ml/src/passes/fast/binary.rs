@@ -144,9 +144,9 @@ fn combined<T: Datum + Copy, U: Datum + Copy>(
 }
 
 /// Returns the loops over an expanded operand of `rows` × `width` elements and the other operand.
-/// `other` is the stride of the other operand from row to row: `width` if it has all rows, 0 if it
-/// has one row. `order` puts the strides in the order of the operands; they are passed as
-/// `[expanded, other]`.
+/// `other` is the stride of the other operand from row to row: `width` if that operand has all
+/// rows, 0 if it has one row. `order` takes the strides as `[expanded, other]` and returns them in
+/// the order of the operands.
 fn expanded_loops(
     rows: usize,
     width: usize,
@@ -205,17 +205,17 @@ impl<T: Copy, U, F: Fn(T, T) -> U> Vectorized for Combined<'_, T, F> {
                 }
             }
             // One element of the first operand for each run of the inner loop.
-            [.., (length, [0, _])] => loops.runs(|[i, j]| {
+            [.., (length, [0, _])] => loops.for_each_inner_loop(|[i, j]| {
                 let a = a[i];
                 combined.extend(b[j..][..length].iter().map(|b| combine(a, *b)));
             }),
             // One element of the second operand for each run of the inner loop.
-            [.., (length, [_, 0])] => loops.runs(|[i, j]| {
+            [.., (length, [_, 0])] => loops.for_each_inner_loop(|[i, j]| {
                 let b = b[j];
                 combined.extend(a[i..][..length].iter().map(|a| combine(*a, b)));
             }),
             // Both operands are contiguous in the inner loop.
-            [.., (length, _)] => loops.runs(|[i, j]| {
+            [.., (length, _)] => loops.for_each_inner_loop(|[i, j]| {
                 let pairs = a[i..][..length].iter().zip(&b[j..][..length]);
                 combined.extend(pairs.map(|(a, b)| combine(*a, *b)));
             }),

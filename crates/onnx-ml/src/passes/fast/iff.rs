@@ -67,7 +67,7 @@ impl<T: Clone> Vectorized for Choice<'_, T> {
         // `steps` are the strides in the inner loop: 1 for a contiguous operand, 0 for an operand
         // with one element for the whole loop. Common cases have loops of their own, which
         // vectorize.
-        loops.runs(|[c, y, n]| match steps {
+        loops.for_each_inner_loop(|[c, y, n]| match steps {
             [1, 1, 1] => {
                 let (yes, no) = (&yes[y..][..length], &no[n..][..length]);
                 let pairs = condition[c..][..length].iter().zip(yes.iter().zip(no));

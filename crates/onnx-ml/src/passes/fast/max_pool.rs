@@ -3,7 +3,7 @@
 use super::fast_path::FastPath;
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::kernels::slices::copy;
-use crate::operator::tensors::written;
+use crate::operator::tensors::tensor_in_place;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
 
@@ -48,7 +48,9 @@ impl FastPath for FastMaxPool {
         let channels_last = self.pool.data_format.c_is_last();
         let channels = if channels_last { *input.c() } else { 1 };
         let (rows, columns) = (axis(0), axis(1));
-        let y = written(&output.shape, |y| vectorized(Windows { x, rows, columns, channels, y }))?;
+        let y = tensor_in_place(&output.shape, |y| {
+            vectorized(Windows { x, rows, columns, channels, y })
+        })?;
         Ok(Some(vec![y]))
     }
 }

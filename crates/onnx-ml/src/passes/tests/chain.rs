@@ -13,8 +13,8 @@ use tract_onnx::tract_hir::internal::Approximation;
 const EXACT: [Link; 8] =
     [Link::Add, Link::Sub, Link::Max, Link::Min, Link::Abs, Link::Neg, Link::Compare, Link::Select];
 
-/// A set of operators that includes approximations. Their results may differ in the last bits.
-/// There is no comparison among them, because it could turn such a difference into a difference of
+/// A set of operators that includes approximations, whose results may differ in the last bits. It
+/// includes no comparison, because a comparison could turn such a difference into a difference of
 /// 1.
 const SMOOTH: [Link; 8] = [
     Link::Add,
@@ -42,7 +42,7 @@ enum Link {
 }
 
 #[test]
-fn chains_agree_with_their_operators() {
+fn chains_match_tract() {
     let mut random = Random(0x0c0f_fee7);
     let cases = [(EXACT, Approximation::Exact), (SMOOTH, Approximation::Approximate)];
     for (links, approximation) in cases {

@@ -47,7 +47,7 @@ fn window(random: &mut Random, inputs: usize, outputs: usize) -> (PoolSpec, TVec
 }
 
 #[test]
-fn convolutions() {
+fn convolutions_match_tract() {
     let mut random = Random(0x5eed);
     for round in 0..400 {
         let group = [1, 1, 2, 3][random.below(4)];
@@ -106,7 +106,7 @@ fn convolutions() {
 }
 
 #[test]
-fn max_pooling() {
+fn max_pools_match_tract() {
     let mut random = Random(0x00ab_cdef);
     for _ in 0..300 {
         let channels = 1 + random.below(5);
@@ -117,7 +117,7 @@ fn max_pooling() {
 }
 
 #[test]
-fn transposed_convolutions() {
+fn transposed_convolutions_match_tract() {
     let mut random = Random(0x0de_c0de);
     for _ in 0..300 {
         let group = [1, 1, 2, 3][random.below(4)];
@@ -148,7 +148,7 @@ fn transposed_convolutions() {
 }
 
 #[test]
-fn resized_images() {
+fn resized_images_match_tract() {
     let mut random = Random(0x00ca_fe00);
     for round in 0..300 {
         let transformers = [
@@ -186,7 +186,7 @@ fn resized_images() {
 }
 
 #[test]
-fn products_over_several_axes() {
+fn products_over_several_axes_match_tract() {
     let mut random = Random(0x0abc_0abc);
     for round in 0..100 {
         let lengths = [(); 5].map(|()| 1 + random.below(6));

@@ -242,9 +242,9 @@ fn predict_reuses_the_partial_file_of_a_killed_process_but_not_of_a_running_one(
     (&left).write_all(&[b'x'; 10_000]).unwrap();
     left.lock().unwrap();
     let args = ["predict", input.to_str().unwrap(), "-o", output.to_str().unwrap()];
-    let refused = ml_app(&args, "");
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(stderr(&refused).contains("another process is writing"), "{}", stderr(&refused));
+    let rejected = ml_app(&args, "");
+    assert_eq!(rejected.status.code(), Some(1));
+    assert!(stderr(&rejected).contains("another process is writing"), "{}", stderr(&rejected));
     drop(left);
     let done = ml_app(&args, "");
     assert!(done.status.success(), "{}", stderr(&done));
@@ -256,17 +256,17 @@ fn predict_reuses_the_partial_file_of_a_killed_process_but_not_of_a_running_one(
 
 #[test]
 fn predict_writes_through_links_and_to_devices() {
-    let input = scratch("kept.csv");
+    let input = scratch("link-input.csv");
     fs::write(&input, CSV).unwrap();
-    let (real, link) = (scratch("kept-real.csv"), scratch("kept-link.csv"));
-    fs::write(&real, "before").unwrap();
-    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let (target, link) = (scratch("link-target.csv"), scratch("link.csv"));
+    fs::write(&target, "before").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
     let done = ml_app(&["predict", input.to_str().unwrap(), "-o", link.to_str().unwrap()], "");
     assert!(done.status.success(), "{}", stderr(&done));
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    assert!(fs::read_to_string(&real).unwrap().contains("prediction"));
+    assert!(fs::read_to_string(&target).unwrap().contains("prediction"));
 
-    let pipe = scratch("kept-pipe");
+    let pipe = scratch("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let reader = {
         let pipe = pipe.clone();
@@ -424,8 +424,8 @@ fn a_port_in_use_is_an_error() {
 fn check_lists_the_operators() {
     let text = stdout(&ml_app(&["check", "--operators"], ""));
     let operators: Vec<&str> = text.lines().collect();
-    for known in ["MatMul", "ai.onnx.ml.SVMClassifier", "ai.onnx.ml.ZipMap"] {
-        assert!(operators.contains(&known), "{text}");
+    for operator in ["MatMul", "ai.onnx.ml.SVMClassifier", "ai.onnx.ml.ZipMap"] {
+        assert!(operators.contains(&operator), "{text}");
     }
     assert!(!operators.contains(&"NonExistent"));
 }

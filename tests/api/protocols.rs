@@ -163,7 +163,7 @@ fn compresses_responses_on_request() {
         "inputs": [{ "name": "X", "shape": [rows.len(), 3], "datatype": "FP32", "data": data }],
     });
     let body = body.to_string();
-    let (_, head, plain) = send(&server, "", body.as_bytes());
+    let (_, head, uncompressed) = send(&server, "", body.as_bytes());
     assert_eq!(header(&head, "content-encoding"), None);
     for coding in ["gzip", "deflate"] {
         let (status, head, response) =
@@ -175,7 +175,7 @@ fn compresses_responses_on_request() {
             _ => flate2::read::ZlibDecoder::new(&response[..]).read_to_end(&mut inflated),
         }
         .unwrap();
-        assert!(inflated == plain, "{coding}");
+        assert!(inflated == uncompressed, "{coding}");
     }
     for coding in ["identity", "br", "gzip;q=0"] {
         let (_, head, _) =

@@ -149,16 +149,16 @@ fn serves_probes_and_pages() {
     for asset in ["swagger-ui.css", "swagger-ui-bundle.js"] {
         let path = format!("/apidocs/{asset}");
         assert!(page.body.contains(&path[1..]));
-        let plain = server.send("GET", &path, &[("accept-encoding", "identity")], b"");
-        assert_eq!((plain.status, plain.header("content-encoding")), (200, ""));
-        assert!(plain.body.len() > 100_000);
+        let uncompressed = server.send("GET", &path, &[("accept-encoding", "identity")], b"");
+        assert_eq!((uncompressed.status, uncompressed.header("content-encoding")), (200, ""));
+        assert!(uncompressed.body.len() > 100_000);
         let (head, body) = server.send_raw(&format!(
             "GET {path} HTTP/1.1\r\nhost: x\r\naccept-encoding: gzip\r\nconnection: close\r\n\r\n"
         ));
         assert!(head.contains("content-encoding: gzip"), "{head}");
         let mut inflated = String::new();
         flate2::read::GzDecoder::new(body.as_slice()).read_to_string(&mut inflated).unwrap();
-        assert_eq!(inflated, plain.body);
+        assert_eq!(inflated, uncompressed.body);
     }
     assert_eq!(server.get("/apidocs/nope.js").status, 404);
     let (head, _) =

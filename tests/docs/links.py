@@ -39,12 +39,12 @@ def anchors(markdown: str) -> set[str]:
 def markdown_errors() -> list[str]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     tracked = {ROOT / name for name in listed.stdout.split("\0") if name}
-    known = tracked | {parent for file in tracked for parent in file.parents}
+    tracked_paths = tracked | {parent for file in tracked for parent in file.parents}
     errors = []
     for file in sorted(file for file in tracked if file.suffix == ".md" and file.exists()):
         text = FENCE.sub("", file.read_text())
         for path in PATH.findall(text):
-            if ROOT / path.rstrip("/") not in known and not any(part in path for part in EXAMPLES):
+            if ROOT / path.rstrip("/") not in tracked_paths and not any(part in path for part in EXAMPLES):
                 errors.append(f"{file.relative_to(ROOT)}: `{path}`: expected a tracked file or folder")
         # The text of a link may be code.
         for target in LINK.findall(CODE.sub("code", text)):
@@ -52,11 +52,11 @@ def markdown_errors() -> list[str]:
             if link.scheme or link.netloc:
                 continue
             path = (file.parent / unquote(link.path)).resolve() if link.path else file
-            place = f"{file.relative_to(ROOT)}: {target}"
-            if path not in known:
-                errors.append(f"{place}: expected a tracked file or folder")
+            position = f"{file.relative_to(ROOT)}: {target}"
+            if path not in tracked_paths:
+                errors.append(f"{position}: expected a tracked file or folder")
             elif link.fragment and path.suffix == ".md" and link.fragment not in anchors(path.read_text()):
-                errors.append(f"{place}: expected a heading with this anchor")
+                errors.append(f"{position}: expected a heading with this anchor")
     return errors
 
 
@@ -87,11 +87,11 @@ def site_errors(site: Path) -> list[str]:
                 continue
             path = (file.parent / unquote(link.path)).resolve() if link.path else file
             path = path / "index.html" if path.is_dir() else path
-            place = f"{file.relative_to(site)}: {target}"
+            position = f"{file.relative_to(site)}: {target}"
             if not path.is_relative_to(site) or not path.exists():
-                errors.append(f"{place}: expected a file of the site")
+                errors.append(f"{position}: expected a file of the site")
             elif link.fragment and path in pages and link.fragment not in pages[path].ids:
-                errors.append(f"{place}: expected an element with this ID")
+                errors.append(f"{position}: expected an element with this ID")
     return errors
 
 

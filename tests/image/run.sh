@@ -213,8 +213,8 @@ engine podman healthcheck run served || fail "HEALTHCHECK fails"
 ok "HEALTHCHECK succeeds"
 engine podman exec served /ml-app healthcheck || fail "/ml-app healthcheck fails"
 ok "/ml-app healthcheck succeeds"
-refused=$(engine podman exec served /ml-app healthcheck --port 1 2>&1) && fail "/ml-app healthcheck --port 1 succeeds"
-has "without a server" "from 127.0.0.1:1" "$refused"
+rejected=$(engine podman exec served /ml-app healthcheck --port 1 2>&1) && fail "/ml-app healthcheck --port 1 succeeds"
+has "without a server" "from 127.0.0.1:1" "$rejected"
 stop_image served
 
 has "ml-app sbom" '"purl": "pkg:cargo/actix-web@' \
@@ -238,16 +238,16 @@ stop_image vertex
 OPTIONS=()
 
 code=0
-refused=$(engine podman run --rm "${LIMITS[@]}" "${ULIMITS[@]}" --network none \
+rejected=$(engine podman run --rm "${LIMITS[@]}" "${ULIMITS[@]}" --network none \
     --env PORT=https --env ML_APP_WORKERS=many "$IMAGE" 2>&1) || code=$?
 is "exit code with invalid settings" 64 "$code"
-has message "PORT: expected a port from 0 to 65535, found \`https\`" "$refused"
-has message "ML_APP_WORKERS: expected a number from 1 to 1024, found \`many\`" "$refused"
+has message "PORT: expected a port from 0 to 65535, found \`https\`" "$rejected"
+has message "ML_APP_WORKERS: expected a number from 1 to 1024, found \`many\`" "$rejected"
 
 code=0
-refused=$(engine podman run --rm "${ULIMITS[@]}" --network none "$IMAGE" serve --model other.onnx 2>&1) || code=$?
+rejected=$(engine podman run --rm "${ULIMITS[@]}" --network none "$IMAGE" serve --model other.onnx 2>&1) || code=$?
 is "exit code with --model" 1 "$code"
-has message "cannot read the model other.onnx" "$refused"
+has message "cannot read the model other.onnx" "$rejected"
 
 step "Cost"
 port=$(free_port)

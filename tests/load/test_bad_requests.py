@@ -262,8 +262,8 @@ def mutate(request, by):
     elif change == 5:
         request.body = body[:at] + by.randbytes(by.choice([1, 10, 1000])) + body[at:]
     elif change == 6:
-        kept = [header for header in request.headers if header[0] != b"Content-Type"]
-        request.headers = [*kept, (b"Content-Type", by.choice(TYPES).encode())]
+        others = [header for header in request.headers if header[0] != b"Content-Type"]
+        request.headers = [*others, (b"Content-Type", by.choice(TYPES).encode())]
     elif change == 7:
         request.headers = [*request.headers, by.choice(ODD_HEADERS)]
     elif change == 8:

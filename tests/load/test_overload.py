@@ -118,17 +118,17 @@ def test_overload(serve, slow_model, figure, speed_figure, is_long):
         responses, sent, late = asyncio.run(offer(server.port, OVERLOAD * peak, settling + seconds))
     measured = [response for response in responses if settling <= response[0] < settling + seconds]
     times = [took for _, status, _, took in measured if status == 200]
-    refused = [took for _, status, retry, took in responses if status == 503 and retry]
+    rejected = [took for _, status, retry, took in responses if status == 503 and retry]
     other = [status for _, status, retry, _ in responses if status != 200 and not (status == 503 and retry)]
     rate = len(times) / seconds
     slowest = max(took for took, _ in health)
     print(
         f"\nat ease: p50 {ms(at_ease['p50'])}, p99 {ms(at_ease['p99'])}, peak {peak:.0f}/s; "
-        f"{sent} sent, {len(refused)} refused, the last {ms(late)} late"
+        f"{sent} sent, {len(rejected)} rejected, the last {ms(late)} late"
     )
     assert len(responses) == sent, f"expected {sent} responses, found {len(responses)}"
     assert not is_long or late < 0.5, "the load generator sends its requests too late"
-    assert refused, "the server was not overloaded"
+    assert rejected, "the server was not overloaded"
     assert health
     p99 = percentile(times, 99) if times else float("inf")
     speed_figure(

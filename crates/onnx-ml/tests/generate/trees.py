@@ -141,11 +141,11 @@ def attributes() -> None:
         write(CLASSIFIER, f"classifier_base_{name}", model(made, TensorProto.STRING), [[finite]])
     made = node(*regressor, n_targets=1)
     for name in ("nodes_values", "target_weights"):
-        kept = [attribute for attribute in made.attribute if attribute.name != name]
+        others = [attribute for attribute in made.attribute if attribute.name != name]
         values = next(attribute for attribute in made.attribute if attribute.name == name).floats
         tensor = numpy_helper.from_array(np.array(values, np.float64) / 3, name)
         del made.attribute[:]
-        made.attribute.extend([*kept, helper.make_attribute(f"{name}_as_tensor", tensor)])
+        made.attribute.extend([*others, helper.make_attribute(f"{name}_as_tensor", tensor)])
     write(REGRESSOR, "double_attributes", model(made, input_type=float64), [[finite.astype(np.float64) / 3]])
 
 

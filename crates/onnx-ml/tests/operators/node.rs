@@ -49,8 +49,8 @@ fn attribute(name: &str, r#type: AttributeType) -> AttributeProto {
 /// Returns the attributes `base`. Each attribute in `changes` replaces the attribute of the same name.
 pub fn changed(base: &[AttributeProto], changes: &[AttributeProto]) -> Vec<AttributeProto> {
     let changes_name = |name: &str| changes.iter().any(|change| change.name == name);
-    let kept = base.iter().filter(|attribute| !changes_name(&attribute.name));
-    kept.chain(changes).cloned().collect()
+    let unchanged = base.iter().filter(|attribute| !changes_name(&attribute.name));
+    unchanged.chain(changes).cloned().collect()
 }
 
 /// Returns the declaration of an input or output of any shape.

@@ -48,9 +48,9 @@ fn rejects_indices_out_of_range() {
     expect_error(found, "expected 1 steps to fit in 2");
     let conditions = [tensor1(&[1_f32]), tensor1(&[true, true])];
     expect_error(output("Compress", 1, &conditions, vec![]), "expected at most 1 conditions");
-    let places =
+    let indices =
         [tensor1(&[1_f32]), tensor1(&[4_i64])].map(|tensor| tensor.into_shape(&[1; 3]).unwrap());
-    let found = output("MaxUnpool", 1, &places, vec![ints("kernel_shape", &[2])]);
+    let found = output("MaxUnpool", 1, &indices, vec![ints("kernel_shape", &[2])]);
     expect_error(found, "expected indices below 2, found 4");
 }
 

@@ -175,9 +175,12 @@ impl Plane {
         let is_contiguous = phase[1] == columns && rows * columns >= LANES;
         let is_copy = taps.len() == 1 && stride == [1; 2] && before == [0; 2] && input == output;
         let in_place = is_copy && is_contiguous;
-        let pitch = if in_place { rows * columns } else { phases.len() * phase[0] * phase[1] };
-        let offsets: Vec<usize> =
-            (0..inputs).flat_map(|input| taps.iter().map(move |tap| input * pitch + tap)).collect();
+        // Number of elements of one input channel.
+        let channel_len =
+            if in_place { rows * columns } else { phases.len() * phase[0] * phase[1] };
+        let offsets: Vec<usize> = (0..inputs)
+            .flat_map(|input| taps.iter().map(move |tap| input * channel_len + tap))
+            .collect();
         let row_cost = rows * columns.next_multiple_of(LANES) * offsets.len();
         let (spans, direct) = if is_contiguous {
             (spans(1, rows * columns, rows * columns), true)

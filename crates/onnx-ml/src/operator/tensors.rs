@@ -47,7 +47,7 @@ pub fn tensor_in_place(shape: &[usize], write: impl FnOnce(&mut [f32])) -> Tract
 }
 
 /// Returns the number of rows and of columns of a tensor. A vector is a single row, as in
-/// [`Fact::matrix`].
+/// [`Fact::matrix`](super::kernel::Fact::matrix).
 pub fn matrix(value: &TValue) -> (usize, usize) {
     match value.shape() {
         [rows, columns] => (*rows, *columns),

@@ -1,5 +1,5 @@
-//! The operators of the domain `ai.onnx.ml`, and the pairwise distances of exported nearest-neighbor
-//! models.
+//! The operators of the domain `ai.onnx.ml`, and the pairwise distances of exported
+//! nearest-neighbor models.
 
 pub(crate) mod array_feature_extractor;
 pub(crate) mod binarizer;

@@ -1,4 +1,5 @@
-//! The operators of neural networks: convolutions, pools, attention, activations, normalization and losses.
+//! The operators of neural networks: convolutions, pools, attention, activations, normalization and
+//! losses.
 
 mod affine_grid;
 mod attention;

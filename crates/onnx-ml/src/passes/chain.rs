@@ -36,10 +36,11 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     // sorted.
     let positions: HashMap<usize, usize> = order.iter().copied().zip(0..).collect();
     let outputs: HashSet<usize> = model.outputs.iter().map(|output| output.node).collect();
-    let mut fused: HashSet<usize> = HashSet::new();
+    // Nodes that belong to a chain. A chain of one node is not replaced.
+    let mut assigned: HashSet<usize> = HashSet::new();
     let mut patches = vec![];
     for (position, last) in order.iter().enumerate().rev() {
-        if fused.contains(last) || function(model, *last).is_none() {
+        if assigned.contains(last) || function(model, *last).is_none() {
             continue;
         }
         let shape = &model.node(*last).outputs[0].fact.shape;
@@ -56,7 +57,7 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
                 output.fact.shape == *shape
                     && output.successors.iter().all(inside)
                     && !outputs.contains(&node.id)
-                    && !fused.contains(&node.id)
+                    && !assigned.contains(&node.id)
                     && function(model, node.id).is_some()
             };
             if node.id == *last || node.outputs.first().is_some_and(joins) {
@@ -66,7 +67,7 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
             }
         }
         let chain: Vec<usize> = chain.into_iter().map(|position| order[position]).collect();
-        fused.extend(&chain);
+        assigned.extend(&chain);
         // tract computes a cube with a general power function, which is slow.
         let is_cube = function(model, *last) == Some(Function::Cube);
         if chain.len() > 1 || is_cube {

@@ -109,8 +109,8 @@ fn replacement(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, In
     let phases = shape.strides[0] * shape.strides[1];
     let bias: Vec<f32> = bias.flat_map(|bias| std::iter::repeat_n(*bias, phases)).collect();
     let weights = shape.split(weights.as_slice::<f32>().ok()?, pool.input_channels / op.group);
-    // Output i of a phase reads the inputs from `i - (taps - 1)` to i, so that the convolution pads the
-    // input with `taps - 1` zeros at the start.
+    // Output i of a phase reads the inputs from `i - (taps - 1)` to i, so that the convolution pads
+    // the input with `taps - 1` zeros at the start.
     let padding_before = taps.iter().map(|taps| taps - 1).collect();
     let spec = PoolSpec {
         kernel_shape: taps,
@@ -130,20 +130,21 @@ fn replacement(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, In
     Some((conv, interleaved))
 }
 
-/// Split of a kernel into phases.
+/// The split of a kernel into the kernels of the phases.
 struct Phases {
     strides: [usize; 2],
-    /// Rows and columns of the kernel.
+    /// Number of rows and of columns of the kernel.
     kernel: [usize; 2],
-    /// Rows and columns of the kernel of a phase.
+    /// Number of rows and of columns of the kernel of a phase.
     taps: [usize; 2],
 }
 
 impl Phases {
-    /// Returns the weights of the convolution, `[output channel][phase][input
-    /// channel][row][column]`. `weights` are `[output channel][input channel][row][column]`;
-    /// `inputs` is the number of input channels of a group. The kernels of all phases have `taps`
-    /// elements; shorter kernels are padded with zeros.
+    /// Returns the weights of the convolution,
+    /// `[output channel][phase][input channel][row][column]`. `weights` are
+    /// `[output channel][input channel][row][column]`; `inputs` is the number of input channels of
+    /// a group. The kernels of all phases have `taps` elements; shorter kernels are padded with
+    /// zeros.
     fn split(&self, weights: &[f32], inputs: usize) -> Vec<f32> {
         let Phases { strides, kernel, taps } = self;
         let mut split = vec![];
@@ -208,7 +209,7 @@ impl Kernel for Interleaved {
         let is_long_enough = lengths.all(|(length, (stride, cut))| length * stride >= *cut);
         ensure!(
             is_long_enough,
-            "expected an input with at least {:?} outputs along the spatial axes, found shape {:?}",
+            "expected at least {:?} merged rows and columns, found an input of shape {:?}",
             self.cut,
             inputs[0].shape()
         );

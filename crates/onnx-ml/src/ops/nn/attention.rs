@@ -211,8 +211,8 @@ impl Lowering for Attention {
 }
 
 impl Attention {
-    /// Adds the node that computes the weights from the products of queries and keys, for heads of `size`
-    /// elements.
+    /// Adds the node that computes the weights from the products of queries and keys, for heads of
+    /// `size` elements.
     fn wire_weights(
         &self,
         wiring: &mut Wiring,

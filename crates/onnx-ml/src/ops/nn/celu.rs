@@ -1,5 +1,5 @@
-//! [Celu](https://onnx.ai/onnx/operators/onnx__Celu.html): `max(0, x) + min(0, alpha * (exp(x /
-//! alpha) - 1))`. tract's operator omits the first `alpha`.
+//! [Celu](https://onnx.ai/onnx/operators/onnx__Celu.html):
+//! `max(0, x) + min(0, alpha * (exp(x / alpha) - 1))`. tract's operator omits the first `alpha`.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Lowering, Wiring, lower};

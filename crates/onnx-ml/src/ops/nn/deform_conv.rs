@@ -67,7 +67,8 @@ impl Kernel for DeformConv {
         );
         let counts = Windows::new(&self.node, vec![height, width])?.counts(image)?;
         let offsets = self.offset_groups * height * width;
-        // Returns the shape `[batch, channels, rows, columns]` with the rows and columns of the output.
+        // Returns the shape `[batch, channels, rows, columns]`, with the rows and columns of the
+        // output.
         let output_shape = |channels: usize| {
             [batch.clone(), channels.to_dim()].into_iter().chain(counts.clone()).collect()
         };

@@ -1,5 +1,5 @@
-//! [LogSoftmax](https://onnx.ai/onnx/operators/onnx__LogSoftmax.html): computed as `x -
-//! ln(sum(exp(x)))` after subtracting the maximum from `x`. The result stays finite where the
+//! [LogSoftmax](https://onnx.ai/onnx/operators/onnx__LogSoftmax.html): computed as
+//! `x - ln(sum(exp(x)))` after subtracting the maximum from `x`. The result stays finite where the
 //! softmax itself underflows to zero. Before opset 13 the sum is over the axis `axis` and all axes
 //! after it.
 

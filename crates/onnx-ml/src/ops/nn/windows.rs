@@ -19,7 +19,8 @@ const MAX_PADDED_KERNEL: i64 = 1 << 22;
 /// # Errors
 ///
 /// Returns an error if the attributes are far beyond what models use and would keep tract busy: a
-/// product over the axes of kernel length plus padding above 2^22, or a size, stride, dilation or pad above 2^20.
+/// product over the axes of kernel length plus padding above 2^22, or a size, stride, dilation or
+/// pad above 2^20.
 pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
     let list = |name: &str| -> TractResult<Vec<i64>> {
         Ok(node.get_attr_opt_vec(name)?.unwrap_or_default())

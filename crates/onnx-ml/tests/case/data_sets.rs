@@ -85,7 +85,8 @@ fn tensor(tensor: &JsonTensor) -> TractResult<Tensor> {
     }
 }
 
-/// Builds a tensor from JSON values. `element` converts a value, and returns `None` if the type cannot represent it.
+/// Builds a tensor from JSON values. `element` converts a value, and returns `None` if the type cannot
+/// represent the value.
 fn elements<T: Datum>(
     tensor: &JsonTensor,
     element: impl Fn(&Value) -> Option<T>,
@@ -113,7 +114,8 @@ fn integer<T: TryFrom<i128>>(value: &Value) -> Option<T> {
     T::try_from(wide).ok()
 }
 
-/// Returns the float that a JSON value represents. An integer such as `1` is not a float; `1.0` is a float.
+/// Returns the float that a JSON value represents. An integer such as `1` is not a float; `1.0` is a
+/// float.
 fn float(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) if number.is_f64() => number.as_f64(),

@@ -30,7 +30,7 @@ def kill_during(command, part, scored):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         process.stdin.write(part)
         process.stdin.flush()
-        assert harness.eventually(scored.with_name("scored.csv.partial").exists), "no output is begun"
+        assert harness.eventually(scored.with_name("scored.csv.partial").exists), "the run has not begun to write its output"
         process.kill()
         assert process.wait() == -9, "the run ended before it was killed"
 
@@ -42,18 +42,18 @@ def test_predict_is_killed(big, tmp_path, figure, is_long):
     whole, content = (tmp_path / "whole.csv").read_bytes(), big.read_bytes()
     assert whole.count(b"\n") == ROWS + 1
     points = [1, *(random.Random(0).random() for _ in range(times - 1))]
-    torn, wrong, left = 0, 0, []
+    incomplete, wrong, left = 0, 0, []
     for number, point in enumerate(points):
         folder = tmp_path / str(number)
         folder.mkdir()
         scored = folder / "scored.csv"
         part = content[: int(point * len(content))]
         kill_during([BINARY, "predict", "-", "--output", scored], part, scored)
-        torn += scored.exists()
+        incomplete += scored.exists()
         subprocess.run([BINARY, "predict", big, "--output", scored], check=True, capture_output=True)
         wrong += scored.read_bytes() != whole
         left += [name for name in os.listdir(folder) if name != "scored.csv"]
-    figure(f"{times} kills of predict: incomplete output files", torn, "0", torn == 0)
+    figure(f"{times} kills of predict: incomplete output files", incomplete, "0", incomplete == 0)
     figure("  second run: wrong output files", wrong, "0", wrong == 0)
     figure("  temporary files after both runs", f"{len(left)} {left[:1] or ''}".strip(), "0", not left)
 

@@ -1,5 +1,5 @@
-"""Tests request smuggling: a proxy and the server disagree about the end of a request, so a part of the request becomes a
-second request. The server must not respond to a second request in any of these probes.
+"""Tests request smuggling: a proxy and the server disagree about the end of a request, so that a part of the request
+becomes a second request. The server must not respond to a second request in any of these probes.
 
 Sections 2, 3, 5, 6 and 7 of <https://www.rfc-editor.org/rfc/rfc9112> specify how a server handles each probe.
 """
@@ -16,10 +16,12 @@ SIZE = len(SMUGGLED)
 # Time in seconds after which a connection counts as open.
 OPEN_SECONDS = 60
 
-# Permitted outcomes of a probe: a 4xx or 501, and the connection is closed; one response, and the connection is
-# closed; or one response, and the connection may stay open, because the whole probe is one request.
+# The permitted outcomes of a probe.
+# The server responds with a 4xx, 501 or 505, and closes the connection.
 REJECTED = "rejected"
+# The server sends one response, and closes the connection.
 LAST = "one response, then closed"
+# The server sends one response. The connection may stay open, because the whole probe is one request.
 ONE = "one response"
 
 

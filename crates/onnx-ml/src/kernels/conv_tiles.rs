@@ -110,8 +110,8 @@ impl Job<'_> {
                 add_scaled::<FMA>(&mut sums[n], weights[n % R], &x[n / R]);
             }
         }
-        let done = Aligned(sums);
-        let Aligned(done) = std::hint::black_box(&done);
+        let final_sums = Aligned(sums);
+        let Aligned(final_sums) = std::hint::black_box(&final_sums);
         let direct = self.plane.direct;
         let (y, length) = if direct {
             (&mut *self.y, self.plane.output[0] * self.plane.output[1])
@@ -127,7 +127,7 @@ impl Job<'_> {
                     let added = &added[channel * length..][..length];
                     for (v, span) in spans.iter().enumerate() {
                         let added = lanes(&added[span.to..]);
-                        let sums = &done[v * R + channel];
+                        let sums = &final_sums[v * R + channel];
                         let sum = |lane: usize| sums[lane] + *bias + added[lane];
                         let sums = std::array::from_fn(|lane| limited(self.range, sum(lane)));
                         set_lanes(&mut y[span.to..], sums);
@@ -137,7 +137,7 @@ impl Job<'_> {
             Some(_) => {
                 for (channel, (y, bias)) in channels {
                     for (v, span) in spans.iter().enumerate() {
-                        let sums = done[v * R + channel].map(|sum| sum + bias);
+                        let sums = final_sums[v * R + channel].map(|sum| sum + bias);
                         set_lanes(&mut y[span.to..], sums);
                     }
                 }
@@ -145,7 +145,7 @@ impl Job<'_> {
             None => {
                 for (channel, (y, bias)) in channels {
                     for (v, span) in spans.iter().enumerate() {
-                        let sums = &done[v * R + channel];
+                        let sums = &final_sums[v * R + channel];
                         let sums = sums.map(|sum| limited(self.range, sum + bias));
                         set_lanes(&mut y[span.to..], sums);
                     }
@@ -225,8 +225,8 @@ impl Job<'_> {
         let pitch = self.plane.phase[1];
         let Some(weights) = self.weights.first_chunk::<9>() else { return };
         let mut sums = [[0.0; LANES]; N];
-        // For output row `n`, input row `line` is multiplied by kernel row `line - n`. `x[k]` is the
-        // input row, shifted by `k` columns.
+        // For output row `n`, input row `line` is multiplied by kernel row `line - n`. `x[k]` is
+        // the input row, shifted by `k` columns.
         for line in 0..N + 2 {
             let x = &self.x[(row + line) * pitch + column..][..LANES + 2];
             let x: [[f32; LANES]; 3] = std::array::from_fn(|k| lanes(&x[k..]));
@@ -238,10 +238,10 @@ impl Job<'_> {
                 }
             }
         }
-        let done = Aligned(sums);
-        let Aligned(done) = std::hint::black_box(&done);
+        let final_sums = Aligned(sums);
+        let Aligned(final_sums) = std::hint::black_box(&final_sums);
         let width = if WIDE { LANES } else { columns.min(LANES) };
-        for (n, sums) in done.iter().enumerate() {
+        for (n, sums) in final_sums.iter().enumerate() {
             let position = (row + n) * columns + column;
             let mut added = [0.0; LANES];
             if let Some(all) = self.added {

@@ -1,5 +1,5 @@
-//! Exponential, hyperbolic tangent and logarithm, without branches. The compiler can turn a loop that
-//! calls them into SIMD instructions.
+//! Exponential, hyperbolic tangent and logarithm, without branches. The compiler can turn a loop
+//! that calls these functions into SIMD instructions.
 
 /// Returns `e^x` within 2 units in the last place, without branches. Results below the smallest
 /// normal number are zero.

@@ -34,8 +34,8 @@ pub const ROWS: usize = 6;
 /// Number of rows that go through a panel before the next panel.
 const BLOCK: usize = 16 * ROWS;
 
-/// Maximum number of outputs for [`Dense::few_outputs`]. With 4 outputs or fewer, most lanes of a panel are
-/// empty.
+/// Maximum number of outputs for [`Dense::few_outputs`]. With at most 4 outputs, most lanes of a
+/// panel are empty.
 const FEW_OUTPUTS: usize = 4;
 
 /// Number of panels that a single row goes through at once. An addition must wait for the previous
@@ -306,8 +306,8 @@ impl Product for LongRow<'_> {
             }
             // Only a copy of the sums is used after the loop, so that the compiler keeps the sums
             // in registers.
-            let done = sums;
-            let [mut sum, rest @ ..] = *std::hint::black_box(&done);
+            let final_sums = sums;
+            let [mut sum, rest @ ..] = *std::hint::black_box(&final_sums);
             for other in rest {
                 sum.iter_mut().zip(other).for_each(|(sum, other)| *sum += other);
             }

@@ -222,18 +222,18 @@ struct AxisGroups {
 /// `stride` returns the stride of an axis in that tensor.
 fn offsets(axes: &[Axis], stride: impl Fn(&Axis) -> usize) -> Vec<usize> {
     axes.iter().fold(vec![0], |offsets, axis| {
-        let along = |position: usize| (0..axis.length).map(move |index| (position, index));
+        let with_index = |offset: usize| (0..axis.length).map(move |index| (offset, index));
         offsets
             .into_iter()
-            .flat_map(along)
-            .map(|(position, index)| position + index * stride(axis))
+            .flat_map(with_index)
+            .map(|(offset, index)| offset + index * stride(axis))
             .collect()
     })
 }
 
 /// Returns `true` if the offsets are 0, 1, 2, …, so that the elements are contiguous.
 fn are_adjacent(offsets: &[usize]) -> bool {
-    offsets.iter().enumerate().all(|(index, position)| *position == index)
+    offsets.iter().enumerate().all(|(index, offset)| *offset == index)
 }
 
 /// The computation of a product from the elements of its tensors.

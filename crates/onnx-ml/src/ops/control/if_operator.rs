@@ -21,7 +21,9 @@ pub fn if_operator(context: &ParsingContext, node: &NodeProto) -> Built {
     let parse = |name: &str| {
         let graph = Subgraph::parse(context, node.get_attr(name)?)?;
         let found = graph.inputs() - graph.outer.len();
-        node.expect_attr(name, found == 0, || format!("a graph without inputs, found {found}"))?;
+        node.expect_attr(name, found == 0, || {
+            format!("a graph without inputs, found {found} inputs")
+        })?;
         let (expected, found) = (node.output.len(), graph.outputs());
         node.expect_attr(name, expected == found, || {
             format!("a graph with {expected} outputs, found {found}")

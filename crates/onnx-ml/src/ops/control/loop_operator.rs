@@ -93,6 +93,8 @@ impl Loop {
     /// the dimension becomes unknown, and the body is analyzed again, until nothing changes.
     fn infer_outputs(&self, inputs: &[InferenceFact]) -> TractResult<TVec<InferenceFact>> {
         let first_carried = self.first_carried();
+        // Facts of the body's inputs: the iteration number, the condition, the loop-carried values,
+        // and the values of the outer graph.
         let mut facts: TVec<InferenceFact> = tvec!(
             self.scalar(0, i64::datum_type())?.into(),
             self.scalar(1, bool::datum_type())?.into()
@@ -102,6 +104,7 @@ impl Loop {
             *fact = integers(fact).without_value();
         }
         loop {
+            // The first output is the condition; the loop-carried values follow.
             let outputs = self.body.infer(&facts)?;
             let mut changed = false;
             for index in 0..self.carried {
@@ -245,6 +248,7 @@ impl Loop {
     ) -> TractResult<(TypedModel, TVec<TypedFact>)> {
         let first_carried = self.first_carried();
         let symbol = || TDim::from(target.symbols.new_with_prefix("loop"));
+        // Facts of the body's inputs, in the order of [`Loop::infer_outputs`].
         let mut facts =
             tvec!(self.scalar(0, i64::datum_type())?, self.scalar(1, bool::datum_type())?);
         facts.extend(inputs[first_carried..].iter().cloned());

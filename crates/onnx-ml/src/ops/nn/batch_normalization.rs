@@ -38,7 +38,11 @@ impl Kernel for BatchNormalization {
         })?;
         for fact in &inputs[1..] {
             let is_expected = fact.shape[..] == [channels.clone()];
-            ensure!(is_expected, "expected {channels} elements, found shape {:?}", fact.shape);
+            ensure!(
+                is_expected,
+                "expected parameters of {channels} elements, found shape {:?}",
+                fact.shape
+            );
         }
         // Returns the fact of an output with the type of input `like` and the shape `shape`.
         let fact =

@@ -40,7 +40,10 @@ pub fn deform_conv(_: &ParsingContext, node: &NodeProto) -> Built {
         mask_input: inputs[4],
         node: node.clone(),
     };
-    node.expect(kernel.groups > 0 && kernel.offset_groups > 0, "groups above 0")?;
+    let (groups, offset_groups) = (kernel.groups, kernel.offset_groups);
+    node.expect(groups > 0 && offset_groups > 0, || {
+        format!("group and offset_group above 0, found {groups} and {offset_groups}")
+    })?;
     variadic(node, kernel)
 }
 

@@ -37,8 +37,8 @@ pub fn fused_gemm(context: &ParsingContext, node: &NodeProto) -> Built {
 pub fn fused_mat_mul(_: &ParsingContext, node: &NodeProto) -> Built {
     let flag = |name: &str| TractResult::Ok(node.get_attr_opt::<i64>(name)?.unwrap_or(0) != 0);
     for name in ["transBatchA", "transBatchB"] {
-        let set = flag(name)?;
-        node.expect_attr(name, !set, || "0, found a different value".to_owned())?;
+        let found = node.get_attr_opt::<i64>(name)?.unwrap_or(0);
+        node.expect_attr(name, found == 0, || format!("0, found {found}"))?;
     }
     let product =
         MatMulInference::default().with_a_trans(flag("transA")?).with_b_trans(flag("transB")?);

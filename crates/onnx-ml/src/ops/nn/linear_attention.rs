@@ -46,8 +46,12 @@ pub fn linear_attention(_: &ParsingContext, node: &NodeProto) -> Built {
     node.expect(positions[..3].iter().all(Option::is_some), || {
         format!("a query, a key and a value, found inputs {:?}", node.input)
     })?;
-    node.expect(!gated || positions[4].is_some(), || format!("a decay for {rule}"))?;
-    node.expect(!delta || positions[5].is_some(), || format!("a beta for {rule}"))?;
+    node.expect(!gated || positions[4].is_some(), || {
+        format!("an input `decay` for update_rule {rule}, found none")
+    })?;
+    node.expect(!delta || positions[5].is_some(), || {
+        format!("an input `beta` for update_rule {rule}, found none")
+    })?;
     let kernel = LinearAttention {
         query_heads,
         heads,

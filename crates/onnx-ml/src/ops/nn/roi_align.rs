@@ -96,8 +96,8 @@ impl Kernel for RoiAlign {
             })?;
             let image =
                 &images.as_slice::<f32>()?[image * channels * pixels..][..channels * pixels];
-            let rows = self.along(region[1], region[3], self.height, height);
-            let columns = self.along(region[0], region[2], self.width, width);
+            let rows = self.samples_along(region[1], region[3], self.height, height);
+            let columns = self.samples_along(region[0], region[2], self.width, width);
             for channel in image.chunks_exact(pixels.max(1)) {
                 for row in &rows {
                     output
@@ -116,7 +116,7 @@ type Sample = Option<[(usize, f32); 2]>;
 impl RoiAlign {
     /// Returns the samples of each bin along an axis of `length` pixels, for a region between the
     /// coordinates `from` and `to`.
-    fn along(&self, from: f32, to: f32, bins: usize, length: usize) -> Vec<Vec<Sample>> {
+    fn samples_along(&self, from: f32, to: f32, bins: usize, length: usize) -> Vec<Vec<Sample>> {
         let (from, to) = (from * self.scale - self.shift, to * self.scale - self.shift);
         // Without the shift, a region is at least one pixel long.
         let size = if self.shift == 0.0 { (to - from).max(1.0) } else { to - from };
@@ -138,25 +138,25 @@ impl RoiAlign {
     /// Returns the average or the maximum of a bin.
     fn bin(&self, channel: &[f32], width: usize, rows: &[Sample], columns: &[Sample]) -> f32 {
         let count = rows.len() * columns.len();
+        let samples = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
         // The four pixels around each sample, multiplied by their weights.
-        let parts = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
-        let parts = parts.map(|(row, column)| match (row, column) {
+        let weighted = samples.map(|(row, column)| match (row, column) {
             (Some(rows), Some(columns)) => {
-                let mut parts = [0.0; 4];
-                for (part, (row, down)) in parts.chunks_exact_mut(2).zip(rows) {
-                    for (part, (column, right)) in part.iter_mut().zip(columns) {
-                        *part = down * right * channel[row * width + column];
+                let mut pixels = [0.0; 4];
+                for (pixels, (row, down)) in pixels.chunks_exact_mut(2).zip(rows) {
+                    for (pixel, (column, right)) in pixels.iter_mut().zip(columns) {
+                        *pixel = down * right * channel[row * width + column];
                     }
                 }
-                parts
+                pixels
             }
             _ => [0.0; 4],
         });
         if self.largest {
             // As in ONNX Runtime, the maximum is over weighted pixels, not over samples.
-            return parts.flatten().reduce(f32::max).unwrap_or(0.0);
+            return weighted.flatten().reduce(f32::max).unwrap_or(0.0);
         }
-        parts.map(|parts| parts.iter().sum::<f32>()).sum::<f32>() / count.max(1) as f32
+        weighted.map(|pixels| pixels.iter().sum::<f32>()).sum::<f32>() / count.max(1) as f32
     }
 }
 

@@ -205,11 +205,11 @@ impl Windows {
         self.counts(lengths)?;
         let mut windows = vec![Window { taps: vec![(0, 0)], covered: 1 }];
         for (axis, length) in lengths.iter().enumerate() {
-            let lines = self.along(axis, *length)?;
+            let lines = self.windows_along(axis, *length)?;
             windows = windows
                 .iter()
                 .flat_map(|window| {
-                    lines.iter().map(|line| window.across(line, self.kernel[axis], *length))
+                    lines.iter().map(|line| window.combined_with(line, self.kernel[axis], *length))
                 })
                 .collect();
         }
@@ -217,7 +217,7 @@ impl Windows {
     }
 
     /// Returns all windows along a single axis.
-    fn along(&self, axis: usize, length: usize) -> TractResult<Vec<Window>> {
+    fn windows_along(&self, axis: usize, length: usize) -> TractResult<Vec<Window>> {
         let (before, after) = self.pads(axis, length)?;
         let windows = (0..self.count(axis, &length)?).map(|window| {
             let mut line = Window::default();
@@ -236,7 +236,7 @@ impl Windows {
 impl Window {
     /// Combines this window with `line`, a window along the next axis. `kernel` and `length` are
     /// the lengths of kernel and input along that axis.
-    fn across(&self, line: &Window, kernel: usize, length: usize) -> Window {
+    fn combined_with(&self, line: &Window, kernel: usize, length: usize) -> Window {
         let taps = self.taps.iter().flat_map(|(element, source)| {
             line.taps.iter().map(move |(on, at)| (element * kernel + on, source * length + at))
         });

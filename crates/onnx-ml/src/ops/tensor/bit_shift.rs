@@ -44,15 +44,20 @@ impl Kernel for BitShift {
         let values = values.to_plain_array_view::<i64>()?;
         let shifts = shifts.to_plain_array_view::<i64>()?;
         let unsigned = datum_type.is_unsigned();
-        let shifted = Zip::from(values.broadcast(&*shape).context("expected shapes that fit")?)
-            .and(shifts.broadcast(&*shape).context("expected shapes that fit")?)
-            .map_collect(|value, shift| match (self.left, (0..bits).contains(shift)) {
+        let (values, shifts) = (values.broadcast(&*shape), shifts.broadcast(&*shape));
+        let (values, shifts) = values.zip(shifts).with_context(|| {
+            let shapes = [inputs[0].shape(), inputs[1].shape()];
+            format!("expected shapes that broadcast to {shape:?}, found {shapes:?}")
+        })?;
+        let shifted = Zip::from(values).and(shifts).map_collect(|value, shift| {
+            match (self.left, (0..bits).contains(shift)) {
                 (true, true) => value << shift,
                 (false, true) if unsigned => (*value as u64 >> shift) as i64,
                 (false, true) => value >> shift,
                 (false, false) if !unsigned => value >> 63,
                 _ => 0,
-            });
+            }
+        });
         Ok(vec![narrowed(shifted.into_tensor(), datum_type)?])
     }
 }

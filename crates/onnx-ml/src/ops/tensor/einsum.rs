@@ -21,21 +21,25 @@ struct Einsum {
 
 pub fn einsum(_: &ParsingContext, node: &NodeProto) -> Built {
     let equation: String = node.get_attr("equation")?;
-    node.expect_attr("equation", !equation.contains('*'), "letters and ellipses")?;
-    let equation = equation.replace(' ', "").replace("...", "*");
-    let (inputs, output) = match equation.split_once("->") {
+    let expected = || format!("letters and ellipses, found `{equation}`");
+    node.expect_attr("equation", !equation.contains('*'), expected)?;
+    let shortened = equation.replace(' ', "").replace("...", "*");
+    let (inputs, output) = match shortened.split_once("->") {
         Some((inputs, output)) => (inputs, Some(output.to_owned())),
-        None => (&*equation, None),
+        None => (&*shortened, None),
     };
     let inputs: Vec<String> = inputs.split(',').map(str::to_owned).collect();
     for term in inputs.iter().chain(&output) {
         let letters = term.chars().all(|letter| letter.is_ascii_alphabetic() || letter == '*');
         let letters = letters && term.matches('*').count() <= 1;
-        node.expect_attr("equation", letters, "letters and ellipses")?;
+        node.expect_attr("equation", letters, expected)?;
         // tract uses the first position of a letter for all its occurrences in a term.
         let once = term.chars().all(|letter| term.matches(letter).count() == 1);
-        let what = || format!("each letter once in {term}, as there are several inputs");
-        node.expect_attr("equation", once || inputs.len() == 1, what)?;
+        node.expect_attr("equation", once || inputs.len() == 1, || {
+            format!(
+                "each letter once in {term} because there are several inputs, found a repetition"
+            )
+        })?;
     }
     let (expected, found) = (inputs.len(), node.input.len());
     node.expect(found == expected, || format!("{expected} inputs, found {found}"))?;

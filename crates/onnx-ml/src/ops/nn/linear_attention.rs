@@ -30,8 +30,8 @@ struct LinearAttention {
 
 pub fn linear_attention(_: &ParsingContext, node: &NodeProto) -> Built {
     let (query_heads, heads) = (node.get_attr("q_num_heads")?, node.get_attr("kv_num_heads")?);
-    let groups = heads > 0 && query_heads >= heads && query_heads % heads == 0;
-    node.expect(groups, || {
+    let is_divisible = heads > 0 && query_heads >= heads && query_heads % heads == 0;
+    node.expect(is_divisible, || {
         format!("q_num_heads to be a multiple of kv_num_heads, found {query_heads} and {heads}")
     })?;
     let rule = node.get_attr_opt("update_rule")?.unwrap_or("gated_delta");
@@ -76,6 +76,7 @@ impl Kernel for LinearAttention {
         let (batch, steps, width) = shape(0)?;
         let (_, key_steps, keys) = shape(1)?;
         let (_, value_steps, values) = shape(2)?;
+        // Number of columns of one head of keys, and of one head of values.
         let (key, value) = (keys / self.heads, values / self.heads);
         ensure!(
             key > 0 && value > 0,
@@ -93,6 +94,7 @@ impl Kernel for LinearAttention {
             self.heads
         );
         let state = [batch.clone(), self.heads.to_dim(), key.to_dim(), value.to_dim()];
+        // The numbers of columns that the decay and the beta may have.
         for (index, widths) in
             [(self.decay_input, [keys, self.heads]), (self.beta_input, [self.heads, 1])]
         {

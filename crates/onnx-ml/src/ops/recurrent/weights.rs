@@ -28,7 +28,8 @@ impl Weights {
     /// `[directions, gates * hidden_size, hidden_size]`, `b` is
     /// `[directions, 2 * gates * hidden_size]` and `p` is `[directions, 3 * hidden_size]`.
     ///
-    /// `products` is [`Cell::PRODUCTS`](super::cell::Cell::PRODUCTS).
+    /// `products` is [`Cell::PRODUCTS`](super::cell::Cell::PRODUCTS), and `separates_bias` is the
+    /// result of [`Cell::separates_bias`](super::cell::Cell::separates_bias).
     ///
     /// # Errors
     ///

@@ -97,9 +97,9 @@ impl Indexing {
                     "expected indices of rank {rank}, found rank {indices_rank}"
                 );
                 let axis = tensors::axis(axis, rank)?;
-                let others = (0..rank).filter(|index| *index != axis);
-                for (index, found) in others.map(|index| (&data[index], &indices[index])) {
-                    if let (Ok(most), Ok(found)) = (index.to_usize(), found.to_usize()) {
+                let others = (0..rank).filter(|other| *other != axis);
+                for (most, found) in others.map(|axis| (&data[axis], &indices[axis])) {
+                    if let (Ok(most), Ok(found)) = (most.to_usize(), found.to_usize()) {
                         ensure!(
                             found <= most,
                             "expected indices of at most shape {data:?} except along axis {axis}, \

@@ -138,7 +138,8 @@ struct Groups {
     group: Vec<usize>,
 }
 
-/// Groups equal elements, or equal slices along `axis`.
+/// Groups equal elements, or equal slices along `axis`. The groups are sorted if `sorted` is
+/// `true`, and in the order of their first elements otherwise.
 fn groups<T: Datum + PartialOrd>(
     data: &Tensor,
     axis: Option<usize>,

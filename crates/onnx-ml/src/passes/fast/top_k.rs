@@ -13,6 +13,7 @@ const MAX_INSERTION_K: usize = 32;
 #[derive(Debug)]
 pub struct FastTopK {
     pub axis: usize,
+    /// `true` for the largest elements, `false` for the smallest.
     pub largest: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Indices out of range, loops, branches and recurrent operators.
+//! Operators with indices, loops, branches, and recurrent operators.
 
 use super::expect_error;
 use crate::node::{graph, int, model, node, string, value};
@@ -23,7 +23,7 @@ fn rejects(reason: &str, node: NodeProto, inputs: Vec<Tensor>) {
     expect_error(run(node, inputs), reason);
 }
 
-fn table(shape: &[usize]) -> Tensor {
+fn zeros(shape: &[usize]) -> Tensor {
     Tensor::zero::<f32>(shape).unwrap()
 }
 
@@ -34,36 +34,36 @@ fn rejects_an_index_out_of_range() {
             let reason = format!("expected an index from -3 to 2, found `{index}`");
             rejects(&reason, node(operator, inputs, "y", vec![]), tensors);
         };
-        rejects("Gather", "a,b", vec![table(&[3, 2]), tensor1(&[0, index])]);
-        rejects("GatherElements", "a,b", vec![table(&[3, 2]), tensor2(&[[0, index]])]);
-        rejects("GatherND", "a,b", vec![table(&[3, 2]), tensor2(&[[index]])]);
-        rejects("ScatterND", "a,b,c", vec![table(&[3, 2]), tensor2(&[[index]]), table(&[1, 2])]);
-        let elements = vec![table(&[3, 2]), tensor2(&[[0, index]]), table(&[1, 2])];
+        rejects("Gather", "a,b", vec![zeros(&[3, 2]), tensor1(&[0, index])]);
+        rejects("GatherElements", "a,b", vec![zeros(&[3, 2]), tensor2(&[[0, index]])]);
+        rejects("GatherND", "a,b", vec![zeros(&[3, 2]), tensor2(&[[index]])]);
+        rejects("ScatterND", "a,b,c", vec![zeros(&[3, 2]), tensor2(&[[index]]), zeros(&[1, 2])]);
+        let elements = vec![zeros(&[3, 2]), tensor2(&[[0, index]]), zeros(&[1, 2])];
         rejects("ScatterElements", "a,b,c", elements);
     }
-    let empty = vec![table(&[0, 2]), tensor1(&[0i64])];
+    let empty = vec![zeros(&[0, 2]), tensor1(&[0i64])];
     rejects("expected an index", node("Gather", "a,b", "y", vec![]), empty);
 }
 
 #[test]
 fn rejects_shapes_of_indices_and_updates_that_do_not_fit() {
-    let short = vec![table(&[3, 2]), tensor2(&[[0i64], [1]]), table(&[1, 2])];
+    let short = vec![zeros(&[3, 2]), tensor2(&[[0i64], [1]]), zeros(&[1, 2])];
     rejects("Impossible to unify", node("ScatterND", "a,b,c", "y", vec![]), short);
-    let wide = vec![table(&[3, 2]), tensor2(&[[0i64, 1, 2]])];
+    let wide = vec![zeros(&[3, 2]), tensor2(&[[0i64, 1, 2]])];
     rejects("expected at most 2 coordinates", node("GatherND", "a,b", "y", vec![]), wide);
-    let scalar = vec![table(&[3, 2]), tensor0(1i64)];
+    let scalar = vec![zeros(&[3, 2]), tensor0(1i64)];
     rejects("found a scalar", node("GatherND", "a,b", "y", vec![]), scalar);
-    let batches = vec![table(&[3, 2]), Tensor::zero::<i64>(&[2, 1]).unwrap()];
+    let batches = vec![zeros(&[3, 2]), Tensor::zero::<i64>(&[2, 1]).unwrap()];
     let batched = node("GatherND", "a,b", "y", vec![int("batch_dims", 1)]);
     rejects("expected batches of 3, found 2", batched, batches);
-    let large = vec![table(&[2, 1]), Tensor::zero::<i64>(&[3, 1]).unwrap()];
+    let large = vec![zeros(&[2, 1]), Tensor::zero::<i64>(&[3, 1]).unwrap()];
     let axis_1 = node("GatherElements", "a,b", "y", vec![int("axis", 1)]);
     rejects("except along axis 1", axis_1, large);
     let axis = node("Gather", "a,b", "y", vec![int("axis", 2)]);
     rejects(
         "expected an axis of a tensor of rank 2, found axis 2",
         axis,
-        vec![table(&[3, 2]), tensor1(&[0i64])],
+        vec![zeros(&[3, 2]), tensor1(&[0i64])],
     );
 }
 
@@ -80,14 +80,14 @@ fn rejects_a_loop_without_an_end() {
     endless.input.push(value("x", DataType::Float));
     endless.output.push(value("more", DataType::Float));
     let looping = node("Loop", ",a,b", "y", vec![graph("body", endless.clone())]);
-    rejects("expected the loop to end within", looping, vec![tensor0(true), table(&[1])]);
+    rejects("expected the loop to end within", looping, vec![tensor0(true), zeros(&[1])]);
 
     endless.node[1] = node("Concat", "x,x", "more", vec![int("axis", 0)]);
     let growing = node("Loop", ",a,b", "y", vec![graph("body", endless)]);
-    rejects("expected values of at most", growing, vec![tensor0(true), table(&[1 << 20])]);
+    rejects("expected values of at most", growing, vec![tensor0(true), zeros(&[1 << 20])]);
 
     let unlike = node("Loop", ",a,b", "y", vec![graph("body", body)]);
-    rejects("expected a graph with 3 inputs", unlike, vec![tensor0(true), table(&[1])]);
+    rejects("expected a graph with 3 inputs", unlike, vec![tensor0(true), zeros(&[1])]);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn rejects_branches_without_the_declared_outputs() {
         let output = vec![value("z", DataType::Float)];
         graph(name, GraphProto { node, output, ..Default::default() })
     };
-    let inputs = || vec![tensor0(true), table(&[1])];
+    let inputs = || vec![tensor0(true), zeros(&[1])];
     let attributes = vec![branch("then_branch", "z"), branch("else_branch", "other")];
     rejects("expected a node whose output is `z`", node("If", "a", "y", attributes), inputs());
     let attributes = vec![branch("then_branch", "z"), branch("else_branch", "z")];
@@ -106,7 +106,7 @@ fn rejects_branches_without_the_declared_outputs() {
 
 #[test]
 fn rejects_recurrent_operators_whose_weights_do_not_fit() {
-    let inputs = |x: &[usize], w: &[usize], r: &[usize]| vec![table(x), table(w), table(r)];
+    let inputs = |x: &[usize], w: &[usize], r: &[usize]| vec![zeros(x), zeros(w), zeros(r)];
     let fitting = || inputs(&[5, 1, 3], &[1, 8, 3], &[1, 8, 2]);
     let lstm = |attribute| node("LSTM", "a,b,c", "y", attribute);
     run(lstm(vec![]), fitting()).unwrap();

@@ -1,4 +1,5 @@
-//! The project's own API: rows of named features in a query, as JSON, NDJSON or CSV, or in a CSV file.
+//! The routes of the project's own protocol: rows of named features in a query string, in a body of JSON, NDJSON or
+//! CSV, or in a CSV file that a form uploads.
 
 pub(crate) mod openapi;
 

@@ -52,8 +52,8 @@ pub(crate) async fn model(
 
 /// Predict instances
 ///
-/// An instance is a list of the features' values in the model's order, or an object with the features' names.
-/// `inputs` instead of `instances` contains columns: the values of each feature by its name.
+/// An instance is a list of the features' values in the model's order, or an object with the features' names as keys.
+/// Instead of `instances`, the body may contain `inputs`: an object with the list of each feature's values.
 #[api_v2_operation(operation_id = "v1_predict")]
 pub(crate) async fn predict(
     request: HttpRequest,
@@ -65,7 +65,7 @@ pub(crate) async fn predict(
     Ok(respond(state, body, Predict).await?)
 }
 
-/// The OpenAPI document of the handlers.
+/// Descriptions of the handlers for the OpenAPI document.
 pub(crate) mod openapi {
     use crate::http::openapi::operation::{Operation, Schemas, ServedModel};
     use crate::http::openapi::responses;
@@ -85,7 +85,7 @@ pub(crate) mod openapi {
     }
 
     pub(crate) fn predict(served: &ServedModel<'_>) -> Operation {
-        // If the model has only one feature, an instance is its value, without a list.
+        // If the model has only one feature, the instance is the value of this feature, without a list.
         let instance = match served.signature.features.as_slice() {
             [feature] => feature.example(),
             features => features.iter().map(Feature::example).collect(),
@@ -101,10 +101,10 @@ pub(crate) mod openapi {
                 "instances": {
                     "type": "array",
                     "minItems": 1,
-                    "description": "Each instance is a list of the features' values in their order, or an object with the features' names.",
+                    "description": "Each instance is a list of the features' values in the model's order, or an object with the features' names as keys.",
                     "items": {},
                 },
-                "inputs": { "description": "Columns by the features' names, or the values of the only input." },
+                "inputs": { "description": "An object with the list of each feature's values, or a list of rows if the model has only one input." },
             },
         });
         let predictions = json!({

@@ -151,7 +151,7 @@ pub(crate) async fn infer(
     Ok(respond(state, body, infer).await?)
 }
 
-/// Maximum size of the body of a request to list the repository, in bytes.
+/// Maximum size in bytes of the body of `POST /v2/repository/index`.
 const MAX_FILTER_SIZE: usize = 4096;
 
 /// List the models
@@ -166,8 +166,8 @@ pub(crate) async fn repository(
     let limit = state.limits.max_body.min(MAX_FILTER_SIZE);
     let body = RequestBody::read_up_to(limit, &request, payload, &state).await?;
     let body = body.coding.decompress(&body.bytes, MAX_FILTER_SIZE)?;
-    // The body may restrict the list to models that are ready. The server's model is always ready, so only check that
-    // the body is a JSON object.
+    // The body may restrict the list to models that are ready. This does not change the list, because the server's
+    // model is always ready. So only check that the body is a JSON object.
     if !body.trim_ascii().is_empty() {
         let filter: Result<Map<String, Value>, _> = serde_json::from_slice(&body);
         filter.map_err(|error| Error::Malformed(json::request_error(&error).into()))?;
@@ -185,7 +185,7 @@ pub(crate) async fn load() -> Result<HttpResponse, PlainError> {
     Err(PlainError::new(StatusCode::BAD_REQUEST, detail))
 }
 
-/// Returns an error if the path contains the name of a different model, or a different version of the served model.
+/// Returns an error if the path contains a model or a version that differs from the served model.
 pub(crate) fn check_path(request: &HttpRequest, state: &State) -> Result<(), PlainError> {
     let signature = state.model.signature();
     for (key, expected) in [("model", &signature.name), ("version", &signature.version)] {

@@ -1,6 +1,6 @@
 //! The OpenAPI document. paperclip derives the operations from the handlers. The route table adds the parts that
-//! paperclip cannot derive: access and groups, and the requests and responses, which depend on the model's signature.
-//! The model computes the examples.
+//! paperclip cannot derive: groups, access, requests and responses. Requests and responses depend on the model's
+//! signature, and the model computes the examples of responses.
 
 pub(crate) mod operation;
 pub(crate) mod responses;
@@ -19,7 +19,7 @@ use paperclip::v2::models::{DefaultApiRaw, Info};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
-/// Returns the document. It is built at its first request, so that the start does not wait for it.
+/// Returns the document. The first call builds the document, so that the server starts without waiting for it.
 pub(crate) fn document(state: &State) -> Bytes {
     let build = || {
         let routes = documented_routes(state);
@@ -35,7 +35,7 @@ pub(crate) fn document(state: &State) -> Bytes {
     state.document.get_or_init(build).clone()
 }
 
-/// A route of the document and its path.
+/// A route in the document, and the path of the route.
 struct DocumentedRoute {
     path: String,
     route: &'static Route,
@@ -57,6 +57,7 @@ fn documented_routes(state: &State) -> Vec<DocumentedRoute> {
     routes.filter_map(documented).collect()
 }
 
+/// Registers the routes with paperclip, as one resource for each path.
 fn register(config: &mut ServiceConfig, routes: &[DocumentedRoute]) {
     for routes in routes.chunk_by(|left, right| left.path == right.path) {
         let empty = resource(&routes[0].path);
@@ -95,7 +96,7 @@ fn with_route_details(mut document: Value, routes: &[DocumentedRoute], state: &S
             if !parameters.is_empty() {
                 operation["parameters"] = parameters.into();
             }
-            // Some handlers have several paths, but an operation ID must be unique.
+            // An operation ID must be unique, but some handlers have several paths. Change the ID for the later paths.
             let mut id = operation["operationId"].as_str().unwrap_or_default().to_owned();
             while !ids.insert(id.clone()) {
                 id.push_str("_again");
@@ -110,7 +111,7 @@ fn with_route_details(mut document: Value, routes: &[DocumentedRoute], state: &S
     document
 }
 
-/// Adds the tag, parameters, body, responses and security to an operation that paperclip has generated.
+/// Adds the tag, parameters, request body, responses and security to an operation that paperclip has generated.
 fn complete_operation(
     operation: &mut Value,
     description: Operation,
@@ -132,12 +133,13 @@ fn complete_operation(
         operation["responses"]["401"] = responses::unauthorized(route.api.errors);
     }
     if let Some(text) = operation["description"].as_str() {
-        // paperclip keeps the line breaks of a doc comment.
+        // paperclip copies the line breaks of a doc comment. Replace them with spaces.
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         operation["description"] = json!(lines.join(" "));
     }
 }
 
+/// Returns the components that the operations refer to.
 fn components(served: &ServedModel<'_>, state: &State) -> Value {
     let mut schemas = Map::new();
     for api in state.table.apis {
@@ -156,12 +158,12 @@ fn components(served: &ServedModel<'_>, state: &State) -> Value {
     components
 }
 
-/// Returns the members of an object, and nothing for any other value.
+/// Returns the members of an object, or no members for any other value.
 fn members(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
     value.as_object_mut().into_iter().flatten()
 }
 
-/// Returns the parameters in a path.
+/// Returns the OpenAPI parameters for the `{parameters}` of a path.
 fn path_parameters(path: &str, signature: &Signature) -> Vec<Value> {
     let names = path.split(['{', '}']).skip(1).step_by(2);
     let parameter = |name: &str| {
@@ -180,6 +182,7 @@ fn path_parameters(path: &str, signature: &Signature) -> Vec<Value> {
     names.map(parameter).collect()
 }
 
+/// Returns the description of the document: the model's description, its classes, metrics and features.
 fn description(signature: &Signature) -> String {
     let mut parts: Vec<String> = signature.description.iter().cloned().collect();
     if !signature.class_meanings.is_empty() {
@@ -201,7 +204,7 @@ fn description(signature: &Signature) -> String {
     parts.join("\n\n")
 }
 
-/// Maximum number of features in the description. A longer table would push the routes out of sight.
+/// Maximum number of features in the description. A longer table would push the routes far down the page.
 const MAX_LISTED_FEATURES: usize = 30;
 
 /// Returns the features as a Markdown table.

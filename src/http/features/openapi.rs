@@ -1,5 +1,5 @@
-//! The documentation of the [routes for named features](super): schemas of the model's features and predictions. The
-//! model computes the examples.
+//! Descriptions of the [routes for named features](super) for the OpenAPI document, with schemas of the model's
+//! features and predictions. The model computes the examples of predictions.
 
 use crate::error::{Busy, Error};
 use crate::http::openapi::operation::{Operation, Schemas, ServedModel};
@@ -11,8 +11,8 @@ use crate::protocol::{WireFormat, csv, features};
 use ml_app_model::{Task, TensorSpec};
 use serde_json::{Map, Value, json};
 
-/// The statuses of the errors that the prediction of a body can return.
-const ERRORS: &[u16] = &[400, 406, 408, 413, 415, 422, 503];
+/// The statuses of the errors that the routes with a request body can return.
+const BODY_ERRORS: &[u16] = &[400, 406, 408, 413, 415, 422, 503];
 
 pub(crate) fn predict_query(served: &ServedModel<'_>) -> Operation {
     Operation {
@@ -30,7 +30,7 @@ pub(crate) fn predict(served: &ServedModel<'_>) -> Operation {
     ];
     Operation {
         request_body: Some(body(served)),
-        responses: responses(served, &formats, ERRORS),
+        responses: responses(served, &formats, BODY_ERRORS),
         ..Operation::default()
     }
 }
@@ -43,7 +43,7 @@ pub(crate) fn predict_file(served: &ServedModel<'_>) -> Operation {
     ];
     Operation {
         request_body: Some(file_body()),
-        responses: responses(served, &formats, ERRORS),
+        responses: responses(served, &formats, BODY_ERRORS),
         ..Operation::default()
     }
 }
@@ -113,7 +113,8 @@ pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
     ]
 }
 
-/// Returns the schema of a prediction. `wrap` converts the schema of each value: for columns, to an array of values.
+/// Returns the schema of a prediction. `wrap` converts the schema of each value. For predictions as columns, it returns
+/// the schema of an array of such values.
 fn prediction(served: &ServedModel<'_>, wrap: &dyn Fn(Value) -> Value) -> Value {
     let outputs = &served.signature.outputs;
     let mut properties = Map::new();
@@ -229,7 +230,8 @@ fn file_body() -> Value {
     })
 }
 
-/// Returns a 200 in these formats and the errors with these statuses. Each format has the name of its schema.
+/// Returns a 200 and the errors with the statuses in `errors`. `formats` contains the formats of the 200, each with the
+/// name of its schema.
 fn responses(served: &ServedModel<'_>, formats: &[(WireFormat, &str)], errors: &[u16]) -> Value {
     let mut body = Map::new();
     for (format, schema) in formats {
@@ -272,7 +274,7 @@ fn responses(served: &ServedModel<'_>, formats: &[(WireFormat, &str)], errors: &
     responses
 }
 
-/// Returns an example of the problem with this status.
+/// Returns an example of the error with this status.
 fn problem(served: &ServedModel<'_>, status: u16) -> Option<Problem> {
     let ServedModel { signature, limits, .. } = served;
     let error = match status {
@@ -293,7 +295,7 @@ fn problem(served: &ServedModel<'_>, status: u16) -> Option<Problem> {
     Some(Problem::from(error))
 }
 
-/// Returns the model's prediction for the example row.
+/// Returns the model's prediction for the example row, in a format. `schema` is the name of the schema for this format.
 fn example(served: &ServedModel<'_>, format: WireFormat, schema: &str) -> Option<Value> {
     let csv = served.example_csv();
     let outputs = served.outputs(&csv)?;

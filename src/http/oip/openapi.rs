@@ -1,4 +1,4 @@
-//! The documentation of the [Open Inference Protocol](super)'s routes.
+//! Descriptions of the routes of the [Open Inference Protocol](super) for the OpenAPI document.
 
 use crate::http::openapi::operation::{Operation, Schemas, ServedModel};
 use crate::http::openapi::responses::{self, JSON};
@@ -70,7 +70,7 @@ pub(crate) fn infer(served: &ServedModel<'_>) -> Operation {
     responses::prediction(served, Infer::Json, schemas, &example).or_binary(BINARY_MEDIA_TYPE)
 }
 
-/// Returns an operation whose path contains the name of the model, so that it can return a 404.
+/// Returns an operation whose path contains the name of the model. The operation returns a 404 for any other name.
 fn model_operation(description: &str, example: &Value) -> Operation {
     let responses = responses::object(description, example);
     Operation::new(responses::or_errors(responses, &[404]))
@@ -89,7 +89,7 @@ fn infer_request(served: &ServedModel<'_>) -> Value {
     json!({ "id": "1", "inputs": signature.inputs.iter().enumerate().map(input).collect::<Value>() })
 }
 
-/// Appends the elements of nested arrays in row-major order.
+/// Appends the elements of nested arrays to `out`, in row-major order.
 fn flatten(value: Value, out: &mut Vec<Value>) {
     match value {
         Value::Array(values) => values.into_iter().for_each(|value| flatten(value, out)),
@@ -116,7 +116,7 @@ pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
             "outputs": {
                 "type": "array",
                 "nullable": true,
-                "description": "The outputs to return; all of them if this is absent.",
+                "description": "The outputs to return. If this list is absent, all outputs are returned.",
                 "items": {
                     "type": "object",
                     "required": ["name"],
@@ -141,7 +141,8 @@ pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
     vec![("InferRequest", request), ("InferResponse", response)]
 }
 
-/// Returns the schema of a tensor that is one of `specs`. `more` are further datatypes that the tensor may have.
+/// Returns the schema of a tensor that has the name and datatype of one of `specs`. `more` lists further datatypes that
+/// the tensor may have.
 fn tensor(specs: &[TensorSpec], more: &[&str]) -> Value {
     let mut datatypes: Vec<&str> = specs.iter().map(|spec| datatype_name(spec.datatype)).collect();
     datatypes.extend(more);

@@ -1,4 +1,4 @@
-//! The description of an operation, and the served model that it is created from.
+//! The description of an operation, and the served model from which a description is created.
 
 use crate::config::Limits;
 use crate::protocol::{Body, Protocol, csv};
@@ -12,7 +12,7 @@ pub(crate) struct ServedModel<'a> {
     pub(crate) limits: Limits,
 }
 
-/// Schemas, and their names among the components of the document.
+/// Schemas for the components of the document, each with its name.
 pub(crate) type Schemas = Vec<(&'static str, Value)>;
 
 /// The parts of an operation that paperclip cannot derive.
@@ -31,7 +31,7 @@ impl ServedModel<'_> {
         features.map(|feature| (feature.name.clone(), feature.example())).collect()
     }
 
-    /// Returns the row of [`ServedModel::example_row`] as a CSV with a header.
+    /// Returns a CSV with a header and the row of [`ServedModel::example_row`].
     pub(crate) fn example_csv(&self) -> String {
         let quoted = |text: String| {
             if text.contains([',', '"', '\n']) {
@@ -51,13 +51,13 @@ impl ServedModel<'_> {
         format!("{}\n{}\n", line(names.collect()), line(cells.collect()))
     }
 
-    /// Returns the model's outputs for the rows of a CSV.
+    /// Returns the model's outputs for the rows of a CSV, or `None` if the CSV cannot be decoded or the model fails.
     pub(crate) fn outputs(&self, csv: &str) -> Option<Tensors> {
         let (inputs, _) = csv::decode(csv.as_bytes(), self.signature, usize::MAX).ok()?;
         self.model.run(inputs).ok()
     }
 
-    /// Returns the response to a JSON request in a protocol.
+    /// Returns the response to a JSON request in a protocol, or `None` if the request fails.
     pub(crate) fn response<P: Protocol>(&self, protocol: P, request: &Value) -> Option<Value> {
         let body = request.to_string();
         let (inputs, options) =
@@ -75,7 +75,7 @@ impl Operation {
         Operation { responses, ..Operation::default() }
     }
 
-    /// Adds a media type in which the request and its response are binary.
+    /// Adds a binary media type to the request and to the response.
     pub(crate) fn or_binary(mut self, media_type: &str) -> Operation {
         let bytes = serde_json::json!({ "schema": { "type": "string", "format": "binary" } });
         if let Some(body) = &mut self.request_body {

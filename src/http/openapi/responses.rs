@@ -51,8 +51,8 @@ pub(crate) fn or_shutting_down(mut responses: Value, example: &Value) -> Value {
     responses
 }
 
-/// Returns the operation of a prediction in JSON. `example` is the example of the request, and the model's response to
-/// it is the example of the response. `request` and `response` are the names of their schemas.
+/// Returns the operation of a prediction in JSON. `request` and `response` are the names of the schemas of request and
+/// response. `example` is the example of the request. The model computes the example of the response.
 pub(crate) fn prediction<P: Protocol>(
     served: &ServedModel<'_>,
     protocol: P,
@@ -69,7 +69,7 @@ pub(crate) fn prediction<P: Protocol>(
     }
 }
 
-/// Adds errors in the format of the inference protocols.
+/// Adds error responses with these statuses, in the format of the inference protocols.
 pub(crate) fn or_errors(mut responses: Value, statuses: &[u16]) -> Value {
     for status in statuses {
         let (description, detail) = match status {
@@ -95,7 +95,7 @@ pub(crate) fn or_errors(mut responses: Value, statuses: &[u16]) -> Value {
     responses
 }
 
-/// Returns an error in the format of the inference protocols.
+/// Returns an error response in the format of the inference protocols. `detail` is the message of the example.
 pub(crate) fn error(description: &str, detail: &str) -> Value {
     json!({
         "description": description,
@@ -106,7 +106,7 @@ pub(crate) fn error(description: &str, detail: &str) -> Value {
 /// Description of the 503 of a prediction.
 pub(crate) const BUSY: &str = "The server is at capacity, or the prediction took too long. Try again after the time in `Retry-After`.";
 
-/// Adds the header `Retry-After` to the 503.
+/// Adds the header `Retry-After` to the 503, if `responses` contains one.
 pub(crate) fn with_retry_after(responses: &mut Value) {
     if let Some(busy) = responses.get_mut("503") {
         busy["headers"] = json!({
@@ -115,7 +115,7 @@ pub(crate) fn with_retry_after(responses: &mut Value) {
     }
 }
 
-/// Returns the response to a request without a valid API key.
+/// Returns the 401 for a request without a valid API key.
 pub(crate) fn unauthorized(errors: ErrorFormat) -> Value {
     let (content_type, schema) = match errors {
         ErrorFormat::Plain => (JSON, "Error"),

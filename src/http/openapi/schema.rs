@@ -1,4 +1,4 @@
-//! JSON schemas of features and outputs, and of the elements of both.
+//! JSON schemas of features, outputs and their elements.
 
 use ml_app_model::{Datatype, Feature, Kind, TensorSpec};
 use serde_json::{Map, Value, json};
@@ -16,8 +16,8 @@ pub(crate) fn query_parameter(feature: &Feature) -> Value {
     if feature.is_scalar() {
         let mut schema = value_schema(feature);
         if let Some(schema) = schema.as_object_mut() {
-            // A query string cannot express null. The description and the example are members of the parameter
-            // instead.
+            // A query string cannot express null. In OpenAPI, the parameter has the description and the example, not
+            // the schema.
             schema.remove("nullable");
             schema.remove("description");
             schema.remove("example");
@@ -68,8 +68,8 @@ pub(crate) fn value_schema(feature: &Feature) -> Value {
     schema
 }
 
-/// Returns the schema of an object with a member for each feature. Optional features may be absent. OpenAPI forbids an
-/// empty `required`, so `required` is left out if all features are optional.
+/// Returns the schema of an object with a member for each feature. `required` lists the features that are not optional.
+/// OpenAPI forbids an empty list, so `required` is left out if all features are optional.
 pub(crate) fn features_schema(
     description: &str,
     properties: Map<String, Value>,
@@ -97,6 +97,7 @@ pub(crate) fn output_schema(spec: &TensorSpec) -> Value {
     }
 }
 
+/// Returns the schema of an array of `len` items, or of any number of items if `len` is `None`.
 fn array_schema(items: Value, len: &Option<usize>) -> Value {
     match len {
         Some(len) => {
@@ -112,7 +113,7 @@ const MAX_FLOAT32: f64 = 3.402_823_567_797_336_2e38;
 /// The largest number that still rounds to a finite 16-bit float.
 const MAX_FLOAT16: f64 = 65_519.999_999_999_99;
 
-/// Returns the schema of one element. NaN and the infinities are `null`.
+/// Returns the schema of one element. Floats are nullable, because NaN and the infinities are written as `null`.
 pub(crate) fn element_schema(datatype: Datatype) -> Value {
     let integer = |minimum: Value, maximum: Value| json!({ "type": "integer", "minimum": minimum, "maximum": maximum });
     match datatype {

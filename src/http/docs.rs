@@ -1,4 +1,4 @@
-//! The routes of the Swagger page and of the OpenAPI document. All files of the page are in the binary.
+//! The routes of the Swagger page and of the OpenAPI document. The binary contains all files of the page.
 
 use crate::http::negotiate::{ContentCoding, prefers_html};
 use crate::http::openapi::document as openapi_document;
@@ -24,7 +24,7 @@ pub(crate) static API: Api = Api {
 /// Get the OpenAPI document
 #[api_v2_operation(operation_id = "openapi")]
 pub(crate) async fn document(state: web::Data<State>) -> HttpResponse {
-    // The document is built at its first request. The model then computes the examples, which is too slow for an I/O
+    // The first request builds the document. The model then computes the examples, which may be too slow for an I/O
     // thread.
     match web::block(move || openapi_document(&state)).await {
         Ok(document) => HttpResponse::Ok().content_type("application/json").body(document),
@@ -83,9 +83,9 @@ pub(crate) async fn asset(request: HttpRequest) -> HttpResponse {
     if ContentCoding::for_response(request.headers()) == ContentCoding::Gzip {
         return response.insert_header((header::CONTENT_ENCODING, "gzip")).body(gzip);
     }
-    let mut plain = vec![];
-    match GzDecoder::new(gzip).read_to_end(&mut plain) {
-        Ok(_) => response.body(plain),
+    let mut decompressed = vec![];
+    match GzDecoder::new(gzip).read_to_end(&mut decompressed) {
+        Ok(_) => response.body(decompressed),
         Err(error) => {
             log::error!("cannot decompress an embedded asset: {error}");
             HttpResponse::InternalServerError().finish()
@@ -93,14 +93,14 @@ pub(crate) async fn asset(request: HttpRequest) -> HttpResponse {
     }
 }
 
-/// Returns a page. `template` is its HTML, in which the title is replaced by the model's name.
+/// Returns a page. `template` is the HTML of the page, in which `{title}` is replaced by the model's name.
 fn html(template: &str, state: &State) -> HttpResponse {
     let page = template.replace("{title}", &escape_html(&state.model.signature().name));
     with_security_headers(HttpResponse::Ok()).content_type("text/html; charset=utf-8").body(page)
 }
 
-/// Adds security headers. They allow the page only its own files, and inline styles, which Swagger UI sets on its
-/// elements.
+/// Adds security headers. The page may load only files of this server, and data URLs for images. Inline styles are
+/// allowed, because Swagger UI sets them on its elements.
 fn with_security_headers(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
                           img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
@@ -119,7 +119,7 @@ fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
-/// The OpenAPI document of the handlers.
+/// Descriptions of the handlers for the OpenAPI document.
 pub(crate) mod openapi {
     use crate::http::openapi::operation::{Operation, ServedModel};
     use crate::http::openapi::responses;

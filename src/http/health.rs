@@ -1,5 +1,5 @@
-//! The probes of Kubernetes and load balancers: live while the process responds, ready once the model has
-//! predicted.
+//! The routes that Kubernetes and load balancers probe. The server is live while the process responds. It is ready once
+//! the model has made a prediction, until the process shuts down.
 
 use crate::http::problem::ErrorFormat;
 use crate::http::route::Api;
@@ -35,7 +35,7 @@ pub(crate) async fn ready(state: Data<State>) -> HttpResponse {
     readiness(&state, json!({ "ready": !state.is_draining() }))
 }
 
-/// Returns `body` with the status that load balancers go by.
+/// Returns a response with `body`. The status is 503 while the server is shutting down, and 200 otherwise.
 pub(crate) fn readiness(state: &State, body: serde_json::Value) -> HttpResponse {
     if state.is_draining() {
         HttpResponse::ServiceUnavailable().json(body)
@@ -44,7 +44,7 @@ pub(crate) fn readiness(state: &State, body: serde_json::Value) -> HttpResponse 
     }
 }
 
-/// The OpenAPI document of the handlers.
+/// Descriptions of the handlers for the OpenAPI document.
 pub(crate) mod openapi {
     use crate::http::openapi::operation::{Operation, ServedModel};
     use crate::http::openapi::responses;

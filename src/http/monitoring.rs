@@ -1,4 +1,4 @@
-//! The route that Prometheus scrapes; see [`metrics`](crate::metrics).
+//! The route that Prometheus scrapes. [`metrics`](crate::metrics) counts and formats the metrics.
 
 use crate::http::problem::ErrorFormat;
 use crate::http::route::Api;
@@ -29,7 +29,7 @@ pub(crate) async fn collect(request: HttpRequest, state: web::Data<State>) -> Ht
     HttpResponse::Ok().content_type(format.content_type()).body(text)
 }
 
-/// The OpenAPI document of the handlers.
+/// Descriptions of the handlers for the OpenAPI document.
 pub(crate) mod openapi {
     use crate::http::openapi::operation::{Operation, ServedModel};
     use crate::http::openapi::responses;

@@ -49,13 +49,13 @@ pub(crate) async fn invocations(
             BinaryJson { protocol: binary_form, media_type: binary_json::SAGEMAKER_MEDIA_TYPE };
         return Ok(respond(state, body, protocol).await?);
     }
-    // Triton's clients also use this content type for JSON without binary tensors.
+    // Triton's clients also send JSON without binary tensors as `application/octet-stream`.
     let format = match content_type(request.headers()) {
         BINARY_MEDIA_TYPE => WireFormat::Json,
         _ => WireFormat::from_content_type(request.headers())?,
     };
-    // If `Accept` allows none of the formats, the response has the first one instead of an error: clients of
-    // SageMaker read it all the same.
+    // If `Accept` allows no offered format, use the default format instead of returning an error, because clients of
+    // SageMaker read the default format anyway.
     let offered = format.response_formats();
     let response_format =
         WireFormat::for_response(request.headers(), offered).unwrap_or(offered[0]);
@@ -74,7 +74,7 @@ pub(crate) async fn invocations(
     Ok(response?)
 }
 
-/// The OpenAPI document of the handlers.
+/// Descriptions of the handlers for the OpenAPI document.
 pub(crate) mod openapi {
     use crate::http::openapi::operation::{Operation, ServedModel};
     use crate::http::openapi::responses::{self, JSON};

@@ -42,7 +42,7 @@ pub(crate) async fn predict(
     Ok(response?)
 }
 
-/// The OpenAPI document of the handlers.
+/// Descriptions of the handlers for the OpenAPI document.
 pub(crate) mod openapi {
     use crate::http::openapi::operation::{Operation, ServedModel};
     use crate::http::openapi::responses;

@@ -12,14 +12,14 @@ use futures_util::future::LocalBoxFuture;
 
 /// All routes of the service, and the APIs that they belong to.
 pub(crate) struct Table {
-    /// The order is the order of the tags in the OpenAPI document. If one API's prefix is below the prefix of a
+    /// The APIs, in the order of their tags in the OpenAPI document. If the prefix of one API is below the prefix of a
     /// different API, the API with the longer prefix comes later.
     pub(crate) apis: &'static [&'static Api],
     /// Routes in order of precedence. Routes with the same path must be adjacent.
     pub(crate) routes: &'static [Route],
-    /// Patterns that clients call often. Their `{model}` is nearly always the served model, so the router also
-    /// compares paths with the pattern in which `{model}` has been replaced. Comparing is cheaper than matching the
-    /// pattern.
+    /// Patterns that clients call often. Nearly always, `{model}` is the served model in these calls. So before the
+    /// router matches the patterns, it compares the path of a request with these patterns, in which the served model's
+    /// name has replaced `{model}`. Comparing strings is cheaper than matching a pattern.
     pub(crate) frequent: &'static [&'static str],
 }
 
@@ -28,7 +28,8 @@ pub(crate) struct Route {
     pub(crate) path: Path,
     pub(crate) access: AccessLevel,
     pub(crate) api: &'static Api,
-    /// `None` reserves the path: requests to it get a 404, even if a later pattern matches.
+    /// The handler, or `None` to reserve the path. Requests to a reserved path get a 404, even if a later pattern
+    /// matches.
     pub(crate) endpoint: Option<Endpoint>,
 }
 
@@ -45,7 +46,7 @@ pub(crate) enum Path {
 pub(crate) enum AccessLevel {
     /// All clients, because load balancers and orchestrators have no key.
     Probe,
-    /// All clients, or only clients with a key if the scope is [`Scope::All`].
+    /// All clients. If the scope is [`Scope::All`], only clients with a key.
     Docs,
     /// Clients with a key.
     Keyed,
@@ -55,7 +56,8 @@ pub(crate) enum AccessLevel {
 pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) handler: Handler,
-    /// Creates paperclip's route of the handler. paperclip reads the operation's summary and description from it.
+    /// Creates paperclip's route for the handler. From this route, paperclip derives the ID, the summary and the
+    /// description of the operation.
     pub(crate) paperclip_route: fn() -> paperclip::actix::web::Route,
     /// Describes the parts of the operation that paperclip cannot derive. `None` leaves the route out of the OpenAPI
     /// document.
@@ -73,14 +75,15 @@ pub(crate) struct Api {
     /// Value of the metrics' label `protocol`. `None` if the routes do not predict.
     pub(crate) protocol: Option<&'static str>,
     pub(crate) errors: ErrorFormat,
-    /// Path prefixes of the API. A request below a prefix that has no route gets an error in this API's format.
+    /// Path prefixes of the API. A path below one of these prefixes may have no route. A request to such a path gets an
+    /// error in this API's format.
     pub(crate) prefixes: &'static [&'static str],
     /// Components of the OpenAPI document that the operations refer to.
     pub(crate) schemas: fn(&ServedModel<'_>) -> Schemas,
 }
 
 impl Table {
-    /// Returns the path and the routes of each resource that exists with these settings.
+    /// Returns the path and the routes of each resource. Leaves out a route whose path is a setting that is not set.
     pub(crate) fn resources<'a>(
         &self,
         vertex: &'a VertexRoutes,
@@ -89,7 +92,7 @@ impl Table {
         resources.filter_map(|routes| Some((routes.first()?.path.resolve(vertex)?, routes)))
     }
 
-    /// Returns the API that has a prefix of `path`.
+    /// Returns the API that has a prefix of `path`. If several APIs have one, returns the API with the longest prefix.
     pub(crate) fn api(&self, path: &str) -> Option<&'static Api> {
         let is_below = |prefix: &&str| {
             path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -99,6 +102,7 @@ impl Table {
 }
 
 impl Path {
+    /// Returns the path, or `None` if it is a setting that is not set.
     pub(crate) fn resolve<'a>(&self, vertex: &'a VertexRoutes) -> Option<&'a str> {
         match self {
             Path::Fixed(path) => Some(path),
@@ -114,12 +118,13 @@ impl Path {
         }
     }
 
+    /// Returns whether both paths are fixed and equal. A setting equals no other path.
     fn equals(&self, other: &Path) -> bool {
         self.fixed().is_some_and(|path| other.fixed() == Some(path))
     }
 
     /// Returns whether this path or pattern matches the path of a request, without percent-decoding. A `{parameter}`
-    /// matches one segment, and a `{parameter:.*}` matches all remaining segments.
+    /// matches one segment, and a `{parameter:.*}` matches all remaining segments. A setting matches no path.
     pub(crate) fn matches(&self, path: &str) -> bool {
         let Some(pattern) = self.fixed() else { return false };
         let (mut expected, mut found) = (pattern.split('/'), path.split('/'));

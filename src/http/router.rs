@@ -1,8 +1,9 @@
 //! Finds the handler of a request. All I/O threads share one router.
 //!
 //! With actix-web's own router, every I/O thread would compile a regular expression for every pattern before it
-//! accepts a connection, and would try all routes in turn for each request. This router first compares paths without
-//! parameters. It compiles the patterns when it receives the first request that has a different path.
+//! accepts a connection, and would try all routes in turn for each request. This router first compares the path of a
+//! request with the paths that have no parameters. If no path is equal, it matches the patterns, which it compiles when
+//! it first needs them.
 
 use crate::config::VertexRoutes;
 use crate::http::problem::{self, ErrorFormat};
@@ -17,26 +18,28 @@ use std::borrow::Cow;
 use std::future::ready;
 use std::sync::Arc;
 
-/// The resources of a server. Some of them depend on its settings. The first resource that matches a path handles the
-/// request. Paths without parameters are compared before patterns.
+/// The resources of a server. Some resources depend on the settings. The first resource that matches a path handles the
+/// request. Resources without parameters come before patterns.
 pub(crate) struct Router {
     table: &'static Table,
-    /// Resources without parameters. The resources whose path is a setting come first.
+    /// Resources without parameters: first those whose path is a setting, then the [frequent patterns](Table::frequent)
+    /// with the name of the served model, then all others.
     paths: Vec<Resource>,
     /// Number of resources in `paths` whose path is a setting.
-    settings: usize,
+    setting_count: usize,
     /// Resources with parameters.
     patterns: Vec<Resource>,
     /// The compiled `patterns`, in the same order.
     compiled: OnceCell<Vec<ResourceDef>>,
 }
 
-/// A path or a pattern, and its routes: one for each method.
+/// A path or a pattern, with a route for each method.
 struct Resource {
     path: Cow<'static, str>,
+    /// The API to which the path belongs.
     api: &'static Api,
     routes: &'static [Route],
-    /// `None` if the path is reserved. Its requests are counted as requests without a route.
+    /// `None` if the path is reserved. Requests to a reserved path are counted as requests without a route.
     metrics: Option<Arc<RouteMetrics>>,
 }
 
@@ -66,9 +69,9 @@ impl Router {
                 patterns.push(resource);
             }
         }
-        let settings = from_settings.len();
+        let setting_count = from_settings.len();
         let paths = from_settings.into_iter().chain(frequent).chain(paths).collect();
-        Router { table, paths, settings, patterns, compiled: OnceCell::new() }
+        Router { table, paths, setting_count, patterns, compiled: OnceCell::new() }
     }
 
     /// Handles a request.
@@ -98,6 +101,8 @@ impl Router {
         ready(Ok(request.into_response(response))).boxed_local()
     }
 
+    /// Finds the resource for a request. If the resource is a pattern, stores the values of its parameters in the
+    /// request.
     fn find(&self, request: &mut ServiceRequest) -> Option<&Resource> {
         let path = request.match_info().as_str();
         if let found @ Some(_) = self.paths.iter().find(|resource| resource.path == path) {
@@ -114,15 +119,18 @@ impl Router {
     /// Returns the access level of a path. `raw` is the path as the client wrote it, and `decoded` is the path after
     /// percent-decoding.
     ///
-    /// A path is open only if `raw` equals the path of an open route exactly. The router matches decoded paths, so
-    /// that `/pre%64ict` finds `/predict`. If this check used a decoder that ever differed from the router's decoder,
-    /// a path could be open here and lead to a prediction there. For the same reason, if a path that is a setting
-    /// needs a key, both spellings need it: `raw` and `decoded`.
+    /// A path gets the level of an open route, [`AccessLevel::Probe`] or [`AccessLevel::Docs`], only if `raw` matches
+    /// the route without any decoding. The router matches decoded paths, so `/pre%64ict` finds `/predict`. If this
+    /// check also decoded the path, but not exactly as the router does, it could treat a path as open that the router
+    /// then sends to a prediction.
+    ///
+    /// A path from a setting is compared first. If its route needs a key, the key is needed if `raw` or `decoded`
+    /// equals the path.
     pub(crate) fn access(&self, raw: &str, decoded: &str) -> AccessLevel {
-        for resource in &self.paths[..self.settings] {
+        for resource in &self.paths[..self.setting_count] {
             let access = resource.routes[0].access;
-            let is_decoded = access == AccessLevel::Keyed && resource.path == decoded;
-            if resource.path == raw || is_decoded {
+            let needs_key_when_decoded = access == AccessLevel::Keyed && resource.path == decoded;
+            if resource.path == raw || needs_key_when_decoded {
                 return access;
             }
         }
@@ -132,9 +140,9 @@ impl Router {
 
     /// Returns the format of error responses for a path. The path need not have a route.
     pub(crate) fn errors(&self, raw: &str) -> ErrorFormat {
-        let settings = self.paths[..self.settings].iter();
-        let found = settings.filter(|resource| resource.path == raw).map(|resource| resource.api);
-        let api = found.into_iter().next().or_else(|| self.table.api(raw));
+        let mut from_settings = self.paths[..self.setting_count].iter();
+        let found = from_settings.find(|resource| resource.path == raw);
+        let api = found.map(|resource| resource.api).or_else(|| self.table.api(raw));
         api.map_or(ErrorFormat::Problem, |api| api.errors)
     }
 }
@@ -144,14 +152,15 @@ impl Resource {
         let route = &routes[0];
         let (path, api) = match route.path {
             Path::Fixed(path) => (Cow::Borrowed(path), route.api),
-            // A health route below the prefix of a protocol belongs to the API of this protocol.
+            // A setting may put the health route below the prefix of a protocol. The path then belongs to the API of
+            // this protocol.
             Path::Setting(_) if route.api.protocol.is_none() => {
                 (Cow::Owned(path.to_owned()), table.api(path).unwrap_or(route.api))
             }
             Path::Setting(_) => (Cow::Owned(path.to_owned()), route.api),
         };
-        let counted = route.endpoint.is_some();
-        let metrics = counted.then(|| metrics.route(&path, api.protocol));
+        let is_reserved = route.endpoint.is_none();
+        let metrics = (!is_reserved).then(|| metrics.route(&path, api.protocol));
         Resource { path, api, routes, metrics }
     }
 
@@ -167,7 +176,7 @@ mod tests {
     use crate::http::State;
     use crate::source::Source;
 
-    /// Returns a function that returns the access level of a path as a client writes it.
+    /// Returns a function that returns the access level of a path. The arguments are the paths that Vertex AI sets.
     fn access(predict: Option<&str>, health: Option<&str>) -> impl Fn(&str) -> AccessLevel {
         let [predict, health] = [predict, health].map(|path| path.map(str::to_owned));
         let config = Config { vertex: VertexRoutes { predict, health }, ..Config::default() };
@@ -206,7 +215,7 @@ mod tests {
         assert_eq!(access("/v2/models/a"), AccessLevel::Probe);
         assert_eq!(access("/v2/models/%61"), AccessLevel::Keyed);
         assert_eq!(access("/apidocs/page.js"), AccessLevel::Docs);
-        // Both paths lead to predictions.
+        // Both spellings of the path lead to predictions.
         assert_eq!(access("/apidocs/predict"), AccessLevel::Keyed);
         assert_eq!(access("/apidocs/%70redict"), AccessLevel::Keyed);
     }

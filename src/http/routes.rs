@@ -1,8 +1,14 @@
-//! The route table. The router, the access check, the metrics and the OpenAPI document all read the entry of a route.
+//! The route table. The router, the access check, the metrics and the OpenAPI document all use the entry of a route.
 //!
-//! To add a route, write its handler, write a function in the same module's `openapi` that describes its [operation],
-//! and add an entry to `ROUTES`. To add a protocol, write a module with an [`Api`], handlers and descriptions, add the
-//! `Api` to `APIS`, and add the entries of its routes.
+//! To add a route:
+//!
+//! 1. Write the handler.
+//! 2. In the submodule `openapi` of the handler's module, write a function with the name of the handler. The function
+//!    describes the [operation].
+//! 3. Add an entry to `ROUTES`.
+//!
+//! To add a protocol, write a module with an [`Api`], handlers and descriptions. Then add the `Api` to `APIS`, and the
+//! entries of the routes to `ROUTES`.
 //!
 //! [operation]: crate::http::openapi::operation::Operation
 //! [`Api`]: crate::http::route::Api
@@ -29,8 +35,10 @@ static APIS: &[&Api] = &[
 const FREQUENT: &[&str] = &["/v2/models/{model}/infer", "/v1/models/{model}:predict"];
 
 /// Creates the entry of a route from method, path, access level and handler. The route belongs to `API` of the
-/// handler's module. A function with the handler's name in the module's `openapi` describes the route for the OpenAPI
-/// document.
+/// handler's module. The function with the handler's name in the submodule `openapi` describes the route for the
+/// OpenAPI document, unless the entry ends with `undocumented`.
+///
+/// With `NONE` instead of a method, and a module instead of a handler, the entry reserves the path.
 macro_rules! route {
     (NONE $path:literal, $access:expr, $module:ident) => {
         Route { path: Path::Fixed($path), access: $access, api: &$module::API, endpoint: None }
@@ -62,8 +70,8 @@ macro_rules! route {
     };
 }
 
-// The paths that Vertex AI chooses for a container. They come first, so that they take precedence over a route with
-// the same path.
+// The paths that Vertex AI chooses for a container. Their entries come first in `ROUTES`, so that they take precedence
+// over an entry with the same path.
 const AIP_PREDICT_ROUTE: Path = Path::Setting(|vertex| vertex.predict.as_deref());
 const AIP_HEALTH_ROUTE: Path = Path::Setting(|vertex| vertex.health.as_deref());
 
@@ -100,7 +108,8 @@ static ROUTES: &[Route] = &[
     route!(GET "/v2/models/{model}/versions/{version}/stats", Keyed, oip::model_stats),
     route!(GET "/v1/models", Keyed, instances::models),
     route!(POST "/v1/models/{model}:predict", Keyed, instances::predict),
-    // Reserved, because `{model}` below would match TensorFlow Serving's other verbs.
+    // Reserved, because the pattern `/v1/models/{model}` below would match paths with other verbs of TensorFlow
+    // Serving, such as `/v1/models/m:classify`.
     route!(NONE "/v1/models/{model}:{verb}", Keyed, instances),
     route!(GET "/v1/models/{model}", Keyed, instances::model),
     route!(POST "/v1/models/{model}/versions/{version}:predict", Keyed, instances::predict),
@@ -129,8 +138,8 @@ mod tests {
     fn a_route_has_the_api_of_its_prefix() {
         for (path, routes) in TABLE.resources(&VertexRoutes::default()) {
             for route in routes {
-                let of_prefix = TABLE.api(path).unwrap_or(route.api);
-                assert_eq!(of_prefix.tag, route.api.tag, "{path}");
+                let api_of_prefix = TABLE.api(path).unwrap_or(route.api);
+                assert_eq!(api_of_prefix.tag, route.api.tag, "{path}");
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Reads the body of a request. Enforces the limit for one body and the limit for all bodies in memory.
+//! Reads the body of a request, and enforces two limits: for the size of one body, and for the total size of all bodies
+//! in memory.
 
 use crate::error::{Busy, Error};
 use crate::http::multipart;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
-/// Maximum size in bytes of the buffer that is allocated because of a `Content-Length`. A client can announce a large
-/// body without sending it, so the announcement alone must not use much memory.
+/// Maximum size in bytes of the buffer that is allocated before any byte of a body has arrived. A client can announce a
+/// large body in `Content-Length` without sending it, so the announcement alone must not use much memory.
 const MAX_RESERVED: usize = 64 * 1024;
 
 /// The body of a request, and the time at which the request times out.
@@ -24,7 +25,7 @@ pub(crate) struct RequestBody {
     pub(crate) bytes: Bytes,
     /// Compression of `bytes`.
     pub(crate) coding: ContentCoding,
-    /// Compression of the response if it is [large enough](ContentCoding::compress).
+    /// Compression of the response, unless the response is [too small](ContentCoding::compress) to be compressed.
     pub(crate) response_coding: ContentCoding,
     /// When the request times out.
     pub(crate) deadline: Instant,
@@ -47,8 +48,8 @@ impl RequestBody {
     ///
     /// # Errors
     ///
-    /// Returns an error if the server is at capacity, if the coding is unknown, or if the body is too large, arrives
-    /// too slowly or is incomplete.
+    /// Returns an error if the server is at capacity, if the content coding is unknown, or if the body is too large,
+    /// arrives too slowly or is incomplete.
     pub(crate) async fn read(
         request: &HttpRequest,
         payload: Payload,
@@ -111,7 +112,7 @@ impl BufferedBytes {
         BufferedBytes { total: state.buffered.clone(), limit, bytes: 0 }
     }
 
-    /// Adds to the number of buffered bytes. Returns an error if all bodies together exceed the limit.
+    /// Adds `bytes` to the number of buffered bytes. Returns an error if all bodies together exceed the limit.
     pub(crate) fn add(&mut self, bytes: usize) -> Result<(), Error> {
         self.bytes += bytes;
         if self.total.fetch_add(bytes, Relaxed) + bytes <= self.limit {
@@ -128,12 +129,12 @@ impl Drop for BufferedBytes {
     }
 }
 
-/// Returns the value of `Content-Length`.
+/// Returns the value of `Content-Length`, or `None` if the header is missing or invalid.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Returns the length of the body that the headers announce. Returns an error if it exceeds `limit` bytes.
+/// Returns the value of `Content-Length`, or an error if this value exceeds `limit`.
 fn check_length(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Error> {
     match content_length(headers) {
         Some(length) if length > limit => Err(Error::TooLarge { limit }),
@@ -141,6 +142,7 @@ fn check_length(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Erro
     }
 }
 
+/// Reads a body of at most `limit` bytes, and adds the size of each chunk to `buffered`.
 async fn read(
     headers: &HeaderMap,
     mut payload: Payload,

@@ -1,6 +1,6 @@
-//! Closes connections whose client is too slow. actix-web limits the time for the headers of a connection's first
-//! request and the time between requests. It limits neither the time for the headers of later requests nor the time
-//! for receiving a response.
+//! Closes connections whose client is too slow. actix-web limits the time in which the headers of a connection's first
+//! request must arrive, and the time between requests. It does not limit the time in which the headers of later
+//! requests must arrive, or in which the client must receive a response.
 
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 /// The timer of a connection. The timer's task ends with the connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// The time at which the last request began.
+    /// The time at which the last request began, or at which the connection was opened.
     last_request: Rc<Cell<Instant>>,
+    /// The task that closes the connection after the limit.
     timer: JoinHandle<()>,
 }
 
@@ -34,22 +35,22 @@ impl Drop for Connection {
 }
 
 /// Returns a callback that sets up each new connection. The callback turns Nagle's algorithm off, and starts a timer
-/// that closes the connection once no request has begun for the time `limit`.
+/// that closes the connection if no request begins for the time `limit`.
 pub(crate) fn set_up(
     limit: Duration,
 ) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
     move |io, data| {
         let Some(stream) = io.downcast_ref::<TcpStream>() else { return };
-        // With Nagle's algorithm, the later parts of a response would wait for the client's acknowledgement.
-        // The call fails only if the client has already disconnected.
+        // With Nagle's algorithm, the later parts of a response would wait until the client acknowledges the first
+        // part. The call fails only if the client has already disconnected.
         let _ = stream.set_nodelay(true);
         // The server owns the stream, so the timer gets a second descriptor of the socket.
         let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
         let last_request = Rc::new(Cell::new(Instant::now()));
-        let watched = last_request.clone();
+        let last_begin = last_request.clone();
         let timer = rt::spawn(async move {
             let socket = net::TcpStream::from(socket);
-            while let Some(left) = limit.checked_sub(watched.get().elapsed()) {
+            while let Some(left) = limit.checked_sub(last_begin.get().elapsed()) {
                 sleep(left.max(Duration::from_millis(1))).await;
             }
             // The call fails only if the connection is already closed.

@@ -1,6 +1,6 @@
-//! The identity of a request: the headers `X-Request-Id` and
-//! [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header). If the client sends a valid ID, it is
-//! used; otherwise an ID is generated. The response contains both headers.
+//! The IDs of a request: the headers `X-Request-Id` and
+//! [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header). The server uses the request ID and the
+//! trace ID that the client sends. It generates an ID that is missing or invalid. The response contains both headers.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::hash_map::RandomState;
@@ -10,7 +10,7 @@ use std::ops::Range;
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Maximum length of a client's request ID, in bytes. The ID is copied to every log line of the request.
+/// Maximum length of a client's request ID, in bytes. The length is limited because the server logs the ID.
 const MAX_ID_LENGTH: usize = 128;
 
 /// Returns the client's request ID if it is short and printable, and a random ID otherwise.
@@ -28,7 +28,8 @@ pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// Returns the `traceparent` of this request: a new span of the client's trace, or of a new trace.
+/// Returns the `traceparent` of the response: a new span in the client's trace. If the client sent no valid
+/// `traceparent`, the trace is also new.
 pub(crate) fn traceparent(headers: &HeaderMap) -> HeaderValue {
     let received = headers.get(TRACEPARENT).and_then(|parent| parent.to_str().ok());
     let mut parent = *b"00-00000000000000000000000000000000-0000000000000000-00";
@@ -39,16 +40,17 @@ pub(crate) fn traceparent(headers: &HeaderMap) -> HeaderValue {
         }
         None => {
             let (first, last) = parent[TRACE].split_at_mut(16);
-            // A trace ID that consists only of zeros is invalid.
+            // `max(1)`, because a trace ID that consists only of zeros is invalid.
             write_hex(first, random().max(1));
             write_hex(last, random());
         }
     }
+    // A span ID that consists only of zeros is invalid, too.
     write_hex(&mut parent[SPAN], random().max(1));
     header_value(&parent)
 }
 
-// Byte ranges of the parts of a `traceparent`.
+// The byte ranges of the trace ID, the span ID and the flags in a `traceparent`.
 const TRACE: Range<usize> = 3..35;
 const SPAN: Range<usize> = 36..52;
 const FLAGS: Range<usize> = 53..55;
@@ -76,8 +78,8 @@ fn parse_traceparent(parent: &str) -> Option<(&str, &str)> {
     is_valid.then_some((trace, flags))
 }
 
-/// Returns a random number. The standard library seeds the hashers of each thread from the system's random source.
-/// This is good enough for identifiers, which need not be secret.
+/// Returns a random number: the hash of nothing, by a new hasher. The standard library seeds the hashers of each thread
+/// from the system's random source. This is good enough for IDs, which need not be secret.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

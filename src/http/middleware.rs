@@ -24,7 +24,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Passes a request to the router if [`guard::check`] accepts it, and completes the response.
+/// Passes a request to the router if [`guard::check`] accepts the request. Adds the IDs to the response, counts the
+/// request and logs it.
 pub(crate) fn around<S, B>(
     mut request: ServiceRequest,
     router: &S,
@@ -69,7 +70,8 @@ where
     };
     async move {
         let mut response = response.await?;
-        // After a timeout, the rest of the body may still arrive. Close the connection instead of waiting for it.
+        // After a timeout, the rest of the request's body may still arrive. Close the connection instead of waiting for
+        // the rest.
         if closes || response.status() == StatusCode::REQUEST_TIMEOUT {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
@@ -81,7 +83,8 @@ where
     }
 }
 
-/// Counts a response. Logs the request if it is in the sample or if the status is 500.
+/// Counts a response. Logs the request if the status is 500. Of all other requests, logs the random fraction that the
+/// [log rate](crate::logging::Logging::rate) sets.
 fn record<B: MessageBody>(
     state: &State,
     response: &ServiceResponse<B>,
@@ -122,7 +125,7 @@ fn record<B: MessageBody>(
     .log(state.logging.format);
 }
 
-/// Returns the middleware that adds the CORS headers for pages of other origins.
+/// Returns the middleware that adds the CORS headers for pages of the allowed origins.
 pub(crate) fn cors(origins: &Origins) -> Cors {
     let cors = Cors::default().allow_any_method().allow_any_header().expose_any_header();
     match origins {
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_a_panic_as_an_internal_error_and_serves_on() {
+    fn reports_a_panic_as_an_internal_error_and_keeps_serving() {
         let model = Source::Embedded.load().expect("the embedded model loads");
         let state = Data::new(State::new(model, String::new(), &Config::default()));
         let shared = state.clone();

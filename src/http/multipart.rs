@@ -11,8 +11,8 @@ use futures_util::StreamExt;
 /// Name of the form's part that contains the file.
 const FILE_PART: &str = "file";
 
-/// Reads the part called `file` of a form. The form may have at most `limit` bytes. Calls `reserve` with the size of
-/// each chunk of the file before the chunk is stored.
+/// Reads the file of a form, which is the part called `file`. The form may have at most `limit` bytes. Calls `reserve`
+/// with the size of each chunk of the file before the chunk is stored.
 ///
 /// # Errors
 ///

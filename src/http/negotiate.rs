@@ -7,17 +7,18 @@ use flate2::Compression;
 use flate2::bufread::{GzEncoder, MultiGzDecoder, ZlibDecoder, ZlibEncoder};
 use std::io::Read;
 
-/// The compression of a body, which HTTP calls content coding.
+/// The compression of a body. HTTP calls it content coding.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ContentCoding {
     #[default]
     Identity,
     Gzip,
-    /// The zlib format, as HTTP defines `deflate`.
+    /// The zlib format, which HTTP calls `deflate`.
     Deflate,
 }
 
-/// Minimum size in bytes of a response body to compress. A smaller body needs only one packet anyway.
+/// Minimum size in bytes of a response body that is compressed. A smaller body fits into one packet without
+/// compression.
 const MIN_COMPRESSED_SIZE: usize = 1024;
 
 impl ContentCoding {
@@ -94,7 +95,7 @@ impl ContentCoding {
         Ok(decompressed)
     }
 
-    /// Compresses `body` if it is large enough, and returns the resulting coding.
+    /// Compresses `body` if it is large enough, and returns the coding that `body` then has.
     pub fn compress(self, body: &mut Vec<u8>) -> ContentCoding {
         if self == ContentCoding::Identity || body.len() < MIN_COMPRESSED_SIZE {
             return ContentCoding::Identity;
@@ -131,7 +132,7 @@ impl WireFormat {
             name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
         });
         let utf8 = charset.is_none_or(|charset| {
-            ["utf-8", "utf8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known))
+            ["utf-8", "utf8", "us-ascii"].iter().any(|name| charset.eq_ignore_ascii_case(name))
         });
         format.filter(|_| utf8).ok_or_else(|| Error::UnsupportedFormat {
             expected: format!("one of {}, in UTF-8", media_types(&WireFormat::ALL)),
@@ -140,7 +141,7 @@ impl WireFormat {
     }
 
     /// Returns the format in `offered` that the client prefers. If the client has no preference, returns the first
-    /// format.
+    /// format in `offered`.
     ///
     /// # Errors
     ///
@@ -173,9 +174,10 @@ impl WireFormat {
         }
     }
 
+    /// Returns whether a media type, in lower case, stands for this format.
     fn matches(self, media_type: &str) -> bool {
         match self {
-            // NDJSON has no registered media type. Clients use all of these.
+            // NDJSON has no registered media type, and clients use all of these names.
             WireFormat::Ndjson => [
                 self.media_type(),
                 "application/ndjson",
@@ -187,17 +189,19 @@ impl WireFormat {
         }
     }
 
+    /// Returns the weight of this format in an `Accept` header.
     fn weight(self, accept: &str) -> f32 {
         media_weight(accept, self.media_type(), |name| self.matches(name))
     }
 }
 
+/// Lists the media types of formats, for error messages.
 fn media_types(formats: &[WireFormat]) -> String {
     let names: Vec<&str> = formats.iter().map(|format| format.media_type()).collect();
     names.join(", ")
 }
 
-/// Returns the header `Content-Type`, or an empty string if it is missing.
+/// Returns the header `Content-Type`, or an empty string if the header is missing or not ASCII.
 pub(crate) fn content_type(headers: &HeaderMap) -> &str {
     let content_type = headers.get(header::CONTENT_TYPE);
     content_type.and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -210,7 +214,8 @@ pub(crate) fn prefers_html(headers: &HeaderMap) -> bool {
     media_weight(&accept, page, |name| name == page) > WireFormat::Json.weight(&accept)
 }
 
-/// Returns the weight of a media type in an `Accept` header.
+/// Returns the weight of a media type in an `Accept` header. `matches` returns whether a name in the header stands for
+/// the media type, because a format may have several names.
 fn media_weight(accept: &str, media_type: &str, matches: impl Fn(&str) -> bool) -> f32 {
     weight(accept, |name| match name {
         name if matches(name) => 3,
@@ -226,10 +231,11 @@ fn list_header(headers: &HeaderMap, name: header::HeaderName) -> String {
     values.join(",")
 }
 
-/// Returns the weight (0.0–1.0) of the most specific matching range in a list such as `text/*;q=0.5`, or 0 if no range
-/// matches ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
+/// Returns the weight (0.0–1.0) of the most specific matching range in a list of ranges such as `text/*;q=0.5`, or 0 if
+/// no range matches ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
 ///
-/// `specificity` returns 0 if a range does not match. Otherwise, a greater number means a more specific range.
+/// `specificity` receives the name of a range, such as `text/*`, in lower case. It returns 0 if the range does not
+/// match, and a greater number for a more specific range.
 fn weight(ranges: &str, specificity: impl Fn(&str) -> u8) -> f32 {
     let mut best = (0, 0.0);
     for range in ranges.split(',') {
@@ -251,6 +257,7 @@ mod tests {
     use super::*;
     use actix_web::http::header::HeaderValue;
 
+    /// Returns the response format for the value of an `Accept` header, if all formats are offered.
     fn response(accept: &'static str) -> Option<WireFormat> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
@@ -298,15 +305,15 @@ mod tests {
 
     #[test]
     fn reads_the_format_from_the_content_type() {
-        let body = |content_type| {
+        let format = |content_type| {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
             WireFormat::from_content_type(&headers).ok()
         };
         assert_eq!(WireFormat::from_content_type(&HeaderMap::new()).ok(), Some(WireFormat::Json));
-        assert_eq!(body("Application/JSON; charset=UTF-8"), Some(WireFormat::Json));
-        assert_eq!(body("text/csv; header=present"), Some(WireFormat::Csv));
-        assert_eq!(body("text/csv; charset=utf-16"), None);
-        assert_eq!(body("application/x-www-form-urlencoded"), None);
+        assert_eq!(format("Application/JSON; charset=UTF-8"), Some(WireFormat::Json));
+        assert_eq!(format("text/csv; header=present"), Some(WireFormat::Csv));
+        assert_eq!(format("text/csv; charset=utf-16"), None);
+        assert_eq!(format("application/x-www-form-urlencoded"), None);
     }
 }

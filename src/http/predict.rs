@@ -27,10 +27,11 @@ const MAX_INLINE_TIME: Duration = Duration::from_millis(1);
 /// Number of rows in each chunk of a streamed response.
 const ROWS_PER_CHUNK: usize = 1000;
 
-/// Number of predicted rows in a response, for the request log.
+/// Number of predicted rows. It is attached to a response for the request log.
 pub(crate) struct RowCount(pub(crate) usize);
 
-/// Responds to a request. Runs a short prediction on the I/O thread, and any other prediction on the inference pool.
+/// Responds to a request. Runs a short prediction on the I/O thread, and any other prediction on the inference pool. A
+/// large or compressed body is also decoded on the pool.
 ///
 /// # Errors
 ///
@@ -42,12 +43,13 @@ pub(crate) async fn respond<P: Protocol>(
 ) -> Result<HttpResponse, Error> {
     let stopwatch = state.admit()?;
     let deadline = body.deadline;
-    let is_short = body.bytes.len() <= MAX_INLINE_BYTES && body.coding == ContentCoding::Identity;
+    let is_small = body.bytes.len() <= MAX_INLINE_BYTES && body.coding == ContentCoding::Identity;
     let received = Received { state: state.clone(), body, protocol, stopwatch };
-    let predicted = if is_short {
+    let predicted = if is_small {
         let decoded = received.decode()?;
         let rows = u32::try_from(decoded.inputs.rows()).unwrap_or(u32::MAX);
-        // This is an upper estimate: a batch often takes less time than its rows one at a time.
+        // This estimate is too high for most batches, because a batch often takes less time than its rows take one at a
+        // time.
         if state.model.latency().saturating_mul(rows) <= MAX_INLINE_TIME {
             decoded.predict()?
         } else {
@@ -77,17 +79,20 @@ struct Decoded<P: Protocol> {
 /// An encoded response.
 struct Predicted {
     encoded: Encoded,
+    /// Compression of the body in `encoded`.
     coding: ContentCoding,
+    /// Number of predicted rows.
     rows: usize,
 }
 
 impl<P: Protocol> Received<P> {
-    /// Stops the time in the pool's queue. Called when a thread of the pool starts with the request.
+    /// Ends the measurement of the time in the pool's queue. A thread of the pool calls this first.
     fn dequeued(mut self) -> Received<P> {
         self.stopwatch.end_queue();
         self
     }
 
+    /// Decodes the body and records the measurements. If decoding fails, counts the prediction as failed.
     fn decode(mut self) -> Result<Decoded<P>, Error> {
         match self.decode_inputs() {
             Ok((inputs, options)) => {
@@ -109,8 +114,8 @@ impl<P: Protocol> Received<P> {
         if body.coding != ContentCoding::Identity {
             body.bytes = body.coding.decompress(&body.bytes, limits.max_body)?.into();
         }
-        // In a body with all values, each value takes at least one byte. So this limit rejects only bodies that leave
-        // values out.
+        // Each value in a body takes at least one byte. So only a body that leaves optional values out can exceed this
+        // limit.
         let max_values = limits.max_body;
         let (inputs, options) = self.protocol.decode(&body.bytes, signature, max_values)?;
         let (found, limit) = (inputs.rows(), limits.max_rows);
@@ -122,10 +127,12 @@ impl<P: Protocol> Received<P> {
 }
 
 impl<P: Protocol> Decoded<P> {
+    /// Ends the measurement of the time in the queue, as [`Received::dequeued`] does.
     fn dequeued(self) -> Decoded<P> {
         Decoded { received: self.received.dequeued(), ..self }
     }
 
+    /// Runs the model, encodes and compresses the response, and records the measurements.
     fn predict(self) -> Result<Predicted, Error> {
         let Decoded {
             received: Received { state, body, protocol, mut stopwatch },
@@ -153,7 +160,7 @@ impl<P: Protocol> Decoded<P> {
     }
 }
 
-/// Runs a task on the inference pool.
+/// Runs a task on the inference pool, and converts a failure of the pool to an error.
 async fn on_pool<T: Send + 'static>(
     state: &State,
     deadline: Instant,

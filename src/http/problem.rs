@@ -46,8 +46,8 @@ impl Problem {
         }
     }
 
-    /// Returns an internal error and logs its cause. The response contains only a random ID, with which the log line
-    /// can be found.
+    /// Returns an internal error and logs its cause. The response does not contain the cause, but a random ID that the
+    /// log line also contains.
     pub(crate) fn internal(cause: &str) -> Problem {
         let id = identity::random();
         log::error!("internal error {id:016x}: {cause}");
@@ -93,7 +93,7 @@ impl From<Error> for Problem {
             Error::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Error::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Error::Model(RunError::Panicked(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-            // The model has made a prediction at the start, so these values are the cause.
+            // The model made a prediction when the server started, so the values of this request are the cause.
             Error::Model(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -105,7 +105,7 @@ impl From<Error> for Problem {
             },
             Error::Model(RunError::Panicked(_)) => Problem::internal("the model panicked"),
             Error::Model(error) => {
-                // The text may contain values of the request, so it is logged only at the debug level.
+                // The message may contain values of the request, so it is logged only at the debug level.
                 log::debug!("the model failed on a request: {error}");
                 Problem::new(status, "the model cannot compute a result for these values")
             }

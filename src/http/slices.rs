@@ -1,5 +1,5 @@
-//! A response body that is sent in slices. actix-web copies each chunk of a body to the connection's write buffer. If
-//! a long body were a single chunk, it would be in memory twice.
+//! A response body that is sent in slices. actix-web copies each chunk of a body to the connection's write buffer. If a
+//! long body were a single chunk, the whole body would be in memory twice.
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::web::Bytes;
@@ -10,9 +10,10 @@ use std::task::{Context, Poll};
 /// Size of a slice, in bytes.
 const SLICE_SIZE: usize = 64 * 1024;
 
+/// The bytes that have not been sent yet.
 struct Slices(Bytes);
 
-/// Returns the body of a response. If it is longer than one slice, it is sent in slices.
+/// Returns a response body, which is sent in slices if `whole` is longer than one slice.
 pub(crate) fn body(whole: Vec<u8>) -> BoxBody {
     if whole.len() > SLICE_SIZE { BoxBody::new(Slices(whole.into())) } else { BoxBody::new(whole) }
 }

@@ -1,4 +1,4 @@
-//! The state that all requests share. It also admits predictions, or rejects them at capacity.
+//! The state that all requests share. The state also admits predictions, or rejects them at capacity.
 
 use crate::access::Access;
 use crate::config::{Config, Limits, Origins, VertexRoutes};
@@ -30,8 +30,9 @@ pub struct State {
     pub(crate) router: Router,
     /// Total size of the request bodies in memory, in bytes.
     pub(crate) buffered: Arc<AtomicUsize>,
-    /// The OpenAPI document, which is built at its first request.
+    /// The OpenAPI document. The first request for the document builds it.
     pub(crate) document: OnceCell<Bytes>,
+    /// True while the server is shutting down.
     draining: AtomicBool,
 }
 
@@ -63,7 +64,7 @@ impl State {
         }
     }
 
-    /// Marks the server as shutting down. From then on, it is not ready, and closes each connection after the
+    /// Marks the server as shutting down. From then on, the server is not ready, and closes each connection after the
     /// connection's next response.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Relaxed);
@@ -73,7 +74,7 @@ impl State {
         self.draining.load(Relaxed)
     }
 
-    /// Admits a prediction. It counts as in flight while the returned stopwatch exists.
+    /// Admits a prediction, which counts as in flight while the returned stopwatch exists.
     ///
     /// # Errors
     ///
@@ -92,6 +93,7 @@ impl State {
         }
     }
 
+    /// Returns the error of a server at capacity, and signals the overload to the executor.
     fn at_capacity(&self) -> Error {
         self.executor.signal_overload();
         Error::Busy(Busy::InFlight { limit: self.limits.max_in_flight })

@@ -39,8 +39,9 @@ pub(crate) async fn predict_query(
 
 /// Predict the rows of the request body
 ///
-/// The response has the layout of the request: an object for an object, an array for an array, columns for
-/// columns. The response to CSV or NDJSON has the same format, unless `Accept` prefers a different format.
+/// The response to a JSON body has the layout of the body: an object for an object, an array for an array, columns for
+/// columns. The response to a CSV or NDJSON body has the format of the body, unless `Accept` prefers a different
+/// format.
 #[api_v2_operation(operation_id = "predict")]
 pub(crate) async fn predict(
     request: HttpRequest,

@@ -29,7 +29,7 @@ pub(crate) static API: Api = Api {
 
 /// Get the server's metadata
 ///
-/// The server's name and version, and the extensions of the protocol that it supports.
+/// Name and version of the server, and the supported extensions of the protocol.
 #[api_v2_operation(operation_id = "v2_server")]
 pub(crate) async fn server() -> HttpResponse {
     HttpResponse::Ok().json(describe::server())
@@ -51,7 +51,7 @@ pub(crate) async fn ready(state: Data<State>) -> HttpResponse {
 
 /// Get the model's metadata
 ///
-/// Names, datatypes and shapes of the model's inputs and outputs. An axis of any length is -1.
+/// Names, datatypes and shapes of the model's inputs and outputs. In a shape, -1 stands for an axis of any length.
 #[api_v2_operation(operation_id = "v2_model")]
 pub(crate) async fn model(
     request: HttpRequest,

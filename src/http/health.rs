@@ -1,5 +1,5 @@
-//! The routes that Kubernetes and load balancers probe. The server is live while the process responds. It is ready once
-//! the model has made a prediction, until the process shuts down.
+//! The routes that Kubernetes and load balancers probe. The server is live while the process responds. The server is
+//! ready from the model's first prediction until the process shuts down.
 
 use crate::http::problem::ErrorFormat;
 use crate::http::route::Api;

@@ -154,7 +154,7 @@ impl WireFormat {
         if accepted.trim().is_empty() {
             return Ok(offered[0]);
         }
-        // `max_by` returns the last maximum. The offers are reversed, so that the first offer wins a tie.
+        // `max_by` returns the last maximum. The order is reversed, so that the first format in `offered` wins a tie.
         let best =
             offered.iter().rev().max_by(|a, b| a.weight(&accepted).total_cmp(&b.weight(&accepted)));
         best.copied().filter(|format| format.weight(&accepted) > 0.0).ok_or_else(|| {

@@ -27,7 +27,7 @@ const MAX_INLINE_TIME: Duration = Duration::from_millis(1);
 /// Number of rows in each chunk of a streamed response.
 const ROWS_PER_CHUNK: usize = 1000;
 
-/// Number of predicted rows. It is attached to a response for the request log.
+/// Number of predicted rows. A response carries this number for the request log.
 pub(crate) struct RowCount(pub(crate) usize);
 
 /// Responds to a request. Runs a short prediction on the I/O thread, and any other prediction on the inference pool. A

@@ -84,8 +84,8 @@ impl Detected {
     /// feature. Returns [`Detected::Features`] if there is no such member.
     ///
     /// The member `instances` always means a list of instances, even if a feature has this name. The member `inputs`
-    /// contains tensors if its value has their form. Otherwise it means the feature called `inputs`, if there is one.
-    /// In all other cases, it belongs to the protocol of `instances`.
+    /// belongs to the Open Inference Protocol if its value is a list of tensors. Otherwise, if a feature is called
+    /// `inputs`, the member is this feature. In all other cases, the member belongs to the protocol of `instances`.
     fn from_members(body: &[u8], signature: &Signature) -> Detected {
         let mut detected = Detected::Features;
         let members = MembersVisitor { signature, detected: &mut detected };

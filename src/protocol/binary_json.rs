@@ -15,7 +15,7 @@ pub const VERTEX_MEDIA_TYPE: &str = "application/vnd.vertex-ai-triton.binary+jso
 /// Content-type parameter that holds the size of the JSON in bytes.
 const JSON_SIZE_PARAMETER: &str = "json-header-size";
 
-/// A protocol whose binary responses get the media type `media_type`.
+/// A protocol that encodes responses as `protocol` does, but gives binary responses the media type `media_type`.
 #[derive(Debug, Clone, Copy)]
 pub struct BinaryJson<P> {
     pub protocol: P,

@@ -112,7 +112,7 @@ impl<'a> Table<'a> {
         self.records.position()
     }
 
-    /// Reads the next record and counts it, but does not decode its values. Returns `false` at the end.
+    /// Reads the next record and counts it as a skipped row, without decoding the values. Returns `false` at the end.
     ///
     /// # Errors
     ///
@@ -128,7 +128,8 @@ impl<'a> Table<'a> {
         Ok(read)
     }
 
-    /// Reads the next record into `record`, and adds it to `reader` as a row. Returns `false` at the end.
+    /// Reads the next record into `record`, and adds it to `reader` as a row. Returns `false` at the end of the CSV, or
+    /// if `reader` is [exhausted](Reader::is_exhausted).
     ///
     /// # Errors
     ///

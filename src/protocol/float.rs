@@ -11,8 +11,8 @@
 use std::ops::Range;
 
 /// Bit patterns of the absolute values that [`write`] prints. Below the start, 0.00001, serde_json prints an exponent.
-/// From the end, 2²³, every float is an integer. A range of bit patterns is a range of floats, because the bit patterns
-/// of positive floats have the same order as the floats.
+/// At the end, 2²³, and above, every float is an integer. A range of bit patterns is a range of floats, because the bit
+/// patterns of positive floats have the same order as the floats.
 const PRINTABLE: Range<u32> = 1e-5_f32.to_bits()..8_388_608_f32.to_bits();
 
 const ONE: u32 = 1_f32.to_bits();
@@ -131,7 +131,7 @@ fn shortest(m: u32, exponent: u32) -> (u64, usize) {
     let has_ten = u64::from(has_lower | has_upper);
     // The multiple in the interval, divided by ten. This value is not used if `has_ten` is 0.
     let ten = tens + u64::from(has_upper);
-    // The integer nearest to v · 10ᵖ. `rest` is the fractional part. If it is exactly ½, round to the even integer.
+    // The integer nearest to v · 10ᵖ. `rest` is the fractional part. If `rest` is exactly ½, round to the even integer.
     let rest = to_lower - ((floor - tens * 10) << shift);
     let nearest = floor + u64::from(rest * 2 + (floor & 1) > 1 << shift);
     // Select `ten` if `has_ten` is 1, else `nearest`: the mask is all ones for 1 and all zeros for 0.

@@ -23,8 +23,8 @@ use ml_app_model::{Datatype, Signature, Tensors};
 use request::RequestedOutput;
 pub use request::ResponseOptions;
 
-/// Header that holds the size of the JSON in bytes. The binary tensors begin after the JSON. Requests and responses
-/// have this header.
+/// Header that contains the size of the JSON in bytes. The binary tensors begin after the JSON. Requests and responses
+/// with binary tensors have this header.
 pub const JSON_SIZE_HEADER: &str = "inference-header-content-length";
 
 /// Media type of a body with binary tensors.

@@ -1,5 +1,5 @@
 //! Encodes predictions for people to read. The prediction of a classifier is the label and a score for each class. Any
-//! other prediction is the values of the outputs. [`PredictionShape`] selects these values.
+//! other prediction consists of the values of the outputs. [`PredictionShape`] selects these values.
 //!
 //! JSON cannot express NaN and the infinities ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)), so they
 //! become `null`. In CSV, they are `NaN`, `inf` and `-inf`.
@@ -126,8 +126,8 @@ impl<'a> Predictions<'a> {
     }
 
     /// Appends an object with the members of a prediction. The caller's function `value` appends the value of each
-    /// member. Its last argument is the index of the value's element in a row of the output, or `None` if the value is
-    /// the whole row.
+    /// member. The last argument of `value` is the index of one element in a row of the output, or `None` for the whole
+    /// row.
     #[inline]
     fn members(
         &self,

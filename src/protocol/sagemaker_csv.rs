@@ -89,7 +89,7 @@ impl Protocol for SageMakerCsv {
             && self.response == WireFormat::Csv
             && let Body::Whole(rows) = &mut encoded.body
         {
-            // Remove the header, which `encode` wrote because `body` now has one.
+            // The response has a header, because `body` now has one. Remove the header of the response.
             let mut records = ReaderBuilder::new().has_headers(false).from_reader(&rows[..]);
             records.byte_records().next();
             let end = records.position().byte() as usize;

@@ -81,8 +81,8 @@ impl<'a> Records<'a> {
         if memchr2(b'"', b'\r', source).is_some() {
             return None;
         }
-        // A line with too many columns has at least `MAX_COLUMNS` bytes. Leave it to the tracking reader, which reports
-        // the error.
+        // A line with too many columns has at least `MAX_COLUMNS` bytes. Leave a CSV with such a line to the tracking
+        // reader, which reports the error.
         let mut start = 0;
         for end in memchr_iter(b'\n', source).chain([source.len()]) {
             if end - start >= MAX_COLUMNS {

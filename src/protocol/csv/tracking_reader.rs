@@ -72,11 +72,11 @@ impl State {
 /// lines before the position. `bytes` must start with a record.
 ///
 /// The position is after a line end, and at least one byte follows. If the line end is a carriage return, the following
-/// byte must not be a line feed, because CR LF is one line end. It must not be the first byte of a byte order mark
-/// either, because a reader would skip a byte order mark at the start of a part.
+/// byte must not be a line feed, because CR LF is one line end. After any line end, the following byte must not be the
+/// first byte of a byte order mark, because a reader could skip a byte order mark at the start of a part.
 pub fn whole_records(bytes: &[u8]) -> Option<(usize, u64)> {
-    // Without quotes and carriage returns, every line feed ends a record. Search for the last one that is not the last
-    // byte.
+    // Without quotes and carriage returns, every line feed ends a record. Search backward for a line feed that is not
+    // the last byte.
     if memchr2(b'"', b'\r', bytes).is_none() {
         let before_last = bytes.len().saturating_sub(1);
         let ends = memrchr_iter(b'\n', &bytes[..before_last]).map(|end| end + 1);

@@ -17,7 +17,7 @@ pub struct Parameters {
     pub binary_data_output: Option<bool>,
     /// For an output: number of classes to return per row instead of the elements.
     pub classification: Option<usize>,
-    /// For an input or output: shared memory that contains the elements, which this server does not support.
+    /// For an input or output: the shared memory for the elements. This server does not support shared memory.
     shared_memory_region: Option<IgnoredAny>,
 }
 

@@ -1,10 +1,10 @@
 //! Evaluates ensembles of decision trees.
 //!
 //! Two methods determine which leaf each row reaches in each tree. If there are several rows and at
-//! least 4 trees, trees of at most 64 leaves are evaluated with bit vectors ([`quick_scorer`]). All
-//! other trees, and single rows, are evaluated by traversal from the root ([`traversal`]). Both
-//! methods return the number of the leaf within the tree. [`leaves`] adds the weights of these
-//! leaves to scores.
+//! least 4 trees, trees of at most 64 leaves are evaluated with bit vectors ([`quick_scorer`]),
+//! unless branches share a child. All other trees, and single rows, are evaluated by traversal from
+//! the root ([`traversal`]). Both methods return the number of the leaf within the tree. [`leaves`]
+//! adds the weights of these leaves to scores.
 //!
 //! The loops are ordered for the caches: a block of rows ([`BLOCK`]) goes through a chunk of trees
 //! ([`CHUNK`]) before the next chunk.
@@ -55,8 +55,8 @@ impl<T: Number> Forest<T> {
     /// # Errors
     ///
     /// Returns an error if the number of targets or a target is out of range, if a child does not
-    /// exist, if no root leads to a branch, if there are two ways to a branch (as in a cycle), or
-    /// if the ensemble is too large.
+    /// exist, if branches form a cycle, if a branch is part of two trees or of none, or if the
+    /// ensemble is too large.
     pub fn new(description: Description<T>) -> TractResult<Forest<T>> {
         let Description { branches, leaves, roots, targets } = description;
         ensure!(

@@ -149,5 +149,76 @@ def attributes() -> None:
     write(REGRESSOR, "double_attributes", model(made, input_type=float64), [[finite.astype(np.float64) / 3]])
 
 
+def repeated_weights() -> None:
+    """Leaves with several weights for a target: ONNX Runtime takes the first if there is only one target."""
+    again = {
+        "treeids": [0, 0, 0, 0, 1, 0, 1, 0],
+        "nodeids": [2, 3, 2, 4, 1, 3, 2, 3],
+    }
+    weights = [0.25, 0.5, 2.0, 0.125, 0.0625, -4.0, 0.375, 8.0]
+    finite = X[np.isfinite(X).all(axis=1)]
+
+    def repeated(op_type, prefix, ids, **attributes):
+        lists = {f"{prefix}_{name}": values for name, values in again.items()}
+        return model(node(op_type, prefix, ids=ids, weights=weights, **lists, **attributes))
+
+    regressor = ("TreeEnsembleRegressor", "target")
+    for aggregate in ("SUM", "AVERAGE", "MIN", "MAX"):
+        made = repeated(*regressor, [0] * 8, aggregate_function=aggregate, n_targets=1)
+        write(REGRESSOR, f"repeated_{aggregate.lower()}", made, [[finite[:1]], [finite]])
+        made = repeated(*regressor, [0, 1, 0, 1, 1, 0, 0, 1], aggregate_function=aggregate, n_targets=2)
+        write(REGRESSOR, f"repeated_{aggregate.lower()}_targets", made, [[finite[:1]], [finite]])
+    for name, ids in [("two_first", [0] * 8), ("two_second", [1] * 8), ("three", [0, 1, 0, 1, 1, 1, 2, 0])]:
+        labels = list(range(3 if name == "three" else 2))
+        made = repeated("TreeEnsembleClassifier", "class", ids, classlabels_int64s=labels)
+        write(CLASSIFIER, f"repeated_{name}", made, [[finite[:1]], [finite]])
+    binary = load_breast_cancer()
+    multi = load_iris()
+    for name, estimator, data in [
+        ("decision_tree", DecisionTreeClassifier(max_depth=3, random_state=0), multi),
+        ("extra_trees", ExtraTreesClassifier(3, max_depth=3, random_state=0), binary),
+    ]:
+        features = data.data.astype(np.float32)
+        estimator.fit(features, data.target)
+        for option in ("decision_leaf", "decision_path"):
+            exported = to_onnx(estimator, features[:1], options={id(estimator): {"zipmap": False, option: True}})
+            write(EXPORTED, f"{name}_{option}", exported, [[features[:1]], [features[::25]]])
+
+
+def shared_branches() -> None:
+    """Branches that share a child, as in exports of categorical splits. Two branches share the third.
+
+    ONNX Runtime merges such branches, and takes only the first into account if the feature is missing.
+    """
+    shape = {
+        "nodes_treeids": [0] * 7,
+        "nodes_nodeids": list(range(7)),
+        "nodes_featureids": [0, 0, 1, 0, 0, 0, 0],
+        "nodes_modes": ["BRANCH_EQ", "BRANCH_EQ", "BRANCH_LEQ", "BRANCH_LEQ", "LEAF", "LEAF", "LEAF"],
+        "nodes_values": [1.0, 2.0, 0.5, -0.5, 0.0, 0.0, 0.0],
+        "nodes_truenodeids": [2, 2, 4, 4, 0, 0, 0],
+        "nodes_falsenodeids": [1, 3, 5, 6, 0, 0, 0],
+        "nodes_missing_value_tracks_true": [1, 1, 0, 0, 0, 0, 0],
+    }
+    for op_type, prefix, name, ids, extra in [
+        ("TreeEnsembleRegressor", "target", "shared", [0, 0, 0], {"n_targets": 1}),
+        ("TreeEnsembleRegressor", "target", "shared_targets", [0, 2, 1], {"n_targets": 3}),
+        ("TreeEnsembleClassifier", "class", "shared", [0, 1, 2], {"classlabels_int64s": [3, 4, 5]}),
+    ]:
+        weights = {"treeids": [0] * 3, "nodeids": [4, 5, 6], "ids": ids, "weights": [0.25, -0.5, 0.125]}
+        lists = {f"{prefix}_{key}": values for key, values in weights.items()}
+        for trees in (1, 6):
+            many = {}
+            for key, values in {**shape, **lists}.items():
+                ids_of_trees = key.endswith("_treeids")
+                many[key] = [tree if ids_of_trees else value for tree in range(trees) for value in values]
+            outputs = ["label", "scores"] if prefix == "class" else ["scores"]
+            made = helper.make_node(op_type, ["X"], outputs, domain="ai.onnx.ml", **many, **extra)
+            topic = CLASSIFIER if prefix == "class" else REGRESSOR
+            write(topic, f"{name}_{trees}", model(made), [[X[:1]], [X]])
+
+
 exported()
 attributes()
+repeated_weights()
+shared_branches()

@@ -41,8 +41,8 @@ const MAX_LEAVES: u32 = 64;
 pub struct QuickScorer<T> {
     /// The columns of the input that occur in a comparison.
     features: Vec<usize>,
-    /// One element for each tree. `None` if the tree has too many leaves, or if the forest has too
-    /// few trees.
+    /// One element for each tree. `None` if the tree has too many leaves or shared branches, or if
+    /// the forest has too few trees.
     trees: Vec<Option<Tree>>,
     /// Comparisons of all trees with at most 32 leaves, one tree after the other.
     narrow: Vec<Comparison<T, 1>>,
@@ -91,7 +91,9 @@ impl<T: Number> QuickScorer<T> {
         let mut indices = vec![None; nodes.columns()];
         let has_enough_trees = nodes.trees().len() >= MIN_TREES;
         for tree in nodes.trees() {
-            let tree = (has_enough_trees && tree.leaf_count <= MAX_LEAVES).then(|| {
+            // Leaves below a shared branch are ruled out on one path and not on another.
+            let possible = has_enough_trees && tree.leaf_count <= MAX_LEAVES && !tree.shared;
+            let tree = possible.then(|| {
                 let mut comparisons = comparisons(nodes, tree.root, &mut |column| {
                     *indices[column].get_or_insert_with(|| {
                         scorer.features.push(column);

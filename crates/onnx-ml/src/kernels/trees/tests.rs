@@ -7,25 +7,38 @@ impl Random {
         [f32::NEG_INFINITY, -1.5, -0.0, 0.0, 0.5, 0.1, 2.0, f32::INFINITY][self.below(8)]
     }
 
-    /// Returns an ensemble of random trees over 4 features, with 3 targets.
-    fn description(&mut self, modes: &[Mode], trees: usize) -> Description<f32> {
+    /// Returns an ensemble of random trees over 4 features, with 3 targets. If `share` is true,
+    /// branches may share a child.
+    fn description(&mut self, modes: &[Mode], trees: usize, share: bool) -> Description<f32> {
         let mut description =
             Description { branches: vec![], leaves: vec![], roots: vec![], targets: 3 };
         for _ in 0..trees {
-            let root = self.tree(&mut description, modes, 6);
+            let shared_from = if share { description.branches.len() } else { usize::MAX };
+            let root = self.tree(&mut description, modes, 6, shared_from);
             description.roots.push(root);
         }
         description
     }
 
-    /// Adds a random tree of at most `depth` levels of branches, and returns its root.
-    fn tree(&mut self, into: &mut Description<f32>, modes: &[Mode], depth: usize) -> Child {
+    /// Adds a random tree of at most `depth` levels of branches, and returns its root. It may be a
+    /// branch that exists already, if its index is `shared_from` or above.
+    fn tree(
+        &mut self,
+        into: &mut Description<f32>,
+        modes: &[Mode],
+        depth: usize,
+        shared_from: usize,
+    ) -> Child {
+        let candidates = into.branches.len().saturating_sub(shared_from);
+        if candidates > 0 && self.below(5) == 0 {
+            return Child::Branch(shared_from + self.below(candidates));
+        }
         if depth == 0 || self.below(4) == 0 {
             let weights = self.below(4);
             into.leaves.push((0..weights).map(|_| (self.below(3), self.number())).collect());
             return Child::Leaf(into.leaves.len() - 1);
         }
-        let children = [self.tree(into, modes, depth - 1), self.tree(into, modes, depth - 1)];
+        let children = [0, 1].map(|_| self.tree(into, modes, depth - 1, shared_from));
         into.branches.push(Branch {
             feature: self.below(4),
             mode: modes[self.below(modes.len())],
@@ -107,7 +120,7 @@ fn scores_match_the_reference() {
     for round in 0..200 {
         let modes: &[Mode] = if round % 2 == 0 { &ORDERED } else { &ALL };
         let trees = 1 + random.below(20);
-        let description = random.description(modes, trees);
+        let description = random.description(modes, trees, round % 3 == 0);
         let forest = Forest::new(Description {
             branches: description.branches.clone(),
             leaves: description.leaves.clone(),
@@ -146,17 +159,31 @@ fn rejects_invalid_trees() {
         assert!(error.to_string().contains(expected), "{error}");
     };
     use Child::{Branch as B, Leaf as L};
-    rejects(vec![branch([B(0), L(0)])], 1, vec![B(0)], 1, "one way to each node");
-    rejects(
-        vec![branch([B(1), B(1)]), branch([L(0), L(0)])],
-        1,
-        vec![B(0)],
-        1,
-        "one way to each node",
-    );
+    rejects(vec![branch([B(0), L(0)])], 1, vec![B(0)], 1, "a cycle through branch 0");
+    let cycle = vec![branch([B(1), L(0)]), branch([L(0), B(2)]), branch([B(1), L(0)])];
+    rejects(cycle, 1, vec![B(0)], 1, "a cycle through branch 1");
+    rejects(vec![branch([L(0), L(0)])], 1, vec![B(0), B(0)], 1, "branch 0 in two");
     rejects(vec![branch([B(7), L(0)])], 1, vec![B(0)], 1, "a node below 1, found 7");
     rejects(vec![branch([L(3), L(0)])], 1, vec![B(0)], 1, "a leaf below 1, found 3");
     rejects(vec![branch([L(0), L(0)])], 1, vec![L(0)], 1, "a way from a root to branch 0");
     rejects(vec![], 1, vec![L(0)], 0, "targets, found 0");
     rejects(vec![], 1, vec![L(0)], usize::MAX, "targets, found 18446744073709551615");
+}
+
+#[test]
+fn shared_branches_need_no_copies_of_their_children() {
+    // Each branch leads to the next one in both ways: 2^40 paths to the leaves.
+    let branches = (1..=40).map(|next| Branch {
+        feature: 0,
+        mode: Mode::Leq,
+        threshold: 0.0_f32,
+        missing_true: false,
+        children: if next < 40 { [Child::Branch(next); 2] } else { [0, 1].map(Child::Leaf) },
+    });
+    let leaves = vec![vec![(0, 1.0)], vec![(0, 2.0)]];
+    let (branches, roots) = (branches.collect(), vec![Child::Branch(0)]);
+    let forest = Forest::new(Description { branches, leaves, roots, targets: 1 });
+    let forest = forest.expect("the branches form no cycle");
+    let scores = forest.scores(&[-1.0, 1.0], 1, 2, Aggregate::Sum).expect("there is one column");
+    assert_eq!(scores.scores, [1.0, 2.0]);
 }

@@ -9,6 +9,10 @@
 //! encoded as a node that leads to itself, so that all traversals can take the same number of
 //! steps.
 //!
+//! Branches may share a child, as in exports of categorical splits. The node of a shared branch is
+//! then repeated for each parent, and all its copies lead to the same two children. So there are at
+//! most two nodes for each branch of the model, however many paths lead through it.
+//!
 //! All comparisons of a model are expressed by `<=` and `==`. `x < t` is `x <= t'`, where `t'` is
 //! the next number below `t`. `>`, `>=` and `!=` are replaced by their negations `<=`, `<` and
 //! `==`, with swapped children.
@@ -17,6 +21,7 @@ use super::description::{Branch, Child, Mode};
 use super::number::Number;
 use crate::encoding::weights::{Weights, pairs};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use tract_onnx::tract_hir::internal::*;
 
 /// Number of interleaved traversals.
@@ -44,6 +49,8 @@ pub struct Tree {
     /// Number of steps to the deepest leaf.
     depth: u32,
     pub leaf_count: u32,
+    /// Some branches share a child: several paths lead to a node.
+    pub shared: bool,
 }
 
 /// A branch or a leaf.
@@ -100,8 +107,8 @@ impl<T: Number> Nodes<T> {
     ///
     /// # Errors
     ///
-    /// Returns an error if a child does not exist, if no root leads to a branch, if there are two
-    /// ways to a branch (as in a cycle), or if there are too many nodes.
+    /// Returns an error if a child does not exist, if branches form a cycle, if a branch is part of
+    /// two trees or of none, or if there are too many nodes.
     pub fn new(
         branches: &[Branch<T>],
         leaf_count: usize,
@@ -120,11 +127,11 @@ impl<T: Number> Nodes<T> {
             kind: Kind::Plain,
         };
         let mut sources = Vec::with_capacity(branches.len() + roots.len());
-        let mut reached = vec![false; branches.len()];
+        let mut lefts = vec![None; branches.len()];
         for root in roots {
-            nodes.lay_out(*root, branches, leaf_count, &mut reached, &mut sources)?;
+            nodes.lay_out(*root, branches, leaf_count, &mut lefts, &mut sources)?;
         }
-        if let Some(branch) = reached.iter().position(|reached| !reached) {
+        if let Some(branch) = lefts.iter().position(Option::is_none) {
             bail!("expected a way from a root to branch {branch}, found none");
         }
         let any = |flag| nodes.nodes.iter().any(|node| node.feature & flag != 0);
@@ -137,18 +144,18 @@ impl<T: Number> Nodes<T> {
     }
 
     /// Appends a tree in depth-first order, so that most steps lead to a node that is close in
-    /// memory. Marks its branches in `reached`, and appends the model's index of each leaf to
-    /// `sources`.
+    /// memory, and the model's index of each leaf to `sources`. `lefts` has, for each branch that
+    /// has nodes, the index of its left child.
     fn lay_out(
         &mut self,
         root: Child,
         branches: &[Branch<T>],
         leaf_count: usize,
-        reached: &mut [bool],
+        lefts: &mut [Option<u32>],
         sources: &mut Vec<usize>,
     ) -> TractResult<()> {
         let root_index = self.reserve(1);
-        let mut tree = Tree { root: root_index, depth: 0, leaf_count: 0 };
+        let mut tree = Tree { root: root_index, depth: 0, leaf_count: 0, shared: false };
         // Children to place: the child, the index of its node, and its depth.
         let mut pending = vec![(root, root_index, 0)];
         while let Some((child, index, depth)) = pending.pop() {
@@ -165,19 +172,28 @@ impl<T: Number> Nodes<T> {
                     let source = branches.get(branch).with_context(|| {
                         format!("expected a node below {}, found {branch}", branches.len())
                     })?;
-                    ensure!(
-                        !std::mem::replace(&mut reached[branch], true),
-                        "expected one way to each node, found two to branch {branch}"
-                    );
-                    let left = self.reserve(2);
+                    let laid_out = lefts[branch];
+                    let left = laid_out.unwrap_or_else(|| self.reserve(2));
                     let (node, swapped) = Node::new(source, left)?;
                     self.nodes[index] = node;
+                    if laid_out.is_some() {
+                        ensure!(
+                            left > root_index,
+                            "expected each branch in one tree, found branch {branch} in two"
+                        );
+                        tree.shared = true;
+                        continue;
+                    }
+                    lefts[branch] = Some(left);
                     let [yes, no] = source.children;
                     let [first, second] = if swapped { [no, yes] } else { [yes, no] };
                     pending.push((second, left + 1, depth + 1));
                     pending.push((first, left, depth + 1));
                 }
             }
+        }
+        if tree.shared {
+            tree.depth = longest_path(root, branches)?;
         }
         self.trees.push(tree);
         Ok(())
@@ -346,6 +362,39 @@ impl<T: Number> Node<T> {
         let holds = if self.equal() { x == self.threshold } else { x <= self.threshold };
         holds | (x.is_nan() & self.missing_true())
     }
+}
+
+/// Returns the number of steps from `root` to the deepest leaf if branches share children.
+///
+/// # Errors
+///
+/// Returns an error if branches form a cycle.
+fn longest_path<T>(root: Child, branches: &[Branch<T>]) -> TractResult<u32> {
+    // For each visited branch, the length of its longest path, or `None` while it is not known.
+    let mut lengths: HashMap<usize, Option<u32>> = HashMap::new();
+    let length = |lengths: &HashMap<usize, Option<u32>>, child| match child {
+        Child::Leaf(_) => 0,
+        Child::Branch(branch) => lengths.get(&branch).copied().flatten().unwrap_or(0),
+    };
+    // A branch is pushed before its children, to visit them, and again to add up after them.
+    let mut pending = vec![(root, false)];
+    while let Some((child, children_known)) = pending.pop() {
+        let Child::Branch(branch) = child else { continue };
+        let children = branches[branch].children;
+        if children_known {
+            let [yes, no] = children.map(|child| length(&lengths, child));
+            lengths.insert(branch, Some(1 + yes.max(no)));
+            continue;
+        }
+        match lengths.get(&branch) {
+            Some(Some(_)) => continue,
+            Some(None) => bail!("expected trees, found a cycle through branch {branch}"),
+            None => lengths.insert(branch, None),
+        };
+        pending.push((child, true));
+        pending.extend(children.map(|child| (child, false)));
+    }
+    Ok(length(&lengths, root))
 }
 
 /// Returns the greatest number below `threshold`: `x < t` is equivalent to `x <= below(t)`. Returns

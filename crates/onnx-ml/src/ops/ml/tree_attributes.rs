@@ -285,8 +285,11 @@ fn describe<T: Number>(
     let roots = nodes.roots(&numbered)?;
     let mut leaves = vec![vec![]; numbered.leaf_count];
     for LeafWeight { tree, id, target, weight } in leaf_weights(context, node, prefix, targets)? {
-        // ONNX Runtime ignores weights of inner nodes.
-        if let Child::Leaf(leaf) = numbered.child(tree, id)? {
+        // ONNX Runtime ignores weights of inner nodes. If there is a single target, it takes the
+        // first weight of each leaf; otherwise it adds the weights for the same target.
+        if let Child::Leaf(leaf) = numbered.child(tree, id)?
+            && (targets > 1 || leaves[leaf].is_empty())
+        {
             leaves[leaf].push((target, weight));
         }
     }

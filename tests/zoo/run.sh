@@ -4,6 +4,13 @@
 # outputs differ.
 #
 #   tests/zoo/run.sh [--only REGEX] [--families NAMES] [--keep] [--seconds S] [--markdown]
+#   tests/zoo/run.sh wild [--only REGEX] [--families NAMES] [--keep] [--markdown] [--server FILE]
+#
+# `wild` measures models that other people made, or that other people's programs make by default: ONNX files from
+# packages of PyPI and npm, exported transformers and image networks, and quantized networks. It sends requests to the
+# server and prints the share of models that load and agree, by family. target/zoo-wild/failures.md lists the others.
+# A run continues where an interrupted one stopped. It takes about an hour and 3 GB. --server names a binary that is
+# already built.
 #
 # --keep uses the models that an earlier run exported. The script installs Python packages of 6 GB in
 # target/zoo-venv. If the variable ZOO_PYTHON is set, the script uses this Python, which must have the packages.
@@ -12,12 +19,21 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset CARGO_TARGET_DIR
 
+part=
+if [ "${1:-}" = wild ]; then
+    part=wild && shift
+fi
 zoo=target/zoo
+server=
+wild=()
 generate=()
 compare=()
 keep=
 while [ $# -gt 0 ]; do
-    case $1 in
+    case $part$1 in
+    wild--only | wild--families) wild+=("$1" "$2") && shift 2 ;;
+    wild--keep | wild--markdown) wild+=("$1") && shift ;;
+    wild--server) server=$(realpath "$2") && shift 2 ;;
     --only | --families) generate+=("$1" "$2") compare+=("$1" "$2") && shift 2 ;;
     --seconds) compare+=("$1" "$2") && shift 2 ;;
     --markdown) compare+=("$1") && shift ;;
@@ -47,6 +63,13 @@ export LC_ALL=en_US.UTF-8 PYTHONDONTWRITEBYTECODE=1
 
 # The same target and flags as the released binary.
 target=$(uname -m)-unknown-linux-musl
+if [ "$part" = wild ]; then
+    if [ -z "$server" ]; then
+        cargo build --release --target "$target"
+        server=target/$target/release/ml-app
+    fi
+    exec "$python" tests/zoo/wild/measure.py target/zoo-wild "$server" ${wild[@]+"${wild[@]}"}
+fi
 cargo rustc --release --target "$target" --package ml-app-model --example zoo -- -C lto=thin
 [ -n "$keep" ] && [ -e $zoo/index.json ] ||
     "$python" tests/zoo/generate.py $zoo ${generate[@]+"${generate[@]}"} >&2

@@ -60,13 +60,19 @@ impl Kernel for DeformConv {
             bail!("expected weights of rank 4, found shape {weights:?}");
         };
         let channels = channels.to_usize()?;
-        let is_divisible = channels == depth * self.groups
-            && filters.is_multiple_of(self.groups)
-            && channels.is_multiple_of(self.offset_groups);
+        let DeformConv { groups, offset_groups, .. } = *self;
+        let found = depth.saturating_mul(groups);
         ensure!(
-            is_divisible,
-            "expected weights for {channels} channels in {} groups, found weights of shape {weights:?}",
-            self.groups
+            channels == found,
+            "expected weights for {channels} channels, found weights for {found} ({groups} groups of {depth})"
+        );
+        ensure!(
+            filters.is_multiple_of(groups),
+            "expected a number of filters that is a multiple of `group` ({groups}), found {filters}"
+        );
+        ensure!(
+            channels.is_multiple_of(offset_groups),
+            "expected a number of channels that is a multiple of `offset_group` ({offset_groups}), found {channels}"
         );
         let counts = Windows::new(&self.node, vec![height, width])?.counts(image)?;
         let offsets = self.offset_groups * height * width;

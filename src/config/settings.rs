@@ -1,8 +1,8 @@
 //! Every setting of the server, declared once. The command line, the parser and the table in
 //! `docs/operations.md` are derived from the declarations.
 //!
-//! To add a setting, declare it here and read it in `Config::read`. Then
-//! `UPDATE_DOCS=1 cargo test -p ml-app settings_table` updates the table.
+//! To add a setting, declare it here and read it in `Config::read`. The order of the declarations is the order of
+//! `--help` and of the table. `UPDATE_DOCS=1 cargo test -p ml-app settings_table` updates the table.
 
 use super::origins::Origins;
 use super::setting::DefaultValue::{Computed, Fixed, Unset};
@@ -136,7 +136,7 @@ settings! {
         variables: &["ML_APP_MAX_CONNECTIONS"],
         values: Count(1..=1_000_000),
         default: Computed(
-            "10000, or fewer if a quarter of the memory limit or the limit of open files allows fewer"
+            "10000, unless the limit of open files or a quarter of the memory limit allows fewer"
         ),
     }
 
@@ -175,7 +175,7 @@ settings! {
     /// Time in seconds for which the server continues to serve after SIGTERM, while `/readyz` returns 503.
     ///
     /// Set it to the time that load balancers need to notice that the server is not ready. With 0, the server
-    /// refuses connections that load balancers make before they notice.
+    /// refuses the connections that load balancers still make until they notice it.
     DRAIN_DELAY: Seconds {
         flag: Long("drain-delay"),
         variables: &["ML_APP_DRAIN_DELAY"],

@@ -2,8 +2,8 @@
 //! Swagger page. The environment variable `MODEL` is the path of the model (default `model.onnx`). The build
 //! fails if the model cannot be served.
 //!
-//! Also passes the linker script `build/order.ld` to the linker. With this script, the linker places the functions
-//! that run at start next to each other.
+//! Also passes the linker script `build/order.ld` to the linker. With this script, functions that run during a start
+//! are adjacent in the binary.
 
 #[path = "build/dependencies.rs"]
 mod dependencies;
@@ -40,8 +40,8 @@ fn out_dir() -> Result<PathBuf, Box<dyn Error>> {
         .into())
 }
 
-/// Passes the linker script `build/order.ld` to the linker. It places the functions that run at start next to each
-/// other, so that a start reads fewer pages of the binary. Only the static binary uses the script.
+/// Passes the linker script `build/order.ld` to the linker. With this script, functions that run during a start are
+/// adjacent, so that a start reads fewer pages of the binary. Only the static binary uses the script.
 fn order_functions() {
     println!("cargo::rerun-if-changed=build/order.ld");
     if env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|env| env == "musl") {

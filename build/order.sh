@@ -45,7 +45,7 @@ names=$(sed -n 's/^Trace .*\] //p' "$scratch/log" | sed -nE '/^(_ZN|_R|_?mi_)/p'
     sed -E 's/17h[0-9a-f]{16}E.*/17h*/; s/Cs[0-9A-Za-z]+_/Cs*_/g; s/\.[0-9]+$/*/; s/^(.{100}).+/\1*/' | LC_ALL=C sort --unique)
 [ "$(wc -l <<<"$names")" -gt 500 ] || fail "the emulator logged too few functions: ${names:0:500}"
 {
-    echo "/* Places the functions that the server runs from its start to its first response next to each other. A"
+    echo "/* The functions that the server runs from its start to its first response. They become adjacent, so a"
     echo "   start reads fewer pages of the file from disk and has fewer page faults. Written by build/order.sh. */"
     echo "SECTIONS {"
     echo "  .text.start : {"

@@ -91,7 +91,9 @@ fn landlock() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// System calls that open a file or a connection, start a program, or reach into another process.
+/// System calls that open a file or a connection, start a program, reach into another process, or change mounts and
+/// namespaces. Also system calls that the server does not need and that have a large attack surface: BPF, io_uring and
+/// the kernel's keyrings.
 const DENIED: &[libc::c_long] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_open,
@@ -160,8 +162,9 @@ const RETURN: u32 = BPF_RET | BPF_K;
 /// Returns the BPF program that the kernel runs for each system call. The program allows the call, fails the call with
 /// `EPERM`, or kills the process.
 ///
-/// The program compares the denied numbers by binary search. When a filter is installed, the kernel runs the filter
-/// once for every system call number. A binary search takes half the time of a linear search.
+/// The program searches the denied numbers for the number of the call, by binary search. When a filter is installed,
+/// the kernel runs the filter once for every system call number. A binary search takes half the time of a linear
+/// search.
 ///
 /// The program's layout:
 ///

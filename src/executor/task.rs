@@ -25,12 +25,12 @@ pub trait Task: Send {
     fn run(self: Box<Self>) -> bool;
     /// Fails the task with [`Failure::Overload`], unless it is abandoned.
     fn reject(self: Box<Self>);
-    /// Returns whether the client no longer waits for the task.
+    /// Returns whether the task is abandoned: the client no longer waits for it, or the pool has rejected it.
     fn is_abandoned(&self) -> bool;
 }
 
 /// Stage of a task: first waiting, then running, then done. The client can abandon a task that is waiting or
-/// running.
+/// running. A task that the pool rejects counts as abandoned too.
 #[derive(Debug, Clone, Default)]
 pub struct Stage(Arc<AtomicU8>);
 

@@ -25,7 +25,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Passes a request to the router if [`guard::check`] accepts the request. Adds the IDs to the response, counts the
-/// request and logs it.
+/// request and logs it. If the router panics, the response has no IDs, the request is counted as unrouted, and an
+/// internal error is logged instead of the request.
 pub(crate) fn around<S, B>(
     mut request: ServiceRequest,
     router: &S,
@@ -83,8 +84,8 @@ where
     }
 }
 
-/// Counts a response. Logs the request if the status is 500. Of all other requests, logs the random fraction that the
-/// [log rate](crate::logging::Logging::rate) sets.
+/// Counts a response. Logs the request if the status is 500. Otherwise, logs the request with a probability equal to
+/// the [log rate](crate::logging::Logging::rate).
 fn record<B: MessageBody>(
     state: &State,
     response: &ServiceResponse<B>,

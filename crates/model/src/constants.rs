@@ -4,7 +4,8 @@ use crate::error::LoadError;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
 
-/// Calls `visit` for each tensor, including the tensors of inner graphs.
+/// Calls `visit` for each tensor, including the tensors of inner graphs. Skips sparse tensors, which
+/// tract does not read.
 ///
 /// # Errors
 ///
@@ -35,13 +36,13 @@ pub(crate) fn is_external(tensor: &TensorProto) -> bool {
     tensor.data_location == Some(DataLocation::External as i32)
 }
 
-/// Checks that the data of a tensor is in the model file and has the size of its shape. tract does not
-/// check this: it allocates memory for the declared shape before it looks at the data, so a huge shape
-/// would exhaust the memory.
+/// Checks that the data of a tensor is in the model file, and that `raw_data` has the size of the tensor's
+/// shape. tract does not check this: it allocates memory for the declared shape before it looks at
+/// `raw_data`, so a huge shape would exhaust the memory.
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::Tensor`] if the data is in a separate file or has a different size.
+/// Returns [`LoadError::Tensor`] if the data is in a separate file, or if `raw_data` has a different size.
 pub(crate) fn check(tensor: &mut TensorProto) -> Result<(), LoadError> {
     let error = |reason| LoadError::Tensor { name: tensor.name.clone(), reason };
     if is_external(tensor) {

@@ -1,6 +1,6 @@
 //! Checks a model against its golden rows: inputs in the model's metadata, with the outputs that the
-//! exporter's runtime computed for them. If the model computes different outputs, it does not behave as
-//! the model that was exported.
+//! training library computed for them. If the ONNX model computes different outputs, it does not behave
+//! like the model that was exported.
 
 use crate::convert::MAX_EXACT_INTEGER;
 use crate::error::{LoadError, RunError};
@@ -24,8 +24,8 @@ const TOLERANCE: f64 = 1e-4;
 /// # Errors
 ///
 /// Returns [`LoadError::Golden`] for the first value that differs, [`LoadError::UnknownOutput`] if the
-/// prediction lacks an expected value, and [`LoadError::Metadata`] if a row does not fit the model or its
-/// prediction fails.
+/// prediction lacks an expected value, and [`LoadError::Metadata`] if a row has no expected outputs, if it
+/// does not fit the model, or if its prediction fails.
 pub(crate) fn check(
     signature: &Signature,
     rows: &[GoldenRow],
@@ -58,8 +58,9 @@ pub(crate) fn check(
 ///
 /// # Errors
 ///
-/// Returns an error if the row does not fit the model. The error is the end of a message that the caller
-/// begins with `row 1`: ``: missing feature `age` `` becomes ``row 1: missing feature `age` ``.
+/// Returns an error if the row does not fit the model. The caller puts `row 1` in front of the error, so
+/// the error starts with a colon or a comma. For example, the error ``: missing feature `age` `` becomes
+/// the message ``row 1: missing feature `age` ``.
 fn inputs(signature: &Signature, row: &Map<String, Json>) -> Result<Tensors, String> {
     if let Some(unknown) = row.keys().find(|name| signature.feature(name).is_none()) {
         return Err(format!(": unknown feature `{unknown}`"));

@@ -10,7 +10,8 @@
 //! - `graph`, `features`: read the signature from the graph and its metadata.
 //! - [`metadata`]: reads the metadata that an exporter can add to a model.
 //! - [`external_data`]: reads weights from files beside the model.
-//! - `constants`, `limits`: reject tensors, input sizes and attributes that tract does not check.
+//! - `constants`, `limits`: check tensors, input sizes and attributes, and reject invalid ones. tract does
+//!   not check them.
 //! - `plan`: infers the types and shapes of the graph for any batch size.
 //! - `prepared`: serializes an optimized model. The build embeds the serialized model, and the server
 //!   reads it without parsing ONNX.

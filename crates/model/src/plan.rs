@@ -42,10 +42,10 @@ pub(crate) fn infer_types(
 
 /// Moves the axis of the rows to the front of each output.
 ///
-/// - `[1, N]` becomes `[N]`: `ArrayFeatureExtractor` returns the labels of some classifiers in that
-///   shape.
-/// - `[M, N, …]` becomes `[N, M, …]`: forests that predict several labels, and recurrent networks that
-///   return their states, have outputs of that shape.
+/// - `[1, N]` becomes `[N]`. `ArrayFeatureExtractor` returns the labels of some classifiers with shape
+///   `[1, N]`.
+/// - `[M, N, …]` becomes `[N, M, …]`. Forests that predict several labels, and recurrent networks that
+///   return their states, have outputs of shape `[M, N, …]`.
 fn move_rows_first(model: &mut TypedModel, batch: &TDim) -> TractResult<()> {
     let mut outlets = model.output_outlets()?.to_vec();
     for (index, outlet) in outlets.iter_mut().enumerate() {

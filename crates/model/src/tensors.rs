@@ -70,8 +70,8 @@ impl Tensors {
         })
     }
 
-    /// Concatenates the rows of `parts`. All parts must have the same outputs. Returns `None` if the rows
-    /// of an output differ in shape.
+    /// Concatenates the rows of `parts`. All parts must have the same outputs. Returns `None` if there are
+    /// no parts, or if the rows of an output differ in shape.
     pub(crate) fn concat(parts: &[Tensors]) -> Option<Tensors> {
         let rows = parts.iter().map(Tensors::rows).sum();
         let concat = |index| {

@@ -16,8 +16,8 @@ pub(crate) fn query_parameter(feature: &Feature) -> Value {
     if feature.is_scalar() {
         let mut schema = value_schema(feature);
         if let Some(schema) = schema.as_object_mut() {
-            // A query string cannot express null. In OpenAPI, the parameter has the description and the example, not
-            // the schema.
+            // A query string cannot express null. In OpenAPI, the description and the example belong to the parameter,
+            // not to its schema.
             schema.remove("nullable");
             schema.remove("description");
             schema.remove("example");

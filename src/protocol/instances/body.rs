@@ -34,8 +34,9 @@ enum Target {
 }
 
 impl Target {
-    /// Finds the features that a name refers to and marks them as present in the row. If the name is unknown, or if the
-    /// row already has one of the features, records an error and returns `None`.
+    /// Finds the features that a name refers to and marks them as present in the row, or in the request if the request
+    /// consists of columns. If the name is unknown, or if one of the features is already present, records an error and
+    /// returns `None`.
     fn take(name: &str, reader: &mut Reader<'_>) -> Option<Target> {
         let signature = reader.signature();
         // A feature takes precedence over an input of the same name.
@@ -359,7 +360,8 @@ impl<'de> Visitor<'de> for InputsVisitor<'_, '_> {
 struct ColumnVisitor<'a, 's> {
     reader: &'a mut Reader<'s>,
     target: Target,
-    /// Number of rows in the first column; `None` while the first column is decoded. Further values are only counted.
+    /// Number of rows in the first column; `None` while the first column is decoded. Values beyond this number are
+    /// counted, but not decoded.
     rows: Option<usize>,
 }
 

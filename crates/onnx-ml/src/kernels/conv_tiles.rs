@@ -29,8 +29,8 @@ pub struct Job<'a> {
     pub added: Option<&'a [f32]>,
     /// Lower and upper bound of the output, for a fused activation.
     pub range: (f32, f32),
-    /// Buffer for the lines with gaps of all channels, if spans cannot be written directly to the
-    /// output; see [`Plane::direct`].
+    /// Buffer with a line for each channel. The lines have gaps. The buffer is used if spans cannot
+    /// be written directly to the output; see [`Plane::direct`].
     pub lines: &'a mut [f32],
     /// Output, `[output channel][row][column]`, without padded channels.
     pub y: &'a mut [f32],
@@ -213,8 +213,8 @@ impl Product for Depthwise<'_> {
 
 impl Job<'_> {
     /// Computes `N` output rows of [`LANES`] columns of a depthwise convolution, from (`row`,
-    /// `column`) on. `WIDE` is `true` if the output has at least [`LANES`] columns; otherwise the
-    /// lanes beyond the output are dropped.
+    /// `column`) on. If `WIDE` is `true`, the output must have at least [`LANES`] columns. Otherwise
+    /// it may have fewer, and the lanes beyond the output are dropped.
     #[inline(always)]
     fn depthwise_rows<const N: usize, const WIDE: bool, const FMA: bool>(
         &mut self,
@@ -259,8 +259,8 @@ impl Job<'_> {
 }
 
 /// A value aligned to a cache line (64 bytes). Without the alignment, a vector could cross the
-/// border between two cache lines. The processor could then not forward a store to a load of the
-/// same address soon after it, and the load would have to wait.
+/// border between two cache lines. If a load then soon follows a store to the same address, the
+/// processor cannot forward the stored value, and the load has to wait.
 #[repr(align(64))]
 struct Aligned<T>(T);
 

@@ -99,7 +99,7 @@ pub fn ln(x: f32) -> f32 {
     let tiny = x < f32::MIN_POSITIVE;
     let bits = (if tiny { x * LARGE } else { x }).to_bits();
     // A float's bits are the exponent (from bit 23) and the fraction. After subtracting the bits of
-    // 1/√2, the upper bits are the `k` for which `m` is at least 1/√2. Subtracting `k` from the
+    // 1/√2, the upper bits are the `k` for which `1/√2 <= m < √2`. Subtracting `k` from the
     // exponent of `x` gives `m`.
     let above = bits.wrapping_sub(std::f32::consts::FRAC_1_SQRT_2.to_bits());
     let exponent = above as i32 >> 23;

@@ -20,8 +20,8 @@ pub struct LabelOutput {
 }
 
 /// Replaces string labels by indices in classifiers, and in `ArrayFeatureExtractor`s that select
-/// from constant labels. Labels are replaced only if their only reader is a graph output. Returns
-/// the labels of each such output.
+/// from constant labels. Labels are replaced only if nothing but one graph output reads them,
+/// directly or through `Identity`, `Reshape` or `Cast`. Returns the labels of each such output.
 pub fn lower(model: &mut ModelProto) -> Vec<LabelOutput> {
     let Some(graph) = model.graph.as_mut() else { return vec![] };
     // A subgraph may read any value of the graph around it.

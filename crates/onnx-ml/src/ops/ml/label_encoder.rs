@@ -45,8 +45,8 @@ fn version_1(node: &NodeProto) -> TractResult<Mappings> {
     Ok(Mappings::both_ways(strings, ints, default_string, default_int))
 }
 
-/// Reads the attributes of version 2 and later. `nan_is_a_key` is `false` if a key that is NaN
-/// matches no element.
+/// Reads the attributes of version 2 and later. If `nan_is_a_key` is `true`, a NaN key matches NaN
+/// elements. Otherwise it matches no element.
 fn mapping(context: &ParsingContext, node: &NodeProto, nan_is_a_key: bool) -> TractResult<Mapping> {
     let keys = list(context, node, "keys")?;
     let values = list(context, node, "values")?;

@@ -74,8 +74,9 @@ impl Vectorized for Transposition<'_> {
     }
 }
 
-/// Transposes a matrix block by block, so that both reads and writes touch adjacent elements. A
-/// `band` is [`BLOCK`] rows of `x`.
+/// Transposes a matrix block by block, so that both reads and writes touch adjacent elements. The
+/// rows are divided into bands of [`BLOCK`] rows; the last band may have fewer. `band` is the index
+/// of a band.
 #[inline(always)]
 fn transpose(x: &[f32], rows: usize, columns: usize, y: &mut [f32]) {
     for (band, x) in x.chunks(BLOCK * columns).enumerate() {

@@ -128,7 +128,7 @@ settings! {
         default: Fixed("5"),
     }
 
-    /// Maximum number of open connections. Further clients wait until a connection is closed.
+    /// Maximum number of open connections. Clients beyond the limit wait until a connection is closed.
     ///
     /// Each connection needs two open files and up to 32 KiB of memory.
     MAX_CONNECTIONS: Count {
@@ -140,7 +140,7 @@ settings! {
         ),
     }
 
-    /// Maximum number of predictions that wait or run. Further requests get 503 with `Retry-After`.
+    /// Maximum number of predictions that wait or run. Requests beyond the limit get 503 with `Retry-After`.
     ///
     /// A higher value absorbs longer bursts, and makes clients wait longer under overload.
     MAX_IN_FLIGHT: Count {

@@ -28,11 +28,12 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Waiting time of the oldest task above which the queue is overloaded, if [`OVERLOAD_RUNS`] is exceeded too.
+/// Waiting time of the oldest task. If the task has waited longer than this and longer than [`OVERLOAD_RUNS`], the
+/// queue is overloaded.
 const OVERLOAD_WAIT: Duration = Duration::from_secs(2);
 
-/// Waiting time of the oldest task above which the queue is overloaded, in mean run times. Without this condition, a
-/// normal wait behind slow tasks would count as overload.
+/// Waiting time of the oldest task, in mean run times; see [`OVERLOAD_WAIT`]. Without this second condition, a normal
+/// wait behind slow tasks would count as overload.
 const OVERLOAD_RUNS: u32 = 4;
 
 /// Maximum waiting time under overload, in mean run times.

@@ -79,8 +79,8 @@ fn parse_traceparent(parent: &str) -> Option<(&str, &str)> {
     is_valid.then_some((trace, flags))
 }
 
-/// Returns a random number: the hash of nothing, by a new hasher. The standard library seeds the hashers of each thread
-/// from the system's random source. This is good enough for IDs, which need not be secret.
+/// Returns a random number: the hash of an empty input, by a new hasher. The standard library seeds the hashers of each
+/// thread from the system's random source. This is good enough for IDs, which need not be secret.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

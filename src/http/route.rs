@@ -17,9 +17,9 @@ pub(crate) struct Table {
     pub(crate) apis: &'static [&'static Api],
     /// Routes in order of precedence. Routes with the same path must be adjacent.
     pub(crate) routes: &'static [Route],
-    /// Patterns that clients call often. Nearly always, `{model}` is the served model in these calls. So before the
-    /// router matches the patterns, it compares the path of a request with these patterns, in which the served model's
-    /// name has replaced `{model}`. Comparing strings is cheaper than matching a pattern.
+    /// Patterns that clients call often. In nearly all of these calls, `{model}` is the served model. So the router
+    /// replaces `{model}` by the served model's name, and compares the path of a request with the resulting paths
+    /// before it matches any pattern. Comparing strings is cheaper than matching a pattern.
     pub(crate) frequent: &'static [&'static str],
 }
 

@@ -124,8 +124,8 @@ impl Router {
     /// check also decoded the path, but not exactly as the router does, it could treat a path as open that the router
     /// then sends to a prediction.
     ///
-    /// A path from a setting is compared first. If its route needs a key, the key is needed if `raw` or `decoded`
-    /// equals the path.
+    /// The paths from settings are compared first. If such a path needs a key, a request needs the key if `raw` or
+    /// `decoded` equals the path. Otherwise only `raw` is compared.
     pub(crate) fn access(&self, raw: &str, decoded: &str) -> AccessLevel {
         for resource in &self.paths[..self.setting_count] {
             let access = resource.routes[0].access;

@@ -47,8 +47,8 @@ impl<'s> Reader<'s> {
     /// Creates a reader of rows for a model.
     ///
     /// `limit` is the maximum number of values in a [batch](Reader::batch). The size of the body does not limit this
-    /// number. A row may leave out optional features, but still takes memory for all features. The first column of a
-    /// body adds rows with all features.
+    /// number. A row may leave out optional features, but still takes memory for all features. In a body of
+    /// columns, the first column adds the rows, with all features.
     pub fn new(signature: &'s Signature, limit: usize) -> Reader<'s> {
         let rows = Rows::new(signature);
         Reader {

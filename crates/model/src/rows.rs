@@ -67,9 +67,8 @@ impl<'s> Rows<'s> {
     /// Adds a row and sets all of its features. The signature must not have array features. Calls
     /// `value_of` with the index of each feature, in ascending order.
     ///
-    /// Returns `None` as soon as `value_of` returns `None`, or a value needs [`Rows::set`] to convert it or
-    /// to report its error. The row is then incomplete, and the caller must remove it with
-    /// [`Rows::truncate`].
+    /// Returns `None` if `value_of` returns `None`, or if only [`Rows::set`] can convert a value or report
+    /// its error. The row is then incomplete, and the caller must remove it with [`Rows::truncate`].
     #[inline]
     pub fn add_scalars<'v>(
         &mut self,

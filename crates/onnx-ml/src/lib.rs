@@ -34,8 +34,8 @@
 //! file has a function that builds the operator from a node, and a type that implements one of two
 //! traits: `Kernel` if this crate computes the outputs, or `Lowering` if other tract operators
 //! compute them. The file of the group, for example `ops/tensor.rs`, registers the operator's name
-//! and does nothing else. Code that several operators share is a further file in the folder. To be
-//! serializable, a kernel also needs an entry in `prepared/operators.rs`.
+//! and does nothing else. Code that several operators share has a file of its own in the folder. To
+//! be serializable, a kernel also needs an entry in `prepared/operators.rs`.
 
 mod encoding;
 mod kernels;

@@ -30,8 +30,8 @@ pub struct TrackingReader<R> {
     after_cr: bool,
     /// True between two records: after the line end of a record, and before the first byte of the next record.
     between_records: bool,
-    /// Lines on which records start that [`TrackingReader::next_start`] has not returned yet. There may be several,
-    /// because the csv crate's reader reads many records at once into its buffer.
+    /// Lines on which records start. [`TrackingReader::next_start`] removes them one by one. There may be several
+    /// lines, because the csv crate's reader reads many records at once into its buffer.
     starts: VecDeque<u64>,
     /// Line and column of the last opening quote.
     opened: (u64, u64),

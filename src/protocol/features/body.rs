@@ -55,8 +55,9 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FeaturesLayout, A::Error> {
         let reader = self.0;
         // Only the values show whether the object is a row or contains columns, so collect the texts of all members
-        // first. A valid body has at most as many members as the model has features. Collect at most `MAX_LISTED + 1`
-        // further members, because errors in them would be reported.
+        // first. A valid body has at most as many members as the model has features. In an invalid body,
+        // `MAX_LISTED + 1` more members are enough: each of them is an error, and a response lists at most `MAX_LISTED`
+        // errors.
         let mut entries: Vec<(String, &RawValue)> = vec![];
         let signature = reader.rows.signature();
         while let Some(entry) = map.next_entry()? {

@@ -126,8 +126,8 @@ pub mod optional_tensor {
     }
 }
 
-/// Serializes an `Option` only if it is `None`. Used for the field of an operator that holds
-/// symbols: an operator that creates symbols is not serializable.
+/// Serializes an `Option` that is `None`, and fails if it is `Some`. For fields with symbols,
+/// because an operator that creates symbols is not serializable.
 pub mod none {
     use super::*;
 

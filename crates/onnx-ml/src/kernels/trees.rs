@@ -55,8 +55,8 @@ impl<T: Number> Forest<T> {
     /// # Errors
     ///
     /// Returns an error if the number of targets or a target is out of range, if a child does not
-    /// exist, if branches form a cycle, if a branch is part of two trees or of none, or if the
-    /// ensemble is too large.
+    /// exist, if branches form a cycle, if a branch is part of two trees or of no
+    /// tree, or if the ensemble is too large.
     pub fn new(description: Description<T>) -> TractResult<Forest<T>> {
         let Description { branches, leaves, roots, targets } = description;
         ensure!(

@@ -18,8 +18,9 @@ pub trait Lowering: Debug + Clone + Send + Sync + 'static {
         1
     }
 
-    /// Adds rules that relate the types and shapes of inputs and outputs to tract's solver. The
-    /// default is for an operator whose only output has the type and the shape of its only input.
+    /// Adds rules to tract's solver. The rules relate the types and shapes of the outputs to those
+    /// of the inputs. The default is for an operator whose only output has the type and the shape
+    /// of its only input.
     ///
     /// # Errors
     ///

@@ -82,8 +82,8 @@ fn replacement(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, In
     // Number of outputs for an input of length 1, before padding is removed: the length of the
     // kernel plus the adjustment (ONNX's output padding).
     let reach = |axis: usize| pool.kernel_shape[axis] + op.adjustments[axis];
-    // Padding after the input: the number of outputs of a phase beyond the last input position that
-    // the operator's output contains.
+    // Padding after the input: the number of outputs of a phase that are beyond the last input
+    // position and that the operator returns.
     let beyond: TVec<usize> = axes
         .clone()
         .map(|axis| reach(axis).saturating_sub(after[axis] + 1) / strides[axis])

@@ -430,8 +430,8 @@ impl Parameters for SumPoolParameters {
 }
 
 /// Parameters of `Topk`: the axis, `true` for the largest and `false` for the smallest elements,
-/// and the expression for the number of elements that shape inference uses if the input `k` is not
-/// constant.
+/// and an expression for the number of elements. Shape inference uses the expression if the input
+/// `k` is not constant.
 #[derive(Deserialize, Serialize)]
 pub struct TopKParameters(usize, bool, String);
 

@@ -79,8 +79,8 @@ struct DenseTree {
 
 impl<T: Number> Leaves<T> {
     /// Creates the layout. `leaves` are the leaves as the model describes them. `sources` has one
-    /// element for each leaf of all trees, tree by tree: its index in `leaves`. `counts` is the
-    /// number of leaves of each tree.
+    /// element for each leaf of all trees, tree by tree: the index of the leaf in `leaves`.
+    /// `counts` is the number of leaves of each tree.
     pub fn new(
         targets: usize,
         leaves: &[Vec<(usize, T)>],

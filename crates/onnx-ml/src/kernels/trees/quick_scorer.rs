@@ -4,14 +4,14 @@
 //! The leaves of a tree are numbered from left to right, and each leaf has one bit of a bit vector.
 //! A row goes to the left child of a node if the comparison of the node is true. So a false
 //! comparison rules out the leaves of the left subtree. Each comparison has a mask in which the
-//! bits of these leaves are 0 and all other bits are 1. The bitwise AND of the masks of all
-//! comparisons that are false for a row has the value 1 in the bits of those leaves that are not
-//! ruled out. The row reaches the leftmost of these leaves, so its number is the position of the
-//! lowest bit that is set.
+//! bits of these leaves are 0 and all other bits are 1. For a row, the masks of all false
+//! comparisons are combined by a bitwise AND. The bits that are still 1 belong to the leaves that
+//! are not ruled out. The row reaches the leftmost of these leaves: the number of that leaf is the
+//! position of the lowest bit that is set.
 //!
 //! Why the lowest bit: the leaf that the row reaches is never ruled out. Each leaf to the left of
-//! it lies in the left subtree of a node at which the row went right. The comparison of that node
-//! rules the leaf out.
+//! that leaf lies in the left subtree of a node at which the row went right. The comparison of that
+//! node rules it out.
 //!
 //! All comparisons of a tree are evaluated, in any order and without branches. For [`LANES`] rows
 //! at once this is faster than following each row from node to node.

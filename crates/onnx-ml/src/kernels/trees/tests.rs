@@ -20,8 +20,8 @@ impl Random {
         description
     }
 
-    /// Adds a random tree of at most `depth` levels of branches, and returns its root. It may be a
-    /// branch that exists already, if its index is `shared_from` or above.
+    /// Adds a random tree of at most `depth` levels of branches, and returns its root. Instead of a
+    /// new tree, it may return an existing branch with an index of at least `shared_from`.
     fn tree(
         &mut self,
         into: &mut Description<f32>,

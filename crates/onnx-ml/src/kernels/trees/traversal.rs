@@ -108,7 +108,7 @@ impl<T: Number> Nodes<T> {
     /// # Errors
     ///
     /// Returns an error if a child does not exist, if branches form a cycle, if a branch is part of
-    /// two trees or of none, or if there are too many nodes.
+    /// two trees or of no tree, or if there are too many nodes.
     pub fn new(
         branches: &[Branch<T>],
         leaf_count: usize,
@@ -144,8 +144,8 @@ impl<T: Number> Nodes<T> {
     }
 
     /// Appends a tree in depth-first order, so that most steps lead to a node that is close in
-    /// memory, and the model's index of each leaf to `sources`. `lefts` has, for each branch that
-    /// has nodes, the index of its left child.
+    /// memory. Also appends the model's index of each leaf to `sources`. `lefts` has, for each
+    /// branch that has nodes, the index of its left child.
     fn lay_out(
         &mut self,
         root: Child,
@@ -376,7 +376,8 @@ fn longest_path<T>(root: Child, branches: &[Branch<T>]) -> TractResult<u32> {
         Child::Leaf(_) => 0,
         Child::Branch(branch) => lengths.get(&branch).copied().flatten().unwrap_or(0),
     };
-    // A branch is pushed before its children, to visit them, and again to add up after them.
+    // Each branch is visited twice: first to push its children, and again when the lengths of its
+    // children are known.
     let mut pending = vec![(root, false)];
     while let Some((child, children_known)) = pending.pop() {
         let Child::Branch(branch) = child else { continue };

@@ -132,8 +132,9 @@ fn integers(fact: &InferenceFact) -> InferenceFact {
     }
 }
 
-/// Makes each dimension of `shape` unknown that differs in `after`, the shape after one iteration.
-/// If the ranks differ, the whole shape becomes unknown. Returns `true` if anything changed.
+/// Compares `shape` with `after`, the shape after one iteration. Each dimension that differs becomes
+/// unknown in `shape`. If the ranks differ, the whole shape becomes unknown. Returns `true` if
+/// `shape` changed.
 fn forget_changed_dims(shape: &mut ShapeFactoid, after: &ShapeFactoid) -> bool {
     let (Some(rank), Some(found)) = (shape.rank().concretize(), after.rank().concretize()) else {
         return false;

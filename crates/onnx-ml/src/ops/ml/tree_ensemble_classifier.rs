@@ -111,7 +111,8 @@ impl TreeEnsembleClassifier {
         (winners, finished)
     }
 
-    /// Fast path without base values, for sums to which leaves contributed in every row and class.
+    /// Fast path if there are no base values, and leaves contributed to the sum of each row and
+    /// class.
     fn finish_sums<T: Number>(&self, scores: Vec<T>) -> (Vec<usize>, Vec<f32>) {
         let classes = self.labels.len();
         let threshold = T::from_f64(self.threshold());

@@ -11,16 +11,17 @@ const MAX_LENGTH: usize = 1 << 20;
 /// for each.
 const MAX_TAPS: usize = 1 << 26;
 
-/// Maximum of the product, over the axes, of kernel length plus padding. For [`expect_moderate`].
+/// Maximum size of the padded kernel in [`expect_moderate`]: the product, over all axes, of the sum
+/// of kernel length and padding.
 const MAX_PADDED_KERNEL: i64 = 1 << 22;
 
 /// Checks the size of a convolution or pooling kernel before tract sees the node.
 ///
 /// # Errors
 ///
-/// Returns an error if the attributes are far beyond what models use and would keep tract busy: a
-/// product over the axes of kernel length plus padding above 2^22, or a size, stride, dilation or
-/// pad above 2^20.
+/// Returns an error if an attribute is far beyond what models use, because tract would then run for
+/// a very long time. A size, stride, dilation or pad may be at most [`MAX_LENGTH`], and the size of
+/// the padded kernel at most [`MAX_PADDED_KERNEL`].
 pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
     let list = |name: &str| -> TractResult<Vec<i64>> {
         Ok(node.get_attr_opt_vec(name)?.unwrap_or_default())

@@ -29,7 +29,8 @@ pub fn reduce_log_sum_exp(context: &ParsingContext, node: &NodeProto) -> Built {
     lower(reduction)
 }
 
-/// tract's ReduceMax or ReduceMin. Booleans are cast to bytes before and back after it.
+/// tract's ReduceMax or ReduceMin. Booleans are cast to bytes before the reduction, and back after
+/// it.
 #[derive(Debug, Clone)]
 struct Extreme(Box<dyn Expansion>);
 

@@ -15,7 +15,7 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct StringSplit {
-    /// The delimiter. If it is empty, runs of spaces delimit.
+    /// The delimiter. If it is empty, each run of spaces is a delimiter.
     delimiter: String,
     /// Maximum number of substrings of a string.
     max_substrings: usize,

@@ -6,7 +6,8 @@ use crate::operator::tensors::tensor;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum length of the rows of an input that are copied column by column instead of row by row.
+/// Maximum length of a short row. Inputs with short rows are copied column by column, all others row
+/// by row.
 const MAX_SHORT_ROW: usize = 4;
 
 #[derive(Debug)]

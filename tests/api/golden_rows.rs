@@ -1,4 +1,5 @@
-//! Tests of golden rows. If a model has golden rows in its metadata, the server serves it only if it reproduces them.
+//! Tests of golden rows. If a model has golden rows in its metadata, the server serves the model only if
+//! the model reproduces them.
 
 use crate::case;
 use crate::server::Server;

@@ -137,9 +137,10 @@ fn run_apart(case: &Path) -> Result<(), String> {
     }
 }
 
-/// Runs a case as it is written, with all inputs given at run time. If that fails, the case passes if
-/// it runs with all inputs but the first as constants, or with all inputs as constants: real models
-/// have weights, axes and shapes as initializers.
+/// Runs a case as it is written, with all inputs given at run time. If that fails, runs it with all
+/// inputs but the first as constants. If that fails too, runs it with all inputs as constants. Real
+/// models have weights, axes and shapes as initializers. Returns the error of the first run if all
+/// three runs fail.
 fn attempt(case: &Path) -> Result<(), String> {
     std::panic::set_hook(Box::new(|_| {}));
     let attempt = |given| match catch_unwind(AssertUnwindSafe(|| run(case, given))) {

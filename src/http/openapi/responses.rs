@@ -143,7 +143,7 @@ pub(crate) fn problem_schema() -> Value {
                     "properties": {
                         "detail": { "type": "string", "description": "What was expected and what was found." },
                         "feature": { "type": "string" },
-                        "row": { "type": "integer", "description": "Row of the request, counted from 1 without a CSV's header." },
+                        "row": { "type": "integer", "description": "Number of the row, counted from 1. The header of a CSV is not a row." },
                         "line": { "type": "integer", "description": "Line of the body, counted from 1." },
                         "column": { "type": "integer", "description": "Byte in the line, counted from 1." },
                     },

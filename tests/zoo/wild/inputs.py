@@ -97,7 +97,7 @@ def find_lengths(session, axes, lengths, hints) -> tuple[dict[str, int], int]:
 
 
 def next_lengths(session, axes, lengths, first, high, hints) -> dict[str, int] | None:
-    """Returns other lengths that ONNX Runtime accepts: all changed if possible, otherwise the axes that can."""
+    """Returns other lengths that ONNX Runtime accepts. Changes all lengths if possible, and otherwise one of them."""
     def changed(keys, step):
         return first | {
             key: choices[min(choices.index(first[key]) + step, len(choices) - 1)]

@@ -21,7 +21,7 @@ HINTS = ("axes", "values", "high", "tolerance", "reason")
 
 
 def models(folder: Path, errors: list[str]) -> Iterator[Wild]:
-    """Yields the packages' models. Appends an error for each package that cannot be had.
+    """Yields the packages' models. Appends an error for each package that cannot be downloaded.
 
     A package is unpacked into `folder`, once. Files with the same content are one model.
     """

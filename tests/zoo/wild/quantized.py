@@ -137,7 +137,7 @@ def models(folder: Path, _errors: list[str]) -> list[Wild]:
 
 
 def converted(base: Path, export: Callable, convert: Callable, path: Path) -> None:
-    """Writes the result of a converter, which takes the path of the network in float and its own."""
+    """Writes the result of a converter to `path`. The converter reads the network with floats at `base`."""
     if not base.exists():
         export(base)
     convert(base, path)

@@ -4,13 +4,13 @@
 # outputs differ.
 #
 #   tests/zoo/run.sh [--only REGEX] [--families NAMES] [--keep] [--seconds S] [--markdown]
-#   tests/zoo/run.sh wild [--only REGEX] [--families NAMES] [--keep] [--markdown] [--server FILE]
+#   tests/zoo/run.sh wild [--only REGEX] [--families NAMES] [--keep | --prepare] [--markdown] [--server FILE]
 #
 # `wild` measures models that other people made, or that other people's programs make by default: ONNX files from
 # packages of PyPI and npm, exported transformers and image networks, and quantized networks. It sends requests to the
 # server and prints the share of models that load and agree, by family. target/zoo-wild/failures.md lists the others.
 # A run continues where an interrupted one stopped. It takes about an hour and 3 GB. --server names a binary that is
-# already built.
+# already built. --prepare only downloads and exports.
 #
 # --keep uses the models that an earlier run exported. The script installs Python packages of 6 GB in
 # target/zoo-venv. If the variable ZOO_PYTHON is set, the script uses this Python, which must have the packages.
@@ -32,7 +32,7 @@ keep=
 while [ $# -gt 0 ]; do
     case $part$1 in
     wild--only | wild--families) wild+=("$1" "$2") && shift 2 ;;
-    wild--keep | wild--markdown) wild+=("$1") && shift ;;
+    wild--keep | wild--prepare | wild--markdown) wild+=("$1") && shift ;;
     wild--server) server=$(realpath "$2") && shift 2 ;;
     --only | --families) generate+=("$1" "$2") compare+=("$1" "$2") && shift 2 ;;
     --seconds) compare+=("$1" "$2") && shift 2 ;;

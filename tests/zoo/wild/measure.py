@@ -1,6 +1,6 @@
 """Prepares the models of the wild zoo, and compares the server's outputs with those of ONNX Runtime.
 
-    measure.py FOLDER SERVER [--only REGEX] [--families NAMES] [--keep] [--markdown]
+    measure.py FOLDER SERVER [--only REGEX] [--families NAMES] [--keep | --prepare] [--markdown]
 
 FOLDER keeps packages, models, data sets and results. A model is prepared once, and its result is kept for the
 SERVER that it was measured with, so that an interrupted run continues where it stopped. FOLDER/failures.md lists
@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="REGEX", help="only models whose name matches")
     parser.add_argument("--families", default="", help="separated by semicolons [default: all]")
     parser.add_argument("--keep", action="store_true", help="only models that an earlier run prepared")
+    parser.add_argument("--prepare", action="store_true", help="only prepare the models")
     parser.add_argument("--markdown", action="store_true", help="print the table by family for the docs")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -49,6 +50,8 @@ def main() -> int:
 
     if not arguments.keep:
         zoo.prepare(chosen)
+    if arguments.prepare:
+        return report(zoo.errors)
     names = [name for name, entry in zoo.index.items() if chosen(name, entry["family"])]
     log = sys.stderr if arguments.markdown else sys.stdout
     for name in names:
@@ -57,10 +60,15 @@ def main() -> int:
             print(f"{name:60} {result['status']} {result['reason']}"[:400], file=log, flush=True)
     results = zoo.results_of(names)
     print(table(results) if arguments.markdown else summary(results))
-    for error in zoo.errors:
-        print(error, file=sys.stderr)
+    report(zoo.errors)
     (zoo.folder / "failures.md").write_text(failures(zoo, names))
     return 0 if results and all(result["status"] == AGREES for result in results.values()) else 1
+
+
+def report(errors: list[str]) -> int:
+    for error in errors:
+        print(error, file=sys.stderr)
+    return 0
 
 
 class Zoo:

@@ -10,7 +10,7 @@
 //! - [`server`]: socket and signals.
 //! - [`http`]: routes, limits, status codes, the OpenAPI document and the Swagger page. Its state contains
 //!   the `executor` (the thread pool for slow predictions) and the `metrics`.
-//! - [`protocol`]: converts wire formats to and from [`Tensors`](ml_app_model::Tensors).
+//! - [`protocol`]: converts wire formats to [`Tensors`](ml_app_model::Tensors), and `Tensors` to wire formats.
 //! - [`config`]: the settings. `access` (API keys), `sandbox` and [`logging`] declare the types of their own
 //!   settings. `machine` reads the limits of the container, and some defaults are computed from these limits.
 //! - [`error`]: the errors that a request can cause.

@@ -56,8 +56,8 @@ pub struct Logging {
     pub rate: f64,
 }
 
-/// Starts logging. Panics are logged too: the location at level `error`, and the message at level `debug`, because the
-/// message can contain feature values.
+/// Starts logging. If a thread panics, the location of the panic is logged at level `error`. The message of the panic
+/// is logged at level `debug`, because it can contain feature values.
 pub fn start(format: LogFormat) {
     let filter = env_logger::Env::default().default_filter_or(DEFAULT_FILTER);
     let mut logger = env_logger::Builder::from_env(filter);

@@ -187,8 +187,8 @@ fn model(graph: &[u8], readers: &[Reader]) -> TractResult<TypedModel> {
     Ok(model)
 }
 
-/// Adds a node like [`TypedModel::wire_node`], but does not search for a node with the same name,
-/// which would take time proportional to the square of the number of nodes.
+/// Adds a node like [`TypedModel::wire_node`], but does not search for a node with the same name.
+/// With the search, adding all nodes would take time proportional to the square of their number.
 fn add(
     model: &mut TypedModel,
     name: String,

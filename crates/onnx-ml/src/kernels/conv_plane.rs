@@ -1,9 +1,9 @@
 //! The layout of a convolution's input in memory: each channel is padded and split into phases.
 //!
-//! For strides (sy, sx), the phase (i, j) of a channel contains the elements of the padded channel
-//! whose row index has remainder i modulo sy and whose column index has remainder j modulo sx. With
-//! stride 1 there is one phase: the padded channel itself. Along an axis, the kernel element at
-//! distance d from the start of the kernel reads only the phase with remainder d modulo the stride.
+//! For strides (sy, sx), a channel has sy · sx phases. Phase (i, j) contains the elements of the
+//! padded channel in the rows i, i + sy, i + 2 sy, … and in the columns j, j + sx, j + 2 sx, ….
+//! With stride 1 there is one phase: the padded channel itself. Along an axis, the kernel element at
+//! distance d from the start of the kernel reads only the phase whose index is d modulo the stride.
 //! Consecutive outputs read consecutive elements of this phase. So for each kernel element, the
 //! inputs of [`LANES`] adjacent outputs are one contiguous vector, for every stride.
 //!

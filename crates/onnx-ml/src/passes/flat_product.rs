@@ -139,9 +139,9 @@ fn align_axes(model: &TypedModel, product: &Product) -> TractResult<Option<Typed
     Ok(Some(patch))
 }
 
-/// Reshapes the summed axes of `x`, which must be its last axes, to one axis, and the constant to a
-/// matrix (or a vector, if the output has no column axis). Returns `None` if there is only one
-/// summed axis, or if the equation is not supported.
+/// Reshapes the summed axes of `x` to one axis, and the constant to a matrix (or to a vector, if the
+/// output has no column axis). The summed axes must be the last axes of `x`. Returns `None` if there
+/// is only one summed axis, or if the equation is not supported.
 fn flatten_terms(model: &TypedModel, product: &Product) -> TractResult<Option<TypedModelPatch>> {
     let Product { node, op, x_axes, constant_axes, y_axes, .. } = product;
     let (x_fact, constant) = (model.outlet_fact(product.x)?, model.outlet_fact(product.constant)?);

@@ -39,8 +39,8 @@ struct JsonTensor {
 ///
 /// # Errors
 ///
-/// Returns an error if the file has no data set, a data set without inputs or outputs, an unknown
-/// member or type, or an element that its type does not represent.
+/// Returns an error if the file has no data set, if a data set has no inputs or no outputs, if a
+/// member or a type is unknown, or if a type cannot represent an element.
 pub fn data_sets(folder: &Path) -> TractResult<Vec<DataSet>> {
     let path = folder.join("data.json");
     let read = || -> TractResult<Vec<DataSet>> {

@@ -1,6 +1,6 @@
-//! Checks that attributes that contradict each other are an error when the model is loaded, and that
-//! data for which an operator has no result is an error when the model runs. Each error states its
-//! reason.
+//! Checks two kinds of errors. Attributes that contradict each other are an error when the model is
+//! loaded. Data for which an operator has no result is an error when the model runs. Each error
+//! states its reason.
 
 mod features;
 mod graphs;

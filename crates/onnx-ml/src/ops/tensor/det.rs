@@ -49,9 +49,9 @@ impl Kernel for Det {
 
 /// Returns the determinant of a non-empty square matrix, which is overwritten.
 ///
-/// For each column, the row with the largest element becomes the pivot row, and multiples of the
-/// pivot row are subtracted from the rows below, so that their elements in the column become 0. The
-/// determinant is the product of the pivots. Each swap of rows changes its sign.
+/// For each column, the row with the largest element becomes the pivot row. Multiples of the pivot
+/// row are subtracted from the rows below it, so that the elements of these rows in the column
+/// become 0. The determinant is the product of the pivots. Each swap of rows changes its sign.
 fn determinant(matrix: &mut [f64]) -> f64 {
     let size = matrix.len().isqrt();
     let mut product = 1.0;

@@ -69,6 +69,19 @@ fn rejects_invalid_equations_of_einsum() {
 }
 
 #[test]
+fn deform_conv_names_the_condition_that_its_channels_violate() {
+    for (weights, attribute, expected) in [
+        ([4, 2, 2, 2], int("group", 1), "expected weights for 3 channels, found weights for 2"),
+        ([4, 1, 2, 2], int("group", 3), "a multiple of `group` (3), found 4"),
+        ([4, 3, 2, 2], int("offset_group", 2), "a multiple of `offset_group` (2), found 3"),
+    ] {
+        let shapes = [[1, 3, 4, 4], weights, [1, 16, 3, 3]];
+        let inputs = shapes.map(|shape| Tensor::zero::<f32>(&shape).unwrap());
+        expect_error(output("DeformConv", 1, &inputs, vec![attribute]), expected);
+    }
+}
+
+#[test]
 fn accepts_regions_that_are_nan_or_infinite() {
     let regions = [image(), tensor2(&[[f32::NAN, 0.0, f32::INFINITY, 1e30]]), tensor1(&[0_i64])];
     let found = output("RoiAlign", 1, &regions, vec![]).unwrap();

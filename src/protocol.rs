@@ -33,7 +33,7 @@ pub(crate) mod reader;
 pub mod sagemaker_csv;
 
 use crate::error::Error;
-use ml_app_model::{Signature, Tensors};
+use ml_app_model::{RowOutputs, Signature, Tensors};
 use std::borrow::Cow;
 
 /// Decodes a request and encodes the response to it.
@@ -85,7 +85,7 @@ pub enum Body {
     /// The encoded bytes.
     Whole(Vec<u8>),
     /// Outputs to encode as NDJSON while the response is being sent.
-    Lines(Tensors),
+    Lines(RowOutputs),
 }
 
 /// A format of named features, in a request or a response.

@@ -68,7 +68,7 @@ pub(crate) async fn predict(
 /// Descriptions of the handlers for the OpenAPI document.
 pub(crate) mod openapi {
     use crate::http::openapi::operation::{Operation, Schemas, ServedModel};
-    use crate::http::openapi::responses;
+    use crate::http::openapi::{responses, schema};
     use crate::protocol::instances::Predict;
     use ml_app_model::Feature;
     use serde_json::json;
@@ -85,17 +85,24 @@ pub(crate) mod openapi {
     }
 
     pub(crate) fn predict(served: &ServedModel<'_>) -> Operation {
-        // If the model has only one feature, the instance is the value of this feature, without a list.
-        let instance = match served.signature.features.as_slice() {
+        let signature = served.signature;
+        let (of_rows, parameters) = signature.features.split_at(signature.row_features());
+        // If a row has only one feature, an instance is its value, without a list.
+        let instance = match of_rows {
             [feature] => feature.example(),
             features => features.iter().map(Feature::example).collect(),
         };
-        let example = json!({ "instances": [instance] });
+        let mut example = json!({ "instances": [instance] });
+        if !parameters.is_empty() {
+            let values = parameters.iter().map(|feature| (feature.name.clone(), feature.example()));
+            example["parameters"] = values.collect();
+        }
         responses::prediction(served, Predict, ("Instances", "InstancePredictions"), &example)
     }
 
-    pub(crate) fn schemas(_: &ServedModel<'_>) -> Schemas {
-        let instances = json!({
+    pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
+        let signature = served.signature;
+        let mut instances = json!({
             "type": "object",
             "properties": {
                 "instances": {
@@ -114,6 +121,16 @@ pub(crate) mod openapi {
                 "outputs": {},
             },
         });
+        let parameters = &signature.features[signature.row_features()..];
+        if !parameters.is_empty() {
+            let values = parameters
+                .iter()
+                .map(|feature| (feature.name.clone(), schema::value_schema(feature)))
+                .collect();
+            let description = "Features with one value for the whole request.";
+            instances["properties"]["parameters"] =
+                schema::features_schema(description, values, parameters);
+        }
         vec![("Instances", instances), ("InstancePredictions", predictions)]
     }
 }

@@ -13,7 +13,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{Bytes, Data};
 use futures_util::{Stream, stream};
-use ml_app_model::{RunError, Tensors};
+use ml_app_model::{RowOutputs, RunError, Tensors};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
@@ -210,14 +210,14 @@ fn response(state: Data<State>, predicted: Predicted) -> HttpResponse {
 /// Encodes predictions as NDJSON, chunk by chunk, while the response is being sent.
 fn lines(
     state: Data<State>,
-    outputs: Tensors,
+    outputs: RowOutputs,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + 'static {
     let rows = outputs.rows();
     stream::iter((0..rows).step_by(ROWS_PER_CHUNK).map(move |start| {
         let predictions = Predictions::new(state.model.signature(), &outputs);
         let mut chunk = vec![];
         for row in start..rows.min(start + ROWS_PER_CHUNK) {
-            predictions.object(&mut chunk, row);
+            predictions.line(&mut chunk, row);
             chunk.push(b'\n');
         }
         Ok(Bytes::from(chunk))

@@ -65,14 +65,18 @@ pub enum Predicted {
 impl Drift {
     pub fn new(signature: &Signature) -> Drift {
         let observed = signature.features.iter().filter(|feature| {
-            let has_range = feature.minimum.is_some() || feature.maximum.is_some();
-            feature.is_scalar() && (feature.datatype.is_float() || has_range)
+            let ranged = feature.minimum.is_some() || feature.maximum.is_some();
+            // The values of a column have a constant distance only if the rows are the first axis. A parameter has
+            // one value.
+            let axis = signature.inputs[feature.input].batch_axis;
+            let is_column = axis.is_none_or(|axis| axis == 0);
+            feature.is_scalar() && is_column && (feature.datatype.is_float() || ranged)
         });
         let features = observed.take(MAX_SERIES).map(ObservedFeature::new);
         // A regression has a float output with one column.
         let is_number = |output: &ml_app_model::TensorSpec| {
-            let width: Option<usize> = output.shape.iter().skip(1).copied().product();
-            output.datatype.is_float() && width == Some(1)
+            let width: Option<usize> = output.row_shape().into_iter().product();
+            output.datatype.is_float() && width == Some(1) && !signature.is_given_once(output)
         };
         let predictions = match &signature.task {
             Task::Classification { label, classes, .. } => Predictions::Classes {

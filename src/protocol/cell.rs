@@ -34,10 +34,16 @@ impl<'de> DeserializeSeed<'de> for CellSeed<'_, '_> {
     }
 }
 
-/// Decodes the value of a feature in the current row. `text` is the content of a CSV cell or the value of a query
-/// parameter. It is JSON if the feature is an array. A scalar is written without JSON's quotes.
+/// Decodes the value of a feature in the current row from the text of a CSV cell or of a query parameter. The text
+/// of a scalar is its value; the text of an array is JSON.
+///
+/// The text of a parameter may be empty in some rows, if it has its value in others.
 pub fn read_text(reader: &mut Reader<'_>, feature: usize, text: &str) {
-    if reader.spec(feature).is_scalar() {
+    let spec = reader.spec(feature);
+    if spec.parameter && text.is_empty() {
+        return;
+    }
+    if spec.is_scalar() {
         reader.set(feature, Value::Untyped(text));
         return;
     }
@@ -76,6 +82,7 @@ pub struct ElementVisitor<'a, 's> {
 impl<'a, 's> ElementVisitor<'a, 's> {
     /// Decodes the whole value of a feature.
     pub fn whole(rows: &'a mut Rows<'s>, row: usize, feature: usize) -> ElementVisitor<'a, 's> {
+        rows.start_value(feature);
         ElementVisitor { rows, row, feature, axis: 0 }
     }
 }

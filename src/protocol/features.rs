@@ -1,6 +1,7 @@
 //! Named features as JSON, NDJSON or CSV, and in a query string.
 //!
-//! A JSON body is an object (one row), an array of objects (rows), or an object of arrays (columns).
+//! A JSON body is an object (one row), an array of objects (rows), or an object of arrays (columns). A parameter, which
+//! has one value for the whole request, is a member of any number of rows. Its value in columns is not an array of rows.
 //! For features whose input is a float, `null` is a missing value (NaN), and the strings `NaN`, `Infinity` and
 //! `-Infinity` stand for the values that JSON numbers cannot express.
 
@@ -15,7 +16,7 @@ use crate::protocol::{Body, Encoded, Protocol, WireFormat, csv, json};
 pub use body::FeaturesLayout;
 use body::{BodyVisitor, RowVisitor};
 use ml_app_model::value::with_article;
-use ml_app_model::{Kind, Mismatch, Signature, Tensors};
+use ml_app_model::{Kind, Mismatch, RowOutputs, Signature, Tensors};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::de::DeserializeSeed;
 
@@ -42,6 +43,7 @@ impl Protocol for Query {
         signature: &Signature,
         outputs: Tensors,
     ) -> Result<Encoded, Error> {
+        let outputs = RowOutputs::new(signature, outputs);
         Ok(json_response(&Predictions::new(signature, &outputs), FeaturesLayout::Row))
     }
 }
@@ -91,6 +93,7 @@ impl Protocol for NamedFeatures {
         signature: &Signature,
         outputs: Tensors,
     ) -> Result<Encoded, Error> {
+        let outputs = RowOutputs::new(signature, outputs);
         let predictions = Predictions::new(signature, &outputs);
         let encoded = match self.response {
             WireFormat::Json => json_response(&predictions, layout),
@@ -114,7 +117,7 @@ impl Protocol for NamedFeatures {
 fn json_response(predictions: &Predictions<'_>, layout: FeaturesLayout) -> Encoded {
     let mut body = Vec::with_capacity(predictions.rows() * predictions.row_size());
     match layout {
-        FeaturesLayout::Row => predictions.object(&mut body, 0),
+        FeaturesLayout::Row => predictions.row(&mut body),
         FeaturesLayout::Rows => predictions.array(&mut body),
         FeaturesLayout::Columns => predictions.columns_object(&mut body),
     }

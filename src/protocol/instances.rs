@@ -3,11 +3,14 @@
 //! A request has `instances` or `inputs`:
 //!
 //! - `instances` is a list of rows. An instance is a list of the features' values in the model's order, or an object
-//!   with the names of features or inputs as keys. If the model has only one feature, an instance may be just the value
-//!   of this feature. The response has `predictions`. For an output of shape `[N, 1]`, a prediction is a number, as in
-//!   the responses of KServe's scikit-learn server. TensorFlow Serving would write a list with one number instead.
-//! - `inputs` is an object with a column for each feature or input, or a list of rows if the model has only one input.
-//!   The response has `outputs`, which contains whole tensors.
+//!   with the names of features or inputs as keys. If the model has only one feature, an instance is its value. The
+//!   response has `predictions`, and `outputs` if the model has outputs of the whole request. For an output of shape `[N, 1]`, a prediction is a number, as in the responses of
+//!   KServe's scikit-learn server. TensorFlow Serving would write a list with one number instead.
+//! - `inputs` is an object of columns by name, or the rows of the only input. The response has `outputs`, which are
+//!   whole tensors.
+//!
+//! Features that have one value for the whole request are in `parameters`, an object of values by name. They may also be
+//! members of instances that are objects, and of `inputs`. If the model has no such features, `parameters` are ignored.
 //!
 //! [kserve]: https://kserve.github.io/website/latest/modelserving/data_plane/v1_protocol/
 //! [serving]: https://www.tensorflow.org/tfx/serving/api_rest#predict_api
@@ -21,7 +24,7 @@ use crate::protocol::reader::Reader;
 use crate::protocol::{Encoded, Protocol};
 use body::BodyVisitor;
 pub use body::InstancesLayout;
-use ml_app_model::{Signature, Tensors};
+use ml_app_model::{RowOutputs, Signature, Tensors};
 
 /// The protocol. Its only operation is to predict.
 #[derive(Debug, Clone, Copy)]
@@ -47,20 +50,27 @@ impl Protocol for Predict {
         signature: &Signature,
         outputs: Tensors,
     ) -> Result<Encoded, Error> {
-        let views: Vec<TensorView<'_>> = outputs.tensors().iter().map(TensorView::new).collect();
+        let outputs = RowOutputs::new(signature, outputs);
+        let views = TensorView::of_outputs(signature, &outputs);
         let keys = Keys::new(signature.outputs.iter().map(|output| &*output.name));
         let row = views.iter().map(TensorView::row_size).sum::<usize>() + keys.size();
         let mut body = Vec::with_capacity(32 + outputs.rows() * row);
         match layout {
             InstancesLayout::Instances => {
+                let is_of_request =
+                    |index: &usize| signature.is_given_once(&signature.outputs[*index]);
+                let (of_request, of_rows): (Vec<usize>, Vec<usize>) =
+                    (0..views.len()).partition(is_of_request);
                 body.extend_from_slice(b"{\"predictions\":");
-                json::list(&mut body, b"[]", outputs.rows(), |out, row| match &*views {
-                    [view] => view.row(out, row),
-                    views => json::list(out, b"{}", views.len(), |out, output| {
-                        out.extend_from_slice(keys.get(output));
-                        views[output].row(out, row);
-                    }),
+                let rows = if of_rows.is_empty() { 0 } else { outputs.rows() };
+                json::list(&mut body, b"[]", rows, |out, row| match *of_rows {
+                    [output] => views[output].row(out, row),
+                    _ => object(out, &keys, &of_rows, |out, output| views[output].row(out, row)),
                 });
+                if !of_request.is_empty() {
+                    body.extend_from_slice(b",\"outputs\":");
+                    object(&mut body, &keys, &of_request, |out, output| views[output].row(out, 0));
+                }
             }
             InstancesLayout::Columns => {
                 body.extend_from_slice(b"{\"outputs\":");
@@ -76,6 +86,14 @@ impl Protocol for Predict {
         body.push(b'}');
         Ok(Encoded::json(body))
     }
+}
+
+/// Appends an object with the values of some outputs. `keys` has the keys of all outputs.
+fn object(out: &mut Vec<u8>, keys: &Keys, outputs: &[usize], value: impl Fn(&mut Vec<u8>, usize)) {
+    json::list(out, b"{}", outputs.len(), |out, index| {
+        out.extend_from_slice(keys.get(outputs[index]));
+        value(out, outputs[index]);
+    });
 }
 
 fn decode_serde(

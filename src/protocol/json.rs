@@ -6,7 +6,7 @@ pub(crate) mod fast_path;
 use crate::error::{Error, RequestError};
 use crate::protocol::float;
 use ml_app_model::value::truncated;
-use ml_app_model::{Elements, Tensor};
+use ml_app_model::{Elements, RowOutputs, Signature, Tensor, TensorSpec};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
@@ -177,17 +177,48 @@ pub struct TensorView<'a> {
     row_shape: &'a [usize],
     /// Number of elements in a row.
     pub(crate) width: usize,
+    /// Number of elements from the start of a row to the start of the next row: `width`, or 0 if all rows have the
+    /// same value.
+    pub(crate) stride: usize,
 }
 
 impl<'a> TensorView<'a> {
     pub fn new(tensor: &'a Tensor) -> TensorView<'a> {
         let shape = tensor.shape();
+        let width = shape.iter().skip(1).product();
         TensorView {
             elements: tensor.elements(),
             shape,
             row_shape: tensor.row_shape(),
-            width: shape.iter().skip(1).product(),
+            width,
+            stride: width,
         }
+    }
+
+    /// Returns a view of a tensor that has no axis for the rows. Each row has the whole tensor as its value.
+    pub fn of_request(tensor: &'a Tensor) -> TensorView<'a> {
+        TensorView {
+            elements: tensor.elements(),
+            shape: tensor.shape(),
+            row_shape: tensor.value_shape(),
+            width: tensor.len(),
+            stride: 0,
+        }
+    }
+
+    /// Returns the views of all outputs.
+    pub fn of_outputs(signature: &Signature, outputs: &'a RowOutputs) -> Vec<TensorView<'a>> {
+        let outputs = signature.outputs.iter().zip(outputs.tensors());
+        let view = |(spec, tensor): (&TensorSpec, &'a Tensor)| match signature.is_given_once(spec) {
+            true => TensorView::of_request(tensor),
+            false => TensorView::new(tensor),
+        };
+        outputs.map(view).collect()
+    }
+
+    /// Returns whether the value of a row is a scalar.
+    pub(crate) fn is_scalar(&self) -> bool {
+        self.row_shape.is_empty()
     }
 
     /// Returns the number of elements in all rows.
@@ -195,22 +226,32 @@ impl<'a> TensorView<'a> {
         self.shape.iter().product()
     }
 
-    /// Returns an estimate of a row's size in JSON, in bytes.
+    /// Returns an estimate of a row's size in JSON, in bytes. A value of the whole request adds nothing to a row.
     pub(crate) fn row_size(&self) -> usize {
-        let element_size = match self.elements {
+        2 + self.stride * self.element_size()
+    }
+
+    fn element_size(&self) -> usize {
+        match self.elements {
             Elements::Float64(_) | Elements::String(_) => 20,
             Elements::Float32(_) | Elements::Float16(_) => 12,
             _ => 4,
-        };
-        2 + self.width * element_size
+        }
+    }
+
+    /// Returns an estimate of the size of the whole tensor in JSON, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.count() * self.element_size()
     }
 
     /// Appends one row: a scalar or nested arrays.
     pub(crate) fn row(&self, out: &mut Vec<u8>, row: usize) {
         match self.row_shape {
-            [] => self.element(out, row),
-            [len] => list(out, b"[]", *len, |out, index| self.element(out, row * len + index)),
-            shape => self.nested(out, shape, row * self.width),
+            [] => self.element(out, row * self.stride),
+            [len] => {
+                list(out, b"[]", *len, |out, index| self.element(out, row * self.stride + index))
+            }
+            shape => self.nested(out, shape, row * self.stride),
         }
     }
 

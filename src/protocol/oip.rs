@@ -19,9 +19,10 @@ use crate::protocol::json::{self, TensorView};
 use crate::protocol::{Body, Encoded, Protocol};
 use classification::Classes;
 pub use datatype::datatype_name;
-use ml_app_model::{Datatype, Signature, Tensors};
+use ml_app_model::{Datatype, Signature, Tensor, TensorSpec, Tensors};
 use request::RequestedOutput;
 pub use request::ResponseOptions;
+use std::borrow::Cow;
 
 /// Header that contains the size of the JSON in bytes. The binary tensors begin after the JSON. Requests and responses
 /// with binary tensors have this header.
@@ -131,10 +132,11 @@ fn write_output(
 ) {
     let spec = &signature.outputs[requested.index];
     let tensor = &outputs.tensors()[requested.index];
-    let classes =
-        requested.classification.map(|count| Classes::new(tensor, count, requested, signature));
+    let rows_first = requested.classification.map(|_| rows_first(tensor, spec));
+    let classes = requested.classification.zip(rows_first.as_ref());
+    let classes = classes.map(|(count, rows)| Classes::new(rows, count, requested, signature));
     let (datatype, shape) = match &classes {
-        Some(classes) => (Datatype::String, vec![outputs.rows(), classes.count]),
+        Some(classes) => (Datatype::String, vec![classes.rows, classes.count]),
         None => (spec.datatype, tensor.shape().to_vec()),
     };
     head.extend_from_slice(b"{\"name\":");
@@ -169,7 +171,7 @@ fn write_output(
         }),
         None => {
             let view = TensorView::new(tensor);
-            head.reserve(outputs.rows() * view.row_size());
+            head.reserve(view.size());
             (0..view.count()).for_each(|index| {
                 separate(head);
                 view.element(head, index);
@@ -177,4 +179,12 @@ fn write_output(
         }
     }
     head.extend_from_slice(b"]}");
+}
+
+/// Returns a tensor with the rows first. A tensor without rows becomes one row.
+fn rows_first<'a>(tensor: &'a Tensor, spec: &TensorSpec) -> Cow<'a, Tensor> {
+    match spec.batch_axis {
+        Some(0) => Cow::Borrowed(tensor),
+        axis => Cow::Owned(tensor.clone().rows_first(axis)),
+    }
 }

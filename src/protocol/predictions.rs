@@ -6,7 +6,8 @@
 
 use crate::protocol::json::{self, Keys, TensorView};
 use ml_app_model::{
-    ClassScores, Elements, PREDICTION, Prediction, PredictionShape, Signature, Source, Tensors,
+    ClassScores, Elements, PREDICTION, Prediction, PredictionShape, REQUEST_OUTPUTS, RowOutputs,
+    Signature, Source,
 };
 use std::io::Write;
 
@@ -34,21 +35,25 @@ pub struct Predictions<'a> {
     /// The keys of the outputs if the prediction has several outputs. Otherwise the keys of the classes, if there are
     /// any.
     keys: Keys,
+    /// The keys of the outputs that belong to the whole request.
+    request_keys: Keys,
 }
 
 impl<'a> Predictions<'a> {
-    /// Prepares the outputs of a model for encoding. `signature` is the signature of this model.
-    pub fn new(signature: &'a Signature, outputs: &'a Tensors) -> Predictions<'a> {
+    /// Prepares the outputs of the model that has this signature.
+    pub fn new(signature: &'a Signature, outputs: &'a RowOutputs) -> Predictions<'a> {
         let shape = PredictionShape::new(signature);
-        let keys = match (shape.prediction, shape.scores) {
-            (Prediction::Outputs(outputs), _) => {
-                Keys::new(outputs.iter().map(|output| &*output.name))
-            }
+        let names = |outputs: &[usize]| {
+            Keys::new(outputs.iter().map(|output| &*signature.outputs[*output].name))
+        };
+        let keys = match (&shape.prediction, shape.scores) {
+            (Prediction::Outputs(outputs), _) => names(outputs),
             (_, Some(scores)) => Keys::new(scores.classes.iter().map(|class| &**class)),
             (Prediction::Output(_), None) => Keys::new(std::iter::empty()),
         };
-        let views = outputs.tensors().iter().map(TensorView::new).collect();
-        Predictions { signature, shape, rows: outputs.rows(), outputs: views, keys }
+        let request_keys = names(&shape.request_outputs);
+        let views = TensorView::of_outputs(signature, outputs);
+        Predictions { signature, shape, rows: outputs.rows(), outputs: views, keys, request_keys }
     }
 
     pub fn rows(&self) -> usize {
@@ -67,51 +72,92 @@ impl<'a> Predictions<'a> {
     /// Appends `{"prediction": …, "probabilities": {…}}` for a row.
     pub fn object(&self, out: &mut Vec<u8>, row: usize) {
         self.members(out, |out, view, element| element_or_row(out, view, row, element));
+        out.push(b'}');
     }
 
-    /// Appends one object in which each value is an array of the values of all rows.
+    /// Appends the object of a row with the outputs of the request, as it is written on a line of NDJSON. The outputs
+    /// that are arrays are written for the first row only.
+    pub fn line(&self, out: &mut Vec<u8>, row: usize) {
+        if !self.shape.is_of_request {
+            self.members(out, |out, view, element| element_or_row(out, view, row, element));
+            self.request_outputs(out, row == 0);
+            out.push(b'}');
+        } else if row == 0 {
+            self.object(out, row);
+        } else {
+            out.extend_from_slice(b"{}");
+        }
+    }
+
+    /// Appends the response for a single row.
+    pub(crate) fn row(&self, out: &mut Vec<u8>) {
+        self.members(out, |out, view, element| element_or_row(out, view, 0, element));
+        self.request_outputs(out, true);
+        out.push(b'}');
+    }
+
+    /// Appends the response for columns: one object in which each value is an array of the values of all rows.
     pub(crate) fn columns_object(&self, out: &mut Vec<u8>) {
+        if self.shape.is_of_request {
+            return self.object(out, 0);
+        }
         self.members(out, |out, view, element| {
             json::list(out, b"[]", self.rows, |out, row| element_or_row(out, view, row, element));
         });
+        self.request_outputs(out, true);
+        out.push(b'}');
     }
 
-    /// Appends an array with an object for each row.
+    /// Appends the response for rows: an array with an object for each row. If there are outputs of the request,
+    /// appends an object with the array as the member `predictions`, or only the prediction of the request.
     pub(crate) fn array(&self, out: &mut Vec<u8>) {
+        if self.shape.is_of_request {
+            return self.object(out, 0);
+        }
+        let has_outputs = !self.shape.request_outputs.is_empty();
+        if has_outputs {
+            out.extend_from_slice(b"{\"predictions\":");
+        }
         json::list(out, b"[]", self.rows, |out, row| self.object(out, row));
+        if has_outputs {
+            self.request_outputs(out, true);
+            out.push(b'}');
+        }
     }
 
     /// Returns the names of the columns that predictions add to a table, such as `prediction`,
     /// `probability_yes`.
     pub(crate) fn columns(signature: &Signature) -> Vec<String> {
-        PredictionShape::new(signature).columns()
+        PredictionShape::new(signature).columns(signature)
     }
 
     /// Returns the cells of each column, in the order of [`Predictions::columns`].
     pub(crate) fn cells(&self) -> Vec<Cells<'a>> {
-        let columns = 0..Predictions::columns(self.signature).len();
-        let cells = columns.map(|column| {
-            let Source { output, element } = self.shape.source(column);
-            let view = &self.outputs[output];
-            let (width, index) = (view.width, element.unwrap_or(0));
-            let is_scalar = element.is_some() || width == 1;
+        let cells = self.shape.sources().into_iter().map(|source| {
+            let view = &self.outputs[source.output];
+            let (stride, index) = (view.stride, source.element.unwrap_or(0));
+            let is_scalar = source.element.is_some() || view.width == 1;
             match view.elements {
-                Elements::Float32(elements) if is_scalar => Cells::Float32(elements, width, index),
-                Elements::Int64(elements) if is_scalar => Cells::Int64(elements, width, index),
-                _ => Cells::Other,
+                Elements::Float32(elements) if is_scalar => Cells::Float32(elements, stride, index),
+                Elements::Int64(elements) if is_scalar => Cells::Int64(elements, stride, index),
+                _ => Cells::Other(source),
             }
         });
         cells.collect()
     }
 
-    /// Appends the text of a cell, without quotes. `column` is an index in [`Predictions::columns`].
-    pub(crate) fn cell(&self, out: &mut Vec<u8>, row: usize, column: usize) {
-        let Source { output, element } = self.shape.source(column);
+    /// Appends the text of a cell, without quotes. An array that belongs to the request is written in the first row
+    /// only.
+    pub(crate) fn cell(&self, out: &mut Vec<u8>, row: usize, source: Source) {
+        let Source { output, element } = source;
         let view = &self.outputs[output];
-        let index = row * view.width + element.unwrap_or(0);
         if element.is_none() && view.width != 1 {
-            return view.row(out, row);
+            if view.stride == view.width || row == 0 {
+                view.row(out, row);
+            }
+            return;
         }
+        let index = row * view.stride + element.unwrap_or(0);
         match view.elements {
             Elements::Float32(elements) => float(out, elements[index]),
             Elements::Float16(elements) if !elements[index].is_finite() => {
@@ -125,9 +171,8 @@ impl<'a> Predictions<'a> {
         }
     }
 
-    /// Appends an object with the members of a prediction. The caller's function `value` appends the value of each
-    /// member. The last argument of `value` is the index of one element in a row of the output, or `None` for the whole
-    /// row.
+    /// Appends an object with the members of a prediction, without its closing brace. `value` appends a whole output if
+    /// its last argument is `None`, and otherwise the element of the output at this index.
     #[inline]
     fn members(
         &self,
@@ -135,12 +180,12 @@ impl<'a> Predictions<'a> {
         value: impl Fn(&mut Vec<u8>, &TensorView<'_>, Option<usize>),
     ) {
         out.extend_from_slice(&OPENING);
-        match self.shape.prediction {
-            Prediction::Output(output) => value(out, &self.outputs[output], None),
+        match &self.shape.prediction {
+            Prediction::Output(output) => value(out, &self.outputs[*output], None),
             Prediction::Outputs(outputs) => {
-                json::list(out, b"{}", outputs.len(), |out, output| {
-                    out.extend_from_slice(self.keys.get(output));
-                    value(out, &self.outputs[output], None);
+                json::list(out, b"{}", outputs.len(), |out, index| {
+                    out.extend_from_slice(self.keys.get(index));
+                    value(out, &self.outputs[outputs[index]], None);
                 });
             }
         }
@@ -153,6 +198,27 @@ impl<'a> Predictions<'a> {
                 value(out, &self.outputs[*output], Some(column));
             });
         }
+    }
+
+    /// Appends the member with the outputs that belong to the request, if there are any. `with_arrays` is false to
+    /// leave arrays out.
+    fn request_outputs(&self, out: &mut Vec<u8>, with_arrays: bool) {
+        let outputs = self.shape.request_outputs.iter().enumerate();
+        let mut outputs = outputs
+            .map(|(key, output)| (key, &self.outputs[*output]))
+            .filter(|(_, view)| with_arrays || view.is_scalar())
+            .peekable();
+        if outputs.peek().is_none() {
+            return;
+        }
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(REQUEST_OUTPUTS.as_bytes());
+        out.extend_from_slice(b"\":");
+        for (position, (key, view)) in outputs.enumerate() {
+            out.push(if position == 0 { b'{' } else { b',' });
+            out.extend_from_slice(self.request_keys.get(key));
+            view.row(out, 0);
+        }
         out.push(b'}');
     }
 }
@@ -161,20 +227,20 @@ impl<'a> Predictions<'a> {
 #[inline]
 fn element_or_row(out: &mut Vec<u8>, view: &TensorView<'_>, row: usize, element: Option<usize>) {
     match element {
-        Some(element) => view.element(out, row * view.width + element),
+        Some(element) => view.element(out, row * view.stride + element),
         None => view.row(out, row),
     }
 }
 
-/// The cells of a table's column. The cell of row `r` is element `r * width + index` of an output.
+/// The cells of a table's column. The cell of row `r` is element `r * stride + index` of an output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cells<'a> {
-    /// Elements, width, index.
+    /// Elements, stride, index.
     Float32(&'a [f32], usize, usize),
-    /// Elements, width, index.
+    /// Elements, stride, index.
     Int64(&'a [i64], usize, usize),
     /// Rare types, and strings that may need quotes. [`Predictions::cell`] writes them.
-    Other,
+    Other(Source),
 }
 
 /// Appends a float in the format of CSV.

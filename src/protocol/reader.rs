@@ -33,7 +33,9 @@ pub struct Reader<'s> {
     skipped: usize,
     /// True if there is a current row. False while columns are read, because a column has values of many rows.
     in_row: bool,
-    /// True if the [fast path](fast_path) can read the model's rows from JSON objects.
+    /// Number of features that each row has. The features after them are parameters.
+    row_features: usize,
+    /// True if the fast path supports the model's rows as JSON objects.
     supports_objects: bool,
     /// True if [`Reader::read_cells`] can read the model's rows from lines of CSV: all features are scalar numbers.
     supports_cells: bool,
@@ -61,6 +63,7 @@ impl<'s> Reader<'s> {
             earlier_rows: 0,
             skipped: 0,
             in_row: false,
+            row_features: signature.row_features(),
             supports_objects: fast_path::supports_objects(signature),
             supports_cells: signature.features.iter().all(is_numeric),
             limit,
@@ -114,6 +117,13 @@ impl<'s> Reader<'s> {
         let rows = std::mem::replace(&mut self.rows, Rows::new(signature));
         self.earlier_rows += rows.len();
         if self.has_errors() || rows.is_empty() {
+            return Ok(None);
+        }
+        for parameter in rows.missing_parameters() {
+            let name = &signature.features[parameter].name;
+            self.errors.push(RequestError::missing("feature", name));
+        }
+        if self.has_errors() {
             return Ok(None);
         }
         if is_full {
@@ -177,6 +187,29 @@ impl<'s> Reader<'s> {
 
     pub fn spec(&self, feature: usize) -> &'s Feature {
         &self.rows.signature().features[feature]
+    }
+
+    /// Returns the features that each row has.
+    pub fn row_features(&self) -> &'s [Feature] {
+        &self.rows.signature().features[..self.row_features]
+    }
+
+    /// Returns whether the model has features with one value for the whole request.
+    pub fn has_parameters(&self) -> bool {
+        self.row_features < self.rows.signature().features.len()
+    }
+
+    /// Starts an object with the values of parameters, outside the rows.
+    pub fn start_parameters(&mut self) {
+        self.in_row = false;
+        self.present.fill(false);
+        self.next = self.row_features;
+    }
+
+    /// Ends an object with the values of parameters. The features of a row that follows are not present yet.
+    pub fn end_parameters(&mut self) {
+        self.present.fill(false);
+        self.next = 0;
     }
 
     /// Counts a row without reading it. Rows may be skipped only before the first row is read.
@@ -265,9 +298,10 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Returns the indices of the required features that the row does not have.
+    /// Returns the indices of the required features that the row does not have. A row need not have the parameters:
+    /// [`Reader::batch`] reports parameters that have no value in any row.
     pub fn missing(&self) -> Vec<usize> {
-        let features = self.rows.signature().features.iter().zip(&self.present).enumerate();
+        let features = self.row_features().iter().zip(&self.present).enumerate();
         features
             .filter(|(_, (feature, present))| !feature.optional && !**present)
             .map(|(index, _)| index)
@@ -287,10 +321,15 @@ impl<'s> Reader<'s> {
         self.push_error(RequestError::in_feature(&self.spec(feature).name, detail));
     }
 
-    /// Records an error in a feature of a row. `row` is the index of the row among the rows since the last batch.
+    /// Records an error in a feature of a row. `row` is counted from 0 after the last batch. It does not matter for a
+    /// parameter whose value is outside the rows.
     pub fn feature_error_at(&mut self, row: usize, feature: usize, detail: impl fmt::Display) {
-        let error =
-            RequestError::in_feature(&self.spec(feature).name, detail).row(self.earlier_rows + row);
+        let spec = self.spec(feature);
+        let error = RequestError::in_feature(&spec.name, detail);
+        let error = match spec.parameter && !self.in_row {
+            true => error,
+            false => error.row(self.earlier_rows + row),
+        };
         self.errors.push(RequestError { line: self.line, ..error });
     }
 
@@ -314,9 +353,11 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// Returns whether the values of a feature are single numbers, which [`Reader::read_cells`] supports.
+/// Returns whether the values of a feature are single numbers in each row, so that the CSV fast path supports it.
 fn is_numeric(feature: &Feature) -> bool {
-    feature.is_scalar() && matches!(feature.kind, Kind::Number | Kind::Integer)
+    feature.is_scalar()
+        && !feature.parameter
+        && matches!(feature.kind, Kind::Number | Kind::Integer)
 }
 
 /// Adds a row from a line of CSV. Each cell with a feature must contain a number, or nothing for a missing value. For

@@ -352,12 +352,9 @@ fn check_reports_whether_a_model_can_be_served() {
     assert!(text.contains("tensor `weights`: its data is in ") && text.contains("weights.bin"));
 
     let odd = |name| case::path("odd", name).to_str().unwrap().to_owned();
-    for (model, reason) in
-        [("foreign.onnx", "com.example.Add (node `sum`)"), ("no-batch.onnx", "expected 2 rows")]
-    {
-        let text = stdout(&ml_app(&["check", &odd(model)], ""));
-        assert!(text.contains("cannot be served") && text.contains(reason), "{text}");
-    }
+    let text = stdout(&ml_app(&["check", &odd("foreign.onnx")], ""));
+    assert!(text.contains("cannot be served"), "{text}");
+    assert!(text.contains("com.example.Add (node `sum`)"), "{text}");
 
     let none = scratch("none.onnx");
     fs::write(&none, "not a model").unwrap();

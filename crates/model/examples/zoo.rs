@@ -19,7 +19,7 @@ mod case;
 #[path = "../../onnx-ml/tests/case/protobuf.rs"]
 mod protobuf;
 
-use case::{Outcome, compare, from_tract, inputs};
+use case::{Outcome, case_rows, compare, from_tract, inputs};
 use ml_app_model::Model;
 use musl_mem as _;
 use protobuf::{data_sets, tensors};
@@ -89,8 +89,7 @@ impl Zoo {
         let model = self.model()?;
         for (number, data_set) in data_sets(&self.folder).iter().enumerate() {
             let case_inputs = from_tract(&tensors(data_set, "input")?)?;
-            let rows =
-                case_inputs.first().ok_or("expected at least one input, found none")?.shape()[0];
+            let rows = case_rows(model.signature(), &case_inputs)?;
             let found = model.run(inputs(model.signature(), &case_inputs, rows)?)?;
             let expected = from_tract(&tensors(data_set, "output")?)?;
             if found.tensors().len() != expected.len() {
@@ -112,7 +111,7 @@ impl Zoo {
         let data_sets = data_sets(&self.folder);
         let data_set = data_sets.get(number).ok_or_else(|| format!("unknown data set {number}"))?;
         let case_inputs = from_tract(&tensors(data_set, "input")?)?;
-        let rows = case_inputs.first().ok_or("expected at least one input, found none")?.shape()[0];
+        let rows = case_rows(model.signature(), &case_inputs)?;
         let inputs = inputs(model.signature(), &case_inputs, rows)?;
         let mut times = vec![];
         let begin = Instant::now();

@@ -58,6 +58,7 @@ pub(crate) fn push_array(
     feature: usize,
     array: &Json,
 ) -> Result<(), Mismatch> {
+    rows.start_value(feature);
     push_axis(rows, feature, 0, array)
 }
 

@@ -10,13 +10,14 @@ use serde_json::{Value as Json, json};
 use std::collections::HashSet;
 use tract_onnx::pb::GraphProto;
 
-/// Returns the features of all inputs, input by input.
+/// Returns the features of all inputs, input by input. Features that have one value for the whole request
+/// are last.
 ///
 /// The name of a feature comes from the first of these rules that applies:
 ///
 /// 1. the metadata;
 /// 2. the key of a map, if the exporter declared the input as a map;
-/// 3. the name of the input, if the input has one column or more than two axes;
+/// 3. the name of the input, if its rows have one column or more than one axis, or if it has no batch axis;
 /// 4. the number of the column, if only one input has several columns: `x0`, `x1`, …;
 /// 5. the name of the input and the number of the column: `input_0`, `input_1`, ….
 ///
@@ -27,6 +28,7 @@ use tract_onnx::pb::GraphProto;
 pub(crate) fn features(
     graph: &GraphProto,
     inputs: &[TensorSpec],
+    fixed_rows: Option<usize>,
     maps: &[MapInput],
     metadata: Option<Vec<FeatureMetadata>>,
 ) -> Result<Vec<Feature>, LoadError> {
@@ -35,7 +37,7 @@ pub(crate) fn features(
         let column = (inputs[feature.input].name.as_str(), feature.column);
         category_example(categories.get(&column)?, feature.datatype)
     };
-    let mut features = features_of_graph(inputs, maps);
+    let mut features = features_of_graph(inputs, maps, fixed_rows);
     for feature in &mut features {
         feature.compact_example = category(feature).unwrap_or_else(|| scalar_example(feature.kind));
     }
@@ -59,29 +61,38 @@ pub(crate) fn features(
             key: FEATURES,
             reason: format!("duplicate feature `{}`", duplicate.name),
         }),
-        None => Ok(features),
+        None => {
+            // The sort is stable: the features of the rows keep their order.
+            features.sort_by_key(|feature| feature.parameter);
+            Ok(features)
+        }
     }
 }
 
 /// Returns the features as the graph describes them, without metadata and without examples.
-fn features_of_graph(inputs: &[TensorSpec], maps: &[MapInput]) -> Vec<Feature> {
+fn features_of_graph(
+    inputs: &[TensorSpec],
+    maps: &[MapInput],
+    fixed_rows: Option<usize>,
+) -> Vec<Feature> {
     // Names such as `x0` would not be unique if several inputs had several columns.
-    let wide_inputs =
-        inputs.iter().filter(|input| matches!(input.shape[..], [_, Some(2..)])).count();
+    let is_wide = |input: &&TensorSpec| {
+        input.batch_axis.is_some() && matches!(input.row_shape()[..], [Some(2..)])
+    };
+    let wide_inputs = inputs.iter().filter(is_wide).count();
     let mut features = vec![];
     for (index, input) in inputs.iter().enumerate() {
         let map = maps.iter().find(|map| map.input == input.name);
-        let names_and_shapes = match (map, input.shape.as_slice()) {
-            (Some(map), _) => map.keys.iter().map(|key| (key.clone(), vec![])).collect(),
-            (None, [_] | [_, Some(1)]) => vec![(input.name.clone(), vec![])],
-            (None, [_, Some(columns)]) if wide_inputs == 1 => {
+        let names_and_shapes = match (map, input.batch_axis, input.row_shape().as_slice()) {
+            (Some(map), ..) => map.keys.iter().map(|key| (key.clone(), vec![])).collect(),
+            (None, _, [] | [Some(1)]) => vec![(input.name.clone(), vec![])],
+            (None, Some(_), [Some(columns)]) if wide_inputs == 1 => {
                 (0..*columns).map(|column| (format!("x{column}"), vec![])).collect()
             }
-            (None, [_, Some(columns)]) => {
+            (None, Some(_), [Some(columns)]) => {
                 (0..*columns).map(|column| (format!("{}_{column}", input.name), vec![])).collect()
             }
-            (None, [_, row_shape @ ..]) => vec![(input.name.clone(), row_shape.to_vec())],
-            (None, []) => unreachable!("an input has at least the axis of the batch"),
+            (None, _, row_shape) => vec![(input.name.clone(), row_shape.to_vec())],
         };
         let columns = names_and_shapes.into_iter().enumerate();
         features.extend(columns.map(|(column, (name, shape))| Feature {
@@ -90,6 +101,7 @@ fn features_of_graph(inputs: &[TensorSpec], maps: &[MapInput]) -> Vec<Feature> {
             datatype: input.datatype,
             input: index,
             column,
+            parameter: input.batch_axis.is_none() && fixed_rows != Some(1),
             compact_example: Json::Null,
             shape,
             optional: map.is_some(),

@@ -6,7 +6,8 @@ use crate::convert::MAX_EXACT_INTEGER;
 use crate::error::{LoadError, RunError};
 use crate::example::{json_scalar, push_array};
 use crate::metadata::{GOLDEN, GoldenRow};
-use crate::prediction::{ClassScores, PREDICTION, Prediction, PredictionShape};
+use crate::prediction::{ClassScores, PREDICTION, Prediction, PredictionShape, REQUEST_OUTPUTS};
+use crate::row_outputs::RowOutputs;
 use crate::rows::Rows;
 use crate::signature::Signature;
 use crate::tensor::{Elements, Tensor};
@@ -42,7 +43,7 @@ pub(crate) fn check(
             .map_err(|error| invalid(format!("row {row}{error}")))?;
         let found = run(inputs)
             .map_err(|error| invalid(format!("row {row}: the prediction fails: {error}")))?;
-        let found = prediction(signature, &found);
+        let found = prediction(signature, &RowOutputs::new(signature, found));
         if let Some(Difference { output, mismatch }) = first_difference("", &golden.outputs, &found)
         {
             return Err(match mismatch {
@@ -83,22 +84,30 @@ fn inputs(signature: &Signature, row: &Map<String, Json>) -> Result<Tensors, Str
 }
 
 /// Returns the prediction for a single row as JSON.
-fn prediction(signature: &Signature, outputs: &Tensors) -> Map<String, Json> {
+fn prediction(signature: &Signature, outputs: &RowOutputs) -> Map<String, Json> {
     let tensor = |output: usize| &outputs.tensors()[output];
-    let row = |output| nested(tensor(output), tensor(output).row_shape(), 0);
-    let shape = PredictionShape::new(signature);
-    let value = match shape.prediction {
-        Prediction::Output(output) => row(output),
-        Prediction::Outputs(outputs) => {
-            let values = outputs.iter().enumerate();
-            Json::Object(values.map(|(index, output)| (output.name.clone(), row(index))).collect())
-        }
+    let name = |output: usize| signature.outputs[output].name.clone();
+    let value = |output: usize| {
+        let is_whole = signature.is_given_once(&signature.outputs[output]);
+        let tensor = tensor(output);
+        nested(tensor, if is_whole { tensor.value_shape() } else { tensor.row_shape() }, 0)
     };
-    let mut members = Map::from_iter([(PREDICTION.to_owned(), value)]);
+    let object = |outputs: &[usize]| -> Json {
+        Json::Object(outputs.iter().map(|output| (name(*output), value(*output))).collect())
+    };
+    let shape = PredictionShape::new(signature);
+    let prediction = match &shape.prediction {
+        Prediction::Output(output) => value(*output),
+        Prediction::Outputs(outputs) => object(outputs),
+    };
+    let mut members = Map::from_iter([(PREDICTION.to_owned(), prediction)]);
     if let Some(ClassScores { meaning, output, classes }) = shape.scores {
         let scores = classes.iter().enumerate();
         let scores = scores.map(|(column, class)| (class.clone(), element(tensor(output), column)));
         members.insert(meaning.plural().to_owned(), Json::Object(scores.collect()));
+    }
+    if !shape.request_outputs.is_empty() {
+        members.insert(REQUEST_OUTPUTS.to_owned(), object(&shape.request_outputs));
     }
     members
 }

@@ -1,5 +1,6 @@
 //! Reads an ONNX graph: its operators, inputs, outputs and task.
 
+use crate::axes::{self, DeclaredInput, StatedAxes};
 use crate::datatype::Datatype;
 use crate::error::{LoadError, Unsupported};
 use crate::limits;
@@ -75,40 +76,34 @@ fn node_name(node: &NodeProto) -> String {
     if node.name.is_empty() { node.output.join(", ") } else { node.name.clone() }
 }
 
-/// Returns the inputs of a graph, without its weights. A weight may be declared as an input, and then has
-/// an initializer.
+/// Returns the inputs of a graph, and the number of rows in a run if the graph fixes it. An input with an
+/// initializer is a weight, and is left out. `stated` are the axes in the metadata.
 ///
 /// # Errors
 ///
 /// Returns an error if an input cannot be served, or the graph has no input.
-pub(crate) fn inputs(graph: &GraphProto) -> Result<Vec<TensorSpec>, LoadError> {
+pub(crate) fn inputs(
+    graph: &GraphProto,
+    stated: &StatedAxes,
+) -> Result<(Vec<TensorSpec>, Option<usize>), LoadError> {
     let initialized: HashSet<&str> =
         graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
-    let inputs: Vec<TensorSpec> = graph
+    let inputs: Vec<DeclaredInput> = graph
         .input
         .iter()
         .filter(|input| !initialized.contains(input.name.as_str()))
         .map(input)
         .collect::<Result<_, _>>()?;
-    limits::check_inputs(&inputs)?;
-    match inputs.iter().find(|input| matches!(input.shape[0], Some(rows) if rows != 1)) {
-        None if inputs.is_empty() => {
-            Err(LoadError::NotOnnx("expected a graph with an input, found none".into()))
-        }
-        None => Ok(inputs),
-        Some(fixed) => Err(LoadError::Input {
-            name: fixed.name.clone(),
-            reason: format!(
-                "expected a dynamic batch as the first axis, or a batch of 1, found a batch of {}; \
-                 export the model with a dynamic batch axis",
-                fixed.shape[0].unwrap_or_default()
-            ),
-        }),
+    if inputs.is_empty() {
+        return Err(LoadError::NotOnnx("expected a graph with an input, found none".into()));
     }
+    let (inputs, fixed_rows) = axes::set_input_axes(inputs, stated)?;
+    limits::check_inputs(&inputs)?;
+    Ok((inputs, fixed_rows))
 }
 
 /// Converts the declaration of an input.
-fn input(info: &ValueInfoProto) -> Result<TensorSpec, LoadError> {
+fn input(info: &ValueInfoProto) -> Result<DeclaredInput, LoadError> {
     let error = |reason: String| LoadError::Input { name: info.name.clone(), reason };
     let tensor = match info.r#type.as_ref().and_then(|tensor| tensor.value.as_ref()) {
         Some(type_proto::Value::TensorType(tensor)) => tensor,
@@ -124,30 +119,33 @@ fn input(info: &ValueInfoProto) -> Result<TensorSpec, LoadError> {
                 tensor.elem_type
             ))
         })?;
-    let shape =
+    let declared =
         tensor.shape.as_ref().ok_or_else(|| error("expected a shape, found none".into()))?;
-    let shape: Vec<Option<usize>> = shape
-        .dim
-        .iter()
-        .map(|dim| match dim.value {
+    let (mut shape, mut symbols) = (vec![], vec![]);
+    for dim in &declared.dim {
+        let (len, symbol) = match &dim.value {
             Some(dimension::Value::DimValue(len)) => {
-                usize::try_from(len).ok().filter(|len| *len > 0)
+                (usize::try_from(*len).ok().filter(|len| *len > 0), None)
             }
-            _ => None,
-        })
-        .collect();
-    if shape.is_empty() {
-        return Err(error("expected a batch as the first axis, found a scalar".into()));
+            Some(dimension::Value::DimParam(name)) => (None, axes::symbol(name)),
+            None => (None, None),
+        };
+        shape.push(len);
+        symbols.push(symbol);
     }
-    Ok(TensorSpec { name: info.name.clone(), datatype, shape })
+    let spec = TensorSpec { name: info.name.clone(), datatype, shape, batch_axis: None };
+    Ok(DeclaredInput { spec, symbols })
 }
 
-/// Returns the outputs of a graph. `typed` is the graph after type inference. For an output in `labels`,
-/// the graph computes indices of labels, but the returned element type is string.
+/// Returns the outputs of a graph with their types and shapes. An output that is listed in `labels` has
+/// strings, although the graph computes indices of its labels. `rows` is the number of rows in a run, as a
+/// symbol or a number. `stated` are the axes in the metadata.
 pub(crate) fn outputs(
     graph: &GraphProto,
     typed: &TypedModel,
     labels: &[LabelOutput],
+    rows: &TDim,
+    stated: &StatedAxes,
 ) -> Result<Vec<TensorSpec>, LoadError> {
     let mut specs = vec![];
     for (index, info) in graph.output.iter().enumerate() {
@@ -164,9 +162,24 @@ pub(crate) fn outputs(
             })?
         };
         let shape: Vec<Option<usize>> = fact.shape.iter().map(|dim| dim.to_usize().ok()).collect();
-        specs.push(TensorSpec { name: info.name.clone(), datatype, shape });
+        let axis = output_axis(&fact.shape, rows);
+        let batch_axis = axes::stated_axis(stated, &info.name, shape.len())?.unwrap_or(axis);
+        specs.push(TensorSpec { name: info.name.clone(), datatype, shape, batch_axis });
     }
     Ok(specs)
+}
+
+/// Returns the axis of an output that has an entry for each row. If the number of rows is fixed, this can
+/// only be the first axis.
+fn output_axis(shape: &[TDim], rows: &TDim) -> Option<usize> {
+    let TDim::Sym(symbol) = rows else {
+        return (shape.first() == Some(rows)).then_some(0);
+    };
+    let lens = |rows: i64| -> Vec<Option<usize>> {
+        let values = SymbolValues::default().with(symbol, rows);
+        shape.iter().map(|dim| dim.eval(&values).to_usize().ok()).collect()
+    };
+    axes::axis_of_rows(&lens(2), &lens(3))
 }
 
 /// Returns the task of a model.
@@ -188,9 +201,10 @@ pub(crate) fn task(
         return Task::Other;
     };
     let is_label = (label.datatype.is_integer() || label.datatype == Datatype::String)
-        && (label.shape.len() == 1 || label.shape[1..] == [Some(1)]);
-    let (true, true, [_, Some(columns)]) =
-        (is_label, scores.datatype.is_float(), scores.shape.as_slice())
+        && label.batch_axis.is_some()
+        && matches!(label.row_shape()[..], [] | [Some(1)]);
+    let (true, true, Some(0), [_, Some(columns)]) =
+        (is_label, scores.datatype.is_float(), scores.batch_axis, scores.shape.as_slice())
     else {
         return Task::Other;
     };

@@ -8,6 +8,7 @@
 //! Loading a model:
 //!
 //! - `graph`, `features`: read the signature from the graph and its metadata.
+//! - `axes`: decides which axis of each tensor has an entry for each row.
 //! - [`metadata`]: reads the metadata that an exporter can add to a model.
 //! - [`external_data`]: reads weights from files beside the model.
 //! - `constants`, `limits`: check tensors, input sizes and attributes, and reject invalid ones. tract does
@@ -16,6 +17,7 @@
 //! - `prepared`: serializes an optimized model. The build embeds the serialized model, and the server
 //!   reads it without parsing ONNX.
 //! - `model`: loads a model, warms it up and runs it.
+//! - `independence`: checks that the rows of a fixed batch do not depend on each other.
 //! - `golden`: checks a model against rows whose predictions are known.
 //! - `phases`: measures how long each phase of loading takes.
 //!
@@ -25,11 +27,13 @@
 //! - `convert`: converts a value to the type of its feature.
 //! - `rows`: builds input tensors, row by row, from values.
 //! - `tensor`, `tensors`: the inputs and outputs of a model.
+//! - `row_outputs`: outputs with the rows first, for formats that consist of rows.
 //! - `prediction`: the members of a prediction, and the output that each member's value comes from.
 //!
 //! Describing models to people: [`operators`] lists the supported operators, and `report` summarizes any
 //! ONNX file.
 
+mod axes;
 mod constants;
 mod convert;
 mod datatype;
@@ -39,6 +43,7 @@ pub mod external_data;
 mod features;
 mod golden;
 mod graph;
+mod independence;
 mod json_text;
 mod limits;
 pub mod metadata;
@@ -50,6 +55,7 @@ mod plan;
 mod prediction;
 mod prepared;
 mod report;
+mod row_outputs;
 mod rows;
 mod scores;
 mod signature;
@@ -63,9 +69,12 @@ pub use model::Model;
 /// Readers of serialized operators. The build script lists the ones that its model needs.
 pub use onnx_ml::prepared::operators as serialized_operators;
 pub use phases::Phases;
-pub use prediction::{ClassScores, PREDICTION, Prediction, PredictionShape, Source};
+pub use prediction::{
+    ClassScores, PREDICTION, Prediction, PredictionShape, REQUEST_OUTPUTS, Source,
+};
 pub use prepared::Prepared;
 pub use report::Report;
+pub use row_outputs::RowOutputs;
 pub use rows::Rows;
 pub use signature::{Feature, Signature, Task, TensorSpec};
 pub use tensor::{Data, Elements, Strings, Tensor};

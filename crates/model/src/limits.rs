@@ -16,10 +16,12 @@ pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
     const MAX_ELEMENTS: usize = 1 << 22;
     let (mut columns, mut elements) = (0_usize, 0_usize);
     for input in inputs {
-        let row = input.shape.iter().skip(1).flatten();
+        let row_shape = input.row_shape();
+        let row = row_shape.iter().flatten();
         let len = row.fold(1_usize, |len, dim| len.saturating_mul(*dim));
+        let is_one_feature = row_shape.len() > 1 || input.batch_axis.is_none();
         elements = elements.saturating_add(len);
-        columns = columns.saturating_add(if input.shape.len() > 2 { 1 } else { len });
+        columns = columns.saturating_add(if is_one_feature { 1 } else { len });
         if columns > MAX_COLUMNS || elements > MAX_ELEMENTS {
             let reason = format!(
                 "expected at most {MAX_COLUMNS} columns and {MAX_ELEMENTS} elements per row in all \

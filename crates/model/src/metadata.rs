@@ -1,16 +1,18 @@
 //! Metadata that an exporter can add to a model, because an ONNX graph has no fields for it.
 //!
 //! ONNX has fields for the name (the graph's `name`), the description (the `doc_string` of the model or of
-//! its graph) and the version (`model_version`). Four entries of `metadata_props` contain the other
+//! its graph) and the version (`model_version`). Five entries of `metadata_props` contain the other
 //! metadata. Each entry is optional, and its value is JSON:
 //!
 //! | key | value |
 //! |---|---|
 //! | `ml_app.features` | array of `{"name", "type", "description", "unit", "minimum", "maximum", "example"}`, with an entry for each column of the inputs, input by input; only `name` is required; `type` is `number`, `integer`, `boolean` or `string`; `minimum` and `maximum` are the range in the training data |
+//! | `ml_app.axes` | object from the name of an input or output to the axis that has an entry for each row, counted from 0; `null` if the tensor has no such axis; names that are left out are decided from the graph |
 //! | `ml_app.classes` | object from the label of a class to its meaning |
 //! | `ml_app.metrics` | object from the name of a metric to its value on held-out data |
 //! | `ml_app.golden` | array of `{"inputs", "outputs"}`; `inputs` is a row, as an object from feature to value; `outputs` is the expected prediction in the shape of the server's responses, `{"prediction", "probabilities"}`, with all or some of its members; a model that makes a different prediction does not load |
 
+use crate::axes::StatedAxes;
 use crate::datatype::Kind;
 use crate::error::LoadError;
 use serde::de::DeserializeOwned;
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tract_onnx::pb::ModelProto;
 
 pub(crate) const FEATURES: &str = "ml_app.features";
+pub(crate) const AXES: &str = "ml_app.axes";
 pub(crate) const CLASSES: &str = "ml_app.classes";
 pub(crate) const METRICS: &str = "ml_app.metrics";
 pub(crate) const GOLDEN: &str = "ml_app.golden";
@@ -27,6 +30,7 @@ pub(crate) const GOLDEN: &str = "ml_app.golden";
 pub(crate) struct Metadata {
     /// `None` if the model has no entry [`FEATURES`].
     pub features: Option<Vec<FeatureMetadata>>,
+    pub axes: StatedAxes,
     pub classes: Vec<(String, String)>,
     pub metrics: Vec<(String, f64)>,
     pub golden: Vec<GoldenRow>,
@@ -63,6 +67,7 @@ impl Metadata {
         let metrics: Option<serde_json::Map<String, serde_json::Value>> = entry(model, METRICS)?;
         Ok(Metadata {
             features: entry(model, FEATURES)?,
+            axes: entry(model, AXES)?.unwrap_or_default(),
             classes: pairs(CLASSES, "a string", classes, |value| {
                 value.as_str().map(str::to_owned)
             })?,

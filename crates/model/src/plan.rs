@@ -6,60 +6,49 @@ use std::sync::Arc;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
-use tract_onnx::tract_hir::internal::{AxisOp, Factoid, InferenceFact, ShapeFactoid};
+use tract_onnx::tract_hir::internal::{Factoid, InferenceFact, ShapeFactoid};
 
-/// Reads the graph and infers its types and shapes. In the shapes of the inputs, the batch size is the
-/// symbol `N`, or 1 if `single_row` is true. Every other dynamic axis has the symbol that the model
-/// declares, or a new symbol.
+/// Reads the graph and infers its types and shapes. Each input shape consists of numbers and symbols: one
+/// symbol for the number of rows, and one for each other dynamic axis. Axes that have the same name in the
+/// graph share a symbol. Also returns the number of rows in a run: `fixed_rows`, or the symbol.
 pub(crate) fn infer_types(
     proto: &ModelProto,
     inputs: &[TensorSpec],
-    single_row: bool,
-) -> TractResult<TypedModel> {
+    fixed_rows: Option<usize>,
+) -> TractResult<(TypedModel, TDim)> {
     let mut model = onnx_ml::onnx().with_ignore_value_info(true).model_for_proto_model(proto)?;
-    let batch: TDim = if single_row { 1.to_dim() } else { model.symbols.sym("N").into() };
+    let declared = (0..inputs.len())
+        .map(|index| model.input_fact(index).cloned())
+        .collect::<TractResult<Vec<InferenceFact>>>()?;
+    let declared_len = |index: usize, axis: usize| -> Option<TDim> {
+        declared[index].shape.dim(axis).and_then(|dim| dim.concretize())
+    };
+    let rows = match fixed_rows {
+        Some(rows) => rows.to_dim(),
+        None => {
+            let batches = inputs.iter().enumerate();
+            let mut symbols = batches.filter_map(|(index, input)| {
+                declared_len(index, input.batch_axis?).filter(|len| matches!(len, TDim::Sym(_)))
+            });
+            symbols.next().unwrap_or_else(|| model.symbols.new_with_prefix("N").into())
+        }
+    };
     for (index, input) in inputs.iter().enumerate() {
-        let declared = model.input_fact(index)?.clone();
-        let mut dims: TVec<TDim> = tvec!(batch.clone());
-        for (axis, len) in input.shape.iter().enumerate().skip(1) {
-            let declared_len = declared.shape.dim(axis).and_then(|dim| dim.concretize());
-            dims.push(match (len, declared_len) {
-                (Some(len), _) => len.to_dim(),
-                (None, Some(declared)) => declared,
-                (None, None) => model.symbols.new_with_prefix("d").into(),
+        let mut dims: TVec<TDim> = tvec!();
+        for (axis, len) in input.shape.iter().enumerate() {
+            dims.push(match len {
+                _ if input.batch_axis == Some(axis) => rows.clone(),
+                Some(len) => len.to_dim(),
+                None => declared_len(index, axis)
+                    .filter(|len| len.to_i64().is_err())
+                    .unwrap_or_else(|| model.symbols.new_with_prefix("d").into()),
             });
         }
         let mut fact = InferenceFact::default().with_shape(ShapeFactoid::from(dims));
-        fact.datum_type = declared.datum_type;
+        fact.datum_type = declared[index].datum_type;
         model.set_input_fact(index, fact)?;
     }
-    let mut model = model.into_typed()?;
-    if !single_row {
-        move_rows_first(&mut model, &batch)?;
-    }
-    model.into_decluttered()
-}
-
-/// Moves the axis of the rows to the front of each output.
-///
-/// - `[1, N]` becomes `[N]`. `ArrayFeatureExtractor` returns the labels of some classifiers with shape
-///   `[1, N]`.
-/// - `[M, N, …]` becomes `[N, M, …]`. Forests that predict several labels, and recurrent networks that
-///   return their states, have outputs of shape `[M, N, …]`.
-fn move_rows_first(model: &mut TypedModel, batch: &TDim) -> TractResult<()> {
-    let mut outlets = model.output_outlets()?.to_vec();
-    for (index, outlet) in outlets.iter_mut().enumerate() {
-        let shape = &model.outlet_fact(*outlet)?.shape;
-        let mut rows = shape.iter().enumerate().filter(|(_, dim)| *dim == batch);
-        let moved = match (rows.next(), rows.next()) {
-            (Some((1, _)), None) if shape.rank() == 2 && shape[0].is_one() => AxisOp::Rm(0),
-            (Some((axis @ 1.., _)), None) => AxisOp::Move(axis, 0),
-            _ => continue,
-        };
-        let name = format!("output_{index}.rows");
-        *outlet = model.wire_node(name, moved, &[*outlet])?[0];
-    }
-    model.select_output_outlets(&outlets)
+    Ok((model.into_typed()?.into_decluttered()?, rows))
 }
 
 /// Returns whether a thread can use one state of the plan for several runs.

@@ -4,31 +4,41 @@
 //! Golden rows and the protocols with named features have predictions in this shape. The shape contains
 //! only names and indices. The encoder of each format decides how a value is written.
 
-use crate::signature::{Scores, Signature, Task, TensorSpec};
+use crate::signature::{Scores, Signature, Task};
 
 /// Name of the member that every prediction has.
 pub const PREDICTION: &str = "prediction";
+
+/// Name of the member with the outputs of the whole request, beside the predictions of the rows.
+pub const REQUEST_OUTPUTS: &str = "outputs";
 
 /// The members of a row's prediction.
 ///
 /// A classifier has two members: the label as `prediction`, and a value for each class as
 /// `probabilities` or `scores`. Every other model has `prediction` only: the value of its
 /// only output, or an object with the value of each output.
-#[derive(Debug, Clone, Copy)]
+///
+/// Outputs that belong to the whole request are separate. If a model has no other outputs, they are the
+/// prediction, which then belongs to the request too.
+#[derive(Debug, Clone)]
 pub struct PredictionShape<'s> {
     /// The member [`PREDICTION`].
-    pub prediction: Prediction<'s>,
+    pub prediction: Prediction,
     /// The member with the scores of a classifier.
     pub scores: Option<ClassScores<'s>>,
+    /// Indices of the outputs in the member [`REQUEST_OUTPUTS`]; empty if there is no such member.
+    pub request_outputs: Vec<usize>,
+    /// True if the prediction belongs to the whole request.
+    pub is_of_request: bool,
 }
 
 /// The value of the member [`PREDICTION`].
-#[derive(Debug, Clone, Copy)]
-pub enum Prediction<'s> {
+#[derive(Debug, Clone)]
+pub enum Prediction {
     /// The row of the output with this index.
     Output(usize),
-    /// An object with a member for each output: the row of that output.
-    Outputs(&'s [TensorSpec]),
+    /// An object with the rows of the outputs with these indices.
+    Outputs(Vec<usize>),
 }
 
 /// The member with a score for each class. The scores are the elements of a row of one output.
@@ -52,45 +62,59 @@ pub struct Source {
 
 impl<'s> PredictionShape<'s> {
     pub fn new(signature: &'s Signature) -> PredictionShape<'s> {
-        match (&signature.task, &*signature.outputs) {
-            (Task::Classification { label, scores, classes, meaning }, _) => PredictionShape {
+        if let Task::Classification { label, scores, classes, meaning } = &signature.task {
+            return PredictionShape {
                 prediction: Prediction::Output(*label),
                 scores: Some(ClassScores { meaning: *meaning, output: *scores, classes }),
-            },
-            (Task::Other, [_]) => {
-                PredictionShape { prediction: Prediction::Output(0), scores: None }
-            }
-            (Task::Other, outputs) => {
-                PredictionShape { prediction: Prediction::Outputs(outputs), scores: None }
-            }
+                request_outputs: vec![],
+                is_of_request: false,
+            };
         }
+        let is_of_row = |index: &usize| !signature.is_given_once(&signature.outputs[*index]);
+        let (mut outputs, mut request_outputs): (Vec<usize>, Vec<usize>) =
+            (0..signature.outputs.len()).partition(is_of_row);
+        let is_of_request = outputs.is_empty();
+        if is_of_request {
+            std::mem::swap(&mut outputs, &mut request_outputs);
+        }
+        let prediction = match outputs.as_slice() {
+            [output] => Prediction::Output(*output),
+            _ => Prediction::Outputs(outputs),
+        };
+        PredictionShape { prediction, scores: None, request_outputs, is_of_request }
     }
 
-    /// Returns the columns of a table of predictions: a name for each value, such as `prediction` and
-    /// `probability_yes`.
-    pub fn columns(&self) -> Vec<String> {
-        let mut columns = match self.prediction {
+    /// Returns the columns of a table of predictions: a name for each value, such as `prediction`,
+    /// `probability_yes` and `output_loss`.
+    pub fn columns(&self, signature: &Signature) -> Vec<String> {
+        let name = |output: &usize| &signature.outputs[*output].name;
+        let mut columns = match &self.prediction {
             Prediction::Output(_) => vec![PREDICTION.to_owned()],
             Prediction::Outputs(outputs) => {
-                outputs.iter().map(|output| format!("{PREDICTION}_{}", output.name)).collect()
+                outputs.iter().map(|output| format!("{PREDICTION}_{}", name(output))).collect()
             }
         };
         if let Some(ClassScores { meaning, classes, .. }) = self.scores {
             columns.extend(classes.iter().map(|class| format!("{}_{class}", meaning.singular())));
         }
         columns
+            .extend(self.request_outputs.iter().map(|output| format!("output_{}", name(output))));
+        columns
     }
 
-    /// Returns the source of a column's values. `column` is an index into [`PredictionShape::columns`].
-    #[inline]
-    pub fn source(&self, column: usize) -> Source {
-        match (self.prediction, self.scores) {
-            (Prediction::Outputs(_), _) => Source { output: column, element: None },
-            (Prediction::Output(_), Some(ClassScores { output, .. })) if column > 0 => {
-                Source { output, element: Some(column - 1) }
-            }
-            (Prediction::Output(output), _) => Source { output, element: None },
+    /// Returns the source of each column's values, in the order of [`PredictionShape::columns`].
+    pub fn sources(&self) -> Vec<Source> {
+        let whole = |output: &usize| Source { output: *output, element: None };
+        let mut sources = match &self.prediction {
+            Prediction::Output(output) => vec![whole(output)],
+            Prediction::Outputs(outputs) => outputs.iter().map(whole).collect(),
+        };
+        if let Some(ClassScores { output, classes, .. }) = self.scores {
+            let scores = 0..classes.len();
+            sources.extend(scores.map(|class| Source { output, element: Some(class) }));
         }
+        sources.extend(self.request_outputs.iter().map(whole));
+        sources
     }
 }
 
@@ -98,12 +122,15 @@ impl<'s> PredictionShape<'s> {
 mod tests {
     use super::*;
     use crate::datatype::Datatype;
+    use crate::signature::TensorSpec;
 
     fn signature(task: Task, outputs: &[&str]) -> Signature {
         let output = |name: &&str| TensorSpec {
             name: (*name).to_owned(),
             datatype: Datatype::Float32,
             shape: vec![None, Some(2)],
+            // Names of outputs of the request begin with `!`.
+            batch_axis: (!name.starts_with('!')).then_some(0),
         };
         Signature {
             name: "model".into(),
@@ -111,6 +138,7 @@ mod tests {
             description: None,
             inputs: vec![],
             outputs: outputs.iter().map(output).collect(),
+            fixed_rows: None,
             features: vec![],
             task,
             class_meanings: vec![],
@@ -122,10 +150,12 @@ mod tests {
     fn check(task: Task, outputs: &[&str], expected: &[(&str, usize, Option<usize>)]) {
         let signature = signature(task, outputs);
         let shape = PredictionShape::new(&signature);
-        let columns = shape.columns();
-        let sources = (0..columns.len()).map(|column| shape.source(column));
-        let found: Vec<_> =
-            columns.iter().zip(sources).map(|(name, s)| (&**name, s.output, s.element)).collect();
+        let columns = shape.columns(&signature);
+        let found: Vec<_> = columns
+            .iter()
+            .zip(shape.sources())
+            .map(|(name, s)| (&**name, s.output, s.element))
+            .collect();
         assert_eq!(found, expected);
     }
 
@@ -161,5 +191,16 @@ mod tests {
             &["mean", "deviation"],
             &[("prediction_mean", 0, None), ("prediction_deviation", 1, None)],
         );
+    }
+
+    #[test]
+    fn outputs_of_the_request_are_beside_the_prediction() {
+        check(Task::Other, &["!loss", "y"], &[("prediction", 1, None), ("output_!loss", 0, None)]);
+        check(
+            Task::Other,
+            &["a", "!loss", "b"],
+            &[("prediction_a", 0, None), ("prediction_b", 2, None), ("output_!loss", 1, None)],
+        );
+        check(Task::Other, &["!boxes"], &[("prediction", 0, None)]);
     }
 }

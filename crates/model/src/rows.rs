@@ -1,7 +1,7 @@
 //! Builds [`Tensors`] from rows of values.
 
 use crate::convert::{fast_f32, store};
-use crate::signature::Signature;
+use crate::signature::{Signature, TensorSpec};
 use crate::tensor::{Data, Tensor};
 use crate::tensors::Tensors;
 use crate::value::{Mismatch, Value};
@@ -9,22 +9,29 @@ use crate::value::{Mismatch, Value};
 /// A builder of input tensors, row by row.
 ///
 /// Scalar features can be set in any order, in any row that has been added. The elements of an array
-/// feature are appended one by one, row after row.
+/// feature are appended one by one, row after row. A parameter may have a value in any number of rows, and
+/// outside the rows, but all its values must be equal.
 #[derive(Debug)]
 pub struct Rows<'s> {
     signature: &'s Signature,
     rows: usize,
     inputs: Vec<Data>,
-    /// Number of scalar features in each input; 0 for an input that is an array feature.
+    /// Number of scalar features that a row has in each input; 0 for an array feature or a parameter.
     scalar_counts: Vec<usize>,
     /// Shape of each feature's value. Dynamic axes get their length from the first value.
     shapes: Vec<Vec<Option<usize>>>,
+    /// Number of features before the parameters.
+    row_features: usize,
+    /// For each parameter: the number of elements of its current value that have been read.
+    read: Vec<usize>,
 }
 
 impl<'s> Rows<'s> {
     pub fn new(signature: &'s Signature) -> Rows<'s> {
+        let row_features = signature.row_features();
+        let (in_rows, parameters) = signature.features.split_at(row_features);
         let mut scalar_counts = vec![0; signature.inputs.len()];
-        for feature in signature.features.iter().filter(|feature| feature.is_scalar()) {
+        for feature in in_rows.iter().filter(|feature| feature.is_scalar()) {
             scalar_counts[feature.input] += 1;
         }
         Rows {
@@ -33,6 +40,8 @@ impl<'s> Rows<'s> {
             inputs: signature.inputs.iter().map(|input| Data::new(input.datatype)).collect(),
             scalar_counts,
             shapes: signature.features.iter().map(|feature| feature.shape.clone()).collect(),
+            row_features,
+            read: vec![0; parameters.len()],
         }
     }
 
@@ -48,7 +57,7 @@ impl<'s> Rows<'s> {
         self.rows == 0
     }
 
-    /// Returns the number of scalar features.
+    /// Returns the number of scalar features of a row.
     pub fn scalar_features(&self) -> usize {
         self.scalar_counts.iter().sum()
     }
@@ -64,8 +73,50 @@ impl<'s> Rows<'s> {
         }
     }
 
-    /// Adds a row and sets all of its features. The signature must not have array features. Calls
-    /// `value_of` with the index of each feature, in ascending order.
+    /// Starts a value of the feature with index `feature`, if the feature is a parameter. Its elements
+    /// are then compared with those of its first value.
+    pub fn start_value(&mut self, feature: usize) {
+        if let Some(parameter) = feature.checked_sub(self.row_features) {
+            self.read[parameter] = 0;
+        }
+    }
+
+    /// Returns the indices of the required parameters that have no value.
+    pub fn missing_parameters(&self) -> impl Iterator<Item = usize> {
+        (self.row_features..self.shapes.len()).filter(|feature| !self.has_value(*feature))
+    }
+
+    /// Returns whether a parameter has a value.
+    fn has_value(&self, parameter: usize) -> bool {
+        let spec = &self.signature.features[parameter];
+        let has_lens = || self.shapes[parameter].iter().all(Option::is_some);
+        // An empty array has lengths, but no elements. The check of its shape reports it.
+        !self.inputs[spec.input].is_empty() || spec.shape.contains(&None) && has_lens()
+    }
+
+    /// Appends an element to the value of a parameter, or compares it with its first value.
+    fn push_parameter(&mut self, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
+        let spec = &self.signature.features[feature];
+        let data = &mut self.inputs[spec.input];
+        let read = &mut self.read[feature - self.row_features];
+        let index = *read;
+        *read += 1;
+        if index >= data.len() {
+            data.resize(index + 1);
+            return store(data, index, spec.kind, value);
+        }
+        let mut element = Data::new(spec.datatype);
+        element.resize(1);
+        store(&mut element, 0, spec.kind, value)?;
+        if data.equals_at(index, &element) {
+            return Ok(());
+        }
+        let expected = "the same value in all rows, because it is a parameter of the request";
+        Err(Mismatch::new(expected, value.to_string()))
+    }
+
+    /// Adds a row of values, if the signature has no array features and no parameters. Calls `value_of` with the index of
+    /// each feature in turn.
     ///
     /// Returns `None` if `value_of` returns `None`, or if only [`Rows::set`] can convert a value or report
     /// its error. The row is then incomplete, and the caller must remove it with [`Rows::truncate`].
@@ -97,15 +148,18 @@ impl<'s> Rows<'s> {
 
     /// Removes all rows from index `rows` on, including an incomplete row.
     ///
-    /// All elements of array features are removed, so `rows` must be 0 if the signature has array features.
+    /// All elements of array features and parameters are removed, so `rows` must be 0 if the signature has
+    /// any of these.
     pub fn truncate(&mut self, rows: usize) {
         self.rows = rows;
         for (data, scalars) in self.inputs.iter_mut().zip(&self.scalar_counts) {
             data.resize(rows * scalars);
         }
+        self.read.fill(0);
     }
 
-    /// Sets the scalar feature with index `feature` in the row with index `row`.
+    /// Sets the scalar feature with index `feature` in the row with index `row`. The row does not matter for
+    /// a parameter.
     ///
     /// # Errors
     ///
@@ -113,6 +167,10 @@ impl<'s> Rows<'s> {
     #[inline]
     pub fn set(&mut self, row: usize, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
+        if spec.parameter {
+            self.start_value(feature);
+            return self.push_parameter(feature, value);
+        }
         let index = row * self.scalar_counts[spec.input] + spec.column;
         store(&mut self.inputs[spec.input], index, spec.kind, value)
     }
@@ -124,6 +182,9 @@ impl<'s> Rows<'s> {
     /// Returns an error if the value cannot be converted to the feature's kind and element type.
     pub fn push(&mut self, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
+        if spec.parameter {
+            return self.push_parameter(feature, value);
+        }
         let data = &mut self.inputs[spec.input];
         let index = data.len();
         data.resize(index + 1);
@@ -138,6 +199,10 @@ impl<'s> Rows<'s> {
     /// Returns the errors of [`Rows::push`] and [`Rows::set_axis_len`].
     pub fn push_filled(&mut self, feature: usize, element: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
+        self.start_value(feature);
+        if spec.parameter && self.has_value(feature) {
+            return Ok(());
+        }
         let mut count = 1;
         for (axis, len) in spec.shape.iter().enumerate() {
             let len = len.unwrap_or(1);
@@ -174,39 +239,82 @@ impl<'s> Rows<'s> {
         Ok(())
     }
 
-    /// Returns a tensor for each input.
+    /// Returns a tensor for each input, in the layout of the graph.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no row, if an axis is empty, or if the number of elements of an input
-    /// does not match its shape.
+    /// Returns an error if there is no row, if a parameter has no value, if an axis is empty, or if the
+    /// number of elements of an input does not match its shape.
     pub fn finish(self) -> Result<Tensors, Mismatch> {
+        if self.rows == 0 {
+            return Err(Mismatch::new("at least one row", "none"));
+        }
+        let signature = self.signature;
+        if let Some(missing) = self.missing_parameters().next() {
+            let name = &signature.features[missing].name;
+            return Err(Mismatch::new(format!("a value of the parameter `{name}`"), "none"));
+        }
         let mut shapes: Vec<Vec<usize>> = vec![vec![]; self.inputs.len()];
-        for (feature, shape) in self.signature.features.iter().zip(&self.shapes) {
+        for (feature, shape) in signature.features.iter().zip(&self.shapes) {
             if !feature.is_scalar() {
                 shapes[feature.input] = shape.iter().map(|dim| dim.unwrap_or(0)).collect();
             }
         }
-        let specs = self.signature.inputs.iter().zip(&self.scalar_counts);
+        let specs = signature.inputs.iter().zip(&self.scalar_counts);
         let mut tensors = Vec::with_capacity(self.inputs.len());
         for (((spec, &scalars), data), array_shape) in specs.zip(self.inputs).zip(shapes) {
-            let row_shape = match scalars {
-                0 => array_shape,
-                // An input of shape `[N]` has one scalar feature, and no axis for the features.
-                _ if spec.shape.len() == 1 => vec![],
-                _ => vec![scalars],
+            let has_axes = spec.shape.len() > usize::from(spec.batch_axis.is_some());
+            let value_shape = match (scalars, array_shape.is_empty()) {
+                (_, false) => array_shape,
+                // A scalar feature is all of an input of shape `[N]`, which has no axis for features.
+                (_, true) if !has_axes => vec![],
+                // A parameter of shape `[1]`.
+                (0, true) => vec![1],
+                (scalars, true) => vec![scalars],
             };
-            let shape: Vec<usize> = std::iter::once(self.rows).chain(row_shape).collect();
-            spec.check(&shape)?;
-            let expected = shape.iter().product::<usize>();
-            if data.len() != expected {
-                return Err(Mismatch::new(
-                    format!("{expected} elements for input `{}`", spec.name),
-                    data.len().to_string(),
-                ));
-            }
-            tensors.push(Tensor::new(&shape, data));
+            tensors.push(input_tensor(signature, spec, self.rows, value_shape, data)?);
         }
         Ok(Tensors::new(self.rows, tensors))
     }
+}
+
+/// Returns the tensor of an input in the layout of the graph. `value_shape` is the shape of the value in one
+/// row, and `data` has the elements row after row; a parameter has only one value.
+fn input_tensor(
+    signature: &Signature,
+    spec: &TensorSpec,
+    rows: usize,
+    value_shape: Vec<usize>,
+    data: Data,
+) -> Result<Tensor, Mismatch> {
+    let is_stacked = signature.is_stacked(spec);
+    let mut shape = value_shape;
+    match spec.batch_axis {
+        Some(axis) => shape.insert(axis, rows),
+        None if is_stacked => {
+            spec.check(&shape)?;
+            if rows > 1 {
+                shape.insert(0, rows);
+            }
+        }
+        None => {}
+    }
+    if !is_stacked {
+        spec.check(&shape)?;
+    }
+    let expected = shape.iter().product::<usize>();
+    if data.len() != expected {
+        return Err(Mismatch::new(
+            format!("{expected} elements for input `{}`", spec.name),
+            data.len().to_string(),
+        ));
+    }
+    Ok(match spec.batch_axis {
+        Some(axis) if axis > 0 => {
+            let rows = shape.remove(axis);
+            shape.insert(0, rows);
+            Tensor::new(&shape, data).move_axis(0, axis)
+        }
+        _ => Tensor::new(&shape, data),
+    })
 }

@@ -21,7 +21,9 @@ pub struct Signature {
     pub description: Option<String>,
     pub inputs: Vec<TensorSpec>,
     pub outputs: Vec<TensorSpec>,
-    /// The columns of the inputs, input by input. Each has a different name.
+    /// Number of rows in a run; `None` if a run can have any number of rows. With 1, each row runs alone.
+    pub fixed_rows: Option<usize>,
+    /// The columns of the inputs, input by input. Each has a different name. The parameters are last.
     pub features: Vec<Feature>,
     pub task: Task,
     /// The label of a class and its meaning, from the metadata.
@@ -38,9 +40,11 @@ pub struct Signature {
 pub struct TensorSpec {
     pub name: String,
     pub datatype: Datatype,
-    /// Length of each axis; `None` for a dynamic axis. The first axis is the batch: it has an entry for
-    /// each row.
+    /// Length of each axis in the graph; `None` for a dynamic axis.
     pub shape: Vec<Option<usize>>,
+    /// The axis that has an entry for each row. `None` if there is no such axis: the tensor then belongs
+    /// to the request, or to a row that runs alone (see [`Signature::fixed_rows`]).
+    pub batch_axis: Option<usize>,
 }
 
 impl TensorSpec {
@@ -51,26 +55,35 @@ impl TensorSpec {
     /// Returns an error if the number of axes or the length of an axis differs from this shape, or if
     /// an axis is empty.
     pub fn check(&self, shape: &[usize]) -> Result<(), Mismatch> {
-        let mut dims = self.shape.iter().zip(shape).skip(1);
+        let mut dims = self.shape.iter().zip(shape).enumerate();
         let fits = shape.len() == self.shape.len()
-            && dims.all(|(expected, found)| expected.is_none_or(|len| len == *found));
+            && dims.all(|(axis, (expected, found))| {
+                self.batch_axis == Some(axis) || expected.is_none_or(|len| len == *found)
+            });
         if !fits {
             let found: Vec<_> = shape.iter().map(|len| Some(*len)).collect();
             let expected = format!("shape {}", shape_text(&self.shape));
             return Err(Mismatch::new(expected, truncated(&shape_text(&found)).into_owned()));
         }
         match shape.iter().position(|len| *len == 0) {
-            Some(0) => Err(Mismatch::new("at least one row", "none")),
+            None => Ok(()),
+            axis if axis == self.batch_axis => Err(Mismatch::new("at least one row", "none")),
             Some(axis) => {
                 Err(Mismatch::new(format!("at least one entry along axis {axis}"), "none"))
             }
-            None => Ok(()),
         }
+    }
+
+    /// Returns the lengths of the axes other than the batch: the shape of the value in one row, or of the
+    /// whole value if the tensor has no batch axis.
+    pub fn row_shape(&self) -> Vec<Option<usize>> {
+        let axes = self.shape.iter().enumerate();
+        axes.filter(|(axis, _)| self.batch_axis != Some(*axis)).map(|(_, len)| *len).collect()
     }
 }
 
-/// A named value in a row: one column of an input that has one or two axes, or the whole row of an input
-/// that has more axes.
+/// A named value in a row: one column of an input whose rows have at most one axis, or the whole row of an
+/// input whose rows have more axes. An input without a batch axis is one feature.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Feature {
     pub name: String,
@@ -81,6 +94,8 @@ pub struct Feature {
     pub input: usize,
     /// Index of the column within the input; 0 if the feature is the whole row.
     pub column: usize,
+    /// If true, the feature has one value for all rows of a request.
+    pub parameter: bool,
     /// Shape of the value in one row; empty for a scalar.
     pub shape: Vec<Option<usize>>,
     /// If true, a row may omit the feature. Its value is then zero or an empty string. The features of a
@@ -166,6 +181,23 @@ pub enum Scores {
 }
 
 impl Signature {
+    /// Returns the number of features that have a value in each row. The features after them are parameters,
+    /// which have one value for the whole request.
+    pub fn row_features(&self) -> usize {
+        self.features.partition_point(|feature| !feature.parameter)
+    }
+
+    /// Returns whether several rows of this tensor are stacked along a new first axis, because the graph has
+    /// no axis for the rows and each row runs alone.
+    pub fn is_stacked(&self, spec: &TensorSpec) -> bool {
+        self.fixed_rows == Some(1) && spec.batch_axis.is_none()
+    }
+
+    /// Returns whether this tensor belongs to the whole request, not to one of its rows.
+    pub fn is_given_once(&self, spec: &TensorSpec) -> bool {
+        self.fixed_rows != Some(1) && spec.batch_axis.is_none()
+    }
+
     /// Returns the index of the feature with this name.
     pub fn feature(&self, name: &str) -> Option<usize> {
         /// Number of features up to which comparing all names is faster than hashing.

@@ -76,6 +76,26 @@ macro_rules! data {
                 }
             }
 
+            /// Returns whether the element at `index` equals the only element of `other`. Two NaNs are equal.
+            pub(crate) fn equals_at(&self, index: usize, other: &Data) -> bool {
+                fn equal<T: PartialOrd>(element: Option<&T>, other: &[T]) -> bool {
+                    let [other] = other else { return false };
+                    let is_nan = |value: &T| value.partial_cmp(value).is_none();
+                    element.is_some_and(|element| {
+                        element == other || is_nan(element) && is_nan(other)
+                    })
+                }
+                match (self, other) {
+                    $((Data::$variant(elements), Data::$variant(other)) => {
+                        equal(elements.get(index), other)
+                    })+
+                    (Data::String(elements), Data::String(other)) => {
+                        equal(elements.get(index), other)
+                    }
+                    _ => false,
+                }
+            }
+
             fn into_tract(self, shape: &[usize]) -> TractResult<tract_onnx::prelude::Tensor> {
                 match self {
                     $(Data::$variant(elements) => {
@@ -247,13 +267,22 @@ impl Tensor {
         self.values.shape()
     }
 
-    /// Returns the shape of the value in one row. It is empty, for a scalar, if the shape of the tensor
-    /// is `[N]` or `[N, 1]`.
+    /// Returns the shape of the value in one row, if the first axis is the rows. It is empty, for a scalar,
+    /// if the shape of the tensor is `[N]` or `[N, 1]`.
     #[inline]
     pub fn row_shape(&self) -> &[usize] {
         match self.shape() {
             [] | [_] | [_, 1] => &[],
             [_, axes @ ..] => axes,
+        }
+    }
+
+    /// Returns the shape of the whole value, if the tensor has no axis for the rows. It is empty, for a
+    /// scalar, if the shape of the tensor is `[]` or `[1]`.
+    pub fn value_shape(&self) -> &[usize] {
+        match self.shape() {
+            [1] => &[],
+            shape => shape,
         }
     }
 
@@ -269,18 +298,49 @@ impl Tensor {
         self.len() == 0
     }
 
-    /// Returns a copy of some rows.
-    pub(crate) fn slice(&self, rows: Range<usize>) -> Tensor {
-        let values = self.values.slice(0, rows.start, rows.end).expect("the rows are in range");
-        Tensor { values, labels: self.labels.clone(), ..*self }
+    /// Returns a copy of some entries along an axis.
+    pub(crate) fn slice(&self, axis: usize, entries: Range<usize>) -> Tensor {
+        let values = self.values.slice(axis, entries.start, entries.end);
+        Tensor { values: values.expect("the entries exist"), labels: self.labels.clone(), ..*self }
     }
 
-    /// Concatenates the rows of `parts`. Returns `None` if the shape of a row differs between parts.
-    pub(crate) fn concat(parts: &[&Tensor]) -> Option<Tensor> {
+    /// Concatenates tensors along an axis. Returns `None` if they differ in another axis.
+    pub(crate) fn concat(axis: usize, parts: &[&Tensor]) -> Option<Tensor> {
         let values: Vec<_> = parts.iter().map(|part| &part.values).collect();
-        let values = tract_onnx::prelude::Tensor::stack_tensors(0, &values).ok()?;
+        let values = tract_onnx::prelude::Tensor::stack_tensors(axis, &values).ok()?;
         let first = parts.first()?;
         Some(Tensor { values, labels: first.labels.clone(), ..**first })
+    }
+
+    /// Moves an axis to another position. The elements are moved only if the positions differ.
+    pub(crate) fn move_axis(self, from: usize, to: usize) -> Tensor {
+        if from == to {
+            return self;
+        }
+        let values = self.values.move_axis(from, to).expect("the axes exist");
+        Tensor { values, ..self }
+    }
+
+    /// Moves the axis of the rows to the front. Without such an axis, the tensor becomes a single row.
+    pub fn rows_first(self, axis: Option<usize>) -> Tensor {
+        match axis {
+            Some(axis) => self.move_axis(axis, 0),
+            None => self.insert_first_axis(),
+        }
+    }
+
+    /// Inserts a first axis of length 1.
+    pub(crate) fn insert_first_axis(mut self) -> Tensor {
+        let shape = [&[1], self.shape()].concat();
+        self.values.set_shape(&shape).expect("the same number of elements");
+        self
+    }
+
+    /// Removes the first axis, which has length 1.
+    pub(crate) fn remove_first_axis(mut self) -> Tensor {
+        let shape = self.shape()[1..].to_vec();
+        self.values.set_shape(&shape).expect("a first axis of length 1");
+        self
     }
 }
 

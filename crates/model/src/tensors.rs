@@ -1,11 +1,15 @@
 //! All inputs of a model, or all its outputs.
 
-use crate::signature::Signature;
+use crate::signature::{Signature, TensorSpec};
 use crate::tensor::Tensor;
 use crate::value::Mismatch;
+use std::iter::{once, repeat_n};
 
-/// A tensor for each input or for each output of a model, in the signature's order. Each tensor has a row
-/// for each entry of its first axis. All tensors have the same number of rows.
+/// A tensor for each input or for each output of a model, in the signature's order. Each tensor has the
+/// graph's own axes. All tensors with a batch axis have the same number of rows.
+///
+/// If each row runs alone, a tensor without a batch axis belongs to one row. The tensors of several rows are
+/// then stacked along a new first axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensors {
     rows: usize,
@@ -18,7 +22,8 @@ impl Tensors {
     /// # Errors
     ///
     /// Returns an error if a tensor's datatype or shape differs from the signature, or if its number of
-    /// rows differs from the first tensor's. The error is the index of the tensor and the mismatch.
+    /// rows differs from the first tensor's. Returns an error if there are several rows, but a tensor of the
+    /// graph belongs to one row. The error has the index of the tensor and the mismatch.
     ///
     /// # Panics
     ///
@@ -28,24 +33,33 @@ impl Tensors {
         tensors: Vec<Tensor>,
     ) -> Result<Tensors, (usize, Mismatch)> {
         assert_eq!(tensors.len(), signature.inputs.len());
-        let rows = tensors.first().and_then(|tensor| tensor.shape().first()).copied().unwrap_or(0);
+        let mut all = signature.inputs.iter().chain(&signature.outputs);
+        let is_one_row = all.any(|spec| signature.is_stacked(spec));
+        let mut rows = is_one_row.then_some((1, None));
         for (index, (spec, tensor)) in signature.inputs.iter().zip(&tensors).enumerate() {
             if tensor.datatype() != spec.datatype {
                 let (expected, found) = (spec.datatype.onnx_name(), tensor.datatype().onnx_name());
                 return Err((index, Mismatch::new(expected, found)));
             }
-            let shape = tensor.shape();
-            spec.check(shape).map_err(|mismatch| (index, mismatch))?;
-            if shape[0] != rows {
-                let expected = format!("{rows} rows, as `{}` has", signature.inputs[0].name);
-                return Err((index, Mismatch::new(expected, shape[0].to_string())));
+            spec.check(tensor.shape()).map_err(|mismatch| (index, mismatch))?;
+            let Some(axis) = spec.batch_axis else { continue };
+            let found = tensor.shape()[axis];
+            let (expected, first) = *rows.get_or_insert((found, Some(spec)));
+            if found != expected {
+                let expected = match first {
+                    Some(first) if axis > 0 => {
+                        format!("{expected} rows along axis {axis}, as `{}` has", first.name)
+                    }
+                    Some(first) => format!("{expected} rows, as `{}` has", first.name),
+                    None => "1 row".to_owned(),
+                };
+                return Err((index, Mismatch::new(expected, found.to_string())));
             }
         }
-        Ok(Tensors { rows, tensors })
+        Ok(Tensors { rows: rows.map_or(1, |(rows, _)| rows), tensors })
     }
 
     pub(crate) fn new(rows: usize, tensors: Vec<Tensor>) -> Tensors {
-        debug_assert!(tensors.iter().all(|tensor| tensor.shape().first() == Some(&rows)));
         Tensors { rows, tensors }
     }
 
@@ -61,25 +75,60 @@ impl Tensors {
         self.tensors
     }
 
-    /// Copies the rows into chunks of at most `max_rows` rows.
-    pub(crate) fn chunks(&self, max_rows: usize) -> impl Iterator<Item = Tensors> {
+    /// Splits the inputs into copies of at most `max_rows` rows.
+    pub(crate) fn chunks(
+        &self,
+        signature: &Signature,
+        max_rows: usize,
+    ) -> impl Iterator<Item = Tensors> {
         (0..self.rows).step_by(max_rows).map(move |first| {
             let rows = first..self.rows.min(first.saturating_add(max_rows));
-            let slice = |tensor: &Tensor| tensor.slice(rows.clone());
-            Tensors::new(rows.len(), self.tensors.iter().map(slice).collect())
+            let specs = signature.inputs.iter().zip(&self.tensors);
+            let slices = specs.map(|(spec, tensor)| match spec.batch_axis {
+                Some(axis) => tensor.slice(axis, rows.clone()),
+                None if signature.is_stacked(spec) => {
+                    let stacked = tensor.slice(0, rows.clone());
+                    if rows.len() == 1 { stacked.remove_first_axis() } else { stacked }
+                }
+                None => tensor.clone(),
+            });
+            Tensors::new(rows.len(), slices.collect())
         })
     }
 
-    /// Concatenates the rows of `parts`. All parts must have the same outputs. Returns `None` if there are
-    /// no parts, or if the rows of an output differ in shape.
-    pub(crate) fn concat(parts: &[Tensors]) -> Option<Tensors> {
+    /// Concatenates the rows of `parts`. All parts have the outputs of the signature. Returns `None` if rows
+    /// of an output differ in shape, or if an output belongs to a whole part.
+    pub(crate) fn concat(signature: &Signature, parts: Vec<Tensors>) -> Option<Tensors> {
         let rows = parts.iter().map(Tensors::rows).sum();
-        let concat = |index| {
-            let parts: Vec<&Tensor> = parts.iter().map(|part| &part.tensors[index]).collect();
-            Tensor::concat(&parts)
+        let mut columns: Vec<Vec<Tensor>> = signature.outputs.iter().map(|_| vec![]).collect();
+        for part in parts {
+            for ((column, spec), tensor) in
+                columns.iter_mut().zip(&signature.outputs).zip(part.tensors)
+            {
+                let is_stacked = signature.is_stacked(spec) && part.rows == 1;
+                column.push(if is_stacked { tensor.insert_first_axis() } else { tensor });
+            }
+        }
+        let concat = |(spec, column): (&TensorSpec, Vec<Tensor>)| {
+            let axis = spec.batch_axis.or(signature.is_stacked(spec).then_some(0))?;
+            Tensor::concat(axis, &column.iter().collect::<Vec<_>>())
         };
-        let tensors = (0..parts.first()?.tensors.len()).map(concat).collect::<Option<_>>()?;
+        let tensors = signature.outputs.iter().zip(columns).map(concat).collect::<Option<_>>()?;
         Some(Tensors::new(rows, tensors))
+    }
+
+    /// Repeats the last row until there are `count` rows. The tensors have these specifications.
+    pub(crate) fn padded(self, specs: &[TensorSpec], count: usize) -> Tensors {
+        let rows = self.rows;
+        let pad = |(tensor, spec): (Tensor, &TensorSpec)| {
+            let Some(axis) = spec.batch_axis else { return tensor };
+            let last = tensor.slice(axis, rows - 1..rows);
+            let padding = repeat_n(&last, count.saturating_sub(rows));
+            let parts: Vec<&Tensor> = once(&tensor).chain(padding).collect();
+            Tensor::concat(axis, &parts).expect("rows of one shape")
+        };
+        let tensors = self.tensors.into_iter().zip(specs).map(pad).collect();
+        Tensors::new(count, tensors)
     }
 }
 
@@ -90,19 +139,101 @@ mod tests {
     use crate::tensor::Data;
     use std::sync::Arc;
 
+    /// Returns a signature whose inputs and outputs are the same tensors: numbers of shape `[N, 2]`, strings
+    /// of shape `[N]` and labels of shape `[3, N]`.
+    fn signature(axes: [Option<usize>; 3], fixed_rows: Option<usize>) -> Signature {
+        let spec = |name: &str, datatype, shape: &[Option<usize>], batch_axis| TensorSpec {
+            name: name.into(),
+            datatype,
+            shape: shape.to_vec(),
+            batch_axis,
+        };
+        let [numbers, strings, labels] = axes;
+        let specs = vec![
+            spec("numbers", Datatype::Int64, &[None, Some(2)], numbers),
+            spec("strings", Datatype::String, &[None], strings),
+            spec("labels", Datatype::String, &[Some(3), None], labels),
+        ];
+        Signature {
+            name: "model".into(),
+            version: "1".into(),
+            description: None,
+            inputs: specs.clone(),
+            outputs: specs,
+            fixed_rows,
+            features: vec![],
+            task: crate::signature::Task::Other,
+            class_meanings: vec![],
+            metrics: vec![],
+            by_name: Default::default(),
+        }
+    }
+
+    fn tensors(rows: usize) -> Vec<Tensor> {
+        let numbers = (0..2 * rows as i64).collect();
+        let strings = (0..rows).map(|i| i.to_string()).collect();
+        let indices: Vec<i64> = (0..3 * rows as i64).map(|index| index % 2).collect();
+        let indices = tract_onnx::prelude::Tensor::from_shape(&[3, rows], &indices);
+        let labels = Arc::from(["no".to_owned(), "yes".to_owned()]);
+        vec![
+            Tensor::new(&[rows, 2], Data::Int64(numbers)),
+            Tensor::new(&[rows], Data::String(strings)),
+            Tensor::from_tract(indices.expect("indices"), Datatype::String, Some(labels))
+                .expect("indices"),
+        ]
+    }
+
     #[test]
     fn concatenated_chunks_equal_the_original() {
-        let numbers = Tensor::new(&[5, 2], Data::Int64((0..10).collect()));
-        let strings = Tensor::new(&[5], Data::String((0..5).map(|i| i.to_string()).collect()));
-        let indices = tract_onnx::prelude::tensor1(&[0_i64, 1, 1, 0, 1]);
-        let labels = Arc::from(["no".to_owned(), "yes".to_owned()]);
-        let labels = Tensor::from_tract(indices, Datatype::String, Some(labels)).expect("indices");
-        let tensors = Tensors::new(5, vec![numbers, strings, labels]);
+        let signature = signature([Some(0), Some(0), Some(1)], None);
+        let tensors = Tensors::new(5, tensors(5));
         for (max_rows, count) in [(1, 5), (2, 3), (3, 2), (5, 1), (usize::MAX, 1)] {
-            let chunks: Vec<Tensors> = tensors.chunks(max_rows).collect();
+            let chunks: Vec<Tensors> = tensors.chunks(&signature, max_rows).collect();
             assert_eq!(chunks.len(), count);
             assert!(chunks.iter().all(|chunk| chunk.rows() <= max_rows));
-            assert_eq!(Tensors::concat(&chunks).as_ref(), Some(&tensors));
+            assert_eq!(Tensors::concat(&signature, chunks).as_ref(), Some(&tensors));
         }
+    }
+
+    #[test]
+    fn tensors_without_a_batch_axis_are_stacked_if_each_row_runs_alone() {
+        let signature = signature([None; 3], Some(1));
+        let stacked = tensors(4).into_iter().map(|tensor| {
+            let rows = [tensor.clone().insert_first_axis(), tensor.insert_first_axis()];
+            Tensor::concat(0, &rows.iter().collect::<Vec<_>>()).expect("equal shapes")
+        });
+        let stacked = Tensors::new(2, stacked.collect());
+        let rows: Vec<Tensors> = stacked.chunks(&signature, 1).collect();
+        assert_eq!(rows, [Tensors::new(1, tensors(4)), Tensors::new(1, tensors(4))]);
+        assert_eq!(Tensors::concat(&signature, rows), Some(stacked));
+    }
+
+    #[test]
+    fn padding_repeats_the_last_row() {
+        let signature = signature([Some(0), None, Some(1)], Some(7));
+        let padded = Tensors::new(5, tensors(5)).padded(&signature.inputs, 7);
+        let shapes: Vec<&[usize]> = padded.tensors().iter().map(Tensor::shape).collect();
+        assert_eq!((padded.rows(), shapes), (7, vec![&[7, 2][..], &[5], &[3, 7]]));
+        let chunks: Vec<Tensors> = padded.chunks(&signature, 1).collect();
+        assert_eq!(chunks[4], chunks[6]);
+        assert_ne!(chunks[3], chunks[4]);
+    }
+
+    #[test]
+    fn inputs_agree_on_the_number_of_rows() {
+        let axes = [Some(0), None, Some(1)];
+        let check = |tensors, fixed_rows| {
+            let checked = Tensors::from_inputs(&signature(axes, fixed_rows), tensors);
+            checked
+                .map(|tensors| tensors.rows())
+                .map_err(|(index, error)| (index, error.to_string()))
+        };
+        assert_eq!(check(tensors(4), None), Ok(4));
+        let mut different = tensors(4);
+        different[2] = tensors(3).remove(2);
+        let error = "expected 4 rows along axis 1, as `numbers` has, found 3";
+        assert_eq!(check(different, None), Err((2, error.into())));
+        assert_eq!(check(tensors(1), Some(1)), Ok(1));
+        assert_eq!(check(tensors(2), Some(1)), Err((0, "expected 1 row, found 2".into())));
     }
 }

@@ -9,16 +9,18 @@ mod data_sets;
 #[path = "../../onnx-ml/tests/case/folders.rs"]
 mod folders;
 
-use case::{compare, from_tract, inputs};
+use case::{case_rows, compare, from_tract, inputs};
 use data_sets::{DataSet, data_sets};
 use folders::cases;
-use ml_app_model::{Elements, Model, Rows, RunError, Tensors, Value};
+use ml_app_model::{Elements, Model, Rows, RunError, TensorSpec, Tensors, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn labels_of_shape_1_n_become_one_label_per_row() {
-    check("tensor/extracted_labels");
+fn labels_in_a_single_row_are_one_label_per_row() {
+    let outputs = check("tensor/extracted_labels");
+    let axes: Vec<Option<usize>> = outputs.1.iter().map(|spec| spec.batch_axis).collect();
+    assert_eq!(axes[0], Some(1));
 }
 
 #[test]
@@ -28,7 +30,7 @@ fn string_labels_are_strings() {
         "ml/trees/exported/random_forest_names",
         "ml/svm/exported/svc_strings",
     ] {
-        let labels = check(name);
+        let (labels, _) = check(name);
         assert!(matches!(labels.tensors()[0].elements(), Elements::String(_)), "{name}");
     }
 }
@@ -84,23 +86,23 @@ fn load(case: &Path) -> Model {
     Model::load(&fs::read(case.join("model.onnx")).unwrap()).unwrap()
 }
 
-/// Checks the outputs for all data sets of a case. Returns the outputs for the last data set.
-fn check(name: &str) -> Tensors {
+/// Checks the outputs for all data sets of a case. Returns the outputs for the last data set and their
+/// specifications.
+fn check(name: &str) -> (Tensors, Vec<TensorSpec>) {
     let case = folder().join(name);
     let model = load(&case);
     let mut last = None;
     for DataSet { inputs: case_inputs, outputs: expected } in data_sets(&case).unwrap() {
         let case_inputs = from_tract(&case_inputs).unwrap();
-        let rows = case_inputs[0].shape()[0];
+        let rows = case_rows(model.signature(), &case_inputs).unwrap();
         let found = model.run(inputs(model.signature(), &case_inputs, rows).unwrap()).unwrap();
-        assert_eq!(found.tensors()[0].shape(), [rows]);
         assert_eq!(found.tensors().len(), expected.len());
         for (found, expected) in found.tensors().iter().zip(from_tract(&expected).unwrap()) {
             compare(found, &expected, 1e-5).unwrap();
         }
         last = Some(found);
     }
-    last.unwrap()
+    (last.unwrap(), model.signature().outputs.clone())
 }
 
 /// Covers the cases that a server can load. Most cases contain a single operator.
@@ -124,10 +126,8 @@ fn prepared_models_return_the_same_outputs_as_loaded_models() {
         assert_eq!(format!("{:?}", model.signature()), format!("{:?}", read.signature()));
         for data_set in data_sets(&case).unwrap() {
             let case_inputs = from_tract(&data_set.inputs).unwrap();
-            let Ok(inputs) = inputs(model.signature(), &case_inputs, case_inputs[0].shape()[0])
-            else {
-                continue;
-            };
+            let Ok(rows) = case_rows(model.signature(), &case_inputs) else { continue };
+            let Ok(inputs) = inputs(model.signature(), &case_inputs, rows) else { continue };
             let (Ok(expected), found) = (model.run(inputs.clone()), read.run(inputs)) else {
                 continue;
             };

@@ -8,7 +8,9 @@ use crate::http::openapi::schema::{self, reference};
 use crate::http::problem::{self, Problem};
 use crate::protocol::predictions::Predictions;
 use crate::protocol::{WireFormat, csv, features};
-use ml_app_model::{Task, TensorSpec};
+use ml_app_model::{
+    ClassScores, Prediction, PredictionShape, REQUEST_OUTPUTS, RowOutputs, TensorSpec,
+};
 use serde_json::{Map, Value, json};
 
 /// The statuses of the errors that the routes with a request body can return.
@@ -57,12 +59,15 @@ pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
     let lists: Map<String, Value> = features
         .iter()
         .map(|feature| {
-            let list =
-                json!({ "type": "array", "minItems": 1, "items": schema::value_schema(feature) });
+            let value = schema::value_schema(feature);
+            let list = match feature.parameter {
+                true => value,
+                false => json!({ "type": "array", "minItems": 1, "items": value }),
+            };
             (feature.name.clone(), list)
         })
         .collect();
-    vec![
+    let mut schemas = vec![
         ("Row", schema::features_schema("The features of one row.", values, features)),
         (
             "Columns",
@@ -72,18 +77,11 @@ pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
                 features,
             ),
         ),
-        ("Prediction", prediction(served, &|schema| schema)),
-        (
-            "Predictions",
-            json!({
-                "type": "array",
-                "description": "A prediction for each row, in the order of the rows.",
-                "items": reference("Prediction"),
-            }),
-        ),
+        ("Prediction", prediction(served, &|schema| schema, true)),
+        ("Predictions", predictions(served)),
         (
             "PredictionColumns",
-            prediction(served, &|schema| json!({ "type": "array", "items": schema })),
+            prediction(served, &|schema| json!({ "type": "array", "items": schema }), true),
         ),
         (
             "PredictResponse",
@@ -110,52 +108,108 @@ pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
                 "description": "A `Prediction` on each line, in the order of the rows.",
             }),
         ),
-    ]
+    ];
+    if !PredictionShape::new(served.signature).request_outputs.is_empty() {
+        schemas.push(("RowPrediction", prediction(served, &|schema| schema, false)));
+    }
+    schemas
 }
 
-/// Returns the schema of a prediction. `wrap` converts the schema of each value. For predictions as columns, it returns
-/// the schema of an array of such values.
-fn prediction(served: &ServedModel<'_>, wrap: &dyn Fn(Value) -> Value) -> Value {
-    let outputs = &served.signature.outputs;
+/// Returns the schema of a prediction. `wrap` converts the schema of each value: for columns, to an array of values.
+/// `with_request` is true to add the outputs of the whole request.
+fn prediction(
+    served: &ServedModel<'_>,
+    wrap: &dyn Fn(Value) -> Value,
+    with_request: bool,
+) -> Value {
+    let ServedModel { signature, .. } = served;
+    let outputs = &signature.outputs;
+    let shape = PredictionShape::new(signature);
+    let no_wrap = |schema: Value| schema;
+    let wrap = if shape.is_of_request { &no_wrap } else { wrap };
     let mut properties = Map::new();
-    match &served.signature.task {
-        Task::Classification { label: index, scores, classes, meaning } => {
-            properties.insert("prediction".into(), wrap(label(served, &outputs[*index])));
-            let score = schema::element_schema(outputs[*scores].datatype);
-            let scores: Map<String, Value> =
-                classes.iter().map(|class| (class.clone(), wrap(score.clone()))).collect();
-            let scores = json!({
-                "type": "object",
-                "description": "A number for each class.",
-                "properties": scores,
-                "required": classes,
-                "additionalProperties": false,
-            });
-            properties.insert(meaning.plural().into(), scores);
+    match &shape.prediction {
+        Prediction::Output(index) => {
+            let spec = &outputs[*index];
+            let schema = match shape.scores {
+                Some(_) => label(served, spec),
+                None => schema::output_schema(spec),
+            };
+            properties.insert("prediction".into(), wrap(schema));
         }
-        Task::Other if outputs.len() == 1 => {
-            properties.insert("prediction".into(), wrap(schema::output_schema(&outputs[0])));
+        Prediction::Outputs(indices) => {
+            properties.insert("prediction".into(), object_of_outputs(outputs, indices, wrap));
         }
-        Task::Other => {
-            let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
-            let values: Map<String, Value> = outputs
-                .iter()
-                .map(|spec| (spec.name.clone(), wrap(schema::output_schema(spec))))
-                .collect();
-            let values = json!({
-                "type": "object",
-                "properties": values,
-                "required": names,
-                "additionalProperties": false,
-            });
-            properties.insert("prediction".into(), values);
-        }
+    }
+    if let Some(ClassScores { meaning, output, classes }) = shape.scores {
+        let score = schema::element_schema(outputs[output].datatype);
+        let scores: Map<String, Value> =
+            classes.iter().map(|class| (class.clone(), wrap(score.clone()))).collect();
+        let scores = json!({
+            "type": "object",
+            "description": "A number for each class.",
+            "properties": scores,
+            "required": classes,
+            "additionalProperties": false,
+        });
+        properties.insert(meaning.plural().into(), scores);
+    }
+    if with_request && !shape.request_outputs.is_empty() {
+        let values = object_of_outputs(outputs, &shape.request_outputs, &no_wrap);
+        properties.insert(REQUEST_OUTPUTS.into(), values);
     }
     let required: Vec<&String> = properties.keys().collect();
     json!({
         "type": "object",
         "required": required,
         "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+/// Returns the schema of an object with the values of some outputs.
+fn object_of_outputs(
+    outputs: &[TensorSpec],
+    indices: &[usize],
+    wrap: &dyn Fn(Value) -> Value,
+) -> Value {
+    let outputs = || indices.iter().map(|index| &outputs[*index]);
+    let names: Vec<&str> = outputs().map(|output| output.name.as_str()).collect();
+    let values: Map<String, Value> =
+        outputs().map(|spec| (spec.name.clone(), wrap(schema::output_schema(spec)))).collect();
+    json!({
+        "type": "object",
+        "properties": values,
+        "required": names,
+        "additionalProperties": false,
+    })
+}
+
+/// Returns the schema of the predictions of several rows: an array. If the model has outputs of the whole request, the
+/// array is a member of an object, or there is only one prediction.
+fn predictions(served: &ServedModel<'_>) -> Value {
+    let ServedModel { signature, .. } = served;
+    let shape = PredictionShape::new(signature);
+    if shape.is_of_request {
+        return reference("Prediction");
+    }
+    let row = match shape.request_outputs.as_slice() {
+        [] => reference("Prediction"),
+        _ => reference("RowPrediction"),
+    };
+    let array = json!({
+        "type": "array",
+        "description": "A prediction for each row, in the order of the rows.",
+        "items": row,
+    });
+    if shape.request_outputs.is_empty() {
+        return array;
+    }
+    let outputs = object_of_outputs(&signature.outputs, &shape.request_outputs, &|schema| schema);
+    json!({
+        "type": "object",
+        "required": ["predictions", REQUEST_OUTPUTS],
+        "properties": { "predictions": array, REQUEST_OUTPUTS: outputs },
         "additionalProperties": false,
     })
 }
@@ -177,8 +231,16 @@ fn label(served: &ServedModel<'_>, spec: &TensorSpec) -> Value {
 
 fn body(served: &ServedModel<'_>) -> Value {
     let row = served.example_row();
-    let columns: Map<String, Value> =
-        row.iter().map(|(name, value)| (name.clone(), json!([value, value]))).collect();
+    let columns: Map<String, Value> = served
+        .signature
+        .features
+        .iter()
+        .map(|feature| {
+            let value = feature.example();
+            let column = if feature.parameter { value } else { json!([value, value]) };
+            (feature.name.clone(), column)
+        })
+        .collect();
     let line = Value::from(row.clone()).to_string();
     json!({
         "required": true,
@@ -298,18 +360,17 @@ fn problem(served: &ServedModel<'_>, status: u16) -> Option<Problem> {
 /// Returns the model's prediction for the example row, in a format. `schema` is the name of the schema for this format.
 fn example(served: &ServedModel<'_>, format: WireFormat, schema: &str) -> Option<Value> {
     let csv = served.example_csv();
-    let outputs = served.outputs(&csv)?;
+    let outputs = RowOutputs::new(served.signature, served.outputs(&csv)?);
     let predictions = Predictions::new(served.signature, &outputs);
     let mut text = vec![];
-    match format {
-        WireFormat::Csv => text = csv::append(csv.as_bytes(), &predictions).ok()?,
-        WireFormat::Json | WireFormat::Ndjson => predictions.object(&mut text, 0),
+    match (format, schema) {
+        (WireFormat::Csv, _) => text = csv::append(csv.as_bytes(), &predictions).ok()?,
+        (WireFormat::Json, "Predictions") => predictions.array(&mut text),
+        (WireFormat::Json, _) => predictions.row(&mut text),
+        (WireFormat::Ndjson, _) => predictions.line(&mut text, 0),
     }
     let text = String::from_utf8(text).ok()?;
     match (format, schema) {
-        (WireFormat::Json, "Predictions") => {
-            Some(json!([serde_json::from_str::<Value>(&text).ok()?]))
-        }
         (WireFormat::Json, _) => serde_json::from_str(&text).ok(),
         (WireFormat::Csv, _) => Some(json!(text)),
         (WireFormat::Ndjson, _) => Some(json!(text + "\n")),

@@ -32,7 +32,7 @@ pub(crate) fn query_parameter(feature: &Feature) -> Value {
     parameter
 }
 
-/// Returns the schema of a feature's value in one row.
+/// Returns the schema of a feature's value in one row, or of a parameter's value.
 pub(crate) fn value_schema(feature: &Feature) -> Value {
     let datatype = match feature.kind {
         Kind::String => Datatype::String,
@@ -50,8 +50,14 @@ pub(crate) fn value_schema(feature: &Feature) -> Value {
         schema["nullable"] = json!(true);
     }
     let mut schema = feature.shape.iter().rev().fold(schema, array_schema);
-    if let Some(summary) = feature.summary() {
-        schema["description"] = json!(summary);
+    let once = "One value for the whole request: equal in all rows that have it.";
+    let description = match (feature.summary(), feature.parameter) {
+        (Some(summary), true) => Some(format!("{summary} {once}")),
+        (None, true) => Some(once.to_owned()),
+        (summary, false) => summary,
+    };
+    if let Some(description) = description {
+        schema["description"] = json!(description);
     }
     if let (Some(minimum), Some(maximum)) = (feature.minimum, feature.maximum) {
         schema["x-training-range"] = json!([minimum, maximum]);
@@ -68,14 +74,15 @@ pub(crate) fn value_schema(feature: &Feature) -> Value {
     schema
 }
 
-/// Returns the schema of an object with a member for each feature. `required` lists the features that are not optional.
-/// OpenAPI forbids an empty list, so `required` is left out if all features are optional.
+/// Returns the schema of an object with a member for each feature. Optional features may be absent, and parameters,
+/// which may be in a different row. OpenAPI forbids an empty `required`, so `required` is left out if it would be
+/// empty.
 pub(crate) fn features_schema(
     description: &str,
     properties: Map<String, Value>,
     features: &[Feature],
 ) -> Value {
-    let required = features.iter().filter(|feature| !feature.optional);
+    let required = features.iter().filter(|feature| !feature.optional && !feature.parameter);
     let required: Vec<&str> = required.map(|feature| feature.name.as_str()).collect();
     let mut schema = json!({
         "type": "object",
@@ -89,11 +96,11 @@ pub(crate) fn features_schema(
     schema
 }
 
-/// Returns the schema of an output's value in one row.
+/// Returns the schema of an output's value in one row, or of its whole value if the output has no rows.
 pub(crate) fn output_schema(spec: &TensorSpec) -> Value {
-    match spec.shape.as_slice() {
-        [] | [_] | [_, Some(1)] => element_schema(spec.datatype),
-        [_, rest @ ..] => rest.iter().rev().fold(element_schema(spec.datatype), array_schema),
+    match spec.row_shape().as_slice() {
+        [] | [Some(1)] => element_schema(spec.datatype),
+        shape => shape.iter().rev().fold(element_schema(spec.datatype), array_schema),
     }
 }
 

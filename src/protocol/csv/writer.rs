@@ -42,18 +42,18 @@ impl Writer {
         row: usize,
     ) {
         self.append_cells(record);
-        for (column, cells) in cells.iter().enumerate() {
+        for cells in cells {
             self.out.push(b',');
             match *cells {
-                Cells::Float32(elements, width, index) => {
-                    predictions::float(&mut self.out, elements[row * width + index]);
+                Cells::Float32(elements, stride, index) => {
+                    predictions::float(&mut self.out, elements[row * stride + index]);
                 }
-                Cells::Int64(elements, width, index) => {
-                    json::integer(&mut self.out, elements[row * width + index]);
+                Cells::Int64(elements, stride, index) => {
+                    json::integer(&mut self.out, elements[row * stride + index]);
                 }
-                Cells::Other => {
+                Cells::Other(source) => {
                     self.cell.clear();
-                    predictions.cell(&mut self.cell, row, column);
+                    predictions.cell(&mut self.cell, row, source);
                     quote(&mut self.out, &self.cell);
                 }
             }

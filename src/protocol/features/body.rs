@@ -69,8 +69,8 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
         let skipped = json::skip_members(&mut map)?;
         // A column has one more level of arrays than the value of its feature. The first known feature decides.
         let is_column = |(name, value): &(String, &RawValue)| {
-            let feature = signature.feature(name)?;
-            Some(depth(value.get()) > signature.features[feature].shape.len())
+            let feature = &signature.features[signature.feature(name)?];
+            (!feature.parameter).then(|| depth(value.get()) > feature.shape.len())
         };
         if entries.iter().find_map(is_column).unwrap_or(false) {
             read_columns(reader, &entries).map_err(A::Error::custom)?;
@@ -97,7 +97,8 @@ fn depth(json: &str) -> usize {
     json.bytes().filter(|byte| !byte.is_ascii_whitespace()).take_while(|byte| *byte == b'[').count()
 }
 
-/// Decodes columns by name, each an array with one value per row.
+/// Decodes columns by name, each an array with one value per row. A parameter has one value, or an array of equal
+/// values.
 fn read_columns(
     reader: &mut Reader<'_>,
     entries: &[(String, &RawValue)],
@@ -106,6 +107,11 @@ fn read_columns(
     let mut first_column: Option<(&str, usize)> = None;
     for (name, column) in entries {
         let Some(feature) = reader.take(name) else { continue };
+        let spec = reader.spec(feature);
+        if spec.parameter && depth(column.get()) <= spec.shape.len() {
+            read_cell(reader, 0, feature, column);
+            continue;
+        }
         if depth(column.get()) == 0 {
             let mismatch = Mismatch::new("an array of values", excerpt(column.get()));
             reader.errors.push(RequestError::in_feature(name, &mismatch));

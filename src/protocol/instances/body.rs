@@ -5,7 +5,7 @@ use crate::protocol::cell::{self, CellSeed, ElementVisitor};
 use crate::protocol::json::{self, Seed};
 use crate::protocol::reader::{Reader, describe_value};
 use ml_app_model::value::excerpt;
-use ml_app_model::{Mismatch, Signature, Value};
+use ml_app_model::{Mismatch, Value};
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
@@ -27,7 +27,7 @@ pub enum InstancesLayout {
 enum Target {
     /// The feature with this index.
     Feature(usize),
-    /// The feature with this index, which is the only feature of an input with shape `[N, 1]`.
+    /// The only feature of an input with shape `[N, 1]`, or of a parameter with shape `[1]`.
     Column(usize),
     /// All features of an input. They have consecutive indices.
     Input(Range<usize>),
@@ -51,13 +51,24 @@ impl Target {
             for feature in features.clone() {
                 taken &= reader.take(&signature.features[feature].name).is_some();
             }
-            return taken.then_some(Target::Input(features));
+            let is_one = signature.inputs[input].batch_axis.is_none();
+            let target = if is_one { Target::Feature(first) } else { Target::Input(features) };
+            return taken.then_some(target);
         }
         let feature = reader.take(name)?;
-        Some(match *signature.inputs[signature.features[feature].input].shape {
-            [_, Some(1)] => Target::Column(feature),
+        let input = &signature.inputs[signature.features[feature].input];
+        Some(match *input.row_shape() {
+            [Some(1)] => Target::Column(feature),
             _ => Target::Feature(feature),
         })
+    }
+
+    /// Returns whether the target has one value for the whole request.
+    fn is_parameter(&self, reader: &Reader<'_>) -> bool {
+        match self {
+            Target::Feature(feature) | Target::Column(feature) => reader.spec(*feature).parameter,
+            Target::Input(_) => false,
+        }
     }
 }
 
@@ -78,6 +89,10 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
             let read = match &*key {
                 "instances" => InstancesLayout::Instances,
                 "inputs" => InstancesLayout::Columns,
+                "parameters" if reader.has_parameters() => {
+                    map.next_value_seed(Seed(ParametersVisitor(&mut *reader)))?;
+                    continue;
+                }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -98,6 +113,43 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
             }
         }
         layout.ok_or_else(|| A::Error::custom("expected `instances` or `inputs`, found neither"))
+    }
+}
+
+/// Decodes `parameters`: the features that have one value for the whole request, by name. `null` means none.
+struct ParametersVisitor<'a, 's>(&'a mut Reader<'s>);
+
+impl<'de> Visitor<'de> for ParametersVisitor<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of parameters")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let reader = self.0;
+        reader.start_parameters();
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            let Some(target) = Target::take(&name, reader) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if !target.is_parameter(reader) {
+                let name = excerpt(&name);
+                let detail =
+                    format!("expected `{name}` in each instance, found it in `parameters`");
+                reader.push_error(RequestError::naming(detail, &name));
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            map.next_value_seed(ValueSeed { reader: &mut *reader, row: 0, target })?;
+        }
+        reader.end_parameters();
+        Ok(())
     }
 }
 
@@ -133,13 +185,12 @@ impl InstanceVisitor<'_, '_> {
     fn only_feature<E>(self, value: Value<'_>) -> Result<(), E> {
         let reader = self.0;
         reader.start_row();
-        match reader.signature().features.as_slice() {
+        match reader.row_features() {
             [feature] if feature.is_scalar() => reader.set(0, value),
             [_] => reader
                 .feature_error(0, Mismatch::new(describe_value(reader.spec(0)), value.to_string())),
             _ => {
-                let mismatch =
-                    Mismatch::new(describe_instance(reader.signature()), value.to_string());
+                let mismatch = Mismatch::new(describe_instance(reader), value.to_string());
                 reader.push_error(RequestError::new(mismatch.to_string()));
             }
         }
@@ -148,8 +199,8 @@ impl InstanceVisitor<'_, '_> {
 }
 
 /// Describes an instance: "a list or an object of 3 features".
-fn describe_instance(signature: &Signature) -> String {
-    format!("a list or an object of {} features", signature.features.len())
+fn describe_instance(reader: &Reader<'_>) -> String {
+    format!("a list or an object of {} features", reader.row_features().len())
 }
 
 impl<'de> Visitor<'de> for InstanceVisitor<'_, '_> {
@@ -165,8 +216,8 @@ impl<'de> Visitor<'de> for InstanceVisitor<'_, '_> {
         let reader = self.0;
         reader.start_row();
         let row = reader.len() - 1;
-        let features = 0..reader.signature().features.len();
-        match reader.signature().features.as_slice() {
+        let features = 0..reader.row_features().len();
+        match reader.row_features() {
             [feature] if !feature.is_scalar() => {
                 let read = ElementVisitor::whole(&mut reader.rows, row, 0).visit_seq(values)?;
                 if let Err(mismatch) = read {
@@ -255,7 +306,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let ValueSeed { reader, row, target } = self;
-        if row == reader.len() {
+        if row == reader.len() && !target.is_parameter(reader) {
             reader.rows.add_row();
         }
         match target {
@@ -321,7 +372,9 @@ impl<'de> Visitor<'de> for InputsVisitor<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, rows: A) -> Result<(), A::Error> {
-        let inputs = self.0.signature().inputs.len();
+        let signature = self.0.signature();
+        let inputs =
+            signature.inputs.iter().filter(|input| !signature.is_given_once(input)).count();
         if inputs != 1 {
             let detail = format!("expected an object of {inputs} inputs, found an array");
             return Err(A::Error::custom(detail));
@@ -337,6 +390,10 @@ impl<'de> Visitor<'de> for InputsVisitor<'_, '_> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
+            if target.is_parameter(reader) {
+                map.next_value_seed(ValueSeed { reader: &mut *reader, row: 0, target })?;
+                continue;
+            }
             let column = ColumnVisitor { reader: &mut *reader, target, rows };
             let found = map.next_value_seed(Seed(column))?;
             if reader.is_exhausted() {

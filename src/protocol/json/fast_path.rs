@@ -205,13 +205,14 @@ pub fn object(text: &str, rows: &mut Rows<'_>) -> Option<()> {
     scanner.end()
 }
 
-/// Returns whether the fast path supports rows that are arrays: all features are scalars.
+/// Returns whether the fast path supports rows that are arrays: all features are scalars, and none is a parameter.
 pub fn supports_lists(signature: &Signature) -> bool {
-    signature.features.iter().all(Feature::is_scalar)
+    let is_supported = |feature: &Feature| feature.is_scalar() && !feature.parameter;
+    signature.features.iter().all(is_supported)
 }
 
-/// Returns whether the fast path supports rows that are objects: all features are scalars, and no name needs an
-/// escape in JSON.
+/// Returns whether the fast path supports rows that are objects: [`supports_lists`] is true, and no name needs an escape
+/// in JSON.
 pub fn supports_objects(signature: &Signature) -> bool {
     supports_lists(signature)
         && signature.features.iter().all(|feature| needs_no_escape(&feature.name))

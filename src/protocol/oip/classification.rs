@@ -14,13 +14,15 @@ use std::ops::Range;
 pub struct Classes<'a> {
     view: TensorView<'a>,
     labels: &'a [String],
+    /// Number of rows.
+    pub rows: usize,
     /// Number of classes per row.
     pub count: usize,
 }
 
 impl<'a> Classes<'a> {
-    /// Returns at most `count` classes per row of `tensor`, which is the output `requested`. The classes have labels
-    /// only if the model is a classifier and this output contains the scores.
+    /// Returns at most `count` classes per row of `tensor`, whose first axis is the rows. The labels are known if `requested` is the output that has the
+    /// scores of a classifier.
     pub fn new(
         tensor: &'a Tensor,
         count: usize,
@@ -32,7 +34,8 @@ impl<'a> Classes<'a> {
             _ => &[],
         };
         let view = TensorView::new(tensor);
-        Classes { view, labels, count: count.min(view.width) }
+        let rows = tensor.shape().first().copied().unwrap_or(1);
+        Classes { view, labels, rows, count: count.min(view.width) }
     }
 
     /// Calls `write` with the string of each class, row by row. Collecting the strings of many rows instead would use

@@ -2,7 +2,6 @@
 
     ragged    for each row, returns as many numbers as the row has features that are not zero
     foreign   has an operator of the domain com.example with the name of an ONNX operator
-    no-batch  returns one row for any number of input rows
 """
 
 from pathlib import Path
@@ -44,11 +43,4 @@ write(
     TensorProto.FLOAT,
     ["N", 4],
     domain="com.example",
-)
-write(
-    "no-batch",
-    [helper.make_node("ReduceMean", ["x"], ["y"], axes=[0], keepdims=1)],
-    "N",
-    TensorProto.FLOAT,
-    [1, 4],
 )

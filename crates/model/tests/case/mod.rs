@@ -12,25 +12,43 @@ pub fn from_tract(tensors: &[tract_onnx::prelude::Tensor]) -> Outcome<Vec<Tensor
     tensors.iter().map(convert).collect()
 }
 
-/// Builds inputs of `count` rows for `signature` by repeating the rows of `tensors`.
+/// Builds inputs of `count` rows for `signature` by repeating the rows of `tensors`, which are in the layout
+/// of the graph.
 pub fn inputs(signature: &Signature, tensors: &[Tensor], count: usize) -> Outcome<Tensors> {
     let mut rows = Rows::new(signature);
-    let case_rows = tensors.first().ok_or("expected at least one input")?.shape()[0];
+    let case_rows = case_rows(signature, tensors)?;
+    let rows_first: Vec<Tensor> = signature
+        .inputs
+        .iter()
+        .zip(tensors)
+        .map(|(spec, tensor)| match spec.batch_axis {
+            Some(axis) => tensor.clone().rows_first(Some(axis)),
+            None => tensor.clone(),
+        })
+        .collect();
     for (row, case_row) in (0..case_rows).cycle().take(count).enumerate() {
         rows.add_row();
         for (index, feature) in signature.features.iter().enumerate() {
-            let tensor = tensors.get(feature.input).ok_or("expected a tensor for each input")?;
-            let width = tensor.len() / case_rows;
+            let tensor = rows_first.get(feature.input).ok_or("expected a tensor for each input")?;
+            let has_rows = signature.inputs[feature.input].batch_axis.is_some();
+            let (width, axes, first) = match has_rows {
+                true => {
+                    let width = tensor.len() / case_rows;
+                    (width, &tensor.shape()[1..], case_row * width)
+                }
+                false => (tensor.len(), tensor.shape(), 0),
+            };
             let elements = tensor.elements();
             if feature.is_scalar() {
-                rows.set(row, index, value(elements, case_row * width + feature.column))
+                rows.set(row, index, value(elements, first + feature.column))
                     .map_err(|mismatch| mismatch.to_string())?;
                 continue;
             }
-            for (axis, len) in tensor.shape()[1..].iter().enumerate() {
+            rows.start_value(index);
+            for (axis, len) in axes.iter().enumerate() {
                 rows.set_axis_len(index, axis, *len).map_err(|mismatch| mismatch.to_string())?;
             }
-            for element in case_row * width..(case_row + 1) * width {
+            for element in first..first + width {
                 rows.push(index, value(elements, element))
                     .map_err(|mismatch| mismatch.to_string())?;
             }
@@ -39,14 +57,21 @@ pub fn inputs(signature: &Signature, tensors: &[Tensor], count: usize) -> Outcom
     rows.finish().map_err(|mismatch| mismatch.to_string().into())
 }
 
+/// Returns the number of rows of a case's inputs.
+pub fn case_rows(signature: &Signature, tensors: &[Tensor]) -> Outcome<usize> {
+    let mut rows = signature.inputs.iter().zip(tensors);
+    let rows = rows.find_map(|(spec, tensor)| tensor.shape().get(spec.batch_axis?).copied());
+    match rows {
+        Some(0) => Err("expected at least one row".into()),
+        rows => Ok(rows.unwrap_or(1)),
+    }
+}
+
 /// Checks that `found` equals `expected`. The difference of floats may be up to `tolerance`, absolute or
 /// relative.
-///
-/// If the shape of `expected` is `[1, N]`, the shape of `found` may be `[N]`.
 pub fn compare(found: &Tensor, expected: &Tensor, tolerance: f64) -> Outcome<()> {
     let (found_type, expected_type) = (found.datatype(), expected.datatype());
-    let is_transposed = matches!(expected.shape(), [1, rows] if found.shape() == [*rows]);
-    if found.shape() != expected.shape() && !is_transposed || found_type != expected_type {
+    if found.shape() != expected.shape() || found_type != expected_type {
         return Err(format!(
             "expected {:?} {:?}, found {:?} {:?}",
             expected_type,

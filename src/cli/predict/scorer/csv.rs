@@ -5,6 +5,7 @@ use crate::cli::predict::blocks::{Block, Blocks};
 use crate::protocol::csv::{Columns, Record, Table, Writer, tracking_reader};
 use crate::protocol::predictions::Predictions;
 use crate::protocol::reader::Reader;
+use ml_app_model::RowOutputs;
 use std::io::{Read, Write};
 use std::iter;
 
@@ -61,6 +62,7 @@ impl Scorer<'_> {
             }
             let Some(inputs) = reader.batch()? else { continue };
             let Some(outputs) = self.run_model(inputs, &mut reader)? else { continue };
+            let outputs = RowOutputs::new(signature, outputs);
             let predictions = Predictions::new(signature, &outputs);
             let cells = predictions.cells();
             for (row, record) in records[..rows].iter().enumerate() {

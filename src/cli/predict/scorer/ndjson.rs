@@ -6,6 +6,7 @@ use crate::protocol::features;
 use crate::protocol::predictions::Predictions;
 use crate::protocol::reader::Reader;
 use memchr::{memchr_iter, memrchr};
+use ml_app_model::RowOutputs;
 use std::io::{Read, Write};
 
 impl Scorer<'_> {
@@ -49,10 +50,11 @@ impl Scorer<'_> {
             }
             let Some(inputs) = reader.batch()? else { continue };
             let Some(outputs) = self.run_model(inputs, &mut reader)? else { continue };
+            let outputs = RowOutputs::new(signature, outputs);
             let predictions = Predictions::new(signature, &outputs);
             for (row, line) in lines.iter().enumerate() {
                 prediction.clear();
-                predictions.object(&mut prediction, row);
+                predictions.line(&mut prediction, row);
                 append_merged(&mut output, line, &prediction);
             }
         }

@@ -1,0 +1,299 @@
+//! Decides which axis of each tensor has an entry for each row.
+//!
+//! The declared shapes of the inputs name their dynamic axes, and the metadata can state axes. The axis of
+//! an output follows from the lengths that the graph computes for two numbers of rows.
+
+use crate::error::LoadError;
+use crate::metadata::AXES;
+use crate::signature::TensorSpec;
+use std::collections::BTreeMap;
+
+/// An input as the graph declares it.
+pub(crate) struct DeclaredInput {
+    /// The name, type and shape. The batch axis is still unknown.
+    pub spec: TensorSpec,
+    /// Name of each axis; `None` for an axis that has a fixed length or no name.
+    pub symbols: Vec<Option<String>>,
+}
+
+/// The batch axes that the metadata states, by the names of inputs and outputs. `None` states that a tensor
+/// has no batch axis.
+pub(crate) type StatedAxes = BTreeMap<String, Option<usize>>;
+
+/// Sets the batch axis of each input. Returns the specifications of the inputs, and the number of rows in a
+/// run if the graph fixes it.
+///
+/// The metadata takes precedence. Otherwise:
+///
+/// - If an input has a dynamic first axis, or an axis whose name contains "batch", the batch is dynamic. Its
+///   name is the one that most inputs use. An input has its batch on the axis of that name, or on its first
+///   axis if that is dynamic and has no name. Any other input has no batch axis.
+/// - If the batch is fixed at 1, or if the inputs have no common first axis, each row runs alone.
+/// - If all inputs have the same fixed first axis, its length is the number of rows.
+///
+/// # Errors
+///
+/// Returns [`LoadError::Metadata`] if the stated axes do not agree with the inputs.
+pub(crate) fn set_input_axes(
+    inputs: Vec<DeclaredInput>,
+    stated: &StatedAxes,
+) -> Result<(Vec<TensorSpec>, Option<usize>), LoadError> {
+    let axes = batch_axes(&inputs);
+    let mut specs = vec![];
+    for (DeclaredInput { spec, .. }, axis) in inputs.into_iter().zip(axes) {
+        let batch_axis = stated_axis(stated, &spec.name, spec.shape.len())?.unwrap_or(axis);
+        specs.push(TensorSpec { batch_axis, ..spec });
+    }
+    let lens: Vec<Option<usize>> =
+        specs.iter().filter_map(|spec| Some(spec.shape[spec.batch_axis?])).collect();
+    let fixed_rows = match lens.as_slice() {
+        [] => Some(1),
+        lens if lens.contains(&None) => None,
+        [first, others @ ..] => match others.iter().find(|len| *len != first) {
+            None => *first,
+            Some(other) => {
+                return Err(LoadError::Metadata {
+                    key: AXES,
+                    reason: format!(
+                        "expected batch axes of one length, found {} and {}",
+                        first.unwrap_or_default(),
+                        other.unwrap_or_default()
+                    ),
+                });
+            }
+        },
+    };
+    Ok((specs, fixed_rows))
+}
+
+/// Returns the batch axis that the metadata states for a tensor. Returns `None` if it states nothing.
+///
+/// # Errors
+///
+/// Returns [`LoadError::Metadata`] if a tensor of `rank` axes does not have the axis.
+pub(crate) fn stated_axis(
+    stated: &StatedAxes,
+    name: &str,
+    rank: usize,
+) -> Result<Option<Option<usize>>, LoadError> {
+    match stated.get(name) {
+        Some(Some(axis)) if *axis >= rank => Err(LoadError::Metadata {
+            key: AXES,
+            reason: format!("`{name}`: expected an axis below {rank}, found {axis}"),
+        }),
+        stated => Ok(stated.copied()),
+    }
+}
+
+/// Returns the axis of an output that has an entry for each row. `two` and `three` are the output's shapes
+/// for 2 and for 3 rows; `None` stands for an unknown length.
+pub(crate) fn axis_of_rows(two: &[Option<usize>], three: &[Option<usize>]) -> Option<usize> {
+    let mut lens = two.iter().zip(three);
+    lens.position(|lens| lens == (&Some(2), &Some(3)))
+}
+
+/// Returns the batch axis of each input, without the metadata.
+fn batch_axes(inputs: &[DeclaredInput]) -> Vec<Option<usize>> {
+    let batch = batch_symbol(inputs);
+    let axes: Vec<Option<usize>> =
+        inputs.iter().map(|input| dynamic_batch_axis(input, batch, inputs)).collect();
+    if axes.iter().any(Option::is_some) {
+        return axes;
+    }
+    let first_lens: Vec<usize> =
+        inputs.iter().filter_map(|input| *input.spec.shape.first()?).collect();
+    let with_first = |is_batch: &dyn Fn(usize) -> bool| {
+        let first = |input: &DeclaredInput| input.spec.shape.first().copied().flatten();
+        inputs.iter().map(|input| first(input).filter(|len| is_batch(*len)).map(|_| 0)).collect()
+    };
+    match first_lens.as_slice() {
+        lens if lens.contains(&1) => with_first(&|len| len == 1),
+        [first, others @ ..] if others.iter().all(|len| len == first) => with_first(&|_| true),
+        _ => vec![None; inputs.len()],
+    }
+}
+
+/// Returns the name of the batch axis. Names that contain "batch" take precedence over other names of first
+/// axes, then names that are used for a number of rows, then the names of most inputs.
+fn batch_symbol(inputs: &[DeclaredInput]) -> Option<&str> {
+    let mut candidates: Vec<(&str, usize)> = vec![];
+    for input in inputs {
+        for (axis, symbol) in input.symbols.iter().enumerate() {
+            let Some(symbol) = symbol.as_deref() else { continue };
+            if axis > 0 && !contains_batch(symbol) {
+                continue;
+            }
+            match candidates.iter_mut().find(|(candidate, _)| *candidate == symbol) {
+                Some((_, count)) => *count += 1,
+                None => candidates.push((symbol, 1)),
+            }
+        }
+    }
+    let rank = |(symbol, count): &(&str, usize)| {
+        let is_first_only = !is_axis_of_rows(inputs, symbol);
+        (contains_batch(symbol), is_row_count(symbol), is_first_only, *count)
+    };
+    // `max_by_key` returns the last maximum. The first one is wanted.
+    candidates.iter().rev().max_by_key(|candidate| rank(candidate)).map(|(symbol, _)| *symbol)
+}
+
+/// Returns the batch axis of an input if the batch is dynamic.
+fn dynamic_batch_axis(
+    input: &DeclaredInput,
+    batch: Option<&str>,
+    inputs: &[DeclaredInput],
+) -> Option<usize> {
+    let named = |symbol: &Option<String>| batch.is_some() && symbol.as_deref() == batch;
+    if let Some(axis) = input.symbols.iter().position(named) {
+        return Some(axis);
+    }
+    match (input.spec.shape.as_slice(), input.symbols.first()?) {
+        ([None, ..], None) => Some(0),
+        ([None, ..], Some(symbol)) => {
+            // Different names may mean the same, as exporters make up a name for each input. They do not if
+            // one is a usual name of the batch, or if this name is also an axis within a row.
+            let batch = batch.unwrap_or_default();
+            let is_other = contains_batch(batch) || is_row_count(batch);
+            (!is_other && !is_axis_of_rows(inputs, symbol)).then_some(0)
+        }
+        // The state of a recurrent network: layers, batch, units.
+        ([Some(_), None, Some(_)], None) if batch.is_none() && input.symbols[1].is_none() => {
+            let mut first_axes = inputs.iter().map(|input| input.spec.shape.first());
+            first_axes.any(|len| len == Some(&None)).then_some(1)
+        }
+        _ => None,
+    }
+}
+
+/// Returns whether an axis other than the first axis has this name.
+fn is_axis_of_rows(inputs: &[DeclaredInput], symbol: &str) -> bool {
+    let mut axes = inputs.iter().flat_map(|input| input.symbols.iter().skip(1).flatten());
+    axes.any(|axis| axis == symbol)
+}
+
+/// Returns whether this is a name such as `batch` or `batch_size`. An expression such as `batch * heads` is
+/// not.
+fn contains_batch(symbol: &str) -> bool {
+    let is_name = symbol.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_name && symbol.to_ascii_lowercase().contains("batch")
+}
+
+/// Returns whether this is a usual name of the number of rows.
+fn is_row_count(symbol: &str) -> bool {
+    ["n", "b", "bs", "rows", "n_rows", "num_rows"].contains(&&*symbol.to_ascii_lowercase())
+}
+
+/// Returns the name of an axis; `None` if an exporter made the name up for this axis.
+pub(crate) fn symbol(declared: &str) -> Option<String> {
+    let made_up = matches!(declared, "" | "?" | "None" | "-1")
+        || declared.starts_with("unk__")
+        || declared.contains("_dynamic_axes_");
+    (!made_up).then(|| declared.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datatype::Datatype;
+
+    /// Returns the batch axes and the fixed number of rows. Each input is a list of axes, such as "N 4".
+    fn axes(inputs: &[&str]) -> (Vec<Option<usize>>, Option<usize>) {
+        let (specs, fixed_rows) = stated(inputs, &StatedAxes::new()).unwrap();
+        (specs.iter().map(|spec| spec.batch_axis).collect(), fixed_rows)
+    }
+
+    fn stated(
+        inputs: &[&str],
+        stated: &StatedAxes,
+    ) -> Result<(Vec<TensorSpec>, Option<usize>), LoadError> {
+        let input = |(index, axes): (usize, &&str)| {
+            let axes = || axes.split_ascii_whitespace();
+            let spec = TensorSpec {
+                name: format!("x{index}"),
+                datatype: Datatype::Float32,
+                shape: axes().map(|axis| axis.parse().ok()).collect(),
+                batch_axis: None,
+            };
+            let symbol = |axis: &str| symbol(axis).filter(|_| axis.parse::<usize>().is_err());
+            DeclaredInput { spec, symbols: axes().map(symbol).collect() }
+        };
+        set_input_axes(inputs.iter().enumerate().map(input).collect(), stated)
+    }
+
+    #[test]
+    fn the_batch_is_the_named_axis_or_a_first_axis_without_a_name() {
+        let (rows, none) = (Some(0), None);
+        for (inputs, expected) in [
+            (&["N 4"][..], &[rows][..]),
+            (&["? 4", "? 1"], &[rows, rows]),
+            (&["unk__3 4", "unk__4 1"], &[rows, rows]),
+            (&["a_dynamic_axes_1 4", "b_dynamic_axes_1 1"], &[rows, rows]),
+            (&["rows_a 4", "rows_b 4"], &[rows, rows]),
+            (&["N 4", ""], &[rows, none]),
+            (&["N 4", "1 4", "3"], &[rows, none, none]),
+            (&["batch 4", "2 batch 4"], &[rows, Some(1)]),
+            (&["sequence batch 4"], &[Some(1)]),
+            (&["2 batch_size 8", "batch_size sequence"], &[Some(1), rows]),
+            (&["batch 4", "points 3"], &[rows, none]),
+            (&["N 4", "M 4"], &[rows, none]),
+            (&["nodes 16", "2 edges"], &[rows, none]),
+            (&["nodes 16", "2 edges", "edges 3"], &[rows, none, none]),
+            (&["edges 3", "2 edges", "nodes 16"], &[none, none, rows]),
+            (&["? ?", "2 ? 128", ""], &[rows, Some(1), none]),
+            (&["? 16", "2 ?"], &[rows, none]),
+            (&["batch 4", "batch*heads 4"], &[rows, none]),
+        ] {
+            assert_eq!(axes(inputs), (expected.to_vec(), None), "{inputs:?}");
+        }
+    }
+
+    #[test]
+    fn fixed_axes_are_rows_that_run_alone_or_in_groups() {
+        let (rows, none) = (Some(0), None);
+        for (inputs, expected, fixed_rows) in [
+            (&["1 4"][..], &[rows][..], 1),
+            (&["1 4 width", "2 1 8", ""], &[rows, none, none], 1),
+            (&["3 4", "3 1"], &[rows, rows], 3),
+            (&["3 4", ""], &[rows, none], 3),
+            (&["3 4", "2 4"], &[none, none], 1),
+            (&["", ""], &[none, none], 1),
+        ] {
+            assert_eq!(axes(inputs), (expected.to_vec(), Some(fixed_rows)), "{inputs:?}");
+        }
+    }
+
+    #[test]
+    fn the_metadata_states_axes() {
+        let axes = |axes: &[(&str, Option<usize>)]| -> StatedAxes {
+            axes.iter().map(|(name, axis)| ((*name).to_owned(), *axis)).collect()
+        };
+        let inputs = ["N 4", "2 M 4"];
+        let (specs, fixed_rows) = stated(&inputs, &axes(&[("x1", Some(1))])).unwrap();
+        assert_eq!(
+            (specs[0].batch_axis, specs[1].batch_axis, fixed_rows),
+            (Some(0), Some(1), None)
+        );
+        let (specs, fixed_rows) = stated(&inputs, &axes(&[("x0", None)])).unwrap();
+        assert_eq!((specs[0].batch_axis, specs[1].batch_axis, fixed_rows), (None, None, Some(1)));
+        for (wrong, message) in [
+            (("x0", Some(2)), "`x0`: expected an axis below 2, found 2"),
+            (("x1", Some(2)), "expected batch axes of one length, found 3 and 4"),
+        ] {
+            let error = stated(&["3 4", "3 2 4"], &axes(&[wrong])).unwrap_err();
+            assert!(error.to_string().contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_rows_of_an_output_are_the_axis_whose_length_follows() {
+        let axis = |two: &[usize], three: &[usize]| {
+            let known = |shape: &[usize]| shape.iter().copied().map(Some).collect::<Vec<_>>();
+            axis_of_rows(&known(two), &known(three))
+        };
+        assert_eq!(axis(&[2, 4], &[3, 4]), Some(0));
+        assert_eq!(axis(&[5, 2, 4], &[5, 3, 4]), Some(1));
+        assert_eq!(axis(&[4, 4], &[6, 4]), None);
+        assert_eq!(axis(&[], &[]), None);
+        assert_eq!(axis_of_rows(&[None, Some(2)], &[None, Some(2)]), None);
+    }
+}

@@ -1,0 +1,36 @@
+//! The outputs of a model with the rows first, for formats that write one row after another.
+
+use crate::signature::Signature;
+use crate::tensor::Tensor;
+use crate::tensors::Tensors;
+
+/// The outputs of a model. The first axis of each tensor is the rows, except for tensors that belong to
+/// the whole request ([`Signature::is_given_once`]).
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowOutputs {
+    rows: usize,
+    tensors: Vec<Tensor>,
+}
+
+impl RowOutputs {
+    /// Moves the rows of each output to the first axis. Elements are moved only if the rows are on a
+    /// different axis.
+    pub fn new(signature: &Signature, outputs: Tensors) -> RowOutputs {
+        let rows = outputs.rows();
+        let tensors = signature.outputs.iter().zip(outputs.into_tensors());
+        let tensors = tensors.map(|(spec, tensor)| match spec.batch_axis {
+            Some(axis) => tensor.move_axis(axis, 0),
+            None if signature.is_stacked(spec) && rows == 1 => tensor.insert_first_axis(),
+            None => tensor,
+        });
+        RowOutputs { rows, tensors: tensors.collect() }
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+}

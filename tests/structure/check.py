@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # its own layer and of lower layers. A module that is not listed is below all layers.
 LAYERS = {
     "src": ("main", "lib", "cli", "server", "http", "protocol"),
-    "crates/onnx-ml/src": ("lib", "prepared", "ops", "passes", "operator", "kernels", "encoding", "proto"),
+    "crates/onnx-ml/src": ("lib", "prepared", "dynamic", "ops", "passes", "operator", "kernels", "encoding", "proto"),
 }
 MAX_ENTRIES = 40
 MAX_LINES = 80

@@ -20,6 +20,7 @@ mod case;
 mod protobuf;
 
 use case::{Tolerance, compare};
+use onnx_ml::dynamic::DynamicModel;
 use protobuf::{data_sets, tensors};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -137,26 +138,39 @@ fn run_apart(case: &Path) -> Result<(), String> {
     }
 }
 
-/// Runs a case as it is written, with all inputs given at run time. If that fails, runs it with all
-/// inputs but the first as constants. If that fails too, runs it with all inputs as constants. Real
-/// models have weights, axes and shapes as initializers. Returns the error of the first run if all
-/// three runs fail.
+/// Runs a case as it is written, with all inputs given at run time: with one plan for any shape, then
+/// with a plan for the shapes of the inputs. If both runs fail, runs it with all inputs but the first
+/// as constants, and then with all inputs as constants. Real models have weights, axes and shapes as
+/// initializers. Returns the error of the first run if all four runs fail.
 fn attempt(case: &Path) -> Result<(), String> {
     std::panic::set_hook(Box::new(|_| {}));
-    let attempt = |given| match catch_unwind(AssertUnwindSafe(|| run(case, given))) {
-        Ok(result) => result.map_err(|error| format!("{error:#}")),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
-            Err(format!("panic: {text}"))
-        }
-    };
-    let first = attempt(usize::MAX);
-    first.or_else(|error| attempt(1).or_else(|_| attempt(0)).map_err(|_| error))
+    let attempt =
+        |given, runtime| match catch_unwind(AssertUnwindSafe(|| run(case, given, runtime))) {
+            Ok(result) => result.map_err(|error| format!("{error:#}")),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+                Err(format!("panic: {text}"))
+            }
+        };
+    attempt(usize::MAX, Runtime::Symbolic).or_else(|error| {
+        attempt(usize::MAX, Runtime::Dynamic)
+            .or_else(|_| attempt(1, Runtime::Symbolic))
+            .or_else(|_| attempt(0, Runtime::Symbolic))
+            .map_err(|_| error)
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Runtime {
+    /// One plan for any shape.
+    Symbolic,
+    /// A plan for the shapes of the inputs.
+    Dynamic,
 }
 
 /// Runs a case with its first `given` inputs given at run time and the others as constants.
-fn run(case: &Path, given: usize) -> TractResult<()> {
+fn run(case: &Path, given: usize, runtime: Runtime) -> TractResult<()> {
     let text = fs::read_to_string(case.join("case.json"))?;
     let number = |key: &str| -> f64 {
         let rest = text.split(key).nth(1).unwrap();
@@ -172,9 +186,14 @@ fn run(case: &Path, given: usize) -> TractResult<()> {
         let mut proto = proto.clone();
         make_constant(&mut proto, &data, given..inputs.len());
         inputs.truncate(given);
-        let typed = onnx.model_for_proto_model(&proto)?.into_typed()?.into_decluttered()?;
-        let plan = onnx_ml::optimize(typed)?.into_runnable()?;
-        let found = plan.run(inputs.into_iter().map(TValue::from).collect())?;
+        let inputs = inputs.into_iter().map(TValue::from).collect();
+        let found = match runtime {
+            Runtime::Symbolic => {
+                let typed = onnx.model_for_proto_model(&proto)?.into_typed()?.into_decluttered()?;
+                onnx_ml::optimize(typed)?.into_runnable()?.run(inputs)?
+            }
+            Runtime::Dynamic => DynamicModel::new(proto)?.run(inputs)?,
+        };
         let expected = tensors(&data, "output")?;
         let (count, expected_count) = (found.len(), expected.len());
         ensure!(count == expected_count, "expected {expected_count} outputs, found {count}");

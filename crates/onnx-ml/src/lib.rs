@@ -26,6 +26,7 @@
 //! | `proto` | Rewrites of the protobuf; imports no other module of the crate |
 //! | `passes` | Rewrites of typed models: fusions, and fast paths around tract's operators |
 //! | `ops` | The operators, in one folder for each kind |
+//! | [`dynamic`] | Plans for graphs whose shapes are known at run time only |
 //! | [`prepared`] | Readers and writers of optimized models |
 //!
 //! # Adding an operator
@@ -37,6 +38,7 @@
 //! and does nothing else. Code that several operators share has a file of its own in the folder. To
 //! be serializable, a kernel also needs an entry in `prepared/operators.rs`.
 
+pub mod dynamic;
 mod encoding;
 mod kernels;
 mod operator;

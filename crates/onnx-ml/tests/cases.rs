@@ -1,5 +1,5 @@
-//! Runs every case below `cases` with a symbolic batch and compares the outputs with those of ONNX
-//! Runtime.
+//! Runs every case below `cases` with a symbolic batch, except for the topic `dynamic`, and compares
+//! the outputs with those of ONNX Runtime.
 
 #![allow(clippy::unwrap_used)]
 
@@ -23,7 +23,9 @@ const TOLERANCE: Tolerance = Tolerance { relative: 1e-5, absolute: 1e-5 };
 #[test]
 fn cases_agree_with_onnx_runtime() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let cases = cases(&folder);
+    // The shapes of the topic `dynamic` are known at run time only; `dynamic.rs` runs all topics.
+    let mut cases = cases(&folder);
+    cases.retain(|case| !case.starts_with(folder.join("dynamic")));
     let failures: Vec<String> = cases
         .iter()
         .filter_map(|case| {

@@ -1,8 +1,8 @@
 //! The operators that run a subgraph: `If` and `Loop`.
 
 mod if_operator;
-mod loop_operator;
-mod subgraph;
+pub(crate) mod loop_operator;
+pub(crate) mod subgraph;
 mod subgraph_op;
 
 use tract_onnx::model::OnnxOpRegister;

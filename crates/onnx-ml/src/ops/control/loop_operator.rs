@@ -15,6 +15,7 @@ use crate::ops::control::subgraph::{Runnable, Subgraph};
 use crate::ops::control::subgraph_op::SubgraphOp;
 use crate::passes::integer_outputs;
 use iterated::RunnableLoop;
+pub(crate) use iterated::{MAX_BYTES, MAX_ITERATIONS};
 use std::collections::HashMap;
 use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
 use tract_onnx::pb::NodeProto;

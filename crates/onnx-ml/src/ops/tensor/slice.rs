@@ -50,6 +50,41 @@ impl Slice {
             |(axis, step): (usize, &i64)| *step == 1 || shape[axis].to_usize().is_ok();
         Ok(axes.into_iter().zip(steps).all(is_supported))
     }
+
+    /// Returns the length of the output along each axis that is sliced, if the bounds are
+    /// `constants`; `None` for an axis of unknown length. The list is empty if a bound is computed
+    /// at run time. tract's operator rejects an output of length 0.
+    fn lengths(
+        &self,
+        shape: &[TDim],
+        constants: &[Option<Arc<Tensor>>],
+    ) -> TractResult<Vec<Option<usize>>> {
+        let integers = |index: usize| {
+            let tensor = constants[index].as_ref()?.cast_to::<i64>().ok()?;
+            Some(tensor.try_as_plain_ram().ok()?.as_slice::<i64>().ok()?.to_vec())
+        };
+        let (Some(starts), Some(ends)) = (integers(1), integers(2)) else { return Ok(vec![]) };
+        let axes = match self.0.optional_axes_input.map(|index| &constants[index]) {
+            None => (0..starts.len()).collect(),
+            Some(Some(axes)) => resolved_axes(axes, shape.len())?,
+            Some(None) => return Ok(vec![]),
+        };
+        let steps = match self.0.optional_steps_input.map(integers) {
+            None => vec![1; starts.len()],
+            Some(Some(steps)) => steps,
+            Some(None) => return Ok(vec![]),
+        };
+        let bounds = starts.into_iter().zip(ends).zip(steps).zip(axes);
+        let length = |(((start, end), step), axis): (((i64, i64), i64), usize)| {
+            let Some(size) = shape.get(axis).and_then(|dim| dim.to_i64().ok()) else {
+                return Ok(None);
+            };
+            let tract_ndarray::Slice { start, end, step } = window(size, start, end, step)?;
+            let span = end.unwrap_or_default() - start;
+            Ok(Some(span.unsigned_abs().div_ceil(step.unsigned_abs())))
+        };
+        bounds.map(length).collect()
+    }
 }
 
 impl Lowering for Slice {
@@ -60,18 +95,41 @@ impl Lowering for Slice {
     fn rules<'r>(&'r self, solver: &mut Solver<'r>, [inputs, outputs]: Io<'r>) -> InferenceResult {
         solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
         solver.equals(&inputs[0].rank, &outputs[0].rank)?;
-        let Some(steps) = self.0.optional_steps_input else {
-            return self.0.rules(solver, inputs, outputs);
-        };
-        let lists = [Some(steps), self.0.optional_axes_input].into_iter().flatten();
-        let lists: Vec<_> = lists.map(|index| &inputs[index].value).collect();
+        let axes = self.0.optional_axes_input;
+        if let Some(axes) = axes {
+            solver.given(&inputs[axes].value, move |solver, axes| {
+                solver.given(&inputs[0].rank, move |solver, rank| {
+                    let axes = resolved_axes(&axes, usize::try_from(rank)?)?;
+                    for axis in (0..rank as usize).filter(|axis| !axes.contains(axis)) {
+                        solver.equals(&inputs[0].shape[axis], &outputs[0].shape[axis])?;
+                    }
+                    Ok(())
+                })
+            })?;
+        }
+        let bounds: Vec<_> = inputs[1..].iter().map(|input| &input.value).collect();
         solver.given(&inputs[0].shape, move |solver, shape| {
-            solver.given_all(lists.iter().copied(), move |solver, lists| {
-                let axes = lists.get(1).map(|axes| &**axes);
-                if Slice::tract_supports(&shape, axes, &lists[0])? {
-                    self.0.rules(solver, inputs, outputs)?;
+            solver.given_all(bounds.iter().copied(), move |solver, bounds| {
+                let constants = std::iter::once(None).chain(bounds.into_iter().map(Some));
+                let constants: Vec<Option<Arc<Tensor>>> = constants.collect();
+                let lengths = self.lengths(&shape, &constants)?;
+                let list =
+                    |index: Option<usize>| index.and_then(|index| constants[index].as_deref());
+                if let Some(lengths) = lengths.iter().copied().collect::<Option<Vec<usize>>>() {
+                    let mut shape = shape.clone();
+                    let axes = match list(axes) {
+                        Some(axes) => resolved_axes(axes, shape.len())?,
+                        None => (0..lengths.len()).collect(),
+                    };
+                    axes.into_iter()
+                        .zip(lengths)
+                        .for_each(|(axis, len)| shape[axis] = len.to_dim());
+                    return solver.equals(&outputs[0].shape, shape);
                 }
-                Ok(())
+                let steps = list(self.0.optional_steps_input);
+                let is_supported = steps
+                    .map_or(Ok(true), |steps| Slice::tract_supports(&shape, list(axes), steps))?;
+                if is_supported { self.0.rules(solver, inputs, outputs) } else { Ok(()) }
             })
         })
     }
@@ -91,7 +149,11 @@ impl Lowering for Slice {
                 (Some(Some(steps)), axes) => Slice::tract_supports(&shape, axes.flatten(), steps)?,
                 (Some(None), _) => false,
             };
-        if is_supported && constants[1..].iter().all(Option::is_some) {
+        let lengths = self.lengths(&shape, &constants)?;
+        if is_supported
+            && constants[1..].iter().all(Option::is_some)
+            && lengths.iter().all(|length| *length != Some(0))
+        {
             return model.wire_node(prefix, self.0.clone(), inputs);
         }
         let axes = match self.0.optional_axes_input.map(|index| &constants[index]) {
@@ -100,11 +162,14 @@ impl Lowering for Slice {
             None => (0..model.outlet_fact(inputs[1])?.shape[0].to_usize()?).collect::<Vec<_>>(),
         };
         let mut shape = shape;
-        for axis in axes {
+        for (index, axis) in axes.into_iter().enumerate() {
             let dim = shape.get_mut(axis).with_context(|| {
                 format!("expected axes below the rank of the data, found axis {axis}")
             })?;
-            *dim = model.symbols.new_with_prefix("slice").into();
+            *dim = match lengths.get(index) {
+                Some(Some(length)) => length.to_dim(),
+                _ => model.symbols.new_with_prefix("slice").into(),
+            };
         }
         let kernel =
             Window { axes: self.0.optional_axes_input, steps: self.0.optional_steps_input, shape };

@@ -1,0 +1,223 @@
+//! Makes the plan for the next nodes of a graph, for the shapes of a run.
+
+use crate::dynamic::block::{Block, Plan};
+use crate::dynamic::cache::{Key, KnownValue};
+use crate::dynamic::context::Context;
+use crate::dynamic::graph::{Graph, Node, ValueId};
+use crate::dynamic::typing::{Input, is_interpreted, is_random};
+use crate::dynamic::value::{Value, integers};
+use crate::dynamic::values::{Slot, Values};
+use crate::ops::control::subgraph::inline;
+use crate::passes;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::cast::cast;
+use tract_onnx::tract_core::ops::konst::Const;
+
+/// Maximum size of a constant that is part of a [`Key`], in bytes. Larger tensors count as computed
+/// in each run.
+const MAX_KEY_BYTES: usize = 1024;
+
+/// Makes the block that begins with the node at index `start`. It ends before the first node
+/// that cannot be typed without the values of its inputs.
+pub fn build(context: &Context, graph: &Graph, values: &Values, start: usize) -> Block {
+    let mut builder = Builder { context, model: TypedModel::default(), nodes: 0, inputs: vec![] };
+    let mut wires = HashMap::new();
+    for (id, value) in values.iter() {
+        if let Some(wire) = builder.wire_value(id, value) {
+            wires.insert(id, wire);
+        }
+    }
+    let end = builder.wire_nodes(graph, &mut wires, start);
+    let computed =
+        wires.into_iter().filter(|(id, _)| values.get(*id).is_none() && graph.end[*id] > end);
+    let (mut constants, mut outputs) = (vec![], vec![]);
+    for (id, wire) in computed {
+        match wire {
+            Wire::Constant(tensor) => constants.push((id, tensor)),
+            Wire::Outlet(outlet) => outputs.push((id, outlet)),
+        }
+    }
+    outputs.sort_unstable();
+    match builder.plan(&outputs) {
+        Ok(plan) => {
+            let bytes = plan.as_ref().map_or(0, |plan| own_bytes(graph, plan));
+            Block { plan, constants, end, bytes }
+        }
+        // Without an optimized plan, evaluate the first node alone.
+        Err(_) => Block { plan: None, constants: vec![], end: start, bytes: 0 },
+    }
+}
+
+/// Returns the size of a plan's constants that are not constants of the graph, in bytes.
+fn own_bytes(graph: &Graph, plan: &Plan) -> usize {
+    let shared: HashSet<*const Tensor> = graph.constants.values().map(Arc::as_ptr).collect();
+    let nodes = plan.runnable.model().nodes().iter();
+    let constants = nodes.filter_map(|node| node.op_as::<Const>());
+    let own = constants.filter(|constant| !shared.contains(&Arc::as_ptr(constant.val())));
+    own.map(|constant| constant.val().len() * constant.val().datum_type().size_of()).sum()
+}
+
+/// Returns the key of the block at `start`.
+pub fn key(start: usize, values: &Values) -> Key {
+    let known = |value: &Value, constant: bool| {
+        let Value::Tensor(tensor) = value else { return KnownValue::Other };
+        let (datum_type, shape) = (tensor.datum_type(), tensor.shape().into());
+        if constant
+            && is_small(tensor)
+            && let Ok(view) = tensor.try_as_plain_ram()
+        {
+            return KnownValue::Constant(datum_type, shape, view.as_bytes().into());
+        }
+        KnownValue::Shape(datum_type, shape)
+    };
+    let values = values.iter().map(|(_, slot)| known(&slot.value, slot.constant)).collect();
+    Key { start, values }
+}
+
+/// Returns whether a tensor is small enough to be part of a [`Key`].
+fn is_small(tensor: &Tensor) -> bool {
+    tensor.datum_type().is_copy() && tensor.len() * tensor.datum_type().size_of() <= MAX_KEY_BYTES
+}
+
+/// A value while a block is made.
+#[derive(Debug, Clone)]
+enum Wire {
+    /// The value depends on shapes only.
+    Constant(Arc<Tensor>),
+    /// The value is computed in each run.
+    Outlet(OutletId),
+}
+
+/// The state of [`build`].
+struct Builder<'c> {
+    context: &'c Context,
+    model: TypedModel,
+    /// Number of nodes so far, which makes their names unique.
+    nodes: usize,
+    /// The values that are the inputs of `model`.
+    inputs: Vec<ValueId>,
+}
+
+impl Builder<'_> {
+    /// Adds a value that exists before the block. Returns `None` if it is no tensor.
+    fn wire_value(&mut self, id: ValueId, slot: &Slot) -> Option<Wire> {
+        let Value::Tensor(tensor) = &slot.value else { return None };
+        if slot.constant && is_small(tensor) {
+            return Some(Wire::Constant(tensor.clone().into_arc_tensor()));
+        }
+        let fact = tensor.datum_type().fact(tensor.shape());
+        let outlet = self.model.add_source(format!("input_{id}"), fact).ok()?;
+        self.inputs.push(id);
+        Some(Wire::Outlet(outlet))
+    }
+
+    /// Adds the nodes of `graph` from index `start` on. Returns the index of the first node that
+    /// cannot be added.
+    fn wire_nodes(
+        &mut self,
+        graph: &Graph,
+        wires: &mut HashMap<ValueId, Wire>,
+        start: usize,
+    ) -> usize {
+        for (index, node) in graph.nodes.iter().enumerate().skip(start) {
+            let wire = |id: ValueId| {
+                let constant = || graph.constants.get(&id).cloned().map(Wire::Constant);
+                wires.get(&id).cloned().or_else(constant)
+            };
+            let inputs: Option<Vec<Wire>> = node.reads().map(wire).collect();
+            let outputs = inputs.and_then(|inputs| self.wire_node(node, &inputs).ok().flatten());
+            let Some(outputs) = outputs else { return index };
+            wires.extend(node.outputs.iter().flatten().copied().zip(outputs));
+        }
+        graph.nodes.len()
+    }
+
+    /// Adds a node. Returns `None` if the shapes of its outputs depend on values.
+    fn wire_node(&mut self, node: &Node, inputs: &[Wire]) -> TractResult<Option<Vec<Wire>>> {
+        if is_interpreted(&node.proto.op_type) {
+            return self.wire_branch(node, inputs);
+        }
+        let input = |wire: &Wire| match wire {
+            Wire::Constant(tensor) => Ok(Input::Constant(Arc::clone(tensor))),
+            Wire::Outlet(outlet) => {
+                Ok(Input::Fact(self.model.outlet_fact(*outlet)?.without_value()))
+            }
+        };
+        let facts = inputs.iter().map(input).collect::<TractResult<Vec<_>>>()?;
+        let typed = node.typed(self.context, &facts)?;
+        if inputs.iter().all(|wire| matches!(wire, Wire::Constant(_)))
+            && !is_random(&node.proto.op_type)
+        {
+            let outputs = typed.into_runnable()?.run(tvec!())?;
+            let outputs = outputs
+                .into_iter()
+                .map(|output| Ok(Wire::Constant(integers(output.into_arc_tensor())?)));
+            return outputs.collect::<TractResult<_>>().map(Some);
+        }
+        for index in 0..typed.outputs.len() {
+            if typed.output_fact(index)?.shape.as_concrete().is_none() {
+                return Ok(None);
+            }
+        }
+        let outlets = inputs.iter().filter_map(|wire| match wire {
+            Wire::Constant(_) => None,
+            Wire::Outlet(outlet) => Some(*outlet),
+        });
+        self.nodes += 1;
+        let prefix = self.nodes.to_string();
+        let outlets = inline(&typed, &prefix, &mut self.model, &outlets.collect::<Vec<_>>())?;
+        let mut outputs = vec![];
+        for (index, outlet) in outlets.into_iter().enumerate() {
+            let fact = self.model.outlet_fact(outlet)?;
+            outputs.push(match &fact.konst {
+                Some(value) => Wire::Constant(integers(Arc::clone(value))?),
+                None if fact.datum_type.is_tdim() => {
+                    let name = format!("{prefix}.integers_{index}");
+                    let cast = cast(i64::datum_type());
+                    Wire::Outlet(self.model.wire_node(name, cast, &[outlet])?[0])
+                }
+                None => Wire::Outlet(outlet),
+            });
+        }
+        Ok(Some(outputs))
+    }
+
+    /// Adds the nodes of the branch of an `If` whose condition is known. Returns `None` for other
+    /// operators, and if a node of the branch cannot be added.
+    fn wire_branch(&mut self, node: &Node, inputs: &[Wire]) -> TractResult<Option<Vec<Wire>>> {
+        let ("If", Some(Wire::Constant(condition))) = (node.proto.op_type.as_str(), inputs.first())
+        else {
+            return Ok(None);
+        };
+        let condition = Value::Tensor(Arc::clone(condition).into_tvalue()).scalar::<bool>()?;
+        let branch = node.body(if condition { "then_branch" } else { "else_branch" })?;
+        let captures = node.captures.iter().zip(&inputs[1..]);
+        let captures: HashMap<&str, &Wire> =
+            captures.map(|((name, _), wire)| (name.as_str(), wire)).collect();
+        let names = branch.captured.iter().map(String::as_str).zip(&branch.inputs);
+        let wires = names.filter_map(|(name, id)| Some((*id, (*captures.get(name)?).clone())));
+        let mut wires: HashMap<ValueId, Wire> = wires.collect();
+        if self.wire_nodes(branch, &mut wires, 0) < branch.nodes.len() {
+            return Ok(None);
+        }
+        let output = |id: &ValueId| {
+            let constant = || branch.constants.get(id).cloned().map(Wire::Constant);
+            wires.get(id).cloned().or_else(constant)
+        };
+        Ok(branch.outputs.iter().map(output).collect())
+    }
+
+    /// Makes the plan that computes `outputs`. Returns `None` if `outputs` is empty.
+    fn plan(mut self, outputs: &[(ValueId, OutletId)]) -> TractResult<Option<Plan>> {
+        if outputs.is_empty() {
+            return Ok(None);
+        }
+        let outlets: Vec<OutletId> = outputs.iter().map(|(_, outlet)| *outlet).collect();
+        self.model.select_output_outlets(&outlets)?;
+        let runnable = passes::optimize(self.model.into_decluttered()?)?.into_runnable()?;
+        let outputs = outputs.iter().map(|(id, _)| *id).collect();
+        Ok(Some(Plan { runnable, inputs: self.inputs, outputs }))
+    }
+}

@@ -1,0 +1,118 @@
+//! Runs a graph block by block.
+
+use crate::dynamic::build::{build, key};
+use crate::dynamic::context::Context;
+use crate::dynamic::graph::{Graph, Node, ValueId};
+use crate::dynamic::typing::{Input, is_interpreted};
+use crate::dynamic::value::{Value, integers};
+use crate::dynamic::values::Values;
+use crate::dynamic::{control, sequences};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::*;
+
+/// Computes the outputs of a graph from its inputs, which include the captured values.
+///
+/// # Errors
+///
+/// Returns an error if the number of inputs is wrong, or if an operator rejects its inputs.
+pub fn run(context: &Context, graph: &Graph, inputs: Vec<Value>) -> TractResult<Vec<Value>> {
+    let (expected, found) = (graph.inputs.len(), inputs.len());
+    ensure!(expected == found, "expected {expected} inputs, found {found}");
+    let mut values = Values::default();
+    for (id, value) in graph.inputs.iter().zip(inputs) {
+        values.insert(*id, value);
+    }
+    let mut start = 0;
+    loop {
+        values.drop_unused(&graph.end, start);
+        let make = || build(context, graph, &values, start);
+        let block = graph.cache.get(key(start, &values), &context.counters, make);
+        block.run(&mut values)?;
+        let Some(node) = graph.nodes.get(block.end) else { break };
+        let outputs = evaluate(context, graph, &values, node).with_context(|| node.name.clone())?;
+        for (id, value) in node.outputs.iter().zip(outputs) {
+            if let Some(id) = id {
+                values.insert(*id, value);
+            }
+        }
+        start = block.end + 1;
+    }
+    let output = |id: &ValueId| match (values.get(*id), graph.constants.get(id)) {
+        (Some(value), _) => Ok(value.clone()),
+        (None, Some(constant)) => Ok(Value::Tensor(Arc::clone(constant).into_tvalue())),
+        (None, None) => bail!("expected value {id}, found none"),
+    };
+    graph.outputs.iter().map(output).collect()
+}
+
+/// Computes the outputs of a node from the values of its inputs. An output that the node omits may
+/// have any value.
+fn evaluate(
+    context: &Context,
+    graph: &Graph,
+    values: &Values,
+    node: &Node,
+) -> TractResult<Vec<Value>> {
+    let value = |id: ValueId| match (values.get(id), graph.constants.get(&id)) {
+        (Some(value), _) => Ok(value.clone()),
+        (None, Some(constant)) => Ok(Value::Tensor(Arc::clone(constant).into_tvalue())),
+        (None, None) => bail!("expected value {id}, found none"),
+    };
+    if is_interpreted(&node.proto.op_type) {
+        let inputs = node.inputs.iter().map(|id| id.map(value).transpose());
+        let inputs = inputs.collect::<TractResult<Vec<_>>>()?;
+        let captures = node.captures.iter().map(|(name, id)| Ok((name.as_str(), value(*id)?)));
+        let captures = captures.collect::<TractResult<Vec<_>>>()?;
+        let run = |body: &Graph, inputs: Vec<Value>| run(context, body, inputs);
+        return match node.proto.op_type.as_str() {
+            "If" => control::run_if(&run, node, &captures, &inputs),
+            "Loop" => control::run_loop(&run, node, &captures, &inputs),
+            "SequenceMap" => control::run_sequence_map(&run, node, &captures, &inputs),
+            _ => sequences::evaluate(node, &inputs),
+        };
+    }
+    let tensors = node.reads().map(|id| value(id)?.into_tensor());
+    let tensors = tensors.collect::<TractResult<Vec<TValue>>>()?;
+    let outputs = evaluate_tensors(context, node, &tensors)?;
+    // The operator has no outputs for those that the node omits.
+    let mut outputs = outputs.into_iter();
+    let mut next = |id: &Option<ValueId>| match id {
+        Some(_) => {
+            let output = outputs.next().context("expected an output, found none")?;
+            Ok(Value::Tensor(integers(output.into_arc_tensor())?.into_tvalue()))
+        }
+        None => Ok(Value::Optional(None)),
+    };
+    node.outputs.iter().map(&mut next).collect()
+}
+
+/// Runs an operator of tract, which may need the values of its inputs to determine shapes.
+fn evaluate_tensors(
+    context: &Context,
+    node: &Node,
+    inputs: &[TValue],
+) -> TractResult<TVec<TValue>> {
+    // Shapes, limits, indices and scales decide shapes, and data does not.
+    let decides_shape = |tensor: &TValue| {
+        !tensor.datum_type().is_float() || tensor.rank() < 2 && tensor.len() <= MAX_PARAMETERS
+    };
+    let (mut facts, mut sources) = (vec![], tvec!());
+    for tensor in inputs {
+        if decides_shape(tensor) {
+            facts.push(Input::Constant(tensor.clone().into_arc_tensor()));
+        } else {
+            facts.push(Input::Fact(tensor.datum_type().fact(tensor.shape())));
+            sources.push(tensor.clone());
+        }
+    }
+    let result = node.typed(context, &facts).and_then(|model| model.into_runnable()?.run(sources));
+    result.or_else(|error| {
+        let constant = |tensor: &TValue| Input::Constant(tensor.clone().into_arc_tensor());
+        let all: Vec<Input> = inputs.iter().map(constant).collect();
+        node.evaluate(context, &all).map_err(|_| error)
+    })
+}
+
+/// Maximum number of elements of a tensor of floats that may decide a shape, such as the scales of
+/// `Resize`.
+const MAX_PARAMETERS: usize = 16;

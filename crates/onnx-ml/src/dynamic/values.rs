@@ -1,0 +1,52 @@
+//! The values during a run.
+
+use crate::dynamic::value::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::*;
+
+/// The values that exist at one point of a run, and that later nodes read.
+#[derive(Debug, Default)]
+pub struct Values(BTreeMap<usize, Slot>);
+
+#[derive(Debug)]
+pub struct Slot {
+    pub value: Value,
+    /// True if the value depends on shapes only.
+    pub constant: bool,
+}
+
+impl Values {
+    pub fn get(&self, id: usize) -> Option<&Value> {
+        self.0.get(&id).map(|slot| &slot.value)
+    }
+
+    /// Returns the values in the order of their indices.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Slot)> {
+        self.0.iter().map(|(id, slot)| (*id, slot))
+    }
+
+    /// Returns a tensor.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value does not exist or is no tensor.
+    pub fn tensor(&self, id: usize) -> TractResult<&TValue> {
+        self.get(id).with_context(|| format!("expected value {id}, found none"))?.tensor()
+    }
+
+    pub fn insert(&mut self, id: usize, value: Value) {
+        self.0.insert(id, Slot { value, constant: false });
+    }
+
+    pub fn insert_constant(&mut self, id: usize, tensor: Arc<Tensor>) {
+        self.0.insert(id, Slot { value: Value::Tensor(tensor.into_tvalue()), constant: true });
+    }
+
+    /// Drops the values that no node from index `start` on reads. `end` has for each value the index
+    /// after the last node that reads it.
+    pub fn drop_unused(&mut self, end: &[usize], start: usize) {
+        self.0.retain(|id, _| end[*id] > start);
+    }
+}

@@ -17,7 +17,7 @@ use drift::{Drift, Predicted};
 pub use exposition::ExpositionFormat;
 use exposition::{COUNTER, Exposition, GAUGE, HISTOGRAM};
 use histogram::Histogram;
-use ml_app_model::{Phases, Signature};
+use ml_app_model::{Model, Phases, PlanCounts, Signature};
 use once_cell::sync::OnceCell;
 pub use process::Process;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -123,14 +123,17 @@ impl Metrics {
     pub fn text(
         &self,
         format: ExpositionFormat,
-        signature: &Signature,
+        model: &Model,
         inferences: &PredictionStats,
         executor: &Executor,
     ) -> String {
         let mut out = Exposition::new(format);
-        self.write_start(&mut out, signature);
+        self.write_start(&mut out, model.signature());
         self.write_requests(&mut out);
         write_inferences(&mut out, inferences, executor);
+        if let Some(counts) = model.plan_counts() {
+            write_plans(&mut out, counts);
+        }
         self.write_drift(&mut out);
         out.finish()
     }
@@ -303,6 +306,15 @@ fn write_inferences(out: &mut Exposition, stats: &PredictionStats, executor: &Ex
         "Number of rows of the successful predictions.",
     );
     out.sample(&[], stats.rows());
+}
+
+/// Writes the counters of a model that makes a plan for the shapes of each request.
+fn write_plans(out: &mut Exposition, PlanCounts { hits, misses }: PlanCounts) {
+    let help =
+        "Number of times that a plan for the shapes of a request existed (hit) or was made (miss).";
+    out.family("ml_app_plans_total", COUNTER, help);
+    out.sample(&[("result", "hit")], hits);
+    out.sample(&[("result", "miss")], misses);
 }
 
 /// Returns a summary such as "ready in 2.31 ms: process 0.41, read 0.72, plan 0.30, warm-up 0.58, bind 0.30".

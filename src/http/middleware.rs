@@ -177,13 +177,8 @@ mod tests {
             let alive = app.call(TestRequest::get().uri("/healthz").to_request()).await;
             assert!(!read_body(alive.expect("a response")).await.is_empty());
         });
-        let signature = state.model.signature();
-        let text = state.metrics.text(
-            ExpositionFormat::Prometheus,
-            signature,
-            &state.inferences,
-            &state.executor,
-        );
+        let (format, model) = (ExpositionFormat::Prometheus, &state.model);
+        let text = state.metrics.text(format, model, &state.inferences, &state.executor);
         assert!(text.contains("ml_app_panics_total 2\n"), "{text}");
     }
 }

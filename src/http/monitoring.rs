@@ -24,8 +24,7 @@ pub(crate) static API: Api = Api {
 pub(crate) async fn collect(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = ExpositionFormat::from_accept(accept.unwrap_or_default());
-    let text =
-        state.metrics.text(format, state.model.signature(), &state.inferences, &state.executor);
+    let text = state.metrics.text(format, &state.model, &state.inferences, &state.executor);
     HttpResponse::Ok().content_type(format.content_type()).body(text)
 }
 

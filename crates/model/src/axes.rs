@@ -4,9 +4,8 @@
 //! an output follows from the lengths that the graph computes for two numbers of rows.
 
 use crate::error::LoadError;
-use crate::metadata::AXES;
+use crate::metadata::{AXES, StatedAxes};
 use crate::signature::TensorSpec;
-use std::collections::BTreeMap;
 
 /// An input as the graph declares it.
 pub(crate) struct DeclaredInput {
@@ -15,10 +14,6 @@ pub(crate) struct DeclaredInput {
     /// Name of each axis; `None` for an axis that has a fixed length or no name.
     pub symbols: Vec<Option<String>>,
 }
-
-/// The batch axes that the metadata states, by the names of inputs and outputs. `None` states that a tensor
-/// has no batch axis.
-pub(crate) type StatedAxes = BTreeMap<String, Option<usize>>;
 
 /// Sets the batch axis of each input. Returns the specifications of the inputs, and the number of rows in a
 /// run if the graph fixes it.

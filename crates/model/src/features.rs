@@ -103,6 +103,7 @@ fn features_of_graph(
             column,
             parameter: input.batch_axis.is_none() && fixed_rows != Some(1),
             compact_example: Json::Null,
+            example_shape: shape.iter().map(|len| len.unwrap_or(1)).collect(),
             shape,
             optional: map.is_some(),
             description: None,

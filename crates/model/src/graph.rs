@@ -1,9 +1,11 @@
 //! Reads an ONNX graph: its operators, inputs, outputs and task.
 
-use crate::axes::{self, DeclaredInput, StatedAxes};
+use crate::axes::{self, DeclaredInput};
 use crate::datatype::Datatype;
 use crate::error::{LoadError, Unsupported};
 use crate::limits;
+use crate::metadata::StatedAxes;
+use crate::probe::Observed;
 use crate::signature::{Scores, Task, TensorSpec};
 use onnx_ml::functions;
 use onnx_ml::label_outputs::LabelOutput;
@@ -167,6 +169,71 @@ pub(crate) fn outputs(
         specs.push(TensorSpec { name: info.name.clone(), datatype, shape, batch_axis });
     }
     Ok(specs)
+}
+
+/// Returns the outputs of a graph whose shapes depend on the request, from what was `observed` about them. An
+/// axis has a fixed length if its length was equal in all runs, unless the graph declares it as dynamic.
+pub(crate) fn observed_outputs(
+    graph: &GraphProto,
+    observed: &[Observed],
+    labels: &[LabelOutput],
+    fixed_rows: Option<usize>,
+    stated: &StatedAxes,
+) -> Result<Vec<TensorSpec>, LoadError> {
+    let mut specs = vec![];
+    for (info, observed) in graph.output.iter().zip(observed) {
+        let is_label = labels.iter().any(|labels| labels.output == info.name);
+        let datatype = match datatype(observed.datum_type) {
+            _ if is_label => Datatype::String,
+            Some(datatype) => datatype,
+            None => {
+                return Err(LoadError::Output {
+                    name: info.name.clone(),
+                    reason: format!(
+                        "expected an element type that can be served, found {:?}",
+                        observed.datum_type
+                    ),
+                });
+            }
+        };
+        let axis = match fixed_rows {
+            Some(rows) => (observed.two.first() == Some(&rows)).then_some(0),
+            None => {
+                let lens = |shape: &[usize]| shape.iter().copied().map(Some).collect::<Vec<_>>();
+                axes::axis_of_rows(&lens(&observed.two), &lens(&observed.three))
+            }
+        };
+        let declared = declared_dims(info);
+        let dim = |axis: usize| {
+            let is_declared = match declared.as_ref().and_then(|dims| dims.get(axis)) {
+                Some(DeclaredDim::Fixed(len)) => *len == observed.two[axis],
+                Some(DeclaredDim::Named) => false,
+                None => true,
+            };
+            (is_declared && observed.is_fixed[axis]).then_some(observed.two[axis])
+        };
+        let shape: Vec<Option<usize>> = (0..observed.two.len()).map(dim).collect();
+        let batch_axis = axes::stated_axis(stated, &info.name, shape.len())?.unwrap_or(axis);
+        specs.push(TensorSpec { name: info.name.clone(), datatype, shape, batch_axis });
+    }
+    Ok(specs)
+}
+
+/// The length that a graph declares for an axis.
+enum DeclaredDim {
+    Fixed(usize),
+    /// The axis has a name or no declared length: it is dynamic.
+    Named,
+}
+
+/// Returns the lengths that a graph declares for the axes of an output; `None` if it declares no shape.
+fn declared_dims(info: &ValueInfoProto) -> Option<Vec<DeclaredDim>> {
+    let type_proto::Value::TensorType(tensor) = info.r#type.as_ref()?.value.as_ref()?;
+    let dims = tensor.shape.as_ref()?.dim.iter().map(|dim| match &dim.value {
+        Some(dimension::Value::DimValue(len)) if *len > 0 => DeclaredDim::Fixed(*len as usize),
+        _ => DeclaredDim::Named,
+    });
+    Some(dims.collect())
 }
 
 /// Returns the axis of an output that has an entry for each row. If the number of rows is fixed, this can

@@ -14,6 +14,8 @@
 //! - `constants`, `limits`: check tensors, input sizes and attributes, and reject invalid ones. tract does
 //!   not check them.
 //! - `plan`: infers the types and shapes of the graph for any batch size.
+//! - `probe`: finds shapes with which a graph runs.
+//! - `runner`: runs the plan of a graph.
 //! - `prepared`: serializes an optimized model. The build embeds the serialized model, and the server
 //!   reads it without parsing ONNX.
 //! - `model`: loads a model, warms it up and runs it.
@@ -54,9 +56,11 @@ mod phases;
 mod plan;
 mod prediction;
 mod prepared;
+mod probe;
 mod report;
 mod row_outputs;
 mod rows;
+mod runner;
 mod scores;
 mod signature;
 mod tensor;
@@ -66,6 +70,7 @@ pub mod value;
 pub use datatype::{Datatype, Kind};
 pub use error::{LoadError, RunError};
 pub use model::Model;
+pub use onnx_ml::dynamic::PlanCounts;
 /// Readers of serialized operators. The build script lists the ones that its model needs.
 pub use onnx_ml::prepared::operators as serialized_operators;
 pub use phases::Phases;

@@ -12,11 +12,11 @@
 //! | `ml_app.metrics` | object from the name of a metric to its value on held-out data |
 //! | `ml_app.golden` | array of `{"inputs", "outputs"}`; `inputs` is a row, as an object from feature to value; `outputs` is the expected prediction in the shape of the server's responses, `{"prediction", "probabilities"}`, with all or some of its members; a model that makes a different prediction does not load |
 
-use crate::axes::StatedAxes;
 use crate::datatype::Kind;
 use crate::error::LoadError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use tract_onnx::pb::ModelProto;
 
 pub(crate) const FEATURES: &str = "ml_app.features";
@@ -24,6 +24,10 @@ pub(crate) const AXES: &str = "ml_app.axes";
 pub(crate) const CLASSES: &str = "ml_app.classes";
 pub(crate) const METRICS: &str = "ml_app.metrics";
 pub(crate) const GOLDEN: &str = "ml_app.golden";
+
+/// The batch axes that the metadata states, by the names of inputs and outputs. `None` states that a tensor
+/// has no batch axis.
+pub(crate) type StatedAxes = BTreeMap<String, Option<usize>>;
 
 /// The metadata entries of a model.
 #[derive(Debug, Default)]

@@ -13,18 +13,20 @@ use crate::limits;
 use crate::metadata::{AXES, GoldenRow, Metadata};
 use crate::panics::catch_panic;
 use crate::phases::Phases;
-use crate::plan::{can_reuse_state, infer_types, plan_error};
+use crate::plan::{infer_types, plan_error};
+use crate::probe;
+use crate::runner::{Panicked, Runner};
 use crate::scores::set_score_meaning;
-use crate::signature::{Signature, TensorSpec};
+use crate::signature::{Signature, Task, TensorSpec};
 use crate::tensor::Tensor;
 use crate::tensors::Tensors;
 use crate::value::{Mismatch, excerpt, quoted_list};
+use onnx_ml::dynamic::{DynamicModel, PlanCounts};
 use onnx_ml::label_outputs::{self, LabelOutput};
 use onnx_ml::maps::{self, MapInput};
 use onnx_ml::zip_map::{self, ZipMap};
-use onnx_ml::{Expected, InvalidValue, may_reject, row_wise};
+use onnx_ml::{Expected, InvalidValue, row_wise};
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
 use std::fmt;
 use std::iter::{once, repeat_n};
 use std::ops::Range;
@@ -60,9 +62,7 @@ pub(crate) struct Parts {
 /// A model that is loaded, checked and warm.
 pub struct Model {
     parts: Parts,
-    plan: Arc<TypedRunnableModel>,
-    /// True if a thread can use one state of the plan for several runs.
-    reuses_state: bool,
+    runner: Runner,
     /// True if an operator may reject a value of a row.
     may_reject: bool,
     /// Duration of a run with one row, measured during the load.
@@ -104,54 +104,49 @@ impl Model {
         let (inputs, fixed_rows) = graph::inputs(graph, &source.metadata.axes)?;
         source.check_stated_axes(graph, &inputs)?;
         phases.end("parse");
-        let batched = Model::prepare(&source, inputs.clone(), fixed_rows, phases.clone());
-        if fixed_rows == Some(1) {
-            return batched;
-        }
-        // A graph that declares a batch may still accept only single rows, for example if it was traced with
-        // one row. Rows of a fixed batch may depend on each other: the whole batch is then one row.
-        batched.or_else(|error| {
-            let is_of_batch = matches!(
-                error,
-                LoadError::Plan(_) | LoadError::WarmUp(_) | LoadError::Output { .. }
-            );
-            if !is_of_batch {
-                return Err(error);
+        let mut error = None;
+        for inputs in batches(inputs, fixed_rows) {
+            for shapes in [Shapes::Symbolic, Shapes::Known] {
+                let (inputs, fixed_rows) = inputs.clone();
+                let prepare =
+                    || Model::prepare(&source, inputs, fixed_rows, shapes, phases.clone());
+                let model = catch_panic(prepare).unwrap_or_else(|panic| {
+                    Err(LoadError::Plan(format!("the runtime panicked: {panic}")))
+                });
+                match model {
+                    Ok(model) => return Ok(model),
+                    Err(
+                        other @ (LoadError::Plan(_)
+                        | LoadError::WarmUp(_)
+                        | LoadError::Output { .. }),
+                    ) => error = error.or(Some(other)),
+                    Err(error) => return Err(error),
+                }
             }
-            let alone = |input: TensorSpec| one_row(input, fixed_rows);
-            let inputs = inputs.into_iter().map(alone).collect();
-            Model::prepare(&source, inputs, Some(1), phases).map_err(|_| error)
-        })
+        }
+        Err(error.unwrap_or_else(|| LoadError::Plan("expected a graph with inputs".into())))
     }
 
-    /// Infers the types of the graph, optimizes it and makes the first predictions.
+    /// Prepares the graph to run, and makes the first predictions.
     fn prepare(
         source: &Source,
         inputs: Vec<TensorSpec>,
         fixed_rows: Option<usize>,
+        shapes: Shapes,
         mut phases: Phases,
     ) -> Result<Model, LoadError> {
         let graph = graph::graph(&source.proto)?;
-        let (typed, rows) =
-            infer_types(&source.proto, &inputs, fixed_rows).map_err(|error| plan_error(&error))?;
-        phases.end("type");
-        let outputs =
-            graph::outputs(graph, &typed, &source.label_outputs, &rows, &source.metadata.axes)?;
-        let has_rows = outputs.iter().all(|output| output.batch_axis.is_some());
-        let row_bytes = row_wise::row_bytes(&typed).map_err(|error| plan_error(&error))?;
-        let max_rows = match (fixed_rows, row_bytes) {
-            (Some(rows), _) => rows,
-            (None, Some(bytes)) if has_rows => (MAX_BATCH_BYTES / bytes.max(1)).max(1),
-            (None, _) => usize::MAX,
+        let mut signature = source.signature(graph, inputs, fixed_rows)?;
+        let (runner, outputs, max_rows) = match shapes {
+            Shapes::Symbolic => source.plan(graph, &mut signature, &mut phases)?,
+            Shapes::Known => source.dynamic_model(graph, &mut signature, &mut phases)?,
         };
-        let plan = onnx_ml::optimize(typed)
-            .and_then(|typed| typed.into_runnable())
-            .map_err(|error| plan_error(&error))?;
-        phases.end("optimise");
-        let labels = outputs.iter().map(|output| source.labels(output)).collect();
-        let signature = source.signature(graph, inputs, outputs, fixed_rows)?;
+        signature.task =
+            graph::task(&source.proto, &outputs, &source.zip_maps, &source.label_outputs);
+        signature.outputs = outputs;
+        let labels = signature.outputs.iter().map(|output| source.labels(output)).collect();
         let golden = source.metadata.golden.clone();
-        let mut model = Model::new(Parts { signature, labels, max_rows, golden }, plan, phases)?;
+        let mut model = Model::new(Parts { signature, labels, max_rows, golden }, runner, phases);
         // Uses two rows, so that a graph that cannot process several rows fails here and not at the first
         // request.
         let outputs = model.run(example_rows(model.signature(), 2)?)?;
@@ -163,13 +158,9 @@ impl Model {
         Ok(model)
     }
 
-    pub(crate) fn new(
-        parts: Parts,
-        plan: Arc<TypedRunnableModel>,
-        phases: Phases,
-    ) -> Result<Model, LoadError> {
-        let (reuses_state, may_reject) = (can_reuse_state(&plan)?, may_reject(plan.model()));
-        Ok(Model { parts, plan, reuses_state, may_reject, latency: Duration::ZERO, phases })
+    pub(crate) fn new(parts: Parts, runner: Runner, phases: Phases) -> Model {
+        let may_reject = runner.may_reject();
+        Model { parts, runner, may_reject, latency: Duration::ZERO, phases }
     }
 
     /// Measures the latency of a prediction for one row, and checks the golden rows.
@@ -196,8 +187,14 @@ impl Model {
         &self.parts
     }
 
-    pub(crate) fn plan(&self) -> &TypedRunnableModel {
-        &self.plan
+    pub(crate) fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
+    /// Returns how often a plan for the shapes of a request existed, and how often one had to be made.
+    /// Returns `None` if the model has one plan for all shapes.
+    pub fn plan_counts(&self) -> Option<PlanCounts> {
+        self.runner.plan_counts()
     }
 
     pub fn signature(&self) -> &Signature {
@@ -259,7 +256,7 @@ impl Model {
         let inputs = inputs.into_tensors().into_iter();
         let inputs: TVec<TValue> = inputs.map(|tensor| tensor.into_tract().into()).collect();
         let retained_inputs = self.may_reject.then(|| inputs.clone());
-        let outputs = self.evaluate(inputs).map_err(|error| {
+        let outputs = self.runner.run(inputs).map_err(|error| {
             let rejected_inputs = retained_inputs.filter(|_| mismatch(&error).is_some());
             let rejected = rejected_inputs.and_then(|inputs| self.find_rejected_row(&inputs, rows));
             rejected.unwrap_or_else(|| match error.downcast::<Panicked>() {
@@ -281,22 +278,6 @@ impl Model {
         Ok(Tensors::new(rows, outputs))
     }
 
-    /// Runs the plan once. A panic of tract becomes an error.
-    fn evaluate(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let run = || -> TractResult<TVec<TValue>> {
-            let mut state = match STATE.take() {
-                Some(state) if Arc::ptr_eq(state.plan(), &self.plan) => state,
-                _ => self.plan.spawn()?,
-            };
-            let outputs = state.run(inputs)?;
-            if self.reuses_state {
-                STATE.set(Some(state));
-            }
-            Ok(outputs)
-        };
-        catch_panic(run).unwrap_or_else(|panic| Err(Panicked(panic).into()))
-    }
-
     /// Bisects the batch for a row that an operator rejects when the row runs alone. The operator cannot
     /// name the row, because in its input the rows may be on a different axis. Returns `None` if the row
     /// that remains is accepted when it runs alone.
@@ -313,7 +294,7 @@ impl Model {
                 tract_onnx::prelude::Tensor::stack_tensors(axis, &parts).map(TValue::from)
             };
             let parts = specs.map(part).collect::<TractResult<_>>();
-            mismatch(&parts.and_then(|parts| self.evaluate(parts)).err()?)
+            mismatch(&parts.and_then(|parts| self.runner.run(parts)).err()?)
         };
         let mut range = 0..rows;
         while range.len() > 1 {
@@ -379,14 +360,71 @@ impl Source {
         Some(labels.find(|labels| labels.output == output.name)?.labels.clone().into())
     }
 
+    /// Makes the plan for all shapes. Returns it with the outputs and the maximum number of rows in a run.
+    fn plan(
+        &self,
+        graph: &GraphProto,
+        signature: &mut Signature,
+        phases: &mut Phases,
+    ) -> Result<(Runner, Vec<TensorSpec>, usize), LoadError> {
+        let fixed_rows = signature.fixed_rows;
+        let (typed, rows) = infer_types(&self.proto, &signature.inputs, fixed_rows)
+            .map_err(|error| plan_error(&error))?;
+        phases.end("type");
+        let outputs =
+            graph::outputs(graph, &typed, &self.label_outputs, &rows, &self.metadata.axes)?;
+        let has_rows = outputs.iter().all(|output| output.batch_axis.is_some());
+        let row_bytes = row_wise::row_bytes(&typed).map_err(|error| plan_error(&error))?;
+        let max_rows = match (fixed_rows, row_bytes) {
+            (Some(rows), _) => rows,
+            (None, Some(bytes)) if has_rows => (MAX_BATCH_BYTES / bytes.max(1)).max(1),
+            (None, _) => usize::MAX,
+        };
+        let plan = onnx_ml::optimize(typed)
+            .and_then(|typed| typed.into_runnable())
+            .map_err(|error| plan_error(&error))?;
+        phases.end("optimise");
+        let runner = Runner::new(plan)?;
+        // The plan may be for the shapes of the example only.
+        let observations = probe::observe(signature, fixed_rows, |inputs| runner.run(inputs))?;
+        if !observations.runs_longer {
+            let expected = "expected a plan for all shapes, found one for the smallest shapes only";
+            return Err(LoadError::Plan(expected.into()));
+        }
+        Ok((runner, outputs, max_rows))
+    }
+
+    /// Returns like [`Source::plan`] a model that makes a plan for the shapes of each request.
+    fn dynamic_model(
+        &self,
+        graph: &GraphProto,
+        signature: &mut Signature,
+        phases: &mut Phases,
+    ) -> Result<(Runner, Vec<TensorSpec>, usize), LoadError> {
+        let fixed_rows = signature.fixed_rows;
+        let model = DynamicModel::new(self.proto.clone()).map_err(|error| plan_error(&error))?;
+        let runner = Runner::Dynamic(Box::new(model));
+        phases.end("type");
+        let observed = probe::observe(signature, fixed_rows, |inputs| runner.run(inputs))?;
+        let outputs = graph::observed_outputs(
+            graph,
+            &observed.outputs,
+            &self.label_outputs,
+            fixed_rows,
+            &self.metadata.axes,
+        )?;
+        phases.end("optimise");
+        Ok((runner, outputs, fixed_rows.unwrap_or(usize::MAX)))
+    }
+
+    /// Returns the signature without its outputs.
     fn signature(
         &self,
         graph: &GraphProto,
         inputs: Vec<TensorSpec>,
-        outputs: Vec<TensorSpec>,
         fixed_rows: Option<usize>,
     ) -> Result<Signature, LoadError> {
-        let Source { proto, metadata, zip_maps, maps, label_outputs } = self;
+        let Source { proto, metadata, maps, .. } = self;
         let features = metadata.features.clone();
         Ok(Signature {
             name: graph::name(graph),
@@ -395,10 +433,10 @@ impl Source {
                 .into_iter()
                 .find(|text| !text.trim().is_empty())
                 .map(|text| text.trim().to_owned()),
-            task: graph::task(proto, &outputs, zip_maps, label_outputs),
+            task: Task::Other,
             features: features::features(graph, &inputs, fixed_rows, maps, features)?,
             inputs,
-            outputs,
+            outputs: vec![],
             fixed_rows,
             class_meanings: metadata.classes.clone(),
             metrics: metadata.metrics.clone(),
@@ -407,7 +445,32 @@ impl Source {
     }
 }
 
-/// Returns an input of which each run has one row. A dynamic batch gets length 1. If the batch has
+/// When the shapes of a graph are known.
+#[derive(Debug, Clone, Copy)]
+enum Shapes {
+    /// When the model is loaded, with symbols for the dynamic axes. One plan is for all shapes.
+    Symbolic,
+    /// At each request, as numbers.
+    Known,
+}
+
+/// Returns the inputs and the fixed number of rows, in the ways in which a graph may accept rows.
+///
+/// A graph that declares a batch may still accept only single rows, for example if it was traced with one
+/// row. Rows of a fixed batch may depend on each other: the whole batch is then one row.
+fn batches(
+    inputs: Vec<TensorSpec>,
+    fixed_rows: Option<usize>,
+) -> Vec<(Vec<TensorSpec>, Option<usize>)> {
+    let declared = (inputs.clone(), fixed_rows);
+    if fixed_rows == Some(1) {
+        return vec![declared];
+    }
+    let alone = inputs.into_iter().map(|input| one_row(input, fixed_rows)).collect();
+    vec![declared, (alone, Some(1))]
+}
+
+/// Returns the input for runs of one row. A dynamic batch gets length 1. If the batch has
 /// `fixed_rows` rows, the whole input is one row.
 fn one_row(mut input: TensorSpec, fixed_rows: Option<usize>) -> TensorSpec {
     match (fixed_rows, input.batch_axis) {
@@ -416,11 +479,6 @@ fn one_row(mut input: TensorSpec, fixed_rows: Option<usize>) -> TensorSpec {
         (None, None) => {}
     }
     input
-}
-
-thread_local! {
-    /// The state of the model that ran last on this thread. The next run of that model reuses it.
-    static STATE: Cell<Option<TypedSimpleState>> = const { Cell::new(None) };
 }
 
 /// If the error is that an operator rejected a value, returns what the operator expected and found.
@@ -434,11 +492,6 @@ fn mismatch(error: &TractError) -> Option<Mismatch> {
     };
     Some(Mismatch::new(expected, format!("`{}`", excerpt(found))))
 }
-
-/// A panic of tract, with its message.
-#[derive(Debug, thiserror::Error)]
-#[error("the runtime panicked: {0}")]
-struct Panicked(String);
 
 /// Checks the shape of an output against the signature, and converts the output. `rows` is the number of
 /// rows in the run.

@@ -26,11 +26,16 @@ impl Phases {
         self.last_end = now;
     }
 
-    /// Ends the current phase. Adds `phases` instead of the current phase, because they were measured within
-    /// it and are more detailed.
+    /// Adds `phases` instead of the current phase, because they were measured within it and are more
+    /// detailed. The first of them also gets the time before it, and the next phase the time after them.
     pub fn end_as(&mut self, phases: &Phases) {
+        let before = phases.start.saturating_duration_since(self.last_end);
+        let added = self.phases.len();
         self.phases.extend(&phases.phases);
-        self.last_end = Instant::now();
+        if let Some((_, first)) = self.phases.get_mut(added) {
+            *first += before;
+        }
+        self.last_end = phases.last_end;
     }
 
     /// Returns the name and the duration of each completed phase.

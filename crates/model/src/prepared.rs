@@ -5,6 +5,7 @@ use crate::error::LoadError;
 use crate::model::{Model, Parts};
 use crate::phases::Phases;
 use crate::plan::plan_error;
+use crate::runner::Runner;
 use onnx_ml::prepared::operators::Reader;
 use tract_onnx::prelude::*;
 
@@ -27,8 +28,8 @@ impl Model {
     ///
     /// Returns an error if an operator cannot be serialized.
     pub fn prepared(&self) -> Result<Prepared, LoadError> {
-        let serialized =
-            onnx_ml::prepared::write(self.plan().model()).map_err(|error| plan_error(&error))?;
+        let serialized = onnx_ml::prepared::write(self.runner().plan()?.model())
+            .map_err(|error| plan_error(&error))?;
         let model = postcard::to_allocvec(&(self.parts(), serialized.graph.as_slice()))
             .map_err(|error| LoadError::Plan(error.to_string()))?;
         Ok(Prepared { model, weights: serialized.weights, readers: serialized.readers })
@@ -56,7 +57,7 @@ impl Model {
         phases.end("read");
         let plan = graph.into_runnable().map_err(|error| plan_error(&error))?;
         phases.end("plan");
-        let mut model = Model::new(parts, plan, phases)?;
+        let mut model = Model::new(parts, Runner::new(plan)?, phases);
         model.warm_up()?;
         Ok(model)
     }

@@ -192,7 +192,7 @@ impl<'s> Rows<'s> {
     }
 
     /// Appends a whole value to the array feature with index `feature`. Every element of the value is
-    /// `element`, and its dynamic axes have length 1.
+    /// `element`, and its shape is the shape of the feature's example.
     ///
     /// # Errors
     ///
@@ -204,8 +204,7 @@ impl<'s> Rows<'s> {
             return Ok(());
         }
         let mut count = 1;
-        for (axis, len) in spec.shape.iter().enumerate() {
-            let len = len.unwrap_or(1);
+        for (axis, &len) in spec.example_shape.iter().enumerate() {
             self.set_axis_len(feature, axis, len)?;
             count *= len;
         }

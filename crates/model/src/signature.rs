@@ -111,6 +111,8 @@ pub struct Feature {
     /// for all elements.
     #[serde(with = "json_text")]
     pub compact_example: Json,
+    /// Shape of the example if `compact_example` is one scalar: `shape` with lengths for the dynamic axes.
+    pub example_shape: Vec<usize>,
 }
 
 impl Feature {
@@ -126,13 +128,13 @@ impl Feature {
         self.shape.is_empty()
     }
 
-    /// Returns an example as JSON, in the feature's shape. Dynamic axes have length 1.
+    /// Returns an example as JSON, in the feature's shape.
     pub fn example(&self) -> Json {
         if self.compact_example.is_array() {
             return self.compact_example.clone();
         }
-        let lens = self.shape.iter().rev().map(|len| len.unwrap_or(1));
-        lens.fold(self.compact_example.clone(), |inner, len| Json::Array(vec![inner; len]))
+        let lens = self.example_shape.iter().rev();
+        lens.fold(self.compact_example.clone(), |inner, len| Json::Array(vec![inner; *len]))
     }
 
     /// Returns a description such as "Age of the visitor (years). Seen in training: 17 to 123."

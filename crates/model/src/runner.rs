@@ -1,0 +1,88 @@
+//! Computes the outputs of a graph.
+
+use crate::error::LoadError;
+use crate::panics::catch_panic;
+use crate::plan::{can_reuse_state, plan_error};
+use onnx_ml::dynamic::{DynamicModel, PlanCounts};
+use onnx_ml::may_reject;
+use std::cell::Cell;
+use std::sync::Arc;
+use tract_onnx::prelude::*;
+
+/// The graph of a model, ready to run.
+pub(crate) enum Runner {
+    /// One plan for all shapes.
+    Plan {
+        plan: Arc<TypedRunnableModel>,
+        /// True if a thread can use one state of the plan for several runs.
+        reuses_state: bool,
+    },
+    /// A plan for each combination of input shapes.
+    Dynamic(Box<DynamicModel>),
+}
+
+thread_local! {
+    /// The state of the plan that ran last on this thread. The next run of that plan reuses it.
+    static STATE: Cell<Option<TypedSimpleState>> = const { Cell::new(None) };
+}
+
+/// A panic of tract, with its message.
+#[derive(Debug, thiserror::Error)]
+#[error("the runtime panicked: {0}")]
+pub(crate) struct Panicked(pub String);
+
+impl Runner {
+    pub(crate) fn new(plan: Arc<TypedRunnableModel>) -> Result<Runner, LoadError> {
+        let reuses_state = can_reuse_state(&plan)?;
+        Ok(Runner::Plan { plan, reuses_state })
+    }
+
+    /// Returns whether an operator may reject a value of a row.
+    pub(crate) fn may_reject(&self) -> bool {
+        match self {
+            Runner::Plan { plan, .. } => may_reject(plan.model()),
+            Runner::Dynamic(_) => true,
+        }
+    }
+
+    /// Returns the only plan.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the plans depend on the shapes.
+    pub(crate) fn plan(&self) -> Result<&TypedRunnableModel, LoadError> {
+        match self {
+            Runner::Plan { plan, .. } => Ok(plan),
+            Runner::Dynamic(_) => {
+                Err(plan_error(&TractError::msg("the plan depends on the shapes of the inputs")))
+            }
+        }
+    }
+
+    /// Returns how often a plan for the shapes of a request existed; `None` if one plan is for all shapes.
+    pub(crate) fn plan_counts(&self) -> Option<PlanCounts> {
+        match self {
+            Runner::Plan { .. } => None,
+            Runner::Dynamic(model) => Some(model.plan_counts()),
+        }
+    }
+
+    /// Computes the outputs. A panic of tract becomes an error.
+    pub(crate) fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let run = || match self {
+            Runner::Plan { plan, reuses_state } => {
+                let mut state = match STATE.take() {
+                    Some(state) if Arc::ptr_eq(state.plan(), plan) => state,
+                    _ => plan.spawn()?,
+                };
+                let outputs = state.run(inputs)?;
+                if *reuses_state {
+                    STATE.set(Some(state));
+                }
+                Ok(outputs)
+            }
+            Runner::Dynamic(model) => model.run(inputs),
+        };
+        catch_panic(run).unwrap_or_else(|panic| Err(Panicked(panic).into()))
+    }
+}

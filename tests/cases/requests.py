@@ -290,3 +290,41 @@ del sized_strings["data"]
 mixed_infer("empty-axis-of-strings-as-bytes", **mixed({"inputs": [*all_inputs()[:3], sized_strings, all_inputs()[4]]}, b""))
 v1("half", "lists", {"instances": [[1.5, -0.25], [65504, None]]})
 v1("half", "past-the-range", {"instances": [[65520, 1]]})
+
+PARAMETERS = "/v2/models/parameters/infer"
+
+
+def predict(name, body, path="/predict", **headers):
+    request("parameters", "features", name, path, body, **{"Content_Type": "application/json", **headers})
+
+
+request("parameters", "features", "query", "/predict?x=1&t=2", method="GET")
+predict("row", {"x": 1, "t": 2})
+predict("rows", [{"x": 1, "t": 2}, {"x": 2, "t": 2}])
+predict("rows-with-one-value", [{"x": 1, "t": 2}, {"x": 2}])
+predict("rows-that-differ", [{"x": 1, "t": 2}, {"x": 2, "t": 3}])
+predict("rows-without-a-value", [{"x": 1}, {"x": 2}])
+predict("columns", {"x": [1, 2], "t": 2})
+predict("columns-of-equal-values", {"x": [1, 2], "t": [2, 2]})
+predict("columns-that-differ", {"x": [1, 2], "t": [2, 3]})
+predict("lines", '{"x":1,"t":2}\n{"x":2}\n', Content_Type="application/x-ndjson")
+predict("csv", "x,t\n1,2\n2,\n", Content_Type="text/csv")
+predict("csv-that-differs", "x,t\n1,2\n2,3\n", Content_Type="text/csv")
+v1("parameters", "parameters", {"instances": [1, 2], "parameters": {"t": 2}})
+v1("parameters", "parameters-first", {"parameters": {"t": 2}, "instances": [[1], {"x": 2}]})
+v1("parameters", "objects", {"instances": [{"x": 1, "t": 2}, {"x": 2, "t": 2}]})
+v1("parameters", "twice", {"instances": [{"x": 1, "t": 2}], "parameters": {"t": 2}})
+v1("parameters", "twice-but-different", {"instances": [{"x": 1, "t": 2}], "parameters": {"t": 3}})
+v1("parameters", "unknown-parameter", {"instances": [1], "parameters": {"u": 3}})
+v1("parameters", "feature-as-parameter", {"instances": [1], "parameters": {"t": 2, "x": 1}})
+v1("parameters", "missing", {"instances": [1, 2]})
+v1("parameters", "columns", {"inputs": {"x": [1, 2], "t": 2}})
+scalar = {"name": "t", "shape": [], "datatype": "FP32", "data": [2]}
+rows_of_x = {"name": "x", "shape": [2, 1], "datatype": "FP32", "data": [1, 2]}
+request("parameters", "oip", "json", PARAMETERS, {"inputs": [rows_of_x, scalar]})
+request("parameters", "oip", "scalar-with-an-axis", PARAMETERS, {"inputs": [rows_of_x, {**scalar, "shape": [1]}]})
+request("parameters", "oip", "missing", PARAMETERS, {"inputs": [rows_of_x]})
+request("parameters", "oip", "no-rows", PARAMETERS, {"inputs": [{**rows_of_x, "shape": [0, 1], "data": []}, scalar]})
+request("parameters", "oip", "classification", PARAMETERS, {"inputs": [rows_of_x, scalar], "outputs": [{"name": "mean", "parameters": {"classification": 1}}]})
+request("parameters", "oip", "model", "/v2/models/parameters", method="GET")
+request("parameters", "sagemaker", "csv-without-a-header", "/invocations", "1,2\n2,2\n", Content_Type="text/csv")

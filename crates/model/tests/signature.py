@@ -196,9 +196,9 @@ case(
 )
 case(
     "image_without_a_batch",
-    [node("ReduceMax", ["x"], ["y"], axes=[1, 2], keepdims=0)],
+    [node("ReduceMax", ["x"], ["y"], axes=[0, 1], keepdims=0)],
     [value("x", 3, 4, 5)],
-    [value("y", 3)],
+    [value("y", 5)],
     [[floats(3, 4, 5)]],
 )
 case(

@@ -120,6 +120,8 @@ class Zoo:
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         proto = onnx.load(file, load_external_data=False)
         limits = tolerances(proto, model.hints)
+        if "steps" in limits:
+            limits["changes"] = inputs.sensitivity(file, sets)
         return {"sizes": [sizes for sizes, _, _ in sets], "sha256": content, "limits": limits}
 
     def file(self, name: str) -> Path:

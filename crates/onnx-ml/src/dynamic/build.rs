@@ -142,7 +142,10 @@ impl Builder<'_> {
         let input = |wire: &Wire| match wire {
             Wire::Constant(tensor) => Ok(Input::Constant(Arc::clone(tensor))),
             Wire::Outlet(outlet) => {
-                Ok(Input::Fact(self.model.outlet_fact(*outlet)?.without_value()))
+                let fact = self.model.outlet_fact(*outlet)?;
+                let shape = fact.shape.as_concrete();
+                let shape = shape.ok_or_else(|| TractError::msg("expected a known shape"))?;
+                Ok(Input::Fact(fact.datum_type, shape.into()))
             }
         };
         let facts = inputs.iter().map(input).collect::<TractResult<Vec<_>>>()?;

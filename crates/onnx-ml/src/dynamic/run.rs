@@ -101,7 +101,7 @@ fn evaluate_tensors(
         if decides_shape(tensor) {
             facts.push(Input::Constant(tensor.clone().into_arc_tensor()));
         } else {
-            facts.push(Input::Fact(tensor.datum_type().fact(tensor.shape())));
+            facts.push(Input::Fact(tensor.datum_type(), tensor.shape().into()));
             sources.push(tensor.clone());
         }
     }

@@ -10,7 +10,8 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Clone)]
 pub enum Input {
     Constant(Arc<Tensor>),
-    Fact(TypedFact),
+    /// Type and shape of a tensor that is computed in each run.
+    Fact(DatumType, Box<[usize]>),
 }
 
 impl Node {
@@ -39,7 +40,9 @@ impl Node {
             let name = format!("{index}");
             wires.push(match input {
                 Input::Constant(tensor) => model.add_const(name, Arc::clone(tensor))?,
-                Input::Fact(fact) => model.add_source(name, fact.into())?,
+                Input::Fact(datum_type, shape) => {
+                    model.add_source(name, InferenceFact::dt_shape(*datum_type, shape))?
+                }
             });
         }
         let outputs = self.outputs.iter().flatten().count();

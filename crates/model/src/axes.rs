@@ -193,7 +193,7 @@ mod tests {
 
     /// Returns the batch axes and the fixed number of rows. Each input is a list of axes, such as "N 4".
     fn axes(inputs: &[&str]) -> (Vec<Option<usize>>, Option<usize>) {
-        let (specs, fixed_rows) = stated(inputs, &StatedAxes::new()).unwrap();
+        let (specs, fixed_rows) = stated(inputs, &StatedAxes::new()).expect("valid axes");
         (specs.iter().map(|spec| spec.batch_axis).collect(), fixed_rows)
     }
 
@@ -263,18 +263,19 @@ mod tests {
             axes.iter().map(|(name, axis)| ((*name).to_owned(), *axis)).collect()
         };
         let inputs = ["N 4", "2 M 4"];
-        let (specs, fixed_rows) = stated(&inputs, &axes(&[("x1", Some(1))])).unwrap();
+        let (specs, fixed_rows) = stated(&inputs, &axes(&[("x1", Some(1))])).expect("valid axes");
         assert_eq!(
             (specs[0].batch_axis, specs[1].batch_axis, fixed_rows),
             (Some(0), Some(1), None)
         );
-        let (specs, fixed_rows) = stated(&inputs, &axes(&[("x0", None)])).unwrap();
+        let (specs, fixed_rows) = stated(&inputs, &axes(&[("x0", None)])).expect("valid axes");
         assert_eq!((specs[0].batch_axis, specs[1].batch_axis, fixed_rows), (None, None, Some(1)));
         for (wrong, message) in [
             (("x0", Some(2)), "`x0`: expected an axis below 2, found 2"),
             (("x1", Some(2)), "expected batch axes of one length, found 3 and 4"),
         ] {
-            let error = stated(&["3 4", "3 2 4"], &axes(&[wrong])).unwrap_err();
+            let error = stated(&["3 4", "3 2 4"], &axes(&[wrong]))
+                .expect_err("an axis that does not exist");
             assert!(error.to_string().contains(message), "{error}");
         }
     }

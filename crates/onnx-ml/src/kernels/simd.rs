@@ -14,6 +14,8 @@
     )
 )]
 
+pub mod dot;
+
 #[cfg(target_arch = "x86_64")]
 use std::sync::LazyLock;
 
@@ -100,6 +102,14 @@ instruction_set! {
 
 #[cfg(target_arch = "x86_64")]
 instruction_set! {
+    /// [`Avx512`] with products of 8-bit integers.
+    Avx512Vnni:
+        "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512vnni",
+        "sse3", "ssse3", "sse4.1", "sse4.2", "avx", "avx2", "fma", "f16c", "bmi1", "bmi2"
+}
+
+#[cfg(target_arch = "x86_64")]
+instruction_set! {
     /// AVX2 with fused multiply-add: 16 registers of 8 floats.
     Avx2: "sse3", "ssse3", "sse4.1", "sse4.2", "avx", "avx2", "fma", "bmi1", "bmi2"
 }
@@ -171,6 +181,9 @@ mod tests {
     fn a_hidden_feature_disables_its_instruction_set() {
         for feature in Avx512::FEATURES {
             assert!(Avx512::detect(&[feature]).is_none(), "{feature}");
+        }
+        for feature in Avx512Vnni::FEATURES {
+            assert!(Avx512Vnni::detect(&[feature]).is_none(), "{feature}");
         }
         for feature in Avx2::FEATURES {
             assert!(Avx2::detect(&[feature]).is_none(), "{feature}");

@@ -22,7 +22,7 @@ mod resize;
 mod roi_align;
 mod softplus;
 mod swiglu;
-mod windows;
+pub(crate) mod windows;
 
 use tract_onnx::model::OnnxOpRegister;
 

@@ -32,6 +32,10 @@ use crate::ops::ml::svm_regressor::SvmRegressor;
 use crate::ops::ml::tree_ensemble::TreeEnsemble;
 use crate::ops::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 use crate::ops::ml::tree_ensemble_regressor::TreeEnsembleRegressor;
+use crate::ops::quantized::dynamic_quantize_linear::DynamicQuantizeLinear;
+use crate::ops::quantized::integer_conv::IntegerConv;
+use crate::ops::quantized::integer_mat_mul::IntegerMatMul;
+use crate::ops::quantized::quantize_linear::{Dequantize, Quantize};
 use crate::ops::recurrent::gru::Gru;
 use crate::ops::recurrent::layer::Recurrent;
 use crate::ops::recurrent::lstm::Lstm;
@@ -109,10 +113,14 @@ serialized_operators! {
     CATEGORY_MAPPER: KernelParameters<CategoryMapper>,
     CHAIN: KernelParameters<Chain>,
     CONV: KernelParameters<Conv>,
+    DEQUANTIZE: KernelParameters<Dequantize>,
     DENSE: KernelParameters<Dense>,
+    DYNAMIC_QUANTIZE: KernelParameters<DynamicQuantizeLinear>,
     FEATURE_VECTORIZER: KernelParameters<FeatureVectorizer>,
     GRU: KernelParameters<Recurrent<Gru>>,
     IMPUTER: KernelParameters<Imputer>,
+    INTEGER_CONV: KernelParameters<IntegerConv>,
+    INTEGER_MAT_MUL: KernelParameters<IntegerMatMul>,
     INTERLEAVED: KernelParameters<Interleaved>,
     LABEL_ENCODER: KernelParameters<LabelEncoder>,
     LABEL_ENCODER_OF_COLUMNS: KernelParameters<OnSelectedColumns<LabelEncoder>>,
@@ -125,6 +133,7 @@ serialized_operators! {
     ONE_HOT_ENCODER_OF_COLUMNS: KernelParameters<OnSelectedColumns<OneHotEncoder>>,
     MATERIALIZE: KernelParameters<Materialize>,
     POSITIONS: KernelParameters<Positions>,
+    QUANTIZE: KernelParameters<Quantize>,
     RNN: KernelParameters<Recurrent<Rnn>>,
     SCALER: KernelParameters<Scaler>,
     STRING_CAST: KernelParameters<StringCast>,

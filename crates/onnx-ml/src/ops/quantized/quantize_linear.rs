@@ -1,32 +1,37 @@
 //! [QuantizeLinear](https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html) and
-//! [DequantizeLinear](https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html) support what
-//! tract's operators lack: blocked scales, scales in half precision, computed scales, and 16-bit
-//! integers.
+//! [DequantizeLinear](https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html), with scales per
+//! tensor, per index of an axis, or per block of indices.
 //!
-//! A node that tract's operator supports is lowered to that operator. Any other node runs
-//! [`Quantize`] or [`Dequantize`].
+//! tract has operators of the same names, but its optimizer replaces them, and the operators
+//! between them, by a table with an entry for each of the 256 integers. It does so for every
+//! operator that keeps the shape of its input, also for those that combine several elements, such
+//! as Softmax, and for input and output types that differ. It also multiplies by the inverse of the
+//! scale, which rounds some elements to a different integer. Neither happens to the kernels of this
+//! file.
 
+use crate::encoding::fields::datum_type;
+use crate::kernels::quantize;
 use crate::operator::adapter::{self, Built};
 use crate::operator::kernel::{Fact, Kernel};
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
 use crate::operator::tensors::{self, elements, tensor};
-use crate::operator::tract_operators;
+use serde::{Deserialize, Serialize};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 /// Builds QuantizeLinear.
-pub fn quantize_linear(context: &ParsingContext, node: &NodeProto) -> Built {
-    build(context, node, Direction::Quantize)
+pub fn quantize_linear(_: &ParsingContext, node: &NodeProto) -> Built {
+    build(node, Direction::Quantize)
 }
 
 /// Builds DequantizeLinear.
-pub fn dequantize_linear(context: &ParsingContext, node: &NodeProto) -> Built {
-    build(context, node, Direction::Dequantize)
+pub fn dequantize_linear(_: &ParsingContext, node: &NodeProto) -> Built {
+    build(node, Direction::Dequantize)
 }
 
 /// Builds the operator of `node`.
-fn build(context: &ParsingContext, node: &NodeProto, direction: Direction) -> Built {
+fn build(node: &NodeProto, direction: Direction) -> Built {
     let found = node.input.iter().filter(|name| !name.is_empty()).count();
     node.expect(matches!(found, 2 | 3), || format!("2 or 3 inputs, found {found}"))?;
     let block = node.get_attr_opt("block_size")?.unwrap_or(0);
@@ -34,17 +39,8 @@ fn build(context: &ParsingContext, node: &NodeProto, direction: Direction) -> Bu
         Some(0) | None => None,
         Some(_) => Some(node.get_attr("output_dtype")?),
     };
-    let tract_operator = if block == 0 {
-        // tract treats an input with an empty name as a zero point.
-        let mut node_of_tract = node.clone();
-        node_of_tract.input.retain(|name| !name.is_empty());
-        Some(tract_operators::expansion(&node.op_type, context, &node_of_tract)?)
-    } else {
-        None
-    };
     let parameters = Parameters { axis: node.get_attr_opt("axis")?.unwrap_or(1), block };
-    let has_zero_point = found == 3;
-    lower(LinearQuantization { tract_operator, parameters, direction, output, has_zero_point })
+    lower(LinearQuantization { parameters, direction, output, has_zero_point: found == 3 })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,37 +53,12 @@ enum Direction {
 /// elements, the scales and optional zero points.
 #[derive(Debug, Clone)]
 struct LinearQuantization {
-    /// tract's operator, or `None` if the scales are blocked.
-    tract_operator: Option<Box<dyn Expansion>>,
     parameters: Parameters,
     direction: Direction,
     /// Type of the output, if the node declares it.
     output: Option<DatumType>,
     /// `true` if the node has the third input.
     has_zero_point: bool,
-}
-
-impl LinearQuantization {
-    /// Returns `true` if tract's operator supports the inputs.
-    fn tract_supports(&self, model: &TypedModel, inputs: &[OutletId]) -> TractResult<bool> {
-        use DatumType::{F32, I8, I32, U8};
-        let types: Vec<DatumType> = inputs
-            .iter()
-            .map(|input| Ok(model.outlet_fact(*input)?.datum_type))
-            .collect::<TractResult<_>>()?;
-        let mut parameters_are_constant = true;
-        for input in &inputs[1..] {
-            parameters_are_constant &= model.outlet_fact(*input)?.konst.is_some();
-        }
-        let types_are_supported = match self.direction {
-            Direction::Quantize => {
-                types[0] == F32 && types.get(2).is_none_or(|zero| matches!(zero, U8 | I8))
-            }
-            Direction::Dequantize => matches!(types[0], U8 | I8 | I32),
-        };
-        let scales_are_supported = types[1] == F32 && parameters_are_constant;
-        Ok(scales_are_supported && types_are_supported && self.output.is_none())
-    }
 }
 
 impl Lowering for LinearQuantization {
@@ -116,11 +87,6 @@ impl Lowering for LinearQuantization {
         Wiring { prefix, model }: Wiring,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        if let Some(tract_operator) = &self.tract_operator
-            && self.tract_supports(model, inputs)?
-        {
-            return tract_operator.wire(prefix, model, inputs);
-        }
         let default = match (self.direction, inputs.get(2)) {
             (Direction::Quantize, Some(zero)) => model.outlet_fact(*zero)?.datum_type,
             (Direction::Quantize, None) => u8::datum_type(),
@@ -140,10 +106,11 @@ impl Lowering for LinearQuantization {
 }
 
 /// Computes `round(x / scale) + zero_point`, clamped to the range of the output type.
-#[derive(Debug)]
-struct Quantize {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Quantize {
     parameters: Parameters,
     /// Type of the output.
+    #[serde(with = "datum_type")]
     output: DatumType,
 }
 
@@ -162,6 +129,15 @@ impl Kernel for Quantize {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        if let Some(layout) = self.parameters.layout(inputs)
+            && inputs[0].datum_type() == f32::datum_type()
+        {
+            match self.output {
+                DatumType::U8 => return quantized::<u8>(inputs, layout),
+                DatumType::I8 => return quantized::<i8>(inputs, layout),
+                _ => {}
+            }
+        }
         let lowest = self.output.min_value().cast_to_scalar::<f64>()?;
         let highest = self.output.max_value().cast_to_scalar::<f64>()?;
         let quantized = self.parameters.map(inputs, |value, scale, zero| {
@@ -173,10 +149,11 @@ impl Kernel for Quantize {
 }
 
 /// Computes `(x - zero_point) * scale`.
-#[derive(Debug)]
-struct Dequantize {
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Dequantize {
     parameters: Parameters,
     /// Type of the output.
+    #[serde(with = "datum_type")]
     output: DatumType,
 }
 
@@ -190,14 +167,69 @@ impl Kernel for Dequantize {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
+        if let Some(layout) = self.parameters.layout(inputs)
+            && self.output == f32::datum_type()
+        {
+            match inputs[0].datum_type() {
+                DatumType::U8 => return dequantized::<u8>(inputs, layout),
+                DatumType::I8 => return dequantized::<i8>(inputs, layout),
+                _ => {}
+            }
+        }
         let floats = self.parameters.map(inputs, |value, scale, zero| (value - zero) * scale)?;
         Ok(vec![floats.cast_to_dt(self.output)?.into_owned()])
     }
 }
 
+/// Quantizes floats to `T` with scales in single precision.
+fn quantized<T: quantize::Narrow + Datum>(
+    inputs: &[TValue],
+    layout: quantize::Layout,
+) -> TractResult<Vec<Tensor>> {
+    let (scales, zeros) = scales::<T>(inputs)?;
+    let mut output = Tensor::zero_dt(T::datum_type(), inputs[0].shape())?;
+    let x = inputs[0].try_as_plain_ram()?;
+    let scales = quantize::Scales { scales: &scales, zeros: &zeros, layout };
+    quantize::quantize(x.as_slice()?, output.try_as_plain_ram_mut()?.as_slice_mut::<T>()?, scales);
+    Ok(vec![output])
+}
+
+/// Converts integers of type `T` to floats.
+fn dequantized<T: quantize::Narrow + Datum>(
+    inputs: &[TValue],
+    layout: quantize::Layout,
+) -> TractResult<Vec<Tensor>> {
+    let (scales, zeros) = scales::<T>(inputs)?;
+    let mut output = Tensor::zero::<f32>(inputs[0].shape())?;
+    let x = inputs[0].try_as_plain_ram()?;
+    let scales = quantize::Scales { scales: &scales, zeros: &zeros, layout };
+    let y = &mut output.try_as_plain_ram_mut()?;
+    quantize::dequantize(x.as_slice::<T>()?, y.as_slice_mut()?, scales);
+    Ok(vec![output])
+}
+
+/// Returns the scales and as many zero points.
+fn scales<T: quantize::Narrow + Datum>(inputs: &[TValue]) -> TractResult<(Vec<f32>, Vec<f32>)> {
+    let scales = elements::<f32>(&inputs[1])?;
+    let scales = scales.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();
+    let zeros = match inputs.get(2) {
+        Some(zeros) => {
+            ensure!(
+                zeros.datum_type() == T::datum_type(),
+                "expected zero points of type {:?}, found {:?}",
+                T::datum_type(),
+                zeros.datum_type()
+            );
+            elements::<f32>(zeros)?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()
+        }
+        None => vec![0.0; scales.len()],
+    };
+    Ok((scales, zeros))
+}
+
 /// The relation of elements and scales. There is one scale per tensor, per index of an axis, or per
 /// block of indices of an axis. The zero points have the same layout as the scales.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 struct Parameters {
     /// The axis; negative values count from the last axis.
     axis: i64,
@@ -229,6 +261,20 @@ impl Parameters {
             ensure!(expected == found, "expected {expected} zero points, found {found}");
         }
         Ok(())
+    }
+
+    /// Returns the position of the scales for elements of at most 8 bits, or `None` if the scales
+    /// are blocked or not in single precision.
+    fn layout(&self, inputs: &[TValue]) -> Option<quantize::Layout> {
+        let shape = inputs[0].shape();
+        if self.block > 0 || inputs[1].datum_type() != f32::datum_type() {
+            return None;
+        }
+        let inner = match inputs[1].len() {
+            1 => shape.iter().product(),
+            _ => shape[tensors::axis(self.axis, shape.len()).ok()? + 1..].iter().product(),
+        };
+        Some(quantize::Layout { inner })
     }
 
     /// Returns `formula(element, scale, zero point)` for each element.

@@ -7,16 +7,16 @@ use crate::limits;
 use crate::metadata::StatedAxes;
 use crate::probe::Observed;
 use crate::signature::{Scores, Task, TensorSpec};
-use onnx_ml::functions;
 use onnx_ml::label_outputs::LabelOutput;
 use onnx_ml::zip_map::{self, ZipMap};
+use onnx_ml::{functions, microsoft};
 use std::collections::{BTreeMap, HashSet};
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_proto, type_proto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::DimLike;
 
-/// Decodes an ONNX file and inlines the calls of its functions.
+/// Decodes an ONNX file, inlines the calls of its functions, and expands operators of ONNX Runtime.
 ///
 /// # Errors
 ///
@@ -28,6 +28,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, LoadError> {
         .map_err(|error| LoadError::NotOnnx(error.to_string()))?;
     graph(&proto)?;
     functions::inline(&mut proto).map_err(|error| LoadError::Plan(error.to_string()))?;
+    microsoft::expand(&mut proto);
     Ok(proto)
 }
 
@@ -47,6 +48,10 @@ pub(crate) fn graph(proto: &ModelProto) -> Result<&GraphProto, LoadError> {
 /// an operator by its name alone.
 const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
 
+/// Operators that ONNX and ONNX Runtime define differently. Those of ONNX Runtime are replaced when the
+/// model is decoded, unless a node uses what is not supported.
+const DIFFERENT: [&str; 2] = ["Attention", "RotaryEmbedding"];
+
 /// Returns the operators of a model that the runtime does not support.
 pub(crate) fn unsupported(proto: &ModelProto) -> Vec<Unsupported> {
     let registry = onnx_ml::onnx().op_register.0;
@@ -54,7 +59,12 @@ pub(crate) fn unsupported(proto: &ModelProto) -> Vec<Unsupported> {
     let mut graphs: Vec<&GraphProto> = proto.graph.iter().collect();
     while let Some(graph) = graphs.pop() {
         for node in &graph.node {
-            if !DOMAINS.contains(&node.domain.as_str()) || !registry.contains_key(&node.op_type) {
+            let is_different =
+                node.domain == "com.microsoft" && DIFFERENT.contains(&node.op_type.as_str());
+            let is_known = DOMAINS.contains(&node.domain.as_str())
+                && registry.contains_key(&node.op_type)
+                && !is_different;
+            if !is_known {
                 unsupported.entry(operator(node)).or_default().push(node_name(node));
             }
             for attribute in &node.attribute {

@@ -25,7 +25,7 @@ use onnx_ml::dynamic::{DynamicModel, PlanCounts};
 use onnx_ml::label_outputs::{self, LabelOutput};
 use onnx_ml::maps::{self, MapInput};
 use onnx_ml::zip_map::{self, ZipMap};
-use onnx_ml::{Expected, InvalidValue, row_wise};
+use onnx_ml::{Expected, InvalidValue, qdq, row_wise};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::iter::{once, repeat_n};
@@ -327,6 +327,7 @@ impl Source {
         let zip_maps = zip_map::lower(&mut proto);
         let maps = maps::lower(&mut proto);
         let label_outputs = label_outputs::lower(&mut proto);
+        qdq::fuse(&mut proto);
         let unsupported = graph::unsupported(&proto);
         if !unsupported.is_empty() {
             return Err(LoadError::Unsupported(unsupported));

@@ -1,5 +1,7 @@
 //! Lists the supported operators.
 
+use onnx_ml::microsoft;
+
 /// Operators of the domain `ai.onnx.ml`. This list is necessary because the registry contains the names of
 /// operators without their domains.
 const ML: [&str; 19] = [
@@ -25,13 +27,18 @@ const ML: [&str; 19] = [
 ];
 
 /// Operators of ONNX Runtime's domain, `com.microsoft`.
-const MICROSOFT: [&str; 10] = [
+const MICROSOFT: [&str; 15] = [
     "BiasGelu",
     "FastGelu",
+    "FusedConv",
+    "FusedGemm",
+    "FusedMatMul",
     "GatherBlockQuantized",
     "GroupQueryAttention",
+    "MatMulIntegerToFloat",
     "MatMulNBits",
     "MultiHeadAttention",
+    "QGemm",
     "QuickGelu",
     "SkipLayerNormalization",
     "SkipSimplifiedLayerNormalization",
@@ -52,6 +59,8 @@ pub fn supported() -> Vec<String> {
     };
     let mut operators: Vec<String> = registry.keys().map(|name| with_domain(name)).collect();
     operators.push(with_domain(UNREGISTERED));
+    // Replaced when a model is decoded. ONNX has operators of some of these names too.
+    operators.extend(microsoft::EXPANDED.map(|name| format!("com.microsoft.{name}")));
     operators.sort_unstable();
     operators.dedup();
     operators

@@ -92,13 +92,13 @@ fn check(name: &str) -> (Tensors, Vec<TensorSpec>) {
     let case = folder().join(name);
     let model = load(&case);
     let mut last = None;
-    for DataSet { inputs: case_inputs, outputs: expected } in data_sets(&case).unwrap() {
+    for DataSet { inputs: case_inputs, outputs: expected, tolerance } in data_sets(&case).unwrap() {
         let case_inputs = from_tract(&case_inputs).unwrap();
         let rows = case_rows(model.signature(), &case_inputs).unwrap();
         let found = model.run(inputs(model.signature(), &case_inputs, rows).unwrap()).unwrap();
         assert_eq!(found.tensors().len(), expected.len());
         for (found, expected) in found.tensors().iter().zip(from_tract(&expected).unwrap()) {
-            compare(found, &expected, 1e-5).unwrap();
+            compare(found, &expected, tolerance.unwrap_or(1e-5)).unwrap();
         }
         last = Some(found);
     }

@@ -6,7 +6,8 @@
 //! crate in these steps:
 //!
 //! 1. The protobuf is rewritten. [`functions::inline`] replaces calls of functions that the model
-//!    defines. [`zip_map::lower`], [`maps::lower`] and [`label_outputs::lower`] replace values
+//!    defines. [`microsoft::expand`] replaces operators that consist of others, and
+//!    [`qdq::fuse`] products of quantized tensors. [`zip_map::lower`], [`maps::lower`] and [`label_outputs::lower`] replace values
 //!    whose types tract lacks, and values that are slow to compute.
 //! 2. tract parses the rewritten protobuf with [`onnx`], and infers types and shapes.
 //! 3. [`optimize`] fuses operators and adds fast paths. The result can run.
@@ -52,7 +53,7 @@ mod random;
 pub use operator::adapter::may_reject;
 pub use operator::invalid_value::{Expected, InvalidValue};
 pub use passes::{optimize, row_wise};
-pub use proto::{categories, functions, label_outputs, maps, zip_map};
+pub use proto::{categories, functions, label_outputs, maps, microsoft, qdq, zip_map};
 use tract_onnx::Onnx;
 
 /// Returns tract's ONNX front end with the operators of this crate.

@@ -5,4 +5,6 @@ pub mod categories;
 pub mod functions;
 pub mod label_outputs;
 pub mod maps;
+pub mod microsoft;
+pub mod qdq;
 pub mod zip_map;

@@ -1,7 +1,8 @@
 //! Reads the inputs and expected outputs of a case: its file `data.json`.
 //!
 //! The file is a list of data sets. A data set has the members `inputs` and `outputs`, each a list
-//! of tensors in the order of the model's inputs and outputs. A tensor has a `type` (NumPy's name of
+//! of tensors in the order of the model's inputs and outputs. It may have the member `tolerance`, the
+//! maximum difference of an element, for a model that rounds its values to integers. A tensor has a `type` (NumPy's name of
 //! the element type, or `string`), a `shape`, and its elements in row-major order as `data`. JSON has
 //! no notation for NaN and infinity, so they are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`.
 //!
@@ -18,6 +19,8 @@ use tract_onnx::tract_hir::internal::{Datum, bail, ensure, format_err};
 pub struct DataSet {
     pub inputs: Vec<Tensor>,
     pub outputs: Vec<Tensor>,
+    /// Maximum difference of an element, if it is not that of all cases.
+    pub tolerance: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -25,6 +28,7 @@ pub struct DataSet {
 struct JsonDataSet {
     inputs: Vec<JsonTensor>,
     outputs: Vec<JsonTensor>,
+    tolerance: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +56,7 @@ pub fn data_sets(folder: &Path) -> TractResult<Vec<DataSet>> {
                 Ok(DataSet {
                     inputs: tensors(&data_set.inputs)?,
                     outputs: tensors(&data_set.outputs)?,
+                    tolerance: data_set.tolerance,
                 })
             })
             .collect()

@@ -17,20 +17,31 @@ LINE = 100
 """Maximum number of characters in a line of elements."""
 
 
-def write(topic: str, name: str, model: onnx.ModelProto, data_sets: list[list[np.ndarray]]) -> None:
-    """Writes the case `name` into the folder `topic`: `model`, and for each data set the inputs and ONNX Runtime's outputs."""
-    model.opset_import.sort(key=lambda opset: opset.domain)  # some exporters write the opsets in a random order
+def write(
+    topic: str,
+    name: str,
+    model: onnx.ModelProto,
+    data_sets: list[list[np.ndarray]],
+    tolerance: float | None = None,
+    options: onnxruntime.SessionOptions | None = None,
+) -> None:
+    """Writes the case `name` below the folder `topic`: `model`, and its outputs for each list of inputs.
+
+    `tolerance` is the largest difference of an element, if it is not that of all cases. `options` are the
+    options of ONNX Runtime.
+    """
+    model.opset_import.sort(key=lambda opset: opset.domain)  # some exporters write hash order
     folder = CASES / topic / name
     folder.mkdir(parents=True, exist_ok=True)
     content = model.SerializeToString(deterministic=True)
     (folder / "model.onnx").write_bytes(content)
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     names = [spec.name for spec in session.get_inputs()]
     results = []
     for inputs in data_sets:
         outputs = session.run(None, dict(zip(names, inputs, strict=True)))
         results.append((list(map(np.asarray, inputs)), list(map(array, outputs))))
-    (folder / "data.json").write_text(serialized(results), encoding="utf-8")
+    (folder / "data.json").write_text(serialized(results, tolerance), encoding="utf-8")
     print("wrote", f"{topic}/{name}")
 
 
@@ -41,13 +52,16 @@ def array(output) -> np.ndarray:
     return np.asarray(output)
 
 
-def serialized(data_sets: list[tuple[list[np.ndarray], list[np.ndarray]]]) -> str:
-    """Returns the content of `data.json` for data sets of inputs and outputs."""
-    return "[\n" + ",\n".join(data_set(*each) for each in data_sets) + "\n]\n"
+def serialized(
+    data_sets: list[tuple[list[np.ndarray], list[np.ndarray]]], tolerance: float | None = None
+) -> str:
+    """Returns the text of `data.json` for data sets of inputs and outputs."""
+    return "[\n" + ",\n".join(data_set(*each, tolerance) for each in data_sets) + "\n]\n"
 
 
-def data_set(inputs: list[np.ndarray], outputs: list[np.ndarray]) -> str:
-    members = [f'    "{kind}": {tensors(arrays)}' for kind, arrays in (("inputs", inputs), ("outputs", outputs))]
+def data_set(inputs: list[np.ndarray], outputs: list[np.ndarray], tolerance: float | None = None) -> str:
+    members = [] if tolerance is None else [f'    "tolerance": {float(tolerance):.6g}']
+    members += [f'    "{kind}": {tensors(arrays)}' for kind, arrays in (("inputs", inputs), ("outputs", outputs))]
     return "  {\n" + ",\n".join(members) + "\n  }"
 
 

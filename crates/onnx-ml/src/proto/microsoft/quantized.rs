@@ -1,0 +1,145 @@
+//! Operators on quantized tensors. An operator on quantized inputs converts them to floats
+//! (DequantizeLinear), computes, and quantizes the result (QuantizeLinear).
+
+use super::body::{Body, Value, attributes, input, int, integer, ints};
+use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::tensor_proto::DataType;
+
+/// Adds a DequantizeLinear of three inputs: integers, scale and optional zero point.
+fn dequantized(
+    body: &mut Body<'_>,
+    node: &NodeProto,
+    [x, scale, zero]: [usize; 3],
+) -> Option<Value> {
+    let zero = input(node, zero).unwrap_or_default();
+    Some(body.op("DequantizeLinear", [input(node, x)?, input(node, scale)?, zero]))
+}
+
+/// Adds a QuantizeLinear with the inputs for scale and zero point. The zero point must be there,
+/// because it has the type of the output.
+fn quantized(
+    body: &mut Body<'_>,
+    node: &NodeProto,
+    y: &str,
+    [scale, zero]: [usize; 2],
+) -> Option<Vec<Value>> {
+    Some(vec![body.op("QuantizeLinear", [y, input(node, scale)?, input(node, zero)?])])
+}
+
+/// An operator on one tensor.
+pub fn unary(body: &mut Body<'_>, node: &NodeProto) -> Option<Vec<Value>> {
+    let names: &[&str] = match node.op_type.as_str() {
+        "QLinearAveragePool" => {
+            &["auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides"]
+        }
+        "QLinearLeakyRelu" => &["alpha"],
+        "QLinearSoftmax" => &["axis"],
+        _ => &[],
+    };
+    // ONNX's pools need the channels as the second axis.
+    let is_channels_last = integer(node, "channels_last", 0) != 0;
+    // Before version 13, Softmax normalizes over all axes from `axis` on.
+    let is_old = integer(node, "opset", 13) < 13;
+    let is_softmax = node.op_type == "QLinearSoftmax";
+    let axis = integer(node, "axis", -1);
+    if is_channels_last || is_softmax && axis != -1 && is_old != (body.opset < 13) {
+        return None;
+    }
+    let x = dequantized(body, node, [0, 1, 2])?;
+    let mut attributes = attributes(node, names);
+    if is_softmax && attributes.is_empty() {
+        attributes.push(int("axis", axis));
+    }
+    let operator = node.op_type.strip_prefix("QLinear")?;
+    let y = body.node(operator, &[&x], attributes);
+    quantized(body, node, &y, [3, 4])
+}
+
+/// `operator` on two tensors.
+pub fn binary(body: &mut Body<'_>, node: &NodeProto, operator: &str) -> Option<Vec<Value>> {
+    let a = dequantized(body, node, [0, 1, 2])?;
+    let b = dequantized(body, node, [3, 4, 5])?;
+    let y = body.op(operator, [&a, &b]);
+    quantized(body, node, &y, [6, 7])
+}
+
+/// QLinearConcat: the scale and zero point of the output, and then three inputs for each tensor.
+pub fn concat(body: &mut Body<'_>, node: &NodeProto) -> Option<Vec<Value>> {
+    let parts = (2..node.input.len()).step_by(3);
+    let parts: Vec<Value> = parts
+        .map(|first| dequantized(body, node, [first, first + 1, first + 2]))
+        .collect::<Option<_>>()?;
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let y = body.node("Concat", &parts, attributes(node, &["axis"]));
+    quantized(body, node, &y, [0, 1])
+}
+
+/// QLinearWhere.
+pub fn select(body: &mut Body<'_>, node: &NodeProto) -> Option<Vec<Value>> {
+    let x = dequantized(body, node, [1, 2, 3])?;
+    let y = dequantized(body, node, [4, 5, 6])?;
+    let z = body.op("Where", [input(node, 0)?, &x, &y]);
+    quantized(body, node, &z, [7, 8])
+}
+
+/// NhwcMaxPool: a MaxPool of images whose channels are the last axis.
+pub fn nhwc_max_pool(body: &mut Body<'_>, node: &NodeProto) -> Option<Vec<Value>> {
+    let x = body.transpose(input(node, 0)?, &[0, 3, 1, 2]);
+    let names = ["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides"];
+    let y = body.node("MaxPool", &[&x], attributes(node, &names));
+    Some(vec![body.transpose(&y, &[0, 2, 3, 1])])
+}
+
+/// QGemm whose first matrix is transposed.
+pub fn q_gemm(body: &mut Body<'_>, node: &NodeProto) -> Option<Vec<Value>> {
+    if integer(node, "transA", 0) == 0 {
+        return None;
+    }
+    let transposed = body.transpose(input(node, 0)?, &[1, 0]);
+    let mut inputs: Vec<&str> = node.input.iter().map(String::as_str).collect();
+    inputs[0] = &transposed;
+    Some(vec![body.node("QGemm", &inputs, attributes(node, &["alpha", "transB"]))])
+}
+
+/// DynamicQuantizeMatMul: quantizes the first matrix to the range of its elements.
+pub fn dynamic_quantize_mat_mul(body: &mut Body<'_>, node: &NodeProto) -> Option<Vec<Value>> {
+    let [a, b, scale] = [input(node, 0)?, input(node, 1)?, input(node, 2)?];
+    let [zero, bias] = [3, 4].map(|index| input(node, index).unwrap_or_default());
+    let a = body.nodes_with("DynamicQuantizeLinear", &[a], vec![], 3);
+    let inputs = [&*a[0], b, &*a[1], scale, &*a[2], zero, bias];
+    Some(vec![body.node("MatMulIntegerToFloat", &inputs, vec![])])
+}
+
+/// DynamicQuantizeLSTM: an LSTM whose weights are quantized. ONNX Runtime also quantizes the inputs
+/// and the states at each step, which rounds them. The expansion does not.
+pub fn dynamic_quantize_lstm(body: &mut Body<'_>, node: &NodeProto) -> Option<Vec<Value>> {
+    let mut weights = vec![];
+    for (index, scale, zero) in [(1, 8, 9), (2, 10, 11)] {
+        // The weights are [direction, input, 4 * hidden]. LSTM needs the last two axes swapped.
+        // There is a scale for each direction, or for each of its columns.
+        let mut integers = body.cast(input(node, index)?, DataType::Float);
+        if let Some(zero) = input(node, zero) {
+            let zero = body.cast(zero, DataType::Float);
+            let zero = body.reshape(&zero, &[0, 1, -1]);
+            integers = body.op("Sub", [&integers, &zero]);
+        }
+        let scale = body.reshape(input(node, scale)?, &[0, 1, -1]);
+        let floats = body.op("Mul", [&integers, &scale]);
+        weights.push(body.transpose(&floats, &[0, 2, 1]));
+    }
+    let [bias, lengths, hidden, cell, peepholes] =
+        [3, 4, 5, 6, 7].map(|index| input(node, index).unwrap_or_default());
+    let inputs =
+        [input(node, 0)?, &*weights[0], &*weights[1], bias, lengths, hidden, cell, peepholes];
+    Some(body.nodes_with("LSTM", &inputs, node.attribute.clone(), node.output.len().max(1)))
+}
+
+/// Returns the sum over the last axis of a matrix, without that axis.
+pub fn row_sums(body: &mut Body<'_>, matrix: &str) -> Value {
+    // Since version 13, the axes of ReduceSum are an input.
+    if body.opset >= 13 {
+        let axes = body.integers(&[1]);
+        return body.node("ReduceSum", &[matrix, &axes], vec![int("keepdims", 0)]);
+    }
+    body.node("ReduceSum", &[matrix], vec![int("keepdims", 0), ints("axes", &[1])])
+}

@@ -27,7 +27,7 @@ const ML: [&str; 19] = [
 ];
 
 /// Operators of ONNX Runtime's domain, `com.microsoft`.
-const MICROSOFT: [&str; 15] = [
+const MICROSOFT: &[&str] = &[
     "BiasGelu",
     "FastGelu",
     "FusedConv",
@@ -42,6 +42,7 @@ const MICROSOFT: [&str; 15] = [
     "QuickGelu",
     "SkipLayerNormalization",
     "SkipSimplifiedLayerNormalization",
+    "Solve",
     "Tokenizer",
 ];
 

@@ -18,9 +18,11 @@ mod linear_attention;
 mod log_softmax;
 mod lp_pool;
 mod max_unpool;
+mod non_max_suppression;
 mod resize;
 mod roi_align;
 mod softplus;
+mod stft;
 mod swiglu;
 pub(crate) mod windows;
 
@@ -50,8 +52,10 @@ pub(super) fn register(operators: &mut OnnxOpRegister) {
     operators.insert("MaxPool", conv_pool::pool);
     operators.insert("MaxUnpool", max_unpool::max_unpool);
     operators.insert("NegativeLogLikelihoodLoss", cross_entropy::negative_log_likelihood_loss);
+    operators.insert("NonMaxSuppression", non_max_suppression::non_max_suppression);
     operators.insert("Resize", resize::resize);
     operators.insert("RoiAlign", roi_align::roi_align);
+    operators.insert("STFT", stft::stft);
     operators.insert("Sigmoid", element_wise::element_wise);
     operators.insert("SoftmaxCrossEntropyLoss", cross_entropy::softmax_cross_entropy_loss);
     operators.insert("Softplus", softplus::softplus);

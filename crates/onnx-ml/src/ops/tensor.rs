@@ -18,9 +18,11 @@ mod mat_mul;
 mod one_hot;
 mod pad;
 mod pow;
+mod random_like;
 mod reduce;
 mod reverse_sequence;
 mod slice;
+mod solve;
 mod space_to_depth;
 mod squeeze;
 mod tensor_scatter;
@@ -50,6 +52,8 @@ pub(super) fn register(operators: &mut OnnxOpRegister) {
     operators.insert("OneHot", one_hot::one_hot);
     operators.insert("Pad", pad::pad);
     operators.insert("Pow", pow::pow);
+    operators.insert("RandomNormalLike", random_like::random_like);
+    operators.insert("RandomUniformLike", random_like::random_like);
     operators.insert("ReduceLogSumExp", reduce::reduce_log_sum_exp);
     operators.insert("ReduceMax", reduce::reduce_extreme);
     operators.insert("ReduceMin", reduce::reduce_extreme);
@@ -58,6 +62,7 @@ pub(super) fn register(operators: &mut OnnxOpRegister) {
     operators.insert("ScatterElements", gather_scatter::scatter_elements);
     operators.insert("ScatterND", gather_scatter::scatter_nd);
     operators.insert("Slice", slice::slice);
+    operators.insert("Solve", solve::solve);
     operators.insert("SpaceToDepth", space_to_depth::space_to_depth);
     operators.insert("Squeeze", squeeze::squeeze);
     operators.insert("TensorScatter", tensor_scatter::tensor_scatter);

@@ -116,6 +116,22 @@ def quantization():
     main("quantized", "dequantize_int16", "DequantizeLinear", integers, scale, opset=21, output=np.float32)
 
 
+def signals():
+    signal, window = floats(3, 32), np.hanning(8).astype(np.float32)
+    step, length = np.array(4), np.array(8)
+    main("nn", "stft_of_rows", "STFT", signal, step, window)
+    main("nn", "stft_of_rows_two_sided", "STFT", signal, np.array(3), window, onesided=0)
+    main("nn", "stft_of_rows_frame_length", "STFT", signal, step, None, length)
+    main("nn", "stft_of_rows_window_and_length", "STFT", signal, step, window, length)
+    main("nn", "stft_of_parts", "STFT", signal[:, :, None], step, window)
+    # Distributions of practically a single number, so that the runtimes agree.
+    for output, dtype in [("float", 1), ("double", 11)]:
+        options = {"output": {1: np.float32, 11: np.float64}[dtype], "dtype": dtype}
+        main("tensor", f"random_normal_like_{output}", "RandomNormalLike", signal, mean=1.5, scale=1e-30, **options)
+        main("tensor", f"random_uniform_like_{output}", "RandomUniformLike", signal, low=-0.5, high=-0.5, **options)
+    main("tensor", "random_normal_like", "RandomNormalLike", signal, mean=1.5, scale=1e-30)
+
+
 activations()
 shapes()
 products()
@@ -123,3 +139,4 @@ pools()
 attention()
 losses()
 quantization()
+signals()

@@ -25,7 +25,7 @@ use onnx_ml::dynamic::{DynamicModel, PlanCounts};
 use onnx_ml::label_outputs::{self, LabelOutput};
 use onnx_ml::maps::{self, MapInput};
 use onnx_ml::zip_map::{self, ZipMap};
-use onnx_ml::{Expected, InvalidValue, qdq, row_wise};
+use onnx_ml::{Expected, InvalidValue, element_types, mat_mul_n_bits, qdq, row_wise};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::iter::{once, repeat_n};
@@ -323,6 +323,8 @@ impl Source {
             external_data::read_external(&mut proto, path)?;
         }
         constants::visit(&mut proto, &mut constants::check)?;
+        element_types::lower(&mut proto).map_err(|error| LoadError::Plan(error.to_string()))?;
+        mat_mul_n_bits::lower(&mut proto).map_err(|error| LoadError::Plan(error.to_string()))?;
         let metadata = Metadata::read(&proto)?;
         let zip_maps = zip_map::lower(&mut proto);
         let maps = maps::lower(&mut proto);

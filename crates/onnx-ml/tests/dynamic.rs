@@ -13,12 +13,15 @@ use case::{Tolerance, compare};
 use data_sets::data_sets;
 use folders::cases;
 use onnx_ml::dynamic::DynamicModel;
-use onnx_ml::{functions, zip_map};
+use onnx_ml::{element_types, functions, mat_mul_n_bits, microsoft, qdq, zip_map};
 use std::path::Path;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::ensure;
 
 const TOLERANCE: Tolerance = Tolerance { relative: 1e-5, absolute: 1e-5 };
+
+/// Tolerance for outputs of type `float16`, as in `cases.rs`.
+const HALF_TOLERANCE: Tolerance = Tolerance { relative: 2e-3, absolute: 2e-3 };
 
 #[test]
 fn plans_for_known_shapes_agree_with_onnx_runtime() {
@@ -39,6 +42,10 @@ fn plans_for_known_shapes_agree_with_onnx_runtime() {
 fn run(case: &Path) -> TractResult<()> {
     let mut proto = onnx_ml::onnx().proto_model_for_path(case.join("model.onnx"))?;
     functions::inline(&mut proto)?;
+    microsoft::expand(&mut proto);
+    element_types::lower(&mut proto)?;
+    mat_mul_n_bits::lower(&mut proto)?;
+    qdq::fuse(&mut proto);
     zip_map::lower(&mut proto);
     let model = DynamicModel::new(proto)?;
     for (number, data_set) in data_sets(case)?.into_iter().enumerate() {
@@ -48,7 +55,8 @@ fn run(case: &Path) -> TractResult<()> {
             let (expected, count) = (data_set.outputs.len(), found.len());
             ensure!(count == expected, "expected {expected} outputs, found {count}");
             for (index, (found, expected)) in found.iter().zip(&data_set.outputs).enumerate() {
-                compare(found, expected, TOLERANCE)
+                let is_half = expected.datum_type() == DatumType::F16;
+                compare(found, expected, if is_half { HALF_TOLERANCE } else { TOLERANCE })
                     .map_err(|e| e.context(format!("data set {number}, output {index}")))?;
             }
         }

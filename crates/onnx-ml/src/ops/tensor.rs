@@ -15,6 +15,7 @@ mod flatten;
 pub(crate) mod gather_scatter;
 mod gathered;
 mod mat_mul;
+pub(crate) mod narrow_cast;
 mod one_hot;
 mod pad;
 mod pow;
@@ -34,7 +35,7 @@ use tract_onnx::model::OnnxOpRegister;
 pub(super) fn register(operators: &mut OnnxOpRegister) {
     operators.insert("BitCast", bit_cast::bit_cast);
     operators.insert("BitShift", bit_shift::bit_shift);
-    operators.insert("Cast", cast::cast);
+    operators.insert("Cast", narrow_cast::cast);
     operators.insert("CastLike", cast::cast_like);
     operators.insert("CenterCropPad", center_crop_pad::center_crop_pad);
     operators.insert("Compress", compress::compress);

@@ -43,6 +43,7 @@ use crate::ops::recurrent::rnn::Rnn;
 use crate::ops::tensor::cast::Truncate;
 use crate::ops::tensor::expand::Materialize;
 use crate::ops::tensor::gather_scatter::Positions;
+use crate::ops::tensor::narrow_cast::Round;
 use crate::ops::text::string_cast::StringCast;
 use crate::ops::text::string_normalizer::StringNormalizer;
 use crate::ops::text::tf_idf_vectorizer::{BagClassifier, BagProduct, TfIdfVectorizer};
@@ -135,6 +136,7 @@ serialized_operators! {
     POSITIONS: KernelParameters<Positions>,
     QUANTIZE: KernelParameters<Quantize>,
     RNN: KernelParameters<Recurrent<Rnn>>,
+    ROUND_TO_TYPE: KernelParameters<Round>,
     SCALER: KernelParameters<Scaler>,
     STRING_CAST: KernelParameters<StringCast>,
     STRING_NORMALIZER: KernelParameters<StringNormalizer>,

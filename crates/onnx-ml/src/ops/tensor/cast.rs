@@ -19,6 +19,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::cast::cast as tract_cast;
 use tract_onnx::tract_hir::internal::*;
 
+/// Builds Cast.
 pub fn cast(_: &ParsingContext, node: &NodeProto) -> Built {
     let to: DatumType = node.get_attr("to")?;
     lower(Cast { to: Some(to) })
@@ -29,9 +30,16 @@ pub fn cast_like(_: &ParsingContext, _: &NodeProto) -> Built {
 }
 
 #[derive(Debug, Clone)]
-struct Cast {
+pub struct Cast {
     /// Target type; `None` means the type of the second input.
     to: Option<DatumType>,
+}
+
+impl Cast {
+    /// Returns a cast to a type of tract.
+    pub fn to(to: DatumType) -> Cast {
+        Cast { to: Some(to) }
+    }
 }
 
 /// Returns the type that tract uses for the result of a cast from `from` to `to`.

@@ -49,6 +49,8 @@ fn run(case: &Path) -> TractResult<()> {
     zip_map::lower(&mut proto);
     let model = DynamicModel::new(proto)?;
     for (number, data_set) in data_sets(case)?.into_iter().enumerate() {
+        let tolerance = data_set.tolerance;
+        let tolerance = tolerance.map_or(TOLERANCE, |absolute| Tolerance { absolute, ..TOLERANCE });
         let inputs: TVec<TValue> = data_set.inputs.into_iter().map(TValue::from).collect();
         for inputs in [inputs.clone(), inputs] {
             let found = model.run(inputs).map_err(|e| e.context(format!("data set {number}")))?;
@@ -56,7 +58,7 @@ fn run(case: &Path) -> TractResult<()> {
             ensure!(count == expected, "expected {expected} outputs, found {count}");
             for (index, (found, expected)) in found.iter().zip(&data_set.outputs).enumerate() {
                 let is_half = expected.datum_type() == DatumType::F16;
-                compare(found, expected, if is_half { HALF_TOLERANCE } else { TOLERANCE })
+                compare(found, expected, if is_half { HALF_TOLERANCE } else { tolerance })
                     .map_err(|e| e.context(format!("data set {number}, output {index}")))?;
             }
         }

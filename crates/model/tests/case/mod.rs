@@ -126,6 +126,11 @@ fn convert(tensor: &tract_onnx::prelude::Tensor) -> Outcome<Tensor> {
     let data = match tensor.datum_type() {
         DatumType::Bool => Data::Bool(elements(tensor)?),
         DatumType::U8 => Data::Uint8(elements(tensor)?),
+        DatumType::U16 => Data::Uint16(elements(tensor)?),
+        DatumType::U32 => Data::Uint32(elements(tensor)?),
+        DatumType::U64 => Data::Uint64(elements(tensor)?),
+        DatumType::I8 => Data::Int8(elements(tensor)?),
+        DatumType::I16 => Data::Int16(elements(tensor)?),
         DatumType::I32 => Data::Int32(elements(tensor)?),
         DatumType::I64 => Data::Int64(elements(tensor)?),
         DatumType::F32 => Data::Float32(elements(tensor)?),

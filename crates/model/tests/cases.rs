@@ -109,7 +109,9 @@ fn check(name: &str) -> (Tensors, Vec<TensorSpec>) {
 #[test]
 fn prepared_models_return_the_same_outputs_as_loaded_models() {
     let (mut prepared_count, mut not_prepared) = (0, vec![]);
-    for case in cases(&folder()) {
+    // A model of the topic `dynamic` has a plan for each shape, and is not prepared.
+    let dynamic = folder().join("dynamic");
+    for case in cases(&folder()).into_iter().filter(|case| !case.starts_with(&dynamic)) {
         let Ok(model) = Model::load(&fs::read(case.join("model.onnx")).unwrap()) else { continue };
         let name = case.file_name().unwrap().to_str().unwrap().to_owned();
         let prepared = match model.prepared() {

@@ -46,7 +46,11 @@ pub mod tensor_value {
         I16(Weights<i16>),
         I32(Weights<i32>),
         I64(Weights<i64>),
+        I8(Weights<i8>),
         String(Vec<String>),
+        U16(Weights<u16>),
+        U32(Weights<u32>),
+        U64(Weights<u64>),
         U8(Weights<u8>),
     }
 
@@ -64,7 +68,11 @@ pub mod tensor_value {
             DatumType::I16 => Elements::I16(view.as_slice()?.to_vec().into()),
             DatumType::I32 => Elements::I32(view.as_slice()?.to_vec().into()),
             DatumType::I64 => Elements::I64(view.as_slice()?.to_vec().into()),
+            DatumType::I8 => Elements::I8(view.as_slice()?.to_vec().into()),
             DatumType::String => Elements::String(view.as_slice()?.to_vec()),
+            DatumType::U16 => Elements::U16(view.as_slice()?.to_vec().into()),
+            DatumType::U32 => Elements::U32(view.as_slice()?.to_vec().into()),
+            DatumType::U64 => Elements::U64(view.as_slice()?.to_vec().into()),
             DatumType::U8 => Elements::U8(view.as_slice()?.to_vec().into()),
             other => bail!("expected a tensor of a serializable type, found {other:?}"),
         })
@@ -84,9 +92,13 @@ pub mod tensor_value {
             Elements::I16(elements) => Tensor::from_shape(&shape, &elements),
             Elements::I32(elements) => Tensor::from_shape(&shape, &elements),
             Elements::I64(elements) => Tensor::from_shape(&shape, &elements),
+            Elements::I8(elements) => Tensor::from_shape(&shape, &elements),
             Elements::String(elements) => tract_ndarray::ArrayD::from_shape_vec(shape, elements)
                 .map(IntoTensor::into_tensor)
                 .map_err(TractError::from),
+            Elements::U16(elements) => Tensor::from_shape(&shape, &elements),
+            Elements::U32(elements) => Tensor::from_shape(&shape, &elements),
+            Elements::U64(elements) => Tensor::from_shape(&shape, &elements),
             Elements::U8(elements) => Tensor::from_shape(&shape, &elements),
         };
         tensor.map_err(de::Error::custom)

@@ -3,6 +3,7 @@
 import numpy as np
 from common import write
 from onnx import TensorProto, helper, numpy_helper
+from qdq import plain_options
 
 random = np.random.default_rng(7)
 HALF, FLOAT, BFLOAT = TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.BFLOAT16
@@ -23,7 +24,7 @@ def bfloat(name, *shape):
 def case(name, nodes, inputs, outputs, initializers, data_sets, opset=21):
     graph = helper.make_graph(nodes, name, inputs, outputs, initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
-    write("element_types", name, model, data_sets)
+    write("element_types", name, model, data_sets, options=plain_options())
 
 
 def values(*shape, kind=np.float16):

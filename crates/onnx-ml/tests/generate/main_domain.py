@@ -128,7 +128,7 @@ def signals():
     for output, dtype in [("float", 1), ("double", 11)]:
         options = {"output": {1: np.float32, 11: np.float64}[dtype], "dtype": dtype}
         main("tensor", f"random_normal_like_{output}", "RandomNormalLike", signal, mean=1.5, scale=1e-30, **options)
-        main("tensor", f"random_uniform_like_{output}", "RandomUniformLike", signal, low=-0.5, high=-0.5, **options)
+        main("tensor", f"random_uniform_like_{output}", "RandomUniformLike", signal, low=-0.5, high=-0.499999, **options)
     main("tensor", "random_normal_like", "RandomNormalLike", signal, mean=1.5, scale=1e-30)
 
 

@@ -5,8 +5,9 @@ use crate::error::LoadError;
 use crate::signature::TensorSpec;
 use tract_onnx::pb::GraphProto;
 
-/// Checks the number of columns and the number of elements in a row, in all inputs together. Each column
-/// needs memory for a name, an example and an entry in the documentation.
+/// Checks the number of columns and the number of elements in a row, in all inputs together, and the number
+/// of elements in a fixed batch. Each column needs memory for a name, an example and an entry in the
+/// documentation.
 ///
 /// # Errors
 ///
@@ -14,11 +15,20 @@ use tract_onnx::pb::GraphProto;
 pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
     const MAX_COLUMNS: usize = 1 << 18;
     const MAX_ELEMENTS: usize = 1 << 22;
+    const MAX_BATCH_ELEMENTS: usize = 1 << 26;
     let (mut columns, mut elements) = (0_usize, 0_usize);
     for input in inputs {
         let row_shape = input.row_shape();
         let row = row_shape.iter().flatten();
         let len = row.fold(1_usize, |len, dim| len.saturating_mul(*dim));
+        let batch = input.shape.iter().flatten();
+        let batch = batch.fold(1_usize, |len, dim| len.saturating_mul(*dim));
+        if batch > MAX_BATCH_ELEMENTS {
+            let reason = format!(
+                "expected at most {MAX_BATCH_ELEMENTS} elements in a fixed batch, found {input}"
+            );
+            return Err(LoadError::Input { name: input.name.clone(), reason });
+        }
         let is_one_feature = row_shape.len() > 1 || input.batch_axis.is_none();
         elements = elements.saturating_add(len);
         columns = columns.saturating_add(if is_one_feature { 1 } else { len });
@@ -33,8 +43,12 @@ pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Checks attributes that tract does not check. tract allocates as many inputs as a `Scan` declares, and
-/// loops forever on a `Transpose` whose `perm` is not a permutation.
+/// Axes that a node may name. Tensors have far fewer axes.
+const AXES: std::ops::Range<i64> = -64..64;
+
+/// Checks attributes that tract does not check. tract allocates as many inputs as a `Scan` declares, loops
+/// forever on a `Transpose` whose `perm` is not a permutation, and counts up to the `axis` of a
+/// `LayerNormalization`.
 ///
 /// # Errors
 ///
@@ -51,6 +65,15 @@ pub(crate) fn check_nodes(graph: &GraphProto) -> Result<(), LoadError> {
                         return Err(error(format!(
                             "expected `num_scan_inputs` to be at most {inputs}, found {}",
                             attribute.i
+                        )));
+                    }
+                }
+                "axis" | "axes" => {
+                    let axes = std::iter::once(&attribute.i).chain(&attribute.ints);
+                    if let Some(axis) = axes.into_iter().find(|axis| !AXES.contains(axis)) {
+                        return Err(error(format!(
+                            "expected `{}` to be within {AXES:?}, found {axis}",
+                            attribute.name
                         )));
                     }
                 }

@@ -3,6 +3,7 @@
 use crate::dynamic::context::Context;
 use crate::dynamic::graph::{Node, ValueId};
 use crate::dynamic::sequences;
+use crate::operator::tensors::check_size;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
@@ -61,7 +62,11 @@ impl Node {
         }
         let outlets: Vec<OutletId> = (0..outputs).map(|slot| OutletId::new(id, slot)).collect();
         model.select_output_outlets(&outlets)?;
-        model.into_typed()
+        let model = model.into_typed()?;
+        for index in 0..outputs {
+            check_size(&model.output_fact(index)?.shape.to_tvec())?;
+        }
+        Ok(model)
     }
 
     /// Computes the outputs from constants.

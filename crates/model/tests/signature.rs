@@ -44,7 +44,8 @@ fn tensors_have_the_shapes_and_the_axes_of_the_graph() {
             for (found, expected) in
                 outputs.tensors().iter().zip(from_tract(&data_set.outputs).unwrap())
             {
-                compare(found, &expected, 1e-5).unwrap_or_else(|error| panic!("{name}: {error}"));
+                compare(found, &expected, data_set.tolerance.unwrap_or(1e-5))
+                    .unwrap_or_else(|error| panic!("{name}: {error}"));
             }
         }
     }

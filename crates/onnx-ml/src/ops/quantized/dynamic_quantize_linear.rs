@@ -41,7 +41,6 @@ impl Kernel for DynamicQuantizeLinear {
         let scales = Scales { scales: &[scale], zeros: &[zero], layout };
         let mut view = integers.try_as_plain_ram_mut()?;
         quantize::quantize::<u8>(x, view.as_slice_mut()?, scales);
-        drop(view);
         Ok(vec![integers, tensor0(scale), tensor0(zero as u8)])
     }
 }

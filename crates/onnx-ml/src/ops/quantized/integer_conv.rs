@@ -343,7 +343,6 @@ impl IntegerConv {
                 finish(group, y);
             }
         }
-        drop(view);
         Ok(vec![y])
     }
 }

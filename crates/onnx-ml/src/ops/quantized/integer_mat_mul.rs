@@ -359,7 +359,6 @@ impl IntegerMatMul {
         let mut view = y.try_as_plain_ram_mut()?;
         let elements = view.as_slice_mut::<T>()?;
         if elements.is_empty() {
-            drop(view);
             return Ok(vec![y]);
         }
         if let [columns] = matrices {
@@ -376,7 +375,6 @@ impl IntegerMatMul {
                 finish(product(&a_bytes[a..][..rows * terms], &matrices[b]), y)?;
             }
         }
-        drop(view);
         Ok(vec![y])
     }
 
@@ -467,7 +465,7 @@ impl IntegerMatMul {
     /// Fuses the product with a conversion to floats and a multiplication by scales.
     fn fuse_scale(&self, model: &TypedModel, node: &TypedNode) -> Patch {
         let Some(cast) = successor(model, node) else { return Ok(None) };
-        if !cast.op_as::<Cast>().is_some_and(|cast| cast.to == f32::datum_type()) {
+        if cast.op_as::<Cast>().is_none_or(|cast| cast.to != f32::datum_type()) {
             return Ok(None);
         }
         let Some((last, scale)) = with_row::<math::Mul>(model, cast)? else { return Ok(None) };

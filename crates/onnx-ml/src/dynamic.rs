@@ -5,13 +5,13 @@
 //! 32-bit integers, a shape that depends on values, or branches of different rank. All dimensions
 //! are numbers when a request arrives, so a [`DynamicModel`] makes its plans then:
 //!
-//! 1. [`build`] walks the nodes in order and types each node with the shapes of this request, as
+//! 1. `build` walks the nodes in order and types each node with the shapes of this request, as
 //!    numbers. Shapes that the graph computes become constants. The nodes so far are one plan of
 //!    tract, optimized like any other graph.
 //! 2. If the shape of an output depends on values (`NonZero`, a computed `Slice`), or if a node has
-//!    no tensors (`If`, `Loop`, sequences), the plan ends before that node. [`run`] runs the plan,
+//!    no tensors (`If`, `Loop`, sequences), the plan ends before that node. `run` runs the plan,
 //!    evaluates the node with its values, and continues with a new plan for the shapes that result.
-//! 3. [`cache`] keeps the plans by the shapes that they were made for.
+//! 3. `cache` keeps the plans by the shapes that they were made for.
 //!
 //! A graph without such nodes is one plan for each combination of input shapes.
 

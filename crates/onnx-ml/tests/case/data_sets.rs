@@ -20,6 +20,7 @@ pub struct DataSet {
     pub inputs: Vec<Tensor>,
     pub outputs: Vec<Tensor>,
     /// Maximum difference of an element, if it is not that of all cases.
+    #[allow(dead_code, reason = "benchmarks do not compare outputs")]
     pub tolerance: Option<f64>,
 }
 

@@ -248,8 +248,8 @@ mod tests {
 
     #[test]
     fn rounds_ties_to_the_even_code_and_saturates() {
-        assert_eq!(float(BFLOAT16).round(1.003_906_25, false), 1.0);
-        assert_eq!(float(BFLOAT16).round(1.011_718_75, false), 1.015_625);
+        assert_eq!(float(BFLOAT16).round(1.0 + 1.0 / 256.0, false), 1.0);
+        assert_eq!(float(BFLOAT16).round(1.0 + 3.0 / 256.0, false), 1.015_625);
         assert_eq!(float(17).round(464.0, false), 448.0);
         assert!(float(17).round(465.0, false).is_nan());
         assert_eq!(float(17).round(-1e9, true), -448.0);

@@ -21,14 +21,6 @@ pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
         let row_shape = input.row_shape();
         let row = row_shape.iter().flatten();
         let len = row.fold(1_usize, |len, dim| len.saturating_mul(*dim));
-        let batch = input.shape.iter().flatten();
-        let batch = batch.fold(1_usize, |len, dim| len.saturating_mul(*dim));
-        if batch > MAX_BATCH_ELEMENTS {
-            let reason = format!(
-                "expected at most {MAX_BATCH_ELEMENTS} elements in a fixed batch, found {input}"
-            );
-            return Err(LoadError::Input { name: input.name.clone(), reason });
-        }
         let is_one_feature = row_shape.len() > 1 || input.batch_axis.is_none();
         elements = elements.saturating_add(len);
         columns = columns.saturating_add(if is_one_feature { 1 } else { len });
@@ -36,6 +28,14 @@ pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
             let reason = format!(
                 "expected at most {MAX_COLUMNS} columns and {MAX_ELEMENTS} elements per row in all \
                  inputs, found {input}"
+            );
+            return Err(LoadError::Input { name: input.name.clone(), reason });
+        }
+        let batch = input.shape.iter().flatten();
+        let batch = batch.fold(1_usize, |len, dim| len.saturating_mul(*dim));
+        if batch > MAX_BATCH_ELEMENTS {
+            let reason = format!(
+                "expected at most {MAX_BATCH_ELEMENTS} elements in a fixed batch, found {input}"
             );
             return Err(LoadError::Input { name: input.name.clone(), reason });
         }

@@ -5,7 +5,7 @@
 //! Weights that are constants of the model are packed when it is loaded. Convolutions over three
 //! axes are left to tract.
 
-use crate::encoding::fields::{optional_datum_type, pool_spec, sizes};
+use crate::encoding::fields::{pool_spec, sizes};
 use crate::encoding::weights::Weights;
 use crate::kernels::integer_conv::{Geometry, Image, convolve, convolve_channel};
 use crate::kernels::integer_product::{Epilogue, FLIP, Integers, OutputScales, Requantized, Rows};
@@ -15,7 +15,7 @@ use crate::operator::adapter::{self, Built, kernel_op};
 use crate::operator::kernel::{Fact, Kernel, Patch};
 use crate::ops::nn::windows::expect_moderate;
 use crate::ops::quantized::integer_mat_mul::bytes;
-use crate::ops::quantized::operand::{Operand, Scales, expanded};
+use crate::ops::quantized::operand::{Operand, Quantization, Scales, expanded, remaining_inputs};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
@@ -78,11 +78,7 @@ fn build(
         pool,
         groups,
         weights: Kernels::Input(w),
-        zeros: zeros.map(|zero| zero.map(Operand::Input)),
-        scales,
-        bias: bias.map(Operand::Input),
-        y_zero: y_zero.map(Operand::Input),
-        y_type: None,
+        quantization: Quantization::new(zeros, scales, [bias, y_zero]),
     };
     adapter::variadic(node, conv)
 }
@@ -115,15 +111,8 @@ pub struct IntegerConv {
     pool: PoolSpec,
     groups: usize,
     weights: Kernels,
-    /// Zero points of the image and of the weights.
-    zeros: [Option<Operand>; 2],
-    scales: Scales,
-    /// Added to the sums.
-    bias: Option<Operand>,
-    y_zero: Option<Operand>,
-    /// Type of a quantized output, if its zero point is not an input.
-    #[serde(with = "optional_datum_type")]
-    y_type: Option<DatumType>,
+    /// The operands besides the image and the weights. The bias is added to the sums.
+    quantization: Quantization,
 }
 
 impl Kernel for IntegerConv {
@@ -143,19 +132,7 @@ impl Kernel for IntegerConv {
             "expected an image of rank {}, found shape {x:?}",
             weights.len()
         );
-        let outputs = weights[0].to_dim();
-        let [x_zero, w_zero] = &self.zeros;
-        let check = |name, operand: &Option<Operand>, length| {
-            operand.as_ref().map_or(Ok(()), |operand| operand.check(name, inputs, length))
-        };
-        check("zero point of the image", x_zero, None)?;
-        check("zero points of the weights", w_zero, Some(&outputs))?;
-        check("bias", &self.bias, Some(&outputs))?;
-        check("scale of the output", &self.scales.divisor, None)?;
-        check("zero point of the output", &self.y_zero, None)?;
-        for factor in &self.scales.factors {
-            factor.check("scales", inputs, Some(&outputs))?;
-        }
+        self.quantization.check(inputs, &weights[0].to_dim())?;
         let shape = pool.output_shape(x)?.shape;
         Ok(tvec!(Fact::new(self.output_type(|index| inputs[index].datum_type), shape)))
     }
@@ -175,33 +152,19 @@ impl Kernel for IntegerConv {
     fn fuse(self: &Arc<Self>, model: &TypedModel, node: &TypedNode) -> Patch {
         let facts = model.node_input_facts(node.id)?;
         let mut folded = IntegerConv::clone(self);
-        let zeros = folded.zeros.iter_mut().flatten().map(|zero| (zero, i32::datum_type()));
-        let Scales { factors, divisor } = &mut folded.scales;
-        let scales = factors.iter_mut().chain(divisor).map(|scale| (scale, f32::datum_type()));
-        let bias = folded.bias.iter_mut().map(|bias| (bias, i32::datum_type()));
-        for (operand, to) in zeros.chain(scales).chain(bias) {
-            operand.fold(&facts, to)?;
-        }
-        if let Some(Operand::Input(zero)) = folded.y_zero {
-            folded.y_type = Some(facts[zero].datum_type);
-        }
-        if let Some(zero) = &mut folded.y_zero {
-            zero.fold(&facts, f32::datum_type())?;
-        }
+        folded.quantization.fold(&facts, i32::datum_type())?;
         if let Kernels::Input(index) = self.weights
             && let Some(weights) = &facts[index].konst
         {
             folded.weights = Kernels::Packed(Arc::new(Packed::new(weights)?));
         }
-        let mut kept = vec![node.inputs[0]];
-        for index in folded.inputs() {
-            kept.push(node.inputs[*index]);
-            *index = kept.len() - 1;
-        }
-        if kept.len() == node.inputs.len() {
-            return Ok(None);
-        }
-        TypedModelPatch::replace_single_op(model, node, &kept, kernel_op(folded)).map(Some)
+        let weights = match &mut folded.weights {
+            Kernels::Input(index) => Some(index),
+            Kernels::Packed(_) => None,
+        };
+        let indices = weights.into_iter().chain(folded.quantization.inputs());
+        let Some(inputs) = remaining_inputs(node, indices) else { return Ok(None) };
+        TypedModelPatch::replace_single_op(model, node, &inputs, kernel_op(folded)).map(Some)
     }
 }
 
@@ -217,29 +180,9 @@ impl Packed {
 }
 
 impl IntegerConv {
-    /// Returns the indices of all inputs but the first.
-    fn inputs(&mut self) -> Vec<&mut usize> {
-        let weights = match &mut self.weights {
-            Kernels::Input(index) => Some(index),
-            Kernels::Packed(_) => None,
-        };
-        let Scales { factors, divisor } = &mut self.scales;
-        let operands = self.zeros.iter_mut().flatten().chain(factors).chain(divisor);
-        let operands = operands.chain(&mut self.bias).chain(&mut self.y_zero);
-        let inputs = operands.filter_map(|operand| match operand {
-            Operand::Input(index) => Some(index),
-            Operand::Constant(_) => None,
-        });
-        weights.into_iter().chain(inputs).collect()
-    }
-
     /// Returns the type of the output. `input` returns the type of an input.
     fn output_type(&self, input: impl Fn(usize) -> DatumType) -> DatumType {
-        match (self.y_type, &self.y_zero) {
-            (Some(found), _) => found,
-            (None, Some(Operand::Input(zero))) => input(*zero),
-            (None, _) => i32::datum_type(),
-        }
+        self.quantization.quantized_type(input).unwrap_or(i32::datum_type())
     }
 
     /// Returns the sliding windows for weights of the given shape.
@@ -278,12 +221,13 @@ impl IntegerConv {
     }
 
     fn requantized<T: Narrow + Datum>(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        let zero = self.y_zero.as_ref().map_or(Ok(0.0), |zero| zero.value::<f32>(inputs))?;
+        let zero =
+            self.quantization.y_zero.as_ref().map_or(Ok(0.0), |zero| zero.value::<f32>(inputs))?;
         let outputs = match &self.weights {
             Kernels::Input(index) => inputs[*index].shape()[0],
             Kernels::Packed(packed) => packed.shape[0],
         };
-        let scales = self.scales.values(inputs, outputs)?;
+        let scales = self.quantization.scales.values(inputs, outputs)?;
         self.run::<T>(inputs, |group, y| {
             let scales = OutputScales::Rows(&scales[group.first..]);
             let columns = group.geometry.positions();
@@ -310,15 +254,16 @@ impl IntegerConv {
         let shape = pool.output_shape(x.shape())?.shape;
         let outputs = packed.shape[0] / self.groups;
         let (image, flip) = bytes(x)?;
+        let Quantization { zeros, bias, .. } = &self.quantization;
         let value = |operand: &Option<Operand>, default| match operand {
             Some(operand) => operand.values::<i32>(inputs),
             None => Ok(vec![default]),
         };
-        let x_zero = value(&self.zeros[0], 0)?;
+        let x_zero = value(&zeros[0], 0)?;
         let shift = i32::from(packed.flip);
-        let w_zeros: Vec<i32> = value(&self.zeros[1], 0)?.iter().map(|zero| zero + shift).collect();
+        let w_zeros: Vec<i32> = value(&zeros[1], 0)?.iter().map(|zero| zero + shift).collect();
         let w_zeros = expanded(w_zeros, packed.shape[0]);
-        let bias = expanded(value(&self.bias, 0)?, packed.shape[0]);
+        let bias = expanded(value(bias, 0)?, packed.shape[0]);
         let geometry = geometry(&pool, x.shape(), &shape, self.groups);
         let terms = geometry.terms();
         let length = outputs * terms.div_ceil(GROUP);

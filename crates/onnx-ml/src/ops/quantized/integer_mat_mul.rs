@@ -8,22 +8,22 @@
 //! MatMulInteger's sums to floats and the scales and the bias after it are fused into the product,
 //! because dynamic quantization writes the four operators in a row.
 
-use crate::encoding::fields::optional_datum_type;
+mod fusions;
+
 use crate::kernels::integer_product::{
     Columns, Corrections, Epilogue, FLIP, Floats, Integers, OutputScales, Requantized, Rows,
     multiply,
 };
 use crate::kernels::quantize::Narrow;
-use crate::operator::adapter::{self, Built, kernel_op, successor};
+use crate::operator::adapter::{self, Built, kernel_op};
 use crate::operator::kernel::{Fact, Kernel, Patch};
-use crate::ops::quantized::operand::{Operand, Output, Scales, expanded};
+use crate::ops::quantized::operand::{
+    Operand, Output, Quantization, Scales, expanded, remaining_inputs,
+};
 use serde::{Deserialize, Serialize};
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::broadcast::multi_broadcast;
-use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
-use tract_onnx::tract_core::ops::cast::Cast;
-use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::internal::*;
 
 pub fn mat_mul_integer(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -102,12 +102,8 @@ fn integer_mat_mul(
     Ok(IntegerMatMul {
         b: Matrix::Input(b),
         transposed: false,
-        zeros: zeros.map(|zero| zero.map(Operand::Input)),
-        scales,
-        bias: bias.map(Operand::Input),
+        quantization: Quantization::new(zeros, scales, [bias, y_zero]),
         bias_is_integer: false,
-        y_zero: y_zero.map(Operand::Input),
-        y_type: None,
         output,
     })
 }
@@ -130,17 +126,9 @@ pub struct IntegerMatMul {
     b: Matrix,
     /// `b` is an input whose last two axes must be swapped.
     transposed: bool,
-    /// Zero points of the two matrices.
-    zeros: [Option<Operand>; 2],
-    scales: Scales,
-    bias: Option<Operand>,
+    quantization: Quantization,
     /// The bias is added to the sums, before the scales.
     bias_is_integer: bool,
-    /// Zero point of a quantized output.
-    y_zero: Option<Operand>,
-    /// Type of a quantized output, if its zero point is not an input.
-    #[serde(with = "optional_datum_type")]
-    y_type: Option<DatumType>,
     output: Output,
 }
 
@@ -164,25 +152,8 @@ impl Kernel for IntegerMatMul {
             }
         };
         let columns = if b.len() < 2 { 1.to_dim() } else { b[b.len() - 1].clone() };
-        let [a_zero, b_zero] = &self.zeros;
-        let check = |name, operand: &Option<Operand>, length| {
-            operand.as_ref().map_or(Ok(()), |operand| operand.check(name, inputs, length))
-        };
-        check("zero point of the first matrix", a_zero, None)?;
-        check("zero points of the second matrix", b_zero, Some(&columns))?;
-        check("bias", &self.bias, Some(&columns))?;
-        check("scale of the output", &self.scales.divisor, None)?;
-        check("zero point of the output", &self.y_zero, None)?;
-        for factor in &self.scales.factors {
-            factor.check("scales", inputs, Some(&columns))?;
-        }
-        let output = match (self.output, self.y_type, &self.y_zero) {
-            (Output::Integers, ..) => i32::datum_type(),
-            (Output::Floats, ..) => f32::datum_type(),
-            (Output::Quantized, Some(found), _) => found,
-            (Output::Quantized, _, Some(Operand::Input(zero))) => inputs[*zero].datum_type,
-            (Output::Quantized, ..) => inputs[0].datum_type,
-        };
+        self.quantization.check(inputs, &columns)?;
+        let output = self.output_type(|index| inputs[index].datum_type);
         if self.output == Output::Quantized {
             eight_bits(output)?;
         }
@@ -190,35 +161,26 @@ impl Kernel for IntegerMatMul {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        match (self.output, self.y_type, &self.y_zero) {
-            (Output::Integers, ..) => self.run::<i32>(inputs, |product, y| {
+        match (self.output, self.output_type(|index| inputs[index].datum_type())) {
+            (Output::Integers, _) => self.run::<i32>(inputs, |product, y| {
                 let columns = product.length;
                 product.run(&mut Integers { y, columns })
             }),
-            (Output::Floats, ..) => {
-                let bias = match &self.bias {
+            (Output::Floats, _) => {
+                let Quantization { scales, bias, .. } = &self.quantization;
+                let bias = match bias {
                     Some(bias) if !self.bias_is_integer => bias.values::<f32>(inputs)?,
                     _ => vec![],
                 };
                 self.run::<f32>(inputs, |product, y| {
                     let length = product.length;
-                    let scales = self.scales.values(inputs, length)?;
+                    let scales = scales.values(inputs, length)?;
                     let bias = expanded(bias.clone(), length);
                     product.run(&mut Floats { y, scales: &scales, bias: &bias })
                 })
             }
-            (_, found, zero) => {
-                let found = match (found, zero) {
-                    (Some(found), _) => found,
-                    (None, Some(Operand::Input(zero))) => inputs[*zero].datum_type(),
-                    (None, _) => inputs[0].datum_type(),
-                };
-                if found == u8::datum_type() {
-                    self.requantized::<u8>(inputs)
-                } else {
-                    self.requantized::<i8>(inputs)
-                }
-            }
+            (Output::Quantized, DatumType::U8) => self.requantized::<u8>(inputs),
+            (Output::Quantized, _) => self.requantized::<i8>(inputs),
         }
     }
 
@@ -303,11 +265,24 @@ impl IntegerMatMul {
         shape
     }
 
+    /// Returns the type of the output. `input` returns the type of an input. A quantized output
+    /// without a zero point has the type of the first matrix.
+    fn output_type(&self, input: impl Fn(usize) -> DatumType) -> DatumType {
+        match self.output {
+            Output::Integers => i32::datum_type(),
+            Output::Floats => f32::datum_type(),
+            Output::Quantized => {
+                self.quantization.quantized_type(&input).unwrap_or_else(|| input(0))
+            }
+        }
+    }
+
     fn requantized<T: Narrow + Datum>(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        let zero = self.y_zero.as_ref().map_or(Ok(0.0), |zero| zero.value::<f32>(inputs))?;
+        let zero =
+            self.quantization.y_zero.as_ref().map_or(Ok(0.0), |zero| zero.value::<f32>(inputs))?;
         self.run::<T>(inputs, |product, y| {
             let columns = product.length;
-            let scales = self.scales.values(inputs, columns)?;
+            let scales = self.quantization.scales.values(inputs, columns)?;
             let scales = OutputScales::Columns(&scales);
             product.run(&mut Requantized { y, columns, scales, zero })
         })
@@ -336,7 +311,7 @@ impl IntegerMatMul {
         let shape = shape(a.shape(), &b_shape)?;
         let (terms, length) = (matrices[0].terms, matrices[0].columns);
         ensure!(terms > 0, "expected matrices with terms, found none");
-        let zeros = self.zeros.each_ref().map(|zero| match zero {
+        let zeros = self.quantization.zeros.each_ref().map(|zero| match zero {
             Some(zero) => zero.values::<i32>(inputs),
             None => Ok(vec![0]),
         });
@@ -344,7 +319,7 @@ impl IntegerMatMul {
         let a_zero = a_zero?.first().map_or(0, |zero| zero + i32::from(a_flip));
         let b_zeros: Vec<i32> = b_zeros?.iter().map(|zero| zero - i32::from(b_flip)).collect();
         let b_zeros = expanded(b_zeros, length);
-        let bias = match &self.bias {
+        let bias = match &self.quantization.bias {
             Some(bias) if self.bias_is_integer => expanded(bias.values::<i32>(inputs)?, length),
             _ => vec![],
         };
@@ -407,20 +382,8 @@ impl IntegerMatMul {
     fn fold_constants(&self, model: &TypedModel, node: &TypedNode) -> Patch {
         let facts = model.node_input_facts(node.id)?;
         let mut folded = self.clone();
-        let zeros = folded.zeros.iter_mut().flatten().map(|zero| (zero, i32::datum_type()));
-        let Scales { factors, divisor } = &mut folded.scales;
-        let scales = factors.iter_mut().chain(divisor).map(|scale| (scale, f32::datum_type()));
         let bias_type = if self.bias_is_integer { i32::datum_type() } else { f32::datum_type() };
-        let bias = folded.bias.iter_mut().map(|bias| (bias, bias_type));
-        for (operand, to) in zeros.chain(scales).chain(bias) {
-            operand.fold(&facts, to)?;
-        }
-        if let Some(Operand::Input(zero)) = folded.y_zero {
-            folded.y_type = Some(facts[zero].datum_type);
-        }
-        if let Some(zero) = &mut folded.y_zero {
-            zero.fold(&facts, f32::datum_type())?;
-        }
+        folded.quantization.fold(&facts, bias_type)?;
         if let Matrix::Input(index) = self.b
             && let Some(b) = &facts[index].konst
             && b.rank() == 2
@@ -429,102 +392,14 @@ impl IntegerMatMul {
             folded.b = Matrix::Packed { columns: packed.remove(0), flip };
             folded.transposed = false;
         }
-        folded.without_unused_inputs(model, node)
-    }
-
-    /// Returns a patch that replaces `node` by this kernel, which reads only a part of the node's
-    /// inputs. Returns `None` if the kernel reads all of them.
-    fn without_unused_inputs(mut self, model: &TypedModel, node: &TypedNode) -> Patch {
-        let mut inputs = vec![node.inputs[0]];
-        for index in self.inputs() {
-            inputs.push(node.inputs[*index]);
-            *index = inputs.len() - 1;
-        }
-        if inputs.len() == node.inputs.len() {
-            return Ok(None);
-        }
-        TypedModelPatch::replace_single_op(model, node, &inputs, kernel_op(self)).map(Some)
-    }
-
-    /// Returns the indices of all inputs but the first.
-    fn inputs(&mut self) -> Vec<&mut usize> {
-        let matrix = match &mut self.b {
+        let matrix = match &mut folded.b {
             Matrix::Input(index) => Some(index),
             Matrix::Packed { .. } => None,
         };
-        let Scales { factors, divisor } = &mut self.scales;
-        let operands = self.zeros.iter_mut().flatten().chain(factors).chain(divisor);
-        let operands = operands.chain(&mut self.bias).chain(&mut self.y_zero);
-        let inputs = operands.filter_map(|operand| match operand {
-            Operand::Input(index) => Some(index),
-            Operand::Constant(_) => None,
-        });
-        matrix.into_iter().chain(inputs).collect()
+        let indices = matrix.into_iter().chain(folded.quantization.inputs());
+        let Some(inputs) = remaining_inputs(node, indices) else { return Ok(None) };
+        TypedModelPatch::replace_single_op(model, node, &inputs, kernel_op(folded)).map(Some)
     }
-
-    /// Fuses the product with a conversion to floats and a multiplication by scales.
-    fn fuse_scale(&self, model: &TypedModel, node: &TypedNode) -> Patch {
-        let Some(cast) = successor(model, node) else { return Ok(None) };
-        if cast.op_as::<Cast>().is_none_or(|cast| cast.to != f32::datum_type()) {
-            return Ok(None);
-        }
-        let Some((last, scale)) = with_row::<math::Mul>(model, cast)? else { return Ok(None) };
-        let mut fused = self.clone();
-        fused.output = Output::Floats;
-        fused.scales.factors.push(Operand::Input(node.inputs.len()));
-        fused.replace(model, node, last, scale)
-    }
-
-    /// Fuses the product with the addition of a bias.
-    fn fuse_bias(&self, model: &TypedModel, node: &TypedNode) -> Patch {
-        if self.bias.is_some() {
-            return Ok(None);
-        }
-        let Some((last, bias)) = with_row::<math::Add>(model, node)? else { return Ok(None) };
-        let mut fused = self.clone();
-        fused.bias = Some(Operand::Input(node.inputs.len()));
-        fused.bias_is_integer = false;
-        fused.replace(model, node, last, bias)
-    }
-
-    /// Returns a patch that replaces the nodes from `first` to `last` by this kernel, whose inputs
-    /// are those of `first` and `added`.
-    fn replace(
-        self,
-        model: &TypedModel,
-        first: &TypedNode,
-        last: &TypedNode,
-        added: OutletId,
-    ) -> Patch {
-        let mut patch = TypedModelPatch::default();
-        let mut inputs = patch.taps(model, &first.inputs)?;
-        inputs.push(patch.tap_model(model, added)?);
-        let y = patch.wire_node(&last.name, kernel_op(self), &inputs)?;
-        patch.shunt_outside(model, last.id.into(), y[0])?;
-        Ok(Some(patch))
-    }
-}
-
-/// Returns the only reader of `node` and its other operand, if the reader is the operator `O` and
-/// the operand has a single element, or an element for each column and no other axes.
-fn with_row<'m, O: BinMiniOp>(
-    model: &'m TypedModel,
-    node: &'m TypedNode,
-) -> TractResult<Option<(&'m TypedNode, OutletId)>> {
-    let Some(next) = successor(model, node) else { return Ok(None) };
-    let is_operator = next.op_as::<TypedBinOp>().is_some_and(|op| op.0.is::<O>() && op.1.is_none());
-    let others: Vec<_> = next.inputs.iter().filter(|input| input.node != node.id).collect();
-    let (true, [other]) = (is_operator, others.as_slice()) else { return Ok(None) };
-    let (output, fact) = (&node.outputs[0].fact, model.outlet_fact(**other)?);
-    let is_row = match (&fact.shape[..], output.shape.last()) {
-        ([outer @ .., last], Some(columns)) => {
-            outer.iter().all(TDim::is_one) && (last.is_one() || last == columns)
-        }
-        _ => false,
-    };
-    let keeps_shape = next.outputs[0].fact.shape == output.shape;
-    let is_float = fact.datum_type == f32::datum_type();
-    Ok((is_row && keeps_shape && is_float).then_some((next, **other)))
 }
 
 /// Returns the integers of a tensor as bytes, and [`FLIP`] if they are unsigned, else 0.

@@ -1,6 +1,6 @@
 //! Inputs of integer products that may be constants of the model: zero points, scales and biases.
 
-use crate::encoding::fields::shared_tensor;
+use crate::encoding::fields::{optional_datum_type, shared_tensor};
 use crate::operator::kernel::Fact;
 use crate::operator::tensors::elements;
 use serde::{Deserialize, Serialize};
@@ -108,4 +108,104 @@ pub enum Output {
     Floats,
     /// The sums times the scales, rounded, plus a zero point.
     Quantized,
+}
+
+/// The operands of a product or a convolution of 8-bit integers, other than its two tensors.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Quantization {
+    /// Zero points of the two tensors.
+    pub zeros: [Option<Operand>; 2],
+    pub scales: Scales,
+    pub bias: Option<Operand>,
+    /// Zero point of a quantized output.
+    pub y_zero: Option<Operand>,
+    /// Type of a quantized output, if its zero point is not an input.
+    #[serde(with = "optional_datum_type")]
+    y_type: Option<DatumType>,
+}
+
+impl Quantization {
+    /// Creates the operands from the indices of the inputs.
+    pub fn new(
+        zeros: [Option<usize>; 2],
+        scales: Scales,
+        [bias, y_zero]: [Option<usize>; 2],
+    ) -> Quantization {
+        Quantization {
+            zeros: zeros.map(|zero| zero.map(Operand::Input)),
+            scales,
+            bias: bias.map(Operand::Input),
+            y_zero: y_zero.map(Operand::Input),
+            y_type: None,
+        }
+    }
+
+    /// Returns an error if the number of elements of an operand is neither 1 nor, for the operands
+    /// of the second tensor, `length`: the number of columns or output channels.
+    pub fn check(&self, inputs: &[Fact], length: &TDim) -> TractResult<()> {
+        let [first, second] = &self.zeros;
+        let check = |name, operand: &Option<Operand>, length| {
+            operand.as_ref().map_or(Ok(()), |operand| operand.check(name, inputs, length))
+        };
+        check("zero point of the first tensor", first, None)?;
+        check("zero points of the second tensor", second, Some(length))?;
+        check("bias", &self.bias, Some(length))?;
+        check("scale of the output", &self.scales.divisor, None)?;
+        check("zero point of the output", &self.y_zero, None)?;
+        for factor in &self.scales.factors {
+            factor.check("scales", inputs, Some(length))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the type of a quantized output, which is the type of its zero point. `input` returns
+    /// the type of an input. Returns `None` if the output has no zero point.
+    pub fn quantized_type(&self, input: impl Fn(usize) -> DatumType) -> Option<DatumType> {
+        match (self.y_type, &self.y_zero) {
+            (Some(found), _) => Some(found),
+            (None, Some(Operand::Input(zero))) => Some(input(*zero)),
+            (None, _) => None,
+        }
+    }
+
+    /// Replaces inputs that are constants of the model by their values. `bias_type` is the type of
+    /// the bias.
+    pub fn fold(&mut self, facts: &[&TypedFact], bias_type: DatumType) -> TractResult<()> {
+        self.y_type = self.quantized_type(|input| facts[input].datum_type);
+        let zeros = self.zeros.iter_mut().flatten().map(|zero| (zero, i32::datum_type()));
+        let Scales { factors, divisor } = &mut self.scales;
+        let scales = factors.iter_mut().chain(divisor).map(|scale| (scale, f32::datum_type()));
+        let bias = self.bias.iter_mut().map(|bias| (bias, bias_type));
+        let y_zero = self.y_zero.iter_mut().map(|zero| (zero, f32::datum_type()));
+        for (operand, to) in zeros.chain(scales).chain(bias).chain(y_zero) {
+            operand.fold(facts, to)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the indices of the operands that are inputs.
+    pub fn inputs(&mut self) -> impl Iterator<Item = &mut usize> {
+        let Scales { factors, divisor } = &mut self.scales;
+        let operands = self.zeros.iter_mut().flatten().chain(factors).chain(divisor);
+        let operands = operands.chain(&mut self.bias).chain(&mut self.y_zero);
+        operands.filter_map(|operand| match operand {
+            Operand::Input(index) => Some(index),
+            Operand::Constant(_) => None,
+        })
+    }
+}
+
+/// Changes `indices`, the indices of inputs that a kernel reads besides the first, to their
+/// positions among the inputs that remain. Returns these inputs, or `None` if the kernel reads all
+/// inputs of `node`.
+pub fn remaining_inputs<'i>(
+    node: &TypedNode,
+    indices: impl Iterator<Item = &'i mut usize>,
+) -> Option<TVec<OutletId>> {
+    let mut inputs = tvec!(node.inputs[0]);
+    for index in indices {
+        inputs.push(node.inputs[*index]);
+        *index = inputs.len() - 1;
+    }
+    (inputs.len() < node.inputs.len()).then_some(inputs)
 }

@@ -2,11 +2,12 @@
 
 use crate::dynamic::build::{build, key};
 use crate::dynamic::context::Context;
+use crate::dynamic::control::Call;
 use crate::dynamic::graph::{Graph, Node, ValueId};
+use crate::dynamic::sequences;
 use crate::dynamic::typing::{Input, is_interpreted};
 use crate::dynamic::value::{Value, integers};
 use crate::dynamic::values::Values;
-use crate::dynamic::{control, sequences};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
@@ -37,12 +38,16 @@ pub fn run(context: &Context, graph: &Graph, inputs: Vec<Value>) -> TractResult<
         }
         start = block.end + 1;
     }
-    let output = |id: &ValueId| match (values.get(*id), graph.constants.get(id)) {
+    graph.outputs.iter().map(|id| value(graph, &values, *id)).collect()
+}
+
+/// Returns a value that exists, or a constant of the graph.
+fn value(graph: &Graph, values: &Values, id: ValueId) -> TractResult<Value> {
+    match (values.get(id), graph.constants.get(&id)) {
         (Some(value), _) => Ok(value.clone()),
         (None, Some(constant)) => Ok(Value::Tensor(Arc::clone(constant).into_tvalue())),
         (None, None) => bail!("expected value {id}, found none"),
-    };
-    graph.outputs.iter().map(output).collect()
+    }
 }
 
 /// Computes the outputs of a node from the values of its inputs. An output that the node omits may
@@ -53,23 +58,17 @@ fn evaluate(
     values: &Values,
     node: &Node,
 ) -> TractResult<Vec<Value>> {
-    let value = |id: ValueId| match (values.get(id), graph.constants.get(&id)) {
-        (Some(value), _) => Ok(value.clone()),
-        (None, Some(constant)) => Ok(Value::Tensor(Arc::clone(constant).into_tvalue())),
-        (None, None) => bail!("expected value {id}, found none"),
-    };
+    let value = |id: ValueId| value(graph, values, id);
     if is_interpreted(&node.proto.op_type) {
         let inputs = node.inputs.iter().map(|id| id.map(value).transpose());
         let inputs = inputs.collect::<TractResult<Vec<_>>>()?;
         let captures = node.captures.iter().map(|(name, id)| Ok((name.as_str(), value(*id)?)));
         let captures = captures.collect::<TractResult<Vec<_>>>()?;
+        if !Call::supports(&node.proto.op_type) {
+            return sequences::evaluate(node, &inputs);
+        }
         let run = |body: &Graph, inputs: Vec<Value>| run(context, body, inputs);
-        return match node.proto.op_type.as_str() {
-            "If" => control::run_if(&run, node, &captures, &inputs),
-            "Loop" => control::run_loop(&run, node, &captures, &inputs),
-            "SequenceMap" => control::run_sequence_map(&run, node, &captures, &inputs),
-            _ => sequences::evaluate(node, &inputs),
-        };
+        return Call { run: &run, node, captures: &captures, inputs: &inputs }.outputs();
     }
     let tensors = node.reads().map(|id| value(id)?.into_tensor());
     let tensors = tensors.collect::<TractResult<Vec<TValue>>>()?;

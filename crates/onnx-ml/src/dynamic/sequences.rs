@@ -6,7 +6,7 @@ use crate::dynamic::value::Value;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-/// Returns whether [`evaluate`] computes the operator, or a function of `control` does so.
+/// Returns whether [`evaluate`] computes the operator, or a [`Call`](super::control::Call).
 pub fn is_operator(op_type: &str) -> bool {
     op_type.starts_with("Sequence")
         || op_type.starts_with("Optional")

@@ -1,6 +1,7 @@
 //! The conversion of a node to a typed model of tract, for inputs of known shape.
 
 use crate::dynamic::context::Context;
+use crate::dynamic::control::Call;
 use crate::dynamic::graph::{Node, ValueId};
 use crate::dynamic::sequences;
 use crate::operator::tensors::check_size;
@@ -82,7 +83,7 @@ impl Node {
 /// Returns whether the operator is computed by this module instead of tract: it has subgraphs whose
 /// shapes depend on the run, or inputs or outputs that are no tensors.
 pub fn is_interpreted(op_type: &str) -> bool {
-    matches!(op_type, "If" | "Loop") || sequences::is_operator(op_type)
+    Call::supports(op_type) || sequences::is_operator(op_type)
 }
 
 /// Returns whether the outputs differ from run to run.

@@ -7,9 +7,9 @@ use crate::limits;
 use crate::metadata::StatedAxes;
 use crate::probe::Observed;
 use crate::signature::{Scores, Task, TensorSpec};
+use onnx_ml::functions;
 use onnx_ml::label_outputs::LabelOutput;
 use onnx_ml::zip_map::{self, ZipMap};
-use onnx_ml::{functions, microsoft};
 use std::collections::{BTreeMap, HashSet};
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_proto, type_proto};
@@ -28,7 +28,6 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, LoadError> {
         .map_err(|error| LoadError::NotOnnx(error.to_string()))?;
     graph(&proto)?;
     functions::inline(&mut proto).map_err(|error| LoadError::Plan(error.to_string()))?;
-    microsoft::expand(&mut proto);
     Ok(proto)
 }
 
@@ -49,7 +48,7 @@ pub(crate) fn graph(proto: &ModelProto) -> Result<&GraphProto, LoadError> {
 const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
 
 /// Operators that ONNX and ONNX Runtime define differently. Those of ONNX Runtime are replaced when the
-/// model is decoded, unless a node uses what is not supported.
+/// model is loaded, unless a node uses what is not supported.
 const DIFFERENT: [&str; 2] = ["Attention", "RotaryEmbedding"];
 
 /// Returns the operators of a model that the runtime does not support.

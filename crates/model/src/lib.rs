@@ -13,6 +13,7 @@
 //! - [`external_data`]: reads weights from files beside the model.
 //! - `constants`, `limits`: check tensors, input sizes and attributes, and reject invalid ones. tract does
 //!   not check them.
+//! - `source`: decodes a file, and prepares its graph to run.
 //! - `plan`: infers the types and shapes of the graph for any batch size.
 //! - `probe`: finds shapes with which a graph runs.
 //! - `runner`: runs the plan of a graph.
@@ -63,6 +64,7 @@ mod rows;
 mod runner;
 mod scores;
 mod signature;
+mod source;
 mod tensor;
 mod tensors;
 pub mod value;

@@ -1,45 +1,30 @@
 //! Loads a model, warms it up and runs it.
 
-use crate::constants;
 use crate::error::{LoadError, RunError};
 use crate::example::example_rows;
-use crate::external_data;
-use crate::features;
 use crate::golden;
-use crate::graph;
 use crate::independence;
 use crate::json_text;
-use crate::limits;
-use crate::metadata::{AXES, GoldenRow, Metadata};
+use crate::metadata::GoldenRow;
 use crate::panics::catch_panic;
 use crate::phases::Phases;
-use crate::plan::{infer_types, plan_error};
-use crate::probe;
 use crate::runner::{Panicked, Runner};
 use crate::scores::set_score_meaning;
-use crate::signature::{Signature, Task, TensorSpec};
+use crate::signature::{Signature, TensorSpec};
+use crate::source::{Ready, Shapes, Source, batches};
 use crate::tensor::Tensor;
 use crate::tensors::Tensors;
 use crate::value::{Mismatch, excerpt, quoted_list};
-use onnx_ml::dynamic::{DynamicModel, PlanCounts};
-use onnx_ml::label_outputs::{self, LabelOutput};
-use onnx_ml::maps::{self, MapInput};
-use onnx_ml::zip_map::{self, ZipMap};
-use onnx_ml::{Expected, InvalidValue, element_types, mat_mul_n_bits, qdq, row_wise};
+use onnx_ml::dynamic::PlanCounts;
+use onnx_ml::{Expected, InvalidValue};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::iter::{once, repeat_n};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tract_onnx::pb::{GraphProto, ModelProto};
 use tract_onnx::prelude::*;
-
-/// Maximum size, in bytes, of the largest intermediate tensor of a run. A tensor of this size stays in the
-/// second-level cache of most processors. If the rows of a model are independent of each other, larger
-/// batches are split into several runs.
-const MAX_BATCH_BYTES: usize = 512 << 10;
 
 /// If the first run is faster than this, the latency is measured with a second run. Paging in code may
 /// take most of a short first run.
@@ -100,9 +85,7 @@ impl Model {
     fn load_unguarded(bytes: &[u8], path: Option<&Path>) -> Result<Model, LoadError> {
         let mut phases = Phases::begin();
         let source = Source::read(bytes, path)?;
-        let graph = graph::graph(&source.proto)?;
-        let (inputs, fixed_rows) = graph::inputs(graph, &source.metadata.axes)?;
-        source.check_stated_axes(graph, &inputs)?;
+        let (inputs, fixed_rows) = source.inputs()?;
         phases.end("parse");
         let mut error = None;
         for inputs in batches(inputs, fixed_rows) {
@@ -135,17 +118,10 @@ impl Model {
         shapes: Shapes,
         mut phases: Phases,
     ) -> Result<Model, LoadError> {
-        let graph = graph::graph(&source.proto)?;
-        let mut signature = source.signature(graph, inputs, fixed_rows)?;
-        let (runner, outputs, max_rows) = match shapes {
-            Shapes::Symbolic => source.plan(graph, &mut signature, &mut phases)?,
-            Shapes::Known => source.dynamic_model(graph, &mut signature, &mut phases)?,
-        };
-        signature.task =
-            graph::task(&source.proto, &outputs, &source.zip_maps, &source.label_outputs);
-        signature.outputs = outputs;
+        let mut signature = source.signature(inputs, fixed_rows)?;
+        let Ready { runner, max_rows } = source.runner(&mut signature, shapes, &mut phases)?;
         let labels = signature.outputs.iter().map(|output| source.labels(output)).collect();
-        let golden = source.metadata.golden.clone();
+        let golden = source.golden().to_vec();
         let mut model = Model::new(Parts { signature, labels, max_rows, golden }, runner, phases);
         // Uses two rows, so that a graph that cannot process several rows fails here and not at the first
         // request.
@@ -304,184 +280,6 @@ impl Model {
         }
         mismatch_in(&range).map(|mismatch| RunError::Rejected { row: range.start, mismatch })
     }
-}
-
-/// A decoded ONNX file, whose values of types that tract lacks have been replaced.
-struct Source {
-    proto: ModelProto,
-    metadata: Metadata,
-    zip_maps: Vec<ZipMap>,
-    maps: Vec<MapInput>,
-    label_outputs: Vec<LabelOutput>,
-}
-
-impl Source {
-    /// Decodes an ONNX file. Weights in separate files are beside `path`.
-    fn read(bytes: &[u8], path: Option<&Path>) -> Result<Source, LoadError> {
-        let mut proto = graph::decode(bytes)?;
-        if let Some(path) = path {
-            external_data::read_external(&mut proto, path)?;
-        }
-        constants::visit(&mut proto, &mut constants::check)?;
-        element_types::lower(&mut proto).map_err(|error| LoadError::Plan(error.to_string()))?;
-        mat_mul_n_bits::lower(&mut proto).map_err(|error| LoadError::Plan(error.to_string()))?;
-        let metadata = Metadata::read(&proto)?;
-        let zip_maps = zip_map::lower(&mut proto);
-        let maps = maps::lower(&mut proto);
-        let label_outputs = label_outputs::lower(&mut proto);
-        qdq::fuse(&mut proto);
-        let unsupported = graph::unsupported(&proto);
-        if !unsupported.is_empty() {
-            return Err(LoadError::Unsupported(unsupported));
-        }
-        limits::check_nodes(graph::graph(&proto)?)?;
-        Ok(Source { proto, metadata, zip_maps, maps, label_outputs })
-    }
-
-    /// Checks that the metadata states axes only of inputs and outputs that exist.
-    fn check_stated_axes(
-        &self,
-        graph: &GraphProto,
-        inputs: &[TensorSpec],
-    ) -> Result<(), LoadError> {
-        let exists = |name: &str| {
-            inputs.iter().any(|input| input.name == name)
-                || graph.output.iter().any(|output| output.name == name)
-        };
-        match self.metadata.axes.keys().find(|name| !exists(name)) {
-            None => Ok(()),
-            Some(unknown) => Err(LoadError::Metadata {
-                key: AXES,
-                reason: format!("unknown input or output `{unknown}`"),
-            }),
-        }
-    }
-
-    /// Returns the labels of an output whose values are indices of its labels.
-    fn labels(&self, output: &TensorSpec) -> Option<Arc<[String]>> {
-        let mut labels = self.label_outputs.iter();
-        Some(labels.find(|labels| labels.output == output.name)?.labels.clone().into())
-    }
-
-    /// Makes the plan for all shapes. Returns it with the outputs and the maximum number of rows in a run.
-    fn plan(
-        &self,
-        graph: &GraphProto,
-        signature: &mut Signature,
-        phases: &mut Phases,
-    ) -> Result<(Runner, Vec<TensorSpec>, usize), LoadError> {
-        let fixed_rows = signature.fixed_rows;
-        let (typed, rows) = infer_types(&self.proto, &signature.inputs, fixed_rows)
-            .map_err(|error| plan_error(&error))?;
-        phases.end("type");
-        let outputs =
-            graph::outputs(graph, &typed, &self.label_outputs, &rows, &self.metadata.axes)?;
-        let has_rows = outputs.iter().all(|output| output.batch_axis.is_some());
-        let row_bytes = row_wise::row_bytes(&typed).map_err(|error| plan_error(&error))?;
-        let max_rows = match (fixed_rows, row_bytes) {
-            (Some(rows), _) => rows,
-            (None, Some(bytes)) if has_rows => (MAX_BATCH_BYTES / bytes.max(1)).max(1),
-            (None, _) => usize::MAX,
-        };
-        let plan = onnx_ml::optimize(typed)
-            .and_then(|typed| typed.into_runnable())
-            .map_err(|error| plan_error(&error))?;
-        phases.end("optimise");
-        let runner = Runner::new(plan)?;
-        // The plan may be for the shapes of the example only.
-        let observations = probe::observe(signature, fixed_rows, |inputs| runner.run(inputs))?;
-        if !observations.runs_longer {
-            let expected = "expected a plan for all shapes, found one for the smallest shapes only";
-            return Err(LoadError::Plan(expected.into()));
-        }
-        Ok((runner, outputs, max_rows))
-    }
-
-    /// Returns like [`Source::plan`] a model that makes a plan for the shapes of each request.
-    fn dynamic_model(
-        &self,
-        graph: &GraphProto,
-        signature: &mut Signature,
-        phases: &mut Phases,
-    ) -> Result<(Runner, Vec<TensorSpec>, usize), LoadError> {
-        let fixed_rows = signature.fixed_rows;
-        let model = DynamicModel::new(self.proto.clone()).map_err(|error| plan_error(&error))?;
-        let runner = Runner::Dynamic(Box::new(model));
-        phases.end("type");
-        let observed = probe::observe(signature, fixed_rows, |inputs| runner.run(inputs))?;
-        let outputs = graph::observed_outputs(
-            graph,
-            &observed.outputs,
-            &self.label_outputs,
-            fixed_rows,
-            &self.metadata.axes,
-        )?;
-        phases.end("optimise");
-        Ok((runner, outputs, fixed_rows.unwrap_or(usize::MAX)))
-    }
-
-    /// Returns the signature without its outputs.
-    fn signature(
-        &self,
-        graph: &GraphProto,
-        inputs: Vec<TensorSpec>,
-        fixed_rows: Option<usize>,
-    ) -> Result<Signature, LoadError> {
-        let Source { proto, metadata, maps, .. } = self;
-        let features = metadata.features.clone();
-        Ok(Signature {
-            name: graph::name(graph),
-            version: proto.model_version.max(1).to_string(),
-            description: [&proto.doc_string, &graph.doc_string]
-                .into_iter()
-                .find(|text| !text.trim().is_empty())
-                .map(|text| text.trim().to_owned()),
-            task: Task::Other,
-            features: features::features(graph, &inputs, fixed_rows, maps, features)?,
-            inputs,
-            outputs: vec![],
-            fixed_rows,
-            class_meanings: metadata.classes.clone(),
-            metrics: metadata.metrics.clone(),
-            by_name: OnceLock::new(),
-        })
-    }
-}
-
-/// When the shapes of a graph are known.
-#[derive(Debug, Clone, Copy)]
-enum Shapes {
-    /// When the model is loaded, with symbols for the dynamic axes. One plan is for all shapes.
-    Symbolic,
-    /// At each request, as numbers.
-    Known,
-}
-
-/// Returns the inputs and the fixed number of rows, in the ways in which a graph may accept rows.
-///
-/// A graph that declares a batch may still accept only single rows, for example if it was traced with one
-/// row. Rows of a fixed batch may depend on each other: the whole batch is then one row.
-fn batches(
-    inputs: Vec<TensorSpec>,
-    fixed_rows: Option<usize>,
-) -> Vec<(Vec<TensorSpec>, Option<usize>)> {
-    let declared = (inputs.clone(), fixed_rows);
-    if fixed_rows == Some(1) {
-        return vec![declared];
-    }
-    let alone = inputs.into_iter().map(|input| one_row(input, fixed_rows)).collect();
-    vec![declared, (alone, Some(1))]
-}
-
-/// Returns the input for runs of one row. A dynamic batch gets length 1. If the batch has
-/// `fixed_rows` rows, the whole input is one row.
-fn one_row(mut input: TensorSpec, fixed_rows: Option<usize>) -> TensorSpec {
-    match (fixed_rows, input.batch_axis) {
-        (Some(_), _) => input.batch_axis = None,
-        (None, Some(axis)) => input.shape[axis] = Some(1),
-        (None, None) => {}
-    }
-    input
 }
 
 /// If the error is that an operator rejected a value, returns what the operator expected and found.

@@ -60,7 +60,7 @@ pub fn supported() -> Vec<String> {
     };
     let mut operators: Vec<String> = registry.keys().map(|name| with_domain(name)).collect();
     operators.push(with_domain(UNREGISTERED));
-    // Replaced when a model is decoded. ONNX has operators of some of these names too.
+    // Replaced when a model is loaded. ONNX has operators of some of these names too.
     operators.extend(microsoft::EXPANDED.map(|name| format!("com.microsoft.{name}")));
     operators.sort_unstable();
     operators.dedup();

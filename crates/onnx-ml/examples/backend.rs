@@ -21,7 +21,7 @@ mod protobuf;
 
 use case::{Tolerance, compare};
 use onnx_ml::dynamic::DynamicModel;
-use onnx_ml::element_types;
+use onnx_ml::lower_operators;
 use protobuf::{data_sets, tensors};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -186,7 +186,7 @@ fn run(case: &Path, given: usize, runtime: Runtime) -> TractResult<()> {
         let mut inputs = tensors(&data, "input")?;
         let mut proto = proto.clone();
         make_constant(&mut proto, &data, given..inputs.len());
-        element_types::lower(&mut proto)?;
+        lower_operators(&mut proto)?;
         inputs.truncate(given);
         let inputs = inputs.into_iter().map(TValue::from).collect();
         let found = match runtime {

@@ -1,0 +1,244 @@
+//! A decoded ONNX file, and the ways in which it may be served.
+
+use crate::constants;
+use crate::error::LoadError;
+use crate::external_data;
+use crate::features;
+use crate::graph;
+use crate::limits;
+use crate::metadata::{AXES, GoldenRow, Metadata};
+use crate::phases::Phases;
+use crate::plan::{infer_types, plan_error};
+use crate::probe;
+use crate::runner::Runner;
+use crate::signature::{Signature, Task, TensorSpec};
+use onnx_ml::dynamic::DynamicModel;
+use onnx_ml::label_outputs::{self, LabelOutput};
+use onnx_ml::maps::{self, MapInput};
+use onnx_ml::zip_map::{self, ZipMap};
+use onnx_ml::{lower_operators, row_wise};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use tract_onnx::pb::{GraphProto, ModelProto};
+use tract_onnx::prelude::*;
+
+/// Maximum size, in bytes, of the largest intermediate tensor of a run. A tensor of this size stays in the
+/// second-level cache of most processors. If the rows of a model are independent of each other, larger
+/// batches are split into several runs.
+const MAX_BATCH_BYTES: usize = 512 << 10;
+
+/// A decoded ONNX file, whose values of types that tract lacks have been replaced.
+pub(crate) struct Source {
+    proto: ModelProto,
+    metadata: Metadata,
+    zip_maps: Vec<ZipMap>,
+    maps: Vec<MapInput>,
+    label_outputs: Vec<LabelOutput>,
+}
+
+impl Source {
+    /// Decodes an ONNX file. Weights in separate files are beside `path`.
+    pub(crate) fn read(bytes: &[u8], path: Option<&Path>) -> Result<Source, LoadError> {
+        let mut proto = graph::decode(bytes)?;
+        if let Some(path) = path {
+            external_data::read_external(&mut proto, path)?;
+        }
+        constants::visit(&mut proto, &mut constants::check)?;
+        lower_operators(&mut proto).map_err(|error| plan_error(&error))?;
+        let metadata = Metadata::read(&proto)?;
+        let zip_maps = zip_map::lower(&mut proto);
+        let maps = maps::lower(&mut proto);
+        let label_outputs = label_outputs::lower(&mut proto);
+        let unsupported = graph::unsupported(&proto);
+        if !unsupported.is_empty() {
+            return Err(LoadError::Unsupported(unsupported));
+        }
+        limits::check_nodes(graph::graph(&proto)?)?;
+        Ok(Source { proto, metadata, zip_maps, maps, label_outputs })
+    }
+
+    fn graph(&self) -> Result<&GraphProto, LoadError> {
+        graph::graph(&self.proto)
+    }
+
+    pub(crate) fn golden(&self) -> &[GoldenRow] {
+        &self.metadata.golden
+    }
+
+    /// Returns the inputs, and the number of rows in a run if the graph fixes it.
+    pub(crate) fn inputs(&self) -> Result<(Vec<TensorSpec>, Option<usize>), LoadError> {
+        let graph = self.graph()?;
+        let (inputs, fixed_rows) = graph::inputs(graph, &self.metadata.axes)?;
+        self.check_stated_axes(graph, &inputs)?;
+        Ok((inputs, fixed_rows))
+    }
+
+    /// Checks that the metadata states axes only of inputs and outputs that exist.
+    fn check_stated_axes(
+        &self,
+        graph: &GraphProto,
+        inputs: &[TensorSpec],
+    ) -> Result<(), LoadError> {
+        let exists = |name: &str| {
+            inputs.iter().any(|input| input.name == name)
+                || graph.output.iter().any(|output| output.name == name)
+        };
+        match self.metadata.axes.keys().find(|name| !exists(name)) {
+            None => Ok(()),
+            Some(unknown) => Err(LoadError::Metadata {
+                key: AXES,
+                reason: format!("unknown input or output `{unknown}`"),
+            }),
+        }
+    }
+
+    /// Returns the labels of an output whose values are indices of its labels.
+    pub(crate) fn labels(&self, output: &TensorSpec) -> Option<Arc<[String]>> {
+        let mut labels = self.label_outputs.iter();
+        Some(labels.find(|labels| labels.output == output.name)?.labels.clone().into())
+    }
+
+    /// Prepares the graph to run. Sets the outputs, the task and the examples of the signature.
+    pub(crate) fn runner(
+        &self,
+        signature: &mut Signature,
+        shapes: Shapes,
+        phases: &mut Phases,
+    ) -> Result<Ready, LoadError> {
+        let graph = self.graph()?;
+        let (ready, outputs) = match shapes {
+            Shapes::Symbolic => self.plan(graph, signature, phases)?,
+            Shapes::Known => self.dynamic_model(graph, signature, phases)?,
+        };
+        signature.task = graph::task(&self.proto, &outputs, &self.zip_maps, &self.label_outputs);
+        signature.outputs = outputs;
+        Ok(ready)
+    }
+
+    /// Makes the plan for all shapes.
+    fn plan(
+        &self,
+        graph: &GraphProto,
+        signature: &mut Signature,
+        phases: &mut Phases,
+    ) -> Result<(Ready, Vec<TensorSpec>), LoadError> {
+        let fixed_rows = signature.fixed_rows;
+        let (typed, rows) = infer_types(&self.proto, &signature.inputs, fixed_rows)
+            .map_err(|error| plan_error(&error))?;
+        phases.end("type");
+        let outputs =
+            graph::outputs(graph, &typed, &self.label_outputs, &rows, &self.metadata.axes)?;
+        let has_rows = outputs.iter().all(|output| output.batch_axis.is_some());
+        let row_bytes = row_wise::row_bytes(&typed).map_err(|error| plan_error(&error))?;
+        let max_rows = match (fixed_rows, row_bytes) {
+            (Some(rows), _) => rows,
+            (None, Some(bytes)) if has_rows => (MAX_BATCH_BYTES / bytes.max(1)).max(1),
+            (None, _) => usize::MAX,
+        };
+        let plan = onnx_ml::optimize(typed)
+            .and_then(|typed| typed.into_runnable())
+            .map_err(|error| plan_error(&error))?;
+        phases.end("optimise");
+        let runner = Runner::new(plan)?;
+        // The plan may be for the shapes of the example only.
+        let observations = probe::observe(signature, fixed_rows, |inputs| runner.run(inputs))?;
+        if !observations.runs_longer {
+            let expected = "expected a plan for all shapes, found one for the smallest shapes only";
+            return Err(LoadError::Plan(expected.into()));
+        }
+        Ok((Ready { runner, max_rows }, outputs))
+    }
+
+    /// Makes a model that makes a plan for the shapes of each request.
+    fn dynamic_model(
+        &self,
+        graph: &GraphProto,
+        signature: &mut Signature,
+        phases: &mut Phases,
+    ) -> Result<(Ready, Vec<TensorSpec>), LoadError> {
+        let fixed_rows = signature.fixed_rows;
+        let model = DynamicModel::new(self.proto.clone()).map_err(|error| plan_error(&error))?;
+        let runner = Runner::Dynamic(Box::new(model));
+        phases.end("type");
+        let observed = probe::observe(signature, fixed_rows, |inputs| runner.run(inputs))?;
+        let outputs = graph::observed_outputs(
+            graph,
+            &observed.outputs,
+            &self.label_outputs,
+            fixed_rows,
+            &self.metadata.axes,
+        )?;
+        phases.end("optimise");
+        Ok((Ready { runner, max_rows: fixed_rows.unwrap_or(usize::MAX) }, outputs))
+    }
+
+    /// Returns the signature without its outputs.
+    pub(crate) fn signature(
+        &self,
+        inputs: Vec<TensorSpec>,
+        fixed_rows: Option<usize>,
+    ) -> Result<Signature, LoadError> {
+        let Source { proto, metadata, maps, .. } = self;
+        let graph = self.graph()?;
+        let features = metadata.features.clone();
+        Ok(Signature {
+            name: graph::name(graph),
+            version: proto.model_version.max(1).to_string(),
+            description: [&proto.doc_string, &graph.doc_string]
+                .into_iter()
+                .find(|text| !text.trim().is_empty())
+                .map(|text| text.trim().to_owned()),
+            task: Task::Other,
+            features: features::features(graph, &inputs, fixed_rows, maps, features)?,
+            inputs,
+            outputs: vec![],
+            fixed_rows,
+            class_meanings: metadata.classes.clone(),
+            metrics: metadata.metrics.clone(),
+            by_name: OnceLock::new(),
+        })
+    }
+}
+
+/// A graph that is ready to run.
+pub(crate) struct Ready {
+    pub runner: Runner,
+    /// Maximum number of rows in a run.
+    pub max_rows: usize,
+}
+
+/// When the shapes of a graph are known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shapes {
+    /// When the model is loaded, with symbols for the dynamic axes. One plan is for all shapes.
+    Symbolic,
+    /// At each request, as numbers.
+    Known,
+}
+
+/// Returns the inputs and the fixed number of rows, in the ways in which a graph may accept rows.
+///
+/// A graph that declares a batch may still accept only single rows, for example if it was traced with one
+/// row. Rows of a fixed batch may depend on each other: the whole batch is then one row.
+pub(crate) fn batches(
+    inputs: Vec<TensorSpec>,
+    fixed_rows: Option<usize>,
+) -> Vec<(Vec<TensorSpec>, Option<usize>)> {
+    let declared = (inputs.clone(), fixed_rows);
+    if fixed_rows == Some(1) {
+        return vec![declared];
+    }
+    let alone = inputs.into_iter().map(|input| one_row(input, fixed_rows)).collect();
+    vec![declared, (alone, Some(1))]
+}
+
+/// Returns the input for runs of one row. A dynamic batch gets length 1. If the batch has
+/// `fixed_rows` rows, the whole input is one row.
+fn one_row(mut input: TensorSpec, fixed_rows: Option<usize>) -> TensorSpec {
+    match (fixed_rows, input.batch_axis) {
+        (Some(_), _) => input.batch_axis = None,
+        (None, Some(axis)) => input.shape[axis] = Some(1),
+        (None, None) => {}
+    }
+    input
+}

@@ -95,12 +95,15 @@ impl<X: Copy, Y, F: Fn(X, f32, f32) -> Y> Vectorized for Map<'_, X, Y, F> {
     }
 }
 
-/// Returns the smallest and the largest of 0 and the elements. NaN is ignored.
-pub fn range(x: &[f32]) -> [f32; 2] {
-    vectorized(Range(x))
+/// Returns the scale and the zero point that quantize the range of the elements, which is extended to
+/// contain 0, to `u8`. NaN is ignored.
+pub fn dynamic_scale(x: &[f32]) -> [f32; 2] {
+    let [low, high] = vectorized(Range(x));
+    let scale = if high == low { 1.0 } else { (high - low) / 255.0 };
+    [scale, (-low / scale).clamp(0.0, 255.0).round_ties_even()]
 }
 
-/// See [`range`].
+/// Returns the smallest and the largest of 0 and the elements.
 struct Range<'a>(&'a [f32]);
 
 /// Number of elements that [`Range`] compares at once.

@@ -16,10 +16,9 @@ use std::mem;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, type_proto};
 
 /// The operators that [`expand`] replaces.
-pub const EXPANDED: [&str; 22] = [
+pub const EXPANDED: [&str; 21] = [
     "Attention",
     "DequantizeLinear",
-    "DynamicQuantizeLSTM",
     "DynamicQuantizeMatMul",
     "EmbedLayerNormalization",
     "Gelu",
@@ -104,7 +103,6 @@ fn body<'a>(node: &NodeProto, opset: i64, ranks: &'a HashMap<String, usize>) -> 
     let outputs = match node.op_type.as_str() {
         "Attention" => attention::attention(&mut body, node),
         "DequantizeLinear" | "Gelu" | "QuantizeLinear" => Some(vec![body.same(node)]),
-        "DynamicQuantizeLSTM" => quantized::dynamic_quantize_lstm(&mut body, node),
         "DynamicQuantizeMatMul" => quantized::dynamic_quantize_mat_mul(&mut body, node),
         "EmbedLayerNormalization" => embedding::embed_layer_normalization(&mut body, node),
         "MultiHeadAttention" => attention::multi_head_attention(&mut body, node),

@@ -151,17 +151,29 @@ case(
 )
 
 LSTM = {"W": integers(1, 5, 16, kind=np.int8), "R": integers(1, 4, 16, kind=np.int8), "B": floats(1, 32) / 4}
+BOTH = np.random.default_rng(9)
 case(
     "dynamic_quantize_lstm",
-    """(float[N, 2, 5] A) => (float[N, 1, 2, 4] X, float[1, 2, 4] H) {
+    """(float[N, 2, 5] A) => (float[N, 1, 2, 4] X, float[1, 2, 4] H, float[N, 2, 2, 4] Y, float[2, 2, 4] C) {
         X, H = com.microsoft.DynamicQuantizeLSTM <hidden_size = 4> (A, W, R, B, , , , , ws, wz, rs, rz)
+        Y, K, C = com.microsoft.DynamicQuantizeLSTM <hidden_size = 4, direction = "bidirectional">
+            (A, V, S, , lengths, h, c, P, vs, vz, ss, sz)
     }""",
     [[floats(length, 2, 5)] for length in (1, 3)],
-    0.02,  # ONNX Runtime quantizes the inputs and the states
     ws=np.float32([0.01]),
     wz=np.int8([0]),
     rs=(np.abs(floats(1, 16)) / 99),
     rz=np.zeros((1, 16), np.int8),
+    V=BOTH.integers(0, 256, (2, 5, 16)).astype(np.uint8),
+    S=BOTH.integers(0, 256, (2, 4, 16)).astype(np.uint8),
+    lengths=np.int32([1, 1]),
+    h=BOTH.normal(size=(2, 2, 4)).astype(np.float32),
+    c=BOTH.normal(size=(2, 2, 4)).astype(np.float32),
+    P=BOTH.normal(size=(2, 12)).astype(np.float32),
+    vs=np.float32([0.01, 0.02]),
+    vz=np.uint8([120, 130]),
+    ss=np.float32([0.02, 0.01]),
+    sz=np.uint8([128, 90]),
     **LSTM,
 )
 

@@ -33,9 +33,7 @@ impl Kernel for DynamicQuantizeLinear {
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
         let x = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
-        let [low, high] = quantize::range(x);
-        let scale = if high == low { 1.0 } else { (high - low) / 255.0 };
-        let zero = (-low / scale).clamp(0.0, 255.0).round_ties_even();
+        let [scale, zero] = quantize::dynamic_scale(x);
         let mut integers = Tensor::zero::<u8>(inputs[0].shape())?;
         let layout = Layout { inner: x.len() };
         let scales = Scales { scales: &[scale], zeros: &[zero], layout };

@@ -1,7 +1,7 @@
 //! [LSTM](https://onnx.ai/onnx/operators/onnx__LSTM.html),
 //! [GRU](https://onnx.ai/onnx/operators/onnx__GRU.html) and
 //! [RNN](https://onnx.ai/onnx/operators/onnx__RNN.html), in every direction, for batches and
-//! sequences of any length.
+//! sequences of any length. [`quantized`](super::quantized) describes DynamicQuantizeLSTM.
 //!
 //! A step of a recurrent layer computes the gates: the inputs multiplied by the input weights, plus
 //! the hidden state multiplied by the recurrent weights, plus biases. A [`Cell`] then computes the
@@ -13,6 +13,7 @@ use super::activation::Activation;
 use super::cell::{Cell, Direction};
 use super::gru::Gru;
 use super::lstm::Lstm;
+use super::quantized::QuantizedInputs;
 use super::rnn::Rnn;
 use super::sequence::{BLOCK, Sequence};
 use super::weights::Weights;
@@ -28,18 +29,32 @@ use tract_onnx::tract_hir::internal::*;
 /// Builds GRU.
 pub fn gru(_: &ParsingContext, node: &NodeProto) -> Built {
     let linear_before_reset = node.get_attr_opt::<i64>("linear_before_reset")?.unwrap_or(0) != 0;
-    build(node, Gru { linear_before_reset })
+    build(node, Gru { linear_before_reset }, None)
 }
 
 /// Builds LSTM.
 pub fn lstm(_: &ParsingContext, node: &NodeProto) -> Built {
     let input_forget = node.get_attr_opt::<i64>("input_forget")?.unwrap_or(0) != 0;
-    build(node, Lstm { input_forget })
+    build(node, Lstm { input_forget }, None)
+}
+
+/// Builds DynamicQuantizeLSTM.
+pub fn dynamic_quantize_lstm(_: &ParsingContext, node: &NodeProto) -> Built {
+    let input_forget = node.get_attr_opt::<i64>("input_forget")?.unwrap_or(0) != 0;
+    let inputs: Vec<Option<usize>> = optional_inputs(node).take(12).collect();
+    let index = |position: usize| inputs.get(position).copied().flatten();
+    let quantized = |integers: usize, scales: usize| -> TractResult<QuantizedInputs> {
+        let zeros = index(scales + 1);
+        let scales = index(scales).context("expected scales of the weights, found none")?;
+        Ok(QuantizedInputs { integers, scales, zeros })
+    };
+    let quantized = [quantized(1, 8)?, quantized(2, 10)?];
+    build(node, Lstm { input_forget }, Some(quantized))
 }
 
 /// Builds RNN.
 pub fn rnn(_: &ParsingContext, node: &NodeProto) -> Built {
-    build(node, Rnn)
+    build(node, Rnn, None)
 }
 
 /// Indices of the optional inputs. tract does not count inputs that the node omits.
@@ -56,7 +71,8 @@ struct OptionalInputs {
 }
 
 /// A recurrent layer. Its inputs are `X` (the sequences), `W` (input weights), `R` (recurrent
-/// weights) and the optional inputs.
+/// weights) and the optional inputs. [`QuantizedInputs`] has the shapes of `W` and `R` that are
+/// quantized.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Recurrent<C> {
     cell: C,
@@ -66,6 +82,8 @@ pub struct Recurrent<C> {
     /// Size of the hidden state, if the node declares it.
     hidden_size: Option<usize>,
     optional_inputs: OptionalInputs,
+    /// `W` and `R` if they are quantized.
+    quantized: Option<[QuantizedInputs; 2]>,
     /// `true` if the node has the output `Y`, the hidden states of all steps.
     all_steps: bool,
     /// Packed weights, if the weight inputs are constants.
@@ -73,7 +91,7 @@ pub struct Recurrent<C> {
 }
 
 /// Builds the layer with the given cell.
-fn build<C: Cell>(node: &NodeProto, cell: C) -> Built {
+fn build<C: Cell>(node: &NodeProto, cell: C, quantized: Option<[QuantizedInputs; 2]>) -> Built {
     let mut inputs = optional_inputs(node);
     for (index, name) in ["X", "W", "R"].into_iter().enumerate() {
         let is_present = inputs.next().flatten() == Some(index);
@@ -94,6 +112,7 @@ fn build<C: Cell>(node: &NodeProto, cell: C) -> Built {
         batch_first: node.get_attr_opt::<i64>("layout")?.unwrap_or(0) != 0,
         hidden_size: hidden_size.map(usize::try_from).transpose()?,
         optional_inputs,
+        quantized,
         all_steps: node.output.first().is_some_and(|name| !name.is_empty()),
         weights: None,
     };
@@ -148,7 +167,8 @@ impl<C: Cell> Kernel for Recurrent<C> {
             bail!("expected X of rank 3, found shape {:?}", inputs[0].shape);
         };
         let (time, batch) = if self.batch_first { (batch, time) } else { (time, batch) };
-        let hidden = match inputs[2].shape.last().map(TDim::to_usize) {
+        let hidden_axis = if self.quantized.is_some() { 1 } else { 2 };
+        let hidden = match inputs[2].shape.get(hidden_axis).map(TDim::to_usize) {
             Some(Ok(hidden)) if hidden > 0 => hidden,
             _ => bail!(
                 "expected R with a known hidden size above 0, found shape {:?}",
@@ -180,20 +200,12 @@ impl<C: Cell> Kernel for Recurrent<C> {
         if self.weights.is_some() {
             return Ok(None);
         }
-        let value = |index: usize| inputs[index].value.as_deref();
-        let optional = |position: Option<usize>| match position {
-            Some(index) => value(index).map(Some),
-            None => Some(None),
-        };
-        let (Some(w), Some(r), Some(b), Some(p)) = (
-            value(1),
-            value(2),
-            optional(self.optional_inputs.bias),
-            optional(self.optional_inputs.peepholes),
-        ) else {
+        let values: Vec<Option<&Tensor>> =
+            inputs.iter().map(|input| input.value.as_deref()).collect();
+        if self.weight_inputs().any(|index| values[index].is_none()) {
             return Ok(None);
-        };
-        let weights = Some(Arc::new(self.pack_weights(w, r, b, p)?));
+        }
+        let weights = Some(Arc::new(self.pack_weights(&values)?));
         Ok(Some(Recurrent { weights, ..self.clone() }))
     }
 
@@ -201,10 +213,9 @@ impl<C: Cell> Kernel for Recurrent<C> {
         let weights = match &self.weights {
             Some(weights) => Arc::clone(weights),
             None => {
-                let optional = |position: Option<usize>| position.map(|index| &*inputs[index]);
-                let (b, p) =
-                    (optional(self.optional_inputs.bias), optional(self.optional_inputs.peepholes));
-                Arc::new(self.pack_weights(&inputs[1], &inputs[2], b, p)?)
+                let values: Vec<Option<&Tensor>> =
+                    inputs.iter().map(|input| Some(&**input)).collect();
+                Arc::new(self.pack_weights(&values)?)
             }
         };
         self.run(inputs, &weights)
@@ -219,8 +230,13 @@ impl<C: Cell> Recurrent<C> {
         let expect = |name: &str, index: Option<usize>, shape: &[TDim]| {
             let Some(index) = index else { return Ok(()) };
             let fact = &inputs[index];
-            let is_float = fact.datum_type.is_float();
-            ensure!(is_float, "expected floats as {name}, found {:?}", fact.datum_type);
+            let found = fact.datum_type;
+            if self.quantized.is_some() && index < 3 {
+                let is_byte = [i8::datum_type(), u8::datum_type()].contains(&found);
+                ensure!(is_byte, "expected 8-bit integers as {name}, found {found:?}");
+            } else {
+                ensure!(found.is_float(), "expected floats as {name}, found {found:?}");
+            }
             // A symbol may have any value.
             let may_be_equal =
                 |(a, b): (&TDim, &TDim)| a == b || a.to_usize().is_err() || b.to_usize().is_err();
@@ -230,24 +246,43 @@ impl<C: Cell> Recurrent<C> {
             Ok(())
         };
         let dims = |dims: &[usize]| dims.iter().map(|dim| dim.to_dim()).collect::<TVec<TDim>>();
-        let mut shape = dims(&[directions, gates]);
-        shape.push(columns.clone());
-        expect("W", Some(1), &shape)?;
-        expect("R", Some(2), &dims(&[directions, gates, hidden]))?;
+        let matrix = |columns: TDim| match self.quantized {
+            None => [directions.to_dim(), gates.to_dim(), columns],
+            Some(_) => [directions.to_dim(), columns, gates.to_dim()],
+        };
+        expect("W", Some(1), &matrix(columns.clone()))?;
+        expect("R", Some(2), &matrix(hidden.to_dim()))?;
         expect("B", self.optional_inputs.bias, &dims(&[directions, 2 * gates]))?;
         expect("P", self.optional_inputs.peepholes, &dims(&[directions, 3 * hidden]))
     }
 
-    /// Packs the weights of each direction.
-    fn pack_weights(
-        &self,
-        w: &Tensor,
-        r: &Tensor,
-        b: Option<&Tensor>,
-        p: Option<&Tensor>,
-    ) -> TractResult<Vec<Weights>> {
+    /// Returns the indices of the inputs that are weights.
+    fn weight_inputs(&self) -> impl Iterator<Item = usize> {
+        let OptionalInputs { bias, peepholes, .. } = self.optional_inputs;
+        let quantized = self.quantized.iter().flatten();
+        let quantized = quantized.flat_map(|matrix| [Some(matrix.scales), matrix.zeros]);
+        [Some(1), Some(2), bias, peepholes].into_iter().chain(quantized).flatten()
+    }
+
+    /// Packs the weights of each direction. `inputs` has the values of the weights.
+    fn pack_weights(&self, inputs: &[Option<&Tensor>]) -> TractResult<Vec<Weights>> {
+        let optional = |position: Option<usize>| position.and_then(|index| inputs[index]);
+        let (b, p) =
+            (optional(self.optional_inputs.bias), optional(self.optional_inputs.peepholes));
         let separates_bias = self.cell.separates_bias();
-        Weights::pack(C::PRODUCTS, separates_bias, self.directions.len(), w, r, b, p)
+        let pack = |w: &Tensor, r: &Tensor| {
+            Weights::pack(C::PRODUCTS, separates_bias, self.directions.len(), w, r, b, p)
+        };
+        let Some([w, r]) = &self.quantized else {
+            let (w, r) = (inputs[1].context("expected W")?, inputs[2].context("expected R")?);
+            return pack(w, r);
+        };
+        let ((w, w_scales), (r, r_scales)) = (w.unpack(inputs)?, r.unpack(inputs)?);
+        pack(&w, &r)?
+            .into_iter()
+            .enumerate()
+            .map(|(direction, weights)| weights.quantized(direction, &w_scales, &r_scales))
+            .collect()
     }
 
     /// Computes the outputs `Y` (hidden states of all steps), `Y_h` (last hidden state) and `Y_c`
@@ -258,13 +293,16 @@ impl<C: Cell> Recurrent<C> {
         let [time, batch, columns] = *x.shape() else {
             bail!("expected X of rank 3, found shape {:?}", x.shape());
         };
+        let is_quantized = self.quantized.is_some();
         let expected = weights.first().map_or(0, |weights| weights.input.columns());
         ensure!(columns == expected, "expected X of {expected} columns, found {columns}");
         let x = x.try_as_plain_ram()?;
         let x = x.as_slice::<f32>()?;
-        let hidden_size = inputs[2].shape()[2];
+        let hidden_size = weights.first().map_or(0, |weights| weights.bias.len() / C::GATES);
         let directions = self.directions.len();
         let lengths = self.lengths(inputs, time, batch)?;
+        // The steps after the longest sequence have no effect, except on the scale of quantized inputs.
+        let longest = lengths.as_ref().and_then(|lengths| lengths.iter().copied().max());
         // Hidden state and cell state, `[directions, batch, hidden_size]`.
         let mut states = [
             self.state(inputs, self.optional_inputs.hidden, batch, hidden_size)?,
@@ -279,13 +317,14 @@ impl<C: Cell> Recurrent<C> {
                 direction,
                 weights,
                 x,
-                time,
+                time: longest.unwrap_or(time),
                 batch,
                 hidden_size,
                 lengths: lengths.as_deref(),
             };
-            for start in (0..batch).step_by(BLOCK) {
-                let rows = start..batch.min(start + BLOCK);
+            let block = if is_quantized { batch.max(1) } else { BLOCK };
+            for start in (0..batch).step_by(block) {
+                let rows = start..batch.min(start + block);
                 let range = (index * batch + rows.start) * hidden_size
                     ..(index * batch + rows.end) * hidden_size;
                 let [hidden, cell] = &mut states;

@@ -5,6 +5,7 @@
 //! read once per [`TILE`] input rows.
 
 use crate::encoding::weights::Weights;
+use crate::kernels::quantize::{self, Layout, Scales};
 use crate::kernels::simd;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ pub struct PackedMatrix {
     columns: usize,
     /// `[ceil(matrix_rows / LANES), columns][LANES]`. The unused lanes of the last panel are zero.
     panels: Weights<[f32; LANES]>,
+    /// Scale of each matrix row if the matrix is quantized: its elements are then integers, and the
+    /// input rows are quantized too. Empty otherwise.
+    scales: Vec<f32>,
 }
 
 impl PackedMatrix {
@@ -34,7 +38,23 @@ impl PackedMatrix {
                 lanes[row % LANES] = *element;
             }
         }
-        PackedMatrix { matrix_rows, columns, panels: panels.into() }
+        PackedMatrix { matrix_rows, columns, panels: panels.into(), scales: vec![] }
+    }
+
+    /// Returns the quantized matrix: the elements are integers, and `scales` has a scale for each
+    /// matrix row.
+    pub fn with_scales(self, scales: Vec<f32>) -> PackedMatrix {
+        PackedMatrix { scales, ..self }
+    }
+
+    /// Returns whether the input rows of a product are quantized, with one scale for all of them.
+    pub fn is_quantized(&self) -> bool {
+        !self.scales.is_empty()
+    }
+
+    /// Returns the number of rows of the matrix.
+    pub fn rows(&self) -> usize {
+        self.matrix_rows
     }
 
     /// Returns the number of columns of the matrix. Input rows have the same number.
@@ -46,8 +66,39 @@ impl PackedMatrix {
     /// `matrix_rows` results to the start of the corresponding row of `out`, whose rows are
     /// `stride` elements apart.
     pub fn add_product(&self, rows: &[f32], out: &mut [f32], stride: usize) {
-        if self.columns > 0 {
+        if self.is_quantized() {
+            self.add_quantized_product(rows, out, stride);
+        } else if self.columns > 0 {
             simd::product(AddProduct { matrix: self, rows, out, stride });
+        }
+    }
+
+    /// Quantizes the input rows to the range of all their elements, as DynamicQuantizeLinear does, and
+    /// multiplies integers. A sum of integers below 2^24 is exact in `f32`. ONNX Runtime rounds larger
+    /// sums to `f32` too.
+    fn add_quantized_product(&self, rows: &[f32], out: &mut [f32], stride: usize) {
+        let count = rows.len() / self.columns.max(1);
+        let [scale, zero] = quantize::dynamic_scale(rows);
+        let layout = Layout { inner: rows.len() };
+        let mut bytes = vec![0_u8; rows.len()];
+        quantize::quantize(rows, &mut bytes, Scales { scales: &[scale], zeros: &[zero], layout });
+        let mut integers = vec![0.0; rows.len()];
+        let scales = Scales { scales: &[1.0], zeros: &[zero], layout };
+        quantize::dequantize(&bytes, &mut integers, scales);
+        let mut products = vec![0.0; count * self.matrix_rows];
+        let arguments = AddProduct {
+            matrix: self,
+            rows: &integers,
+            out: &mut products,
+            stride: self.matrix_rows,
+        };
+        simd::product(arguments);
+        let scales: Vec<f32> = self.scales.iter().map(|row_scale| scale * row_scale).collect();
+        let products = products.chunks_exact(self.matrix_rows.max(1));
+        for (out, products) in out.chunks_mut(stride).zip(products) {
+            for ((out, product), scale) in out.iter_mut().zip(products).zip(&scales) {
+                *out += product * scale;
+            }
         }
     }
 }

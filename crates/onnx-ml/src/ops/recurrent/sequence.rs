@@ -26,7 +26,7 @@ pub struct Sequence<'a, C> {
 
 impl<C: Cell> Sequence<'_, C> {
     /// Runs `rows`, a block of the batch, and updates their states `hidden` and `cell`, both
-    /// `[rows, hidden_size]`.
+    /// `[rows, hidden_size]`. The block is the whole batch if the weights are quantized.
     ///
     /// After each step, calls `after_step` with the index of the step and the hidden states. The
     /// hidden state of a row is reported as zero after the end of the row's sequence.
@@ -43,9 +43,13 @@ impl<C: Cell> Sequence<'_, C> {
         let columns = self.weights.input.columns();
         let lengths = self.lengths.map(|lengths| &lengths[rows.clone()]);
         // Number of steps whose input products are computed at once. The inputs of several steps
-        // are adjacent in memory only if the block is the whole batch.
-        let steps_at_once =
-            if count == self.batch { (BLOCK / count).clamp(1, self.time.max(1)) } else { 1 };
+        // are adjacent in memory only if the block is the whole batch. All inputs have one scale if
+        // they are quantized.
+        let steps_at_once = match (self.weights.input.is_quantized(), count == self.batch) {
+            (true, _) => self.time.max(1),
+            (false, true) => (BLOCK / count).clamp(1, self.time.max(1)),
+            (false, false) => 1,
+        };
         let mut gates = vec![0.0; steps_at_once * count * width];
         let mut scratch = vec![0.0; hidden.len()];
         let mut output = vec![0.0; if lengths.is_some() { hidden.len() } else { 0 }];

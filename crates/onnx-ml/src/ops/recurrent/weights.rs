@@ -96,6 +96,30 @@ impl Weights {
     }
 }
 
+impl Weights {
+    /// Returns the weights of the direction at index `direction` with scales for the integers of the
+    /// input weights, `w`, and of the recurrent weights, `r`, both `[directions, gates * hidden_size]`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there are not enough scales.
+    pub fn quantized(self, direction: usize, w: &Tensor, r: &Tensor) -> TractResult<Weights> {
+        let directions = w.shape().first().copied().unwrap_or_default();
+        let gates = self.bias.len();
+        let scales = |tensor| elements_of_direction(tensor, direction, directions, gates);
+        let mut recurrent_scales = scales(r)?;
+        let recurrent = self.recurrent.into_iter().map(|matrix| {
+            let rest = recurrent_scales.split_off(matrix.rows());
+            matrix.with_scales(std::mem::replace(&mut recurrent_scales, rest))
+        });
+        Ok(Weights {
+            recurrent: recurrent.collect(),
+            input: self.input.with_scales(scales(w)?),
+            ..self
+        })
+    }
+}
+
 /// Returns the `len` elements of the direction at index `direction`, out of `directions`
 /// directions.
 fn elements_of_direction(

@@ -3,7 +3,6 @@
 
 use super::body::{Body, Value, attributes, input, int, integer, ints};
 use tract_onnx::pb::NodeProto;
-use tract_onnx::pb::tensor_proto::DataType;
 
 /// Adds a DequantizeLinear of three inputs: integers, scale and optional zero point.
 fn dequantized(
@@ -108,30 +107,6 @@ pub fn dynamic_quantize_mat_mul(body: &mut Body<'_>, node: &NodeProto) -> Option
     let a = body.nodes_with("DynamicQuantizeLinear", &[a], vec![], 3);
     let inputs = [&*a[0], b, &*a[1], scale, &*a[2], zero, bias];
     Some(vec![body.node("MatMulIntegerToFloat", &inputs, vec![])])
-}
-
-/// DynamicQuantizeLSTM: an LSTM whose weights are quantized. ONNX Runtime also quantizes the inputs
-/// and the states at each step, which rounds them. The expansion does not.
-pub fn dynamic_quantize_lstm(body: &mut Body<'_>, node: &NodeProto) -> Option<Vec<Value>> {
-    let mut weights = vec![];
-    for (index, scale, zero) in [(1, 8, 9), (2, 10, 11)] {
-        // The weights are [direction, input, 4 * hidden]. LSTM needs the last two axes swapped.
-        // There is a scale for each direction, or for each of its columns.
-        let mut integers = body.cast(input(node, index)?, DataType::Float);
-        if let Some(zero) = input(node, zero) {
-            let zero = body.cast(zero, DataType::Float);
-            let zero = body.reshape(&zero, &[0, 1, -1]);
-            integers = body.op("Sub", [&integers, &zero]);
-        }
-        let scale = body.reshape(input(node, scale)?, &[0, 1, -1]);
-        let floats = body.op("Mul", [&integers, &scale]);
-        weights.push(body.transpose(&floats, &[0, 2, 1]));
-    }
-    let [bias, lengths, hidden, cell, peepholes] =
-        [3, 4, 5, 6, 7].map(|index| input(node, index).unwrap_or_default());
-    let inputs =
-        [input(node, 0)?, &*weights[0], &*weights[1], bias, lengths, hidden, cell, peepholes];
-    Some(body.nodes_with("LSTM", &inputs, node.attribute.clone(), node.output.len().max(1)))
 }
 
 /// Returns the sum over the last axis of a matrix, without that axis.

@@ -146,9 +146,14 @@ fn dynamic_batch_axis(
         ([None, ..], None) => Some(0),
         ([None, ..], Some(symbol)) => {
             // Different names may mean the same, as exporters make up a name for each input. They do not if
-            // one is a usual name of the batch, or if this name is also an axis within a row.
+            // one is a usual name of the batch or the name of several inputs, or if this name is also an
+            // axis within a row.
             let batch = batch.unwrap_or_default();
-            let is_other = contains_batch(batch) || is_row_count(batch);
+            let is_shared = |symbol: &str| count(inputs, symbol) > 1;
+            let is_other = contains_batch(batch)
+                || is_row_count(batch)
+                || is_shared(batch)
+                || is_shared(symbol);
             (!is_other && !is_axis_of_rows(inputs, symbol)).then_some(0)
         }
         // The state of a recurrent network: layers, batch, units.
@@ -158,6 +163,12 @@ fn dynamic_batch_axis(
         }
         _ => None,
     }
+}
+
+/// Returns the number of inputs whose first axis has this name.
+fn count(inputs: &[DeclaredInput], symbol: &str) -> usize {
+    let first = |input: &&DeclaredInput| input.symbols.first() == Some(&Some(symbol.to_owned()));
+    inputs.iter().filter(first).count()
 }
 
 /// Returns whether an axis other than the first axis has this name.
@@ -234,6 +245,9 @@ mod tests {
             (&["nodes 16", "2 edges"], &[rows, none]),
             (&["nodes 16", "2 edges", "edges 3"], &[rows, none, none]),
             (&["edges 3", "2 edges", "nodes 16"], &[none, none, rows]),
+            (&["atoms 3", "atoms 2", "residues 6"], &[rows, rows, none]),
+            (&["atoms 3", "residues 6", "residues 2"], &[none, rows, rows]),
+            (&["atoms 3", "atoms 2", "residues 6", "residues 2"], &[rows, rows, none, none]),
             (&["? ?", "2 ? 128", ""], &[rows, Some(1), none]),
             (&["? 16", "2 ?"], &[rows, none]),
             (&["batch 4", "batch*heads 4"], &[rows, none]),

@@ -7,6 +7,7 @@ use crate::limits;
 use crate::metadata::StatedAxes;
 use crate::probe::Observed;
 use crate::signature::{Scores, Task, TensorSpec};
+use onnx_ml::dynamic::SEQUENCE_OPERATORS;
 use onnx_ml::functions;
 use onnx_ml::label_outputs::LabelOutput;
 use onnx_ml::zip_map::{self, ZipMap};
@@ -61,7 +62,8 @@ pub(crate) fn unsupported(proto: &ModelProto) -> Vec<Unsupported> {
             let is_different =
                 node.domain == "com.microsoft" && DIFFERENT.contains(&node.op_type.as_str());
             let is_known = DOMAINS.contains(&node.domain.as_str())
-                && registry.contains_key(&node.op_type)
+                && (registry.contains_key(&node.op_type)
+                    || SEQUENCE_OPERATORS.contains(&node.op_type.as_str()))
                 && !is_different;
             if !is_known {
                 unsupported.entry(operator(node)).or_default().push(node_name(node));

@@ -89,10 +89,10 @@ impl Model {
         phases.end("parse");
         let mut error = None;
         for inputs in batches(inputs, fixed_rows) {
-            for shapes in [Shapes::Symbolic, Shapes::Known] {
+            for shapes in source.shapes() {
                 let (inputs, fixed_rows) = inputs.clone();
                 let prepare =
-                    || Model::prepare(&source, inputs, fixed_rows, shapes, phases.clone());
+                    || Model::prepare(&source, inputs, fixed_rows, *shapes, phases.clone());
                 let model = catch_panic(prepare).unwrap_or_else(|panic| {
                     Err(LoadError::Plan(format!("the runtime panicked: {panic}")))
                 });

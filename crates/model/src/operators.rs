@@ -1,5 +1,6 @@
 //! Lists the supported operators.
 
+use onnx_ml::dynamic::SEQUENCE_OPERATORS;
 use onnx_ml::microsoft;
 
 /// Operators of the domain `ai.onnx.ml`. This list is necessary because the registry contains the names of
@@ -29,6 +30,7 @@ const ML: [&str; 19] = [
 /// Operators of ONNX Runtime's domain, `com.microsoft`.
 const MICROSOFT: &[&str] = &[
     "BiasGelu",
+    "DynamicQuantizeLSTM",
     "FastGelu",
     "FusedConv",
     "FusedGemm",
@@ -60,6 +62,7 @@ pub fn supported() -> Vec<String> {
     };
     let mut operators: Vec<String> = registry.keys().map(|name| with_domain(name)).collect();
     operators.push(with_domain(UNREGISTERED));
+    operators.extend(SEQUENCE_OPERATORS.map(str::to_owned));
     // Replaced when a model is loaded. ONNX has operators of some of these names too.
     operators.extend(microsoft::EXPANDED.map(|name| format!("com.microsoft.{name}")));
     operators.sort_unstable();

@@ -12,11 +12,11 @@ use crate::plan::{infer_types, plan_error};
 use crate::probe;
 use crate::runner::Runner;
 use crate::signature::{Signature, Task, TensorSpec};
-use onnx_ml::dynamic::DynamicModel;
+use onnx_ml::dynamic::{DynamicModel, SEQUENCE_OPERATORS};
 use onnx_ml::label_outputs::{self, LabelOutput};
 use onnx_ml::maps::{self, MapInput};
 use onnx_ml::zip_map::{self, ZipMap};
-use onnx_ml::{lower_operators, row_wise};
+use onnx_ml::{lower_operators, row_wise, sequence_outputs};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use tract_onnx::pb::{GraphProto, ModelProto};
@@ -47,6 +47,7 @@ impl Source {
         lower_operators(&mut proto).map_err(|error| plan_error(&error))?;
         let metadata = Metadata::read(&proto)?;
         let zip_maps = zip_map::lower(&mut proto);
+        sequence_outputs::lower(&mut proto);
         let maps = maps::lower(&mut proto);
         let label_outputs = label_outputs::lower(&mut proto);
         let unsupported = graph::unsupported(&proto);
@@ -59,6 +60,15 @@ impl Source {
 
     fn graph(&self) -> Result<&GraphProto, LoadError> {
         graph::graph(&self.proto)
+    }
+
+    /// Returns the ways to make plans that the graph allows, in the order in which they are tried.
+    pub(crate) fn shapes(&self) -> &'static [Shapes] {
+        let mut nodes = self.proto.graph.iter().flat_map(|graph| &graph.node);
+        if nodes.any(|node| SEQUENCE_OPERATORS.contains(&node.op_type.as_str())) {
+            return &[Shapes::Known];
+        }
+        &[Shapes::Symbolic, Shapes::Known]
     }
 
     pub(crate) fn golden(&self) -> &[GoldenRow] {

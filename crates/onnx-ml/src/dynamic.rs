@@ -30,6 +30,7 @@ mod values;
 
 use context::{Context, Counters};
 use graph::Graph;
+pub use sequences::OPERATORS as SEQUENCE_OPERATORS;
 use std::sync::atomic::Ordering::Relaxed;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
@@ -64,15 +65,17 @@ impl DynamicModel {
         Ok(DynamicModel { context, graph })
     }
 
-    /// Computes the outputs. `inputs` are the inputs of the graph that have no initializer.
+    /// Computes the outputs. `inputs` are the inputs of the graph that have no initializer. The elements
+    /// of an output that is a sequence are stacked along a new first axis.
     ///
     /// # Errors
     ///
-    /// Returns an error if an operator rejects the inputs, or if an output is not a tensor.
+    /// Returns an error if an operator rejects the inputs, or if an output is empty or its elements have
+    /// different shapes.
     pub fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let inputs = inputs.into_iter().map(Value::Tensor).collect();
         let outputs = run::run(&self.context, &self.graph, inputs)?;
-        outputs.into_iter().map(Value::into_tensor).collect()
+        outputs.into_iter().map(Value::into_output).collect()
     }
 
     /// Returns how often a plan existed, and how often one had to be made.

@@ -7,8 +7,8 @@
 //!
 //! 1. The protobuf is rewritten. [`functions::inline`] replaces calls of functions that the model
 //!    defines. [`lower_operators`] replaces operators and element types that tract lacks.
-//!    [`zip_map::lower`], [`maps::lower`] and [`label_outputs::lower`] replace values whose types
-//!    tract lacks, and values that are slow to compute.
+//!    [`zip_map::lower`], [`maps::lower`], [`sequence_outputs::lower`] and [`label_outputs::lower`]
+//!    replace values whose types tract lacks, and values that are slow to compute.
 //! 2. tract parses the rewritten protobuf with [`onnx`], and infers types and shapes.
 //! 3. [`optimize`] fuses operators and adds fast paths. The result can run.
 //! 4. [`prepared`] serializes the optimized model at build time and reads it when the server
@@ -54,7 +54,8 @@ pub use operator::adapter::may_reject;
 pub use operator::invalid_value::{Expected, InvalidValue};
 pub use passes::{optimize, row_wise};
 pub use proto::{
-    categories, element_types, functions, label_outputs, lower_operators, maps, microsoft, zip_map,
+    categories, element_types, functions, label_outputs, lower_operators, maps, microsoft,
+    sequence_outputs, zip_map,
 };
 use tract_onnx::Onnx;
 

@@ -9,6 +9,7 @@ pub mod maps;
 pub(crate) mod mat_mul_n_bits;
 pub mod microsoft;
 pub(crate) mod qdq;
+pub mod sequence_outputs;
 pub mod zip_map;
 
 use tract_onnx::pb::ModelProto;

@@ -11,6 +11,7 @@ is 1 if a model does not load or agree.
 import argparse
 import hashlib
 import importlib
+import itertools
 import json
 import logging
 import re
@@ -152,6 +153,8 @@ class Zoo:
                     except ServerError as error:
                         return FAILS, f"({sizes}) {error}"
                     for output, expected in arrays["output"].items():
+                        if output not in found and (parts := elements(found, output)):
+                            found[output] = np.concatenate([np.ravel(part) for part in parts])
                         if output not in found:
                             return FAILS, f"({sizes}) the response lacks `{output}`"
                         if text := difference(found[output], expected, entry["limits"], output):
@@ -167,6 +170,12 @@ class Zoo:
             for name in names
             if name in self.results and "error" not in self.index[name]
         }
+
+
+def elements(found: dict[str, np.ndarray], output: str) -> list[np.ndarray]:
+    """Returns the elements of an output that is a sequence in ONNX Runtime, and several outputs of the server."""
+    names = itertools.takewhile(found.__contains__, (f"{output}_{index}" for index in itertools.count()))
+    return [found[name] for name in names]
 
 
 def read(file: Path) -> dict:

@@ -6,12 +6,21 @@ use crate::dynamic::value::Value;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-/// Returns whether [`evaluate`] computes the operator, or a [`Call`](super::control::Call).
-pub fn is_operator(op_type: &str) -> bool {
-    op_type.starts_with("Sequence")
-        || op_type.starts_with("Optional")
-        || matches!(op_type, "SplitToSequence" | "ConcatFromSequence")
-}
+/// The operators that [`evaluate`] or a [`Call`](super::control::Call) computes.
+pub const OPERATORS: [&str; 12] = [
+    "ConcatFromSequence",
+    "Optional",
+    "OptionalGetElement",
+    "OptionalHasElement",
+    "SequenceAt",
+    "SequenceConstruct",
+    "SequenceEmpty",
+    "SequenceErase",
+    "SequenceInsert",
+    "SequenceLength",
+    "SequenceMap",
+    "SplitToSequence",
+];
 
 /// Computes the outputs of an operator without subgraphs.
 ///

@@ -3,7 +3,7 @@
 use crate::dynamic::context::Context;
 use crate::dynamic::control::Call;
 use crate::dynamic::graph::{Node, ValueId};
-use crate::dynamic::sequences;
+use crate::dynamic::sequences::OPERATORS;
 use crate::operator::tensors::check_size;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
@@ -83,7 +83,7 @@ impl Node {
 /// Returns whether the operator is computed by this module instead of tract: it has subgraphs whose
 /// shapes depend on the run, or inputs or outputs that are no tensors.
 pub fn is_interpreted(op_type: &str) -> bool {
-    Call::supports(op_type) || sequences::is_operator(op_type)
+    Call::supports(op_type) || OPERATORS.contains(&op_type)
 }
 
 /// Returns whether the outputs differ from run to run.

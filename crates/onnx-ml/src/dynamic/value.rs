@@ -32,6 +32,33 @@ impl Value {
         self.tensor().cloned()
     }
 
+    /// Returns the tensor, or the elements of a sequence of tensors along a new first axis.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value is empty, or if the elements differ in type or shape.
+    pub fn into_output(self) -> TractResult<TValue> {
+        let Ok(elements) = self.sequence() else { return self.into_tensor() };
+        let stacked = |element: &Value| {
+            let mut tensor = element.tensor()?.clone().into_tensor();
+            tensor.insert_axis(0)?;
+            Ok(tensor)
+        };
+        let tensors = elements.iter().map(stacked).collect::<TractResult<Vec<Tensor>>>()?;
+        let first =
+            tensors.first().context("expected a sequence with elements, found an empty one")?;
+        for other in &tensors {
+            let fits = other.datum_type() == first.datum_type() && other.shape() == first.shape();
+            ensure!(
+                fits,
+                "expected elements of a sequence of one shape, found {:?} and {:?}",
+                &first.shape()[1..],
+                &other.shape()[1..]
+            );
+        }
+        Ok(Tensor::stack_tensors(0, &tensors)?.into_tvalue())
+    }
+
     /// Returns the elements of a sequence.
     ///
     /// # Errors

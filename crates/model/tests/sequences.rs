@@ -1,0 +1,113 @@
+//! Runs graphs whose outputs are sequences. A sequence of a fixed number of tensors is an output for each
+//! of them. The elements of other sequences are stacked along a new first axis.
+
+#![allow(clippy::unwrap_used)]
+
+use ml_app_model::{Data, Elements, Model, Tensor, Tensors};
+use prost::Message;
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
+};
+
+fn node(operator: &str, inputs: &[&str], output: &str, axis: Option<i64>) -> NodeProto {
+    let axis = axis.map(|axis| AttributeProto {
+        name: "axis".to_owned(),
+        r#type: AttributeType::Int.into(),
+        i: axis,
+        ..Default::default()
+    });
+    NodeProto {
+        name: output.to_owned(),
+        op_type: operator.to_owned(),
+        input: inputs.iter().map(|name| (*name).to_owned()).collect(),
+        output: vec![output.to_owned()],
+        attribute: axis.into_iter().collect(),
+        ..Default::default()
+    }
+}
+
+/// Loads a model with the input `x`, a matrix of 3 columns, and the initializer `lengths`.
+fn load(nodes: Vec<NodeProto>, outputs: &[&str]) -> Result<Model, String> {
+    let dim = |value| Dimension { value: Some(value), ..Default::default() };
+    let rows = dim(dimension::Value::DimParam("N".to_owned()));
+    let shape = TensorShapeProto { dim: vec![rows, dim(dimension::Value::DimValue(3))] };
+    let tensor = type_proto::Tensor { elem_type: DataType::Float.into(), shape: Some(shape) };
+    let value = Some(type_proto::Value::TensorType(tensor));
+    let r#type = Some(TypeProto { value, ..Default::default() });
+    let lengths = TensorProto {
+        name: "lengths".to_owned(),
+        data_type: DataType::Int64.into(),
+        dims: vec![2],
+        int64_data: vec![1, 2],
+        ..Default::default()
+    };
+    let named = |name: &&str| ValueInfoProto { name: (*name).to_owned(), ..Default::default() };
+    let graph = GraphProto {
+        node: nodes,
+        input: vec![ValueInfoProto { r#type, ..named(&"x") }],
+        output: outputs.iter().map(named).collect(),
+        initializer: vec![lengths],
+        ..Default::default()
+    };
+    let model = ModelProto {
+        ir_version: 9,
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 17 }],
+        graph: Some(graph),
+        ..Default::default()
+    };
+    Model::load(&model.encode_to_vec()).map_err(|error| error.to_string())
+}
+
+/// Returns the name, the batch axis, the shape and the elements of each output for two rows.
+fn outputs(model: &Model) -> Vec<(String, Option<usize>, Vec<usize>, Vec<f32>)> {
+    let x = Tensor::new(&[2, 3], Data::Float32(vec![1., -2., 3., -4., 5., -6.]));
+    let inputs = Tensors::from_inputs(model.signature(), vec![x]).unwrap();
+    let outputs = model.run(inputs).unwrap();
+    let specs = model.signature().outputs.iter().zip(outputs.tensors());
+    let elements = |tensor: &Tensor| match tensor.elements() {
+        Elements::Float32(elements) => elements.to_vec(),
+        other => panic!("{other:?}"),
+    };
+    specs
+        .map(|(spec, tensor)| {
+            (spec.name.clone(), spec.batch_axis, tensor.shape().to_vec(), elements(tensor))
+        })
+        .collect()
+}
+
+#[test]
+fn elements_of_a_constructed_sequence_are_outputs() {
+    let nodes = vec![
+        node("Relu", &["x"], "a", None),
+        node("ReduceMax", &["x"], "most", None),
+        node("SequenceConstruct", &["a", "x", "most"], "y", None),
+    ];
+    let model = load(nodes, &["y"]).unwrap();
+    let [a, x, most] = &outputs(&model)[..] else { panic!("expected three outputs") };
+    let relu = vec![1., 0., 3., 0., 5., 0.];
+    assert_eq!(*a, ("y_0".to_owned(), Some(0), vec![2, 3], relu));
+    let same = vec![1., -2., 3., -4., 5., -6.];
+    assert_eq!(*x, ("y_1".to_owned(), Some(0), vec![2, 3], same));
+    assert_eq!(*most, ("y_2".to_owned(), None, vec![1, 1], vec![5.]));
+}
+
+#[test]
+fn elements_of_other_sequences_are_stacked() {
+    let columns = node("SplitToSequence", &["x"], "columns", Some(1));
+    let model = load(vec![columns], &["columns"]).unwrap();
+    let [columns] = &outputs(&model)[..] else { panic!("expected one output") };
+    let by_column = vec![1., -4., -2., 5., 3., -6.];
+    assert_eq!(*columns, ("columns".to_owned(), Some(1), vec![3, 2, 1], by_column));
+}
+
+#[test]
+fn a_sequence_of_several_shapes_is_rejected() {
+    let parts = node("SplitToSequence", &["x", "lengths"], "parts", Some(1));
+    let Err(error) = load(vec![parts], &["parts"]) else { panic!("expected an error") };
+    let expected = "expected elements of a sequence of one shape, found [2, 1] and [2, 2]";
+    assert!(error.contains(expected), "{error}");
+}

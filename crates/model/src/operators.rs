@@ -41,6 +41,8 @@ const MICROSOFT: &[&str] = &[
     "MatMulNBits",
     "MultiHeadAttention",
     "QGemm",
+    "QLinearAdd",
+    "QLinearMul",
     "QuickGelu",
     "SkipLayerNormalization",
     "SkipSimplifiedLayerNormalization",

@@ -14,7 +14,7 @@
 //! [`Corrections`] holds what is added to `Σ a b`.
 
 use crate::encoding::weights::Weights;
-use crate::kernels::quantize::Narrow;
+use crate::kernels::quantize::{Narrow, clamped};
 use crate::kernels::simd::dot::{Dot, Dots, GROUP, LANES, PanelGroup, RowGroup, dots};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -212,11 +212,8 @@ impl<T: Narrow> Epilogue for Requantized<'_, T> {
     #[inline(always)]
     fn emit(&mut self, row: usize, first: usize, sums: &[i32]) {
         let y = &mut self.y[row * self.columns + first..][..sums.len()];
-        let [least, most] = T::RANGE;
         let zero = self.zero;
-        let round = |sum: i32, scale: f32| {
-            T::narrow(((sum as f32 * scale).round_ties_even() + zero).clamp(least, most))
-        };
+        let round = |sum: i32, scale: f32| clamped((sum as f32 * scale).round_ties_even() + zero);
         match self.scales {
             OutputScales::Rows(scales) => {
                 let scale = scales[row];

@@ -59,8 +59,16 @@ pub fn dequantize<T: Narrow>(x: &[T], y: &mut [f32], scales: Scales<'_>) {
 /// clamped.
 #[inline(always)]
 pub fn quantized<T: Narrow>(x: f32, scale: f32, zero: f32) -> T {
+    clamped((x / scale).round_ties_even() + zero)
+}
+
+/// Returns the integer nearest to a float without a fractional part. NaN becomes the smallest integer,
+/// as in ONNX Runtime: a scale may be infinite if a mask has the lowest float.
+#[inline(always)]
+pub fn clamped<T: Narrow>(x: f32) -> T {
     let [least, most] = T::RANGE;
-    T::narrow(((x / scale).round_ties_even() + zero).clamp(least, most))
+    let x = if x > least { x } else { least };
+    T::narrow(if x < most { x } else { most })
 }
 
 /// Applies `map` to each element, its scale and its zero point.

@@ -1,5 +1,6 @@
 //! The operators on quantized tensors.
 
+pub(crate) mod binary;
 pub(crate) mod dynamic_quantize_linear;
 pub(crate) mod integer_conv;
 pub(crate) mod integer_mat_mul;
@@ -16,7 +17,9 @@ pub(super) fn register(operators: &mut OnnxOpRegister) {
     operators.insert("MatMulInteger", integer_mat_mul::mat_mul_integer);
     operators.insert("MatMulIntegerToFloat", integer_mat_mul::mat_mul_integer_to_float);
     operators.insert("QGemm", integer_mat_mul::q_gemm);
+    operators.insert("QLinearAdd", binary::q_linear_add);
     operators.insert("QLinearConv", integer_conv::q_linear_conv);
     operators.insert("QLinearMatMul", integer_mat_mul::q_linear_mat_mul);
+    operators.insert("QLinearMul", binary::q_linear_mul);
     operators.insert("QuantizeLinear", quantize_linear::quantize_linear);
 }

@@ -32,6 +32,7 @@ use crate::ops::ml::svm_regressor::SvmRegressor;
 use crate::ops::ml::tree_ensemble::TreeEnsemble;
 use crate::ops::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 use crate::ops::ml::tree_ensemble_regressor::TreeEnsembleRegressor;
+use crate::ops::quantized::binary::QuantizedBinary;
 use crate::ops::quantized::dynamic_quantize_linear::DynamicQuantizeLinear;
 use crate::ops::quantized::integer_conv::IntegerConv;
 use crate::ops::quantized::integer_mat_mul::IntegerMatMul;
@@ -135,6 +136,7 @@ serialized_operators! {
     MATERIALIZE: KernelParameters<Materialize>,
     POSITIONS: KernelParameters<Positions>,
     QUANTIZE: KernelParameters<Quantize>,
+    QUANTIZED_BINARY: KernelParameters<QuantizedBinary>,
     RNN: KernelParameters<Recurrent<Rnn>>,
     ROUND_TO_TYPE: KernelParameters<Round>,
     SCALER: KernelParameters<Scaler>,

@@ -16,7 +16,7 @@ use std::mem;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, type_proto};
 
 /// The operators that [`expand`] replaces.
-pub const EXPANDED: [&str; 21] = [
+pub const EXPANDED: [&str; 19] = [
     "Attention",
     "DequantizeLinear",
     "DynamicQuantizeMatMul",
@@ -27,12 +27,10 @@ pub const EXPANDED: [&str; 21] = [
     "QAttention",
     "QEmbedLayerNormalization",
     "QGemm",
-    "QLinearAdd",
     "QLinearAveragePool",
     "QLinearConcat",
     "QLinearGlobalAveragePool",
     "QLinearLeakyRelu",
-    "QLinearMul",
     "QLinearSigmoid",
     "QLinearSoftmax",
     "QLinearWhere",
@@ -110,9 +108,7 @@ fn body<'a>(node: &NodeProto, opset: i64, ranks: &'a HashMap<String, usize>) -> 
         "QAttention" => attention::q_attention(&mut body, node),
         "QEmbedLayerNormalization" => embedding::q_embed_layer_normalization(&mut body, node),
         "QGemm" => quantized::q_gemm(&mut body, node),
-        "QLinearAdd" => quantized::binary(&mut body, node, "Add"),
         "QLinearConcat" => quantized::concat(&mut body, node),
-        "QLinearMul" => quantized::binary(&mut body, node, "Mul"),
         "QLinearWhere" => quantized::select(&mut body, node),
         "QLinearAveragePool"
         | "QLinearGlobalAveragePool"
@@ -144,7 +140,7 @@ mod tests {
     fn unsupported_nodes_stay() {
         let node = NodeProto {
             domain: "com.microsoft".into(),
-            op_type: "QLinearAdd".into(),
+            op_type: "QLinearSigmoid".into(),
             input: vec!["a".into()],
             output: vec!["y".into()],
             ..NodeProto::default()

@@ -1,8 +1,8 @@
-//! Products and convolutions on quantized tensors, as quantizers write them: DequantizeLinear for
+//! Sums, products and convolutions of quantized tensors, as quantizers write them: DequantizeLinear for
 //! each input, the operator on floats, and QuantizeLinear for the output.
 //!
 //! [`fuse`] replaces them by the operators on integers: QLinearConv, QLinearMatMul, and ONNX
-//! Runtime's QGemm and MatMulIntegerToFloat. It must run before tract reads the model, because
+//! Runtime's QGemm, MatMulIntegerToFloat, QLinearAdd and QLinearMul. It must run before tract reads the model, because
 //! tract converts constant weights to floats. ONNX Runtime does the same when it loads a model.
 //!
 //! A Relu or Clip before QuantizeLinear is dropped if the range of the integers implies it.
@@ -116,9 +116,11 @@ impl<'g> Index<'g> {
         let nodes = self.graph.node.iter().enumerate();
         let own = nodes.filter(|(_, node)| matches!(node.domain.as_str(), "" | "ai.onnx"));
         own.filter_map(|(position, node)| match node.op_type.as_str() {
+            "Add" => self.binary(position, node, "QLinearAdd"),
             "Conv" => self.conv(position, node),
             "Gemm" => self.gemm(position, node),
             "MatMul" => self.mat_mul(position, node),
+            "Mul" => self.binary(position, node, "QLinearMul"),
             _ => None,
         })
         .collect()
@@ -253,6 +255,18 @@ impl<'g> Index<'g> {
         Some(least <= value(low) && value(high) <= most)
     }
 
+    /// Fuses an operator on two tensors of the type of the result.
+    fn binary(&self, position: usize, node: &'g NodeProto, operator: &str) -> Option<Fusion> {
+        let (a, b) = (self.activation(node, 0)?, self.activation(node, 1)?);
+        let output = self.output(node)?;
+        if a.kind != output.found.kind || b.kind != output.found.kind {
+            return None;
+        }
+        let [y_scale, y_zero] = output.operands();
+        let inputs = [a.integers, a.scale, a.zero, b.integers, b.scale, b.zero, y_scale, y_zero];
+        Some(output.fusion(position, node, operator, &inputs))
+    }
+
     fn conv(&self, position: usize, node: &'g NodeProto) -> Option<Fusion> {
         let x = self.activation(node, 0)?;
         let (weights, shape) = self.weights(node, 0)?;
@@ -351,7 +365,8 @@ impl<'g> Output<'g> {
 
 /// Creates a node with the attributes of `node`.
 fn made(node: &NodeProto, operator: &str, inputs: &[&str], output: &str) -> NodeProto {
-    let domain = if operator.starts_with("QLinear") { "" } else { "com.microsoft" };
+    let is_own = matches!(operator, "QLinearConv" | "QLinearMatMul");
+    let domain = if is_own { "" } else { "com.microsoft" };
     NodeProto {
         name: node.name.clone(),
         op_type: operator.into(),
@@ -418,10 +433,15 @@ mod tests {
 
     /// Returns a graph of `x → DQ → MatMul(DQ(w)) → between → Q → y`, and further nodes.
     fn model(zero: u8, between: &[&str], more: Vec<NodeProto>) -> ModelProto {
+        model_of("MatMul", zero, between, more)
+    }
+
+    /// Returns the graph of [`model`] with another operator instead of MatMul.
+    fn model_of(operator: &str, zero: u8, between: &[&str], more: Vec<NodeProto>) -> ModelProto {
         let mut nodes = vec![
             node("DequantizeLinear", &["x", "s", "z"], "a"),
             node("DequantizeLinear", &["w", "s", "z"], "b"),
-            node("MatMul", &["a", "b"], "p0"),
+            node(operator, &["a", "b"], "p0"),
         ];
         for (index, operator) in between.iter().enumerate() {
             let [from, to] = [index, index + 1].map(|index| format!("p{index}"));
@@ -454,6 +474,21 @@ mod tests {
     fn fuses_products_with_the_quantization_of_their_output() {
         assert_eq!(operators(model(7, &[], vec![])), ["QLinearMatMul"]);
         assert_eq!(operators(model(0, &["Relu"], vec![])), ["QLinearMatMul"]);
+    }
+
+    #[test]
+    fn fuses_sums_and_products_of_elements() {
+        assert_eq!(operators(model_of("Add", 7, &[], vec![])), ["QLinearAdd"]);
+        assert_eq!(operators(model_of("Mul", 0, &["Relu"], vec![])), ["QLinearMul"]);
+        assert_eq!(
+            operators(model_of("Add", 7, &["Relu"], vec![])),
+            ["Add", "Relu", "QuantizeLinear"]
+        );
+        let mut signed = model_of("Add", 7, &[], vec![]);
+        let graph = signed.graph.as_mut().expect("the model has a graph");
+        graph.initializer.push(tensor("t", DataType::Int8, &[], vec![0]));
+        graph.node[0].input[2] = "t".into();
+        assert_eq!(operators(signed), ["Add", "QuantizeLinear"]);
     }
 
     #[test]

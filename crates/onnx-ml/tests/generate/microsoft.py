@@ -38,16 +38,17 @@ for kind, zeros in (("uint8", U8), ("int8", I8)):
         return [[integers(rows, *shape, kind=dtype)] for rows in (1, 3)]
 
     two = [[integers(rows, 3, 4, kind=dtype), integers(rows, 3, 4, kind=dtype)] for rows in (1, 3)]
+    # With the scale `v`, many results are between two integers.
     case(
         f"q_linear_binary_{kind}",
         f"""({kind}[N, 3, 4] A, {kind}[N, 3, 4] B) => ({kind}[N, 3, 4] X, {kind}[N, 3, 4] Y, {kind}[N, 3, 4] Z) {{
-            X = com.microsoft.QLinearAdd (A, s, z, B, t, o, u, z)
-            Y = com.microsoft.QLinearMul (A, s, z, B, t, o, u, o)
+            X = com.microsoft.QLinearAdd (A, s, z, B, t, o, v, z)
+            Y = com.microsoft.QLinearMul (A, s, z, B, t, o, v, o)
             Z = com.microsoft.QLinearAdd (A, s, z, C, t, o, u, z)
         }}""",
         two,
-        STEP,
         C=integers(4, kind=dtype),
+        v=np.float32(0.04),
         **S,
         **zeros,
     )

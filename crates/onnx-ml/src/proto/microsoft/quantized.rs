@@ -54,14 +54,6 @@ pub fn unary(body: &mut Body<'_>, node: &NodeProto) -> Option<Vec<Value>> {
     quantized(body, node, &y, [3, 4])
 }
 
-/// `operator` on two tensors.
-pub fn binary(body: &mut Body<'_>, node: &NodeProto, operator: &str) -> Option<Vec<Value>> {
-    let a = dequantized(body, node, [0, 1, 2])?;
-    let b = dequantized(body, node, [3, 4, 5])?;
-    let y = body.op(operator, [&a, &b]);
-    quantized(body, node, &y, [6, 7])
-}
-
 /// QLinearConcat: the scale and zero point of the output, and then three inputs for each tensor.
 pub fn concat(body: &mut Body<'_>, node: &NodeProto) -> Option<Vec<Value>> {
     let parts = (2..node.input.len()).step_by(3);

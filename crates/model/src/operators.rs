@@ -43,6 +43,7 @@ const MICROSOFT: &[&str] = &[
     "QGemm",
     "QLinearAdd",
     "QLinearMul",
+    "QLinearSoftmax",
     "QuickGelu",
     "SkipLayerNormalization",
     "SkipSimplifiedLayerNormalization",

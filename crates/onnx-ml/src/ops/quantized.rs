@@ -6,6 +6,7 @@ pub(crate) mod integer_conv;
 pub(crate) mod integer_mat_mul;
 mod operand;
 pub(crate) mod quantize_linear;
+pub(crate) mod softmax;
 
 use tract_onnx::model::OnnxOpRegister;
 
@@ -21,5 +22,6 @@ pub(super) fn register(operators: &mut OnnxOpRegister) {
     operators.insert("QLinearConv", integer_conv::q_linear_conv);
     operators.insert("QLinearMatMul", integer_mat_mul::q_linear_mat_mul);
     operators.insert("QLinearMul", binary::q_linear_mul);
+    operators.insert("QLinearSoftmax", softmax::q_linear_softmax);
     operators.insert("QuantizeLinear", quantize_linear::quantize_linear);
 }

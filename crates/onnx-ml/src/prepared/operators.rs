@@ -37,6 +37,7 @@ use crate::ops::quantized::dynamic_quantize_linear::DynamicQuantizeLinear;
 use crate::ops::quantized::integer_conv::IntegerConv;
 use crate::ops::quantized::integer_mat_mul::IntegerMatMul;
 use crate::ops::quantized::quantize_linear::{Dequantize, Quantize};
+use crate::ops::quantized::softmax::QuantizedSoftmax;
 use crate::ops::recurrent::gru::Gru;
 use crate::ops::recurrent::layer::Recurrent;
 use crate::ops::recurrent::lstm::Lstm;
@@ -137,6 +138,7 @@ serialized_operators! {
     POSITIONS: KernelParameters<Positions>,
     QUANTIZE: KernelParameters<Quantize>,
     QUANTIZED_BINARY: KernelParameters<QuantizedBinary>,
+    QUANTIZED_SOFTMAX: KernelParameters<QuantizedSoftmax>,
     RNN: KernelParameters<Recurrent<Rnn>>,
     ROUND_TO_TYPE: KernelParameters<Round>,
     SCALER: KernelParameters<Scaler>,

@@ -16,7 +16,7 @@ use std::mem;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, type_proto};
 
 /// The operators that [`expand`] replaces.
-pub const EXPANDED: [&str; 19] = [
+pub const EXPANDED: [&str; 18] = [
     "Attention",
     "DequantizeLinear",
     "DynamicQuantizeMatMul",
@@ -32,7 +32,6 @@ pub const EXPANDED: [&str; 19] = [
     "QLinearGlobalAveragePool",
     "QLinearLeakyRelu",
     "QLinearSigmoid",
-    "QLinearSoftmax",
     "QLinearWhere",
     "QuantizeLinear",
     "RotaryEmbedding",
@@ -113,8 +112,7 @@ fn body<'a>(node: &NodeProto, opset: i64, ranks: &'a HashMap<String, usize>) -> 
         "QLinearAveragePool"
         | "QLinearGlobalAveragePool"
         | "QLinearLeakyRelu"
-        | "QLinearSigmoid"
-        | "QLinearSoftmax" => quantized::unary(&mut body, node),
+        | "QLinearSigmoid" => quantized::unary(&mut body, node),
         "RotaryEmbedding" => embedding::rotary_embedding(&mut body, node),
         _ => None,
     };

@@ -1,13 +1,14 @@
-//! Sums, products and convolutions of quantized tensors, as quantizers write them: DequantizeLinear for
+//! Sums, products, convolutions and Softmax of quantized tensors, as quantizers write them: DequantizeLinear for
 //! each input, the operator on floats, and QuantizeLinear for the output.
 //!
 //! [`fuse`] replaces them by the operators on integers: QLinearConv, QLinearMatMul, and ONNX
-//! Runtime's QGemm, MatMulIntegerToFloat, QLinearAdd and QLinearMul. It must run before tract reads the model, because
+//! Runtime's QGemm, MatMulIntegerToFloat, QLinearAdd, QLinearMul and QLinearSoftmax. It must run before tract reads the model, because
 //! tract converts constant weights to floats. ONNX Runtime does the same when it loads a model.
 //!
 //! A Relu or Clip before QuantizeLinear is dropped if the range of the integers implies it.
 
 use std::collections::{HashMap, HashSet};
+use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
@@ -17,8 +18,11 @@ const BIAS_TOLERANCE: f32 = 1e-4;
 
 /// Fuses the nodes of the model's graph.
 pub fn fuse(model: &mut ModelProto) {
+    let imports = model.opset_import.iter();
+    let own = imports.filter(|import| matches!(import.domain.as_str(), "" | "ai.onnx"));
+    let opset = own.map(|import| import.version).max().unwrap_or(1);
     let Some(graph) = model.graph.as_mut() else { return };
-    let fused = Index::new(graph).fused();
+    let fused = Index::new(graph, opset).fused();
     let (mut replaced, mut removed) = (HashMap::new(), HashSet::new());
     for fusion in fused {
         removed.extend(fusion.removed);
@@ -60,6 +64,8 @@ struct Quantization<'g> {
 /// The nodes and constants of a graph by name.
 struct Index<'g> {
     graph: &'g GraphProto,
+    /// Version of ONNX's operators.
+    opset: i64,
     constants: HashMap<&'g str, &'g TensorProto>,
     /// Index of the node that computes each value.
     producers: HashMap<&'g str, usize>,
@@ -68,9 +74,10 @@ struct Index<'g> {
 }
 
 impl<'g> Index<'g> {
-    fn new(graph: &'g GraphProto) -> Index<'g> {
+    fn new(graph: &'g GraphProto, opset: i64) -> Index<'g> {
         let mut index = Index {
             graph,
+            opset,
             constants: HashMap::new(),
             producers: HashMap::new(),
             readers: HashMap::new(),
@@ -121,6 +128,7 @@ impl<'g> Index<'g> {
             "Gemm" => self.gemm(position, node),
             "MatMul" => self.mat_mul(position, node),
             "Mul" => self.binary(position, node, "QLinearMul"),
+            "Softmax" => self.softmax(position, node),
             _ => None,
         })
         .collect()
@@ -265,6 +273,30 @@ impl<'g> Index<'g> {
         let [y_scale, y_zero] = output.operands();
         let inputs = [a.integers, a.scale, a.zero, b.integers, b.scale, b.zero, y_scale, y_zero];
         Some(output.fusion(position, node, operator, &inputs))
+    }
+
+    fn softmax(&self, position: usize, node: &'g NodeProto) -> Option<Fusion> {
+        let x = self.activation(node, 0)?;
+        let output = self.output(node)?;
+        let [y_scale, y_zero] = output.operands();
+        // ONNX Runtime also has an operator for a result of the same type only.
+        if x.kind != output.found.kind || y_zero.is_empty() {
+            return None;
+        }
+        let inputs = [x.integers, x.scale, x.zero, y_scale, y_zero];
+        let mut fusion = output.fusion(position, node, "QLinearSoftmax", &inputs);
+        let integer = |name: &str, i| AttributeProto {
+            name: name.into(),
+            r#type: AttributeType::Int.into(),
+            i,
+            ..AttributeProto::default()
+        };
+        fusion.by.attribute.push(integer("opset", self.opset));
+        if attribute(node, "axis").is_none() {
+            // The default of QLinearSoftmax is always -1.
+            fusion.by.attribute.push(integer("axis", if self.opset < 13 { 1 } else { -1 }));
+        }
+        Some(fusion)
     }
 
     fn conv(&self, position: usize, node: &'g NodeProto) -> Option<Fusion> {
@@ -489,6 +521,31 @@ mod tests {
         graph.initializer.push(tensor("t", DataType::Int8, &[], vec![0]));
         graph.node[0].input[2] = "t".into();
         assert_eq!(operators(signed), ["Add", "QuantizeLinear"]);
+    }
+
+    #[test]
+    fn fuses_softmax_with_a_result_of_the_same_type() {
+        let softmax = |kind| {
+            let nodes = vec![
+                node("DequantizeLinear", &["x", "s", "z"], "a"),
+                node("Softmax", &["a"], "b"),
+                node("QuantizeLinear", &["b", "s", kind], "y"),
+            ];
+            let mut model = model(7, &[], vec![]);
+            let graph = model.graph.as_mut().expect("the model has a graph");
+            graph.node = nodes;
+            graph.node.iter_mut().for_each(|node| node.domain.clear());
+            graph.initializer.push(tensor("t", DataType::Int8, &[], vec![0]));
+            fuse(&mut model);
+            model.graph.expect("the model has a graph").node
+        };
+        let [_, fused] = &softmax("z")[..] else { panic!("expected two nodes") };
+        assert_eq!(
+            (fused.op_type.as_str(), fused.domain.as_str()),
+            ("QLinearSoftmax", "com.microsoft")
+        );
+        assert_eq!(fused.input, ["x", "s", "z", "s", "z"]);
+        assert_eq!(softmax("t").len(), 3);
     }
 
     #[test]

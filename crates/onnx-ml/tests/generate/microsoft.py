@@ -54,13 +54,16 @@ for kind, zeros in (("uint8", U8), ("int8", I8)):
     )
     case(
         f"q_linear_unary_{kind}",
-        f"""({kind}[N, 3, 6] A) => ({kind}[N, 3, 6] X, {kind}[N, 3, 6] Y, {kind}[N, 3, 6] Z) {{
+        f"""({kind}[N, 3, 6] A) => ({kind}[N, 3, 6] X, {kind}[N, 3, 6] Y, {kind}[N, 3, 6] Z,
+                {kind}[N, 3, 6] V, {kind}[N, 3, 6] W) {{
             X = com.microsoft.QLinearSigmoid (A, s, z, p, o)
             Y = com.microsoft.QLinearLeakyRelu <alpha = 0.3> (A, s, z, t, o)
             Z = com.microsoft.QLinearSoftmax <axis = -1, opset = 13> (A, s, z, p, q)
+            V = com.microsoft.QLinearSoftmax <axis = 1, opset = 13> (A, s, z, r, q)
+            W = com.microsoft.QLinearSoftmax <opset = 11> (A, s, z, r, q)
         }}""",
         batches(3, 6),
-        STEP,
+        r=np.float32(0.0045),
         p=np.float32(1 / 256),
         q=dtype(np.iinfo(dtype).min),
         **S,

@@ -2,7 +2,7 @@
 //! [QLinearAdd and QLinearMul](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md):
 //! the sum or product of two tensors of 8-bit integers, quantized with a given scale.
 //!
-//! The order of the operations is that of ONNX Runtime. A different order rounds some results to
+//! The kernel computes in the same order as ONNX Runtime. A different order rounds some results to
 //! the next integer, and the layers of a deep network amplify that.
 
 use crate::kernels::broadcast::Loops;

@@ -32,23 +32,15 @@ pub fn unary(body: &mut Body<'_>, node: &NodeProto) -> Option<Vec<Value>> {
             &["auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides"]
         }
         "QLinearLeakyRelu" => &["alpha"],
-        "QLinearSoftmax" => &["axis"],
         _ => &[],
     };
     // ONNX's pools need the channels as the second axis.
     let is_channels_last = integer(node, "channels_last", 0) != 0;
-    // Before version 13, Softmax normalizes over all axes from `axis` on.
-    let is_old = integer(node, "opset", 13) < 13;
-    let is_softmax = node.op_type == "QLinearSoftmax";
-    let axis = integer(node, "axis", -1);
-    if is_channels_last || is_softmax && axis != -1 && is_old != (body.opset < 13) {
+    if is_channels_last {
         return None;
     }
     let x = dequantized(body, node, [0, 1, 2])?;
-    let mut attributes = attributes(node, names);
-    if is_softmax && attributes.is_empty() {
-        attributes.push(int("axis", axis));
-    }
+    let attributes = attributes(node, names);
     let operator = node.op_type.strip_prefix("QLinear")?;
     let y = body.node(operator, &[&x], attributes);
     quantized(body, node, &y, [3, 4])

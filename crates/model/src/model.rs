@@ -71,7 +71,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Model::load`] and [`external_data::embed`].
+    /// Returns the errors of [`Model::load`] and `external_data::embed`.
     pub fn load_beside(bytes: &[u8], path: &Path) -> Result<Model, LoadError> {
         Model::load_guarded(bytes, Some(path))
     }

@@ -6,7 +6,7 @@ use crate::dynamic::value::Value;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-/// The operators that [`evaluate`] or a [`Call`](super::control::Call) computes.
+/// Operators on sequences and optional values that a dynamic model computes itself.
 pub const OPERATORS: [&str; 12] = [
     "ConcatFromSequence",
     "Optional",

@@ -90,7 +90,8 @@ fn node_name(node: &NodeProto) -> String {
 }
 
 /// Returns the inputs of a graph, and the number of rows in a run if the graph fixes it. An input with an
-/// initializer is a weight, and is left out. `stated` are the axes in the metadata.
+/// initializer is a weight, and is left out. `stated` are the axes in the metadata. An input whose shape
+/// the graph does not declare has `rank` dynamic axes.
 ///
 /// # Errors
 ///
@@ -98,6 +99,7 @@ fn node_name(node: &NodeProto) -> String {
 pub(crate) fn inputs(
     graph: &GraphProto,
     stated: &StatedAxes,
+    rank: usize,
 ) -> Result<(Vec<TensorSpec>, Option<usize>), LoadError> {
     let initialized: HashSet<&str> =
         graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
@@ -105,7 +107,7 @@ pub(crate) fn inputs(
         .input
         .iter()
         .filter(|input| !initialized.contains(input.name.as_str()))
-        .map(input)
+        .map(|info| input(info, rank))
         .collect::<Result<_, _>>()?;
     if inputs.is_empty() {
         return Err(LoadError::NotOnnx("expected a graph with an input, found none".into()));
@@ -115,8 +117,22 @@ pub(crate) fn inputs(
     Ok((inputs, fixed_rows))
 }
 
-/// Converts the declaration of an input.
-fn input(info: &ValueInfoProto) -> Result<DeclaredInput, LoadError> {
+/// Numbers of axes that an input may have if the graph does not declare its shape, in the order in which
+/// they are tried: rows and columns, images, sequences, and one value for each row.
+const RANKS: [usize; 4] = [2, 4, 3, 1];
+
+/// Returns the numbers of axes to try for inputs whose shapes the graph does not declare. If it declares
+/// all shapes, there is nothing to try, and the list has one entry.
+pub(crate) fn ranks(graph: &GraphProto) -> &'static [usize] {
+    let has_shape = |info: &ValueInfoProto| match info.r#type.as_ref().map(|r#type| &r#type.value) {
+        Some(Some(type_proto::Value::TensorType(tensor))) => tensor.shape.is_some(),
+        _ => true,
+    };
+    if graph.input.iter().all(has_shape) { &RANKS[..1] } else { &RANKS }
+}
+
+/// Converts the declaration of an input, which has `rank` axes if it has no shape.
+fn input(info: &ValueInfoProto, rank: usize) -> Result<DeclaredInput, LoadError> {
     let error = |reason: String| LoadError::Input { name: info.name.clone(), reason };
     let tensor = match info.r#type.as_ref().and_then(|tensor| tensor.value.as_ref()) {
         Some(type_proto::Value::TensorType(tensor)) => tensor,
@@ -132,10 +148,11 @@ fn input(info: &ValueInfoProto) -> Result<DeclaredInput, LoadError> {
                 tensor.elem_type
             ))
         })?;
-    let declared =
-        tensor.shape.as_ref().ok_or_else(|| error("expected a shape, found none".into()))?;
     let (mut shape, mut symbols) = (vec![], vec![]);
-    for dim in &declared.dim {
+    if tensor.shape.is_none() {
+        (shape, symbols) = (vec![None; rank], vec![None; rank]);
+    }
+    for dim in tensor.shape.iter().flat_map(|shape| &shape.dim) {
         let (len, symbol) = match &dim.value {
             Some(dimension::Value::DimValue(len)) => {
                 (usize::try_from(*len).ok().filter(|len| *len > 0), None)

@@ -85,12 +85,16 @@ impl Model {
     fn load_unguarded(bytes: &[u8], path: Option<&Path>) -> Result<Model, LoadError> {
         let mut phases = Phases::begin();
         let source = Source::read(bytes, path)?;
-        let (inputs, fixed_rows) = source.inputs()?;
         phases.end("parse");
+        let mut candidates = vec![];
+        for rank in source.ranks()? {
+            let (inputs, fixed_rows) = source.inputs(*rank)?;
+            candidates.extend(batches(inputs, fixed_rows));
+        }
         let mut error = None;
-        for inputs in batches(inputs, fixed_rows) {
+        for (inputs, fixed_rows) in candidates {
             for shapes in source.shapes() {
-                let (inputs, fixed_rows) = inputs.clone();
+                let inputs = inputs.clone();
                 let prepare =
                     || Model::prepare(&source, inputs, fixed_rows, *shapes, phases.clone());
                 let model = catch_panic(prepare).unwrap_or_else(|panic| {

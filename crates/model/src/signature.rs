@@ -48,12 +48,13 @@ pub struct TensorSpec {
 }
 
 impl TensorSpec {
-    /// Checks the shape of a tensor. The tensor may have any number of rows, but no axis may be empty.
+    /// Checks the shape of a tensor. The tensor may have any number of rows. Other dynamic axes may be
+    /// empty, such as the past of a decoder before its first step.
     ///
     /// # Errors
     ///
     /// Returns an error if the number of axes or the length of an axis differs from this shape, or if
-    /// an axis is empty.
+    /// there are no rows.
     pub fn check(&self, shape: &[usize]) -> Result<(), Mismatch> {
         let mut dims = self.shape.iter().zip(shape).enumerate();
         let fits = shape.len() == self.shape.len()
@@ -65,12 +66,9 @@ impl TensorSpec {
             let expected = format!("shape {}", shape_text(&self.shape));
             return Err(Mismatch::new(expected, truncated(&shape_text(&found)).into_owned()));
         }
-        match shape.iter().position(|len| *len == 0) {
-            None => Ok(()),
-            axis if axis == self.batch_axis => Err(Mismatch::new("at least one row", "none")),
-            Some(axis) => {
-                Err(Mismatch::new(format!("at least one entry along axis {axis}"), "none"))
-            }
+        match self.batch_axis {
+            Some(axis) if shape[axis] == 0 => Err(Mismatch::new("at least one row", "none")),
+            _ => Ok(()),
         }
     }
 

@@ -75,10 +75,19 @@ impl Source {
         &self.metadata.golden
     }
 
-    /// Returns the inputs, and the number of rows in a run if the graph fixes it.
-    pub(crate) fn inputs(&self) -> Result<(Vec<TensorSpec>, Option<usize>), LoadError> {
+    /// Returns the numbers of axes to try for inputs whose shapes the graph does not declare.
+    pub(crate) fn ranks(&self) -> Result<&'static [usize], LoadError> {
+        Ok(graph::ranks(self.graph()?))
+    }
+
+    /// Returns the inputs, and the number of rows in a run if the graph fixes it. Inputs without a declared
+    /// shape have `rank` axes.
+    pub(crate) fn inputs(
+        &self,
+        rank: usize,
+    ) -> Result<(Vec<TensorSpec>, Option<usize>), LoadError> {
         let graph = self.graph()?;
-        let (inputs, fixed_rows) = graph::inputs(graph, &self.metadata.axes)?;
+        let (inputs, fixed_rows) = graph::inputs(graph, &self.metadata.axes, rank)?;
         self.check_stated_axes(graph, &inputs)?;
         Ok((inputs, fixed_rows))
     }

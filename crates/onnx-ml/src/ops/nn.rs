@@ -12,6 +12,7 @@ mod conv_pool;
 mod conv_transpose;
 mod cross_entropy;
 mod deform_conv;
+pub(crate) mod doubles;
 mod element_wise;
 mod fused;
 mod linear_attention;
@@ -45,6 +46,8 @@ pub(super) fn register(operators: &mut OnnxOpRegister) {
     operators.insert("FusedMatMul", fused::fused_mat_mul);
     operators.insert("GlobalLpPool", lp_pool::global_lp_pool);
     operators.insert("HardSwish", element_wise::element_wise);
+    operators.insert("IsInf", doubles::doubles);
+    operators.insert("IsNaN", doubles::doubles);
     operators.insert("LeakyRelu", element_wise::element_wise);
     operators.insert("LinearAttention", linear_attention::linear_attention);
     operators.insert("LogSoftmax", log_softmax::log_softmax);
@@ -56,6 +59,7 @@ pub(super) fn register(operators: &mut OnnxOpRegister) {
     operators.insert("Resize", resize::resize);
     operators.insert("RoiAlign", roi_align::roi_align);
     operators.insert("STFT", stft::stft);
+    operators.insert("Round", doubles::doubles);
     operators.insert("Sigmoid", element_wise::element_wise);
     operators.insert("SoftmaxCrossEntropyLoss", cross_entropy::softmax_cross_entropy_loss);
     operators.insert("Softplus", softplus::softplus);

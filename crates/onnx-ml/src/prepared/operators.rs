@@ -32,6 +32,7 @@ use crate::ops::ml::svm_regressor::SvmRegressor;
 use crate::ops::ml::tree_ensemble::TreeEnsemble;
 use crate::ops::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 use crate::ops::ml::tree_ensemble_regressor::TreeEnsembleRegressor;
+use crate::ops::nn::doubles::Doubles;
 use crate::ops::quantized::binary::QuantizedBinary;
 use crate::ops::quantized::dynamic_quantize_linear::DynamicQuantizeLinear;
 use crate::ops::quantized::integer_conv::IntegerConv;
@@ -118,6 +119,7 @@ serialized_operators! {
     CONV: KernelParameters<Conv>,
     DEQUANTIZE: KernelParameters<Dequantize>,
     DENSE: KernelParameters<Dense>,
+    DOUBLES: KernelParameters<Doubles>,
     DYNAMIC_QUANTIZE: KernelParameters<DynamicQuantizeLinear>,
     FEATURE_VECTORIZER: KernelParameters<FeatureVectorizer>,
     GRU: KernelParameters<Recurrent<Gru>>,

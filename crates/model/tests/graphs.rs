@@ -1,9 +1,9 @@
-//! Runs graphs whose outputs are sequences. A sequence of a fixed number of tensors is an output for each
-//! of them. The elements of other sequences are stacked along a new first axis.
+//! Runs small graphs with unusual inputs and outputs: sequences, inputs without a declared shape, axes
+//! without entries, and doubles.
 
 #![allow(clippy::unwrap_used)]
 
-use ml_app_model::{Data, Elements, Model, Tensor, Tensors};
+use ml_app_model::{Data, Elements, Model, Tensor, TensorSpec, Tensors};
 use prost::Message;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -15,7 +15,7 @@ use tract_onnx::pb::{
 
 fn node(operator: &str, inputs: &[&str], output: &str, axis: Option<i64>) -> NodeProto {
     let axis = axis.map(|axis| AttributeProto {
-        name: "axis".to_owned(),
+        name: if operator == "Cast" { "to" } else { "axis" }.to_owned(),
         r#type: AttributeType::Int.into(),
         i: axis,
         ..Default::default()
@@ -35,7 +35,16 @@ fn load(nodes: Vec<NodeProto>, outputs: &[&str]) -> Result<Model, String> {
     let dim = |value| Dimension { value: Some(value), ..Default::default() };
     let rows = dim(dimension::Value::DimParam("N".to_owned()));
     let shape = TensorShapeProto { dim: vec![rows, dim(dimension::Value::DimValue(3))] };
-    let tensor = type_proto::Tensor { elem_type: DataType::Float.into(), shape: Some(shape) };
+    load_with(Some(shape), nodes, outputs)
+}
+
+/// Loads a model like [`load`], with the given shape of the input.
+fn load_with(
+    shape: Option<TensorShapeProto>,
+    nodes: Vec<NodeProto>,
+    outputs: &[&str],
+) -> Result<Model, String> {
+    let tensor = type_proto::Tensor { elem_type: DataType::Float.into(), shape };
     let value = Some(type_proto::Value::TensorType(tensor));
     let r#type = Some(TypeProto { value, ..Default::default() });
     let lengths = TensorProto {
@@ -62,21 +71,26 @@ fn load(nodes: Vec<NodeProto>, outputs: &[&str]) -> Result<Model, String> {
     Model::load(&model.encode_to_vec()).map_err(|error| error.to_string())
 }
 
+/// Returns the outputs for the input `x`.
+fn run(model: &Model, x: Tensor) -> Vec<Tensor> {
+    let inputs = Tensors::from_inputs(model.signature(), vec![x]).unwrap();
+    model.run(inputs).unwrap().tensors().to_vec()
+}
+
+fn floats(tensor: &Tensor) -> Vec<f32> {
+    match tensor.elements() {
+        Elements::Float32(elements) => elements.to_vec(),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Returns the name, the batch axis, the shape and the elements of each output for two rows.
 fn outputs(model: &Model) -> Vec<(String, Option<usize>, Vec<usize>, Vec<f32>)> {
     let x = Tensor::new(&[2, 3], Data::Float32(vec![1., -2., 3., -4., 5., -6.]));
-    let inputs = Tensors::from_inputs(model.signature(), vec![x]).unwrap();
-    let outputs = model.run(inputs).unwrap();
-    let specs = model.signature().outputs.iter().zip(outputs.tensors());
-    let elements = |tensor: &Tensor| match tensor.elements() {
-        Elements::Float32(elements) => elements.to_vec(),
-        other => panic!("{other:?}"),
+    let described = |(spec, tensor): (&TensorSpec, Tensor)| {
+        (spec.name.clone(), spec.batch_axis, tensor.shape().to_vec(), floats(&tensor))
     };
-    specs
-        .map(|(spec, tensor)| {
-            (spec.name.clone(), spec.batch_axis, tensor.shape().to_vec(), elements(tensor))
-        })
-        .collect()
+    model.signature().outputs.iter().zip(run(model, x)).map(described).collect()
 }
 
 #[test]
@@ -110,4 +124,50 @@ fn a_sequence_of_several_shapes_is_rejected() {
     let Err(error) = load(vec![parts], &["parts"]) else { panic!("expected an error") };
     let expected = "expected elements of a sequence of one shape, found [2, 1] and [2, 2]";
     assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn an_input_without_a_declared_shape_has_the_first_rank_that_runs() {
+    let rank =
+        |nodes| load_with(None, nodes, &["y"]).map(|model| model.signature().inputs[0].shape.len());
+    assert_eq!(rank(vec![node("Relu", &["x"], "y", None)]), Ok(2));
+    let concat = |axis| rank(vec![node("Concat", &["x", "x"], "y", Some(axis))]);
+    assert_eq!((concat(1), concat(3)), (Ok(2), Ok(4)));
+    assert!(concat(7).is_err());
+}
+
+#[test]
+fn a_dynamic_axis_may_be_empty_but_not_the_batch() {
+    let unnamed = || Dimension::default();
+    let shape = TensorShapeProto { dim: vec![unnamed(), unnamed()] };
+    let nodes = vec![node("Concat", &["x", "x"], "y", Some(1))];
+    let model = load_with(Some(shape), nodes, &["y"]).unwrap();
+    let empty = |shape: &[usize]| Tensor::new(shape, Data::Float32(vec![]));
+    assert_eq!(run(&model, empty(&[2, 0]))[0].shape(), [2, 0]);
+    let (_, mismatch) = Tensors::from_inputs(model.signature(), vec![empty(&[0, 2])]).unwrap_err();
+    assert_eq!(mismatch.to_string(), "expected at least one row, found none");
+}
+
+#[test]
+fn doubles_are_compared_and_rounded_as_doubles() {
+    let double = Some(i64::from(i32::from(DataType::Double)));
+    let float = Some(i64::from(i32::from(DataType::Float)));
+    let mut nodes = vec![
+        node("Cast", &["x"], "double", double),
+        // Infinite as a float, but finite as a double.
+        node("Mul", &["double", "double"], "square", None),
+    ];
+    for (operator, input) in [("IsNaN", "double"), ("IsInf", "square"), ("Round", "double")] {
+        let raw = format!("{operator}_raw");
+        nodes.push(node(operator, &[input], &raw, None));
+        nodes.push(node("Cast", &[&raw], operator, float));
+    }
+    let model = load(nodes, &["IsNaN", "IsInf", "Round"]).unwrap();
+    let x = vec![f32::NAN, f32::INFINITY, -f32::INFINITY, 1e30, 2.5, -0.6];
+    let outputs = run(&model, Tensor::new(&[2, 3], Data::Float32(x)));
+    assert_eq!(floats(&outputs[0]), [1., 0., 0., 0., 0., 0.]);
+    assert_eq!(floats(&outputs[1]), [0., 1., 1., 0., 0., 0.]);
+    let rounded = floats(&outputs[2]);
+    assert!(rounded[0].is_nan());
+    assert_eq!(rounded[1..], [f32::INFINITY, -f32::INFINITY, 1e30, 2., -1.]);
 }

@@ -32,7 +32,7 @@ def seed(target, *parts):
 def seed_requests(model, case):
     """Writes the requests of a case. `model` is the byte that selects the model."""
     for file in sorted(case.glob("requests/**/*.http")):
-        request = file.read_bytes()
+        request = file.read_bytes().split(b"\n=== Response\n")[0]
         seed("http", model, request)
         head, body = request.split(b"\n\n", 1)
         line, *lines = head.decode().lower().split("\n")

@@ -19,7 +19,7 @@ use std::mem::ManuallyDrop;
 const MAX_BODY: usize = 1 << 16;
 
 /// Sends a request and checks the response. The first byte of the input selects the model. The other bytes are the
-/// request, in the format of the files in `tests/cases/*/requests`. Ignores bytes in a different format.
+/// request, in the format of the requests in `tests/cases/*/requests`. Ignores bytes in a different format.
 pub fn check(mut input: &[u8]) {
     let model = choice(&mut input, MODELS);
     let Some((path, request)) = parse(input) else { return };

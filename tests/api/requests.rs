@@ -1,8 +1,8 @@
 //! Sends the recorded requests in `tests/cases/<model>/requests/<protocol>/**/*.http`, and compares the responses with
-//! the files `*.response` beside them.
+//! the recorded ones. A file contains the request, the line [`MARKER`] and the response.
 //!
-//! If `ML_APP_WRITE_RESPONSES` is set, the test writes responses that are missing. To update a response, delete its
-//! file first.
+//! If `ML_APP_WRITE_RESPONSES` is set, the test appends responses that are missing. To update a response, delete the
+//! marker and the response first.
 
 use crate::case;
 use crate::server::Server;
@@ -11,6 +11,9 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+
+/// Separates the request from its response in a file.
+const MARKER: &[u8] = b"\n=== Response\n";
 
 /// Headers that the recorded responses contain, because the protocols define them. All other headers are left out.
 const HEADERS: [&str; 3] = ["content-type", "content-encoding", "inference-header-content-length"];
@@ -31,18 +34,22 @@ fn every_request_gets_its_response() {
                 continue;
             }
             seen += 1;
-            let found = send(&server, &fs::read(&path).unwrap());
-            let response = path.with_extension("response");
-            if write && !response.exists() {
-                fs::write(&response, &found).unwrap();
-            }
-            let expected = fs::read(&response).unwrap_or_default();
-            if !same(&expected, &found) {
+            let recorded = fs::read(&path).unwrap();
+            let (request, expected) = split(&recorded);
+            let found = send(&server, request);
+            let expected = match expected {
+                None if write => {
+                    fs::write(&path, [request, MARKER, &found].concat()).unwrap();
+                    &found
+                }
+                expected => expected.unwrap_or_default(),
+            };
+            if !same(expected, &found) {
                 let text = String::from_utf8_lossy;
                 wrong.push(format!(
                     "{}\nexpected {}\nfound    {}",
                     path.display(),
-                    text(&expected),
+                    text(expected),
                     text(&found)
                 ));
             }
@@ -50,6 +57,14 @@ fn every_request_gets_its_response() {
     }
     assert!(seen > 100, "{seen}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// Splits the content of a file into the request and its response. The response is missing until it is recorded.
+fn split(recorded: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match recorded.windows(MARKER.len()).position(|bytes| bytes == MARKER) {
+        None => (recorded, None),
+        Some(end) => (&recorded[..end], Some(&recorded[end + MARKER.len()..])),
+    }
 }
 
 /// Returns all files below `folder`.

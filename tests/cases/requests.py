@@ -1,7 +1,7 @@
 """Writes requests to `<case>/requests/<protocol>/`, as clients send them, but without Content-Length and Host.
 
-`x.response` contains the expected response to `x.http`. With ML_APP_WRITE_RESPONSES=1, the test
-`every_request_gets_its_response` writes the responses that are missing. Review them before you commit them. You can also
+A file contains the request, the line `=== Response` and the expected response. With ML_APP_WRITE_RESPONSES=1, the test
+`every_request_gets_its_response` appends the responses that are missing. Review them before you commit them. You can also
 write requests by hand.
 """
 
@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+MARKER = b"\n=== Response\n"
 SALES = "/v2/models/online-sales/infer"
 MIXED = "/v2/models/mixed/infer"
 
@@ -21,7 +22,10 @@ def request(case, protocol, name, path, body=b"", method="POST", **headers):
     file = HERE / case / "requests" / protocol / f"{name}.http"
     file.parent.mkdir(parents=True, exist_ok=True)
     head = [f"{method} {path}"] + [f"{key.replace('_', '-')}: {value}" for key, value in headers.items()]
-    file.write_bytes("\n".join(head).encode() + b"\n\n" + body)
+    content = "\n".join(head).encode() + b"\n\n" + body
+    # The response to an unchanged request stays.
+    if not file.exists() or file.read_bytes().split(MARKER)[0] != content:
+        file.write_bytes(content)
 
 
 def tensor(name="X", shape=(1, 3), datatype="FP32", data=(21, 1, 14), **more):

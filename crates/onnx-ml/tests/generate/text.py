@@ -40,20 +40,22 @@ def node(name, operator, data_sets, output=string, domain="", constants=None, **
     graph(name, [made], data_sets, {"Y": output}, constants=constants)
 
 
+def each_flag(name, operator, flag, data_sets, domain="", **attributes):
+    """Writes a case with two nodes: one with the attribute `flag` 0, one with 1."""
+    nodes = [
+        helper.make_node(operator, ["X0"], [f"Y{value}"], domain=domain, **attributes, **{flag: value}) for value in (0, 1)
+    ]
+    graph(name, nodes, data_sets, {"Y0": string, "Y1": string})
+
+
 def normalizers():
     words = texts("The", "the", "ΣΑΣ", "straße", "İstanbul", "ᾳ")
     for action in ("NONE", "LOWER", "UPPER"):
         name = f"string_normalizer_{action.lower()}"
         node(name, "StringNormalizer", [[words[:1]], [words]], case_change_action=action)
-        for case_sensitive in (0, 1):
-            node(
-                f"{name}_stopwords_{case_sensitive}",
-                "StringNormalizer",
-                [[words[:1]], [words[1:2]], [words]],
-                case_change_action=action,
-                is_case_sensitive=case_sensitive,
-                stopwords=["the", "σασ"],
-            )
+        attributes = {"case_change_action": action, "stopwords": ["the", "σασ"]}
+        data = [[words[:1]], [words[1:2]], [words]]
+        each_flag(f"{name}_stopwords", "StringNormalizer", "is_case_sensitive", data, **attributes)
 
 
 def tokenizers():
@@ -67,10 +69,9 @@ def tokenizers():
         "separators": {"separators": [" ", ",+", "-|--"]},
         "empty_separator": {"separators": ["x*"]},
     }.items():
-        for mark in (0, 1):
-            made = {"mark": mark, "mincharnum": 1, "pad_value": "#", **attributes}
-            data = [[sentences[:1]], [sentences], [sentences[1:2]]]
-            node(f"tokenizer_{name}_{mark}", "Tokenizer", data, domain="com.microsoft", **made)
+        attributes = {"mincharnum": 1, "pad_value": "#", **attributes}
+        data = [[sentences[:1]], [sentences], [sentences[1:2]]]
+        each_flag(f"tokenizer_{name}", "Tokenizer", "mark", data, domain="com.microsoft", **attributes)
     long = {"mark": 0, "mincharnum": 2, "pad_value": "", "tokenexp": "[a-zé]+"}
     node("tokenizer_long", "Tokenizer", [[sentences]], domain="com.microsoft", **long)
     matrix = [[texts(["a b", "c"], ["", "d e f"])]]

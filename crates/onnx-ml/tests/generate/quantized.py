@@ -5,7 +5,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper, parser
 from qdq import OPSET, Graph, kind, plain_options, write
 
-SEEDS = [3, 14, 15, 27, 33, 42, 58, 64, 79, 81, 93, 101, 118, 126, 137, 149]
+SEEDS = [3, 14, 27, 42, 58, 79, 93, 118, 137, 149]
 """Seeds of the random graphs that are cases."""
 
 OPERATORS = {

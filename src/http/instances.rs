@@ -89,7 +89,8 @@ pub(crate) mod openapi {
         let (of_rows, parameters) = signature.features.split_at(signature.row_features());
         // If a row has only one feature, an instance is its value, without a list.
         let instance = match of_rows {
-            [feature] => feature.example(),
+            [feature] if !feature.has_long_example() => feature.example(),
+            [feature] => json!({ &feature.name: feature.example() }),
             features => features.iter().map(Feature::example).collect(),
         };
         let mut example = json!({ "instances": [instance] });

@@ -6,11 +6,12 @@
 use crate::protocol::json::{self, Seed};
 use crate::protocol::reader::{Reader, describe_value};
 use ml_app_model::value::with_article;
-use ml_app_model::{Feature, Mismatch, Rows, Value};
+use ml_app_model::{FILL, Feature, Mismatch, Rows, Value};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Decodes the value of a feature in a row from JSON: a scalar, or an array of the feature's shape.
+/// Decodes the value of a feature in a row from JSON: a scalar, an array of the feature's shape, or the short form of an
+/// array, [`FILL`].
 pub struct CellSeed<'a, 's> {
     pub reader: &'a mut Reader<'s>,
     /// Index of the row among the rows since the last [batch](Reader::batch).
@@ -143,9 +144,56 @@ impl<'de> Visitor<'de> for ElementVisitor<'_, '_> {
         Ok(result.and_then(|()| rows.set_axis_len(feature, axis, len)))
     }
 
+    /// Decodes the short form `{"fill": element}` of a whole array.
+    ///
+    /// The short form is for examples, so it has the shape of the feature's example, and only the first row may have it.
+    /// Otherwise, a small body could fill the memory.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        json::skip_members(&mut map)?;
-        let expected = describe_value(self.spec());
-        Ok(Err(Mismatch::new(expected, "an object")))
+        let ElementVisitor { rows, row, feature, axis } = self;
+        let spec = &rows.signature().features[feature];
+        let expected = || Mismatch::new(describe_value(spec), "an object");
+        if spec.is_scalar() || axis > 0 {
+            json::skip_members(&mut map)?;
+            return Ok(Err(expected()));
+        }
+        let mut result = Err(expected());
+        while let Some(key) = map.next_key::<String>()? {
+            let error = if key != FILL {
+                Mismatch::new(format!("an array or the key `{FILL}`"), format!("`{key}`"))
+            } else if row > 0 {
+                Mismatch::new("an array in each row after the first", format!("`{FILL}`"))
+            } else if result.is_ok() {
+                Mismatch::new(format!("one `{FILL}`"), "two")
+            } else {
+                result = map.next_value_seed(Seed(FillVisitor { rows: &mut *rows, feature }))?;
+                continue;
+            };
+            map.next_value::<IgnoredAny>()?;
+            json::skip_members(&mut map)?;
+            return Ok(Err(error));
+        }
+        Ok(result)
     }
+}
+
+/// Decodes the element of the short form of an array.
+struct FillVisitor<'a, 's> {
+    rows: &'a mut Rows<'s>,
+    feature: usize,
+}
+
+impl FillVisitor<'_, '_> {
+    fn scalar<E>(self, value: Value<'_>) -> Result<Result<(), Mismatch>, E> {
+        Ok(self.rows.push_filled(self.feature, value))
+    }
+}
+
+impl<'de> Visitor<'de> for FillVisitor<'_, '_> {
+    type Value = Result<(), Mismatch>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a scalar")
+    }
+
+    json::scalars!(scalar -> Self::Value);
 }

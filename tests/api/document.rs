@@ -50,3 +50,29 @@ fn describes_every_operation() {
         }
     }
 }
+
+#[test]
+fn documents_stay_small() {
+    for name in ["image", "mixed", "text", "wide"] {
+        let document = document(name);
+        let features = document["components"]["schemas"]["Row"]["properties"].as_object().unwrap();
+        let size = document.to_string().len();
+        assert!(size <= 100_000 + 1_000 * features.len(), "{name}: {size} bytes");
+    }
+}
+
+#[test]
+fn the_examples_of_an_image_can_be_sent() {
+    let document = document("image");
+    let server = case::serve("image");
+    let json = |path: &str| {
+        document["paths"][path]["post"]["requestBody"]["content"]["application/json"].clone()
+    };
+    for (_, example) in json("/predict")["examples"].as_object().unwrap() {
+        let response = server.post("/predict", "application/json", &example["value"].to_string());
+        assert_eq!(response.status, 200, "{}", response.body);
+    }
+    let instances = json("/v1/models/{model}:predict")["example"].to_string();
+    let response = server.post("/v1/models/image:predict", "application/json", &instances);
+    assert_eq!(response.status, 200, "{}", response.body);
+}

@@ -332,3 +332,11 @@ request("parameters", "oip", "no-rows", PARAMETERS, {"inputs": [{**rows_of_x, "s
 request("parameters", "oip", "classification", PARAMETERS, {"inputs": [rows_of_x, scalar], "outputs": [{"name": "mean", "parameters": {"classification": 1}}]})
 request("parameters", "oip", "model", "/v2/models/parameters", method="GET")
 request("parameters", "sagemaker", "csv-without-a-header", "/invocations", "1,2\n2,2\n", Content_Type="text/csv")
+
+filled = {"image": {"fill": 0.5}}
+json_body = {"Content_Type": "application/json"}
+request("image", "features", "filled", "/predict", filled, **json_body)
+request("image", "features", "filled-in-the-second-row", "/predict", [filled, filled], **json_body)
+request("image", "features", "filled-with-a-string", "/predict", {"image": {"fill": "a"}}, **json_body)
+request("image", "features", "other-key", "/predict", {"image": {"fill": 1, "shape": [3, 2, 2]}}, **json_body)
+v1("image", "filled", {"instances": [filled, filled]})

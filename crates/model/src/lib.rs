@@ -83,7 +83,7 @@ pub use prepared::Prepared;
 pub use report::Report;
 pub use row_outputs::RowOutputs;
 pub use rows::Rows;
-pub use signature::{Feature, Signature, Task, TensorSpec};
+pub use signature::{FILL, Feature, Signature, Task, TensorSpec};
 pub use tensor::{Data, Elements, Strings, Tensor};
 pub use tensors::Tensors;
 pub use tract_onnx::prelude::f16;

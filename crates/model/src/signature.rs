@@ -5,7 +5,7 @@ use crate::datatype::{Datatype, Kind};
 use crate::json_text;
 use crate::value::{Mismatch, truncated};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
@@ -113,6 +113,28 @@ pub struct Feature {
     pub example_shape: Vec<usize>,
 }
 
+/// Maximum number of elements of an example that is written as an array.
+const MAX_EXAMPLE_ELEMENTS: usize = 64;
+
+/// Key of the short form of an array whose elements are equal.
+pub const FILL: &str = "fill";
+
+/// Returns the number of scalars in nested arrays.
+fn count_scalars(json: &Json) -> usize {
+    match json {
+        Json::Array(entries) => entries.iter().map(count_scalars).sum(),
+        _ => 1,
+    }
+}
+
+/// Returns the first scalar in nested arrays, or null if the arrays are empty.
+fn first_scalar(json: &Json) -> &Json {
+    match json {
+        Json::Array(entries) => entries.first().map_or(&Json::Null, first_scalar),
+        scalar => scalar,
+    }
+}
+
 impl Feature {
     /// Returns the kind and the shape, such as "integer" or "number[2, 2]".
     pub fn kind_and_shape(&self) -> String {
@@ -126,8 +148,21 @@ impl Feature {
         self.shape.is_empty()
     }
 
-    /// Returns an example as JSON, in the feature's shape.
+    /// Returns whether the example has too many elements to be written as an array.
+    pub fn has_long_example(&self) -> bool {
+        let elements = match &self.compact_example {
+            array @ Json::Array(_) => count_scalars(array),
+            _ => self.example_shape.iter().product(),
+        };
+        elements > MAX_EXAMPLE_ELEMENTS
+    }
+
+    /// Returns an example as JSON: a scalar, an array of the feature's shape, or the short form of a
+    /// [long](Feature::has_long_example) array. The short form is `{"fill": element}`.
     pub fn example(&self) -> Json {
+        if self.has_long_example() {
+            return json!({ FILL: first_scalar(&self.compact_example) });
+        }
         if self.compact_example.is_array() {
             return self.compact_example.clone();
         }

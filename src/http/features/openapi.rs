@@ -2,7 +2,7 @@
 //! features and predictions. The model computes the examples of predictions.
 
 use crate::error::{Busy, Error};
-use crate::http::openapi::operation::{Operation, Schemas, ServedModel};
+use crate::http::openapi::operation::{MAX_RESPONSE_EXAMPLE, Operation, Schemas, ServedModel};
 use crate::http::openapi::responses::{self, content};
 use crate::http::openapi::schema::{self, reference};
 use crate::http::problem::{self, Problem};
@@ -231,17 +231,20 @@ fn label(served: &ServedModel<'_>, spec: &TensorSpec) -> Value {
 
 fn body(served: &ServedModel<'_>) -> Value {
     let row = served.example_row();
-    let columns: Map<String, Value> = served
-        .signature
-        .features
-        .iter()
-        .map(|feature| {
+    let line = Value::from(row.clone()).to_string() + "\n";
+    let mut lines = line.clone();
+    let mut examples = json!({ "row": { "summary": "One row", "value": row } });
+    if !served.has_long_example() {
+        lines.push_str(&line);
+        examples["rows"] = json!({ "summary": "A list of rows", "value": [row, row] });
+        let columns = served.signature.features.iter().map(|feature| {
             let value = feature.example();
             let column = if feature.parameter { value } else { json!([value, value]) };
             (feature.name.clone(), column)
-        })
-        .collect();
-    let line = Value::from(row.clone()).to_string();
+        });
+        let summary = "Columns: the values of each feature";
+        examples["columns"] = json!({ "summary": summary, "value": columns.collect::<Value>() });
+    }
     json!({
         "required": true,
         "content": {
@@ -253,11 +256,7 @@ fn body(served: &ServedModel<'_>) -> Value {
                         reference("Columns"),
                     ],
                 },
-                "examples": {
-                    "row": { "summary": "One row", "value": row },
-                    "rows": { "summary": "A list of rows", "value": [row, row] },
-                    "columns": { "summary": "Columns: the values of each feature", "value": columns },
-                },
+                "examples": examples,
             },
             "text/csv": {
                 "schema": { "type": "string", "description": "A header with the names of the columns, in any order, then the rows." },
@@ -265,7 +264,7 @@ fn body(served: &ServedModel<'_>) -> Value {
             },
             "application/x-ndjson": {
                 "schema": { "type": "string", "description": "A `Row` on each line." },
-                "example": format!("{line}\n{line}\n"),
+                "example": lines,
             },
         },
     })
@@ -368,6 +367,9 @@ fn example(served: &ServedModel<'_>, format: WireFormat, schema: &str) -> Option
         (WireFormat::Json, "Predictions") => predictions.array(&mut text),
         (WireFormat::Json, _) => predictions.row(&mut text),
         (WireFormat::Ndjson, _) => predictions.line(&mut text, 0),
+    }
+    if text.len() > MAX_RESPONSE_EXAMPLE {
+        return None;
     }
     let text = String::from_utf8(text).ok()?;
     match (format, schema) {

@@ -82,7 +82,10 @@ fn infer_request(served: &ServedModel<'_>) -> Value {
     let input = |(index, spec): (usize, &TensorSpec)| {
         let features = signature.features.iter().filter(|feature| feature.input == index);
         let mut data = vec![];
-        features.for_each(|feature| flatten(feature.example(), &mut data));
+        // The protocol has no short form for many elements, so the example leaves them out.
+        features
+            .filter(|feature| !feature.has_long_example())
+            .for_each(|feature| flatten(feature.example(), &mut data));
         let shape: Vec<usize> = spec.shape.iter().map(|len| len.unwrap_or(1)).collect();
         json!({ "name": spec.name, "shape": shape, "datatype": datatype_name(spec.datatype), "data": data })
     };

@@ -2,7 +2,7 @@
 
 use crate::config::Limits;
 use crate::protocol::{Body, Protocol, csv};
-use ml_app_model::{Model, Signature, Tensors};
+use ml_app_model::{Feature, Model, Signature, Tensors};
 use serde_json::{Map, Value};
 
 /// The served model with its signature and limits. The model predicts the examples of responses.
@@ -14,6 +14,9 @@ pub(crate) struct ServedModel<'a> {
 
 /// Schemas for the components of the document, each with its name.
 pub(crate) type Schemas = Vec<(&'static str, Value)>;
+
+/// Maximum size of the example of a response, in bytes. The document leaves out longer examples.
+pub(crate) const MAX_RESPONSE_EXAMPLE: usize = 2048;
 
 /// The parts of an operation that paperclip cannot derive.
 #[derive(Default)]
@@ -29,6 +32,11 @@ impl ServedModel<'_> {
     pub(crate) fn example_row(&self) -> Map<String, Value> {
         let features = self.signature.features.iter();
         features.map(|feature| (feature.name.clone(), feature.example())).collect()
+    }
+
+    /// Returns whether an example is in the short form, which only the first row may have.
+    pub(crate) fn has_long_example(&self) -> bool {
+        self.signature.features.iter().any(Feature::has_long_example)
     }
 
     /// Returns a CSV with a header and the row of [`ServedModel::example_row`].
@@ -51,19 +59,28 @@ impl ServedModel<'_> {
         format!("{}\n{}\n", line(names.collect()), line(cells.collect()))
     }
 
-    /// Returns the model's outputs for the rows of a CSV, or `None` if the CSV cannot be decoded or the model fails.
+    /// Returns the model's outputs for the rows of a CSV. Returns `None` if the CSV cannot be decoded, if the model
+    /// fails, or if an example is long: such a model may need too much time for a documentation page.
     pub(crate) fn outputs(&self, csv: &str) -> Option<Tensors> {
+        if self.has_long_example() {
+            return None;
+        }
         let (inputs, _) = csv::decode(csv.as_bytes(), self.signature, usize::MAX).ok()?;
         self.model.run(inputs).ok()
     }
 
-    /// Returns the response to a JSON request in a protocol, or `None` if the request fails.
+    /// Returns the response to a JSON request in a protocol. Returns `None` if the request fails, if an example is long,
+    /// or if the response is.
     pub(crate) fn response<P: Protocol>(&self, protocol: P, request: &Value) -> Option<Value> {
+        if self.has_long_example() {
+            return None;
+        }
         let body = request.to_string();
         let (inputs, options) =
             protocol.decode(body.as_bytes(), self.signature, usize::MAX).ok()?;
         let outputs = self.model.run(inputs).ok()?;
         match protocol.encode(options, body.as_bytes(), self.signature, outputs).ok()?.body {
+            Body::Whole(response) if response.len() > MAX_RESPONSE_EXAMPLE => None,
             Body::Whole(response) => serde_json::from_slice(&response).ok(),
             Body::Lines(_) => None,
         }

@@ -60,8 +60,11 @@ pub(crate) fn prediction<P: Protocol>(
     example: &Value,
 ) -> Operation {
     let body = json!({ JSON: { "schema": reference(request), "example": example } });
-    let predicted = served.response(protocol, example).unwrap_or(json!({}));
-    let responses = json("Predictions.", &reference(response), &predicted);
+    let mut media = json!({ "schema": reference(response) });
+    if let Some(example) = served.response(protocol, example) {
+        media["example"] = example;
+    }
+    let responses = content("Predictions.", json!({ JSON: media }));
     Operation {
         request_body: Some(json!({ "required": true, "content": body })),
         responses: or_errors(responses, PREDICTION_ERRORS),

@@ -1,6 +1,6 @@
 //! JSON schemas of features, outputs and their elements.
 
-use ml_app_model::{Datatype, Feature, Kind, TensorSpec};
+use ml_app_model::{Datatype, FILL, Feature, Kind, TensorSpec};
 use serde_json::{Map, Value, json};
 
 /// Returns the query parameter of a feature.
@@ -49,7 +49,11 @@ pub(crate) fn value_schema(feature: &Feature) -> Value {
     if feature.datatype.is_float() {
         schema["nullable"] = json!(true);
     }
+    let element = schema.clone();
     let mut schema = feature.shape.iter().rev().fold(schema, array_schema);
+    if feature.has_long_example() {
+        schema = json!({ "anyOf": [schema, filled_schema(feature, &element)] });
+    }
     let once = "One value for the whole request: equal in all rows that have it.";
     let description = match (feature.summary(), feature.parameter) {
         (Some(summary), true) => Some(format!("{summary} {once}")),
@@ -72,6 +76,21 @@ pub(crate) fn value_schema(feature: &Feature) -> Value {
     }
     schema["example"] = feature.example();
     schema
+}
+
+/// Returns the schema of the short form of an array whose elements are equal.
+fn filled_schema(feature: &Feature, element: &Value) -> Value {
+    let description = format!(
+        "Short form of an array with the shape {:?} whose elements are equal. Only the first row may have it.",
+        feature.example_shape
+    );
+    json!({
+        "type": "object",
+        "description": description,
+        "required": [FILL],
+        "properties": { FILL: element },
+        "additionalProperties": false,
+    })
 }
 
 /// Returns the schema of an object with a member for each feature. Optional features may be absent, and parameters,

@@ -19,6 +19,7 @@ use crate::passes::fast;
 use operators::Reader;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::HashSet;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
@@ -88,7 +89,10 @@ pub fn write(model: &TypedModel) -> TractResult<Written> {
 
 /// Serializes the graph, and appends the readers that it needs to `readers`.
 fn graph(model: &TypedModel, readers: &mut Vec<Reader>) -> TractResult<Vec<u8>> {
-    let order = model.eval_order()?;
+    let mut order = model.eval_order()?;
+    let read: HashSet<usize> = order.iter().copied().collect();
+    // The order lacks inputs that no node reads.
+    order.extend(model.inputs.iter().map(|input| input.node).filter(|id| !read.contains(id)));
     let mut indices = vec![0; model.nodes.len()];
     let mut nodes = Vec::with_capacity(order.len());
     for (index, id) in order.into_iter().enumerate() {
@@ -205,4 +209,25 @@ fn add(
         model.add_edge(*input, InletId::new(id, slot))?;
     }
     Ok((0..outputs).map(|slot| OutletId::new(id, slot)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_that_no_node_reads_is_an_input_of_the_read_model() -> TractResult<()> {
+        let mut model = TypedModel::default();
+        for name in ["first", "second", "third"] {
+            model.add_source(name, f32::fact([2]))?;
+        }
+        let second = model.inputs[1];
+        model.select_output_outlets(&[second])?;
+        let Written { graph, weights, readers } = write(&model)?;
+        let read = read(&graph, weights.leak(), &readers)?;
+        let inputs = [[1_f32, 2.0], [3.0, 4.0], [5.0, 6.0]].map(|input| tensor1(&input).into());
+        let outputs = read.into_runnable()?.run(inputs.into_iter().collect())?;
+        assert_eq!(*outputs[0], tensor1(&[3_f32, 4.0]));
+        Ok(())
+    }
 }

@@ -13,6 +13,8 @@
 //!    evaluates the node with its values, and continues with a new plan for the shapes that result.
 //! 3. `cache` keeps the plans by the shapes that they were made for.
 //!
+//! Equal weights of the plans exist once.
+//!
 //! A graph without such nodes is one plan for each combination of input shapes.
 
 mod block;
@@ -61,8 +63,8 @@ impl DynamicModel {
     /// invalid.
     pub fn new(model: ModelProto) -> TractResult<DynamicModel> {
         let (context, graph) = Context::new(model)?;
-        let graph = Graph::new(&context, graph, &[])?;
-        Ok(DynamicModel { context, graph })
+        let (graph, _) = context.weights.share(|| Graph::new(&context, graph, &[]));
+        Ok(DynamicModel { context, graph: graph? })
     }
 
     /// Computes the outputs. `inputs` are the inputs of the graph that have no initializer. The elements
@@ -84,3 +86,6 @@ impl DynamicModel {
         PlanCounts { hits: hits.load(Relaxed), misses: misses.load(Relaxed) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ pub struct Block {
     /// Index of the first node after the block. The block ends there because the shapes of the
     /// node's outputs depend on values.
     pub end: usize,
-    /// Size of the constants of the plan, apart from those of the graph.
+    /// Size of the weights that no plan and no graph had before, in bytes.
     pub bytes: usize,
 }
 

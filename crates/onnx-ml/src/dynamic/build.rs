@@ -7,9 +7,10 @@ use crate::dynamic::graph::{Graph, Node, ValueId};
 use crate::dynamic::typing::{Input, is_interpreted, is_random};
 use crate::dynamic::value::{Value, integers};
 use crate::dynamic::values::{Slot, Values};
+use crate::encoding::sharing;
 use crate::ops::control::subgraph::inline;
 use crate::passes;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cast::cast;
@@ -20,8 +21,15 @@ use tract_onnx::tract_core::ops::konst::Const;
 const MAX_KEY_BYTES: usize = 1024;
 
 /// Makes the block that begins with the node at index `start`. It ends before the first node
-/// that cannot be typed without the values of its inputs.
+/// that cannot be typed without the values of its inputs. The block shares its weights with the
+/// blocks that exist.
 pub fn build(context: &Context, graph: &Graph, values: &Values, start: usize) -> Block {
+    let make = || build_unshared(context, graph, values, start);
+    let (block, bytes) = context.weights.share(make);
+    Block { bytes, ..block }
+}
+
+fn build_unshared(context: &Context, graph: &Graph, values: &Values, start: usize) -> Block {
     let mut builder = Builder { context, model: TypedModel::default(), nodes: 0, inputs: vec![] };
     let mut wires = HashMap::new();
     for (id, value) in values.iter() {
@@ -41,22 +49,10 @@ pub fn build(context: &Context, graph: &Graph, values: &Values, start: usize) ->
     }
     outputs.sort_unstable();
     match builder.plan(&outputs) {
-        Ok(plan) => {
-            let bytes = plan.as_ref().map_or(0, |plan| own_bytes(graph, plan));
-            Block { plan, constants, end, bytes }
-        }
+        Ok(plan) => Block { plan, constants, end, bytes: 0 },
         // Without an optimized plan, evaluate the first node alone.
         Err(_) => Block { plan: None, constants: vec![], end: start, bytes: 0 },
     }
-}
-
-/// Returns the size of a plan's constants that are not constants of the graph, in bytes.
-fn own_bytes(graph: &Graph, plan: &Plan) -> usize {
-    let shared: HashSet<*const Tensor> = graph.constants.values().map(Arc::as_ptr).collect();
-    let nodes = plan.runnable.model().nodes().iter();
-    let constants = nodes.filter_map(|node| node.op_as::<Const>());
-    let own = constants.filter(|constant| !shared.contains(&Arc::as_ptr(constant.val())));
-    own.map(|constant| constant.val().len() * constant.val().datum_type().size_of()).sum()
 }
 
 /// Returns the key of the block at `start`.
@@ -219,8 +215,30 @@ impl Builder<'_> {
         }
         let outlets: Vec<OutletId> = outputs.iter().map(|(_, outlet)| *outlet).collect();
         self.model.select_output_outlets(&outlets)?;
-        let runnable = passes::optimize(self.model.into_decluttered()?)?.into_runnable()?;
+        let mut model = passes::optimize(self.model.into_decluttered()?)?;
+        share_constants(&mut model)?;
+        let runnable = model.into_runnable()?;
         let outputs = outputs.iter().map(|(id, _)| *id).collect();
         Ok(Some(Plan { runnable, inputs: self.inputs, outputs }))
     }
+}
+
+/// Replaces the constants of a plan by equal constants of the plans that exist.
+fn share_constants(model: &mut TypedModel) -> TractResult<()> {
+    for node in &mut model.nodes {
+        let Some(constant) = node.op_as::<Const>() else { continue };
+        let value = Arc::clone(constant.val());
+        let shared = sharing::tensor(Arc::clone(&value));
+        if Arc::ptr_eq(&shared, &value) {
+            continue;
+        }
+        let is_plain = constant.exotic_fact().is_none();
+        let fact = &mut node.outputs[0].fact;
+        if fact.konst.is_some() {
+            fact.konst = Some(Arc::clone(&shared));
+        }
+        let exotic = if is_plain { None } else { fact.exotic_fact.clone() };
+        node.op = Box::new(Const::new_with_opt_exotic_fact(shared, exotic)?);
+    }
+    Ok(())
 }

@@ -9,7 +9,8 @@ use tract_onnx::prelude::*;
 /// Maximum number of plans of a graph. The plan that was used least recently is dropped.
 const MAX_PLANS: usize = 64;
 
-/// Maximum size, in bytes, of the constants that the plans of a graph do not share with the graph.
+/// Maximum size of the weights of the plans of a graph, in bytes. Weights that plans share count once,
+/// for the plan that had them first.
 const MAX_BYTES: usize = 512 << 20;
 
 /// The key of a block: its first node, and the values that exist before it.
@@ -76,8 +77,22 @@ impl<B: Weighted> Cache<B> {
         block
     }
 
+    /// Returns the number of blocks and their size in bytes.
+    #[cfg(test)]
+    pub fn size(&self) -> (usize, usize) {
+        let entries = self.entries();
+        (entries.blocks.len(), entries.bytes())
+    }
+
     fn entries(&self) -> MutexGuard<'_, Entries<B>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B: Weighted> Entry<B> {
+    /// Returns the size of the block; 0 while it is made.
+    fn bytes(&self) -> usize {
+        self.block.get().map_or(0, |block| block.bytes())
     }
 }
 
@@ -92,20 +107,97 @@ impl<B: Weighted> Entries<B> {
             Entry { block: Arc::default(), last_use }
         });
         entry.last_use = last_use;
-        (Arc::clone(&entry.block), found)
+        let cell = Arc::clone(&entry.block);
+        if !found {
+            // If making the block panics, its entry stays until it is the oldest.
+            self.evict(&cell);
+        }
+        (cell, found)
+    }
+
+    /// Returns the size of all blocks.
+    fn bytes(&self) -> usize {
+        self.blocks.values().map(Entry::bytes).sum()
     }
 
     /// Drops the blocks that were used least recently until the limits hold. Keeps `newest`.
     fn evict(&mut self, newest: &Cell<B>) {
-        let size = |entry: &Entry<B>| entry.block.get().map_or(0, |block| block.bytes());
-        let mut bytes: usize = self.blocks.values().map(size).sum();
+        let mut bytes = self.bytes();
         while self.blocks.len() > MAX_PLANS || bytes > MAX_BYTES {
             let others = self.blocks.iter().filter(|(_, entry)| !Arc::ptr_eq(&entry.block, newest));
             let oldest = others.min_by_key(|(_, entry)| entry.last_use);
             let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { return };
             if let Some(entry) = self.blocks.remove(&oldest) {
-                bytes -= size(&entry);
+                bytes -= entry.bytes();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    /// A block of a size.
+    struct Sized(usize);
+
+    impl Weighted for Sized {
+        fn bytes(&self) -> usize {
+            self.0
+        }
+    }
+
+    fn key(start: usize) -> Key {
+        Key { start, values: vec![] }
+    }
+
+    #[test]
+    fn the_blocks_that_were_used_least_recently_are_dropped() {
+        let (cache, counters) = (Cache::default(), Counters::default());
+        let bytes = MAX_BYTES / 4;
+        for start in 0..10 {
+            cache.get(key(start), &counters, || Sized(bytes));
+            cache.get(key(0), &counters, || panic!("the first block was used last"));
+        }
+        assert_eq!(cache.size(), (4, MAX_BYTES));
+        for start in 10..1000 {
+            cache.get(key(start), &counters, || Sized(0));
+        }
+        assert_eq!(cache.size(), (MAX_PLANS, 0));
+    }
+
+    #[test]
+    fn blocks_whose_making_panics_use_bounded_memory() {
+        let (cache, counters) = (Cache::<Sized>::default(), Counters::default());
+        for start in 0..200 {
+            let make = || cache.get(key(start), &counters, || panic!("a shape that fails"));
+            assert!(catch_unwind(AssertUnwindSafe(make)).is_err());
+        }
+        assert_eq!(cache.size(), (MAX_PLANS, 0));
+    }
+
+    #[test]
+    fn a_block_that_is_being_made_does_not_delay_other_blocks() {
+        let (cache, counters) = (&Cache::default(), &Counters::default());
+        cache.get(key(0), counters, || Sized(1));
+        let (started, wait_for_start) = channel();
+        let (finish, wait_for_finish) = channel();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                cache.get(key(1), counters, || {
+                    started.send(()).expect("the test waits");
+                    wait_for_finish.recv().expect("the test sends");
+                    Sized(2)
+                })
+            });
+            wait_for_start.recv().expect("the thread sends");
+            assert_eq!(cache.get(key(0), counters, || panic!("the block exists")).0, 1);
+            assert_eq!(cache.get(key(2), counters, || Sized(3)).0, 3);
+            finish.send(()).expect("the thread waits");
+        });
+        assert_eq!(cache.get(key(1), counters, || panic!("the block exists")).0, 2);
     }
 }

@@ -1,6 +1,8 @@
 //! The parts of a model that all its graphs share.
 
+use crate::encoding::sharing::Pool;
 use crate::ops;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
@@ -15,12 +17,14 @@ pub struct Counters {
     pub misses: AtomicU64,
 }
 
-/// Operators, version and counters of a model.
+/// Operators, version, weights and counters of a model.
 pub struct Context {
     onnx: Onnx,
     /// The model without its graph.
     model: ModelProto,
     opset: i64,
+    /// The weights of the plans.
+    pub weights: Arc<Pool>,
     pub counters: Counters,
 }
 
@@ -38,13 +42,19 @@ impl Context {
     /// Returns an error if the model has no graph.
     pub fn new(mut model: ModelProto) -> TractResult<(Context, GraphProto)> {
         let graph = model.graph.take().context("expected a model with a graph")?;
+        Ok((Context::of(model), graph))
+    }
+
+    /// Creates the context of a model whose graph has been removed.
+    pub fn of(model: ModelProto) -> Context {
         let is_main = |domain: &str| domain.is_empty() || domain == "ai.onnx";
         let opset = model.opset_import.iter().find(|import| is_main(&import.domain));
         let opset = opset.map_or(0, |import| import.version);
         let counters = Counters::default();
         let mut onnx = tract_onnx::onnx();
         ops::register(&mut onnx.op_register);
-        Ok((Context { onnx, model, opset, counters }, graph))
+        let weights = Arc::default();
+        Context { onnx, model, opset, weights, counters }
     }
 
     pub fn parsing(&self) -> ParsingContext<'_> {

@@ -5,6 +5,7 @@ use crate::dynamic::context::Context;
 use crate::dynamic::graph::{Graph, Node, ValueId};
 use crate::dynamic::typing::{Input, is_interpreted, is_random};
 use crate::dynamic::value::integers;
+use crate::encoding::sharing;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tract_onnx::pb::tensor_shape_proto::dimension;
@@ -22,7 +23,8 @@ impl Graph {
         let mut reader = Reader { context, ids: HashMap::new(), constants: HashMap::new() };
         for tensor in &proto.initializer {
             let id = reader.define(&tensor.name);
-            reader.constants.insert(id, context.parsing().load_tensor(tensor)?.into_arc_tensor());
+            let tensor = context.parsing().load_tensor(tensor)?.into_arc_tensor();
+            reader.constants.insert(id, sharing::tensor(tensor));
         }
         let mut inputs = vec![];
         for input in &proto.input {
@@ -181,7 +183,7 @@ impl Reader<'_> {
         let Ok(outputs) = node.evaluate(self.context, &inputs) else { return false };
         for (id, value) in node.outputs.iter().flatten().zip(outputs) {
             let Ok(value) = integers(value.into_arc_tensor()) else { return false };
-            self.constants.insert(*id, value);
+            self.constants.insert(*id, sharing::tensor(value));
         }
         true
     }

@@ -7,12 +7,15 @@
 //! serde has no way to pass the block to `serialize` and `deserialize`, so thread-local variables
 //! hold it: call [`written`] around serialization and [`read`] around deserialization.
 
+use crate::encoding::sharing;
 use bytemuck::Pod;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::hash::Hash;
 use std::ops::Deref;
+use std::sync::Arc;
+use tract_onnx::prelude::Tensor;
 
 /// Alignment of each array of weights within the block, in bytes: the size of a cache line, which
 /// is a multiple of the alignment of every element type.
@@ -42,12 +45,36 @@ pub fn read<T>(weights: &'static [u8], read: impl FnOnce() -> T) -> T {
 }
 
 /// Array of weights. It is owned after creation, and borrowed from the block after deserialization.
-pub struct Weights<T: Pod>(Cow<'static, [T]>);
+/// Plans of one model share it.
+pub struct Weights<T: Pod>(Storage<T>);
+
+enum Storage<T: Pod> {
+    Owned(Arc<Vec<T>>),
+    Borrowed(&'static [T]),
+}
 
 impl<T: Pod> Weights<T> {
-    /// Returns the weights for modification; borrowed weights are copied first.
+    /// Returns the weights for modification; weights that are borrowed or shared are copied first.
     pub fn to_mut(&mut self) -> &mut Vec<T> {
-        self.0.to_mut()
+        if let Storage::Borrowed(weights) = self.0 {
+            self.0 = Storage::Owned(Arc::new(weights.to_vec()));
+        }
+        match &mut self.0 {
+            Storage::Owned(weights) => Arc::make_mut(weights),
+            Storage::Borrowed(_) => unreachable!("borrowed weights have been copied"),
+        }
+    }
+}
+
+impl<T: Pod + Send + Sync> Weights<T> {
+    /// Returns the weights that `pack` packs from a tensor. Does not call `pack` if another plan of
+    /// the model has the weights of the same tensor and the same `variant` of the packing.
+    pub fn packed(
+        source: &Arc<Tensor>,
+        variant: impl Hash,
+        pack: impl FnOnce() -> Vec<T>,
+    ) -> Weights<T> {
+        Weights(Storage::Owned(sharing::packed(source, variant, pack)))
     }
 }
 
@@ -56,13 +83,16 @@ impl<T: Pod> Deref for Weights<T> {
 
     #[inline]
     fn deref(&self) -> &[T] {
-        &self.0
+        match &self.0 {
+            Storage::Owned(weights) => weights,
+            Storage::Borrowed(weights) => weights,
+        }
     }
 }
 
-impl<T: Pod> From<Vec<T>> for Weights<T> {
+impl<T: Pod + Send + Sync> From<Vec<T>> for Weights<T> {
     fn from(weights: Vec<T>) -> Weights<T> {
-        Weights(Cow::Owned(weights))
+        Weights(Storage::Owned(sharing::array(weights)))
     }
 }
 
@@ -74,7 +104,7 @@ impl<T: Pod> fmt::Debug for Weights<T> {
 
 impl<T: Pod> Serialize for Weights<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes: &[u8] = bytemuck::cast_slice(&self.0);
+        let bytes: &[u8] = bytemuck::cast_slice(self);
         let start = WRITTEN.with_borrow_mut(|written| {
             let start = written.len().next_multiple_of(ALIGNMENT);
             written.resize(start, 0);
@@ -99,8 +129,8 @@ impl<'de, T: Pod> Deserialize<'de> for Weights<T> {
         // Copies the weights if the block itself is not aligned.
         let weights = bytemuck::try_cast_slice(bytes);
         Ok(Weights(weights.map_or_else(
-            |_| Cow::Owned(bytemuck::allocation::pod_collect_to_vec(bytes)),
-            Cow::Borrowed,
+            |_| Storage::Owned(Arc::new(bytemuck::allocation::pod_collect_to_vec(bytes))),
+            Storage::Borrowed,
         )))
     }
 }
@@ -112,8 +142,8 @@ pub mod pairs {
 
     /// A type that can be split in two elements without padding bytes.
     pub trait Pair {
-        type First: Pod;
-        type Second: Pod;
+        type First: Pod + Send + Sync;
+        type Second: Pod + Send + Sync;
 
         fn split(&self) -> (Self::First, Self::Second);
         fn join(first: Self::First, second: Self::Second) -> Self;

@@ -126,25 +126,14 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
     if !matches || types != [f32::datum_type(); 3] {
         return Ok(None);
     }
-    let matrix = matrix.try_as_plain_ram()?;
-    let matrix = matrix.as_slice::<f32>()?;
-    let element = |input: usize, output: usize| {
-        if transposed { matrix[output * inputs + input] } else { matrix[input * outputs + output] }
-    };
-    // Returns one row of a panel: the weights of `input` for the panel's columns.
-    let lanes = |panel: usize, input: usize| {
-        std::array::from_fn(|lane| match panel * LANES + lane {
-            output if output < outputs => element(input, output),
-            _ => 0.0,
-        })
-    };
-    let panels = outputs.div_ceil(LANES);
-    let weights = (0..panels).flat_map(|panel| (0..inputs).map(move |input| (panel, input)));
+    let plain = matrix.try_as_plain_ram()?;
+    let elements = plain.as_slice::<f32>()?;
+    let pack = || panels(elements, transposed, inputs, outputs);
     let mut dense = Dense {
-        weights: weights.map(|(panel, input)| lanes(panel, input)).collect::<Vec<_>>().into(),
+        weights: Weights::packed(matrix, transposed, pack),
         inputs,
         outputs,
-        bias: vec![[0.0; LANES]; panels],
+        bias: vec![[0.0; LANES]; outputs.div_ceil(LANES)],
         least: f32::NEG_INFINITY,
         vector,
     };
@@ -166,6 +155,23 @@ fn dense(model: &TypedModel, id: usize) -> TractResult<Option<(Dense, OutletId, 
         last = next;
     }
     Ok(Some((dense, x, last)))
+}
+
+/// Packs a matrix, `[inputs, outputs]` or transposed, in panels: `[panel][input][LANES]`.
+fn panels(matrix: &[f32], transposed: bool, inputs: usize, outputs: usize) -> Vec<[f32; LANES]> {
+    let element = |input: usize, output: usize| {
+        if transposed { matrix[output * inputs + input] } else { matrix[input * outputs + output] }
+    };
+    // Returns one row of a panel: the weights of `input` for the panel's columns.
+    let lanes = |panel: usize, input: usize| {
+        std::array::from_fn(|lane| match panel * LANES + lane {
+            output if output < outputs => element(input, output),
+            _ => 0.0,
+        })
+    };
+    let weights =
+        (0..outputs.div_ceil(LANES)).flat_map(|panel| (0..inputs).map(move |input| (panel, input)));
+    weights.map(|(panel, input)| lanes(panel, input)).collect()
 }
 
 /// Returns the only successor of node `id` and the constant operand of the successor, or `None` if

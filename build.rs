@@ -8,7 +8,8 @@
 #[path = "build/dependencies.rs"]
 mod dependencies;
 
-use ml_app_model::{LoadError, Model, Report, external_data};
+use ml_app_model::serialized_operators::Reader;
+use ml_app_model::{LoadError, Model, PreparedKind, Report, external_data};
 use sha2::{Digest, Sha256};
 use std::error::Error;
 use std::io::{Cursor, Read};
@@ -67,21 +68,19 @@ fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
     let report = Report::read(&embedded.onnx).map_err(rejected)?;
     fs::write(out.join("model.report"), serde_json::to_vec(&report)?)?;
     fs::write(out.join("model.sha256"), digest)?;
-    println!("cargo::rustc-check-cfg=cfg(prepared)");
+    println!("cargo::rustc-check-cfg=cfg(prepared, values(\"plan\", \"dynamic\"))");
     match model.prepared() {
         Ok(prepared) => {
-            println!("cargo::rustc-cfg=prepared");
             fs::write(out.join("model.prepared"), &prepared.model)?;
             fs::write(out.join("model.weights"), &prepared.weights)?;
-            // A list of Rust paths. The server includes the list as source code, so that the binary contains only
-            // the readers that the model needs.
-            let readers = prepared.readers.iter();
-            let readers: Vec<_> = readers
-                .map(|reader| format!("ml_app_model::serialized_operators::{}", reader.name))
-                .collect();
-            fs::write(out.join("model.readers"), format!("[{}]", readers.join(", ")))?;
-            Model::read_prepared(&prepared.model, prepared.weights.leak(), &prepared.readers)
-                .map_err(rejected)?;
+            match &prepared.kind {
+                PreparedKind::Plan(readers) => {
+                    println!("cargo::rustc-cfg=prepared=\"plan\"");
+                    fs::write(out.join("model.readers"), paths(readers))?;
+                }
+                PreparedKind::Dynamic => println!("cargo::rustc-cfg=prepared=\"dynamic\""),
+            }
+            prepared.read().map_err(rejected)?;
         }
         Err(error) => {
             println!(
@@ -92,6 +91,16 @@ fn embed_model(out: &Path) -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// Returns a list of Rust paths. The server includes the list as source code, so that the binary contains only the
+/// readers that the model needs.
+fn paths(readers: &[Reader]) -> String {
+    let paths = readers.iter();
+    let paths: Vec<_> = paths
+        .map(|reader| format!("ml_app_model::serialized_operators::{}", reader.name))
+        .collect();
+    format!("[{}]", paths.join(", "))
 }
 
 fn rejection(path: &Path, error: &LoadError) -> String {

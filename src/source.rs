@@ -4,21 +4,22 @@
 mod file;
 
 use anyhow::anyhow;
-#[cfg(prepared)]
+#[cfg(prepared = "plan")]
 use ml_app_model::serialized_operators::Reader;
 use ml_app_model::{LoadError, Model, Report};
 use std::path::Path;
 
-// The build script sets `prepared` if it could serialize the optimized model. Otherwise, the build script embeds the
-// ONNX file, and the server optimizes the model at each start.
-#[cfg(prepared)]
+// The build script sets `prepared` if it could serialize the model: "plan" for an optimized model, "dynamic" for a graph
+// whose plans are made for the shapes of a request. Otherwise, the build script embeds the ONNX file, and the server
+// optimizes the model at each start.
+#[cfg(any(prepared = "plan", prepared = "dynamic"))]
 static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.prepared"));
-#[cfg(prepared)]
+#[cfg(any(prepared = "plan", prepared = "dynamic"))]
 static EMBEDDED_WEIGHTS: &Aligned<[u8]> =
     &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.weights")));
-#[cfg(prepared)]
+#[cfg(prepared = "plan")]
 static EMBEDDED_READERS: &[Reader] = &include!(concat!(env!("OUT_DIR"), "/model.readers"));
-#[cfg(not(prepared))]
+#[cfg(not(any(prepared = "plan", prepared = "dynamic")))]
 static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.onnx"));
 
 /// The [`Report`] of the embedded model's ONNX file, as JSON.
@@ -32,7 +33,7 @@ const NO_ONNX: &str = "this binary was built without the feature `onnx` and serv
                        model; `cargo build --release` builds a binary that reads ONNX files";
 
 /// Aligns the weights to a cache line, so that kernels can use them in place.
-#[cfg(prepared)]
+#[cfg(any(prepared = "plan", prepared = "dynamic"))]
 #[repr(C, align(64))]
 struct Aligned<T: ?Sized>(T);
 
@@ -105,11 +106,13 @@ impl Source {
     /// Returns an error if the model cannot be served.
     pub(crate) fn model(&self) -> Result<Model, LoadError> {
         match self {
-            #[cfg(prepared)]
+            #[cfg(prepared = "plan")]
             Source::Embedded => {
                 Model::read_prepared(EMBEDDED, &EMBEDDED_WEIGHTS.0, EMBEDDED_READERS)
             }
-            #[cfg(not(prepared))]
+            #[cfg(prepared = "dynamic")]
+            Source::Embedded => Model::read_dynamic(EMBEDDED, &EMBEDDED_WEIGHTS.0),
+            #[cfg(not(any(prepared = "plan", prepared = "dynamic")))]
             Source::Embedded => Model::load(EMBEDDED),
             #[cfg(feature = "onnx")]
             Source::File(file) => file.model(),

@@ -79,9 +79,8 @@ impl Zoo {
             return Ok(format!("{loaded} -"));
         };
         drop(model);
-        let weights = prepared.weights.leak();
         let start = Instant::now();
-        self.model = Some(Model::read_prepared(&prepared.model, weights, &prepared.readers)?);
+        self.model = Some(prepared.read()?);
         Ok(format!("{loaded} {}", start.elapsed().as_nanos()))
     }
 

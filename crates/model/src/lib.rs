@@ -79,7 +79,7 @@ pub use phases::Phases;
 pub use prediction::{
     ClassScores, PREDICTION, Prediction, PredictionShape, REQUEST_OUTPUTS, Source,
 };
-pub use prepared::Prepared;
+pub use prepared::{Kind as PreparedKind, Prepared};
 pub use report::Report;
 pub use row_outputs::RowOutputs;
 pub use rows::Rows;

@@ -6,6 +6,7 @@ use crate::model::{Model, Parts};
 use crate::phases::Phases;
 use crate::plan::plan_error;
 use crate::runner::Runner;
+use onnx_ml::dynamic::DynamicModel;
 use onnx_ml::prepared::operators::Reader;
 use tract_onnx::prelude::*;
 
@@ -16,9 +17,32 @@ pub struct Prepared {
     pub model: Vec<u8>,
     /// The weights that the graph refers to.
     pub weights: Vec<u8>,
-    /// Readers of the graph's operators: constants of
-    /// [`serialized_operators`](crate::serialized_operators).
-    pub readers: Vec<Reader>,
+    pub kind: Kind,
+}
+
+/// The kind of a prepared graph.
+#[derive(Debug)]
+pub enum Kind {
+    /// A plan for all shapes, for [`Model::read_prepared`]. Contains the readers of its operators:
+    /// constants of [`serialized_operators`](crate::serialized_operators).
+    Plan(Vec<Reader>),
+    /// A graph whose plans are made for the shapes of a request, for [`Model::read_dynamic`].
+    Dynamic,
+}
+
+impl Prepared {
+    /// Reads the model with the function for its kind. Leaks the weights.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Model::read_prepared`].
+    pub fn read(self) -> Result<Model, LoadError> {
+        let Prepared { model, weights, kind } = self;
+        match kind {
+            Kind::Plan(readers) => Model::read_prepared(&model, weights.leak(), &readers),
+            Kind::Dynamic => Model::read_dynamic(&model, weights.leak()),
+        }
+    }
 }
 
 impl Model {
@@ -28,14 +52,24 @@ impl Model {
     ///
     /// Returns an error if an operator cannot be serialized.
     pub fn prepared(&self) -> Result<Prepared, LoadError> {
-        let serialized = onnx_ml::prepared::write(self.runner().plan()?.model())
-            .map_err(|error| plan_error(&error))?;
-        let model = postcard::to_allocvec(&(self.parts(), serialized.graph.as_slice()))
+        let (graph, weights, kind) = match self.runner() {
+            Runner::Plan { plan, .. } => {
+                let written = onnx_ml::prepared::write(plan.model());
+                let written = written.map_err(|error| plan_error(&error))?;
+                (written.graph, written.weights, Kind::Plan(written.readers))
+            }
+            Runner::Dynamic(model) => {
+                let written = model.write().map_err(|error| plan_error(&error))?;
+                (written.graph, written.weights, Kind::Dynamic)
+            }
+        };
+        let model = postcard::to_allocvec(&(self.parts(), graph.as_slice()))
             .map_err(|error| LoadError::Plan(error.to_string()))?;
-        Ok(Prepared { model, weights: serialized.weights, readers: serialized.readers })
+        Ok(Prepared { model, weights, kind })
     }
 
-    /// Reads a model that [`Model::prepared`] serialized, and warms it up. The bytes are trusted.
+    /// Reads a model of [`Kind::Plan`] that [`Model::prepared`] serialized, and warms it up. The
+    /// bytes are trusted.
     ///
     /// Reading copies the weights, unless their address is a multiple of 64.
     ///
@@ -49,9 +83,7 @@ impl Model {
         readers: &[Reader],
     ) -> Result<Model, LoadError> {
         let mut phases = Phases::begin();
-        let (parts, graph): (Parts, &[u8]) = postcard::from_bytes(model).map_err(|error| {
-            LoadError::Plan(format!("a different build prepared the model: {error}"))
-        })?;
+        let (parts, graph) = parts(model)?;
         let graph =
             onnx_ml::prepared::read(graph, weights, readers).map_err(|error| plan_error(&error))?;
         phases.end("read");
@@ -61,4 +93,26 @@ impl Model {
         model.warm_up()?;
         Ok(model)
     }
+
+    /// Reads a model of [`Kind::Dynamic`] that [`Model::prepared`] serialized, and warms it up. The
+    /// bytes are trusted.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Model::read_prepared`].
+    pub fn read_dynamic(model: &[u8], weights: &'static [u8]) -> Result<Model, LoadError> {
+        let mut phases = Phases::begin();
+        let (parts, graph) = parts(model)?;
+        let graph = DynamicModel::read(graph, weights).map_err(|error| plan_error(&error))?;
+        phases.end("read");
+        let mut model = Model::new(parts, Runner::Dynamic(Box::new(graph)), phases);
+        model.warm_up()?;
+        Ok(model)
+    }
+}
+
+/// Separates the graph from the other parts of a prepared model.
+fn parts(model: &[u8]) -> Result<(Parts, &[u8]), LoadError> {
+    postcard::from_bytes(model)
+        .map_err(|error| LoadError::Plan(format!("a different build prepared the model: {error}")))
 }

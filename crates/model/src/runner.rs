@@ -2,7 +2,7 @@
 
 use crate::error::LoadError;
 use crate::panics::catch_panic;
-use crate::plan::{can_reuse_state, plan_error};
+use crate::plan::can_reuse_state;
 use onnx_ml::dynamic::{DynamicModel, PlanCounts};
 use onnx_ml::may_reject;
 use std::cell::Cell;
@@ -42,20 +42,6 @@ impl Runner {
         match self {
             Runner::Plan { plan, .. } => may_reject(plan.model()),
             Runner::Dynamic(_) => true,
-        }
-    }
-
-    /// Returns the only plan.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the plans depend on the shapes.
-    pub(crate) fn plan(&self) -> Result<&TypedRunnableModel, LoadError> {
-        match self {
-            Runner::Plan { plan, .. } => Ok(plan),
-            Runner::Dynamic(_) => {
-                Err(plan_error(&TractError::msg("the plan depends on the shapes of the inputs")))
-            }
         }
     }
 

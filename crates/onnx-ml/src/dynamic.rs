@@ -13,7 +13,7 @@
 //!    evaluates the node with its values, and continues with a new plan for the shapes that result.
 //! 3. `cache` keeps the plans by the shapes that they were made for.
 //!
-//! Equal weights of the plans exist once.
+//! Equal weights of the plans exist once. `serialized` serializes the graph and its constants.
 //!
 //! A graph without such nodes is one plan for each combination of input shapes.
 
@@ -26,6 +26,7 @@ mod graph;
 mod reader;
 mod run;
 mod sequences;
+mod serialized;
 mod typing;
 mod value;
 mod values;
@@ -33,6 +34,7 @@ mod values;
 use context::{Context, Counters};
 use graph::Graph;
 pub use sequences::OPERATORS as SEQUENCE_OPERATORS;
+pub use serialized::Written;
 use std::sync::atomic::Ordering::Relaxed;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
@@ -65,6 +67,26 @@ impl DynamicModel {
         let (context, graph) = Context::new(model)?;
         let (graph, _) = context.weights.share(|| Graph::new(&context, graph, &[]));
         Ok(DynamicModel { context, graph: graph? })
+    }
+
+    /// Serializes the model without its plans.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a constant is not serializable.
+    pub fn write(&self) -> TractResult<Written> {
+        serialized::write(&self.context, &self.graph)
+    }
+
+    /// Reads a model that [`DynamicModel::write`] serialized. The constants are copied once, because
+    /// a tensor of tract owns its elements.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the bytes are not from [`DynamicModel::write`] of the same build.
+    pub fn read(graph: &[u8], weights: &'static [u8]) -> TractResult<DynamicModel> {
+        let (context, graph) = serialized::read(graph, weights)?;
+        Ok(DynamicModel { context, graph })
     }
 
     /// Computes the outputs. `inputs` are the inputs of the graph that have no initializer. The elements

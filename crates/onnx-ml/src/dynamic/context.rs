@@ -57,6 +57,11 @@ impl Context {
         Context { onnx, model, opset, weights, counters }
     }
 
+    /// Returns the model without its graph.
+    pub fn model(&self) -> &ModelProto {
+        &self.model
+    }
+
     pub fn parsing(&self) -> ParsingContext<'_> {
         ParsingContext {
             onnx_operator_set_version: self.opset,

@@ -1,4 +1,4 @@
-//! Tests of the memory of plans.
+//! Tests of the memory and the serialization of plans.
 
 use super::DynamicModel;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -78,5 +78,18 @@ fn plans_share_packed_weights_and_release_them() -> TractResult<()> {
     }
     assert_eq!(counts(), (64, 0));
     assert_eq!(model.plan_counts().misses, 199);
+    Ok(())
+}
+
+#[test]
+fn a_read_model_computes_what_the_written_model_computes() -> TractResult<()> {
+    let model = model()?;
+    let written = model.write()?;
+    assert!(written.graph.len() < 2048 && written.weights.len() == BYTES);
+    let read = DynamicModel::read(&written.graph, written.weights.leak())?;
+    for rows in [1, 4, 1] {
+        assert_eq!(run(&read, rows)?, run(&model, rows)?);
+    }
+    assert_eq!(read.plan_counts(), model.plan_counts());
     Ok(())
 }

@@ -57,13 +57,13 @@ byte() { printf '%b' "\\x$(printf %02x "$1")"; }
 rejected "$wrong" "golden row 1, output \`prediction\`: expected 1, found 281.1"
 
 # The shapes of this model are known at run time only. Its plans are made from the serialized graph, without ONNX.
-dynamic=crates/onnx-ml/tests/cases/dynamic/non_zero_then_gather/model.onnx
+dynamic=crates/onnx-ml/tests/cases/dynamic/flatten_two_dynamic_axes/model.onnx
 echo "MODEL=$dynamic is embedded in a binary without the feature onnx"
 MODEL=$dynamic cargo build --release --no-default-features >"$output" 2>&1 || fail "the build failed"
 if grep -q "cannot be prepared" "$output"; then
     fail "MODEL=$dynamic: expected the build to prepare the model"
 fi
-embedded NonZero
+embedded Flatten
 
 echo "MODEL=tests/cases/external-data/model.onnx is embedded with its weights"
 MODEL=tests/cases/external-data/model.onnx cargo build --release >"$output" 2>&1 || fail "the build failed"

@@ -1,13 +1,14 @@
-//! Loads, checks and times models for `tests/zoo/compare.py`, which compares the times with ONNX
-//! Runtime's.
+//! Loads, checks and times models for `tests/zoo/compare.py`. That program compares the times with the times of ONNX
+//! Runtime.
 //!
 //! Each line of the standard input is a command. The response to a command is one line: `ok …`, or
 //! `error …`.
 //!
 //! ```text
-//! load FOLDER            loads the model of the folder, and prints the time to load it. If the model can
-//!                        be serialized as a prepared model, also prints the time to read the prepared
-//!                        model, and uses that for the next commands. Otherwise prints `-`
+//! load FOLDER            loads the model of the folder, and prints two times: the time to load the model,
+//!                        and the time to read the model in prepared form. If the model cannot be
+//!                        serialized, the second time is `-`. The next commands use the prepared model, or
+//!                        else the loaded model
 //! check TOLERANCE        runs all data sets of the folder and compares the outputs
 //! time NUMBER SECONDS    runs data set NUMBER for SECONDS, and prints the median time
 //!

@@ -1,7 +1,8 @@
-//! Decides which axis of each tensor has an entry for each row.
+//! Determines the batch axis of each tensor: the axis that has an entry for each row.
 //!
-//! The declared shapes of the inputs name their dynamic axes, and the metadata can state axes. The axis of
-//! an output follows from the lengths that the graph computes for two numbers of rows.
+//! The metadata can state batch axes. Otherwise, the batch axis of an input follows from the declared shapes of the
+//! inputs, which can contain names of dynamic axes. The batch axis of an output is the axis whose length is 2 for 2
+//! rows and 3 for 3 rows.
 
 use crate::error::LoadError;
 use crate::metadata::{AXES, StatedAxes};
@@ -9,26 +10,31 @@ use crate::signature::TensorSpec;
 
 /// An input as the graph declares it.
 pub(crate) struct DeclaredInput {
-    /// The name, type and shape. The batch axis is still unknown.
+    /// The name, type and shape of the input. The batch axis is `None`, because it is still unknown.
     pub spec: TensorSpec,
-    /// Name of each axis; `None` for an axis that has a fixed length or no name.
+    /// Name of each axis. `None` for an axis that has a fixed length or no name.
     pub symbols: Vec<Option<String>>,
 }
 
-/// Sets the batch axis of each input. Returns the specifications of the inputs, and the number of rows in a
-/// run if the graph fixes it.
+/// Sets the batch axis of each input. Returns the specifications of the inputs, and the fixed number of rows in a run.
+/// The number is `None` if the batch is dynamic.
 ///
-/// The metadata takes precedence. Otherwise:
+/// The metadata takes precedence. Without metadata, the first of these rules applies whose condition is true:
 ///
-/// - If an input has a dynamic first axis, or an axis whose name contains "batch", the batch is dynamic. Its
-///   name is the one that most inputs use. An input has its batch on the axis of that name, or on its first
-///   axis if that is dynamic and has no name. Any other input has no batch axis.
-/// - If the batch is fixed at 1, or if the inputs have no common first axis, each row runs alone.
-/// - If all inputs have the same fixed first axis, its length is the number of rows.
+/// 1. If an input has a dynamic first axis, or an axis whose name contains "batch", the batch is dynamic.
+///    `batch_symbol` chooses the name of the batch among the names of axes. The batch axis of an input is the axis with
+///    this name. If no axis of the input has the name, the batch axis is the first axis, provided that the first axis
+///    is dynamic and has no other meaning. An input of shape `[layers, batch, units]` whose axes have no names is the
+///    state of a recurrent network, and its batch axis is the second axis. Any other input has no batch axis.
+/// 2. If an input has a first axis of length 1, all first axes of length 1 are batch axes, and each row runs alone.
+/// 3. If the first axes of all inputs with axes have the same length, they are batch axes, and the length is the fixed
+///    number of rows.
+/// 4. Otherwise no input has a batch axis, and each row runs alone.
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::Metadata`] if the stated axes do not agree with the inputs.
+/// Returns [`LoadError::Metadata`] if the metadata states an axis that does not exist, or fixed batch axes of different
+/// lengths.
 pub(crate) fn set_input_axes(
     inputs: Vec<DeclaredInput>,
     stated: &StatedAxes,
@@ -61,11 +67,12 @@ pub(crate) fn set_input_axes(
     Ok((specs, fixed_rows))
 }
 
-/// Returns the batch axis that the metadata states for a tensor. Returns `None` if it states nothing.
+/// Returns the batch axis that the metadata states for the tensor `name`: `Some(None)` if the metadata states that the
+/// tensor has no batch axis, and `None` if the metadata does not mention the tensor.
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::Metadata`] if a tensor of `rank` axes does not have the axis.
+/// Returns [`LoadError::Metadata`] if the stated axis does not exist in a tensor of `rank` axes.
 pub(crate) fn stated_axis(
     stated: &StatedAxes,
     name: &str,
@@ -80,14 +87,14 @@ pub(crate) fn stated_axis(
     }
 }
 
-/// Returns the axis of an output that has an entry for each row. `two` and `three` are the output's shapes
-/// for 2 and for 3 rows; `None` stands for an unknown length.
+/// Returns the first axis whose length is 2 for 2 rows and 3 for 3 rows. `two` and `three` are an output's shapes for 2
+/// and for 3 rows. `None` stands for an unknown length.
 pub(crate) fn axis_of_rows(two: &[Option<usize>], three: &[Option<usize>]) -> Option<usize> {
     let mut lens = two.iter().zip(three);
     lens.position(|lens| lens == (&Some(2), &Some(3)))
 }
 
-/// Returns the batch axis of each input, without the metadata.
+/// Returns the batch axis of each input, without regard to the metadata.
 fn batch_axes(inputs: &[DeclaredInput]) -> Vec<Option<usize>> {
     let batch = batch_symbol(inputs);
     let axes: Vec<Option<usize>> =
@@ -108,8 +115,15 @@ fn batch_axes(inputs: &[DeclaredInput]) -> Vec<Option<usize>> {
     }
 }
 
-/// Returns the name of the batch axis. Names that contain "batch" take precedence over other names of first
-/// axes, then names that are used for a number of rows, then the names of most inputs.
+/// Returns the name of the batch. The candidates are the names of first axes, and the names of other axes if they
+/// contain "batch". The candidate that is first by these criteria is chosen, each criterion deciding only between
+/// candidates that are equal by the previous criteria:
+///
+/// 1. names that contain "batch" come before all others;
+/// 2. usual names of a number of rows, such as `rows`, come before all others;
+/// 3. names of first axes only come before names that another axis has too;
+/// 4. names of more axes come before names of fewer axes;
+/// 5. names come in the order of the inputs.
 fn batch_symbol(inputs: &[DeclaredInput]) -> Option<&str> {
     let mut candidates: Vec<(&str, usize)> = vec![];
     for input in inputs {
@@ -128,11 +142,12 @@ fn batch_symbol(inputs: &[DeclaredInput]) -> Option<&str> {
         let is_first_only = !is_axis_of_rows(inputs, symbol);
         (contains_batch(symbol), is_row_count(symbol), is_first_only, *count)
     };
-    // `max_by_key` returns the last maximum. The first one is wanted.
+    // `max_by_key` returns the last of several maxima. `rev` makes it return the first candidate.
     candidates.iter().rev().max_by_key(|candidate| rank(candidate)).map(|(symbol, _)| *symbol)
 }
 
-/// Returns the batch axis of an input if the batch is dynamic.
+/// Returns the batch axis of an input if the batch is dynamic. `batch` is the name of the batch, and `inputs` are all
+/// inputs of the graph.
 fn dynamic_batch_axis(
     input: &DeclaredInput,
     batch: Option<&str>,
@@ -145,9 +160,9 @@ fn dynamic_batch_axis(
     match (input.spec.shape.as_slice(), input.symbols.first()?) {
         ([None, ..], None) => Some(0),
         ([None, ..], Some(symbol)) => {
-            // Different names may mean the same, as exporters make up a name for each input. They do not if
-            // one is a usual name of the batch or the name of several inputs, or if this name is also an
-            // axis within a row.
+            // This first axis has a different name than the batch. The two names may still mean the same, because some
+            // exporters make up a name for each input. The names mean different things if `batch` is a usual name of a
+            // batch, if several inputs share either name, or if an axis that is not a first axis has the name `symbol`.
             let batch = batch.unwrap_or_default();
             let is_shared = |symbol: &str| count(inputs, symbol) > 1;
             let is_other = contains_batch(batch)
@@ -156,7 +171,7 @@ fn dynamic_batch_axis(
                 || is_shared(symbol);
             (!is_other && !is_axis_of_rows(inputs, symbol)).then_some(0)
         }
-        // The state of a recurrent network: layers, batch, units.
+        // The state of a recurrent network, of shape `[layers, batch, units]`.
         ([Some(_), None, Some(_)], None) if batch.is_none() && input.symbols[1].is_none() => {
             let mut first_axes = inputs.iter().map(|input| input.spec.shape.first());
             first_axes.any(|len| len == Some(&None)).then_some(1)
@@ -171,14 +186,14 @@ fn count(inputs: &[DeclaredInput], symbol: &str) -> usize {
     inputs.iter().filter(first).count()
 }
 
-/// Returns whether an axis other than the first axis has this name.
+/// Returns whether an axis other than a first axis has this name. Such a name stands for an axis within a row.
 fn is_axis_of_rows(inputs: &[DeclaredInput], symbol: &str) -> bool {
     let mut axes = inputs.iter().flat_map(|input| input.symbols.iter().skip(1).flatten());
     axes.any(|axis| axis == symbol)
 }
 
-/// Returns whether this is a name such as `batch` or `batch_size`. An expression such as `batch * heads` is
-/// not.
+/// Returns whether this is a name that contains "batch", such as `batch_size`. Expressions such as `batch * heads` are
+/// not names.
 fn contains_batch(symbol: &str) -> bool {
     let is_name = symbol.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     is_name && symbol.to_ascii_lowercase().contains("batch")
@@ -189,7 +204,7 @@ fn is_row_count(symbol: &str) -> bool {
     ["n", "b", "bs", "rows", "n_rows", "num_rows"].contains(&&*symbol.to_ascii_lowercase())
 }
 
-/// Returns the name of an axis; `None` if an exporter made the name up for this axis.
+/// Returns the name of an axis. Returns `None` if the declared name has no meaning, because an exporter made it up.
 pub(crate) fn symbol(declared: &str) -> Option<String> {
     let made_up = matches!(declared, "" | "?" | "None" | "-1")
         || declared.starts_with("unk__")
@@ -202,12 +217,15 @@ mod tests {
     use super::*;
     use crate::datatype::Datatype;
 
-    /// Returns the batch axes and the fixed number of rows. Each input is a list of axes, such as "N 4".
+    /// Returns the batch axes and the fixed number of rows, without metadata. Each input is a list of axes, such as
+    /// "N 4".
     fn axes(inputs: &[&str]) -> (Vec<Option<usize>>, Option<usize>) {
         let (specs, fixed_rows) = stated(inputs, &StatedAxes::new()).expect("valid axes");
         (specs.iter().map(|spec| spec.batch_axis).collect(), fixed_rows)
     }
 
+    /// Returns the result of [`set_input_axes`] for inputs in the notation of [`axes`]. The inputs are called `x0`,
+    /// `x1`, ….
     fn stated(
         inputs: &[&str],
         stated: &StatedAxes,

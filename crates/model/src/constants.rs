@@ -1,11 +1,12 @@
-//! Visits and checks the tensors in an ONNX file: weights, and constants in attributes.
+//! Visits and checks the tensors in an ONNX file. The tensors are the weights of the graphs, and constants in
+//! attributes of nodes.
 
 use crate::error::LoadError;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
 
-/// Calls `visit` for each tensor, including the tensors of inner graphs. Skips sparse tensors, which
-/// tract does not read.
+/// Calls `visit` for each tensor, including the tensors of inner graphs. Skips sparse tensors, because tract does not
+/// read them.
 ///
 /// # Errors
 ///
@@ -36,9 +37,9 @@ pub(crate) fn is_external(tensor: &TensorProto) -> bool {
     tensor.data_location == Some(DataLocation::External as i32)
 }
 
-/// Checks that the data of a tensor is in the model file, and that `raw_data` has the size of the tensor's
-/// shape. tract does not check this: it allocates memory for the declared shape before it looks at
-/// `raw_data`, so a huge shape would exhaust the memory.
+/// Checks that the data of a tensor is in the model file. If the data is in `raw_data`, also checks that `raw_data` has
+/// the size of the tensor's shape. tract does not check the size. It allocates memory for the declared shape before it
+/// reads `raw_data`, so a huge shape would exhaust the memory.
 ///
 /// # Errors
 ///
@@ -58,14 +59,14 @@ pub(crate) fn check(tensor: &mut TensorProto) -> Result<(), LoadError> {
         usize::try_from(*dim).ok().and_then(|dim| bytes.checked_mul(dim))
     });
     match expected {
-        // The elements, if any, are in a typed field such as `float_data`.
+        // The tensor is empty, or its elements are in a typed field such as `float_data`.
         _ if found == 0 => Ok(()),
         Some(expected) if expected == found => Ok(()),
         _ => Err(error(format!("expected data for shape {:?}, found {found} bytes", tensor.dims))),
     }
 }
 
-/// Returns the size in bytes of an element in `raw_data`; `None` for types that tract does not read.
+/// Returns the size of an element in `raw_data`, in bytes. Returns `None` for types that tract does not read.
 fn element_size(data_type: i32) -> Option<usize> {
     Some(match DataType::try_from(data_type).ok()? {
         DataType::Bool | DataType::Uint8 | DataType::Int8 => 1,

@@ -5,7 +5,7 @@ use crate::tensor::Data;
 use crate::value::{Mismatch, Value, with_article};
 use tract_onnx::prelude::f16;
 
-/// A value that is already converted to its feature's kind, but not yet to the element type.
+/// A value that is already converted to the kind of its feature, but not yet to the element type.
 enum Scalar<'a> {
     Bool(bool),
     Integer(i128),
@@ -18,8 +18,8 @@ impl Data {
     ///
     /// # Errors
     ///
-    /// Returns an error if the value cannot be converted to the default kind of the element type, or if
-    /// it is out of range.
+    /// Returns an error if the value cannot be converted to the default kind of the element type, or if the value is
+    /// out of the range of the element type.
     #[inline]
     pub fn push(&mut self, value: Value<'_>) -> Result<(), Mismatch> {
         if let (Data::Float32(elements), Some(element)) =
@@ -38,8 +38,8 @@ impl Data {
 ///
 /// # Errors
 ///
-/// Returns an error if the value cannot be converted to `kind`, or if it is out of the range of the
-/// element type.
+/// Returns an error if the value cannot be converted to `kind`, or if the value is out of the range of the element
+/// type.
 #[inline]
 pub(crate) fn store(
     data: &mut Data,
@@ -54,8 +54,8 @@ pub(crate) fn store(
     store_slow(data, index, kind, value)
 }
 
-/// Converts a value to an `f32` if the conversion is simple. Returns `None` for all other values, valid or not:
-/// [`store`] converts these values or returns the error.
+/// Converts a value to an `f32` if the conversion is simple. Returns `None` for all other values, valid or not.
+/// [`store`] then converts the value on the slow path, or returns the error.
 #[inline]
 pub(crate) fn fast_f32(kind: Kind, value: Value<'_>) -> Option<f32> {
     match (kind, value) {
@@ -73,7 +73,7 @@ pub(crate) fn fast_f32(kind: Kind, value: Value<'_>) -> Option<f32> {
     }
 }
 
-/// Sets an element on the slow path, which accepts every element type.
+/// Sets the element of `data` at `index`, like [`store`], for all kinds, values and element types.
 fn store_slow(data: &mut Data, index: usize, kind: Kind, value: Value<'_>) -> Result<(), Mismatch> {
     let datatype = data.datatype();
     let scalar = interpret(kind, datatype, value)?;
@@ -158,7 +158,7 @@ impl Scalar<'_> {
 /// Converts a value to its feature's kind.
 fn interpret(kind: Kind, datatype: Datatype, value: Value<'_>) -> Result<Scalar<'_>, Mismatch> {
     let scalar = match (kind, value) {
-        // The most common cases come first, so that their strings are parsed only once.
+        // The most common cases come first, so that a string is parsed only once in these cases.
         (Kind::Integer, Value::Untyped(text)) if let Ok(integer) = text.parse::<i64>() => {
             exact_integer(integer.into(), datatype)
         }
@@ -199,8 +199,8 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// Returns NaN for a missing value. Returns NaN or an infinity for a string that names it, because JSON
-/// numbers are always finite. Returns `None` for all other values.
+/// Returns NaN for a missing value. Returns NaN or an infinity for a string such as "NaN" or "Infinity", because a JSON
+/// number cannot represent these values. Returns `None` for all other values.
 fn non_finite(value: Value<'_>) -> Option<f64> {
     match value {
         Value::Missing | Value::String("NaN") => Some(f64::NAN),
@@ -224,9 +224,9 @@ fn parse_number(text: &str) -> Option<f64> {
 /// 2^53. A double represents every integer from -2^53 to 2^53.
 pub(crate) const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
-/// Returns an integer as a scalar. Returns `None` if the element type is a float type and the absolute
-/// value of the integer exceeds [`MAX_EXACT_INTEGER`]. That limit also applies to `float` and `float16`,
-/// although these types already round some integers below the limit.
+/// Returns an integer as a scalar. Returns `None` if the element type is a float type and the absolute value of the
+/// integer exceeds [`MAX_EXACT_INTEGER`]. All float types have the same limit, although `float` and `float16` round
+/// some integers below the limit.
 fn exact_integer<'a>(integer: i128, datatype: Datatype) -> Option<Scalar<'a>> {
     let exact = !datatype.is_float() || integer.unsigned_abs() <= MAX_EXACT_INTEGER as u128;
     exact.then_some(Scalar::Integer(integer))

@@ -1,5 +1,4 @@
-//! Element types of tensors, and the JSON type that represents each element type: number, integer,
-//! boolean or string.
+//! Element types of tensors, and the JSON types of their values: number, integer, boolean or string.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -61,7 +60,7 @@ impl Datatype {
         !self.is_float() && !matches!(self, Datatype::Bool | Datatype::String)
     }
 
-    /// Returns the default kind for this type. The metadata can declare a different kind.
+    /// Returns the kind of a feature with this element type. The metadata can declare a different kind.
     pub fn kind(self) -> Kind {
         match self {
             Datatype::Bool => Kind::Boolean,

@@ -26,7 +26,7 @@ pub enum LoadError {
     Golden {
         /// Number of the golden row, counted from 1.
         row: usize,
-        /// Path of the value, such as `probabilities.1`.
+        /// Path of the value that differs, such as `probabilities.1`.
         output: String,
         mismatch: Mismatch,
     },
@@ -34,7 +34,7 @@ pub enum LoadError {
     UnknownOutput {
         /// Number of the golden row, counted from 1.
         row: usize,
-        /// Path of the value, such as `probabilities.1`.
+        /// Path of the expected value that the prediction lacks, such as `probabilities.1`.
         output: String,
     },
 }
@@ -42,7 +42,7 @@ pub enum LoadError {
 /// An operator that the runtime does not support, and the nodes that use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsupported {
-    /// `domain.Operator`, or `Operator` if its domain is ONNX's own.
+    /// `domain.Operator`, or `Operator` if the operator belongs to ONNX's own domain.
     pub operator: String,
     /// Names of the nodes, in the graph's order.
     pub nodes: Vec<String>,
@@ -68,10 +68,10 @@ impl fmt::Display for Unsupported {
     }
 }
 
-/// The reason why a prediction failed although the inputs agree with the signature.
+/// The reason why a prediction failed. The inputs agree with the signature, so the cause is a value or the model.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RunError {
-    /// An operator rejected a value. `row` counts from 0, and the message counts from 1.
+    /// An operator rejected a value. The field `row` counts rows from 0, and the message counts rows from 1.
     #[error("row {}: {mismatch}", row + 1)]
     Rejected { row: usize, mismatch: Mismatch },
     #[error("{0}")]

@@ -1,4 +1,4 @@
-//! Builds rows from the examples of the features, and converts JSON to the values of a row.
+//! Builds rows from the examples of the features, and converts JSON to values of features.
 
 use crate::error::LoadError;
 use crate::metadata::FEATURES;
@@ -47,12 +47,13 @@ pub(crate) fn json_scalar(json: &Json) -> Value<'_> {
     }
 }
 
-/// Appends a nested JSON array to the array feature with index `feature`.
+/// Appends the elements of a nested JSON array to the array feature with index `feature`.
 ///
 /// # Errors
 ///
-/// Returns an error if the shape of the array differs from the feature's shape, or if an element does not
-/// fit the feature's type.
+/// Returns an error if the shape of the array differs from the feature's shape, or if an element does not fit the
+/// feature's type. If the feature is a parameter, also returns an error if the array differs from the parameter's first
+/// value.
 pub(crate) fn push_array(
     rows: &mut Rows<'_>,
     feature: usize,
@@ -62,7 +63,8 @@ pub(crate) fn push_array(
     push_axis(rows, feature, 0, array)
 }
 
-/// Appends the elements of `value`, a JSON value that is nested in `axis` arrays.
+/// Appends the elements of `value`. This JSON value is nested in `axis` arrays, so `axis` is the index of the feature's
+/// axis to which the entries of `value` belong.
 fn push_axis(
     rows: &mut Rows<'_>,
     feature: usize,

@@ -15,20 +15,25 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use tract_onnx::pb::{ModelProto, TensorProto};
 
-/// A model with all of its weights in one file.
+/// An ONNX file that contains all weights of its model.
 #[derive(Debug, Clone)]
 pub struct Embedded {
     pub onnx: Vec<u8>,
-    /// Separate files that contained weights; empty if all weights were in the model file.
+    /// Paths of the separate files that contained weights. Empty if all weights were in the model file.
     pub files: Vec<PathBuf>,
 }
 
-/// Reads external weights into the model. Their files are beside `path`, the path of the model.
+/// Copies weights from separate files into the model. `onnx` is the content of the model file, and `path` is the path
+/// of the model file. The separate files must be in the model's folder.
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::NotOnnx`] if `onnx` is not a model. Returns [`LoadError::Tensor`] if a file is
-/// missing, too short or outside the model's folder.
+/// Returns [`LoadError::NotOnnx`] if `onnx` is not an ONNX model with a graph, and [`LoadError::Plan`] if a function of
+/// the model cannot be inlined. Returns [`LoadError::Tensor`]
+///
+/// - if a separate file is missing, too short, not a regular file, or outside the model's folder;
+/// - if a tensor has no `location`, or if its `offset` or `length` is not a number;
+/// - if tensors overlap: their total size is larger than the file.
 pub fn embed(onnx: Vec<u8>, path: &Path) -> Result<Embedded, LoadError> {
     let mut model = graph::decode(&onnx)?;
     let files = read_external(&mut model, path)?;
@@ -36,7 +41,7 @@ pub fn embed(onnx: Vec<u8>, path: &Path) -> Result<Embedded, LoadError> {
     Ok(Embedded { onnx, files })
 }
 
-/// Reads external weights into a decoded model, like [`embed`]. Returns the paths of their files.
+/// Copies weights from separate files into a decoded model, like [`embed`]. Returns the paths of the separate files.
 pub(crate) fn read_external(
     model: &mut ModelProto,
     path: &Path,
@@ -56,7 +61,7 @@ pub(crate) fn read_external(
     Ok(files.by_path.into_keys().collect())
 }
 
-/// The files that a model's tensors have been read from.
+/// The separate files from which tensors of a model have been read.
 struct Files<'m> {
     /// Path of the model.
     model: &'m Path,
@@ -67,7 +72,7 @@ struct OpenFile {
     file: File,
     /// Length of the file, in bytes.
     len: u64,
-    /// Number of bytes that may still be read. It starts as `len`: tensors that share no bytes have a
+    /// Number of bytes that may still be read. The number starts as `len`, because tensors that share no bytes have a
     /// total size of at most `len`.
     unread: u64,
 }
@@ -136,8 +141,13 @@ impl Files<'_> {
     }
 }
 
-/// Returns the path of the file `location`. The file must be in the model's folder. If the model is a
-/// symbolic link, the folder of its target is allowed too.
+/// Returns the path of the file `location`, which must be in the model's folder. If the model is a symbolic link, the
+/// file may also be in the folder of the link's target.
+///
+/// # Errors
+///
+/// Returns a message if the file does not exist, or if the file is in a different folder. Symbolic links are followed
+/// before the folders are compared.
 fn resolve(model: &Path, location: &str) -> Result<PathBuf, String> {
     let folder = match model.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

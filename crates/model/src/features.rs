@@ -10,16 +10,17 @@ use serde_json::{Value as Json, json};
 use std::collections::HashSet;
 use tract_onnx::pb::GraphProto;
 
-/// Returns the features of all inputs, input by input. Features that have one value for the whole request
-/// are last.
+/// Returns the features of all inputs, input by input. Parameters are last: features with one value for the whole
+/// request.
 ///
 /// The name of a feature comes from the first of these rules that applies:
 ///
 /// 1. the metadata;
 /// 2. the key of a map, if the exporter declared the input as a map;
-/// 3. the name of the input, if its rows have one column or more than one axis, or if it has no batch axis;
-/// 4. the number of the column, if only one input has several columns: `x0`, `x1`, …;
-/// 5. the name of the input and the number of the column: `input_0`, `input_1`, ….
+/// 3. the name of the input, if a row of the input has one column or more than one axis, or if the input has no batch
+///    axis;
+/// 4. the index of the column, if only one input has several columns: `x0`, `x1`, …;
+/// 5. the name of the input and the index of the column: `input_0`, `input_1`, ….
 ///
 /// # Errors
 ///
@@ -62,7 +63,7 @@ pub(crate) fn features(
             reason: format!("duplicate feature `{}`", duplicate.name),
         }),
         None => {
-            // The sort is stable: the features of the rows keep their order.
+            // The sort is stable, so the features that are not parameters keep their order.
             features.sort_by_key(|feature| feature.parameter);
             Ok(features)
         }
@@ -115,8 +116,12 @@ fn features_of_graph(
     features
 }
 
-/// Adds the metadata in `declared` to a feature. `category` is a value that the graph compares the feature
-/// with, if there is one: such a value is a better example than zero.
+/// Adds the metadata in `declared` to a feature. If the graph compares the feature with constants, `category` is one of
+/// the constants, because a constant is a better example than zero.
+///
+/// # Errors
+///
+/// Returns a message if the declared type does not fit the feature's element type.
 fn describe(
     feature: &mut Feature,
     declared: FeatureMetadata,
@@ -139,8 +144,8 @@ fn describe(
         }
         feature.kind = kind;
     }
-    // The example comes from the metadata. If the metadata has no example, it is the category, else the
-    // smallest value seen in training, else the default example of the kind.
+    // The example is the first of these values that exists: the example in the metadata, the category, the smallest
+    // value seen in training, the default example of the kind.
     let category = category.filter(|_| feature.kind != Kind::Boolean);
     let default_example = || match (feature.kind, declared.minimum) {
         (Kind::Boolean | Kind::String, _) | (_, None) => scalar_example(feature.kind),

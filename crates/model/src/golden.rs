@@ -1,6 +1,6 @@
-//! Checks a model against its golden rows: inputs in the model's metadata, with the outputs that the
-//! training library computed for them. If the ONNX model computes different outputs, it does not behave
-//! like the model that was exported.
+//! Checks a model against its golden rows. A golden row is an entry of the model's metadata: the inputs of a row, and
+//! the outputs that the training library computed for these inputs. If the ONNX model computes different outputs, the
+//! ONNX model does not behave like the model that was exported.
 
 use crate::convert::MAX_EXACT_INTEGER;
 use crate::error::{LoadError, RunError};
@@ -17,16 +17,17 @@ use serde_json::{Map, Value as Json};
 
 /// Maximum difference between a float and its expected value. The difference is relative if the absolute
 /// value of the expected value exceeds 1, and absolute otherwise. The two values may differ because some
-/// exporters compute with doubles what the graph computes with floats.
+/// training libraries compute with doubles, and the exported graph computes with floats.
 const TOLERANCE: f64 = 1e-4;
 
-/// Runs each row on its own, because rows may differ in shape, and compares the outputs.
+/// Runs each golden row and compares the prediction with the expected outputs. Each row runs on its own, because rows
+/// may differ in shape.
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::Golden`] for the first value that differs, [`LoadError::UnknownOutput`] if the
-/// prediction lacks an expected value, and [`LoadError::Metadata`] if a row has no expected outputs, if it
-/// does not fit the model, or if its prediction fails.
+/// Returns [`LoadError::Golden`] for the first value that differs. Returns [`LoadError::UnknownOutput`] if the
+/// prediction lacks an expected value. Returns [`LoadError::Metadata`] if a row has no expected outputs, if the row
+/// does not fit the model, or if the prediction of the row fails.
 pub(crate) fn check(
     signature: &Signature,
     rows: &[GoldenRow],
@@ -59,9 +60,9 @@ pub(crate) fn check(
 ///
 /// # Errors
 ///
-/// Returns an error if the row does not fit the model. The caller puts `row 1` in front of the error, so
-/// the error starts with a colon or a comma. For example, the error ``: missing feature `age` `` becomes
-/// the message ``row 1: missing feature `age` ``.
+/// Returns the end of a message if the row does not fit the model. The end begins with a colon or a comma, and the
+/// caller puts the number of the row in front. For example, the caller turns ``: missing feature `age` `` into the
+/// message ``row 1: missing feature `age` ``.
 fn inputs(signature: &Signature, row: &Map<String, Json>) -> Result<Tensors, String> {
     if let Some(unknown) = row.keys().find(|name| signature.feature(name).is_none()) {
         return Err(format!(": unknown feature `{unknown}`"));
@@ -112,7 +113,7 @@ fn prediction(signature: &Signature, outputs: &RowOutputs) -> Map<String, Json> 
     members
 }
 
-/// Returns nested arrays of the given shape. They contain the elements of `tensor` from index `start` on.
+/// Returns nested arrays of the given shape, filled with the elements of `tensor` from index `start` on.
 fn nested(tensor: &Tensor, shape: &[usize], start: usize) -> Json {
     match shape {
         [] => element(tensor, start),
@@ -123,7 +124,7 @@ fn nested(tensor: &Tensor, shape: &[usize], start: usize) -> Json {
     }
 }
 
-/// Returns an element as JSON. A float that is not finite becomes `null`.
+/// Returns the element at `index` as JSON. A float that is not finite becomes `null`.
 fn element(tensor: &Tensor, index: usize) -> Json {
     match tensor.elements() {
         Elements::Bool(elements) => elements[index].into(),
@@ -150,7 +151,7 @@ struct Difference {
     mismatch: Option<Mismatch>,
 }
 
-/// Returns the first difference between two values. `path` is their path in the prediction.
+/// Returns the first difference between two values. `path` is the path of both values in the prediction.
 fn difference(path: &str, expected: &Json, found: &Json) -> Option<Difference> {
     match (expected, found) {
         (Json::Object(expected), Json::Object(found)) => {
@@ -170,8 +171,8 @@ fn difference(path: &str, expected: &Json, found: &Json) -> Option<Difference> {
     }
 }
 
-/// Returns the first difference between two objects. Ignores members that only `found` has. The path of a
-/// member is `prefix`, followed by its name.
+/// Returns the first difference between two objects. Ignores members that only `found` has. The path of a member is
+/// `prefix`, followed by the member's name.
 fn first_difference(
     prefix: &str,
     expected: &Map<String, Json>,
@@ -186,13 +187,13 @@ fn first_difference(
     })
 }
 
-/// Returns whether two values are equal. Two floats may differ by [`TOLERANCE`].
+/// Returns whether two values are equal. If `found` is a float, the values may differ by [`TOLERANCE`].
 fn agree(expected: &Json, found: &Json) -> bool {
     match (expected.as_f64(), found.as_f64()) {
         (Some(expected), Some(number)) if found.is_f64() => {
             (number - expected).abs() <= TOLERANCE * expected.abs().max(1.0)
         }
-        // An exporter may write an integer as a float.
+        // `found` is an integer. An exporter may have written the expected integer as a float, such as `3.0`.
         (Some(integer), Some(_)) if expected.is_f64() => {
             found.as_f64() == Some(integer) && integer.abs() <= MAX_EXACT_INTEGER
         }
@@ -200,8 +201,8 @@ fn agree(expected: &Json, found: &Json) -> bool {
     }
 }
 
-/// Returns the first 60 characters of a value's JSON, for a message. If a double was a 32-bit float before,
-/// the result has only the digits of that float: `0.1` instead of `0.10000000149011612`.
+/// Returns the first 60 characters of a value's JSON, for a message. If the value is a double that a 32-bit float
+/// represents exactly, the result has only the digits of the 32-bit float: `0.1` instead of `0.10000000149011612`.
 fn excerpt(value: &Json) -> String {
     let rounded = value.as_f64().filter(|_| value.is_f64()).map(|number| (number, number as f32));
     match rounded {

@@ -17,7 +17,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_p
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::DimLike;
 
-/// Decodes an ONNX file, inlines the calls of its functions, and expands operators of ONNX Runtime.
+/// Decodes an ONNX file and inlines the calls of the functions that the file defines.
 ///
 /// # Errors
 ///
@@ -44,12 +44,13 @@ pub(crate) fn graph(proto: &ModelProto) -> Result<&GraphProto, LoadError> {
     }
 }
 
-/// Domains whose operators the runtime supports. The domain must be checked because the runtime looks up
-/// an operator by its name alone.
+/// Domains whose operators the runtime supports. The runtime looks up an operator by its name alone, so the domain must
+/// be checked before.
 const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
 
-/// Operators that ONNX and ONNX Runtime define differently. Those of ONNX Runtime are replaced when the
-/// model is loaded, unless a node uses what is not supported.
+/// Names of operators that exist in ONNX's own domain and in `com.microsoft`, with different definitions. The registry
+/// has the operators of ONNX's own domain. The operators of `com.microsoft` are replaced when a model is loaded. A node
+/// that remains is not supported.
 const DIFFERENT: [&str; 2] = ["Attention", "RotaryEmbedding"];
 
 /// Returns the operators of a model that the runtime does not support.
@@ -76,7 +77,7 @@ pub(crate) fn unsupported(proto: &ModelProto) -> Vec<Unsupported> {
     unsupported.into_iter().map(|(operator, nodes)| Unsupported { operator, nodes }).collect()
 }
 
-/// Returns a node's operator as `domain.Operator`, or as `Operator` if its domain is ONNX's own.
+/// Returns a node's operator as `domain.Operator`, or as `Operator` if the operator belongs to ONNX's own domain.
 pub(crate) fn operator(node: &NodeProto) -> String {
     match node.domain.as_str() {
         "" | "ai.onnx" => node.op_type.clone(),
@@ -89,13 +90,13 @@ fn node_name(node: &NodeProto) -> String {
     if node.name.is_empty() { node.output.join(", ") } else { node.name.clone() }
 }
 
-/// Returns the inputs of a graph, and the number of rows in a run if the graph fixes it. An input with an
-/// initializer is a weight, and is left out. `stated` are the axes in the metadata. An input whose shape
-/// the graph does not declare has `rank` dynamic axes.
+/// Returns the inputs of a graph, and the fixed number of rows in a run. The number is `None` if the graph accepts any
+/// number of rows. An input with an initializer is a weight, so it is left out. `stated` are the batch axes in the
+/// metadata. If the graph does not declare the shape of an input, the input gets `rank` dynamic axes.
 ///
 /// # Errors
 ///
-/// Returns an error if an input cannot be served, or the graph has no input.
+/// Returns an error if an input cannot be served, or if the graph has no inputs.
 pub(crate) fn inputs(
     graph: &GraphProto,
     stated: &StatedAxes,
@@ -117,12 +118,13 @@ pub(crate) fn inputs(
     Ok((inputs, fixed_rows))
 }
 
-/// Numbers of axes that an input may have if the graph does not declare its shape, in the order in which
-/// they are tried: rows and columns, images, sequences, and one value for each row.
+/// Numbers of axes that are tried for inputs whose shapes the graph does not declare, in this order. An input with 2
+/// axes has rows and columns. Images have 4 axes, and sequences have 3. An input with 1 axis has one value for each
+/// row.
 const RANKS: [usize; 4] = [2, 4, 3, 1];
 
-/// Returns the numbers of axes to try for inputs whose shapes the graph does not declare. If it declares
-/// all shapes, there is nothing to try, and the list has one entry.
+/// Returns the numbers of axes to try for inputs whose shapes the graph does not declare. If the graph declares the
+/// shapes of all inputs, the list has a single entry, which has no effect.
 pub(crate) fn ranks(graph: &GraphProto) -> &'static [usize] {
     let has_shape = |info: &ValueInfoProto| match info.r#type.as_ref().map(|r#type| &r#type.value) {
         Some(Some(type_proto::Value::TensorType(tensor))) => tensor.shape.is_some(),
@@ -131,7 +133,7 @@ pub(crate) fn ranks(graph: &GraphProto) -> &'static [usize] {
     if graph.input.iter().all(has_shape) { &RANKS[..1] } else { &RANKS }
 }
 
-/// Converts the declaration of an input, which has `rank` axes if it has no shape.
+/// Converts the graph's declaration of an input. If the declaration has no shape, the input gets `rank` dynamic axes.
 fn input(info: &ValueInfoProto, rank: usize) -> Result<DeclaredInput, LoadError> {
     let error = |reason: String| LoadError::Input { name: info.name.clone(), reason };
     let tensor = match info.r#type.as_ref().and_then(|tensor| tensor.value.as_ref()) {
@@ -167,9 +169,9 @@ fn input(info: &ValueInfoProto, rank: usize) -> Result<DeclaredInput, LoadError>
     Ok(DeclaredInput { spec, symbols })
 }
 
-/// Returns the outputs of a graph with their types and shapes. An output that is listed in `labels` has
-/// strings, although the graph computes indices of its labels. `rows` is the number of rows in a run, as a
-/// symbol or a number. `stated` are the axes in the metadata.
+/// Returns the outputs of a graph with their types and shapes. If an output is listed in `labels`, the graph computes
+/// indices of labels, and the output's element type is string. `rows` is the number of rows in a run, as a symbol or a
+/// number. `stated` are the batch axes in the metadata.
 pub(crate) fn outputs(
     graph: &GraphProto,
     typed: &TypedModel,
@@ -199,8 +201,9 @@ pub(crate) fn outputs(
     Ok(specs)
 }
 
-/// Returns the outputs of a graph whose shapes depend on the request, from what was `observed` about them. An
-/// axis has a fixed length if its length was equal in all runs, unless the graph declares it as dynamic.
+/// Returns the outputs of a graph that has no plan for all shapes. The types and shapes come from `observed`, the
+/// observations about each output in several runs. An axis has a fixed length if the length was equal in all runs and
+/// the graph does not declare a different length or a dynamic axis. The other parameters are described at [`outputs`].
 pub(crate) fn observed_outputs(
     graph: &GraphProto,
     observed: &[Observed],
@@ -250,11 +253,11 @@ pub(crate) fn observed_outputs(
 /// The length that a graph declares for an axis.
 enum DeclaredDim {
     Fixed(usize),
-    /// The axis has a name or no declared length: it is dynamic.
+    /// The axis is dynamic: the graph declares a name or nothing.
     Named,
 }
 
-/// Returns the lengths that a graph declares for the axes of an output; `None` if it declares no shape.
+/// Returns the lengths that a graph declares for the axes of an output. Returns `None` if the graph declares no shape.
 fn declared_dims(info: &ValueInfoProto) -> Option<Vec<DeclaredDim>> {
     let type_proto::Value::TensorType(tensor) = info.r#type.as_ref()?.value.as_ref()?;
     let dims = tensor.shape.as_ref()?.dim.iter().map(|dim| match &dim.value {
@@ -264,8 +267,7 @@ fn declared_dims(info: &ValueInfoProto) -> Option<Vec<DeclaredDim>> {
     Some(dims.collect())
 }
 
-/// Returns the axis of an output that has an entry for each row. If the number of rows is fixed, this can
-/// only be the first axis.
+/// Returns the batch axis of an output. If the number of rows is fixed, only the first axis can be the batch axis.
 fn output_axis(shape: &[TDim], rows: &TDim) -> Option<usize> {
     let TDim::Sym(symbol) = rows else {
         return (shape.first() == Some(rows)).then_some(0);
@@ -279,11 +281,11 @@ fn output_axis(shape: &[TDim], rows: &TDim) -> Option<usize> {
 
 /// Returns the task of a model.
 ///
-/// The model is a classifier if its two outputs are a label and a matrix of scores. The names of the
-/// classes come from the first of these lists that has a name for each column of the scores:
+/// The model is a classifier if it has two outputs, a label and a matrix of scores. The labels of the classes are the
+/// first of these lists that has as many entries as the scores have columns:
 ///
 /// 1. the labels of the `ZipMap` that returns the scores;
-/// 2. the labels of a string output;
+/// 2. the labels of an output for which the graph computes indices of labels;
 /// 3. the class labels of an operator, from the last operator of the graph to the first;
 /// 4. the numbers from 0.
 pub(crate) fn task(
@@ -315,7 +317,8 @@ pub(crate) fn task(
     Task::Classification { label: 0, scores: 1, classes, meaning: Scores::Other }
 }
 
-/// Returns the graph's name, with `-` for each character that a URL path would have to escape.
+/// Returns the graph's name. Each character other than a letter, a digit, `.`, `_` or `-` is replaced by `-`, because
+/// the name is part of URL paths.
 pub(crate) fn name(graph: &GraphProto) -> String {
     let safe = |c: char| {
         if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }

@@ -6,18 +6,24 @@ use crate::tensor::{Data, Elements, Tensor};
 use crate::tensors::Tensors;
 use crate::value::Value;
 
-/// Tolerance for the difference of two floats, absolute or relative. A different order of additions may
-/// change the last digits.
+/// Maximum difference of two floats that count as equal. The difference is relative if the absolute value of the second
+/// float exceeds 1, and absolute otherwise. A different order of additions may change the last digits.
 const ROUNDING: f64 = 1e-5;
 
-/// Runs batches of `signature.fixed_rows` rows. In the first batch all rows are equal. In each further batch
-/// one row is different.
+/// Runs three batches of `signature.fixed_rows` rows and compares their outputs. In the first batch all rows are
+/// equal. In the second batch the first row is different, and in the third batch the last row is different.
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::Plan`] if an output has no rows, if equal rows have different outputs, if a row
-/// changes the outputs of another row, or if a row does not change its own outputs: the row may then have
-/// no effect on these values only. Returns the error of a run that fails.
+/// Returns [`LoadError::Plan`] if one of these conditions holds:
+///
+/// - An output has no batch axis.
+/// - Equal rows have different outputs. The outputs of a row then depend on the row's position in the batch.
+/// - A changed row changes the outputs of another row.
+/// - A changed row does not change its own outputs. The check is then inconclusive, because a different change might
+///   have an effect on that row and on other rows.
+///
+/// If a run fails, returns the error of the run.
 pub(crate) fn check(
     signature: &Signature,
     run: impl Fn(Tensors) -> Result<Tensors, RunError>,
@@ -28,8 +34,11 @@ pub(crate) fn check(
             "the batch is fixed at {rows} rows, and {reason}; export the model with a dynamic batch axis"
         ))
     };
-    if signature.outputs.iter().any(|output| output.batch_axis.is_none()) {
-        return Err(error("an output has a different number of rows"));
+    if let Some(output) = signature.outputs.iter().find(|output| output.batch_axis.is_none()) {
+        return Err(error(&format!(
+            "output `{}` has no axis with an entry for each row",
+            output.name
+        )));
     }
     let batch = |changed: Option<usize>| {
         let tensors = signature.inputs.iter().map(|spec| probe(spec, rows, changed)).collect();
@@ -46,13 +55,16 @@ pub(crate) fn check(
             return Err(error("the outputs of a row depend on other rows"));
         }
         if !differs(&changed) {
-            return Err(error("it cannot be found out whether the rows depend on each other"));
+            let reason = "a changed row has the same outputs as before, so it is unknown whether \
+                          rows depend on each other";
+            return Err(error(reason));
         }
     }
     Ok(())
 }
 
-/// Returns an input whose rows are equal, except for the row `changed`.
+/// Returns an input whose rows are equal, except for the row with index `changed`. If the input has no batch axis, the
+/// result is the same for every `changed`.
 fn probe(spec: &TensorSpec, rows: usize, changed: Option<usize>) -> Tensor {
     let row_shape: Vec<usize> = spec.row_shape().iter().map(|len| len.unwrap_or(1)).collect();
     let width: usize = row_shape.iter().product();
@@ -66,8 +78,9 @@ fn probe(spec: &TensorSpec, rows: usize, changed: Option<usize>) -> Tensor {
     Tensor::new(&[&[rows], &row_shape[..]].concat(), data).move_axis(0, axis)
 }
 
-/// Appends an element that depends on its position in the row. Integers are 0 or 1, which are indices of
-/// most tables.
+/// Appends an element to `data`. Its value depends on `element`, the index of the element in the row, and on
+/// `is_changed`. Integers are 0 or 1, because both are valid indices into almost every lookup table, such as an
+/// embedding.
 fn push(data: &mut Data, element: usize, is_changed: bool) {
     let bit = (element.is_multiple_of(3)) != is_changed;
     let number = match is_changed {
@@ -84,7 +97,8 @@ fn push(data: &mut Data, element: usize, is_changed: bool) {
     data.push(value).expect("a value of the element type");
 }
 
-/// Returns whether a row of two outputs differs. Each row is given by the outputs and its index.
+/// Returns whether two rows differ in any output. Each row is given as the outputs of a run, and the index of the row
+/// in these outputs.
 fn row_differs(
     signature: &Signature,
     (a, a_row): (&Tensors, usize),
@@ -98,6 +112,7 @@ fn row_differs(
     outputs.any(|(a, b)| a.shape() != b.shape() || !nearly_equal(a.elements(), b.elements()))
 }
 
+/// Returns whether all elements of `a` and `b` are equal. Floats may differ by [`ROUNDING`], and two NaNs are equal.
 fn nearly_equal(a: Elements<'_>, b: Elements<'_>) -> bool {
     fn all<T: Copy>(a: &[T], b: &[T], number: impl Fn(T) -> f64) -> bool {
         let mut pairs = a.iter().zip(b).map(|(a, b)| (number(*a), number(*b)));

@@ -1,5 +1,5 @@
-//! Serde helper: stores a value as a string of JSON. Formats that are not self-describing, such as
-//! postcard, cannot hold arbitrary JSON.
+//! Serde helper: stores a value as a string of JSON. The serialized model is in the format postcard, which cannot hold
+//! arbitrary JSON values because it does not store the types of values.
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::Error as _;

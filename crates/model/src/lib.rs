@@ -1,9 +1,8 @@
 //! Loads an ONNX file as a [`Model`]. A model has a [`Signature`], and computes output [`Tensors`] from
 //! input [`Tensors`].
 //!
-//! This is a separate crate because two programs need it: the server and the build script. The build
-//! script rejects a model that cannot be served. The crate contains no wire format. The server uses tract
-//! only through this crate.
+//! This is a separate crate because two programs need it: the server, and the build script, which rejects a model that
+//! cannot be served. The crate contains no wire format. The server uses tract only through this crate.
 //!
 //! Loading a model:
 //!
@@ -11,8 +10,7 @@
 //! - `axes`: decides which axis of each tensor has an entry for each row.
 //! - [`metadata`]: reads the metadata that an exporter can add to a model.
 //! - [`external_data`]: reads weights from files beside the model.
-//! - `constants`, `limits`: check tensors, input sizes and attributes, and reject invalid ones. tract does
-//!   not check them.
+//! - `constants`, `limits`: reject invalid tensors, attributes and sizes of inputs, which tract does not check.
 //! - `source`: decodes a file, and prepares its graph to run.
 //! - `plan`: infers the types and shapes of the graph for any batch size.
 //! - `probe`: finds shapes with which a graph runs.
@@ -30,7 +28,7 @@
 //! - `convert`: converts a value to the type of its feature.
 //! - `rows`: builds input tensors, row by row, from values.
 //! - `tensor`, `tensors`: the inputs and outputs of a model.
-//! - `row_outputs`: outputs with the rows first, for formats that consist of rows.
+//! - `row_outputs`: outputs with the batch axis first, for formats that consist of rows.
 //! - `prediction`: the members of a prediction, and the output that each member's value comes from.
 //!
 //! Describing models to people: [`operators`] lists the supported operators, and `report` summarizes any
@@ -73,7 +71,7 @@ pub use datatype::{Datatype, Kind};
 pub use error::{LoadError, RunError};
 pub use model::Model;
 pub use onnx_ml::dynamic::PlanCounts;
-/// Readers of serialized operators. The build script lists the ones that its model needs.
+/// Readers of serialized operators. The build script lists the readers that the embedded model needs.
 pub use onnx_ml::prepared::operators as serialized_operators;
 pub use phases::Phases;
 pub use prediction::{

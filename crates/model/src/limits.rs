@@ -5,13 +5,13 @@ use crate::error::LoadError;
 use crate::signature::TensorSpec;
 use tract_onnx::pb::GraphProto;
 
-/// Checks the number of columns and the number of elements in a row, in all inputs together, and the number
-/// of elements in a fixed batch. Each column needs memory for a name, an example and an entry in the
-/// documentation.
+/// Checks the number of columns and the number of elements in a row, in all inputs together. Each column needs memory
+/// for a name, an example and an entry in the documentation. Also checks the product of the fixed lengths of each
+/// input, which is the number of elements in a fixed batch.
 ///
 /// # Errors
 ///
-/// Returns [`LoadError::Input`] if the inputs are too large.
+/// Returns [`LoadError::Input`] if a number exceeds its limit.
 pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
     const MAX_COLUMNS: usize = 1 << 18;
     const MAX_ELEMENTS: usize = 1 << 22;
@@ -43,12 +43,14 @@ pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Axes that a node may name. Tensors have far fewer axes.
+/// Valid indices of axes in the attributes of a node. Tensors have far fewer axes.
 const AXES: std::ops::Range<i64> = -64..64;
 
-/// Checks attributes that tract does not check. tract allocates as many inputs as a `Scan` declares, loops
-/// forever on a `Transpose` whose `perm` is not a permutation, and counts up to the `axis` of a
-/// `LayerNormalization`.
+/// Checks attributes that tract does not check. Without these checks, tract would
+///
+/// - allocate as many inputs as `num_scan_inputs` of a `Scan` declares;
+/// - loop forever on a `Transpose` whose `perm` is not a permutation;
+/// - count up to the `axis` of a `LayerNormalization`.
 ///
 /// # Errors
 ///

@@ -1,16 +1,16 @@
 //! Metadata that an exporter can add to a model, because an ONNX graph has no fields for it.
 //!
-//! ONNX has fields for the name (the graph's `name`), the description (the `doc_string` of the model or of
-//! its graph) and the version (`model_version`). Five entries of `metadata_props` contain the other
-//! metadata. Each entry is optional, and its value is JSON:
+//! ONNX has fields for the name (the graph's `name`), the description (the `doc_string` of the model or of the graph)
+//! and the version (`model_version`). All other metadata is in entries of `metadata_props`. Each of these entries is
+//! optional, and its value is JSON:
 //!
 //! | key | value |
 //! |---|---|
 //! | `ml_app.features` | array of `{"name", "type", "description", "unit", "minimum", "maximum", "example"}`, with an entry for each column of the inputs, input by input; only `name` is required; `type` is `number`, `integer`, `boolean` or `string`; `minimum` and `maximum` are the range in the training data |
-//! | `ml_app.axes` | object from the name of an input or output to the axis that has an entry for each row, counted from 0; `null` if the tensor has no such axis; names that are left out are decided from the graph |
-//! | `ml_app.classes` | object from the label of a class to its meaning |
-//! | `ml_app.metrics` | object from the name of a metric to its value on held-out data |
-//! | `ml_app.golden` | array of `{"inputs", "outputs"}`; `inputs` is a row, as an object from feature to value; `outputs` is the expected prediction in the shape of the server's responses, `{"prediction", "probabilities"}`, with all or some of its members; a model that makes a different prediction does not load |
+//! | `ml_app.axes` | object that maps the name of an input or output to the index of its batch axis, which has an entry for each row; indices count from 0; `null` declares that the tensor has no batch axis; the batch axes of all other tensors follow from the graph |
+//! | `ml_app.classes` | object that maps the label of a class to the meaning of the class |
+//! | `ml_app.metrics` | object that maps the name of a metric to its value on held-out data |
+//! | `ml_app.golden` | array of `{"inputs", "outputs"}`; `inputs` is a row, as an object that maps the name of a feature to its value; `outputs` is the expected prediction in the shape of the server's responses, such as `{"prediction", "probabilities"}`, with all or some of the members; a model that makes a different prediction does not load |
 
 use crate::datatype::Kind;
 use crate::error::LoadError;
@@ -25,11 +25,11 @@ pub(crate) const CLASSES: &str = "ml_app.classes";
 pub(crate) const METRICS: &str = "ml_app.metrics";
 pub(crate) const GOLDEN: &str = "ml_app.golden";
 
-/// The batch axes that the metadata states, by the names of inputs and outputs. `None` states that a tensor
-/// has no batch axis.
+/// The batch axes that the metadata states. The keys are the names of inputs and outputs. The value `None` states that
+/// the tensor has no batch axis.
 pub(crate) type StatedAxes = BTreeMap<String, Option<usize>>;
 
-/// The metadata entries of a model.
+/// The metadata entries of a model, parsed.
 #[derive(Debug, Default)]
 pub(crate) struct Metadata {
     /// `None` if the model has no entry [`FEATURES`].
@@ -40,6 +40,7 @@ pub(crate) struct Metadata {
     pub golden: Vec<GoldenRow>,
 }
 
+/// An entry of `ml_app.features`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FeatureMetadata {
@@ -53,6 +54,7 @@ pub(crate) struct FeatureMetadata {
     pub example: Option<serde_json::Value>,
 }
 
+/// An entry of `ml_app.golden`: the features of a row by name, and the members of the expected prediction.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GoldenRow {
@@ -65,7 +67,8 @@ impl Metadata {
     ///
     /// # Errors
     ///
-    /// Returns [`LoadError::Metadata`] if an entry does not have the format of the table above.
+    /// Returns [`LoadError::Metadata`] if an entry does not have the format that the table in the documentation of this
+    /// module describes.
     pub(crate) fn read(model: &ModelProto) -> Result<Metadata, LoadError> {
         let classes: Option<serde_json::Map<String, serde_json::Value>> = entry(model, CLASSES)?;
         let metrics: Option<serde_json::Map<String, serde_json::Value>> = entry(model, METRICS)?;
@@ -94,8 +97,12 @@ fn entry<T: DeserializeOwned>(
         .map_err(|error| LoadError::Metadata { key, reason: error.to_string() })
 }
 
-/// Converts the values of an object. `expected` describes a valid value, for the error if `convert`
-/// returns `None`.
+/// Returns the members of an object as pairs of name and converted value.
+///
+/// # Errors
+///
+/// Returns [`LoadError::Metadata`] if `convert` returns `None` for a value. `key` is the key of the metadata entry, and
+/// `expected` describes a valid value; both become part of the message.
 fn pairs<T>(
     key: &'static str,
     expected: &str,

@@ -26,19 +26,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tract_onnx::prelude::*;
 
-/// If the first run is faster than this, the latency is measured with a second run. Paging in code may
-/// take most of a short first run.
+/// If the first run takes less time than this, the latency is measured with a second run. Loading code into memory may
+/// take most of the time of a short first run.
 const COLD_LATENCY: Duration = Duration::from_millis(2);
 
-/// Everything about a model except its plan. A prepared model contains it in serialized form.
+/// Everything about a model except its plan. A prepared model contains these parts in serialized form.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Parts {
     pub signature: Signature,
-    /// An entry for each output. If the graph computes indices of labels for the output, the entry is the
-    /// list of labels.
+    /// An entry for each output. If the graph computes indices of labels for the output, the entry is the list of
+    /// labels. Otherwise the entry is `None`.
     pub labels: Vec<Option<Arc<[String]>>>,
-    /// Maximum number of rows in a run. Either the graph accepts no more rows, or it runs faster with this
-    /// limit.
+    /// Maximum number of rows in a run. Either the graph accepts no more rows, or it computes large batches faster in
+    /// several runs.
     pub max_rows: usize,
     #[serde(with = "json_text")]
     pub golden: Vec<GoldenRow>,
@@ -56,7 +56,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads, checks, optimizes and warms up a model, and checks it against its golden rows.
+    /// Reads, checks, optimizes and warms up a model, and checks the model against its golden rows.
     ///
     /// # Errors
     ///
@@ -66,8 +66,8 @@ impl Model {
         Model::load_guarded(bytes, None)
     }
 
-    /// Loads a model whose weights may be in separate files. The files are beside `path`, the path of the
-    /// model.
+    /// Loads a model whose weights may be in separate files. `path` is the path of the model file, and the separate
+    /// files are in the same folder.
     ///
     /// # Errors
     ///
@@ -127,8 +127,7 @@ impl Model {
         let labels = signature.outputs.iter().map(|output| source.labels(output)).collect();
         let golden = source.golden().to_vec();
         let mut model = Model::new(Parts { signature, labels, max_rows, golden }, runner, phases);
-        // Uses two rows, so that a graph that cannot process several rows fails here and not at the first
-        // request.
+        // Runs two rows, so that a graph that cannot process several rows fails here and not at the first request.
         let outputs = model.run(example_rows(model.signature(), 2)?)?;
         set_score_meaning(&mut model.parts.signature, &outputs);
         if fixed_rows.is_some_and(|rows| rows > 1) {
@@ -171,8 +170,8 @@ impl Model {
         &self.runner
     }
 
-    /// Returns how often a plan for the shapes of a request existed, and how often one had to be made.
-    /// Returns `None` if the model has one plan for all shapes.
+    /// Returns how often a plan for a request's shapes existed, and how often a plan was made. Returns `None` if a
+    /// single plan serves all shapes.
     pub fn plan_counts(&self) -> Option<PlanCounts> {
         self.runner.plan_counts()
     }
@@ -200,7 +199,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Returns an error if the graph fails on these values, for example because an index is out of range.
+    /// Returns an error if the graph fails on these values, for example because an index is out of range. Also returns
+    /// an error if an output does not have the shape of the signature.
     pub fn run(&self, inputs: Tensors) -> Result<Tensors, RunError> {
         let max_rows = self.parts.max_rows;
         if inputs.rows() <= max_rows {
@@ -223,8 +223,8 @@ impl Model {
         })
     }
 
-    /// Runs the plan once. If the number of rows is fixed and `inputs` has fewer rows, repeats the last row
-    /// and drops the surplus outputs.
+    /// Runs the plan once. If `inputs` has fewer rows than a run must have, repeats the last row and drops the outputs
+    /// of the repeated rows.
     fn run_batch(&self, inputs: Tensors) -> Result<Tensors, RunError> {
         let rows = inputs.rows();
         let run_rows = self.signature().fixed_rows.unwrap_or(rows);
@@ -258,9 +258,9 @@ impl Model {
         Ok(Tensors::new(rows, outputs))
     }
 
-    /// Bisects the batch for a row that an operator rejects when the row runs alone. The operator cannot
-    /// name the row, because in its input the rows may be on a different axis. Returns `None` if the row
-    /// that remains is accepted when it runs alone.
+    /// Bisects the batch to find a row that an operator rejects. The operator itself cannot name the row, because the
+    /// rows may be on any axis of the operator's input. At the end a single row remains. Returns `None` if the operator
+    /// does not reject this row when the row runs alone.
     fn find_rejected_row(&self, inputs: &[TValue], rows: usize) -> Option<RunError> {
         let Signature { inputs: specs, fixed_rows, .. } = self.signature();
         let mismatch_in = |rows: &Range<usize>| {
@@ -286,7 +286,7 @@ impl Model {
     }
 }
 
-/// If the error is that an operator rejected a value, returns what the operator expected and found.
+/// Returns what an operator expected and found, if the error is that the operator rejected a value.
 fn mismatch(error: &TractError) -> Option<Mismatch> {
     let InvalidValue { expected, found } = InvalidValue::cause(error)?;
     let expected = match expected {
@@ -298,8 +298,8 @@ fn mismatch(error: &TractError) -> Option<Mismatch> {
     Some(Mismatch::new(expected, format!("`{}`", excerpt(found))))
 }
 
-/// Checks the shape of an output against the signature, and converts the output. `rows` is the number of
-/// rows in the run.
+/// Checks the shape of an output against the signature, and converts the output. `rows` is the number of rows in the
+/// run. `labels` are the labels if the graph computes indices of labels for this output.
 fn from_tract(
     value: TValue,
     spec: &TensorSpec,

@@ -3,8 +3,8 @@
 use onnx_ml::dynamic::SEQUENCE_OPERATORS;
 use onnx_ml::microsoft;
 
-/// Operators of the domain `ai.onnx.ml`. This list is necessary because the registry contains the names of
-/// operators without their domains.
+/// Operators of the domain `ai.onnx.ml`. The registry contains the names of operators without domains, so this list and
+/// the next list state the domains.
 const ML: [&str; 19] = [
     "ArrayFeatureExtractor",
     "Binarizer",
@@ -51,11 +51,11 @@ const MICROSOFT: &[&str] = &[
     "Tokenizer",
 ];
 
-/// A supported operator that is not in the registry. `zip_map::lower` replaces it before tract reads the graph.
+/// A supported operator that is not in the registry, because `zip_map::lower` replaces it before tract reads the graph.
 const UNREGISTERED: &str = "ZipMap";
 
-/// Returns the supported operators, sorted. Each is `domain.Operator`, or `Operator` if it belongs to
-/// ONNX's own domain or to tract.
+/// Returns the names of the supported operators, sorted. A name is `domain.Operator`, or `Operator` if the operator
+/// belongs to ONNX's own domain or to tract.
 pub fn supported() -> Vec<String> {
     let registry = onnx_ml::onnx().op_register.0;
     let with_domain = |name: &str| match name {
@@ -66,7 +66,8 @@ pub fn supported() -> Vec<String> {
     let mut operators: Vec<String> = registry.keys().map(|name| with_domain(name)).collect();
     operators.push(with_domain(UNREGISTERED));
     operators.extend(SEQUENCE_OPERATORS.map(str::to_owned));
-    // Replaced when a model is loaded. ONNX has operators of some of these names too.
+    // These operators are not in the registry, because they are replaced when a model is loaded. If the registry has
+    // such a name, the name belongs to an operator of ONNX's own domain.
     operators.extend(microsoft::EXPANDED.map(|name| format!("com.microsoft.{name}")));
     operators.sort_unstable();
     operators.dedup();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// A stopwatch with a lap for each phase of some work. The phases follow each other without a gap.
+/// A stopwatch with a lap for each phase. Each phase starts when the previous phase ends.
 #[derive(Debug, Clone)]
 pub struct Phases {
     start: Instant,
@@ -19,15 +19,16 @@ impl Phases {
         Phases { start: now, last_end: now, phases: vec![] }
     }
 
-    /// Ends the current phase, gives it a name and starts the next one.
+    /// Ends the current phase, gives it a name and starts the next phase.
     pub fn end(&mut self, name: &'static str) {
         let now = Instant::now();
         self.phases.push((name, now - self.last_end));
         self.last_end = now;
     }
 
-    /// Adds `phases` instead of the current phase, because they were measured within it and are more
-    /// detailed. The first of them also gets the time before it, and the next phase the time after them.
+    /// Ends the current phase and replaces it by `phases`, which a callee measured during the current phase. The first
+    /// of `phases` also gets the time from the start of the current phase to the start of `phases`. The time after the
+    /// end of `phases` belongs to the next phase.
     pub fn end_as(&mut self, phases: &Phases) {
         let before = phases.start.saturating_duration_since(self.last_end);
         let added = self.phases.len();

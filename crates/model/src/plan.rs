@@ -8,9 +8,10 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::matmul::optimized::OptMatMul;
 use tract_onnx::tract_hir::internal::{Factoid, InferenceFact, ShapeFactoid};
 
-/// Reads the graph and infers its types and shapes. Each input shape consists of numbers and symbols: one
-/// symbol for the number of rows, and one for each other dynamic axis. Axes that have the same name in the
-/// graph share a symbol. Also returns the number of rows in a run: `fixed_rows`, or the symbol.
+/// Reads the graph and infers its types and shapes. The shape of an input consists of numbers and symbols. If
+/// `fixed_rows` is `None`, one symbol stands for the number of rows. Each other dynamic axis has a further symbol, and
+/// axes with the same name in the graph share a symbol. Also returns the number of rows in a run: `fixed_rows`, or the
+/// symbol for the number of rows.
 pub(crate) fn infer_types(
     proto: &ModelProto,
     inputs: &[TensorSpec],
@@ -53,9 +54,9 @@ pub(crate) fn infer_types(
 
 /// Returns whether a thread can use one state of the plan for several runs.
 ///
-/// Returns false if an operator keeps data from one run to the next. Also returns false if the plan
-/// contains `OptMatMul`: dropping a state of that operator reads a thread-local variable. If a thread kept
-/// the state until the thread ends, the variable might be destroyed before the state is dropped.
+/// Returns false if an operator keeps data from one run to the next. Also returns false if the plan contains
+/// `OptMatMul`. When a state of `OptMatMul` is dropped, tract reads a thread-local variable. A thread that kept the
+/// state to its end might destroy the variable before it drops the state.
 pub(crate) fn can_reuse_state(plan: &Arc<TypedRunnableModel>) -> Result<bool, LoadError> {
     let state = plan.spawn().map_err(|error| plan_error(&error))?;
     let mut nodes = plan.model().nodes().iter();
@@ -63,7 +64,7 @@ pub(crate) fn can_reuse_state(plan: &Arc<TypedRunnableModel>) -> Result<bool, Lo
     Ok(state.op_states.iter().all(Option::is_none) && !nodes.any(is_mat_mul))
 }
 
-/// Converts an error of tract to one message that includes its causes.
+/// Converts an error of tract to a message that includes the causes of the error.
 pub(crate) fn plan_error(error: &TractError) -> LoadError {
     LoadError::Plan(format!("{error:#}"))
 }

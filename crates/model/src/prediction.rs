@@ -1,62 +1,62 @@
-//! The shape of a prediction: the names of its members, and the output that each member's value comes
-//! from.
+//! The shape of a prediction: the names of its members, and the model output that contains the value of each member.
 //!
-//! Golden rows and the protocols with named features have predictions in this shape. The shape contains
-//! only names and indices. The encoder of each format decides how a value is written.
+//! Golden rows and the protocols with named features have predictions of this shape. The shape contains only names and
+//! indices. The encoder of each format decides how a value is written.
 
 use crate::signature::{Scores, Signature, Task};
 
 /// Name of the member that every prediction has.
 pub const PREDICTION: &str = "prediction";
 
-/// Name of the member with the outputs of the whole request, beside the predictions of the rows.
+/// Name of the member with the outputs that belong to the whole request.
 pub const REQUEST_OUTPUTS: &str = "outputs";
 
 /// The members of a row's prediction.
 ///
-/// A classifier has two members: the label as `prediction`, and a value for each class as
-/// `probabilities` or `scores`. Every other model has `prediction` only: the value of its
-/// only output, or an object with the value of each output.
+/// The prediction of a classifier has two members: the label as `prediction`, and a value for each class as
+/// `probabilities` or `scores`. The prediction of any other model has only the member `prediction`: the value of the
+/// model's only output, or an object with the value of each output.
 ///
-/// Outputs that belong to the whole request are separate. If a model has no other outputs, they are the
-/// prediction, which then belongs to the request too.
+/// Outputs that belong to the whole request are in a separate member of the response. If all outputs of a model belong
+/// to the whole request, there is no separate member: the outputs are the `prediction`, and there is a single
+/// prediction for the whole request.
 #[derive(Debug, Clone)]
 pub struct PredictionShape<'s> {
     /// The member [`PREDICTION`].
     pub prediction: Prediction,
-    /// The member with the scores of a classifier.
+    /// The member with the scores of a classifier. `None` if the model is not a classifier.
     pub scores: Option<ClassScores<'s>>,
-    /// Indices of the outputs in the member [`REQUEST_OUTPUTS`]; empty if there is no such member.
+    /// Indices of the outputs in the member [`REQUEST_OUTPUTS`]. Empty if the response has no such member.
     pub request_outputs: Vec<usize>,
-    /// True if the prediction belongs to the whole request.
+    /// True if there is a single prediction, for the whole request.
     pub is_of_request: bool,
 }
 
 /// The value of the member [`PREDICTION`].
 #[derive(Debug, Clone)]
 pub enum Prediction {
-    /// The row of the output with this index.
+    /// The value of one output in the row. The field is the index of the output.
     Output(usize),
-    /// An object with the rows of the outputs with these indices.
+    /// An object with the values of several outputs in the row. The field contains the indices of the outputs.
     Outputs(Vec<usize>),
 }
 
-/// The member with a score for each class. The scores are the elements of a row of one output.
+/// The member with a score for each class. The scores of a row are the elements of one output in this row.
 #[derive(Debug, Clone, Copy)]
 pub struct ClassScores<'s> {
-    /// The meaning of the scores. It determines the name of the member.
+    /// The meaning of the scores, which determines the name of the member.
     pub meaning: Scores,
-    /// Index of the output.
+    /// Index of the output that contains the scores.
     pub output: usize,
     pub classes: &'s [String],
 }
 
-/// The origin of a value in a prediction: the whole row of an output, or one element of it.
+/// The origin of a value in a prediction: an output's whole value in the row, or one element of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
     /// Index of the output.
     pub output: usize,
-    /// Index of the element within the output's row; `None` for the whole row.
+    /// Index of the element within the output's value in the row. `None` for the whole value.
     pub element: Option<usize>,
 }
 
@@ -84,8 +84,8 @@ impl<'s> PredictionShape<'s> {
         PredictionShape { prediction, scores: None, request_outputs, is_of_request }
     }
 
-    /// Returns the columns of a table of predictions: a name for each value, such as `prediction`,
-    /// `probability_yes` and `output_loss`.
+    /// Returns the names of the columns in a table of predictions, such as `prediction`, `probability_yes` and
+    /// `output_loss`.
     pub fn columns(&self, signature: &Signature) -> Vec<String> {
         let name = |output: &usize| &signature.outputs[*output].name;
         let mut columns = match &self.prediction {

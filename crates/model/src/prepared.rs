@@ -17,25 +17,26 @@ pub struct Prepared {
     pub model: Vec<u8>,
     /// The weights that the graph refers to.
     pub weights: Vec<u8>,
+    /// The kind of the graph, which determines the function that reads the model.
     pub kind: Kind,
 }
 
 /// The kind of a prepared graph.
 #[derive(Debug)]
 pub enum Kind {
-    /// A plan for all shapes, for [`Model::read_prepared`]. Contains the readers of its operators:
-    /// constants of [`serialized_operators`](crate::serialized_operators).
+    /// A plan for all shapes. [`Model::read_prepared`] reads the model. The field contains the readers of the plan's
+    /// operators, which are constants of [`serialized_operators`](crate::serialized_operators).
     Plan(Vec<Reader>),
-    /// A graph whose plans are made for the shapes of a request, for [`Model::read_dynamic`].
+    /// A graph without a plan. Plans are made for the shapes of each request. [`Model::read_dynamic`] reads the model.
     Dynamic,
 }
 
 impl Prepared {
-    /// Reads the model with the function for its kind. Leaks the weights.
+    /// Reads the model with the function for its kind. The weights stay in memory until the process ends.
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Model::read_prepared`].
+    /// Returns the errors of [`Model::read_prepared`] or [`Model::read_dynamic`].
     pub fn read(self) -> Result<Model, LoadError> {
         let Prepared { model, weights, kind } = self;
         match kind {
@@ -46,7 +47,7 @@ impl Prepared {
 }
 
 impl Model {
-    /// Serializes the model. Only [`Model::read_prepared`] of the same build can read it.
+    /// Serializes the model. Only [`Model::read_prepared`] of the same build can read the result.
     ///
     /// # Errors
     ///
@@ -68,15 +69,15 @@ impl Model {
         Ok(Prepared { model, weights, kind })
     }
 
-    /// Reads a model of [`Kind::Plan`] that [`Model::prepared`] serialized, and warms it up. The
-    /// bytes are trusted.
+    /// Reads a model of [`Kind::Plan`] that [`Model::prepared`] serialized, and warms the model up. The bytes are
+    /// trusted.
     ///
-    /// Reading copies the weights, unless their address is a multiple of 64.
+    /// Copies the weights, unless the address of `weights` is a multiple of 64.
     ///
     /// # Errors
     ///
-    /// Returns an error if a different build wrote the bytes, or if the model does not reproduce its
-    /// golden rows.
+    /// Returns an error if a different build wrote the bytes, if a prediction fails, or if the model does not reproduce
+    /// its golden rows.
     pub fn read_prepared(
         model: &[u8],
         weights: &'static [u8],
@@ -94,8 +95,8 @@ impl Model {
         Ok(model)
     }
 
-    /// Reads a model of [`Kind::Dynamic`] that [`Model::prepared`] serialized, and warms it up. The
-    /// bytes are trusted.
+    /// Reads a model of [`Kind::Dynamic`] that [`Model::prepared`] serialized, and warms the model up. The bytes are
+    /// trusted.
     ///
     /// # Errors
     ///

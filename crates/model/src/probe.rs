@@ -1,4 +1,4 @@
-//! Finds out by running a graph which lengths its dynamic axes can have, and which shapes its outputs have.
+//! Runs a graph to find out which lengths its dynamic axes can have, and which shapes its outputs have.
 
 use crate::error::LoadError;
 use crate::example::example_rows;
@@ -11,22 +11,25 @@ use tract_onnx::prelude::*;
 const LENS: [usize; 16] =
     [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768];
 
-/// Numbers of channels that images may have if the axis of the channels is dynamic.
+/// Numbers of channels that are tried for an image whose channel axis is dynamic.
 const CHANNELS: [usize; 3] = [3, 1, 4];
 
-/// Maximum number of elements in a row of an example with dynamic axes longer than 1.
+/// Maximum number of elements in a row of an example. There is no maximum if all dynamic axes have length 1.
 const MAX_ELEMENTS: usize = 1 << 20;
 
-/// Factors for longer axes than in the example. A network may accept only multiples of a length, and only
-/// inputs up to a length. It may also round lengths up, so that the next length has the same outputs.
+/// The length of the example's longest dynamic axis is multiplied by these factors, in this order, to find out whether
+/// the graph runs with longer axes. The longer length is a multiple, because a network may accept only multiples of
+/// some length. Some factors are small, because a network may have a maximum length. The next length, `len + 1`, is not
+/// tried: a network that rounds lengths up has the same output shapes for `len` and `len + 1`.
 const FACTORS: [usize; 3] = [64, 8, 2];
 
-/// Sets the lengths of the dynamic axes in the examples to the first of `lens` with which the graph runs.
-/// Returns the outputs for `rows` rows.
+/// Sets the lengths of the dynamic axes in the examples. Tries the lengths of `lens` in turn until the graph runs with
+/// examples of that length. Returns the outputs of that run for `rows` rows.
 ///
 /// # Errors
 ///
-/// Returns the error of the last run if the graph runs with none of the lengths.
+/// Returns an error if the graph runs with none of the lengths: the error of the last run, or an error that every
+/// length is too long for [`MAX_ELEMENTS`].
 fn find_example_shapes(
     signature: &mut Signature,
     rows: usize,
@@ -49,12 +52,17 @@ fn find_example_shapes(
         }
     }
     Err(error.map_or_else(
-        || LoadError::Plan("expected an input with fewer elements".into()),
+        || {
+            LoadError::Plan(format!(
+                "expected at most {MAX_ELEMENTS} elements in an example row, found more for every \
+                 length of the dynamic axes"
+            ))
+        },
         |error| plan_error(&error),
     ))
 }
 
-/// Returns the inputs of a run with examples.
+/// Returns the inputs of a run with `rows` rows. The value of each feature is its example.
 pub(crate) fn example_inputs(
     signature: &Signature,
     rows: usize,
@@ -63,11 +71,14 @@ pub(crate) fn example_inputs(
     Ok(inputs.map(|tensor| tensor.into_tract().into()).collect())
 }
 
-/// Returns the index of the axis of the channels if it is dynamic: the first axis of an image in a row.
+/// Returns the index of the channel axis, which is 0, if the feature may be an image with a dynamic number of channels.
+/// `shape` is the shape of the feature's value in one row. Every shape of three axes with a dynamic first axis counts
+/// as an image.
 fn channels(shape: &[Option<usize>]) -> Option<usize> {
     matches!(shape, [None, _, _]).then_some(0)
 }
 
+/// Sets the dynamic axes in the examples of all features: channel axes to `channel_len`, and all other axes to `len`.
 fn set_example_shapes(signature: &mut Signature, len: usize, channel_len: usize) {
     for feature in &mut signature.features {
         let channels = channels(&feature.shape);
@@ -98,12 +109,13 @@ fn elements(signature: &Signature) -> usize {
 #[derive(Debug)]
 pub(crate) struct Observations {
     pub outputs: Vec<Observed>,
-    /// True if the graph runs with longer axes than in the examples.
+    /// True if the graph runs with longer axes than the examples have, or if the inputs have no dynamic axes besides
+    /// the rows.
     pub runs_longer: bool,
 }
 
-/// The type of an output, and its shape in several runs with different numbers of rows and different
-/// lengths of the dynamic axes.
+/// The type of an output, and the shapes of the output in several runs. The runs differ in the number of rows and in
+/// the lengths of the dynamic axes.
 #[derive(Debug)]
 pub(crate) struct Observed {
     pub datum_type: DatumType,
@@ -111,12 +123,12 @@ pub(crate) struct Observed {
     pub two: Vec<usize>,
     /// The shape for 3 rows, or for the fixed number of rows.
     pub three: Vec<usize>,
-    /// For each axis, whether its length was equal in all runs.
+    /// An entry for each axis: true if the axis had the same length in all runs.
     pub is_fixed: Vec<bool>,
 }
 
-/// Runs the graph with different numbers of rows and different lengths of the dynamic axes, and returns
-/// what is known about its outputs.
+/// Runs the graph with different numbers of rows and different lengths of the dynamic axes. Returns the observed types
+/// and shapes of the outputs. Sets `example_shape` of each feature to lengths with which the graph runs.
 ///
 /// # Errors
 ///

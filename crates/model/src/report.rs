@@ -5,16 +5,16 @@ use crate::graph;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A summary of an ONNX file for people.
+/// A summary of an ONNX file, for people to read.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Report {
-    /// Name and version of the exporter, such as "skl2onnx 1.20.0"; empty if the file has neither.
+    /// Name and version of the exporter, such as "skl2onnx 1.20.0". Empty if the file has neither name nor version.
     pub producer: String,
     pub ir_version: i64,
     /// Domain and version of each operator set that the file imports. ONNX's own domain is `ai.onnx`.
     pub opsets: Vec<(String, i64)>,
-    /// Each operator of the outer graph, and the number of its nodes. An operator is written as
-    /// `domain.Operator`, or as `Operator` if its domain is ONNX's own.
+    /// Each operator of the outer graph, with the number of nodes that use it. An operator is written as
+    /// `domain.Operator`, or as `Operator` if it belongs to ONNX's own domain.
     pub operators: Vec<(String, usize)>,
     /// The entries of `metadata_props`.
     pub metadata: Vec<(String, String)>,
@@ -27,7 +27,8 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// Returns an error if the bytes are not an ONNX model.
+    /// Returns [`LoadError::NotOnnx`] if the bytes are not an ONNX model with a graph, and [`LoadError::Plan`] if a
+    /// function of the model cannot be inlined.
     pub fn read(bytes: &[u8]) -> Result<Report, LoadError> {
         let proto = graph::decode(bytes)?;
         let mut operators: BTreeMap<String, usize> = BTreeMap::new();

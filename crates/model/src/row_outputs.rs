@@ -1,11 +1,11 @@
-//! The outputs of a model with the rows first, for formats that write one row after another.
+//! The outputs of a model with the batch axis first, for formats that write one row after another.
 
 use crate::signature::Signature;
 use crate::tensor::Tensor;
 use crate::tensors::Tensors;
 
-/// The outputs of a model. The first axis of each tensor is the rows, except for tensors that belong to
-/// the whole request ([`Signature::is_given_once`]).
+/// The outputs of a model. The first axis of each tensor has an entry for each row. Tensors that belong to the whole
+/// request ([`Signature::is_given_once`]) have no such axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowOutputs {
     rows: usize,
@@ -13,8 +13,8 @@ pub struct RowOutputs {
 }
 
 impl RowOutputs {
-    /// Moves the rows of each output to the first axis. Elements are moved only if the rows are on a
-    /// different axis.
+    /// Makes the batch axis of each output the first axis. Elements are moved only if the batch axis is a different
+    /// axis.
     pub fn new(signature: &Signature, outputs: Tensors) -> RowOutputs {
         let rows = outputs.rows();
         let tensors = signature.outputs.iter().zip(outputs.into_tensors());

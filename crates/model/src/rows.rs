@@ -8,21 +8,23 @@ use crate::value::{Mismatch, Value};
 
 /// A builder of input tensors, row by row.
 ///
-/// Scalar features can be set in any order, in any row that has been added. The elements of an array
-/// feature are appended one by one, row after row. A parameter may have a value in any number of rows, and
-/// outside the rows, but all its values must be equal.
+/// [`Rows::set`] sets the scalar features of all rows added so far, in any order. The elements of an array feature are
+/// appended one by one, row after row. A request may give a parameter's value several times: in any number of rows, and
+/// outside the rows. All values of a parameter must be equal.
 #[derive(Debug)]
 pub struct Rows<'s> {
     signature: &'s Signature,
     rows: usize,
+    /// Elements of each input, row after row.
     inputs: Vec<Data>,
-    /// Number of scalar features that a row has in each input; 0 for an array feature or a parameter.
+    /// Number of scalar features that a row has in each input. The number is 0 for an input that is an array feature or
+    /// a parameter.
     scalar_counts: Vec<usize>,
-    /// Shape of each feature's value. Dynamic axes get their length from the first value.
+    /// Shape of each feature's value. The length of a dynamic axis is `None` until the feature's first value sets it.
     shapes: Vec<Vec<Option<usize>>>,
-    /// Number of features before the parameters.
+    /// Number of features before the parameters, which are the last features of the signature.
     row_features: usize,
-    /// For each parameter: the number of elements of its current value that have been read.
+    /// For each parameter, the number of elements of the current value that have been read.
     read: Vec<usize>,
 }
 
@@ -62,7 +64,7 @@ impl<'s> Rows<'s> {
         self.scalar_counts.iter().sum()
     }
 
-    /// Adds a row. Its scalar features are zero or empty strings until they are set.
+    /// Adds a row. The row's scalar features are zero or empty strings until [`Rows::set`] sets them.
     #[inline]
     pub fn add_row(&mut self) {
         self.rows += 1;
@@ -73,15 +75,16 @@ impl<'s> Rows<'s> {
         }
     }
 
-    /// Starts a value of the feature with index `feature`, if the feature is a parameter. Its elements
-    /// are then compared with those of its first value.
+    /// Starts a value of the feature with index `feature`. Must be called before the elements of a parameter's value.
+    /// If the parameter already has a value, the elements of the new value are compared with the elements of the first
+    /// value. Has no effect if the feature is not a parameter.
     pub fn start_value(&mut self, feature: usize) {
         if let Some(parameter) = feature.checked_sub(self.row_features) {
             self.read[parameter] = 0;
         }
     }
 
-    /// Returns the indices of the required parameters that have no value.
+    /// Returns the indices of the parameters that have no value.
     pub fn missing_parameters(&self) -> impl Iterator<Item = usize> {
         (self.row_features..self.shapes.len()).filter(|feature| !self.has_value(*feature))
     }
@@ -90,11 +93,12 @@ impl<'s> Rows<'s> {
     fn has_value(&self, parameter: usize) -> bool {
         let spec = &self.signature.features[parameter];
         let has_lens = || self.shapes[parameter].iter().all(Option::is_some);
-        // An empty array has lengths, but no elements. The check of its shape reports it.
+        // An empty array has lengths but no elements. The array is a value too.
         !self.inputs[spec.input].is_empty() || spec.shape.contains(&None) && has_lens()
     }
 
-    /// Appends an element to the value of a parameter, or compares it with its first value.
+    /// Appends an element to the first value of a parameter. For later values, compares the element with the element at
+    /// the same index of the first value.
     fn push_parameter(&mut self, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
         let data = &mut self.inputs[spec.input];
@@ -115,11 +119,12 @@ impl<'s> Rows<'s> {
         Err(Mismatch::new(expected, value.to_string()))
     }
 
-    /// Adds a row of values, if the signature has no array features and no parameters. Calls `value_of` with the index of
-    /// each feature in turn.
+    /// Adds a row of values. Calls `value_of` with the index of each feature in turn. The signature must have no array
+    /// features and no parameters.
     ///
-    /// Returns `None` if `value_of` returns `None`, or if only [`Rows::set`] can convert a value or report
-    /// its error. The row is then incomplete, and the caller must remove it with [`Rows::truncate`].
+    /// Returns `None` if `value_of` returns `None`, or if the fast path cannot convert a value. The row is then
+    /// incomplete: the caller must remove the row with [`Rows::truncate`]. The caller can then set the values with
+    /// [`Rows::set`], which converts every valid value and reports the errors of the others.
     #[inline]
     pub fn add_scalars<'v>(
         &mut self,
@@ -148,8 +153,8 @@ impl<'s> Rows<'s> {
 
     /// Removes all rows from index `rows` on, including an incomplete row.
     ///
-    /// All elements of array features and parameters are removed, so `rows` must be 0 if the signature has
-    /// any of these.
+    /// Also removes all elements of array features and parameters, in all rows. So `rows` must be 0 if the signature
+    /// has array features or parameters.
     pub fn truncate(&mut self, rows: usize) {
         self.rows = rows;
         for (data, scalars) in self.inputs.iter_mut().zip(&self.scalar_counts) {
@@ -158,12 +163,13 @@ impl<'s> Rows<'s> {
         self.read.fill(0);
     }
 
-    /// Sets the scalar feature with index `feature` in the row with index `row`. The row does not matter for
-    /// a parameter.
+    /// Sets the scalar feature with index `feature` in the row with index `row`. If the feature is a parameter, `row`
+    /// is ignored.
     ///
     /// # Errors
     ///
-    /// Returns an error if the value cannot be converted to the feature's kind and element type.
+    /// Returns an error if the value cannot be converted to the feature's kind and element type. Also returns an error
+    /// if the feature is a parameter and the value differs from the parameter's first value.
     #[inline]
     pub fn set(&mut self, row: usize, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
@@ -179,7 +185,9 @@ impl<'s> Rows<'s> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the value cannot be converted to the feature's kind and element type.
+    /// Returns an error if the value cannot be converted to the feature's kind and element type. Also returns an error
+    /// if the feature is a parameter and the element differs from the element at the same index of the parameter's
+    /// first value.
     pub fn push(&mut self, feature: usize, value: Value<'_>) -> Result<(), Mismatch> {
         let spec = &self.signature.features[feature];
         if spec.parameter {
@@ -191,8 +199,8 @@ impl<'s> Rows<'s> {
         store(data, index, spec.kind, value)
     }
 
-    /// Appends a whole value to the array feature with index `feature`. Every element of the value is
-    /// `element`, and its shape is the shape of the feature's example.
+    /// Appends a whole value to the array feature with index `feature`. Every element of the value is `element`, and
+    /// the value has the shape of the feature's example. Does nothing if the feature is a parameter that has a value.
     ///
     /// # Errors
     ///
@@ -220,8 +228,8 @@ impl<'s> Rows<'s> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the signature declares a different length. For a dynamic axis, returns an
-    /// error if the first value had a different length.
+    /// Returns an error if the signature declares a different length for the axis. If the axis is dynamic, returns an
+    /// error if the axis of the feature's first value had a different length.
     pub fn set_axis_len(
         &mut self,
         feature: usize,
@@ -242,8 +250,8 @@ impl<'s> Rows<'s> {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no row, if a parameter has no value, if an axis is empty, or if the
-    /// number of elements of an input does not match its shape.
+    /// Returns an error if there is no row, if a parameter has no value, or if the number of elements of an input does
+    /// not match the shape of the input.
     pub fn finish(self) -> Result<Tensors, Mismatch> {
         if self.rows == 0 {
             return Err(Mismatch::new("at least one row", "none"));
@@ -265,7 +273,7 @@ impl<'s> Rows<'s> {
             let has_axes = spec.shape.len() > usize::from(spec.batch_axis.is_some());
             let value_shape = match (scalars, array_shape.is_empty()) {
                 (_, false) => array_shape,
-                // A scalar feature is all of an input of shape `[N]`, which has no axis for features.
+                // An input of shape `[N]` holds one scalar feature and has no axis for features.
                 (_, true) if !has_axes => vec![],
                 // A parameter of shape `[1]`.
                 (0, true) => vec![1],
@@ -277,8 +285,8 @@ impl<'s> Rows<'s> {
     }
 }
 
-/// Returns the tensor of an input in the layout of the graph. `value_shape` is the shape of the value in one
-/// row, and `data` has the elements row after row; a parameter has only one value.
+/// Returns the tensor of an input in the layout of the graph. `value_shape` is the shape of the input's value in one
+/// row. `data` contains the elements row after row. If the input is a parameter, `data` contains a single value.
 fn input_tensor(
     signature: &Signature,
     spec: &TensorSpec,

@@ -26,7 +26,7 @@ thread_local! {
     static STATE: Cell<Option<TypedSimpleState>> = const { Cell::new(None) };
 }
 
-/// A panic of tract, with its message.
+/// An error that contains the message of a panic in tract.
 #[derive(Debug, thiserror::Error)]
 #[error("the runtime panicked: {0}")]
 pub(crate) struct Panicked(pub String);
@@ -45,7 +45,8 @@ impl Runner {
         }
     }
 
-    /// Returns how often a plan for the shapes of a request existed; `None` if one plan is for all shapes.
+    /// Returns how often a plan for a request's shapes existed, and how often a plan was made. Returns `None` if a
+    /// single plan serves all shapes.
     pub(crate) fn plan_counts(&self) -> Option<PlanCounts> {
         match self {
             Runner::Plan { .. } => None,

@@ -4,11 +4,12 @@ use crate::signature::{Scores, Signature, Task};
 use crate::tensor::Elements;
 use crate::tensors::Tensors;
 
-/// Maximum amount by which a probability may exceed 1, and by which the sum of a row may differ from 1. In a forest,
-/// rounding errors add up.
+/// Maximum amount by which a probability may exceed 1, and by which the sum of a row's probabilities may differ from 1.
+/// A forest adds up the results of its trees, and rounding errors with them.
 const ROUNDING: f64 = 1e-3;
 
-/// Sets the meaning of a classifier's scores. `outputs` are the model's outputs for some rows.
+/// Sets the meaning of a classifier's scores. `outputs` are the model's outputs for some rows. If the model is not a
+/// classifier, does nothing.
 pub(crate) fn set_score_meaning(signature: &mut Signature, outputs: &Tensors) {
     let Task::Classification { scores, classes, meaning, .. } = &mut signature.task else { return };
     let scores: Vec<f64> = match outputs.tensors()[*scores].elements() {

@@ -1,5 +1,5 @@
-//! The signature of a model: its input and output tensors as the graph declares them, and its features.
-//! A feature is usually a column of an input.
+//! The signature of a model: the input and output tensors as the graph declares them, and the features. A feature is
+//! usually a column of an input.
 
 use crate::datatype::{Datatype, Kind};
 use crate::json_text;
@@ -13,24 +13,24 @@ use std::sync::OnceLock;
 /// The description of a model: its inputs, outputs and features, and its documentation.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Signature {
-    /// The graph's name; `model` if it has none.
+    /// The graph's name. `model` if the graph has no name.
     pub name: String,
-    /// ONNX's `model_version`, in decimal; `1` if unset.
+    /// ONNX's `model_version`, in decimal. `1` if unset.
     pub version: String,
-    /// The model's or the graph's `doc_string`.
+    /// The `doc_string` of the model, or of the graph if the model has no `doc_string`.
     pub description: Option<String>,
     pub inputs: Vec<TensorSpec>,
     pub outputs: Vec<TensorSpec>,
-    /// Number of rows in a run; `None` if a run can have any number of rows. With 1, each row runs alone.
+    /// Number of rows in a run. `None` if a run can have any number of rows. If the number is 1, each row runs alone.
     pub fixed_rows: Option<usize>,
-    /// The columns of the inputs, input by input. Each has a different name. The parameters are last.
+    /// The features of the inputs, input by input. Each feature has a different name. The parameters are last.
     pub features: Vec<Feature>,
     pub task: Task,
-    /// The label of a class and its meaning, from the metadata.
+    /// The label and the meaning of each class that the metadata describes.
     pub class_meanings: Vec<(String, String)>,
     /// Name and value of each metric that was measured on held-out data, from the metadata.
     pub metrics: Vec<(String, f64)>,
-    /// Indices of the features by name. Built at the first lookup.
+    /// Index of each feature by name. Built at the first lookup.
     #[serde(skip)]
     pub(crate) by_name: OnceLock<HashMap<String, usize>>,
 }
@@ -40,21 +40,22 @@ pub struct Signature {
 pub struct TensorSpec {
     pub name: String,
     pub datatype: Datatype,
-    /// Length of each axis in the graph; `None` for a dynamic axis.
+    /// Length of each axis in the graph. `None` for a dynamic axis.
     pub shape: Vec<Option<usize>>,
-    /// The axis that has an entry for each row. `None` if there is no such axis: the tensor then belongs
-    /// to the request, or to a row that runs alone (see [`Signature::fixed_rows`]).
+    /// Index of the axis that has an entry for each row. `None` if the tensor has no such axis. The tensor then belongs
+    /// to the whole request, or to a single row if each row runs alone (see [`Signature::fixed_rows`]).
     pub batch_axis: Option<usize>,
 }
 
 impl TensorSpec {
-    /// Checks the shape of a tensor. The tensor may have any number of rows. Other dynamic axes may be
-    /// empty, such as the past of a decoder before its first step.
+    /// Checks the shape of a tensor against this specification. The batch axis may have any length above 0. Any other
+    /// dynamic axis may have any length. The length 0 stands for an empty axis, such as the past of a decoder before
+    /// the first step.
     ///
     /// # Errors
     ///
-    /// Returns an error if the number of axes or the length of an axis differs from this shape, or if
-    /// there are no rows.
+    /// Returns an error if the number of axes differs from the specification, if the length of an axis other than the
+    /// batch axis differs from a fixed length in the specification, or if the tensor has no rows.
     pub fn check(&self, shape: &[usize]) -> Result<(), Mismatch> {
         let mut dims = self.shape.iter().zip(shape).enumerate();
         let fits = shape.len() == self.shape.len()
@@ -72,16 +73,17 @@ impl TensorSpec {
         }
     }
 
-    /// Returns the lengths of the axes other than the batch: the shape of the value in one row, or of the
-    /// whole value if the tensor has no batch axis.
+    /// Returns the lengths of all axes other than the batch axis. If the tensor has a batch axis, this is the shape of
+    /// the value in one row.
     pub fn row_shape(&self) -> Vec<Option<usize>> {
         let axes = self.shape.iter().enumerate();
         axes.filter(|(axis, _)| self.batch_axis != Some(*axis)).map(|(_, len)| *len).collect()
     }
 }
 
-/// A named value in a row: one column of an input whose rows have at most one axis, or the whole row of an
-/// input whose rows have more axes. An input without a batch axis is one feature.
+/// A named value of a row or of the request. If a row of an input has at most one axis, each column of the input is a
+/// feature. If a row of an input has several axes, the whole input is one feature. An input without a batch axis is one
+/// feature too.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Feature {
     pub name: String,
@@ -90,14 +92,15 @@ pub struct Feature {
     pub datatype: Datatype,
     /// Index into [`Signature::inputs`].
     pub input: usize,
-    /// Index of the column within the input; 0 if the feature is the whole row.
+    /// Index of the column within the input. 0 if the feature is the whole input.
     pub column: usize,
-    /// If true, the feature has one value for all rows of a request.
+    /// True if the feature is a parameter: it has one value for all rows of a request.
     pub parameter: bool,
-    /// Shape of the value in one row; empty for a scalar.
+    /// Shape of the value in one row, or of a parameter's value. Empty for a scalar. `None` for the length of a dynamic
+    /// axis.
     pub shape: Vec<Option<usize>>,
-    /// If true, a row may omit the feature. Its value is then zero or an empty string. The features of a
-    /// map input are optional.
+    /// True if a row may omit the feature. The feature's value in the row is then zero or an empty string. Only the
+    /// features of a map input are optional.
     pub optional: bool,
     pub description: Option<String>,
     pub unit: Option<String>,
@@ -105,11 +108,11 @@ pub struct Feature {
     pub minimum: Option<f64>,
     /// Largest value seen in training. Not a constraint.
     pub maximum: Option<f64>,
-    /// An example as JSON. The example of an array feature is the whole array, or one scalar that stands
-    /// for all elements.
+    /// An example as JSON. For an array feature, this is the whole array, or a scalar that stands for all elements of
+    /// the array.
     #[serde(with = "json_text")]
     pub compact_example: Json,
-    /// Shape of the example if `compact_example` is one scalar: `shape` with lengths for the dynamic axes.
+    /// Shape of the example if `compact_example` is a scalar. Equals `shape`, with a length for each dynamic axis.
     pub example_shape: Vec<usize>,
 }
 
@@ -157,8 +160,9 @@ impl Feature {
         elements > MAX_EXAMPLE_ELEMENTS
     }
 
-    /// Returns an example as JSON: a scalar, an array of the feature's shape, or the short form of a
-    /// [long](Feature::has_long_example) array. The short form is `{"fill": element}`.
+    /// Returns the example as JSON: a scalar, or an array of the feature's shape. If the array would be [too
+    /// long](Feature::has_long_example), returns `{"fill": element}` instead, where `element` is the first element of
+    /// the array.
     pub fn example(&self) -> Json {
         if self.has_long_example() {
             return json!({ FILL: first_scalar(&self.compact_example) });
@@ -197,9 +201,11 @@ pub enum Task {
     Classification {
         /// Index of the output with the labels.
         label: usize,
-        /// Index of the output with the scores. Its shape is `[N, C]`: a column for each class.
+        /// Index of the output with the scores. The shape of the output is `[N, C]`, with a column for each class.
         scores: usize,
+        /// Labels of the classes, in the order of the columns.
         classes: Vec<String>,
+        /// The meaning of the scores.
         meaning: Scores,
     },
     /// Any other model. The meaning of its outputs is unknown.
@@ -209,33 +215,32 @@ pub enum Task {
 /// The meaning of a classifier's scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Scores {
-    /// Between 0 and 1, with a sum of 1 in each row.
+    /// All scores are between 0 and 1, and the sum of each row is 1.
     Probabilities,
-    /// Anything else: margins, distances or votes.
+    /// The scores are anything else, such as margins, distances or votes.
     Other,
 }
 
 impl Signature {
-    /// Returns the number of features that have a value in each row. The features after them are parameters,
-    /// which have one value for the whole request.
+    /// Returns the number of features that have a value in each row. All features from this index on are parameters.
     pub fn row_features(&self) -> usize {
         self.features.partition_point(|feature| !feature.parameter)
     }
 
-    /// Returns whether several rows of this tensor are stacked along a new first axis, because the graph has
-    /// no axis for the rows and each row runs alone.
+    /// Returns whether several rows of this tensor are stacked along a new first axis. That is the case if the tensor
+    /// has no batch axis and each row runs alone.
     pub fn is_stacked(&self, spec: &TensorSpec) -> bool {
         self.fixed_rows == Some(1) && spec.batch_axis.is_none()
     }
 
-    /// Returns whether this tensor belongs to the whole request, not to one of its rows.
+    /// Returns whether this tensor belongs to the whole request, and not to a row.
     pub fn is_given_once(&self, spec: &TensorSpec) -> bool {
         self.fixed_rows != Some(1) && spec.batch_axis.is_none()
     }
 
     /// Returns the index of the feature with this name.
     pub fn feature(&self, name: &str) -> Option<usize> {
-        /// Number of features up to which comparing all names is faster than hashing.
+        /// Maximum number of features for which comparing all names is faster than hashing.
         const SCAN_LIMIT: usize = 16;
         let names = || self.features.iter().map(|feature| &feature.name);
         if self.features.len() <= SCAN_LIMIT {
@@ -309,7 +314,7 @@ impl Scores {
         }
     }
 
-    /// Returns the name for the score of a single class.
+    /// Returns the first word of a column's name, for a column with the scores of one class.
     pub(crate) fn singular(self) -> &'static str {
         match self {
             Scores::Probabilities => "probability",

@@ -22,12 +22,13 @@ use std::sync::{Arc, OnceLock};
 use tract_onnx::pb::{GraphProto, ModelProto};
 use tract_onnx::prelude::*;
 
-/// Maximum size, in bytes, of the largest intermediate tensor of a run. A tensor of this size stays in the
-/// second-level cache of most processors. If the rows of a model are independent of each other, larger
-/// batches are split into several runs.
+/// Maximum size of the largest intermediate tensor of a run, in bytes. A tensor of this size stays in the second-level
+/// cache of most processors. A batch that would exceed this size is split into several runs, if the rows of the model
+/// are independent of each other.
 const MAX_BATCH_BYTES: usize = 512 << 10;
 
-/// A decoded ONNX file, whose values of types that tract lacks have been replaced.
+/// A decoded ONNX file. Values of types that tract lacks, such as maps, have been replaced by tensors. The fields after
+/// `metadata` describe what was replaced.
 pub(crate) struct Source {
     proto: ModelProto,
     metadata: Metadata,
@@ -37,7 +38,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Decodes an ONNX file. Weights in separate files are beside `path`.
+    /// Decodes an ONNX file. `path` is the path of the file, and separate files with weights are in the same folder. If
+    /// `path` is `None`, the ONNX file must contain all weights.
     pub(crate) fn read(bytes: &[u8], path: Option<&Path>) -> Result<Source, LoadError> {
         let mut proto = graph::decode(bytes)?;
         if let Some(path) = path {
@@ -62,7 +64,7 @@ impl Source {
         graph::graph(&self.proto)
     }
 
-    /// Returns the ways to make plans that the graph allows, in the order in which they are tried.
+    /// Returns the ways to make plans for this graph, in the order in which they are tried.
     pub(crate) fn shapes(&self) -> &'static [Shapes] {
         let mut nodes = self.proto.graph.iter().flat_map(|graph| &graph.node);
         if nodes.any(|node| SEQUENCE_OPERATORS.contains(&node.op_type.as_str())) {
@@ -80,8 +82,8 @@ impl Source {
         Ok(graph::ranks(self.graph()?))
     }
 
-    /// Returns the inputs, and the number of rows in a run if the graph fixes it. Inputs without a declared
-    /// shape have `rank` axes.
+    /// Returns the inputs, and the fixed number of rows in a run. The number is `None` if the graph accepts any number
+    /// of rows. If the graph does not declare the shape of an input, the input gets `rank` dynamic axes.
     pub(crate) fn inputs(
         &self,
         rank: usize,
@@ -111,7 +113,8 @@ impl Source {
         }
     }
 
-    /// Returns the labels of an output whose values are indices of its labels.
+    /// Returns the labels of an output if the graph computes indices of labels for the output. Otherwise returns
+    /// `None`.
     pub(crate) fn labels(&self, output: &TensorSpec) -> Option<Arc<[String]>> {
         let mut labels = self.label_outputs.iter();
         Some(labels.find(|labels| labels.output == output.name)?.labels.clone().into())
@@ -159,7 +162,7 @@ impl Source {
             .map_err(|error| plan_error(&error))?;
         phases.end("optimise");
         let runner = Runner::new(plan)?;
-        // The plan may be for the shapes of the example only.
+        // tract may have made a plan for the shapes of the example only.
         let observations = probe::observe(signature, fixed_rows, |inputs| runner.run(inputs))?;
         if !observations.runs_longer {
             let expected = "expected a plan for all shapes, found one for the smallest shapes only";
@@ -168,7 +171,7 @@ impl Source {
         Ok((Ready { runner, max_rows }, outputs))
     }
 
-    /// Makes a model that makes a plan for the shapes of each request.
+    /// Makes a [`DynamicModel`], which makes a plan for the shapes of each request.
     fn dynamic_model(
         &self,
         graph: &GraphProto,
@@ -191,7 +194,7 @@ impl Source {
         Ok((Ready { runner, max_rows: fixed_rows.unwrap_or(usize::MAX) }, outputs))
     }
 
-    /// Returns the signature without its outputs.
+    /// Returns the signature, without outputs and without a task.
     pub(crate) fn signature(
         &self,
         inputs: Vec<TensorSpec>,
@@ -226,19 +229,21 @@ pub(crate) struct Ready {
     pub max_rows: usize,
 }
 
-/// When the shapes of a graph are known.
+/// The shapes for which a plan is made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Shapes {
-    /// When the model is loaded, with symbols for the dynamic axes. One plan is for all shapes.
+    /// One plan is made for all shapes when the model is loaded. Symbols stand for the lengths of dynamic axes.
     Symbolic,
-    /// At each request, as numbers.
+    /// A plan is made for the shapes of a request. All lengths are numbers.
     Known,
 }
 
-/// Returns the inputs and the fixed number of rows, in the ways in which a graph may accept rows.
+/// Returns the possible inputs and fixed numbers of rows, in the order in which they are tried.
 ///
-/// A graph that declares a batch may still accept only single rows, for example if it was traced with one
-/// row. Rows of a fixed batch may depend on each other: the whole batch is then one row.
+/// The first entry is what the graph declares. The second entry is for graphs that declare a batch but do not accept
+/// independent rows; each row then runs alone. A graph with a dynamic batch may accept only single rows, for example
+/// because it was traced with one row. The rows of a fixed batch may depend on each other. The whole batch is then one
+/// row.
 pub(crate) fn batches(
     inputs: Vec<TensorSpec>,
     fixed_rows: Option<usize>,
@@ -251,8 +256,8 @@ pub(crate) fn batches(
     vec![declared, (alone, Some(1))]
 }
 
-/// Returns the input for runs of one row. A dynamic batch gets length 1. If the batch has
-/// `fixed_rows` rows, the whole input is one row.
+/// Returns the specification of an input for runs of one row. If the batch is dynamic, the batch axis gets length 1. If
+/// the batch has `fixed_rows` rows, the whole input becomes one row without a batch axis.
 fn one_row(mut input: TensorSpec, fixed_rows: Option<usize>) -> TensorSpec {
     match (fixed_rows, input.batch_axis) {
         (Some(_), _) => input.batch_axis = None,

@@ -1,4 +1,4 @@
-//! Typed arrays: the inputs and outputs of a model.
+//! Arrays with an element type and a shape: the inputs and outputs of a model.
 
 use crate::datatype::Datatype;
 use crate::value::Mismatch;
@@ -8,19 +8,18 @@ use std::sync::Arc;
 use tract_onnx::prelude::{DatumType, TractResult, f16};
 use tract_onnx::tract_hir::internal::tract_ndarray::ArrayD;
 
-/// An array in row-major order. It wraps a tensor of tract, so that running a model need not copy the
-/// elements.
+/// An array in row-major order. Wraps a tensor of tract, so that no elements are copied when a model runs.
 #[derive(Clone, PartialEq)]
 pub struct Tensor {
     datatype: Datatype,
     values: tract_onnx::prelude::Tensor,
-    /// The labels, if this is a string tensor and `values` are indices of its labels.
+    /// The labels of a string tensor whose `values` are indices of labels. `None` for all other tensors.
     labels: Option<Arc<[String]>>,
 }
 
 macro_rules! data {
     ($($variant:ident($element:ty)),+ $(,)?) => {
-        /// Owned elements of one type, to make a [`Tensor`] from.
+        /// Owned elements of one type, from which a [`Tensor`] can be made.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Data { $($variant(Vec<$element>),)+ String(Vec<String>) }
 
@@ -231,15 +230,14 @@ impl Tensor {
         Ok(Tensor { datatype, values, labels: None })
     }
 
-    /// Returns the elements as little-endian bytes in row-major order; `None` for strings. A boolean
-    /// takes one byte.
+    /// Returns the elements as little-endian bytes in row-major order. A boolean takes one byte. Returns `None` for
+    /// strings.
     pub fn le_bytes(&self) -> Option<&[u8]> {
         self.datatype.size()?;
         Some(self.values.try_as_plain_ram().expect("elements in memory").as_bytes())
     }
 
-    /// Converts an output of tract. If `labels` is not `None`, the elements of the output are indices of
-    /// labels.
+    /// Converts an output of tract. If `labels` is not `None`, the elements of the output are indices into `labels`.
     pub(crate) fn from_tract(
         values: tract_onnx::prelude::Tensor,
         datatype: Datatype,
@@ -267,8 +265,8 @@ impl Tensor {
         self.values.shape()
     }
 
-    /// Returns the shape of the value in one row, if the first axis is the rows. It is empty, for a scalar,
-    /// if the shape of the tensor is `[N]` or `[N, 1]`.
+    /// Returns the shape of the value in one row of a tensor whose first axis is the batch axis. If the tensor has the
+    /// shape `[N]` or `[N, 1]`, the value is a scalar and the result is empty.
     #[inline]
     pub fn row_shape(&self) -> &[usize] {
         match self.shape() {
@@ -277,8 +275,8 @@ impl Tensor {
         }
     }
 
-    /// Returns the shape of the whole value, if the tensor has no axis for the rows. It is empty, for a
-    /// scalar, if the shape of the tensor is `[]` or `[1]`.
+    /// Returns the shape of the value of a tensor without a batch axis. If the tensor has the shape `[]` or `[1]`, the
+    /// value is a scalar and the result is empty.
     pub fn value_shape(&self) -> &[usize] {
         match self.shape() {
             [1] => &[],
@@ -298,13 +296,13 @@ impl Tensor {
         self.len() == 0
     }
 
-    /// Returns a copy of some entries along an axis.
+    /// Returns a copy of the given entries along an axis.
     pub(crate) fn slice(&self, axis: usize, entries: Range<usize>) -> Tensor {
         let values = self.values.slice(axis, entries.start, entries.end);
         Tensor { values: values.expect("the entries exist"), labels: self.labels.clone(), ..*self }
     }
 
-    /// Concatenates tensors along an axis. Returns `None` if they differ in another axis.
+    /// Concatenates tensors along an axis. Returns `None` if the tensors differ in the length of a different axis.
     pub(crate) fn concat(axis: usize, parts: &[&Tensor]) -> Option<Tensor> {
         let values: Vec<_> = parts.iter().map(|part| &part.values).collect();
         let values = tract_onnx::prelude::Tensor::stack_tensors(axis, &values).ok()?;
@@ -321,7 +319,7 @@ impl Tensor {
         Tensor { values, ..self }
     }
 
-    /// Moves the axis of the rows to the front. Without such an axis, the tensor becomes a single row.
+    /// Makes the batch axis `axis` the first axis. If `axis` is `None`, the tensor becomes a single row.
     pub fn rows_first(self, axis: Option<usize>) -> Tensor {
         match axis {
             Some(axis) => self.move_axis(axis, 0),

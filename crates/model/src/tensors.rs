@@ -5,11 +5,12 @@ use crate::tensor::Tensor;
 use crate::value::Mismatch;
 use std::iter::{once, repeat_n};
 
-/// A tensor for each input or for each output of a model, in the signature's order. Each tensor has the
-/// graph's own axes. All tensors with a batch axis have the same number of rows.
+/// A tensor for each input or for each output of a model, in the signature's order. All tensors with a batch axis have
+/// the same number of rows.
 ///
-/// If each row runs alone, a tensor without a batch axis belongs to one row. The tensors of several rows are
-/// then stacked along a new first axis.
+/// The axes of a tensor are the axes that the graph declares, with one exception. If each row runs alone
+/// ([`Signature::fixed_rows`] is 1), a tensor without a batch axis belongs to one row. If there are several rows, their
+/// tensors are then stacked along an additional first axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensors {
     rows: usize,
@@ -17,13 +18,16 @@ pub struct Tensors {
 }
 
 impl Tensors {
-    /// Checks and combines the tensors of all inputs. They must be in the signature's order.
+    /// Checks and combines the tensors of all inputs. The tensors must be in the signature's order.
     ///
     /// # Errors
     ///
-    /// Returns an error if a tensor's datatype or shape differs from the signature, or if its number of
-    /// rows differs from the first tensor's. Returns an error if there are several rows, but a tensor of the
-    /// graph belongs to one row. The error has the index of the tensor and the mismatch.
+    /// Returns the index of a tensor and the mismatch
+    ///
+    /// - if a tensor's datatype or shape differs from the signature;
+    /// - if a tensor has a different number of rows than the tensors before it;
+    /// - if there are several rows, although each row runs alone and an input or an output of the graph has no batch
+    ///   axis.
     ///
     /// # Panics
     ///
@@ -75,7 +79,8 @@ impl Tensors {
         self.tensors
     }
 
-    /// Splits the inputs into copies of at most `max_rows` rows.
+    /// Splits inputs into parts of at most `max_rows` rows. Every part contains a copy of the tensors that have no
+    /// rows.
     pub(crate) fn chunks(
         &self,
         signature: &Signature,
@@ -96,8 +101,8 @@ impl Tensors {
         })
     }
 
-    /// Concatenates the rows of `parts`. All parts have the outputs of the signature. Returns `None` if rows
-    /// of an output differ in shape, or if an output belongs to a whole part.
+    /// Concatenates the rows of `parts`. Each part contains all outputs of the signature. Returns `None` if the rows of
+    /// an output differ in shape, or if an output has no rows because it belongs to the whole request.
     pub(crate) fn concat(signature: &Signature, parts: Vec<Tensors>) -> Option<Tensors> {
         let rows = parts.iter().map(Tensors::rows).sum();
         let mut columns: Vec<Vec<Tensor>> = signature.outputs.iter().map(|_| vec![]).collect();
@@ -117,7 +122,7 @@ impl Tensors {
         Some(Tensors::new(rows, tensors))
     }
 
-    /// Repeats the last row until there are `count` rows. The tensors have these specifications.
+    /// Repeats the last row until there are `count` rows. `specs` contains the specification of each tensor.
     pub(crate) fn padded(self, specs: &[TensorSpec], count: usize) -> Tensors {
         let rows = self.rows;
         let pad = |(tensor, spec): (Tensor, &TensorSpec)| {
@@ -139,8 +144,8 @@ mod tests {
     use crate::tensor::Data;
     use std::sync::Arc;
 
-    /// Returns a signature whose inputs and outputs are the same tensors: numbers of shape `[N, 2]`, strings
-    /// of shape `[N]` and labels of shape `[3, N]`.
+    /// Returns a signature with the same tensors as inputs and as outputs: numbers of shape `[N, 2]`, strings of shape
+    /// `[N]` and labels of shape `[3, N]`. `axes` are the batch axes of the three tensors.
     fn signature(axes: [Option<usize>; 3], fixed_rows: Option<usize>) -> Signature {
         let spec = |name: &str, datatype, shape: &[Option<usize>], batch_axis| TensorSpec {
             name: name.into(),
@@ -169,6 +174,7 @@ mod tests {
         }
     }
 
+    /// Returns the three tensors of [`signature`], with `rows` rows.
     fn tensors(rows: usize) -> Vec<Tensor> {
         let numbers = (0..2 * rows as i64).collect();
         let strings = (0..rows).map(|i| i.to_string()).collect();

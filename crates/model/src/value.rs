@@ -7,7 +7,7 @@ use std::fmt;
 /// A value as a client wrote it, before it is converted to its feature's type.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
-    /// `null` or an empty cell. It becomes NaN if the element type is a float.
+    /// `null` or an empty cell. The value becomes NaN if the element type is a float type; otherwise it is an error.
     Missing,
     Bool(bool),
     Integer(i128),
@@ -17,7 +17,7 @@ pub enum Value<'a> {
     Untyped(&'a str),
 }
 
-/// An error about a value: what was expected and what was found.
+/// An error about a value, a shape or an axis: what was expected and what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
     pub expected: String,
@@ -36,7 +36,8 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Returns the first ten names in backticks, such as "`x`, `y`". One `…` stands for all further names.
+/// Returns the first ten names in backticks, such as "`x`, `y`". If there are more than ten names, the text ends with
+/// `…`.
 pub fn quoted_list(names: impl ExactSizeIterator<Item = impl fmt::Display>) -> String {
     const MAX_NAMES: usize = 10;
     let more = (names.len() > MAX_NAMES).then(|| "…".to_owned());
@@ -61,8 +62,8 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-/// Returns the first 60 characters of a string for an error message, with control characters and quotes
-/// escaped.
+/// Returns the first 60 characters of a string for an error message, followed by `…` if there are more. Control
+/// characters and quotes are escaped.
 pub fn excerpt(text: &str) -> String {
     truncated(text).escape_debug().to_string()
 }

@@ -1,5 +1,5 @@
-//! Runs the cases of `onnx-ml` for which [`Model`] converts or checks the outputs. Also checks that
-//! prepared models return the same outputs as loaded models.
+//! Runs cases of `onnx-ml` whose outputs [`Model`] converts or checks. Also checks that prepared models return the same
+//! outputs as loaded models.
 
 #![allow(clippy::unwrap_used)]
 
@@ -86,8 +86,8 @@ fn load(case: &Path) -> Model {
     Model::load(&fs::read(case.join("model.onnx")).unwrap()).unwrap()
 }
 
-/// Checks the outputs for all data sets of a case. Returns the outputs for the last data set and their
-/// specifications.
+/// Checks the outputs for all data sets of a case. Returns the outputs for the last data set, and the specifications of
+/// the outputs.
 fn check(name: &str) -> (Tensors, Vec<TensorSpec>) {
     let case = folder().join(name);
     let model = load(&case);
@@ -105,7 +105,7 @@ fn check(name: &str) -> (Tensors, Vec<TensorSpec>) {
     (last.unwrap(), model.signature().outputs.clone())
 }
 
-/// Covers the cases that a server can load. Most cases contain a single operator.
+/// Covers all cases that [`Model`] can load. Most cases contain a single operator.
 #[test]
 fn prepared_models_return_the_same_outputs_as_loaded_models() {
     let (mut prepared_count, mut dynamic_count, mut not_prepared) = (0, 0, vec![]);

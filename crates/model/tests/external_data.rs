@@ -1,5 +1,5 @@
-//! Checks that [`Model`] reads weights from files beside the model, and rejects files that differ from what
-//! the model declares.
+//! Checks that [`Model`] reads weights from files in the model's folder. Also checks that [`Model`] rejects a file if
+//! the model's declaration does not fit the file.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tract_onnx::pb::ModelProto;
 
-/// Copies the case `external-data` to the folder `name`, and sets `entries` in the `external_data` of its
-/// weights. Returns the path of the copied model.
+/// Copies the case `external-data` to the folder `name`. Sets `entries` in the `external_data` of the weights in the
+/// copied model, and returns the path of the copied model.
 fn copy_model(name: &str, entries: &[(&str, &str)]) -> PathBuf {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/external-data");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("external-data").join(name);
@@ -29,7 +29,7 @@ fn copy_model(name: &str, entries: &[(&str, &str)]) -> PathBuf {
     path
 }
 
-/// Returns the error of loading a model. Checks that embedding its weights returns the same error.
+/// Returns the error of loading a model. Checks that embedding the weights of the model returns the same error.
 fn rejection(path: &Path) -> String {
     let bytes = fs::read(path).unwrap();
     let error = Model::load_beside(&bytes, path).unwrap_err().to_string();

@@ -1,5 +1,5 @@
-//! Runs small graphs with unusual inputs and outputs: sequences, inputs without a declared shape, axes
-//! without entries, and doubles.
+//! Runs small graphs with unusual inputs and outputs: sequences of tensors, inputs without a declared shape, empty
+//! axes, and doubles.
 
 #![allow(clippy::unwrap_used)]
 
@@ -30,7 +30,7 @@ fn node(operator: &str, inputs: &[&str], output: &str, axis: Option<i64>) -> Nod
     }
 }
 
-/// Loads a model with the input `x`, a matrix of 3 columns, and the initializer `lengths`.
+/// Loads a model with these nodes. The input `x` is a matrix with 3 columns, and the initializer `lengths` is `[1, 2]`.
 fn load(nodes: Vec<NodeProto>, outputs: &[&str]) -> Result<Model, String> {
     let dim = |value| Dimension { value: Some(value), ..Default::default() };
     let rows = dim(dimension::Value::DimParam("N".to_owned()));
@@ -84,7 +84,7 @@ fn floats(tensor: &Tensor) -> Vec<f32> {
     }
 }
 
-/// Returns the name, the batch axis, the shape and the elements of each output for two rows.
+/// Runs the model with two rows. Returns the name, the batch axis, the shape and the elements of each output.
 fn outputs(model: &Model) -> Vec<(String, Option<usize>, Vec<usize>, Vec<f32>)> {
     let x = Tensor::new(&[2, 3], Data::Float32(vec![1., -2., 3., -4., 5., -6.]));
     let described = |(spec, tensor): (&TensorSpec, Tensor)| {

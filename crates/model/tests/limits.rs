@@ -1,5 +1,5 @@
-//! Checks that a graph is rejected if it would fill the memory or load forever. Damaged models (see
-//! `mutated.rs`) revealed each of these cases.
+//! Checks that graphs are rejected that would fill the memory or never finish loading. The test `mutated.rs`, which
+//! damages models, found these graphs.
 
 #![allow(clippy::unwrap_used)]
 

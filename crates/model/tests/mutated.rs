@@ -1,9 +1,9 @@
 //! Checks that damaged models are either rejected, or load and predict. No damaged model may end the
 //! process, block it or fill the memory.
 //!
-//! A damaged copy of a model has changed bytes, or changed numbers in its graph: sizes, ids and counts that
-//! no exporter writes. The random numbers have a fixed seed. The environment variable `MUTATIONS` sets the
-//! number of damaged copies of each model.
+//! A damaged copy of a model has changed bytes in its file, or changed numbers in its graph, such as sizes that no
+//! exporter writes. The random numbers have a fixed seed. The environment variable `MUTATIONS` sets the number of
+//! damaged copies of each model.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, TensorProto, tensor
 
 /// Default number of damaged copies of each model.
 const DEFAULT_COUNT: usize = 12;
-/// Maximum time to load a damaged model. It is generous, for a busy machine.
+/// Maximum time to load a damaged model. The limit is generous, because the machine may be busy.
 const MAX_LOAD_TIME: Duration = Duration::from_secs(300);
 /// Maximum memory of the process, in KiB.
 const MAX_MEMORY: usize = 1 << 20;
@@ -67,8 +67,8 @@ fn models() -> Vec<PathBuf> {
 /// The model that is being loaded, and the time at which its load started.
 type Watched = Mutex<Option<(String, Instant)>>;
 
-/// Starts a thread that ends the process if loading a model takes too long. Before that, the thread prints
-/// the name of the model.
+/// Starts a thread that watches the load of models. If a load takes too long, the thread prints the name of the model
+/// and ends the process.
 fn watch() -> &'static Watched {
     static WATCHED: Watched = Mutex::new(None);
     thread::spawn(|| {
@@ -93,7 +93,7 @@ fn peak_memory() -> usize {
     peak.map_or(0, |peak| peak.trim().trim_end_matches(" kB").parse().unwrap())
 }
 
-/// Returns a damaged copy of a model: its bytes are changed, or its graph is distorted.
+/// Returns a damaged copy of a model. Either some bytes of the file are changed, or a number in the graph is changed.
 fn damage(random: &mut Random, original: &[u8], number: usize) -> Vec<u8> {
     match number % 3 {
         0 => {
@@ -212,7 +212,7 @@ fn distort_tensor(random: &mut Random, tensor: &mut TensorProto) {
 }
 
 impl Random {
-    /// Picks zero, a power of two, or a limit of `i64`, and returns an integer that differs from this number by at most 2.
+    /// Returns an integer that differs by at most 2 from zero, from a power of two or from a limit of `i64`.
     fn int(&mut self) -> i64 {
         let near = self.below(5) as i64 - 2;
         let bounds = [0, 0, 8, 1 << 16, 1 << 31, 1 << 40, 1 << 62, i64::MAX, i64::MIN];

@@ -1,6 +1,7 @@
-"""Writes the cases below `signature/`: models whose inputs and outputs are not all rows, with ONNX Runtime's outputs.
+"""Writes the cases in `signature/`, with ONNX Runtime's outputs.
 
-A case has the two files that crates/onnx-ml/tests/generate/common.py describes. `../signature.rs` runs the cases.
+In each case, some inputs or outputs have no batch axis, a batch axis that is not the first axis, or a fixed batch. A
+case has the two files that crates/onnx-ml/tests/generate/common.py describes. `signature.rs` runs the cases.
 """
 
 import json
@@ -45,7 +46,7 @@ def i64(*elements) -> np.ndarray:
 
 X, Y = value("x", "N", 4), value("y", "N", 4)
 
-# Inputs that are parameters of the request.
+# Inputs that have no batch axis: one value for the whole request.
 scale = [node("Mul", ["x", "t"], ["y"])]
 case("scalar_input", scale, [X, value("t")], [Y], [[floats(n, 4), np.float32(2)] for n in (1, 3)])
 case("scalar_first", scale, [value("t"), X], [Y], [[np.float32(2), floats(n, 4)] for n in (1, 3)])
@@ -80,7 +81,7 @@ case(
     zero=np.int64(0),
 )
 
-# Inputs and outputs whose batch is not the first axis.
+# Inputs and outputs whose batch axis is not the first axis. In the last case, the metadata states the batch axes.
 layers = [node("ReduceSum", ["h", "zero"], ["sum"], keepdims=0), node("Add", ["x", "sum"], ["y"])]
 case(
     "state_layers_first",
@@ -123,7 +124,7 @@ case(
     axes={"x": 1, "t": None, "y": 1, "t_out": None},
 )
 
-# Outputs that belong to the request.
+# Outputs that have no batch axis: one value for the whole request.
 relu = [node("Relu", ["x"], ["y"])]
 case(
     "scalar_output",
@@ -162,7 +163,8 @@ case(
     [[floats(n, 4)] for n in (1, 3)],
 )
 
-# A batch that is fixed at 1: each row runs alone.
+# Each row runs alone: the batch is fixed at 1, there is no batch, or the graph accepts a single row only. The exception
+# is `time_first`, which accepts several rows.
 case(
     "boxes_of_one_row",
     [node("Squeeze", ["x", "zero"], ["s"]), node("TopK", ["s", "k"], ["y", "i"], axis=0)],
@@ -217,7 +219,7 @@ case(
     shape=i64(1, -1, 2, 3),
 )
 
-# A batch that is fixed at another number of rows.
+# A batch that is fixed at 3 rows.
 case(
     "three_rows",
     [node("MatMul", ["x", "w"], ["s"]), node("Softmax", ["s"], ["y"], axis=1)],

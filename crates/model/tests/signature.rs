@@ -1,5 +1,6 @@
-//! Runs models whose inputs and outputs are not all rows, and compares the outputs and their shapes with
-//! those of ONNX Runtime. `signature.py` writes the cases.
+//! Runs models in which some inputs or outputs have no batch axis, a batch axis that is not the first axis, or a fixed
+//! batch. Compares the outputs and the shapes of the outputs with the results of ONNX Runtime. `signature.py` writes
+//! the cases.
 
 #![allow(clippy::unwrap_used)]
 
@@ -25,8 +26,8 @@ fn load(case: &Path) -> Model {
         .unwrap_or_else(|error| panic!("{}: {error}", case.display()))
 }
 
-/// Covers tensors in the layout of the graph, as the Open Inference Protocol has them, and inputs that are
-/// built row by row.
+/// Covers inputs in the layout of the graph, as the Open Inference Protocol sends them, and inputs that are built row
+/// by row.
 #[test]
 fn tensors_have_the_shapes_and_the_axes_of_the_graph() {
     for case in cases(&folder()) {
@@ -56,7 +57,8 @@ fn prepared_models_have_the_same_signature_and_outputs() {
     let mut count = 0;
     for case in cases(&folder()) {
         let model = load(&case);
-        // A mean of all rows divides by their number, which cannot be serialized.
+        // A mean over all rows divides by the number of rows, which is a symbol. The operator that divides by a symbol
+        // cannot be serialized, so skip the model.
         let Ok(prepared) = model.prepared() else { continue };
         count += 1;
         let read = prepared.read().unwrap();
@@ -70,7 +72,8 @@ fn prepared_models_have_the_same_signature_and_outputs() {
     assert!(count >= 20, "{count}");
 }
 
-/// Returns the batch axes of the inputs and outputs, and the fixed number of rows.
+/// Loads the case `name`. Returns the batch axes of the inputs, the batch axes of the outputs, and the fixed number of
+/// rows.
 fn axes(name: &str) -> (Vec<Option<usize>>, Vec<Option<usize>>, Option<usize>) {
     let model = load(&folder().join(name));
     let signature = model.signature();
@@ -113,7 +116,8 @@ fn finds_the_axes_of_the_rows() {
     }
 }
 
-/// Returns the inputs of rows whose features are all `number`, and array features of length 2.
+/// Returns inputs with a row for each of `numbers`. Every element of the row is that number. Arrays have the shape of
+/// the feature's example.
 fn filled(model: &Model, numbers: &[f64]) -> Tensors {
     let signature = model.signature();
     let mut rows = Rows::new(signature);
@@ -131,7 +135,7 @@ fn filled(model: &Model, numbers: &[f64]) -> Tensors {
 
 #[test]
 fn rows_run_alone_or_in_padded_groups() {
-    // Several rows have the same outputs as each row alone.
+    // Checks that several rows in one request have the same outputs as each row in its own request.
     let numbers: Vec<f64> = (0..7).map(f64::from).collect();
     for name in [
         "three_rows",

@@ -1,5 +1,5 @@
-//! Runs a case of `onnx-ml` through [`Model`](ml_app_model::Model). The inputs are built value by value
-//! with [`Rows`], as in the server.
+//! Converts the inputs and outputs of a case in `crates/onnx-ml/tests/cases`, for tests that run the case with
+//! [`Model`](ml_app_model::Model). The inputs are built value by value with [`Rows`], as in the server.
 
 use ml_app_model::{Data, Elements, Rows, Signature, Tensor, Tensors, Value};
 use std::error::Error;
@@ -12,8 +12,8 @@ pub fn from_tract(tensors: &[tract_onnx::prelude::Tensor]) -> Outcome<Vec<Tensor
     tensors.iter().map(convert).collect()
 }
 
-/// Builds inputs of `count` rows for `signature` by repeating the rows of `tensors`, which are in the layout
-/// of the graph.
+/// Builds inputs of `count` rows. The rows are the rows of `tensors`, repeated until there are `count` rows. `tensors`
+/// are the inputs of a case, in the layout of the graph.
 pub fn inputs(signature: &Signature, tensors: &[Tensor], count: usize) -> Outcome<Tensors> {
     let mut rows = Rows::new(signature);
     let case_rows = case_rows(signature, tensors)?;
@@ -67,8 +67,7 @@ pub fn case_rows(signature: &Signature, tensors: &[Tensor]) -> Outcome<usize> {
     }
 }
 
-/// Checks that `found` equals `expected`. The difference of floats may be up to `tolerance`, absolute or
-/// relative.
+/// Checks that `found` equals `expected`. Floats may differ by at most `tolerance`, absolute or relative.
 pub fn compare(found: &Tensor, expected: &Tensor, tolerance: f64) -> Outcome<()> {
     let (found_type, expected_type) = (found.datatype(), expected.datatype());
     if found.shape() != expected.shape() || found_type != expected_type {

@@ -69,7 +69,7 @@ fn the_examples_of_an_image_can_be_sent() {
         document["paths"][path]["post"]["requestBody"]["content"]["application/json"].clone()
     };
     for (_, example) in json("/predict")["examples"].as_object().unwrap() {
-        let response = server.post("/predict", "application/json", &example["value"].to_string());
+        let response = server.post("/predict", "application/json", example["value"].to_string());
         assert_eq!(response.status, 200, "{}", response.body);
     }
     let instances = json("/v1/models/{model}:predict")["example"].to_string();

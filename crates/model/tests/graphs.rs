@@ -84,8 +84,11 @@ fn floats(tensor: &Tensor) -> Vec<f32> {
     }
 }
 
-/// Runs the model with two rows. Returns the name, the batch axis, the shape and the elements of each output.
-fn outputs(model: &Model) -> Vec<(String, Option<usize>, Vec<usize>, Vec<f32>)> {
+/// Name, batch axis, shape and elements of an output.
+type Output = (String, Option<usize>, Vec<usize>, Vec<f32>);
+
+/// Runs the model with two rows, and returns its outputs.
+fn outputs(model: &Model) -> Vec<Output> {
     let x = Tensor::new(&[2, 3], Data::Float32(vec![1., -2., 3., -4., 5., -6.]));
     let described = |(spec, tensor): (&TensorSpec, Tensor)| {
         (spec.name.clone(), spec.batch_axis, tensor.shape().to_vec(), floats(&tensor))

@@ -67,7 +67,7 @@ fn plans_share_packed_weights_and_release_them() -> TractResult<()> {
     let counts = || model.graph.cache.size();
     run(&model, 1)?;
     let (_, first) = counts();
-    assert!(first >= BYTES && first < 3 * BYTES, "{first} bytes");
+    assert!((BYTES..3 * BYTES).contains(&first), "{first} bytes");
     for rows in 2..6 {
         run(&model, rows)?;
     }

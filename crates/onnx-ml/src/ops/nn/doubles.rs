@@ -62,7 +62,7 @@ impl Lowering for Doubles {
         solver.equals(&inputs[0].shape, &outputs[0].shape)
     }
 
-    fn wire(&self, mut wiring: Wiring, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    fn wire(&self, wiring: Wiring, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         if wiring.fact(inputs[0])?.datum_type != f64::datum_type() {
             return wiring.last(self.tract(), inputs);
         }

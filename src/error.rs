@@ -25,7 +25,7 @@ pub enum Error {
     TooManyValues { limit: usize },
     #[error("expected at most {limit} rows, found {found}")]
     TooManyRows { limit: usize, found: usize },
-    #[error("expected request headers of at most {limit} bytes, found {found}")]
+    #[error("expected a request line and headers of at most {limit} bytes in total, found {found}")]
     HeaderTooLarge { limit: usize, found: usize },
     /// The client disconnected, or its connection broke, before the whole body had arrived.
     #[error("the body ended early: {0}")]

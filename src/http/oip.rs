@@ -167,7 +167,7 @@ pub(crate) async fn repository(
     let body = RequestBody::read_up_to(limit, &request, payload, &state).await?;
     let body = body.coding.decompress(&body.bytes, MAX_FILTER_SIZE)?;
     // The body may restrict the list to models that are ready. This does not change the list, because the server's
-    // model is always ready. So only check that the body is a JSON object.
+    // model is ready until the shutdown. So only check that the body is a JSON object.
     if !body.trim_ascii().is_empty() {
         let filter: Result<Map<String, Value>, _> = serde_json::from_slice(&body);
         filter.map_err(|error| Error::Malformed(json::request_error(&error).into()))?;
@@ -177,11 +177,11 @@ pub(crate) async fn repository(
 
 /// Load or unload a model (not supported)
 ///
-/// The model is part of the server's binary.
+/// The server serves only the model that it started with.
 #[api_v2_operation(operation_id = "v2_load")]
 pub(crate) async fn load() -> Result<HttpResponse, PlainError> {
     let detail =
-        "the model is part of the binary: it cannot be loaded or unloaded (deploy another image)";
+        "this server serves only the model that it started with; it cannot load or unload models";
     Err(PlainError::new(StatusCode::BAD_REQUEST, detail))
 }
 

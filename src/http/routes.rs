@@ -32,13 +32,16 @@ static APIS: &[&Api] = &[
     &docs::API,
 ];
 
+/// Patterns of the routes with the most requests. The router replaces `{model}` by the name of the served model, and
+/// compares the results with the request path before it matches patterns.
 const FREQUENT: &[&str] = &["/v2/models/{model}/infer", "/v1/models/{model}:predict"];
 
 /// Creates the entry of a route from method, path, access level and handler. The route belongs to `API` of the
 /// handler's module. The function with the handler's name in the submodule `openapi` describes the route for the
 /// OpenAPI document, unless the entry ends with `undocumented`.
 ///
-/// With `NONE` instead of a method, and a module instead of a handler, the entry reserves the path.
+/// With `NONE` instead of a method, and a module instead of a handler, the entry has no handler. A request whose path
+/// matches such an entry gets 404, even if a pattern below the entry would match, too.
 macro_rules! route {
     (NONE $path:literal, $access:expr, $module:ident) => {
         Route { path: Path::Fixed($path), access: $access, api: &$module::API, endpoint: None }

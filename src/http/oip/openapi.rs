@@ -58,7 +58,7 @@ pub(crate) fn repository(served: &ServedModel<'_>) -> Operation {
 
 pub(crate) fn load(_: &ServedModel<'_>) -> Operation {
     let detail =
-        "the model is part of the binary: it cannot be loaded or unloaded (deploy another image)";
+        "this server serves only the model that it started with; it cannot load or unload models";
     Operation::new(
         json!({ "400": responses::error("Always: the model cannot be loaded or unloaded.", detail) }),
     )

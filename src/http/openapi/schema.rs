@@ -40,7 +40,7 @@ pub(crate) fn value_schema(feature: &Feature) -> Value {
         Kind::Integer | Kind::Number => feature.datatype,
     };
     let mut schema = match feature.kind {
-        // JSON numbers are read as doubles, which represent every integer up to ±2^53 exactly.
+        // For an input of floats, integers beyond ±2^53 are rejected: not every float has an exact integer there.
         Kind::Integer if datatype.is_float() => {
             json!({ "type": "integer", "minimum": -(1_i64 << 53), "maximum": 1_i64 << 53 })
         }
@@ -54,7 +54,8 @@ pub(crate) fn value_schema(feature: &Feature) -> Value {
     if feature.has_long_example() {
         schema = json!({ "anyOf": [schema, filled_schema(feature, &element)] });
     }
-    let once = "One value for the whole request: equal in all rows that have it.";
+    let once =
+        "One value for the whole request. All rows that contain it must have the same value.";
     let description = match (feature.summary(), feature.parameter) {
         (Some(summary), true) => Some(format!("{summary} {once}")),
         (None, true) => Some(once.to_owned()),
@@ -93,8 +94,8 @@ fn filled_schema(feature: &Feature, element: &Value) -> Value {
     })
 }
 
-/// Returns the schema of an object with a member for each feature. Optional features may be absent, and parameters,
-/// which may be in a different row. OpenAPI forbids an empty `required`, so `required` is left out if it would be
+/// Returns the schema of an object with a member for each feature. Optional features and parameters
+/// are not required: a parameter may be in a different row. OpenAPI forbids an empty `required`, so `required` is left out if it would be
 /// empty.
 pub(crate) fn features_schema(
     description: &str,

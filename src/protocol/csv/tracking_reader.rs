@@ -47,7 +47,7 @@ pub struct TrackingReader<R> {
 enum State {
     /// At the start of a cell.
     CellStart,
-    /// In a cell without quotes, or after the closing quote and further bytes of a malformed cell.
+    /// In a cell without quotes, or in the text that follows the closing quote of a malformed cell.
     Unquoted,
     /// Between the quotes of a cell.
     Quoted,

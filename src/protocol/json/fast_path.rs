@@ -9,7 +9,8 @@
 use crate::protocol::number;
 use ml_app_model::{Data, Feature, Rows, Signature, Tensors, Value};
 
-/// Maximum nesting of arrays, which is more than the number of axes of any model's input. It is below serde's limit.
+/// Maximum nesting of arrays. The fast path leaves deeper arrays to serde. The limit is below serde_json's own limit of
+/// 128, so serde accepts all arrays that the fast path accepts.
 const MAX_DEPTH: usize = 16;
 
 /// A JSON text and the position of the next token.

@@ -1,4 +1,5 @@
-//! Decodes the input tensors of a request. The elements of a tensor are in its JSON, or in the bytes after the JSON.
+//! Decodes the input tensors of a request. The elements of a tensor are in its member `data`, or in
+//! the binary data that follows the JSON in the body.
 
 use super::binary::{self, element_count};
 use super::datatype::datatype_name;
@@ -18,7 +19,7 @@ use std::fmt;
 /// The parser for the numbers in `data`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ElementParser {
-    /// The [fast path](fast_path), which fails for unusual numbers and for errors.
+    /// The [fast path](fast_path), which supports common numbers only. Invalid JSON makes it fail without a message.
     Fast,
     /// serde, which parses all numbers and reports errors with their position.
     Serde,
@@ -36,11 +37,11 @@ pub struct Input {
 enum Content {
     /// Elements from the JSON.
     Elements(Data),
-    /// Size in bytes of the elements, which are in the bytes after the JSON.
+    /// Size of the elements in the binary data, in bytes.
     Bytes(usize),
 }
 
-/// Converts the inputs to tensors, in the signature's order. `bytes` are the bytes after the JSON.
+/// Converts the inputs to tensors, in the signature's order. `bytes` is the binary data after the JSON.
 pub fn tensors(inputs: Vec<Input>, bytes: &[u8], signature: &Signature) -> Result<Tensors, Error> {
     let mut found: Vec<Option<Tensor>> = signature.inputs.iter().map(|_| None).collect();
     let mut rest = bytes;
@@ -125,7 +126,7 @@ impl<'de> Visitor<'de> for InputsVisitor<'_> {
             if inputs.len() == self.signature.inputs.len() {
                 let expected = names(&self.signature.inputs);
                 return Err(A::Error::custom(format!(
-                    "expected only the inputs {expected}, found more"
+                    "expected each of the inputs {expected} once, found a duplicate"
                 )));
             }
             inputs.push(input);

@@ -98,7 +98,7 @@ fn is_row_wise(
     if !has_axes_mapping {
         return Ok(false);
     }
-    // tract's mapping says which axes of the inputs each axis of the outputs corresponds to. The
+    // For each axis of an output, tract's mapping lists the corresponding axes of the inputs. The
     // first axis of the output must correspond to the first axis of each input in `rows`, and to no
     // axis of other inputs (or to an axis of length 1).
     let (inputs, outputs) = model.node_facts(node.id)?;

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 X, y = load_iris(return_X_y=True)
 X = X.astype(np.float32)
-# Points between the training rows, so that no two distances are equal.
+# Training rows, slightly shifted, so that no two distances are equal.
 ROWS = X[::13] + np.float32(0.037) * X[3::13][: len(X[::13])]
 
 

@@ -6,10 +6,10 @@
     CASES=FOLDER cargo test -p onnx-ml --test cases
 
 Each value between two operators is quantized with the range that it has for the example input. The
-expected outputs are those of ONNX Runtime without its graph optimizations, which compute each node as
-the specification defines it. ONNX Runtime with its optimizations differs from them: it replaces
-Softmax, Sigmoid and other operators between DequantizeLinear and QuantizeLinear by integer operators
-whose results differ by up to one step.
+expected outputs come from ONNX Runtime with graph optimizations disabled. It then computes each node as
+the specification defines it. With optimizations, ONNX Runtime replaces Softmax, Sigmoid and other
+operators between DequantizeLinear and QuantizeLinear by integer operators, whose results differ by up to
+one quantization step.
 """
 
 import sys
@@ -70,16 +70,16 @@ class Graph:
         integer = integer or self.pick([np.uint8, np.int8])
         limits = np.iinfo(integer)
         value = self.values[name]
-        has_zero = integer == np.int8 or self.chance(0.8)
+        has_zero_point = integer == np.int8 or self.chance(0.8)
         low, high = min(float(value.min()), 0.0), max(float(value.max()), 1e-3)
         symmetric = integer == np.int8 and self.chance(0.5)
-        if not has_zero or symmetric:
+        if not has_zero_point or symmetric:
             zero, scale = 0, max(high, -low) / limits.max
         else:
             scale = (high - low) / 255
             zero = int(np.clip(round(limits.min - low / scale), limits.min, limits.max))
         inputs = [self.weight(np.float32(scale))]
-        if integer == np.int8 or has_zero:
+        if has_zero_point:
             inputs.append(self.weight(integer(zero)))
         quantized = self.node("QuantizeLinear", [name, *inputs])
         self.scales[quantized] = (inputs, float(np.float32(scale)))
@@ -234,8 +234,8 @@ def image(graph, x):
     return graph.node("Transpose", [x], perm=[0, 1, 3, 2])
 
 
-def made(seed):
-    """Returns the model of `seed`, its batches, and the step of its outputs."""
+def make_model(seed):
+    """Returns the model of `seed`, its inputs, and the tolerance: the largest quantization step of an output."""
     graph = Graph(seed)
     shape = graph.pick([(8,), (5, 6), (3, 6, 6)])
     inputs = [graph.random.normal(size=(rows, *shape)).astype(np.float32) for rows in BATCHES]
@@ -259,17 +259,17 @@ def made(seed):
     info = helper.make_tensor_value_info
     infos = [info("x", TensorProto.FLOAT, ["N", *shape])]
     results = [info(name, kind(graph.values[name]), None) for name in outputs]
-    made = helper.make_graph(graph.nodes, f"qdq_{seed}", infos, results, graph.weights)
+    onnx_graph = helper.make_graph(graph.nodes, f"qdq_{seed}", infos, results, graph.weights)
     opsets = [helper.make_opsetid("", OPSET)]
-    model = helper.make_model(made, opset_imports=opsets, ir_version=10)
+    model = helper.make_model(onnx_graph, opset_imports=opsets, ir_version=10)
     steps = [1.0 if graph.values[name].dtype.kind in "iu" else graph.scales.get(name, (0, 0.0))[1] for name in outputs]
     return model, [[x] for x in inputs], max(*steps, 1e-5) * 1.001
 
 
 def write(topic, name, seed):
     """Writes the graph of `seed` as a case."""
-    model, inputs, step = made(seed)
-    common.write(topic, name, model, inputs, tolerance=step, options=plain_options())
+    model, inputs, tolerance = make_model(seed)
+    common.write(topic, name, model, inputs, tolerance=tolerance, options=plain_options())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ use tract_onnx::tract_hir::internal::*;
 struct ConvTranspose {
     node: NodeProto,
     groups: usize,
-    /// Requested spatial dimensions; `None` means the input's dimensions times the strides.
+    /// Requested spatial dimensions. `None` means the input's dimensions times the strides, less the
+    /// elements that the kernel does not reach.
     output: Option<Vec<i64>>,
     /// If the padding is odd, the extra element is at the end (`true`, `SAME_UPPER`) or at the
     /// start (`false`).

@@ -26,7 +26,10 @@ impl Kernel for Solve {
         ensure!(size == columns, "expected a square matrix, found shape {:?}", inputs[0].shape);
         let found = &inputs[1].shape;
         let matches = matches!(found.len(), 1 | 2) && found[0].compatible_with(size);
-        ensure!(matches, "expected {size} rows, found shape {found:?}");
+        ensure!(
+            matches,
+            "expected `Y` of shape [{size}] or [{size}, columns], found shape {found:?}"
+        );
         Ok(tvec!(Fact::new(inputs[1].datum_type, found.iter().cloned())))
     }
 

@@ -82,9 +82,9 @@ impl Axis {
         adjacent && self.before == 0 && self.input == 2 * self.output
     }
 
-    /// Considers element `element` of each window. Returns the windows in which this element lies
-    /// on the input and not on padding: the index of the first such window, the index of the input
-    /// element at that position, and the number of such windows.
+    /// Considers element `element` of each window. Returns the index of the first window in which
+    /// this element is not padding, the index of the input element that it covers in this window,
+    /// and the number of windows in which it is not padding.
     fn windows_on_input(&self, element: usize) -> (usize, usize, usize) {
         let shift = element * self.dilation;
         let first = self.before.saturating_sub(shift).div_ceil(self.stride);

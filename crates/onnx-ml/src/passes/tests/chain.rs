@@ -9,7 +9,8 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::sigmoid;
 use tract_onnx::tract_hir::internal::Approximation;
 
-/// Operators whose results do not depend on the implementation, so that comparisons may use them.
+/// Operators whose results are defined exactly. Chains of these operators may contain comparisons,
+/// because no difference in rounding can change the result of a comparison.
 const EXACT: [Link; 8] =
     [Link::Add, Link::Sub, Link::Max, Link::Min, Link::Abs, Link::Neg, Link::Compare, Link::Select];
 
@@ -55,7 +56,7 @@ fn chains_match_tract() {
     }
 }
 
-/// Returns a model of up to 90 operators in a chain, and its inputs.
+/// Returns a model of up to 90 links in a chain, and its inputs. A link is one or two operators.
 fn chain(rows: usize, links: &[Link], random: &mut Random) -> (TypedModel, [Tensor; 2]) {
     let mut model = TypedModel::default();
     let shape = [rows, 1 + random.below(3)];
@@ -71,8 +72,7 @@ fn chain(rows: usize, links: &[Link], random: &mut Random) -> (TypedModel, [Tens
     (model, [(); 2].map(|()| random.tensor(DatumType::F32, &shape)))
 }
 
-/// Adds an operator with two earlier values as operands, or with one earlier value and a constant.
-/// Returns the output.
+/// Adds a link whose operands are earlier values or constants. Returns the output.
 fn add_link(
     model: &mut TypedModel,
     name: &str,

@@ -63,7 +63,7 @@ settings! {
 
     /// Maximum size of a request line and its headers together. A request that exceeds the limit gets 431.
     ///
-    /// Raise it if clients send long queries or large cookies.
+    /// Raise the limit if clients send long queries or large cookies.
     MAX_HEADER: Size {
         flag: Long("max-header"),
         variables: &["ML_APP_MAX_HEADER"],
@@ -74,8 +74,8 @@ settings! {
 
     /// Maximum size of a request body, before and after decompression. A request with a larger body gets 413.
     ///
-    /// A prediction needs several times the size of its body in memory. Raise the memory limit together
-    /// with this setting.
+    /// A prediction needs memory of several times the size of its body. If you raise this setting, also raise the
+    /// memory limit of the container.
     MAX_BODY: Size {
         flag: Long("max-body"),
         variables: &["ML_APP_MAX_BODY"],
@@ -85,7 +85,7 @@ settings! {
 
     /// Maximum number of rows in a request. A request with more rows gets 413.
     ///
-    /// Lower it to bound the time that one request occupies an inference thread.
+    /// Lower the limit to bound the time for which one request occupies an inference thread.
     MAX_ROWS: Count {
         flag: Long("max-rows"),
         variables: &["ML_APP_MAX_ROWS"],
@@ -93,11 +93,10 @@ settings! {
         default: Fixed("1000000"),
     }
 
-    /// Time limit in seconds for the headers of a connection's first request. If they arrive later, the
-    /// request gets 408.
+    /// Time limit in seconds for the headers of a connection's first request. Later headers get 408.
     ///
-    /// The limit protects against clients that open connections and send nothing. Raise it only for clients
-    /// on very slow networks.
+    /// The limit protects against clients that open connections and send nothing. Raise the limit only for clients on
+    /// very slow networks.
     HEADER_TIMEOUT: Seconds {
         flag: Long("header-timeout"),
         variables: &["ML_APP_HEADER_TIMEOUT"],
@@ -119,8 +118,8 @@ settings! {
 
     /// Time in seconds after which an idle connection is closed.
     ///
-    /// Behind a proxy, set it higher than the idle timeout of the proxy. Otherwise the proxy can send a
-    /// request on a connection that is just being closed.
+    /// Behind a proxy, set a longer time than the idle timeout of the proxy. Otherwise the proxy can send a request on
+    /// a connection that the server is just closing.
     KEEP_ALIVE: Seconds {
         flag: Long("keep-alive"),
         variables: &["ML_APP_KEEP_ALIVE"],
@@ -142,7 +141,7 @@ settings! {
 
     /// Maximum number of predictions that wait or run. Requests beyond the limit get 503 with `Retry-After`.
     ///
-    /// A higher value absorbs longer bursts, and makes clients wait longer under overload.
+    /// With a higher limit, the server accepts longer bursts, and clients wait longer under overload.
     MAX_IN_FLIGHT: Count {
         flag: Long("max-in-flight"),
         variables: &["ML_APP_MAX_IN_FLIGHT"],
@@ -150,10 +149,10 @@ settings! {
         default: Fixed("256"),
     }
 
-    /// Time limit in seconds for a prediction that waits for an inference thread. After that, the request
-    /// gets 503.
+    /// Maximum time in seconds for which a prediction waits for an inference thread. After this time, the request gets
+    /// 503.
     ///
-    /// Lower it if clients time out earlier.
+    /// Lower the limit if clients time out earlier.
     QUEUE_TIMEOUT: Seconds {
         flag: Long("queue-timeout"),
         variables: &["ML_APP_QUEUE_TIMEOUT"],
@@ -161,10 +160,9 @@ settings! {
         default: Fixed("5"),
     }
 
-    /// Maximum total size of all request bodies that are buffered at the same time. A request that exceeds it
-    /// gets 503.
+    /// Maximum total size of the request bodies that are buffered at the same time. Requests beyond the limit get 503.
     ///
-    /// Lower it if many large bodies at once bring the process near its memory limit.
+    /// Lower the limit if many large bodies at once bring the process near its memory limit.
     MAX_BUFFERED: Size {
         flag: Long("max-buffered"),
         variables: &["ML_APP_MAX_BUFFERED"],
@@ -174,8 +172,8 @@ settings! {
 
     /// Time in seconds for which the server continues to serve after SIGTERM, while `/readyz` returns 503.
     ///
-    /// Set it to the time that load balancers need to notice that the server is not ready. With 0, the server
-    /// refuses the connections that load balancers still make until they notice it.
+    /// Set the time that load balancers need to notice that the server is not ready. With 0, the server refuses new
+    /// connections at once, also from load balancers that have not noticed yet.
     DRAIN_DELAY: Seconds {
         flag: Long("drain-delay"),
         variables: &["ML_APP_DRAIN_DELAY"],
@@ -183,9 +181,9 @@ settings! {
         default: Fixed("0"),
     }
 
-    /// Number of I/O threads. They read requests, and run short predictions inline.
+    /// Number of I/O threads, which read requests and run short predictions.
     ///
-    /// Raise it if the CPU is not fully used despite many small requests.
+    /// Raise the number if many small requests do not use the CPU fully.
     WORKERS: Count {
         flag: Long("workers"),
         variables: &["ML_APP_WORKERS"],
@@ -193,9 +191,10 @@ settings! {
         default: Computed("the number of CPUs, or the CPU quota rounded down if that is less"),
     }
 
-    /// Number of threads for slow predictions, which would delay other requests on an I/O thread.
+    /// Number of inference threads, which run slow predictions.
     ///
-    /// If there are more threads than CPUs, each prediction takes longer.
+    /// On an I/O thread, a slow prediction would delay other requests. If there are more inference threads than CPUs,
+    /// each prediction takes longer.
     INFERENCE_THREADS: Count {
         flag: Long("inference-threads"),
         variables: &["ML_APP_INFERENCE_THREADS"],
@@ -203,10 +202,10 @@ settings! {
         default: Computed("the number of CPUs, or the CPU quota rounded down if that is less"),
     }
 
-    /// File of API keys, separated by commas or white space. If it is set, clients must send one of the keys.
+    /// File of API keys, separated by commas or white space. If a file is set, clients must send one of the keys.
     ///
-    /// Clients send the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Several keys allow a rotation
-    /// without downtime. The file is read once, at the start.
+    /// Clients send the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. With several keys, you can replace a
+    /// key without downtime. The file is read once, at the start.
     API_KEY_FILE: Parsed<String> {
         flag: Long("api-key-file"),
         variables: &["ML_APP_API_KEY_FILE"],
@@ -234,8 +233,8 @@ settings! {
 
     /// Requests that need an API key, if there are keys.
     ///
-    /// With `predictions`, probes, documentation and metrics need no key. With `all`, only probes need no
-    /// key.
+    /// With `predictions`, requests for probes, documentation and metrics need no key. With `all`, only requests for
+    /// probes need no key.
     API_KEY_SCOPE: Parsed<Scope> {
         flag: Long("api-key-scope"),
         variables: &["ML_APP_API_KEY_SCOPE"],
@@ -249,8 +248,8 @@ settings! {
 
     /// Origins whose web pages may use the server, or `*` for all origins.
     ///
-    /// Browsers stop pages of all other origins from reading responses, and from sending requests that need a
-    /// CORS preflight. The server's own pages, such as the Swagger page, need no entry.
+    /// Browsers stop pages of all other origins from reading responses, and from sending requests that need a CORS
+    /// preflight. The server's own pages, such as the Swagger page, need no entry in the list.
     CORS_ORIGINS: Parsed<Origins> {
         flag: Long("cors-origins"),
         variables: &["ML_APP_CORS_ORIGINS"],
@@ -264,9 +263,9 @@ settings! {
 
     /// Sandbox. Once the socket is open, the process can open no files or connections, and start no programs.
     ///
-    /// With `auto`, the server uses Landlock and seccomp as far as the kernel supports them. With `required`,
-    /// the server does not start unless both work. `off` is for debuggers and profilers that the sandbox
-    /// would stop.
+    /// With `auto`, the server uses Landlock and seccomp as far as the kernel supports them. With `required`, the
+    /// server does not start unless both Landlock and seccomp work. Use `off` for debuggers and profilers, because the
+    /// sandbox would stop them.
     SANDBOX: Parsed<Sandbox> {
         flag: Long("sandbox"),
         variables: &["ML_APP_SANDBOX"],
@@ -294,7 +293,7 @@ settings! {
 
     /// Fraction of the requests that are logged, from 0 to 1. Internal errors (status 500) are always logged.
     ///
-    /// 0.01 logs one request in a hundred.
+    /// With 0.01, the server logs one request in a hundred.
     LOG_REQUESTS: Parsed<f64> {
         flag: Long("log-requests"),
         variables: &["ML_APP_LOG_REQUESTS"],
@@ -330,7 +329,7 @@ settings! {
         default: Unset,
     }
 
-    /// Filter of the log: a level, or a level per module. An invalid filter is ignored.
+    /// Filter of the log: a level for all modules, or a level for each module. An invalid filter is ignored.
     ///
     /// Levels are `off`, `error`, `warn`, `info`, `debug` and `trace`.
     RUST_LOG: Parsed<String> {
@@ -344,7 +343,7 @@ settings! {
         default: Fixed(logging::DEFAULT_FILTER),
     }
 
-    /// Google Cloud project ID. Cloud Logging needs it to link log entries to traces.
+    /// Google Cloud project ID. Cloud Logging needs the ID to link log entries to traces.
     GOOGLE_CLOUD_PROJECT: Parsed<String> {
         flag: VariableOnly,
         variables: &["GOOGLE_CLOUD_PROJECT"],

@@ -41,7 +41,7 @@ const FREQUENT: &[&str] = &["/v2/models/{model}/infer", "/v1/models/{model}:pred
 /// OpenAPI document, unless the entry ends with `undocumented`.
 ///
 /// With `NONE` instead of a method, and a module instead of a handler, the entry has no handler. A request whose path
-/// matches such an entry gets 404, even if a pattern below the entry would match, too.
+/// matches such an entry gets 404, even if the pattern of an entry further down matches the path too.
 macro_rules! route {
     (NONE $path:literal, $access:expr, $module:ident) => {
         Route { path: Path::Fixed($path), access: $access, api: &$module::API, endpoint: None }

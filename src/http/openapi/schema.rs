@@ -40,7 +40,8 @@ pub(crate) fn value_schema(feature: &Feature) -> Value {
         Kind::Integer | Kind::Number => feature.datatype,
     };
     let mut schema = match feature.kind {
-        // For an input of floats, integers beyond ±2^53 are rejected: not every float has an exact integer there.
+        // A value outside this range is rejected if the input is a float, because a double does not represent every
+        // integer beyond ±2^53.
         Kind::Integer if datatype.is_float() => {
             json!({ "type": "integer", "minimum": -(1_i64 << 53), "maximum": 1_i64 << 53 })
         }
@@ -94,9 +95,8 @@ fn filled_schema(feature: &Feature, element: &Value) -> Value {
     })
 }
 
-/// Returns the schema of an object with a member for each feature. Optional features and parameters
-/// are not required: a parameter may be in a different row. OpenAPI forbids an empty `required`, so `required` is left out if it would be
-/// empty.
+/// Returns the schema of an object with a member for each feature. Optional features and parameters are not required: a
+/// parameter may be in a different row. OpenAPI forbids an empty `required`, so an empty `required` is left out.
 pub(crate) fn features_schema(
     description: &str,
     properties: Map<String, Value>,

@@ -13,8 +13,8 @@ use tract_onnx::tract_hir::internal::*;
 struct ConvTranspose {
     node: NodeProto,
     groups: usize,
-    /// Requested spatial dimensions. `None` means the input's dimensions times the strides, less the
-    /// elements that the kernel does not reach.
+    /// Requested spatial dimensions of the output. With `None`, a dimension is the input's dimension times the stride,
+    /// minus the elements that no window reaches (see `lacking`).
     output: Option<Vec<i64>>,
     /// If the padding is odd, the extra element is at the end (`true`, `SAME_UPPER`) or at the
     /// start (`false`).

@@ -125,7 +125,7 @@ fn elements_of_other_sequences_are_stacked() {
 fn a_sequence_of_several_shapes_is_rejected() {
     let parts = node("SplitToSequence", &["x", "lengths"], "parts", Some(1));
     let Err(error) = load(vec![parts], &["parts"]) else { panic!("expected an error") };
-    let expected = "expected elements of a sequence of one shape, found [2, 1] and [2, 2]";
+    let expected = "expected a sequence whose elements have one type and shape, found F32 [2, 1] and F32 [2, 2]";
     assert!(error.contains(expected), "{error}");
 }
 

@@ -1,21 +1,23 @@
 //! Runs graphs whose shapes tract cannot express with symbols.
 //!
 //! tract analyzes a graph once, with a symbol for each dynamic axis. It rejects a graph if a shape
-//! cannot be expressed with symbols: a product of two dynamic axes, a shape that passes through
-//! 32-bit integers, a shape that depends on values, or branches of different rank. All dimensions
-//! are numbers when a request arrives, so a [`DynamicModel`] makes its plans then:
+//! cannot be expressed with symbols: a product of two dynamic axes, a shape that the graph casts to
+//! 32-bit integers, a shape that depends on values, or branches of different rank. When a request
+//! arrives, all dimensions of its inputs are numbers. So a [`DynamicModel`] makes plans when a
+//! request arrives:
 //!
-//! 1. `build` walks the nodes in order and types each node with the shapes of this request, as
-//!    numbers. Shapes that the graph computes become constants. The nodes so far are one plan of
-//!    tract, optimized like any other graph.
-//! 2. If the shape of an output depends on values (`NonZero`, a computed `Slice`), or if a node has
-//!    no tensors (`If`, `Loop`, sequences), the plan ends before that node. `run` runs the plan,
-//!    evaluates the node with its values, and continues with a new plan for the shapes that result.
-//! 3. `cache` keeps the plans by the shapes that they were made for.
+//! 1. `build` walks the nodes in order and infers the type of each node from the shapes of this
+//!    request, as numbers. Shapes that the graph computes become constants. The nodes that `build`
+//!    has walked form a block. The block has one plan of tract, optimized like any other graph.
+//! 2. A block ends before a node that cannot be part of a plan. The shapes of the node's outputs
+//!    depend on values (`NonZero`, a computed `Slice`), or tract cannot run the node (`If`, `Loop`,
+//!    operators on sequences). `run` runs the block's plan, evaluates the node with the values of
+//!    its inputs, and continues with a block for the shapes that result.
+//! 3. `cache` keeps the blocks, by the shapes for which they were made.
 //!
-//! Equal weights of the plans exist once. `serialized` serializes the graph and its constants.
-//!
-//! A graph without such nodes is one plan for each combination of input shapes.
+//! A graph in which all nodes can be part of a plan has one block for each combination of input
+//! shapes. Weights that are equal in several plans are stored once. `serialized` serializes the
+//! graph and its constants.
 
 mod block;
 mod build;
@@ -47,17 +49,17 @@ pub struct DynamicModel {
     graph: Graph,
 }
 
-/// The plans of a [`DynamicModel`].
+/// How often a [`DynamicModel`] found a plan in its cache, and how often it made a plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PlanCounts {
-    /// Number of times that a plan for the shapes existed.
+    /// Number of times that a plan for the shapes of a run existed.
     pub hits: u64,
-    /// Number of times that a plan had to be made.
+    /// Number of times that a plan for the shapes of a run was made.
     pub misses: u64,
 }
 
 impl DynamicModel {
-    /// Reads the graph of `model`, and computes what depends on constants only.
+    /// Reads the graph of `model`, and computes the values that depend only on constants.
     ///
     /// # Errors
     ///
@@ -89,20 +91,20 @@ impl DynamicModel {
         Ok(DynamicModel { context, graph })
     }
 
-    /// Computes the outputs. `inputs` are the inputs of the graph that have no initializer. The elements
-    /// of an output that is a sequence are stacked along a new first axis.
+    /// Computes the outputs. `inputs` are the inputs of the graph that have no initializer. If an output is a sequence,
+    /// its elements are stacked along a new first axis.
     ///
     /// # Errors
     ///
-    /// Returns an error if an operator rejects the inputs, or if an output is empty or its elements have
-    /// different shapes.
+    /// Returns an error if an operator rejects the inputs. Also returns an error if an output is a sequence that is
+    /// empty or whose elements have different shapes.
     pub fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let inputs = inputs.into_iter().map(Value::Tensor).collect();
         let outputs = run::run(&self.context, &self.graph, inputs)?;
         outputs.into_iter().map(Value::into_output).collect()
     }
 
-    /// Returns how often a plan existed, and how often one had to be made.
+    /// Returns how often a plan for the shapes of a run existed, and how often a plan was made.
     pub fn plan_counts(&self) -> PlanCounts {
         let Counters { hits, misses } = &self.context.counters;
         PlanCounts { hits: hits.load(Relaxed), misses: misses.load(Relaxed) }

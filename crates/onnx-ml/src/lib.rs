@@ -1,6 +1,6 @@
-//! Runs ONNX models with tract. The crate adds the operators of the domain `ai.onnx.ml` (classical
-//! machine learning) and operators of ONNX's main domain that tract lacks or supports only in part.
-//! It does not depend on HTTP or on any server.
+//! Runs ONNX models with tract. The crate adds the operators of the domain `ai.onnx.ml` (classical machine learning),
+//! operators of ONNX Runtime's domain `com.microsoft`, and operators of ONNX's main domain that tract lacks or supports
+//! only in part. The crate does not depend on HTTP or on any server.
 //!
 //! [`onnx`] is tract's ONNX front end with the operators of this crate. A model passes through the
 //! crate in these steps:
@@ -32,12 +32,12 @@
 //!
 //! # Adding an operator
 //!
-//! Each operator is one file in a folder of `ops`; the folder groups operators of one kind. The
-//! file has a function that builds the operator from a node, and a type that implements one of two
-//! traits: `Kernel` if this crate computes the outputs, or `Lowering` if other tract operators
-//! compute them. The file of the group, for example `ops/tensor.rs`, registers the operator's name
-//! and does nothing else. Code that several operators share has a file of its own in the folder. To
-//! be serializable, a kernel also needs an entry in `prepared/operators.rs`.
+//! Each operator is one file in a folder of `ops`. A folder contains a group of operators. The file of an operator has
+//! a function that builds the operator from a node, and a type that implements one of two traits. The trait is `Kernel`
+//! if this crate computes the outputs, and `Lowering` if a combination of tract's operators computes the outputs. The
+//! file of the group, for example `ops/tensor.rs`, registers the operator's name. Code that several operators of a
+//! group share is in a separate file of the folder. To be serializable, a kernel also needs an entry in
+//! `prepared/operators.rs`.
 
 pub mod dynamic;
 mod encoding;
@@ -61,9 +61,8 @@ use tract_onnx::Onnx;
 
 /// Returns tract's ONNX front end with the operators of this crate.
 ///
-/// The front end ignores the shapes that a model declares for intermediate values. These shapes are
-/// wrong if the inputs have other sizes than at export, or if the batch dimension is given a
-/// different name.
+/// The front end ignores the shapes that a model declares for intermediate values. The declared shapes are wrong if the
+/// inputs have different sizes than at export, or if the caller gives the batch axis a different symbol.
 pub fn onnx() -> Onnx {
     let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
     ops::register(&mut onnx.op_register);

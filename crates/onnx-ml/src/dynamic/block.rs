@@ -1,4 +1,4 @@
-//! Consecutive nodes of a graph with their plan, which was made for the shapes of a run.
+//! Consecutive nodes of a graph, and the plan that computes these nodes for the shapes of a run.
 
 use crate::dynamic::cache::Weighted;
 use crate::dynamic::value::Value;
@@ -6,21 +6,23 @@ use crate::dynamic::values::Values;
 use std::sync::Arc;
 use tract_onnx::prelude::*;
 
-/// Consecutive nodes.
+/// Consecutive nodes of a graph, as tract runs them.
 #[derive(Debug)]
 pub struct Block {
-    /// `None` if the nodes compute constants only.
+    /// The plan that computes the nodes. `None` if all outputs of the nodes are `constants`.
     pub plan: Option<Plan>,
-    /// Values that depend on shapes only and that later nodes read.
+    /// Outputs of the nodes that depend only on shapes and that later nodes read. An entry is the index of the value
+    /// and the value.
     pub constants: Vec<(usize, Arc<Tensor>)>,
-    /// Index of the first node after the block. The block ends there because the shapes of the
-    /// node's outputs depend on values.
+    /// Index of the first node after the block. The block ends before this node, because the node cannot be part of a
+    /// plan.
     pub end: usize,
-    /// Size of the weights that no plan and no graph had before, in bytes.
+    /// Size of the weights that no other plan has and that are no constants of the graph, in bytes.
     pub bytes: usize,
 }
 
-/// A plan of tract, with the values of the graph that are its inputs and outputs.
+/// A plan of tract. `inputs` and `outputs` are the indices of the values in the graph that are the plan's inputs and
+/// outputs.
 #[derive(Debug)]
 pub struct Plan {
     pub runnable: Arc<TypedRunnableModel>,
@@ -39,7 +41,7 @@ impl Block {
     ///
     /// # Errors
     ///
-    /// Returns an error if an operator rejects its inputs.
+    /// Returns an error if a value does not exist, or if an operator rejects its inputs.
     pub fn run(&self, values: &mut Values) -> TractResult<()> {
         for (id, tensor) in &self.constants {
             values.insert_constant(*id, Arc::clone(tensor));

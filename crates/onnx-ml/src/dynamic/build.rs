@@ -16,13 +16,12 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_core::ops::konst::Const;
 
-/// Maximum size of a constant that is part of a [`Key`], in bytes. Larger tensors count as computed
-/// in each run.
+/// Maximum size of a constant that is part of a [`Key`], in bytes. A larger tensor is not treated as a constant: it
+/// becomes an input of the plan.
 const MAX_KEY_BYTES: usize = 1024;
 
-/// Makes the block that begins with the node at index `start`. It ends before the first node
-/// that cannot be typed without the values of its inputs. The block shares its weights with the
-/// blocks that exist.
+/// Makes the block that begins with the node at index `start`. The block ends before the first node whose output shapes
+/// cannot be inferred without the values of the node's inputs. The block shares its weights with the blocks that exist.
 pub fn build(context: &Context, graph: &Graph, values: &Values, start: usize) -> Block {
     let make = || build_unshared(context, graph, values, start);
     let (block, bytes) = context.weights.share(make);
@@ -50,7 +49,7 @@ fn build_unshared(context: &Context, graph: &Graph, values: &Values, start: usiz
     outputs.sort_unstable();
     match builder.plan(&outputs) {
         Ok(plan) => Block { plan, constants, end, bytes: 0 },
-        // Without an optimized plan, evaluate the first node alone.
+        // tract cannot make a plan. A block without nodes makes the caller evaluate the node at `start` alone.
         Err(_) => Block { plan: None, constants: vec![], end: start, bytes: 0 },
     }
 }
@@ -90,14 +89,14 @@ enum Wire {
 struct Builder<'c> {
     context: &'c Context,
     model: TypedModel,
-    /// Number of nodes so far, which makes their names unique.
+    /// Number of nodes that have been added. The number is part of the name of a node, to make names unique.
     nodes: usize,
-    /// The values that are the inputs of `model`.
+    /// The values of the graph that are the inputs of `model`.
     inputs: Vec<ValueId>,
 }
 
 impl Builder<'_> {
-    /// Adds a value that exists before the block. Returns `None` if it is no tensor.
+    /// Adds a value that exists before the block. Returns `None` if the value is not a tensor.
     fn wire_value(&mut self, id: ValueId, slot: &Slot) -> Option<Wire> {
         let Value::Tensor(tensor) = &slot.value else { return None };
         if slot.constant && is_small(tensor) {
@@ -183,8 +182,8 @@ impl Builder<'_> {
         Ok(Some(outputs))
     }
 
-    /// Adds the nodes of the branch of an `If` whose condition is known. Returns `None` for other
-    /// operators, and if a node of the branch cannot be added.
+    /// Adds the nodes of a branch, if `node` is an `If` whose condition is a constant. Returns `None` if `node` is not
+    /// such an `If`, or if a node of the branch cannot be added.
     fn wire_branch(&mut self, node: &Node, inputs: &[Wire]) -> TractResult<Option<Vec<Wire>>> {
         let ("If", Some(Wire::Constant(condition))) = (node.proto.op_type.as_str(), inputs.first())
         else {
@@ -223,7 +222,7 @@ impl Builder<'_> {
     }
 }
 
-/// Replaces the constants of a plan by equal constants of the plans that exist.
+/// Replaces each constant of `model` by an equal constant of an existing plan, if there is one.
 fn share_constants(model: &mut TypedModel) -> TractResult<()> {
     for node in &mut model.nodes {
         let Some(constant) = node.op_as::<Const>() else { continue };

@@ -1,4 +1,4 @@
-//! The plans of a graph, by the shapes that they were made for.
+//! The plans of a graph, by the shapes for which they were made.
 
 use crate::dynamic::context::Counters;
 use std::collections::HashMap;
@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tract_onnx::prelude::*;
 
-/// Maximum number of plans of a graph. The plan that was used least recently is dropped.
+/// Maximum number of plans of a graph. If there are more plans, the plan that was used least recently is dropped.
 const MAX_PLANS: usize = 64;
 
-/// Maximum size of the weights of the plans of a graph, in bytes. Weights that plans share count once,
-/// for the plan that had them first.
+/// Maximum size of the weights of all plans of a graph, in bytes. Weights that several plans share count once: for the
+/// plan that was made first.
 const MAX_BYTES: usize = 512 << 20;
 
-/// The key of a block: its first node, and the values that exist before it.
+/// The key of a block: the index of the block's first node, and the values that exist before the block runs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     pub start: usize,
@@ -31,26 +31,28 @@ pub enum KnownValue {
     Other,
 }
 
-/// Something whose memory the cache limits.
+/// A type whose memory the cache limits.
 pub trait Weighted {
-    /// Returns the size in bytes.
+    /// Returns the size that counts towards the limit, in bytes.
     fn bytes(&self) -> usize;
 }
 
-/// The blocks of a graph, of type `B`.
+/// The blocks of a graph. `B` is the type of a block.
 #[derive(Debug)]
 pub struct Cache<B>(Mutex<Entries<B>>);
 
 #[derive(Debug)]
 struct Entries<B> {
     blocks: HashMap<Key, Entry<B>>,
-    /// Number of lookups so far, which orders the entries by their last use.
+    /// Number of lookups so far. An entry stores this number at its last use, so the entries are ordered by their last
+    /// use.
     lookups: u64,
 }
 
 #[derive(Debug)]
 struct Entry<B> {
-    /// Empty while a thread makes the block. Other threads that need the same block wait for it.
+    /// The block. The cell is empty while a thread makes the block. Other threads that need the same block wait for
+    /// that thread.
     block: Cell<B>,
     last_use: u64,
 }
@@ -90,14 +92,14 @@ impl<B: Weighted> Cache<B> {
 }
 
 impl<B: Weighted> Entry<B> {
-    /// Returns the size of the block; 0 while it is made.
+    /// Returns the size of the block. Returns 0 while a thread makes the block.
     fn bytes(&self) -> usize {
         self.block.get().map_or(0, |block| block.bytes())
     }
 }
 
 impl<B: Weighted> Entries<B> {
-    /// Returns the cell of a block, and whether it existed.
+    /// Returns the cell of a block, and whether the cell existed.
     fn cell(&mut self, key: Key) -> (Cell<B>, bool) {
         self.lookups += 1;
         let last_use = self.lookups;
@@ -109,7 +111,7 @@ impl<B: Weighted> Entries<B> {
         entry.last_use = last_use;
         let cell = Arc::clone(&entry.block);
         if !found {
-            // If making the block panics, its entry stays until it is the oldest.
+            // If making a block panics, the empty entry stays in the cache until it is the oldest entry.
             self.evict(&cell);
         }
         (cell, found)
@@ -120,7 +122,8 @@ impl<B: Weighted> Entries<B> {
         self.blocks.values().map(Entry::bytes).sum()
     }
 
-    /// Drops the blocks that were used least recently until the limits hold. Keeps `newest`.
+    /// Drops the blocks that were used least recently, until the number and the size of the blocks are within the
+    /// limits. Never drops `newest`.
     fn evict(&mut self, newest: &Cell<B>) {
         let mut bytes = self.bytes();
         while self.blocks.len() > MAX_PLANS || bytes > MAX_BYTES {
@@ -141,7 +144,7 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::thread;
 
-    /// A block of a size.
+    /// A block with this size in bytes.
     struct Sized(usize);
 
     impl Weighted for Sized {

@@ -1,4 +1,4 @@
-//! The parts of a model that all its graphs share.
+//! The parts of a model that its graph and all subgraphs share.
 
 use crate::encoding::sharing::Pool;
 use crate::ops;
@@ -10,20 +10,20 @@ use tract_onnx::pb::{GraphProto, ModelProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-/// Number of times that a plan existed, and that a plan was made.
+/// Number of times that a plan existed, and number of times that a plan was made.
 #[derive(Debug, Default)]
 pub struct Counters {
     pub hits: AtomicU64,
     pub misses: AtomicU64,
 }
 
-/// Operators, version, weights and counters of a model.
+/// The operators, the opset version, the weights and the counters of a model.
 pub struct Context {
     onnx: Onnx,
     /// The model without its graph.
     model: ModelProto,
     opset: i64,
-    /// The weights of the plans.
+    /// The weights that plans share.
     pub weights: Arc<Pool>,
     pub counters: Counters,
 }
@@ -45,7 +45,7 @@ impl Context {
         Ok((Context::of(model), graph))
     }
 
-    /// Creates the context of a model whose graph has been removed.
+    /// Creates the context of a model. The graph of the model must have been removed.
     pub fn of(model: ModelProto) -> Context {
         let is_main = |domain: &str| domain.is_empty() || domain == "ai.onnx";
         let opset = model.opset_import.iter().find(|import| is_main(&import.domain));

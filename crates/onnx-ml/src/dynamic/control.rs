@@ -6,16 +6,16 @@ use crate::ops::control::loop_operator::{MAX_BYTES, MAX_ITERATIONS};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-/// Computes the outputs of a graph from its inputs, which include the captured values.
+/// A function that computes the outputs of a graph from its inputs, which include the captured values.
 type Run<'r> = &'r dyn Fn(&Graph, Vec<Value>) -> TractResult<Vec<Value>>;
 
-/// A node with subgraphs, and the values of one run.
+/// A node with subgraphs, and the values that the node reads in one run.
 pub struct Call<'c> {
     pub run: Run<'c>,
     pub node: &'c Node,
-    /// Values that the subgraphs capture, by name.
+    /// Names and values of the outer graph that the subgraphs capture.
     pub captures: &'c [(&'c str, Value)],
-    /// Inputs of the node; `None` for an input that the node omits.
+    /// Inputs of the node. `None` for an input that the node omits.
     pub inputs: &'c [Option<Value>],
 }
 
@@ -39,7 +39,7 @@ impl Call<'_> {
         }
     }
 
-    /// Runs a subgraph with its own inputs and the values that it captures.
+    /// Runs a subgraph. `inputs` are the subgraph's own inputs, without the captured values.
     fn run_body(&self, body: &Graph, mut inputs: Vec<Value>) -> TractResult<Vec<Value>> {
         for name in &body.captured {
             let value = self.captures.iter().find(|(captured, _)| captured == name);
@@ -50,7 +50,7 @@ impl Call<'_> {
         (self.run)(body, inputs)
     }
 
-    /// Returns the input at `index`; `None` if the node omits it.
+    /// Returns the input at `index`. Returns `None` if the node omits the input.
     fn optional(&self, index: usize) -> Option<&Value> {
         self.inputs.get(index).and_then(Option::as_ref)
     }

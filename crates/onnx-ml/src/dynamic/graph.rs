@@ -1,4 +1,4 @@
-//! A graph of ONNX: nodes in order, with indices instead of names for the values.
+//! A graph of ONNX: nodes in evaluation order. Values have indices instead of names.
 
 use crate::dynamic::block::Block;
 use crate::dynamic::cache::Cache;
@@ -14,22 +14,23 @@ pub type ValueId = usize;
 /// A graph, or a subgraph of a node.
 #[derive(Debug)]
 pub struct Graph {
-    /// Nodes whose outputs depend on the inputs, in evaluation order.
+    /// Nodes whose outputs depend on the inputs, in evaluation order. Nodes that depend only on constants are not in
+    /// the list: their outputs are in `constants`.
     pub nodes: Vec<Node>,
     /// The inputs without an initializer, followed by the captured values of the outer graph.
     pub inputs: Vec<ValueId>,
     /// Names of the captured values, which are the last inputs.
     pub captured: Vec<String>,
     pub outputs: Vec<ValueId>,
-    /// Type and shape that the graph declares for each output; `None` if it declares none. Dynamic
-    /// axes have length 0.
+    /// Type and shape that the graph declares for each output. `None` if the graph declares no shape. A dynamic axis
+    /// has length 0.
     pub declared: Vec<Option<(DatumType, Vec<usize>)>>,
-    /// Initializers, and values that depend on them only.
+    /// Initializers, and values that depend only on initializers and other constants.
     pub constants: HashMap<ValueId, Arc<Tensor>>,
-    /// For each value, the index after the last node that reads it: the number of nodes plus 1 for
-    /// an output of the graph, and 0 if nothing reads it.
+    /// For each value, the index of the last node that reads the value, plus 1. The entry of an output of the graph is
+    /// the number of nodes plus 1. The entry of a value that nothing reads is 0.
     pub end: Vec<usize>,
-    /// The plans that exist.
+    /// The blocks, with their plans, that exist.
     pub cache: Cache<Block>,
 }
 
@@ -39,13 +40,13 @@ pub struct Node {
     /// Name and operator, for messages.
     pub name: String,
     pub proto: NodeProto,
-    /// The inputs; `None` for an optional input that the node omits.
+    /// The inputs. `None` for an optional input that the node omits.
     pub inputs: Vec<Option<ValueId>>,
-    /// The outputs; `None` for an output that the node omits.
+    /// The outputs. `None` for an output that the node omits.
     pub outputs: Vec<Option<ValueId>>,
-    /// Subgraphs of an operator that [`is_interpreted`], by attribute.
+    /// Subgraphs of the node, by attribute. Empty if tract runs the node (see `typing::is_interpreted`).
     pub bodies: Vec<(String, Graph)>,
-    /// Values of this graph that the subgraphs use, by name.
+    /// Names and indices of the values of this graph that the node's subgraphs use.
     pub captures: Vec<(String, ValueId)>,
 }
 

@@ -14,11 +14,11 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
 impl Graph {
-    /// Reads a graph. `outer` are the names that a subgraph may capture.
+    /// Reads a graph. If the graph is a subgraph, `outer` are the names that it may capture from the outer graph.
     ///
     /// # Errors
     ///
-    /// Returns an error if a value is unknown, or if a constant is invalid.
+    /// Returns an error if a node reads a value that does not exist, or if a constant is invalid.
     pub fn new(context: &Context, proto: GraphProto, outer: &[&str]) -> TractResult<Graph> {
         let mut reader = Reader { context, ids: HashMap::new(), constants: HashMap::new() };
         for tensor in &proto.initializer {
@@ -59,7 +59,7 @@ impl Graph {
     }
 }
 
-/// Returns the values of the outer graph that a subgraph uses, each once, in order of first use.
+/// Returns the names in `outer` that a subgraph uses, each once, in order of first use.
 fn captured(graph: &GraphProto, outer: &[&str]) -> Vec<String> {
     let mut names = vec![];
     free_names(graph, &mut names);
@@ -68,7 +68,7 @@ fn captured(graph: &GraphProto, outer: &[&str]) -> Vec<String> {
     names
 }
 
-/// Appends the names that a graph and its subgraphs use and do not define.
+/// Appends to `names` the names that a graph or its subgraphs use but do not define.
 fn free_names(graph: &GraphProto, names: &mut Vec<String>) {
     let initializers = graph.initializer.iter().map(|tensor| &tensor.name);
     let inputs = graph.input.iter().map(|input| &input.name);
@@ -94,7 +94,7 @@ fn node_name(node: &NodeProto, index: usize) -> String {
     }
 }
 
-/// Returns the type and the shape that a graph declares for an output.
+/// Returns the type and the shape that a graph declares for an output. A dynamic axis has length 0.
 fn declared(output: &ValueInfoProto) -> Option<(DatumType, Vec<usize>)> {
     let type_proto::Value::TensorType(tensor) = output.r#type.as_ref()?.value.as_ref()?;
     let datum_type = tensor_proto::DataType::try_from(tensor.elem_type).ok()?;
@@ -133,7 +133,11 @@ impl Reader<'_> {
         *self.ids.entry(name.to_owned()).or_insert(id)
     }
 
-    /// Returns the index of a value that is defined.
+    /// Returns the index of the value with this name.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no value with this name has been defined.
     fn id(&self, name: &str) -> TractResult<ValueId> {
         let id = self.ids.get(name).copied();
         id.with_context(|| format!("expected a node whose output is `{name}`, found none"))
@@ -153,7 +157,7 @@ impl Reader<'_> {
                 }
             }
         }
-        // The names that the subgraphs of an operator of tract may capture, such as those of `Scan`.
+        // tract runs the node. Subgraphs of the node, such as the body of `Scan`, may capture these names.
         let mut captures: Vec<(String, ValueId)> = vec![];
         for (_, body) in &bodies {
             for name in &body.captured {
@@ -171,8 +175,9 @@ impl Reader<'_> {
         Ok(Node { name, proto, inputs, outputs, bodies, captures })
     }
 
-    /// Computes the outputs of a node whose inputs are constants. Returns `false` if the node is
-    /// not of that kind. A node that fails is left for the run, where it may not be reached.
+    /// Computes the outputs of a node, if all its inputs are constants. Returns `false` if the outputs cannot be
+    /// computed here. If the node fails, the error is not reported: the node is run with the graph, which may never
+    /// reach the node.
     fn fold(&mut self, node: &Node) -> bool {
         let op = node.proto.op_type.as_str();
         if is_interpreted(op) || is_random(op) {

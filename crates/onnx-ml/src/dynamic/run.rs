@@ -11,7 +11,7 @@ use crate::dynamic::values::Values;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-/// Computes the outputs of a graph from its inputs, which include the captured values.
+/// Computes the outputs of a graph. `inputs` includes the captured values.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub fn run(context: &Context, graph: &Graph, inputs: Vec<Value>) -> TractResult<
     graph.outputs.iter().map(|id| value(graph, &values, *id)).collect()
 }
 
-/// Returns a value that exists, or a constant of the graph.
+/// Returns the value with index `id`: a value that exists in this run, or a constant of the graph.
 fn value(graph: &Graph, values: &Values, id: ValueId) -> TractResult<Value> {
     match (values.get(id), graph.constants.get(&id)) {
         (Some(value), _) => Ok(value.clone()),
@@ -50,8 +50,8 @@ fn value(graph: &Graph, values: &Values, id: ValueId) -> TractResult<Value> {
     }
 }
 
-/// Computes the outputs of a node from the values of its inputs. An output that the node omits may
-/// have any value.
+/// Computes the outputs of a node from the values of its inputs. If the node omits an output, the value of this output
+/// is arbitrary.
 fn evaluate(
     context: &Context,
     graph: &Graph,
@@ -73,7 +73,7 @@ fn evaluate(
     let tensors = node.reads().map(|id| value(id)?.into_tensor());
     let tensors = tensors.collect::<TractResult<Vec<TValue>>>()?;
     let outputs = evaluate_tensors(context, node, &tensors)?;
-    // The operator has no outputs for those that the node omits.
+    // The operator of tract has no output where the node omits the output.
     let mut outputs = outputs.into_iter();
     let mut next = |id: &Option<ValueId>| match id {
         Some(_) => {
@@ -85,13 +85,14 @@ fn evaluate(
     node.outputs.iter().map(&mut next).collect()
 }
 
-/// Runs an operator of tract, which may need the values of its inputs to determine shapes.
+/// Runs an operator of tract. The operator may need the values of some inputs to determine the shapes of its outputs.
 fn evaluate_tensors(
     context: &Context,
     node: &Node,
     inputs: &[TValue],
 ) -> TractResult<TVec<TValue>> {
-    // Shapes, limits, indices and scales decide shapes, and data does not.
+    // Integers and a few floats can be shapes, limits, indices or scales, which determine the shape of an output. All
+    // other tensors are data.
     let decides_shape = |tensor: &TValue| {
         !tensor.datum_type().is_float() || tensor.rank() < 2 && tensor.len() <= MAX_PARAMETERS
     };
@@ -112,6 +113,6 @@ fn evaluate_tensors(
     })
 }
 
-/// Maximum number of elements of a tensor of floats that may decide a shape, such as the scales of
-/// `Resize`.
+/// Maximum number of elements in a tensor of floats that may determine a shape. An example of such a tensor are the
+/// scales of `Resize`.
 const MAX_PARAMETERS: usize = 16;

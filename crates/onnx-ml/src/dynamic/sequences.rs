@@ -6,7 +6,7 @@ use crate::dynamic::value::Value;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-/// Operators on sequences and optional values that a dynamic model computes itself.
+/// Operators on sequences and optional values, which this module computes because tract has no such types.
 pub const OPERATORS: [&str; 12] = [
     "ConcatFromSequence",
     "Optional",
@@ -22,7 +22,7 @@ pub const OPERATORS: [&str; 12] = [
     "SplitToSequence",
 ];
 
-/// Computes the outputs of an operator without subgraphs.
+/// Computes the outputs of a node whose operator is one of [`OPERATORS`] and has no subgraphs.
 ///
 /// # Errors
 ///
@@ -46,7 +46,7 @@ pub fn evaluate(node: &Node, inputs: &[Option<Value>]) -> TractResult<Vec<Value>
         "SequenceInsert" => {
             let mut elements = input(0)?.sequence()?.to_vec();
             let end = elements.len();
-            // An element can also be inserted after the last one.
+            // The new element can also be inserted after the last element.
             let position = optional(2).map(|index| position(index, end + 1)).transpose()?;
             elements.insert(position.unwrap_or(end), input(1)?.clone());
             Value::Sequence(elements)
@@ -91,8 +91,8 @@ fn position(index: &Value, len: usize) -> TractResult<usize> {
     position.with_context(|| format!("expected an index of {len} elements, found {found}"))
 }
 
-/// Splits a tensor along the attribute `axis`: into slices of length 1 without that axis unless
-/// `keepdims` is set, or into slices of the lengths in `split`.
+/// Splits a tensor along the attribute `axis` into a sequence of slices. `split` contains the lengths of the slices. If
+/// `split` is `None`, each slice has length 1, and the axis is removed from the slices unless `keepdims` is set.
 fn split(node: &Node, tensor: &TValue, split: Option<&Value>) -> TractResult<Value> {
     let axis = node.proto.get_attr_opt::<i64>("axis")?.unwrap_or(0);
     let axis = crate::operator::tensors::axis(axis, tensor.rank())?;
@@ -107,7 +107,7 @@ fn split(node: &Node, tensor: &TValue, split: Option<&Value>) -> TractResult<Val
             ensure!(is_valid, "expected lengths above 0, found {lens:?}");
             let lens = lens.into_iter().map(|len| len as usize);
             match (split.rank(), lens.clone().next()) {
-                // A scalar is the length of each slice but the last, which may be shorter.
+                // A scalar is the length of each slice. The last slice may be shorter.
                 (0, Some(each)) => {
                     (0..len).step_by(each).map(|start| each.min(len - start)).collect()
                 }
@@ -130,7 +130,8 @@ fn split(node: &Node, tensor: &TValue, split: Option<&Value>) -> TractResult<Val
     Ok(Value::Sequence(slices.collect::<TractResult<_>>()?))
 }
 
-/// Concatenates tensors along the attribute `axis`, which is a new axis if `new_axis` is set.
+/// Concatenates tensors along the attribute `axis`. If `new_axis` is set, the tensors are stacked along a new axis
+/// instead.
 fn concat(node: &Node, elements: &[Value]) -> TractResult<Value> {
     let is_new = node.proto.get_attr_opt::<i64>("new_axis")? == Some(1);
     let tensors = elements.iter().map(|element| Ok(element.tensor()?.clone().into_tensor()));

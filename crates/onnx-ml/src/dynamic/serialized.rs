@@ -1,5 +1,5 @@
-//! Serialization of a graph: its nodes, and its constants, which include all values that depend on
-//! constants only. Plans are not serialized.
+//! Serialization of a graph: the nodes and the constants. The constants include all values that depend only on
+//! constants. Plans are not serialized.
 
 use crate::dynamic::cache::Cache;
 use crate::dynamic::context::Context;
@@ -19,7 +19,7 @@ use tract_onnx::tract_hir::internal::*;
 pub struct Written {
     /// Nodes and values, without the elements of the constants.
     pub graph: Vec<u8>,
-    /// Block of the elements of all constants, which `graph` refers to.
+    /// The elements of all constants. `graph` contains their positions in this block.
     pub weights: Vec<u8>,
 }
 
@@ -61,7 +61,7 @@ struct SerializedGraph {
     end: Vec<usize>,
 }
 
-/// Type and shape of an output.
+/// Type and shape that a graph declares for an output.
 #[derive(Debug, Deserialize, Serialize)]
 struct Declared(#[serde(with = "datum_type")] DatumType, Vec<usize>);
 
@@ -100,7 +100,7 @@ impl SerializedGraph {
         let declared = declared.map(|declared| declared.map(|(dt, shape)| Declared(dt, shape)));
         let constants = constants.iter().map(|(id, tensor)| Ok((*id, Constant::new(tensor)?)));
         let mut constants: Vec<_> = constants.collect::<TractResult<_>>()?;
-        // The order of a hash map differs from build to build.
+        // Sorts the constants, because a hash map has a different order in each build.
         constants.sort_by_key(|(id, _)| *id);
         Ok(SerializedGraph {
             nodes,

@@ -13,8 +13,8 @@ const LEN: usize = 64;
 /// Size of the packed matrix in bytes.
 const BYTES: usize = LEN * LEN * 4;
 
-/// Returns a model that computes `relu(x @ matrix) @ matrix` twice, each time with a reshape whose
-/// shape depends on the shape of `x`.
+/// Returns a model that computes `relu(x @ matrix) @ matrix` twice. Each time, the graph contains a reshape to a shape
+/// that depends on the shape of `x`.
 fn model() -> TractResult<DynamicModel> {
     let node = |op: &str, inputs: &[&str], output: &str| NodeProto {
         op_type: op.into(),
@@ -72,7 +72,7 @@ fn plans_share_packed_weights_and_release_them() -> TractResult<()> {
         run(&model, rows)?;
     }
     assert_eq!(counts(), (5, first));
-    // The plan that had the weights first is dropped, and the others keep them.
+    // The plan that was made first is dropped. The weights stay, because the other plans use them.
     for rows in 6..200 {
         run(&model, rows)?;
     }

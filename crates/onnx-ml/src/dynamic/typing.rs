@@ -1,4 +1,4 @@
-//! The conversion of a node to a typed model of tract, for inputs of known shape.
+//! Converts a node to a typed model of tract, for inputs of known shapes.
 
 use crate::dynamic::context::Context;
 use crate::dynamic::control::Call;
@@ -8,7 +8,7 @@ use crate::operator::tensors::check_size;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-/// An input of a node that is to be typed.
+/// An input of a node, for [`Node::typed`] and [`Node::evaluate`].
 #[derive(Debug, Clone)]
 pub enum Input {
     Constant(Arc<Tensor>),
@@ -17,25 +17,25 @@ pub enum Input {
 }
 
 impl Node {
-    /// Returns an [`Input`] for each value of [`Node::reads`], or `None` if `input` has none for a
+    /// Returns the result of `input` for each value of [`Node::reads`]. Returns `None` if `input` returns `None` for a
     /// value.
     pub fn inputs_from(&self, input: impl Fn(ValueId) -> Option<Input>) -> Option<Vec<Input>> {
         self.reads().map(input).collect()
     }
 
-    /// Converts the node to a typed model. The inputs of the model are the [`Input::Fact`]s.
+    /// Converts the node to a typed model. Each [`Input::Fact`] becomes an input of the model.
     ///
     /// # Errors
     ///
-    /// Returns an error if the operator does not accept the inputs, or if it must know the value of
-    /// an [`Input::Fact`].
+    /// Returns an error if the operator does not accept the inputs. Also returns an error if the shapes of the outputs
+    /// depend on the value of an [`Input::Fact`].
     pub fn typed(&self, context: &Context, inputs: &[Input]) -> TractResult<TypedModel> {
         let parsing = context.parsing();
         let op_type = &self.proto.op_type;
         let build = parsing.framework.op_register.0.get(op_type);
         let build = build.with_context(|| format!("expected a known operator, found {op_type}"))?;
         let (op, closures) = build(&parsing, &self.proto)?;
-        // The operator may have created symbols in the scope of the template.
+        // The operator may have created symbols in the scope of the template, so the model must have the same scope.
         let mut model = parsing.template.clone();
         let mut wires = Vec::with_capacity(inputs.len());
         for (index, input) in inputs.iter().enumerate() {
@@ -70,7 +70,7 @@ impl Node {
         Ok(model)
     }
 
-    /// Computes the outputs from constants.
+    /// Computes the outputs of the node. All `inputs` must be constants.
     ///
     /// # Errors
     ///
@@ -80,13 +80,13 @@ impl Node {
     }
 }
 
-/// Returns whether the operator is computed by this module instead of tract: it has subgraphs whose
-/// shapes depend on the run, or inputs or outputs that are no tensors.
+/// Returns whether `dynamic` itself computes the operator, because tract cannot run it. Such an operator has subgraphs
+/// whose shapes depend on the run, or inputs or outputs that are not tensors.
 pub fn is_interpreted(op_type: &str) -> bool {
     Call::supports(op_type) || OPERATORS.contains(&op_type)
 }
 
-/// Returns whether the outputs differ from run to run.
+/// Returns whether the operator returns different outputs in each run, because they are random.
 pub fn is_random(op_type: &str) -> bool {
     op_type.starts_with("Random") || matches!(op_type, "Bernoulli" | "Multinomial")
 }

@@ -8,16 +8,16 @@ use tract_onnx::tract_hir::internal::*;
 pub enum Value {
     Tensor(TValue),
     Sequence(Vec<Value>),
-    /// An optional value; `None` if it is empty.
+    /// An optional value. `None` if the optional value is empty.
     Optional(Option<Box<Value>>),
 }
 
 impl Value {
-    /// Returns the tensor.
+    /// Returns the tensor. If the value is an optional value, returns the tensor that it contains.
     ///
     /// # Errors
     ///
-    /// Returns an error if the value is empty or a sequence.
+    /// Returns an error if the value is a sequence or an empty optional value.
     pub fn tensor(&self) -> TractResult<&TValue> {
         match self {
             Value::Tensor(tensor) => Ok(tensor),
@@ -32,11 +32,12 @@ impl Value {
         self.tensor().cloned()
     }
 
-    /// Returns the tensor, or the elements of a sequence of tensors along a new first axis.
+    /// Converts the value to a tensor. The elements of a sequence are stacked along a new first axis.
     ///
     /// # Errors
     ///
-    /// Returns an error if the value is empty, or if the elements differ in type or shape.
+    /// Returns an error if the value is an empty sequence or an empty optional value, or if the elements of a sequence
+    /// differ in type or shape.
     pub fn into_output(self) -> TractResult<TValue> {
         let Ok(elements) = self.sequence() else { return self.into_tensor() };
         let stacked = |element: &Value| {
@@ -51,8 +52,10 @@ impl Value {
             let fits = other.datum_type() == first.datum_type() && other.shape() == first.shape();
             ensure!(
                 fits,
-                "expected elements of a sequence of one shape, found {:?} and {:?}",
+                "expected a sequence whose elements have one type and shape, found {:?} {:?} and {:?} {:?}",
+                first.datum_type(),
                 &first.shape()[1..],
+                other.datum_type(),
                 &other.shape()[1..]
             );
         }
@@ -63,7 +66,7 @@ impl Value {
     ///
     /// # Errors
     ///
-    /// Returns an error if the value is no sequence.
+    /// Returns an error if the value is not a sequence.
     pub fn sequence(&self) -> TractResult<&[Value]> {
         match self {
             Value::Sequence(elements) => Ok(elements),
@@ -83,7 +86,7 @@ impl Value {
         Ok(tensor.cast_to::<T>()?.try_as_plain_ram()?.as_slice::<T>()?[0])
     }
 
-    /// Returns the size of the elements in bytes.
+    /// Returns the size of all elements, in bytes.
     pub fn size(&self) -> usize {
         match self {
             Value::Tensor(tensor) => tensor.len() * tensor.datum_type().size_of(),
@@ -93,8 +96,11 @@ impl Value {
     }
 }
 
-/// Returns `tensor` with integers instead of tract's dimensions (`TDim`) as elements. The
-/// dimensions must not contain symbols.
+/// Converts a tensor of tract's dimensions (`TDim`) to a tensor of integers. Returns other tensors unchanged.
+///
+/// # Errors
+///
+/// Returns an error if a dimension contains a symbol.
 pub fn integers(tensor: Arc<Tensor>) -> TractResult<Arc<Tensor>> {
     if tensor.datum_type().is_tdim() {
         Ok(tensor.cast_to::<i64>()?.into_owned().into_arc_tensor())

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-/// The values that exist at one point of a run, and that later nodes read.
+/// The values that exist at a point of a run. Values that no later node reads are dropped.
 #[derive(Debug, Default)]
 pub struct Values(BTreeMap<usize, Slot>);
 
 #[derive(Debug)]
 pub struct Slot {
     pub value: Value,
-    /// True if the value depends on shapes only.
+    /// True if the value depends only on the shapes of the graph's inputs.
     pub constant: bool,
 }
 
@@ -27,11 +27,11 @@ impl Values {
         self.0.iter().map(|(id, slot)| (*id, slot))
     }
 
-    /// Returns a tensor.
+    /// Returns the tensor with index `id`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the value does not exist or is no tensor.
+    /// Returns an error if the value does not exist or is not a tensor.
     pub fn tensor(&self, id: usize) -> TractResult<&TValue> {
         self.get(id).with_context(|| format!("expected value {id}, found none"))?.tensor()
     }
@@ -44,8 +44,7 @@ impl Values {
         self.0.insert(id, Slot { value: Value::Tensor(tensor.into_tvalue()), constant: true });
     }
 
-    /// Drops the values that no node from index `start` on reads. `end` has for each value the index
-    /// after the last node that reads it.
+    /// Drops the values that no node from index `start` on reads. `end` is [`Graph::end`](super::graph::Graph::end).
     pub fn drop_unused(&mut self, end: &[usize], start: usize) {
         self.0.retain(|id, _| end[*id] > start);
     }

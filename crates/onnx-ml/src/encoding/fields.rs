@@ -1,5 +1,5 @@
-//! Serialization of types of tract that do not implement serde's traits, and of a few related
-//! types. Each module is for one type, for use in `#[serde(with = "…")]`.
+//! Serialization of tract's types that do not implement serde's traits, and of a few related types. Each module
+//! serializes one type, and is named in an attribute `#[serde(with = "…")]` of a field.
 
 use super::weights::Weights;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -138,8 +138,8 @@ pub mod optional_tensor {
     }
 }
 
-/// Serializes an `Option` that is `None`, and fails if it is `Some`. For fields with symbols,
-/// because an operator that creates symbols is not serializable.
+/// Serializes an `Option` that is `None`. Fails if the option is `Some`. This is for fields with symbols, because an
+/// operator that creates symbols is not serializable.
 pub mod none {
     use super::*;
 
@@ -160,7 +160,7 @@ pub mod none {
     }
 }
 
-/// Serializes a `OnceLock` as an `Option`: `None` if the value has not been initialized.
+/// Serializes a `OnceLock` as an `Option`. The option is `None` if the `OnceLock` has not been initialized.
 pub mod once {
     use super::*;
     use std::sync::OnceLock;

@@ -1,12 +1,11 @@
 //! Weights that several plans of one model share.
 //!
-//! A model whose shapes are known at run time only has a plan for each combination of input shapes.
-//! Most of the weights are equal in all plans, packed or not. While a plan is made inside
-//! [`Pool::share`], each new array of weights is replaced by an equal array of an earlier plan, if
-//! one exists. [`packed`] also finds an array by the tensor that it was packed from, so that the
-//! tensor is not packed again.
+//! A model whose shapes are known only at run time has a plan for each combination of input shapes. Most weights are
+//! equal in all plans, before and after packing. [`Pool::share`] calls a function that makes a plan. During the call,
+//! [`array`] and [`tensor`] return an equal array of an earlier plan if such an array exists. [`packed`] finds the
+//! packed form of a tensor by the tensor, so that no tensor is packed twice.
 //!
-//! A [`Pool`] does not own the arrays: an array is freed with the last plan that uses it.
+//! A [`Pool`] does not own the arrays. An array is freed when the last plan that uses the array is dropped.
 
 use bytemuck::Pod;
 use std::any::{Any, TypeId};
@@ -20,11 +19,11 @@ use tract_onnx::prelude::*;
 /// Minimum size of a shared array, in bytes.
 const MIN_BYTES: usize = 1024;
 
-/// Number of samples of an array's content in its [`Key`]. Arrays with equal keys are compared
+/// Number of samples of an array's content that are hashed for its [`Key`]. Arrays with equal keys are then compared
 /// completely.
 const SAMPLES: usize = 64;
 
-/// An array or a tensor that a plan owns.
+/// A weak reference to an array or a tensor that plans own.
 type Shared = Weak<dyn Any + Send + Sync>;
 
 /// The weights of the plans of one model.
@@ -37,17 +36,16 @@ struct Entries {
     by_source: HashMap<Source, Packed>,
 }
 
-/// The type and size of an array, and a hash of samples of its content.
+/// The key of an array: the type and the size of the array, and a hash of samples of its content.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Key(TypeId, usize, u64);
 
-/// The address of a tensor, the type of the array that it was packed to, and the variant of the
-/// packing.
+/// The key of a packed array: the address of the tensor, the type of the packed array, and the variant of the packing.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Source(usize, TypeId, u64);
 
-/// An array, and the tensor that it was packed from. As long as the `Weak` of the tensor exists, no
-/// other tensor has its address.
+/// A packed array and the tensor from which the array was packed. As long as the weak reference to the tensor exists,
+/// no other tensor has the same address.
 #[derive(Debug)]
 struct Packed {
     source: Weak<Tensor>,
@@ -61,7 +59,7 @@ thread_local! {
 
 struct Session {
     pool: Arc<Pool>,
-    /// Size of the arrays that no earlier plan had, in bytes.
+    /// Size of the arrays of the new plan that no earlier plan has, in bytes.
     new_bytes: usize,
 }
 
@@ -75,8 +73,8 @@ impl Drop for End {
 }
 
 impl Pool {
-    /// Calls `make`. Returns its result, and the size of its weights that no existing plan has, in
-    /// bytes.
+    /// Calls `make`, which makes a plan. Returns the result of `make`, and the size of the plan's weights that no
+    /// existing plan has, in bytes.
     pub fn share<T>(self: &Arc<Pool>, make: impl FnOnce() -> T) -> (T, usize) {
         CURRENT.set(Some(Session { pool: Arc::clone(self), new_bytes: 0 }));
         let end = End;
@@ -108,7 +106,8 @@ fn with_pool<T>(get: impl FnOnce(&mut Session) -> T) -> Option<T> {
     CURRENT.with_borrow_mut(|session| session.as_mut().map(get))
 }
 
-/// Returns an existing array or tensor that equals `new`, or `new` itself. `bytes` is its size.
+/// Returns an existing array or tensor that equals `new`. If there is no such array or tensor, returns `new`. `bytes`
+/// is the size of `new`.
 fn existing<T: Send + Sync + 'static>(
     key: Key,
     new: Arc<T>,
@@ -153,8 +152,8 @@ pub fn array<T: Pod + Send + Sync>(elements: Vec<T>) -> Arc<Vec<T>> {
     })
 }
 
-/// Returns the array that `pack` packs from a tensor. Does not call `pack` if an existing plan has
-/// the array of the same tensor and the same `variant`.
+/// Returns the array that `pack` packs from `tensor`. If an existing plan has an array that was packed from the same
+/// tensor with the same `variant`, returns that array and does not call `pack`.
 pub fn packed<T: Pod + Send + Sync>(
     source: &Arc<Tensor>,
     variant: impl Hash,
@@ -184,7 +183,7 @@ pub fn packed<T: Pod + Send + Sync>(
     packed
 }
 
-/// Returns an existing tensor that equals `new`, or `new` itself.
+/// Returns an existing tensor that equals `new`. If there is no such tensor, returns `new`.
 pub fn tensor(new: Arc<Tensor>) -> Arc<Tensor> {
     let len = new.len() * new.datum_type().size_of();
     if len < MIN_BYTES || !new.datum_type().is_copy() {
@@ -192,7 +191,7 @@ pub fn tensor(new: Arc<Tensor>) -> Arc<Tensor> {
     }
     let bytes = |tensor: &Tensor| match tensor.try_as_plain_ram() {
         Ok(view) => samples(view.as_bytes()),
-        // Weights that tract has packed.
+        // tract has packed the weights of this tensor, so there are no bytes to sample.
         Err(_) => 0,
     };
     let key = Key(TypeId::of::<Tensor>(), len, bytes(&new));

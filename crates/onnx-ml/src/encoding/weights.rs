@@ -1,11 +1,11 @@
-//! Serialization of arrays of weights apart from the rest of a model.
+//! Serializes arrays of weights separately from the rest of a model.
 //!
-//! Weights are appended to one block of bytes. The serialized field contains only the position and
-//! the length of the weights in that block. When a model is read, its weights borrow from the block
-//! (an array embedded in the binary), so that reading a model copies no weights.
+//! Weights are appended to one block of bytes. The serialized field contains only the position and the length of the
+//! weights in the block. When a model is read, its weights borrow from the block, which is an array in the binary. So
+//! reading a model copies no weights.
 //!
-//! serde has no way to pass the block to `serialize` and `deserialize`, so thread-local variables
-//! hold it: call [`written`] around serialization and [`read`] around deserialization.
+//! serde cannot pass the block to `serialize` and `deserialize`, so thread-local variables hold the block. Callers
+//! serialize a model inside [`written`], and deserialize a model inside [`read`].
 
 use crate::encoding::sharing;
 use bytemuck::Pod;
@@ -17,8 +17,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use tract_onnx::prelude::Tensor;
 
-/// Alignment of each array of weights within the block, in bytes: the size of a cache line, which
-/// is a multiple of the alignment of every element type.
+/// Alignment of each array of weights within the block, in bytes. This is the size of a cache line, and a multiple of
+/// the alignment of every element type.
 const ALIGNMENT: usize = 64;
 
 thread_local! {
@@ -28,14 +28,13 @@ thread_local! {
     static READ: Cell<&'static [u8]> = const { Cell::new(&[]) };
 }
 
-/// Calls `write`. Returns the result of `write`, and the block of the weights that `write`
-/// serialized.
+/// Calls `write`. Returns the result of `write`, and the block with the weights that `write` serialized.
 pub fn written<T>(write: impl FnOnce() -> T) -> (T, Vec<u8>) {
     WRITTEN.take();
     (write(), WRITTEN.take())
 }
 
-/// Returns the result of `read`. Weights that `read` deserializes borrow from `weights`, the block
+/// Calls `read` and returns its result. The weights that `read` deserializes borrow from `weights`, which is the block
 /// that [`written`] returned.
 pub fn read<T>(weights: &'static [u8], read: impl FnOnce() -> T) -> T {
     READ.set(weights);
@@ -44,8 +43,8 @@ pub fn read<T>(weights: &'static [u8], read: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Array of weights. It is owned after creation, and borrowed from the block after deserialization.
-/// Plans of one model share it.
+/// An array of weights. After creation, the array is owned, and several plans of one model can share it. After
+/// deserialization, the array borrows from the block.
 pub struct Weights<T: Pod>(Storage<T>);
 
 enum Storage<T: Pod> {
@@ -54,7 +53,7 @@ enum Storage<T: Pod> {
 }
 
 impl<T: Pod> Weights<T> {
-    /// Returns the weights for modification; weights that are borrowed or shared are copied first.
+    /// Returns the weights for modification. If the weights are borrowed or shared, they are copied first.
     pub fn to_mut(&mut self) -> &mut Vec<T> {
         if let Storage::Borrowed(weights) = self.0 {
             self.0 = Storage::Owned(Arc::new(weights.to_vec()));
@@ -67,8 +66,8 @@ impl<T: Pod> Weights<T> {
 }
 
 impl<T: Pod + Send + Sync> Weights<T> {
-    /// Returns the weights that `pack` packs from a tensor. Does not call `pack` if another plan of
-    /// the model has the weights of the same tensor and the same `variant` of the packing.
+    /// Returns the weights that `pack` packs from a tensor. If another plan of the model has packed weights of the same
+    /// tensor and the same `variant`, returns these weights and does not call `pack`.
     pub fn packed(
         source: &Arc<Tensor>,
         variant: impl Hash,
@@ -135,12 +134,12 @@ impl<'de, T: Pod> Deserialize<'de> for Weights<T> {
     }
 }
 
-/// Serializes a list of pairs as two arrays of weights: the first and the second elements. The
-/// pairs are copied when they are read.
+/// Serializes a list of pairs as two arrays of weights: the first elements and the second elements. When the list is
+/// read, the elements are copied.
 pub mod pairs {
     use super::*;
 
-    /// A type that can be split in two elements without padding bytes.
+    /// A pair that can be split into two elements, each without padding bytes.
     pub trait Pair {
         type First: Pod + Send + Sync;
         type Second: Pod + Send + Sync;

@@ -24,7 +24,7 @@ pub type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 /// Returns an error if the number of inputs is not `inputs`, or if the node has more outputs than
 /// the kernel.
 pub fn operator<K: Kernel>(node: &NodeProto, inputs: usize, kernel: K) -> Built {
-    // An empty name stands for an omitted optional input. tract does not pass it to the operator.
+    // An empty name stands for an omitted optional input, which tract does not pass to the operator.
     let found = node.input.iter().filter(|name| !name.is_empty()).count();
     node.expect(found == inputs, || format!("{inputs} inputs, found {found}"))?;
     variadic(node, kernel)
@@ -38,8 +38,7 @@ pub fn operator<K: Kernel>(node: &NodeProto, inputs: usize, kernel: K) -> Built 
 pub fn variadic<K: Kernel>(node: &NodeProto, kernel: K) -> Built {
     let found = node.output.len();
     node.expect(found <= K::OUTPUTS, || format!("{} outputs, found {found}", K::OUTPUTS))?;
-    // An empty name stands for an omitted optional output. tract does not expect it from the
-    // operator.
+    // An empty name stands for an omitted optional output, which tract does not expect from the operator.
     let outputs = (0..found).filter(|index| !node.output[*index].is_empty()).collect();
     Ok((expand(KernelOp { kernel: Arc::new(kernel), outputs }), vec![]))
 }
@@ -66,8 +65,8 @@ pub fn kernel_op<K: Kernel>(kernel: K) -> impl Into<Box<dyn TypedOp>> {
     KernelOp { kernel: Arc::new(kernel), outputs: (0..K::OUTPUTS).collect() }
 }
 
-/// The counterpart of [`Kernel`] that permits `dyn`. `Kernel` does not, because it has associated
-/// constants. With `dyn AnyKernel`, [`KernelOp`] need not be generic.
+/// The counterpart of [`Kernel`] for `dyn`. `dyn Kernel` is not possible, because `Kernel` has associated constants.
+/// With `dyn AnyKernel`, [`KernelOp`] need not be generic.
 trait AnyKernel: Any + Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn constants(&self) -> &'static [usize];
@@ -148,8 +147,8 @@ impl KernelOp {
         self.select_outputs(facts)
     }
 
-    /// Selects the elements for the outputs that the node has. `all` has one element for each
-    /// output of the kernel.
+    /// Returns the elements of `all` for the outputs that the node has. `all` has one element for each output of the
+    /// kernel.
     fn select_outputs<T>(&self, all: impl IntoIterator<Item = T>) -> TractResult<TVec<T>> {
         let mut all: TVec<Option<T>> = all.into_iter().map(Some).collect();
         let selected = self.outputs.iter().map(|index| all.get_mut(*index).and_then(Option::take));

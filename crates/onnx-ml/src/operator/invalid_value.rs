@@ -3,8 +3,8 @@
 use std::fmt;
 use tract_onnx::prelude::*;
 
-/// An element of an operator's input that made a run of the model fail. The run returns a
-/// [`TractError`]; [`InvalidValue::cause`] finds the invalid value in it.
+/// An element of an operator's input that made a run of the model fail. The run returns a [`TractError`], and
+/// [`InvalidValue::cause`] finds the invalid value in this error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidValue {
     /// The values that the operator accepts.
@@ -16,8 +16,8 @@ pub struct InvalidValue {
 /// Values that the operator accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
-    /// One of the categories of a `OneHotEncoder` whose attribute `zeros` is 0. They are listed in
-    /// the order of the model.
+    /// One of these categories of a `OneHotEncoder` whose attribute `zeros` is 0. The categories have the order of the
+    /// model.
     OneOf(Vec<String>),
     /// An index into an axis, from `least` to `most` (inclusive). A negative index counts from the
     /// end of the axis.

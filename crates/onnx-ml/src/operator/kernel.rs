@@ -13,16 +13,16 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     /// Name of the operator in ONNX.
     const NAME: &'static str;
 
-    /// Maximum number of outputs. A node may omit some of them.
+    /// Maximum number of outputs. A node may omit optional outputs.
     const OUTPUTS: usize = 1;
 
-    /// Indices of inputs whose [`Fact::value`] the kernel needs to determine the shapes of its
-    /// outputs. During tract's inference, [`Kernel::outputs`] is called only if all of them are
-    /// constants of the model. Loading the model fails if one of them is computed at run time.
+    /// Indices of the inputs whose [`Fact::value`] the kernel needs to determine the shapes of its outputs. During
+    /// tract's inference, [`Kernel::outputs`] is called only if all these inputs are constants of the model. If one of
+    /// these inputs is computed at run time, loading the model fails.
     const CONSTANTS: &'static [usize] = &[];
 
-    /// Returns `true` if the shapes of the outputs contain symbols that the kernel created, because
-    /// the sizes are only known after [`Kernel::eval`].
+    /// Returns `true` if the shapes of the outputs contain symbols that the kernel created. A kernel creates a symbol
+    /// for a size that is known only after [`Kernel::eval`].
     fn mints_symbols(&self) -> bool {
         false
     }
@@ -37,7 +37,7 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Returns an error if the operator does not accept such inputs.
+    /// Returns an error if the operator does not accept inputs with these facts.
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>>;
 
     /// Computes the outputs. [`Kernel::outputs`] has accepted the types and shapes of `inputs`.
@@ -82,7 +82,7 @@ pub struct Fact {
     pub datum_type: DatumType,
     /// Dimensions: integers, symbols or expressions of symbols.
     pub shape: TVec<TDim>,
-    /// Value of a constant; `None` if the tensor is computed at run time.
+    /// Value of the tensor if it is a constant. `None` if the tensor is computed at run time.
     pub value: Option<Arc<Tensor>>,
 }
 

@@ -18,9 +18,8 @@ pub trait Lowering: Debug + Clone + Send + Sync + 'static {
         1
     }
 
-    /// Adds rules to tract's solver. The rules relate the types and shapes of the outputs to those
-    /// of the inputs. The default is for an operator whose only output has the type and the shape
-    /// of its only input.
+    /// Adds rules to tract's solver. The rules relate the types and shapes of the outputs to the types and shapes of
+    /// the inputs. The default is for an operator with one input and one output that have the same type and shape.
     ///
     /// # Errors
     ///
@@ -46,14 +45,14 @@ pub type Io<'r> = [&'r [TensorProxy]; 2];
 
 /// The model that receives the nodes of a lowered operator.
 pub struct Wiring<'a> {
-    /// Name of the operator's node. The name of each added node begins with it.
+    /// Name of the operator's node. The name of each added node begins with this prefix.
     pub prefix: &'a str,
-    /// The model that the nodes are added to.
+    /// The model to which the nodes are added.
     pub model: &'a mut TypedModel,
 }
 
 impl Wiring<'_> {
-    /// Returns the type and shape of a value, and its value if it is a constant.
+    /// Returns the type and shape of a tensor, and its value if the tensor is a constant.
     pub fn fact(&self, outlet: OutletId) -> TractResult<&TypedFact> {
         self.model.outlet_fact(outlet)
     }

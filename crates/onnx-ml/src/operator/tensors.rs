@@ -3,10 +3,10 @@
 use std::any::Any;
 use tract_onnx::tract_hir::internal::*;
 
-/// Returns `value` with elements of type `T`: borrowed if they have this type already, cast
-/// otherwise.
+/// Returns `value` with elements of type `T`. If the elements have this type already, borrows `value`. Otherwise casts
+/// the elements.
 pub fn elements<T: Datum>(value: &TValue) -> TractResult<Cow<'_, Tensor>> {
-    // tract may represent integers as dimensions (`TDim`), which it casts to few types. Cast to
+    // tract may represent integers as dimensions (`TDim`). tract can cast dimensions to few types, so cast them to
     // `i64` first.
     if value.datum_type() == TDim::datum_type() {
         let integers = value.cast_to::<i64>()?.into_owned();
@@ -55,13 +55,13 @@ pub fn matrix(value: &TValue) -> (usize, usize) {
     }
 }
 
-/// Maximum product of the dimensions of a tensor that are not symbolic: 2^30 floats are 4 GiB.
-/// Usually the only symbolic dimension is the batch, so this limits the size of one row of the
-/// batch. A model with larger tensors is rejected when it is loaded.
+/// Maximum product of the dimensions of a tensor, without symbolic dimensions. 2^30 floats are 4 GiB. Usually the only
+/// symbolic dimension is the number of rows, so the maximum limits the size of one row. Models with larger tensors are
+/// rejected when they are loaded.
 const MAX_ELEMENTS: i64 = 1 << 30;
 
-/// Checks the size of a tensor whose shape follows from constants of the model, so that a small
-/// model cannot request an arbitrary amount of memory.
+/// Checks the size of a tensor whose shape follows from constants of the model. Without this check, a small model could
+/// request an arbitrary amount of memory.
 ///
 /// # Errors
 ///

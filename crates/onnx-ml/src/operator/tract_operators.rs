@@ -1,4 +1,4 @@
-//! Access to tract's own operators, for operators of this crate that correct or extend them.
+//! Access to tract's own operators, for operators of this crate that correct or extend an operator of tract.
 
 use std::sync::LazyLock;
 use tract_onnx::Onnx;
@@ -6,7 +6,7 @@ use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::{ModelProto, NodeProto};
 use tract_onnx::tract_hir::internal::*;
 
-/// The operators of tract without those of this crate.
+/// The registry of tract's own operators, without the operators of this crate.
 static OPERATORS: LazyLock<OnnxOpRegister> = LazyLock::new(|| tract_onnx::onnx().op_register);
 
 /// Builds tract's operator `name` from a node.

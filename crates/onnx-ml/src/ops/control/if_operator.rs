@@ -15,7 +15,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Builds the operator. Its inputs are the condition and the values of the outer graph that the
+/// Builds the operator. The inputs of the operator are the condition and the values of the outer graph that the
 /// branches use.
 pub fn if_operator(context: &ParsingContext, node: &NodeProto) -> Built {
     let parse = |name: &str| {
@@ -47,7 +47,7 @@ pub fn if_operator(context: &ParsingContext, node: &NodeProto) -> Built {
 #[derive(Debug, Clone)]
 struct Branch {
     graph: Subgraph,
-    /// For each input of the graph, the index of the operator's input that it receives.
+    /// For each input of the graph, the index of the operator's input whose value it receives.
     inputs: Vec<usize>,
 }
 
@@ -63,7 +63,7 @@ impl Branch {
 #[derive(Debug, Clone)]
 struct If([Branch; 2]);
 
-/// Never equal, like [`SubgraphOp`].
+/// Two operators are never equal, as for [`SubgraphOp`].
 impl PartialEq for If {
     fn eq(&self, _: &Self) -> bool {
         false
@@ -175,8 +175,8 @@ impl InferenceOp for If {
     as_op!();
 }
 
-/// Returns what the facts of an output in both branches agree on. Dimensions (`TDim`) and integers
-/// count as the same type.
+/// Returns the parts of an output's fact that are equal in both branches. Dimensions (`TDim`) and integers count as the
+/// same type.
 fn common(first: &InferenceFact, second: &InferenceFact) -> InferenceFact {
     let mut fact = InferenceFact::default();
     let integers = [first, second].map(|fact| match fact.datum_type.concretize() {
@@ -201,7 +201,7 @@ fn common(first: &InferenceFact, second: &InferenceFact) -> InferenceFact {
 }
 
 /// For each output whose ranks differ between the branches, removes axes of length 1 from the
-/// output with the higher rank, if that makes the ranks equal.
+/// output with the higher rank, if the ranks are then equal.
 fn align_ranks(models: &mut [TypedModel; 2]) -> TractResult<()> {
     let outputs = models.each_ref().map(|model| model.output_outlets().map(<[OutletId]>::to_vec));
     let [Ok(mut first), Ok(mut second)] = outputs else { return Ok(()) };
@@ -240,7 +240,7 @@ fn merged(first: &TypedFact, second: &TypedFact, target: &TypedModel) -> TractRe
 struct Branches {
     /// The branch for `true`, and the branch for `false`.
     branches: [Runnable; 2],
-    /// For each branch and each of its inputs, the index of the operator's input that it receives.
+    /// For each input of each branch, the index of the operator's input whose value it receives.
     input_indices: [Vec<usize>; 2],
 }
 

@@ -58,12 +58,12 @@ struct Loop {
     condition: Option<usize>,
     /// Number of loop-carried values.
     carried: usize,
-    /// For each output of the loop, its index among the node's outputs, or `None` if the node omits
-    /// it.
+    /// For each output of the loop, the index of this output among the node's outputs. `None` if the node omits the
+    /// output.
     output_indices: Vec<Option<usize>>,
 }
 
-/// Never equal, like [`SubgraphOp`].
+/// Two operators are never equal, as for [`SubgraphOp`].
 impl PartialEq for Loop {
     fn eq(&self, _: &Self) -> bool {
         false
@@ -90,8 +90,8 @@ impl Loop {
     /// Infers the facts of the loop-carried values and of the elements of the scan outputs, from
     /// the inputs of the loop.
     ///
-    /// Starts from the dimensions of the initial values. If an iteration would change a dimension,
-    /// the dimension becomes unknown, and the body is analyzed again, until nothing changes.
+    /// Starts from the dimensions of the initial values. If an iteration would change a dimension, the dimension
+    /// becomes unknown, and the body is analyzed again. This is repeated until no dimension changes.
     fn infer_outputs(&self, inputs: &[InferenceFact]) -> TractResult<TVec<InferenceFact>> {
         let first_carried = self.first_carried();
         // Facts of the body's inputs: the iteration number, the condition, the loop-carried values,
@@ -301,8 +301,8 @@ impl Loop {
                     .zip(changing)
                     .map(|(dim, changing)| if *changing { symbol() } else { dim.clone() })
                     .collect(),
-                // A scan output: the number of iterations, then the dimensions of an element. A
-                // dimension with a symbol that only the body knows gets a new symbol.
+                // The dimensions of a scan output are the number of iterations and the dimensions of an element. If a
+                // dimension contains a symbol that only the body knows, the dimension becomes a new symbol.
                 None => {
                     let is_input_dim =
                         |dim: &TDim| facts.iter().any(|fact| fact.shape.contains(dim));

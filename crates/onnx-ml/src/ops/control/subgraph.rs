@@ -1,11 +1,10 @@
 //! A subgraph is a graph in an attribute of a node. It may use values of the outer graph, which
 //! contains the node.
 //!
-//! The inputs of a [`Subgraph`] are the graph's own inputs, followed by the values of the outer
-//! graph that it uses. If a value of the outer graph is known when the model is loaded, it is known
-//! in the subgraph too. At run time, shapes pass in and out of a subgraph as integers. tract would
-//! pass them as dimensions (`TDim`), but the symbols of a dimension have no meaning in a different
-//! graph.
+//! The inputs of a [`Subgraph`] are the subgraph's own inputs, followed by the values of the outer graph that the
+//! subgraph uses. If a value of the outer graph is known when the model is loaded, the value is known in the subgraph
+//! too. At run time, shapes pass in and out of a subgraph as integers. tract would pass shapes as dimensions (`TDim`),
+//! but the symbols of a dimension have no meaning in a different graph.
 
 use crate::passes;
 use std::collections::{HashMap, HashSet};

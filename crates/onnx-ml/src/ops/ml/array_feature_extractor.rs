@@ -53,8 +53,7 @@ fn output_shape<D: Clone>(shape: &[D], index_count: D, one: D) -> TractResult<TV
     }
 }
 
-/// Selects the columns at `indices`. `columns` is the last dimension of `data`, and each index is
-/// below it.
+/// Selects the columns at `indices`. `columns` is the last dimension of `data`. All indices are below `columns`.
 fn extract<T: Datum>(data: &TValue, indices: &[i64], columns: usize) -> TractResult<Tensor> {
     let shape = output_shape(data.shape(), indices.len(), 1)?;
     let data = data.try_as_plain_ram()?;

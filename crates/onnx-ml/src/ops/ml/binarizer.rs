@@ -46,7 +46,7 @@ impl Kernel for Binarizer {
     }
 }
 
-/// Returns 1 for each element for which `above` is `true`, and 0 for others.
+/// Returns a tensor with 1 for each element for which `above` is `true`, and 0 for all other elements.
 ///
 /// # Errors
 ///
@@ -66,7 +66,7 @@ fn binarize<T: Datum + Copy + From<bool>>(
     tensor(input.shape(), binary)
 }
 
-/// The loop of [`binarize`]. It only detects that there is a NaN: an early return would prevent
+/// The loop of [`binarize`]. The loop does not return at the first NaN, because an early return would prevent
 /// vectorization.
 struct Binarize<'a, T, A, N> {
     elements: &'a [T],

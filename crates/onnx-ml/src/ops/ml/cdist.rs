@@ -3,9 +3,7 @@
 //!
 //! The operator `com.microsoft.CDist` ([ONNX
 //! Runtime](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftcdist))
-//! returns the distances as `[rows, vectors]`. skl2onnx can export a model without that operator.
-//! It then writes a `Scan` over the vectors, whose body computes the distances of all rows to one
-//! vector. [`scan`] recognizes such a body and computes the distances like `CDist`.
+//! returns the distances as `[rows, vectors]`. skl2onnx can export a model without that operator. The model then contains a `Scan` over the vectors. The body of the `Scan` computes the distances of all rows to one vector. [`scan`] recognizes such a body and computes the distances like `CDist`.
 
 use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::adapter::{Built, kernel_op, operator};
@@ -36,7 +34,7 @@ enum Metric {
     Manhattan,
 }
 
-/// The operator `CDist`. Its inputs are rows `[N, C]` and vectors `[M, C]`, its output is `[N, M]`.
+/// The operator `CDist`. The inputs are rows `[N, C]` and vectors `[M, C]`. The output is `[N, M]`.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct CDist(Metric);
 
@@ -151,7 +149,7 @@ impl<T: Float, F: Fn(T, T) -> T> Vectorized for Distances<'_, T, F> {
                 }
                 continue;
             }
-            // The last block may be smaller. Its unused lanes keep old values; their sums are
+            // The last block may be smaller. The unused lanes of the block keep old values. The sums of these lanes are
             // dropped below.
             for (lane, row) in rows.chunks_exact(columns).enumerate() {
                 transposed.iter_mut().zip(row).for_each(|(column, x)| column[lane] = *x);
@@ -187,8 +185,8 @@ fn distance<T: Float>(x: &[T], y: &[T], term: impl Fn(T, T) -> T) -> T {
     x_rest.iter().zip(y_rest).fold(sum, |sum, (x, y)| sum + term(*x, *y))
 }
 
-/// Builds pairwise distances if the body of the `Scan` computes distances. Otherwise it builds
-/// tract's `Scan`.
+/// Builds the operator for pairwise distances if the body of the `Scan` computes distances. Otherwise builds tract's
+/// `Scan`.
 pub fn scan(context: &ParsingContext, node: &NodeProto) -> Built {
     match body(node).and_then(metric) {
         Some(metric) => lower(ScannedDistances(metric)),
@@ -228,7 +226,7 @@ fn metric(body: &GraphProto) -> Option<Metric> {
     let [state, scanned] = body.input.as_slice() else { return None };
     let [next_state, distance] = body.output.as_slice() else { return None };
     let mut same_as_state = vec![&state.name];
-    // The operators after Sub, and the output of the last one.
+    // The operators after Sub, and the output of the last operator.
     let mut operators = vec![];
     let mut current: Option<&String> = None;
     for node in &body.node {
@@ -280,8 +278,8 @@ fn reduces_columns(node: &NodeProto, graph: &GraphProto) -> bool {
     removes_axis && axes == Some(true)
 }
 
-/// A replacement for a `Scan` that computes distances. It has the outputs of the `Scan`: the
-/// unchanged rows, and the distances as `[vectors, rows]`.
+/// A replacement for a `Scan` that computes distances. The replacement has the outputs of the `Scan`: the unchanged
+/// rows, and the distances as `[vectors, rows]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ScannedDistances(Metric);
 

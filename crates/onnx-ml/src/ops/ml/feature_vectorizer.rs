@@ -10,8 +10,8 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum number of columns, far more than real models have. It keeps a model from using all
-/// memory for one row.
+/// Maximum number of columns, far more than real models have. Without this limit, a model could use all memory for one
+/// row.
 const MAX_COLUMNS: usize = 1 << 20;
 
 #[derive(Debug, Deserialize, Serialize)]

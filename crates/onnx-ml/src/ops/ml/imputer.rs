@@ -1,5 +1,5 @@
 //! [Imputer](https://onnx.ai/onnx/operators/onnx_aionnxml_Imputer.html): replaces missing values by
-//! fill values. An attribute of the node defines which value marks a missing value; it may be NaN.
+//! fill values. An attribute of the node contains the value that marks a missing value. This value may be NaN.
 //! There is one fill value for all columns or one per column.
 
 use crate::kernels::slices::columnwise;
@@ -11,8 +11,8 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// The operator for floats or for integers. `imputed` holds the fill values, `replaced` is the
-/// value that they replace.
+/// The operator for floats or for integers. `replaced` is the value that marks a missing value, and `imputed` contains
+/// the fill values.
 #[derive(Debug, Deserialize, Serialize)]
 pub enum Imputer {
     Floats { imputed: Vec<f32>, replaced: f32 },

@@ -45,8 +45,8 @@ fn version_1(node: &NodeProto) -> TractResult<Mappings> {
     Ok(Mappings::both_ways(strings, ints, default_string, default_int))
 }
 
-/// Reads the attributes of version 2 and later. If `nan_is_a_key` is `true`, a NaN key matches NaN
-/// elements. Otherwise it matches no element.
+/// Reads the attributes of version 2 and later. If `nan_is_a_key` is `true`, a NaN key matches NaN elements. Otherwise
+/// a NaN key matches no element.
 fn mapping(context: &ParsingContext, node: &NodeProto, nan_is_a_key: bool) -> TractResult<Mapping> {
     let keys = list(context, node, "keys")?;
     let values = list(context, node, "values")?;
@@ -72,8 +72,8 @@ fn mapping(context: &ParsingContext, node: &NodeProto, nan_is_a_key: bool) -> Tr
     Ok(Mapping { key_type, keys, values, default })
 }
 
-/// Returns the keys or the values of the encoder as a vector; `kind` is `keys` or `values`. They
-/// are in one of the attributes `*_strings`, `*_int64s`, `*_floats` and `*_tensor`.
+/// Returns the keys or the values of the encoder as a vector. `kind` is `keys` or `values`. The vector is in one of the
+/// attributes `*_strings`, `*_int64s`, `*_floats` and `*_tensor`.
 fn list(context: &ParsingContext, node: &NodeProto, kind: &str) -> TractResult<Tensor> {
     let mut lists: Vec<Tensor> = vec![];
     if let Some(strings) = node.get_attr_opt_vec::<String>(&format!("{kind}_strings"))? {

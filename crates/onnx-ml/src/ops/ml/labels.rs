@@ -17,7 +17,7 @@ impl Labels {
     ///
     /// # Errors
     ///
-    /// Returns an error if both attributes hold labels, or neither does.
+    /// Returns an error if both attributes contain labels, or if neither attribute contains labels.
     pub fn parse(node: &NodeProto, ints: &str, strings: &str) -> TractResult<Labels> {
         let integers: Vec<i64> = node.get_attr_opt_vec(ints)?.unwrap_or_default();
         let names: Vec<String> = node.get_attr_opt_vec(strings)?.unwrap_or_default();

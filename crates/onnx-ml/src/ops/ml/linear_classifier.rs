@@ -66,8 +66,8 @@ pub fn linear_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl LinearClassifier {
-    /// Returns the linear function for inputs with `columns` columns, or the first function if none
-    /// has that number of columns. [`Linear::rows`] then rejects the input.
+    /// Returns the linear function for inputs with `columns` columns. If no function has that number of columns,
+    /// returns the first function, and [`Linear::rows`] then rejects the input.
     pub fn linear(&self, columns: &TDim) -> &Linear {
         let matching =
             self.alternatives.iter().find(|linear| *columns == linear.columns().to_dim());

@@ -47,7 +47,7 @@ impl Lookup {
     }
 
     /// Returns the position in the list of each selected element of `input`, or `None` for an
-    /// element that is not in the list. Floats are truncated if the list holds integers.
+    /// element that is not in the list. If the list contains integers, floats are truncated.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ fn truncated(x: f64) -> Option<i64> {
 pub struct DenseInts {
     /// The smallest key.
     least: i64,
-    /// The position of the key `least + index`; `None` if that is not a key.
+    /// The element at `index` is the position of the key `least + index`. `None` if this integer is not a key.
     positions: Vec<Option<usize>>,
 }
 

@@ -13,7 +13,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// The operator, named after the norm that it divides by.
+/// The operator. The variant is the norm by which a row is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Normalizer {
     /// The maximum.

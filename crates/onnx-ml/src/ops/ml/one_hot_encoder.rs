@@ -16,8 +16,8 @@ use tract_onnx::tract_hir::internal::*;
 pub struct OneHotEncoder {
     /// Maps a category to its column.
     categories: Lookup,
-    /// Number of columns, at least 1. A category that is listed twice has two columns; only the
-    /// second is set.
+    /// Number of columns, at least 1. A category that is listed twice has two columns. Only the second of these columns
+    /// is set.
     column_count: usize,
     /// `true` if an unknown category is encoded as zeros, `false` if it is an error.
     zeros: bool,

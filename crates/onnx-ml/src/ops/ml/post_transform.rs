@@ -1,5 +1,5 @@
-//! The attribute `post_transform` of classifiers and regressors. The specification does not define
-//! the formulas, so they follow ONNX Runtime.
+//! The attribute `post_transform` of classifiers and regressors. The specification does not define the formulas of the
+//! transformations, so this module uses the formulas of ONNX Runtime.
 
 use crate::kernels::logistic::{logistic, logistic_pair};
 use crate::kernels::simd::{Vectorized, vectorized};
@@ -88,8 +88,8 @@ impl Vectorized for Logistic<'_> {
     }
 }
 
-/// Returns the class with the highest score. If several classes have that score, it returns the
-/// first of them.
+/// Returns the class with the highest score. If several classes have the highest score, returns the first of these
+/// classes.
 pub fn winner(scores: &[f32]) -> usize {
     let mut winner = 0;
     for (class, score) in scores.iter().enumerate() {
@@ -108,9 +108,9 @@ fn maximum(row: &[f32]) -> f32 {
 /// Applies softmax to the scores that are not zero, in place. Scores of zero stay zero.
 fn softmax_zero(row: &mut [f32]) {
     let maximum = maximum(row);
-    // ONNX Runtime treats scores of at most 1e-7 in absolute value as zero. It does not set them to
-    // 0, but multiplies them by `exp(-maximum)`, as it does with the exponentials of the other
-    // scores.
+    // ONNX Runtime treats scores of at most 1e-7 in absolute value as zero. It multiplies these scores by
+    // `exp(-maximum)` instead of setting them to 0. It also multiplies the exponentials of all other scores by
+    // `exp(-maximum)`.
     let zero_scale = (-maximum).exp();
     let mut sum = 0.0;
     for score in row.iter_mut() {

@@ -1,5 +1,5 @@
-//! [Scaler](https://onnx.ai/onnx/operators/onnx_aionnxml_Scaler.html): `(x - offset) * scale`.
-//! There is one offset for all columns or one per column; the same goes for the scale.
+//! [Scaler](https://onnx.ai/onnx/operators/onnx_aionnxml_Scaler.html): `(x - offset) * scale`. There is one offset for
+//! all columns or one offset per column. There is one scale for all columns or one scale per column.
 
 use crate::kernels::slices::columnwise;
 use crate::operator::adapter::{Built, operator};

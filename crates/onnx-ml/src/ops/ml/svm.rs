@@ -85,6 +85,6 @@ impl Similarity {
     }
 }
 
-/// Number of rows whose similarities are computed at a time. It bounds the size of the buffer of
-/// similarities, `[BLOCK, vectors]`.
+/// Number of rows whose similarities are computed at a time. This number bounds the size of the buffer of similarities,
+/// which is `[BLOCK, vectors]`.
 pub const BLOCK: usize = 16;

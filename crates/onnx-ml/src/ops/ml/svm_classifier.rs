@@ -304,14 +304,14 @@ impl Pairs {
         for i in 0..classes {
             for j in i + 1..classes {
                 let Some((value, rho)) = pairs.next() else { break };
-                // The weights of class i against j are in row j - 1, those of j against i in row i.
+                // The weights of class i against j are in row j - 1, and the weights of j against i are in row i.
                 let sums = scratch.sums[(j - 1) * classes + i] + scratch.sums[i * classes + j];
                 let sum = sums + f64::from(*rho);
                 *value = sum as f32;
                 scratch.votes[if sum > 0.0 { i } else { j }] += 1;
             }
         }
-        // The first of equal classes wins.
+        // If several classes have the most votes, the first of these classes wins.
         let mut winner = 0;
         for (class, votes) in scratch.votes.iter().enumerate() {
             if *votes > scratch.votes[winner] {

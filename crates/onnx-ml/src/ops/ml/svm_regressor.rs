@@ -1,7 +1,6 @@
-//! [SVMRegressor](https://onnx.ai/onnx/operators/onnx_aionnxml_SVMRegressor.html): the sum of the
-//! intercept `rho` and the weighted similarities of the row with the support vectors. Without
-//! support vectors, it is a linear function of the row. An anomaly detector (`one_class`) returns
-//! the sign of this value: 1 or -1.
+//! [SVMRegressor](https://onnx.ai/onnx/operators/onnx_aionnxml_SVMRegressor.html): the sum of the intercept `rho` and
+//! the weighted similarities of the row with the support vectors. Without support vectors, the result is a linear
+//! function of the row. An anomaly detector (`one_class`) returns the sign of the result: 1 or -1.
 //!
 //! As in ONNX Runtime, `post_transform` has no effect.
 
@@ -61,7 +60,7 @@ pub fn svm_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
         let elements: Vec<f32> = node.get_attr_vec("support_vectors")?;
         let vectors = Vectors::new(found, &elements).context("support_vectors")?;
         match similarity {
-            // A sum of dot products with vectors is the dot product with the sum of the vectors.
+            // A weighted sum of dot products with vectors equals the dot product with the weighted sum of the vectors.
             Similarity::Linear => {
                 let sum = weighted_sum(&elements, &coefficients);
                 let vectors = Vectors::new(1, &sum).context("support_vectors")?;

@@ -17,8 +17,8 @@ use tract_onnx::tract_hir::internal::*;
 pub struct Ensemble {
     /// The trees in single precision, or `None` if the attributes are in double precision.
     single: Option<Forest<f32>>,
-    /// The trees in double precision. If the attributes are in single precision, this is filled
-    /// when an input of doubles arrives.
+    /// The trees in double precision. If the attributes are in single precision, the trees are converted when the first
+    /// input of doubles arrives.
     #[serde(with = "once")]
     double: OnceLock<Forest<f64>>,
 }
@@ -31,9 +31,8 @@ pub enum Computed {
 }
 
 impl Ensemble {
-    /// Reads the trees of `node`. The leaf weights are in the attributes `class_*` of a classifier
-    /// or `target_*` of a regressor; `prefix` is `class` or `target`. `targets` is the number of
-    /// classes or targets.
+    /// Reads the trees of `node`. The leaf weights are in the attributes `class_*` of a classifier or `target_*` of a
+    /// regressor. `prefix` is `class` or `target`. `targets` is the number of classes or targets.
     ///
     /// # Errors
     ///
@@ -71,12 +70,12 @@ impl Ensemble {
         }
     }
 
-    /// Returns the aggregated leaf weights of each row and target. They are computed in double
-    /// precision if the input or the attributes are doubles.
+    /// Returns the aggregated leaf weights of each row and target. The weights are aggregated in double precision if
+    /// the input or the attributes are doubles.
     ///
     /// # Errors
     ///
-    /// Returns an error if [`Ensemble::expect_columns`] does.
+    /// Returns an error if [`Ensemble::expect_columns`] returns an error.
     pub fn scores(
         &self,
         input: &TValue,
@@ -106,8 +105,8 @@ impl Ensemble {
     }
 }
 
-/// Returns a list of numbers. It is read from the attribute `{name}_as_tensor` if that is present,
-/// otherwise from the attribute `name`. The list is empty if `node` has neither.
+/// Returns the list of numbers in the attribute `{name}_as_tensor`, or in the attribute `name` if `node` has no
+/// attribute `{name}_as_tensor`. The list is empty if `node` has neither attribute.
 ///
 /// # Errors
 ///
@@ -125,7 +124,7 @@ pub fn numbers<T: Number>(
     Ok(tensor.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
 }
 
-/// The attributes `nodes_*`. Each list has one entry per node, of all trees.
+/// The attributes `nodes_*`. Each list has an entry for each node of each tree.
 struct Nodes<T> {
     tree_ids: Vec<i64>,
     /// IDs of the nodes, unique within a tree.
@@ -185,7 +184,7 @@ impl<T: Number> Nodes<T> {
         self.tree_ids.iter().copied().zip(self.node_ids.iter().copied())
     }
 
-    /// Numbers the branches of all trees, and separately their leaves, in the order of the lists.
+    /// Numbers the branches of all trees from 0, and the leaves of all trees from 0, in the order of the lists.
     fn numbered(&self) -> TractResult<Numbered> {
         let mut children = HashMap::with_capacity(self.modes.len());
         let (mut branch_count, mut leaf_count) = (0, 0);
@@ -272,7 +271,7 @@ fn expect_len(node: &NodeProto, name: &str, found: usize, expected: usize) -> Tr
     node.expect_attr(name, found == expected, || format!("{expected} entries, found {found}"))
 }
 
-/// Reads the trees of `node`; the arguments are those of [`Ensemble::parse`].
+/// Reads the trees of `node`. The arguments are the arguments of [`Ensemble::parse`].
 fn describe<T: Number>(
     context: &ParsingContext,
     node: &NodeProto,
@@ -285,8 +284,8 @@ fn describe<T: Number>(
     let roots = nodes.roots(&numbered)?;
     let mut leaves = vec![vec![]; numbered.leaf_count];
     for LeafWeight { tree, id, target, weight } in leaf_weights(context, node, prefix, targets)? {
-        // ONNX Runtime ignores weights of inner nodes. If there is a single target, it takes the
-        // first weight of each leaf; otherwise it adds the weights for the same target.
+        // ONNX Runtime ignores weights of inner nodes. If there is a single target, ONNX Runtime uses the first weight
+        // of each leaf. Otherwise ONNX Runtime adds the weights of a leaf for the same target.
         if let Child::Leaf(leaf) = numbered.child(tree, id)?
             && (targets > 1 || leaves[leaf].is_empty())
         {
@@ -306,7 +305,7 @@ struct LeafWeight<T> {
     weight: T,
 }
 
-/// Reads the leaf weights of `node`; the arguments are those of [`Ensemble::parse`].
+/// Reads the leaf weights of `node`. The arguments are the arguments of [`Ensemble::parse`].
 fn leaf_weights<T: Number>(
     context: &ParsingContext,
     node: &NodeProto,

@@ -1,10 +1,10 @@
 //! [TreeEnsemble](https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html): replaces
 //! TreeEnsembleClassifier and TreeEnsembleRegressor in version 5 of `ai.onnx.ml`.
 //!
-//! A branch can test whether a feature is a member of a set. For each such branch, rows are
-//! extended by one column, which is 1 if the feature is a member and 0 if not. The branch then
-//! compares that column with 1. Post-transforms are numbered as in the specification; ONNX Runtime
-//! 1.32 swaps softmax and logistic.
+//! A branch can test whether a feature is a member of a set. For each of these branches, rows are extended by one
+//! column, which is 1 if the feature is a member and 0 if not. The branch then compares that column with 1. The numbers
+//! of post-transforms are the numbers in the specification. ONNX Runtime 1.32 swaps the numbers of softmax and
+//! logistic.
 
 use crate::kernels::trees::{Aggregate, Branch, Child, Description, Forest, Mode, Number, Scores};
 use crate::operator::adapter::{Built, operator};
@@ -26,7 +26,7 @@ pub struct TreeEnsemble<T: Number> {
     forest: Forest<T>,
     /// Sets in the order of the additional columns.
     sets: Vec<Set<T>>,
-    /// Minimum number of columns of the input: the features that branches use.
+    /// Minimum number of columns of the input, so that every feature that a branch uses exists.
     columns: usize,
     /// Number of targets.
     targets: usize,
@@ -39,7 +39,7 @@ pub struct TreeEnsemble<T: Number> {
 struct Set<T> {
     /// Column of the feature.
     feature: usize,
-    /// In ascending order.
+    /// The members in ascending order.
     members: Vec<T>,
 }
 

@@ -2,10 +2,10 @@
 //! for each class, the sum of the weights of the leaves that a row reaches. The label is the class
 //! with the highest sum.
 //!
-//! A model of two classes may have weights for one of them only. The specification does not define
-//! this case, so it follows ONNX Runtime: the weights belong to the positive class. If no weight is
-//! negative, the sums are probabilities, and a sum above 0.5 selects the positive class. Otherwise
-//! the sums are margins, and a sum above 0 selects the positive class.
+//! A model of two classes may have weights for one class only. The specification does not define the result in this
+//! case, so this module computes the result of ONNX Runtime: the weights belong to the positive class. If no weight is
+//! negative, the sums are probabilities, and a sum above 0.5 selects the positive class. Otherwise the sums are
+//! margins, and a sum above 0 selects the positive class.
 
 use crate::kernels::logistic::logistic_pair;
 use crate::kernels::reduce::greatest;
@@ -131,9 +131,8 @@ impl TreeEnsembleClassifier {
         if self.one_sided && self.non_negative { 0.5 } else { 0.0 }
     }
 
-    /// Writes the scores of one row with three or more classes to `finished`, and returns the
-    /// winning class. `scores` are the sums of leaf weights; `has_leaf` marks the sums to which a
-    /// leaf contributed.
+    /// Writes the scores of one row with three or more classes to `finished`, and returns the winning class. `scores`
+    /// are the sums of leaf weights. `has_leaf` is `true` for the sums to which a leaf contributed.
     fn finish_many<T: Number>(
         &self,
         scores: &mut [T],
@@ -159,7 +158,7 @@ impl TreeEnsembleClassifier {
     }
 
     /// Writes the scores of one row with two classes to `finished`, and returns the winning class.
-    /// The arguments are those of [`TreeEnsembleClassifier::finish_many`].
+    /// The arguments are the arguments of [`TreeEnsembleClassifier::finish_many`].
     fn finish_two<T: Number>(
         &self,
         scores: &mut [T],
@@ -188,8 +187,8 @@ impl TreeEnsembleClassifier {
             self.post_transform.apply(finished, finished.len());
             return winner;
         }
-        // Only the first score is set. It belongs to the positive class, which is the second.
-        // Derive the score of the other class from it.
+        // Only the first score is set. This score belongs to the positive class, which is the second class. Derive the
+        // score of the first class from this score.
         let positive = scores[0].to_f32();
         let pair = match self.post_transform {
             PostTransform::Logistic => logistic_pair(positive),

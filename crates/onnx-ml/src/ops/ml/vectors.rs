@@ -1,10 +1,10 @@
 //! Dot products and squared distances between the rows of an input and constant vectors.
 //!
-//! Both are sums of one term per column. If there are many vectors, they are packed in panels of
-//! [`LANES`] vectors each. A panel is stored column by column, `[columns][LANES]`. The innermost
-//! loop then runs over the vectors of a panel, so that it vectorizes for any number of columns.
-//! Each panel is read once per [`TILE`] rows. If there are few vectors, most lanes of a panel would
-//! be empty. The vectors are then stored row by row, and the innermost loop runs over the columns.
+//! A dot product and a squared distance are both sums with one term per column. If there are many vectors, they are
+//! packed in panels of [`LANES`] vectors each. A panel is stored column by column, `[columns][LANES]`. The innermost
+//! loop then runs over the vectors of a panel, so the compiler can vectorize this loop for any number of columns. Each
+//! panel is read once per [`TILE`] rows. If there are few vectors, most lanes of a panel would be empty. The vectors
+//! are then stored row by row, and the innermost loop runs over the columns.
 
 use crate::encoding::weights::Weights;
 use crate::kernels::simd::{Product, Vectorized, product, vectorized};
@@ -12,8 +12,7 @@ use crate::operator::kernel::Fact;
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
 
-/// Number of vectors in a panel. Also the number of partial sums in loops that run over the
-/// columns.
+/// Number of vectors in a panel. This is also the number of partial sums in loops that run over the columns.
 const LANES: usize = 8;
 
 /// Number of rows that are combined with a panel at a time.
@@ -91,8 +90,8 @@ impl Vectors {
         self.fold(rows, products, |sum, x, y| sum + x * y, |sum, x, y| x.mul_add(y, sum));
     }
 
-    /// Adds to `products` the dot product of one sparse row and each vector. The row holds `values`
-    /// in `columns`, and zero in every other column.
+    /// Adds the dot product of one sparse row and each vector to `products`. The row contains `values` in the columns
+    /// `columns`, and zero in every other column.
     pub fn sparse_dots(&self, columns: &[u32], values: &[f32], products: &mut [f32]) {
         for (column, value) in columns.iter().zip(values) {
             let column = *column as usize;

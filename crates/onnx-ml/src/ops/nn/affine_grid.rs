@@ -13,8 +13,8 @@ use tract_onnx::tract_hir::tract_ndarray::Dimension;
 
 #[derive(Debug)]
 struct AffineGrid {
-    /// If `true`, coordinates -1 and 1 are the centers of the first and the last pixel. If `false`,
-    /// they are the outer edges of these pixels.
+    /// If `true`, the coordinates -1 and 1 are the centers of the first and the last pixel. If `false`, the coordinates
+    /// -1 and 1 are the outer edges of these pixels.
     align_corners: bool,
 }
 

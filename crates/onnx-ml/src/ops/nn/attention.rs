@@ -1,9 +1,8 @@
 //! [Attention](https://onnx.ai/onnx/operators/onnx__Attention.html): softmax(scale · Q·Kᵀ + bias)·V
 //! for several heads. A head of keys and values may serve several heads of queries.
 //!
-//! tract computes the two matrix products. [`AttentionWeights`] computes the steps between them:
-//! scale, soft cap, bias, masks and softmax. A node that needs only what tract supports uses
-//! tract's operator.
+//! tract computes the two matrix products. [`AttentionWeights`] computes the steps between them: scale, soft cap, bias,
+//! masks and softmax. If tract supports all attributes and inputs of a node, the node uses tract's operator.
 //!
 //! Letters for lengths of axes: N batch, H heads, S queries, T keys, D size of a head.
 
@@ -20,11 +19,11 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug, Clone)]
 struct Attention {
-    /// tract's operator, if the node needs only what tract supports. Even then, some shapes need
-    /// this crate's operator.
+    /// tract's operator, if tract supports all attributes and inputs of the node. Some shapes still need this crate's
+    /// operator.
     tract_operator: Option<Box<dyn Expansion>>,
-    /// Number of query heads and number of key heads, from the attributes. They are needed if the
-    /// inputs have rank 3, `[N, S, H * D]`.
+    /// Number of query heads and number of key heads, from the attributes. The numbers are needed if the inputs have
+    /// rank 3, `[N, S, H * D]`.
     heads: Option<[usize; 2]>,
     /// The steps between the products. The scale and the indices of inputs are set when the node is
     /// wired.

@@ -15,8 +15,7 @@ use tract_onnx::tract_hir::internal::*;
 /// Number of partial sums and maxima, one for each SIMD lane.
 const LANES: usize = 16;
 
-/// The kernel. Its first output is the weights, its second the stage
-/// [`AttentionWeights::qk_output`].
+/// The kernel. The first output is the weights. The second output is the stage [`AttentionWeights::qk_output`].
 #[derive(Debug, Clone)]
 pub struct AttentionWeights {
     /// Factor for the products.
@@ -31,7 +30,7 @@ pub struct AttentionWeights {
     pub right: Option<i64>,
     /// Index of the input with the mask: numbers to add to the products, or booleans.
     pub mask_input: Option<usize>,
-    /// Index of the input with the keys of earlier calls. Only their number is used.
+    /// Index of the input with the keys of earlier calls. Only the number of these keys is used.
     pub past_input: Option<usize>,
     /// Index of the input with the number of valid keys in an external cache, for each item of the
     /// batch.

@@ -2,8 +2,7 @@
 //! [MaxPool](https://onnx.ai/onnx/operators/onnx__MaxPool.html) and
 //! [Conv](https://onnx.ai/onnx/operators/onnx__Conv.html): tract's operators, with two corrections.
 //! If `auto_pad` is `VALID`, tract's pools ignore `ceil_mode` (which permits a partial last
-//! window), so `auto_pad` is replaced by no padding. The sizes of windows are checked, because
-//! tract takes unbounded time for a corrupt or malicious node.
+//! window). So `auto_pad` is removed from the node, which means no padding. The sizes of windows are checked, because tract takes unbounded time for a corrupt or malicious node.
 
 use crate::operator::adapter::Built;
 use crate::operator::tract_operators;

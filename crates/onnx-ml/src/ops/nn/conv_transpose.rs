@@ -59,8 +59,8 @@ impl ConvTranspose {
             None => {
                 let strides = self.numbers("strides", axes, 1)?;
                 let added = self.numbers("output_padding", axes, 0)?;
-                // If the kernel is shorter than the stride, it does not reach the last elements of
-                // the output. The output ends before these elements, as in ONNX Runtime.
+                // If the kernel is shorter than the stride, the last window does not reach the last elements of the
+                // output. The output ends before these elements, as in ONNX Runtime.
                 let lengths = (0..axes).map(|axis| {
                     let last = self.extent(axis, kernel)? + added[axis];
                     let lacking = (strides[axis] - last).max(0);

@@ -2,7 +2,7 @@
 //! and
 //! [SoftmaxCrossEntropyLoss](https://onnx.ai/onnx/operators/onnx__SoftmaxCrossEntropyLoss.html).
 //! `NegativeLogLikelihoodLoss` takes logarithms of probabilities. `SoftmaxCrossEntropyLoss` takes
-//! scores, and applies a log softmax to them first.
+//! scores, and first applies a log softmax to the scores.
 //!
 //! The shape of the scores is `[N, C, D…]` for `C` classes, the shape of the labels `[N, D…]`. An
 //! optional input has a weight for each class.

@@ -1,6 +1,6 @@
-//! [DeformConv](https://onnx.ai/onnx/operators/onnx__DeformConv.html): a convolution in which each
-//! kernel element is displaced by an offset of its own for each output pixel. Inputs between pixels
-//! are interpolated.
+//! [DeformConv](https://onnx.ai/onnx/operators/onnx__DeformConv.html): a convolution in which each kernel element is
+//! displaced by an offset. There is a separate offset for each kernel element and each output pixel. Inputs between
+//! pixels are interpolated.
 //!
 //! The samples for all kernel elements and output pixels are collected in a matrix (im2col), and
 //! the weights are multiplied by this matrix.

@@ -1,7 +1,7 @@
 //! Support for doubles in element-wise operators that tract does not compute for doubles:
 //! [IsInf](https://onnx.ai/onnx/operators/onnx__IsInf.html),
 //! [IsNaN](https://onnx.ai/onnx/operators/onnx__IsNaN.html) and
-//! [Round](https://onnx.ai/onnx/operators/onnx__Round.html). tract computes them for other types.
+//! [Round](https://onnx.ai/onnx/operators/onnx__Round.html). For other types, tract's operators are used.
 
 use crate::operator::adapter::{Built, wire};
 use crate::operator::kernel::{Fact, Kernel};

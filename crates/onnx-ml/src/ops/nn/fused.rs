@@ -1,7 +1,7 @@
 //! Operators that ONNX Runtime's optimizer writes for a product and the operators after it:
 //! [FusedConv, FusedGemm and
 //! FusedMatMul](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md) in the
-//! domain `com.microsoft`. They are built from the operators that they consist of.
+//! domain `com.microsoft`. A fused operator is built from the operators that it replaces.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};

@@ -13,12 +13,12 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug)]
 struct LinearAttention {
     query_heads: usize,
-    /// Number of heads of keys and values. Each serves `query_heads / heads` heads of queries.
+    /// Number of heads of keys and values. Each of these heads serves `query_heads / heads` heads of queries.
     heads: usize,
     /// Factor for queries; `None` means `1 / sqrt(d_k)`.
     scale: Option<f32>,
-    /// `true` for the delta rule, which subtracts from a value what the state already returns for
-    /// the value's key.
+    /// `true` for the delta rule: before a value is added to the state, the output of the state for the value's key is
+    /// subtracted from the value.
     delta: bool,
     /// Index of the input with the initial state.
     past_input: Option<usize>,
@@ -184,8 +184,8 @@ impl State<'_> {
         }
     }
 
-    /// Adds `beta` times the outer product of key and value. With the delta rule, first subtracts
-    /// from the value what the state returns for the key.
+    /// Adds `beta` times the outer product of key and value. With the delta rule, first subtracts the state's output
+    /// for the key from the value.
     fn update(&mut self, keys: &[f32], values: &[f32], beta: f32, delta: bool) {
         let mut values = values.to_vec();
         if delta {

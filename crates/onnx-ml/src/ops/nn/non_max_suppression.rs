@@ -12,11 +12,10 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct NonMaxSuppression {
-    /// Boxes are `[x center, y center, width, height]`; otherwise they are two corners,
-    /// `[y1, x1, y2, x2]`.
+    /// If `true`, a box is `[x center, y center, width, height]`. Otherwise a box is two corners, `[y1, x1, y2, x2]`.
     centers: bool,
-    /// Index of each limit among the inputs, if the node has it: the maximum number of boxes of an
-    /// image and class, the maximum overlap, and the score above which boxes are considered.
+    /// Indices of the inputs with three limits: the maximum number of boxes of an image and class, the maximum overlap,
+    /// and the score above which boxes are considered. `None` for a limit that the node omits.
     limits: [Option<usize>; 3],
     /// Stands for the number of selected boxes, which is only known at run time.
     count: Symbol,
@@ -123,9 +122,8 @@ impl NonMaxSuppression {
     }
 }
 
-/// Returns the indices of at most `maximum` boxes in descending order of their scores. Boxes with
-/// scores of at most `least` are not considered, and neither are boxes that overlap a selected box
-/// by more than `overlap`.
+/// Returns the indices of at most `maximum` boxes in descending order of their scores. Boxes with scores of at most
+/// `least` are not selected. Boxes that overlap a selected box by more than `overlap` are not selected either.
 fn select(
     boxes: &[Area],
     scores: &[f32],
@@ -152,7 +150,7 @@ fn select(
 }
 
 /// Returns the area of the intersection of two boxes divided by the area of their union, or 0 if
-/// one of them is empty.
+/// one of the boxes is empty.
 fn overlap_of(a: &Area, b: &Area) -> f32 {
     let area = |[[y1, x1], [y2, x2]]: &Area| (y2 - y1) * (x2 - x1);
     let height = a[1][0].min(b[1][0]) - a[0][0].max(b[0][0]);

@@ -1,6 +1,6 @@
 //! [STFT](https://onnx.ai/onnx/operators/onnx__STFT.html): tract's operator requires signals of
 //! shape `[batch, length, 1]` or `[batch, length, 2]`, with an axis for the real and the imaginary
-//! part. This adds the axis to signals of shape `[batch, length]`.
+//! part. This operator adds the axis to signals of shape `[batch, length]`.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};

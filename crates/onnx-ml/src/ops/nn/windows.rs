@@ -7,8 +7,8 @@ use tract_onnx::tract_hir::internal::*;
 /// Maximum for the kernel size, the stride, the dilation and the padding along an axis.
 const MAX_LENGTH: usize = 1 << 20;
 
-/// Maximum number of kernel elements in all windows of [`Windows::over`]. The list takes 16 bytes
-/// for each.
+/// Maximum number of kernel elements in all windows of [`Windows::over`]. Each element takes 16 bytes in the returned
+/// list.
 const MAX_TAPS: usize = 1 << 26;
 
 /// Maximum size of the padded kernel in [`expect_moderate`]: the product, over all axes, of the sum
@@ -19,9 +19,9 @@ const MAX_PADDED_KERNEL: i64 = 1 << 22;
 ///
 /// # Errors
 ///
-/// Returns an error if an attribute is far beyond what models use, because tract would then run for
-/// a very long time. A size, stride, dilation or pad may be at most [`MAX_LENGTH`], and the size of
-/// the padded kernel at most [`MAX_PADDED_KERNEL`].
+/// Returns an error if an attribute is far larger than in real models, because tract would then run for a very long
+/// time. A size, stride, dilation or pad may be at most [`MAX_LENGTH`], and the size of the padded kernel at most
+/// [`MAX_PADDED_KERNEL`].
 pub fn expect_moderate(node: &NodeProto) -> TractResult<()> {
     let list = |name: &str| -> TractResult<Vec<i64>> {
         Ok(node.get_attr_opt_vec(name)?.unwrap_or_default())

@@ -2,8 +2,8 @@
 //! [QLinearAdd and QLinearMul](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md):
 //! the sum or product of two tensors of 8-bit integers, quantized with a given scale.
 //!
-//! The kernel computes in the same order as ONNX Runtime. A different order rounds some results to
-//! the next integer, and the layers of a deep network amplify that.
+//! The kernel computes in the same order as ONNX Runtime. In a different order, some results would round to the next
+//! integer, and the layers of a deep network would amplify these differences.
 
 use crate::kernels::broadcast::Loops;
 use crate::kernels::quantize::{Narrow, clamped};
@@ -114,8 +114,8 @@ impl QuantizedBinary {
         tensor(&shape, y)
     }
 
-    /// Returns a value for each operand and for the result, or the default of the type if there is
-    /// no input for it.
+    /// Returns a value for each operand and for the result. If there is no input for a value, the value is the default
+    /// of the type.
     fn values<T: Datum + Copy + Default>(
         &self,
         inputs: &[TValue],

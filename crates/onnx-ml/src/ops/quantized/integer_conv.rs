@@ -2,8 +2,8 @@
 //! [ConvInteger](https://onnx.ai/onnx/operators/onnx__ConvInteger.html) and
 //! [QLinearConv](https://onnx.ai/onnx/operators/onnx__QLinearConv.html).
 //!
-//! Weights that are constants of the model are packed when it is loaded. Convolutions over three
-//! axes are left to tract.
+//! Weights that are constants of the model are packed when the model is loaded. tract computes convolutions over three
+//! axes.
 
 use crate::encoding::fields::{pool_spec, sizes};
 use crate::encoding::weights::Weights;
@@ -99,11 +99,11 @@ struct Packed {
     shape: TVec<usize>,
     /// The weights as unsigned integers, `[output channel][group of terms]`.
     groups: Weights<RowGroup>,
-    /// [`FLIP`] if the integers were signed, else 0.
+    /// [`FLIP`] if the integers were signed before packing. Otherwise 0.
     flip: u8,
 }
 
-/// A convolution. It returns the sums, or quantizes them if it has a zero point for the output.
+/// A convolution. If there is a zero point for the output, the sums are quantized. Otherwise the outputs are the sums.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct IntegerConv {
     /// Strides, dilations and padding. The other fields are set for each run.
@@ -321,7 +321,8 @@ impl Group<'_> {
     }
 }
 
-/// Returns the sizes of a convolution over one or two axes. One axis becomes the second of two.
+/// Returns the sizes of a convolution over one or two axes. A single axis becomes the second axis, and the first axis
+/// gets length 1.
 fn geometry(pool: &PoolSpec, input: &[usize], output: &[usize], groups: usize) -> Geometry {
     let two = |list: &[usize], filler: usize| match list {
         [rows, columns] => [*rows, *columns],

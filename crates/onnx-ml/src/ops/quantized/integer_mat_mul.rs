@@ -4,9 +4,9 @@
 //! [QGemm and
 //! MatMulIntegerToFloat](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md).
 //!
-//! If the second matrix is a constant, it is packed when the model is loaded. The conversion of
-//! MatMulInteger's sums to floats and the scales and the bias after it are fused into the product,
-//! because dynamic quantization writes the four operators in a row.
+//! If the second matrix is a constant, it is packed when the model is loaded. Dynamic quantization writes four
+//! operators in a row: MatMulInteger, a conversion of the sums to floats, a multiplication by scales, and the addition
+//! of a bias. The last three operators are fused into the product.
 
 mod fusions;
 
@@ -65,8 +65,7 @@ pub fn q_gemm(_: &ParsingContext, node: &NodeProto) -> Built {
     adapter::variadic(node, product)
 }
 
-/// Returns the index of each input, not counting the omitted inputs before it. tract passes no
-/// omitted inputs.
+/// Returns the index of each input among the inputs that the node has, because tract passes no omitted inputs.
 fn roles<const N: usize>(node: &NodeProto) -> [Option<usize>; N] {
     let mut roles = [None; N];
     roles.iter_mut().zip(optional_inputs(node)).for_each(|(role, index)| *role = index);
@@ -115,7 +114,7 @@ enum Matrix {
     Input(usize),
     Packed {
         columns: Arc<Columns>,
-        /// [`FLIP`] if the integers were unsigned, else 0.
+        /// [`FLIP`] if the integers were unsigned before packing. Otherwise 0.
         flip: u8,
     },
 }
@@ -124,10 +123,10 @@ enum Matrix {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct IntegerMatMul {
     b: Matrix,
-    /// `b` is an input whose last two axes must be swapped.
+    /// `true` if `b` is an input whose last two axes must be swapped.
     transposed: bool,
     quantization: Quantization,
-    /// The bias is added to the sums, before the scales.
+    /// `true` if the bias is an integer, which is added to the sums before they are multiplied by the scales.
     bias_is_integer: bool,
     output: Output,
 }
@@ -196,8 +195,9 @@ impl Kernel for IntegerMatMul {
     }
 }
 
-/// Returns the shape of the product of tensors of shapes `a` and `b`, which are stacks of matrices.
-/// A vector is a row as first and a column as second input, and the output lacks that axis.
+/// Returns the shape of the product of tensors of shapes `a` and `b`, which are stacks of matrices. If the first input
+/// is a vector, it counts as a row. If the second input is a vector, it counts as a column. The output has no axis for
+/// a vector.
 fn shape<D: DimLike>(a: &[D], b: &[D]) -> TractResult<TVec<D>> {
     ensure!(!a.is_empty() && !b.is_empty(), "expected matrices, found a scalar");
     let (a_batch, rows, terms) = match a {
@@ -224,7 +224,8 @@ struct Product<'a> {
     columns: &'a Columns,
     /// Number of columns.
     length: usize,
-    /// Zero points of the packed integers: one of the rows, and one for each column.
+    /// Zero points of the packed integers: one zero point for all rows of the first matrix, and one for each column of
+    /// the second matrix.
     zeros: (i32, Vec<i32>),
     /// Bias of each column, or an empty list.
     bias: &'a [i32],
@@ -256,7 +257,7 @@ impl Product<'_> {
 }
 
 impl IntegerMatMul {
-    /// Returns the shape of the second matrix with rows for the terms.
+    /// Returns the shape of the second matrix, with the last two axes swapped if the matrix is transposed.
     fn oriented<D: Clone>(&self, shape: &[D]) -> TVec<D> {
         let mut shape: TVec<D> = shape.into();
         if let ([.., rows, columns], true) = (shape.as_mut_slice(), self.transposed) {
@@ -353,8 +354,8 @@ impl IntegerMatMul {
         Ok(vec![y])
     }
 
-    /// Packs the matrices of a tensor. Returns also the shape of the tensor and [`FLIP`] if its
-    /// integers are unsigned.
+    /// Packs the matrices of a tensor. Returns the packed matrices, the shape of the tensor, and [`FLIP`] if the
+    /// integers are unsigned. If they are signed, returns 0 instead of [`FLIP`].
     fn packed(&self, b: &Tensor) -> TractResult<(Vec<Arc<Columns>>, TVec<usize>, u8)> {
         let swapped;
         let b = if self.transposed && b.rank() > 1 {
@@ -402,7 +403,8 @@ impl IntegerMatMul {
     }
 }
 
-/// Returns the integers of a tensor as bytes, and [`FLIP`] if they are unsigned, else 0.
+/// Returns the integers of a tensor as bytes, and [`FLIP`] if the integers are unsigned. If they are signed, returns 0
+/// instead of [`FLIP`].
 pub fn bytes(tensor: &Tensor) -> TractResult<(&[u8], u8)> {
     let view = tensor.try_as_plain_ram()?;
     match tensor.datum_type() {
@@ -412,8 +414,8 @@ pub fn bytes(tensor: &Tensor) -> TractResult<(&[u8], u8)> {
     }
 }
 
-/// Returns the index of the matrix that belongs to matrix `index` of a stack with axes `shape`, in
-/// a stack whose axes `own` are broadcast to `shape`.
+/// Returns an index of a matrix in a stack with the axes `own`, which are broadcast to the axes `shape`. `index` is the
+/// index of the corresponding matrix in a stack with the axes `shape`.
 fn broadcast_index(index: usize, shape: &[usize], own: &[usize]) -> usize {
     let (mut rest, mut stride, mut found) = (index, 1, 0);
     let own = own.iter().rev().map(Some).chain(std::iter::repeat(None));

@@ -119,7 +119,7 @@ pub struct Quantization {
     pub bias: Option<Operand>,
     /// Zero point of a quantized output.
     pub y_zero: Option<Operand>,
-    /// Type of a quantized output, if its zero point is not an input.
+    /// Type of a quantized output. `None` if the zero point of the output is an input, which determines the type.
     #[serde(with = "optional_datum_type")]
     y_type: Option<DatumType>,
 }
@@ -140,8 +140,9 @@ impl Quantization {
         }
     }
 
-    /// Returns an error if the number of elements of an operand is neither 1 nor, for the operands
-    /// of the second tensor, `length`: the number of columns or output channels.
+    /// Returns an error if the number of elements of an operand is wrong. Every operand may have 1 element. An operand
+    /// of the second tensor may also have `length` elements, where `length` is the number of columns or output
+    /// channels.
     pub fn check(&self, inputs: &[Fact], length: &TDim) -> TractResult<()> {
         let [first, second] = &self.zeros;
         let check = |name, operand: &Option<Operand>, length| {
@@ -195,9 +196,9 @@ impl Quantization {
     }
 }
 
-/// Changes `indices`, the indices of inputs that a kernel reads besides the first, to their
-/// positions among the inputs that remain. Returns these inputs, or `None` if the kernel reads all
-/// inputs of `node`.
+/// Removes the inputs that a kernel does not read. `indices` are the indices of the inputs that the kernel reads, in
+/// addition to the first input. Changes each index to the position among the inputs that remain. Returns the inputs
+/// that remain, or `None` if the kernel reads all inputs of `node`.
 pub fn remaining_inputs<'i>(
     node: &TypedNode,
     indices: impl Iterator<Item = &'i mut usize>,

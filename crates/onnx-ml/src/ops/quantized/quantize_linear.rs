@@ -2,12 +2,11 @@
 //! [DequantizeLinear](https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html), with scales per
 //! tensor, per index of an axis, or per block of indices.
 //!
-//! tract has operators of the same names, but its optimizer replaces them, and the operators
-//! between them, by a table with an entry for each of the 256 integers. It does so for every
-//! operator that keeps the shape of its input, also for those that combine several elements, such
-//! as Softmax, and for input and output types that differ. It also multiplies by the inverse of the
-//! scale, which rounds some elements to a different integer. Neither happens to the kernels of this
-//! file.
+//! tract has operators of the same names, but with two errors. First, tract's optimizer replaces a DequantizeLinear,
+//! the operators after it and a QuantizeLinear by a table with an entry for each of the 256 integers. This is wrong for
+//! operators that combine several elements, such as Softmax, and for input and output types that differ. Second,
+//! tract's QuantizeLinear multiplies by the inverse of the scale, so that some elements round to a different integer.
+//! The kernels of this file have neither error.
 
 use crate::encoding::fields::datum_type;
 use crate::kernels::quantize;
@@ -49,15 +48,15 @@ enum Direction {
     Dequantize,
 }
 
-/// QuantizeLinear or DequantizeLinear before the types of its inputs are known. Its inputs are the
-/// elements, the scales and optional zero points.
+/// QuantizeLinear or DequantizeLinear before the types of the inputs are known. The inputs are the elements, the scales
+/// and optional zero points.
 #[derive(Debug, Clone)]
 struct LinearQuantization {
     parameters: Parameters,
     direction: Direction,
     /// Type of the output, if the node declares it.
     output: Option<DatumType>,
-    /// `true` if the node has the third input.
+    /// `true` if the node has the third input, the zero points.
     has_zero_point: bool,
 }
 
@@ -208,7 +207,7 @@ fn dequantized<T: quantize::Narrow + Datum>(
     Ok(vec![output])
 }
 
-/// Returns the scales and as many zero points.
+/// Returns the scales, and a zero point for each scale.
 fn scales<T: quantize::Narrow + Datum>(inputs: &[TValue]) -> TractResult<(Vec<f32>, Vec<f32>)> {
     let scales = elements::<f32>(&inputs[1])?;
     let scales = scales.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();

@@ -95,8 +95,8 @@ impl QuantizedSoftmax {
     }
 }
 
-/// Returns the exponentials of 0 to -255 times `scale`. They have a common factor that makes small
-/// exponentials more precise, and a sum of `length` exponentials is finite.
+/// Returns the exponentials of 0 to -255 times `scale`, multiplied by a common factor. The factor makes small
+/// exponentials more precise. The factor is small enough that a sum of `length` exponentials is finite.
 fn exponentials(scale: f32, length: usize) -> [f32; 256] {
     let largest_sum = (f32::MAX / length as f32).ln();
     let factor = (f64::from(largest_sum) - 5.0).max(0.0) / f64::from(scale);

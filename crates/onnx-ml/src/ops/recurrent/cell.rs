@@ -25,7 +25,7 @@ pub trait Cell: Debug + Clone + Send + Sync + 'static {
         gates
     };
 
-    /// Names of the default activation functions of one direction.
+    /// Names of the default activation functions of a direction.
     const ACTIVATIONS: &'static [&'static str];
 
     /// Returns `true` if the cell needs the recurrent bias of the last gate separately, in
@@ -47,7 +47,7 @@ pub struct Step<'a> {
     pub gates: &'a mut [f32],
     /// Hidden state, `[rows, hidden_size]`.
     pub hidden: &'a mut [f32],
-    /// Cell state, `[rows, hidden_size]`. Only LSTM has one.
+    /// Cell state, `[rows, hidden_size]`. Only LSTM has a cell state.
     pub cell: &'a mut [f32],
     /// Scratch memory, `[rows, hidden_size]`.
     pub scratch: &'a mut [f32],
@@ -58,7 +58,7 @@ pub struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    /// Returns the active rows: those whose sequence has not ended before this step.
+    /// Returns the active rows: the rows whose sequence has not ended before this step.
     pub fn active_rows(&self) -> impl Iterator<Item = usize> + use<'a> {
         let (time, lengths) = (self.time, self.lengths);
         (0..self.hidden.len() / self.hidden_size)

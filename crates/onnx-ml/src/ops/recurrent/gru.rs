@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 /// The cell of GRU.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Gru {
-    /// If `true`, the reset gate multiplies the recurrent product of the candidate. If `false`, it
-    /// multiplies the hidden state before that product.
+    /// If `true`, the recurrent product of the candidate is multiplied by the reset gate. If `false`, the hidden state
+    /// is multiplied by the reset gate before the recurrent product.
     pub linear_before_reset: bool,
 }
 
@@ -70,7 +70,7 @@ impl Cell for Gru {
             direction.activate(1, candidate);
             let hidden = &mut step.hidden[row * size..][..size];
             for ((hidden, update), candidate) in hidden.iter_mut().zip(&*gates).zip(&*candidate) {
-                // The same as (1 - update) * candidate + update * hidden.
+                // This equals (1 - update) * candidate + update * hidden.
                 *hidden = *candidate + update * (*hidden - *candidate);
             }
         }

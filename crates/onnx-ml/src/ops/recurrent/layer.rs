@@ -3,11 +3,11 @@
 //! [RNN](https://onnx.ai/onnx/operators/onnx__RNN.html), in every direction, for batches and
 //! sequences of any length. [`quantized`](super::quantized) describes DynamicQuantizeLSTM.
 //!
-//! A step of a recurrent layer computes the gates: the inputs multiplied by the input weights, plus
-//! the hidden state multiplied by the recurrent weights, plus biases. A [`Cell`] then computes the
-//! new hidden state from the gates. The products with the input weights do not depend on the hidden
-//! state. They are computed at once for as many steps as fit in the cache. A large batch is split
-//! into blocks of rows. Each block goes through the whole sequence. All computation is in `f32`.
+//! A step of a recurrent layer computes the gates: the inputs multiplied by the input weights, plus the hidden state
+//! multiplied by the recurrent weights, plus biases. A [`Cell`] then computes the new hidden state from the gates. The
+//! products with the input weights do not depend on the hidden state. So these products are computed at once for as
+//! many steps as fit in the cache. A large batch is split into blocks of rows, and each block goes through the whole
+//! sequence before the next block. All computation is in `f32`.
 
 use super::activation::Activation;
 use super::cell::{Cell, Direction};
@@ -70,14 +70,13 @@ struct OptionalInputs {
     peepholes: Option<usize>,
 }
 
-/// A recurrent layer. Its inputs are `X` (the sequences), `W` (input weights), `R` (recurrent
-/// weights) and the optional inputs. [`QuantizedInputs`] has the shapes of `W` and `R` that are
-/// quantized.
+/// A recurrent layer. The inputs are `X` (the sequences), `W` (input weights), `R` (recurrent weights) and the optional
+/// inputs. If `W` and `R` are quantized, their shapes are described at [`QuantizedInputs`].
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Recurrent<C> {
     cell: C,
     directions: Vec<Direction>,
-    /// `true` if the batch is the first axis of `X`, `false` if it is the second.
+    /// `true` if the batch is the first axis of `X`, `false` if the batch is the second axis.
     batch_first: bool,
     /// Size of the hidden state, if the node declares it.
     hidden_size: Option<usize>,
@@ -285,9 +284,8 @@ impl<C: Cell> Recurrent<C> {
             .collect()
     }
 
-    /// Computes the outputs `Y` (hidden states of all steps), `Y_h` (last hidden state) and `Y_c`
-    /// (last cell state). The buffers have time before batch; the outputs are transposed if
-    /// `batch_first`.
+    /// Computes the outputs `Y` (hidden states of all steps), `Y_h` (last hidden state) and `Y_c` (last cell state). In
+    /// the buffers, the time axis is before the batch axis. If `batch_first` is `true`, the outputs are transposed.
     fn run(&self, inputs: &[TValue], weights: &[Weights]) -> TractResult<Vec<Tensor>> {
         let x = time_first(&inputs[0], self.batch_first)?;
         let [time, batch, columns] = *x.shape() else {
@@ -355,7 +353,7 @@ impl<C: Cell> Recurrent<C> {
             .collect()
     }
 
-    /// Returns the length of each sequence, or `None` if all have `time` steps.
+    /// Returns the length of each sequence, or `None` if all sequences have `time` steps.
     fn lengths(
         &self,
         inputs: &[TValue],
@@ -403,7 +401,7 @@ impl<C: Cell> Recurrent<C> {
     }
 }
 
-/// Returns an input as `f32`, with its first two axes swapped if the batch comes first.
+/// Returns an input as `f32`, with the time axis first. The first two axes are swapped if `batch_first` is `true`.
 fn time_first(value: &TValue, batch_first: bool) -> TractResult<Cow<'_, Tensor>> {
     let value = value.cast_to::<f32>()?;
     if batch_first {

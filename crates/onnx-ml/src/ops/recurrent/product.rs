@@ -23,8 +23,8 @@ pub struct PackedMatrix {
     columns: usize,
     /// `[ceil(matrix_rows / LANES), columns][LANES]`. The unused lanes of the last panel are zero.
     panels: Weights<[f32; LANES]>,
-    /// Scale of each matrix row if the matrix is quantized: its elements are then integers, and the
-    /// input rows are quantized too. Empty otherwise.
+    /// Scale of each matrix row if the matrix is quantized. The elements of the matrix are then integers, and the input
+    /// rows are quantized too. Empty if the matrix is not quantized.
     scales: Vec<f32>,
 }
 
@@ -47,7 +47,7 @@ impl PackedMatrix {
         PackedMatrix { scales, ..self }
     }
 
-    /// Returns whether the input rows of a product are quantized, with one scale for all of them.
+    /// Returns whether the input rows of a product are quantized, with one scale for all input rows.
     pub fn is_quantized(&self) -> bool {
         !self.scales.is_empty()
     }
@@ -57,7 +57,7 @@ impl PackedMatrix {
         self.matrix_rows
     }
 
-    /// Returns the number of columns of the matrix. Input rows have the same number.
+    /// Returns the number of columns of the matrix, which is also the number of columns of the input rows.
     pub fn columns(&self) -> usize {
         self.columns
     }
@@ -73,9 +73,9 @@ impl PackedMatrix {
         }
     }
 
-    /// Quantizes the input rows to the range of all their elements, as DynamicQuantizeLinear does, and
-    /// multiplies integers. A sum of integers below 2^24 is exact in `f32`. ONNX Runtime rounds larger
-    /// sums to `f32` too.
+    /// Quantizes the input rows, as DynamicQuantizeLinear does, to the range of the elements of all rows. Then
+    /// multiplies integers. A sum of integers below 2^24 is exact in `f32`. ONNX Runtime rounds larger sums to `f32`
+    /// too.
     fn add_quantized_product(&self, rows: &[f32], out: &mut [f32], stride: usize) {
         let count = rows.len() / self.columns.max(1);
         let [scale, zero] = quantize::dynamic_scale(rows);

@@ -1,7 +1,6 @@
 //! The weights of
 //! [DynamicQuantizeLSTM](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.DynamicQuantizeLSTM),
-//! an LSTM whose weights are 8-bit integers. A product quantizes its input rows to the range of
-//! their elements.
+//! an LSTM whose weights are 8-bit integers. Each product first quantizes its input rows to the range of the rows' elements.
 
 use serde::{Deserialize, Serialize};
 use tract_onnx::tract_hir::internal::*;
@@ -45,7 +44,8 @@ impl QuantizedInputs {
     }
 }
 
-/// Returns a value for each gate of each direction. `values` has those, or one for each direction.
+/// Returns a value for each gate of each direction. `values` contains a value for each gate of each direction, or a
+/// value for each direction.
 fn per_gate(values: &Tensor, directions: usize, gates: usize) -> TractResult<Vec<f32>> {
     let values = values.cast_to::<f32>()?;
     let values = values.try_as_plain_ram()?.as_slice::<f32>()?;

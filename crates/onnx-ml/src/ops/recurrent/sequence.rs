@@ -5,8 +5,8 @@ use super::cell::{Cell, Direction, Step};
 use super::weights::Weights;
 use std::ops::Range;
 
-/// Maximum number of rows in a block. Also the maximum number of rows × steps for which input
-/// products are computed at once.
+/// Maximum number of rows in a block. This is also the maximum of rows × steps for which input products are computed at
+/// once.
 pub const BLOCK: usize = 128;
 
 /// One direction over all steps of the input `x`.
@@ -42,9 +42,9 @@ impl<C: Cell> Sequence<'_, C> {
         let width = self.weights.bias.len();
         let columns = self.weights.input.columns();
         let lengths = self.lengths.map(|lengths| &lengths[rows.clone()]);
-        // Number of steps whose input products are computed at once. The inputs of several steps
-        // are adjacent in memory only if the block is the whole batch. All inputs have one scale if
-        // they are quantized.
+        // Number of steps whose input products are computed at once. The inputs of several steps are adjacent in memory
+        // only if the block is the whole batch. If the inputs are quantized, all steps are computed at once, because
+        // all inputs have one scale.
         let steps_at_once = match (self.weights.input.is_quantized(), count == self.batch) {
             (true, _) => self.time.max(1),
             (false, true) => (BLOCK / count).clamp(1, self.time.max(1)),

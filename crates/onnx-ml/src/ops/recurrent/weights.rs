@@ -74,7 +74,7 @@ impl Weights {
                     }
                     None => (vec![0.0; gates], vec![0.0; gates]),
                 };
-                // Keep the recurrent bias of the last gate separate, if the cell needs that.
+                // Keep the recurrent bias of the last gate separate, if the cell needs this bias separately.
                 let separate = if separates_bias { hidden_size } else { 0 };
                 let last = recurrent_bias.split_off(gates - separate);
                 for (bias, recurrent) in bias.iter_mut().zip(recurrent_bias) {

@@ -1,10 +1,10 @@
 //! [Cast](https://onnx.ai/onnx/operators/onnx__Cast.html) and
 //! [CastLike](https://onnx.ai/onnx/operators/onnx__CastLike.html).
 //!
-//! tract has a type of its own for dimensions (`TDim`), whose values may be symbols, such as the
-//! size of the batch. A cast of a dimension to `int64` keeps the type `TDim`, so that computations
-//! with shapes stay symbolic. A cast of any other type to `int64` has type `int64`. A float that is
-//! out of range of the integer type is cast to the same integer as by ONNX Runtime on x86-64.
+//! tract has a separate type for dimensions, `TDim`. Its values may be symbols, such as the number of rows. A cast of a
+//! dimension to `int64` keeps the type `TDim`, so that computations with shapes stay symbolic. A cast of any other type
+//! to `int64` has type `int64`. A float that is out of range of the integer type is cast to the same integer as by ONNX
+//! Runtime on x86-64.
 
 use crate::encoding::fields::datum_type;
 use crate::kernels::slices::columnwise;
@@ -80,8 +80,8 @@ impl Lowering for Cast {
             None => model.outlet_fact(inputs[1])?.datum_type,
         };
         let to = output_type(from, to);
-        // `StringCast` does not support a cast from string to string. For that, tract's cast
-        // returns the input unchanged.
+        // `StringCast` does not support a cast from string to string. tract's cast supports it, and returns the input
+        // unchanged.
         if from != to && [from, to].contains(&DatumType::String) {
             return model.wire_node(prefix, kernel_op(StringCast { to }), &inputs[..1]);
         }
@@ -151,8 +151,8 @@ fn int64(float: f64) -> i64 {
     if (-bound..bound).contains(&float) { float as i64 } else { i64::MIN }
 }
 
-/// Truncates to a `u64`, as compilers do with the signed conversion of x86-64: for numbers of 2^63
-/// or more, subtracts 2^63 before the conversion and flips the upper bit afterwards.
+/// Truncates to a `u64`, as compilers do with the signed conversion of x86-64. For numbers of 2^63 or more, subtracts
+/// 2^63 before the conversion, and flips the upper bit of the result.
 fn uint64(float: f64) -> u64 {
     let bound = -(i64::MIN as f64);
     if float >= bound { int64(float - bound) as u64 ^ (1 << 63) } else { int64(float) as u64 }

@@ -1,5 +1,5 @@
 //! [Compress](https://onnx.ai/onnx/operators/onnx__Compress.html): keeps the slices along an axis
-//! for which the condition is true. Without an axis, it keeps elements of the flattened tensor.
+//! for which the condition is true. Without an axis, keeps elements of the flattened tensor.
 //! Slices or elements beyond the last condition are dropped.
 
 use crate::operator::adapter::Built;
@@ -24,8 +24,7 @@ pub fn compress(context: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl Compress {
-    /// Returns the axis and the indices of the slices to keep, or `None` if they are not constants
-    /// of the model.
+    /// Returns the axis and the indices of the slices to keep. Returns `None` if there is no axis, or if the slices are known only at run time.
     fn constant_indices(
         &self,
         model: &TypedModel,

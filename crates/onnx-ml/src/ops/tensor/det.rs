@@ -51,7 +51,7 @@ impl Kernel for Det {
 ///
 /// For each column, the row with the largest element becomes the pivot row. Multiples of the pivot
 /// row are subtracted from the rows below it, so that the elements of these rows in the column
-/// become 0. The determinant is the product of the pivots. Each swap of rows changes its sign.
+/// become 0. The determinant is the product of the pivots, and each swap of rows changes the sign of the determinant.
 fn determinant(matrix: &mut [f64]) -> f64 {
     let size = matrix.len().isqrt();
     let mut product = 1.0;

@@ -13,9 +13,8 @@ use tract_onnx::tract_hir::internal::*;
 struct Einsum {
     /// The letters of each input's axes; `*` stands for an ellipsis.
     inputs: Vec<String>,
-    /// The letters of the output's axes, or `None` if the equation has no `->`. If it is `None`,
-    /// the output has the axes of the ellipsis, followed by the letters that occur once, in
-    /// alphabetical order.
+    /// The letters of the output's axes. `None` if the equation has no `->`. The output then has the axes of the
+    /// ellipsis, followed by the letters that occur once, in alphabetical order.
     output: Option<String>,
 }
 
@@ -50,7 +49,7 @@ impl Einsum {
     /// Returns the axes mapping for inputs of the given ranks.
     fn axes(&self, ranks: &[usize]) -> TractResult<AxesMapping> {
         let used = |letter: &char| self.inputs.iter().any(|term| term.contains(*letter));
-        // Number of axes that the ellipsis of each input stands for.
+        // For each input, the number of axes for which the ellipsis stands.
         let mut implied = vec![];
         for (term, rank) in self.inputs.iter().zip(ranks) {
             let letters = term.chars().filter(|letter| *letter != '*').count();

@@ -1,6 +1,6 @@
-//! [Flatten](https://onnx.ai/onnx/operators/onnx__Flatten.html): reshapes a tensor to a matrix. In
-//! contrast to tract's operator it supports inputs with two unknown dimensions, such as a batch of
-//! token sequences, if it is enough to add or remove axes of length 1.
+//! [Flatten](https://onnx.ai/onnx/operators/onnx__Flatten.html): reshapes a tensor to a matrix. In contrast to tract's
+//! operator, this operator supports inputs with two unknown dimensions, such as a batch of token sequences, if the
+//! reshape only adds or removes axes of length 1.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};

@@ -5,10 +5,9 @@
 //! [ScatterElements](https://onnx.ai/onnx/operators/onnx__ScatterElements.html) and
 //! [ScatterND](https://onnx.ai/onnx/operators/onnx__ScatterND.html).
 //!
-//! tract computes these operators, but panics if an index is out of range. A node before them
-//! ([`Positions`]) checks the indices and converts negative indices, which count from the end of an
-//! axis. If the indices and the dimensions are constants, this is done when the model is loaded,
-//! and there is no such node.
+//! tract computes these operators, but panics if an index is out of range. A node before them ([`Positions`]) checks
+//! the indices and converts negative indices, which count from the end of an axis. If the indices and the dimensions
+//! are constants, the check is done when the model is loaded, and no node is added.
 
 use crate::operator::adapter::{Built, kernel_op};
 use crate::operator::invalid_value::{Expected, InvalidValue};
@@ -81,8 +80,8 @@ enum Indexing {
 }
 
 impl Indexing {
-    /// Returns the dimension that an index must be below: one dimension for all indices, or one for
-    /// each element of a tuple.
+    /// Returns the upper bound of an index (exclusive): one dimension for all indices, or a dimension for each element
+    /// of a tuple.
     ///
     /// # Errors
     ///
@@ -198,7 +197,7 @@ impl Lowering for Checked {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Positions {
     indexing: Indexing,
-    /// The dimensions from [`Indexing::sizes`], or `None` if they are only known at run time.
+    /// The dimensions from [`Indexing::sizes`]. `None` if the dimensions are known only at run time.
     sizes: Option<Vec<usize>>,
 }
 
@@ -249,8 +248,8 @@ fn from_start(indices: &TValue, sizes: &[usize]) -> TractResult<Tensor> {
     tensor(shape, positions)
 }
 
-/// tract's `GatherNd`, which is not an `Expansion`, as a [`Lowering`], so that [`Checked`] can
-/// contain it.
+/// Wraps tract's `GatherNd` in a [`Lowering`], so that [`Checked`] can contain it. `GatherNd` itself is not an
+/// `Expansion`.
 #[derive(Debug, Clone)]
 struct GatherTuples(GatherNd);
 

@@ -51,9 +51,9 @@ fn pick_as<T: Datum>(
     Ok(tract_ndarray::ArrayD::from_shape_vec(shape, elements)?.into_tensor())
 }
 
-/// Returns the sources for an output in which each axis selects indices along the same axis of the
-/// data. `axes` has, for each axis, the index in the data for each index of the output, or `None`
-/// for the fill value.
+/// Returns the sources for an output in which each axis selects indices along the same axis of the data. `axes` has a
+/// list for each axis. The list has an entry for each index along this axis of the output: the index in the data, or
+/// `None` for the fill value.
 pub fn grid(data_shape: &[usize], axes: &[Vec<Option<usize>>]) -> Sources {
     axes.iter().zip(data_shape).fold(vec![Some(0)], |sources, (positions, length)| {
         let mut next = Vec::with_capacity(sources.len() * positions.len());

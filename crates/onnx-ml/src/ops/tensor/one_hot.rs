@@ -1,6 +1,6 @@
-//! [OneHot](https://onnx.ai/onnx/operators/onnx__OneHot.html): adds an axis whose length is the
-//! depth, a constant. Along the axis, the element at the index is the on-value and all others are
-//! the off-value. An index out of range gives only off-values.
+//! [OneHot](https://onnx.ai/onnx/operators/onnx__OneHot.html): adds an axis whose length is the depth, a constant.
+//! Along the new axis, the element at the index is the on-value, and all other elements are the off-value. For an index
+//! out of range, all elements are the off-value.
 
 use crate::operator::adapter::{Built, operator};
 use crate::operator::kernel::{Fact, Kernel};
@@ -9,8 +9,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum number of elements of the output, because a short input could otherwise request much
-/// memory.
+/// Maximum number of elements of the output. Without this limit, a short input could request much memory.
 const MAX_ELEMENTS: usize = 1 << 28;
 
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! [Pow](https://onnx.ai/onnx/operators/onnx__Pow.html) with an exponent whose type differs from
 //! the type of the base. PyTorch and skl2onnx write integer exponents for floats. tract would
-//! compute such powers in double precision; this operator computes them in the precision of the
-//! base.
+//! compute these powers in double precision. This operator computes powers in the precision of the base.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};

@@ -29,8 +29,8 @@ pub fn reduce_log_sum_exp(context: &ParsingContext, node: &NodeProto) -> Built {
     lower(reduction)
 }
 
-/// tract's ReduceMax or ReduceMin. Booleans are cast to bytes before the reduction, and back after
-/// it.
+/// tract's ReduceMax or ReduceMin. Booleans are cast to bytes before the reduction, and the results are cast back to
+/// booleans.
 #[derive(Debug, Clone)]
 struct Extreme(Box<dyn Expansion>);
 
@@ -95,8 +95,8 @@ impl Lowering for LogSumExp {
     }
 }
 
-/// Adds a node for a maximum, whose infinite results are replaced by the nearest finite number.
-/// `x - m` would be NaN if both were infinite.
+/// Adds a node for the maximum m. An infinite maximum is replaced by the nearest finite number, because `x - m` would
+/// be NaN if both x and m were infinite.
 fn finite_maximum(
     name: &str,
     model: &mut TypedModel,

@@ -11,8 +11,8 @@ use tract_onnx::tract_hir::internal::*;
 
 #[derive(Debug)]
 struct ReverseSequence {
-    /// `true` if the batch is the first axis and time the second, `false` if it is the other way
-    /// round.
+    /// `true` if the batch is the first axis and time is the second axis. `false` if time is the first axis and the
+    /// batch is the second axis.
     batch_first: bool,
 }
 

@@ -30,13 +30,13 @@ pub fn slice(context: &ParsingContext, node: &NodeProto) -> Built {
     lower(Slice(tract_operator))
 }
 
-/// The operator. It is lowered to the tract operator that it contains, if tract supports the node.
+/// The operator. If tract supports the node, the operator is lowered to the tract operator that it contains.
 #[derive(Debug, Clone)]
 struct Slice(StridedSlice);
 
 impl Slice {
-    /// Returns `true` if tract supports the steps. Along axes of unknown length, it supports only
-    /// step 1. If `axes` is `None`, the steps are for the first axes.
+    /// Returns `true` if tract supports the steps. Along axes of unknown length, tract supports only step 1. If `axes`
+    /// is `None`, the steps are for the first axes.
     fn tract_supports(shape: &[TDim], axes: Option<&Tensor>, steps: &Tensor) -> TractResult<bool> {
         let steps = steps.cast_to::<i64>()?;
         let steps = steps.try_as_plain_ram()?;
@@ -51,9 +51,9 @@ impl Slice {
         Ok(axes.into_iter().zip(steps).all(is_supported))
     }
 
-    /// Returns the length of the output along each axis that is sliced, if the bounds are
-    /// `constants`; `None` for an axis of unknown length. The list is empty if a bound is computed
-    /// at run time. tract's operator rejects an output of length 0.
+    /// Returns the length of the output along each axis that is sliced, if the bounds are `constants`. The length is
+    /// `None` for an axis of unknown length. The list is empty if a bound is computed at run time. The caller needs the
+    /// lengths because tract's operator rejects an output of length 0.
     fn lengths(
         &self,
         shape: &[TDim],

@@ -1,6 +1,6 @@
-//! `Solve` of the domain `com.microsoft`: solves systems of linear equations `A × X = Y`, where `A`
-//! is `[size, size]` and `Y` is `[size, columns]`. skl2onnx writes it for Gaussian process
-//! classifiers, although ONNX Runtime has no such operator.
+//! `Solve` of the domain `com.microsoft`: solves systems of linear equations `A × X = Y`, where `A` is `[size, size]`
+//! and `Y` is `[size, columns]`. skl2onnx writes this operator for Gaussian process classifiers, although ONNX Runtime
+//! has no operator `Solve`.
 
 use crate::operator::adapter::{Built, operator};
 use crate::operator::kernel::{Fact, Kernel};

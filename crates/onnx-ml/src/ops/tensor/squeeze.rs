@@ -1,5 +1,5 @@
-//! [Squeeze](https://onnx.ai/onnx/operators/onnx__Squeeze.html): removes axes of length 1, either
-//! the axes that the node lists or all. Axes may be negative and in any order.
+//! [Squeeze](https://onnx.ai/onnx/operators/onnx__Squeeze.html): removes axes of length 1. If the node lists axes, only
+//! these axes are removed. The listed axes may be negative and in any order.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};

@@ -12,7 +12,7 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug)]
 struct TensorScatter {
     axis: i64,
-    /// `true` if an update that passes the end of the axis continues at its start.
+    /// `true` if an update that passes the end of the axis continues at the start of the axis.
     circular: bool,
 }
 
@@ -69,8 +69,7 @@ impl Kernel for TensorScatter {
         let outer: usize = shape[1..axis].iter().product();
         let inner: usize = shape[axis + 1..].iter().product();
         // Each element of the output has a source: an index in the elements of the cache followed
-        // by those of the update. Initially, the source is the element of the cache at the same
-        // position.
+        // by the elements of the update. Initially, the source is the element of the cache at the same position.
         let cached = inputs[0].len();
         let mut sources: Vec<Option<usize>> = (0..cached).map(Some).collect();
         for (row, index) in indices.into_iter().enumerate() {

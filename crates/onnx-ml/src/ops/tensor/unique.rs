@@ -1,6 +1,6 @@
-//! [Unique](https://onnx.ai/onnx/operators/onnx__Unique.html): the distinct elements of a tensor,
-//! or its distinct slices along an axis. Also returns the index of their first occurrence, the
-//! inverse mapping and the counts.
+//! [Unique](https://onnx.ai/onnx/operators/onnx__Unique.html): the distinct elements of a tensor, or the distinct
+//! slices along an axis. Also returns the index of the first occurrence of each distinct element or slice, the inverse
+//! mapping and the counts.
 
 use crate::operator::adapter::Built;
 use crate::operator::lowering::{Io, Lowering, Wiring, lower};
@@ -17,9 +17,9 @@ struct Unique {
     /// `true` if the distinct elements are sorted, `false` if they are in the order of their first
     /// occurrence.
     sorted: bool,
-    /// The operator has four outputs: 0 the distinct elements, 1 the index of the first occurrence
-    /// of each distinct element, 2 for each element of the input its index among the distinct
-    /// elements, 3 the counts. This field has the indices of the outputs that the node has.
+    /// Indices of the outputs that the node has. The operator has four outputs. Output 0 is the distinct elements.
+    /// Output 1 is the index of the first occurrence of each distinct element. Output 2 is, for each element of the
+    /// input, the index of the equal distinct element. Output 3 is the counts.
     outputs: Vec<usize>,
     /// Stands for the number of distinct elements, which is only known at run time.
     count: Symbol,

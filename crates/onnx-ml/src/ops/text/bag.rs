@@ -91,7 +91,7 @@ impl Bag {
     ///
     /// # Errors
     ///
-    /// Returns an error if [`Bag::for_each`] does.
+    /// Returns an error if [`Bag::for_each`] returns an error.
     pub fn dense(&self, input: &TValue) -> TractResult<Tensor> {
         let columns = self.ngrams.columns();
         let shape: TVec<usize> = match (&self.tokenizer, input.shape()) {
@@ -113,7 +113,7 @@ impl Bag {
     }
 }
 
-/// Converts rows of words to bags of words, one after the other. It reuses its buffers.
+/// Converts rows of words to bags of words, one row after another. All rows share the same buffers.
 struct RowWriter<'b, F> {
     bag: &'b Bag,
     factors: Option<&'b [f32]>,
@@ -149,7 +149,7 @@ impl<'b, F: FnMut(&[u32], &[f32])> RowWriter<'b, F> {
             values.push(bag.ngrams.value(occurrences) * factor);
         }
         if let Some(normalizer) = bag.normalizer {
-            // The maximum of a row includes its zero columns. A single zero represents all of them.
+            // The maximum of a row includes the zero columns. A single zero represents all zero columns.
             let is_full = columns.len() == bag.ngrams.columns();
             values.extend((!is_full).then_some(0.0));
             normalizer.normalize(values);

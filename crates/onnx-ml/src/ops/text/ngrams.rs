@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Number of a word that occurs in no n-gram. In [`Ngrams::first`], it means that there is no node.
+/// Number of a word that occurs in no n-gram. In [`Ngrams::first`], this number means that there is no node.
 pub const UNKNOWN: u32 = u32::MAX;
 
 /// Maximum number of columns. Without a limit, a small model could request any amount of memory.
@@ -25,11 +25,12 @@ const MAX_SKIPS: usize = 100;
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Ngrams {
     words: Words,
-    /// For each word number, the trie node that the root's edge leads to, or [`UNKNOWN`].
+    /// For each word number, the trie node at the end of the root's edge with this number. [`UNKNOWN`] if the root has
+    /// no such edge.
     first: Vec<u32>,
     /// The other edges of the trie: maps a node and the number of the next word to a node.
     longer: HashMap<(u32, u32), u32>,
-    /// For each node, the column and the weight of its n-gram; `None` if the node is only the
+    /// For each node, the column and the weight of the node's n-gram. `None` if the path to the node is only the
     /// beginning of n-grams.
     counted: Vec<Option<(u32, f32)>>,
     /// Number of columns.
@@ -212,7 +213,7 @@ impl Ngrams {
         node.expect_attr("ngram_indexes", self.columns > 0, "at least one index, found none")
     }
 
-    /// Returns the node of an n-gram. Adds the nodes on the path to it that do not exist yet.
+    /// Returns the node of an n-gram. Adds the nodes on the path to this node that do not exist yet.
     fn insert(&mut self, ngram: &[u32]) -> TractResult<u32> {
         let mut next_node = u32::try_from(self.counted.len())?;
         let mut reached = None;

@@ -91,7 +91,7 @@ impl FullMatch {
     ///
     /// # Errors
     ///
-    /// Returns an error if [`Pattern::new`] would.
+    /// Returns an error if [`Pattern::new`] would return an error for `pattern`.
     pub fn new(pattern: &str) -> TractResult<FullMatch> {
         check_length(pattern)?;
         let translated = translate(pattern);
@@ -149,7 +149,7 @@ fn translate(pattern: &str) -> String {
     translated
 }
 
-/// Translates an escape sequence. `rest` begins after its backslash.
+/// Translates an escape sequence. `rest` begins after the backslash.
 fn escape(rest: &mut Peekable<Chars>, in_brackets: bool, translated: &mut String) {
     let c = rest.next();
     let class = match c.map(|c| c.to_ascii_lowercase()) {
@@ -171,7 +171,7 @@ fn escape(rest: &mut Peekable<Chars>, in_brackets: bool, translated: &mut String
     }
 }
 
-/// Translates a bracket expression. `rest` begins after its opening bracket.
+/// Translates a bracket expression. `rest` begins after the opening bracket.
 fn brackets(rest: &mut Peekable<Chars>, translated: &mut String) {
     translated.push('[');
     translated.extend(rest.next_if_eq(&'^'));

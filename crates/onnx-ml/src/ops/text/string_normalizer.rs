@@ -25,7 +25,7 @@ pub struct StringNormalizer {
     stopwords: Option<Stopwords>,
 }
 
-/// Case that a string is converted to.
+/// Case to which strings are converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 enum Case {
     Lower,
@@ -38,7 +38,7 @@ enum Case {
 struct Stopwords {
     /// The stopwords, converted to `case`.
     words: HashSet<String>,
-    /// Case that strings are converted to before they are compared with the stopwords.
+    /// Case to which strings are converted before they are compared with the stopwords.
     case: Case,
     /// Symbol for the number of strings that are not stopwords.
     remaining: Symbol,

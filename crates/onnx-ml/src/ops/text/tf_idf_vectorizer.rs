@@ -2,9 +2,9 @@
 //! each n-gram of a pool occurs in a sequence of words. The input is one sequence, or a matrix with
 //! a sequence in each row; words are strings or integers.
 //!
-//! Few n-grams of a large pool occur in a sequence. Operators after this operator are therefore
-//! fused into it if they can work on the non-zero columns alone: factors per column, a Normalizer
-//! and a linear model. A Tokenizer before the operator is fused too.
+//! Few n-grams of a large pool occur in a sequence, so most columns are zero. Operators after the TfIdfVectorizer that
+//! can work on the non-zero columns alone are therefore fused into it: factors per column, a Normalizer and a linear
+//! model. A Tokenizer before the TfIdfVectorizer is fused too.
 
 use crate::encoding::fields::shared_tensor;
 use crate::operator::adapter::{Built, kernel, operator, replace, successor};

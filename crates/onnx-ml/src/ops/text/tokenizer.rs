@@ -14,8 +14,8 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-/// Maximum number of elements of the output, which take 400 MB. A single string with many tokens
-/// makes the rows of all strings long.
+/// Maximum number of elements of the output. This many elements take 400 MB. All rows of the output have the length of
+/// the longest row, so a single string with many tokens makes all rows long.
 const MAX_ELEMENTS: usize = 1 << 24;
 
 /// Tokens that mark the start and the end of each string, if the attribute `mark` is set.
@@ -44,7 +44,8 @@ pub struct Tokenizer {
 enum Split {
     /// Each character is a token.
     Characters,
-    /// The substrings between matches are tokens. The patterns apply one after the other.
+    /// The substrings between matches are tokens. The first pattern splits the string, the second pattern splits the
+    /// substrings, and so on.
     Separators(Vec<Pattern>),
     /// The matches are tokens.
     Expression(Pattern),
@@ -181,8 +182,7 @@ impl Tokenizer {
     }
 }
 
-/// Returns the byte index after the character at byte `index`, or `index` if that is the end of
-/// `text`.
+/// Returns the byte index after the character at byte `index`. Returns `index` if `index` is the end of `text`.
 fn after_character(text: &str, index: usize) -> usize {
     index + text[index..].chars().next().map_or(0, char::len_utf8)
 }

@@ -27,8 +27,8 @@ pub struct RunnableLoop {
     pub first_carried: usize,
     /// Number of loop-carried values.
     pub carried: usize,
-    /// For each output of the loop, its index among the node's outputs, or `None` if the node omits
-    /// it. The loop-carried values come first, then the scan outputs.
+    /// For each output of the loop, the index of this output among the node's outputs. `None` if the node omits the
+    /// output. The loop-carried values come first, then the scan outputs.
     pub output_indices: Vec<Option<usize>>,
 }
 
@@ -129,8 +129,8 @@ fn size(tensor: &Tensor) -> usize {
     tensor.len() * tensor.datum_type().size_of()
 }
 
-/// Returns a scan output of a loop without iterations. The first axis is empty; `fact` has the type
-/// and the other dimensions.
+/// Returns a scan output of a loop without iterations. The first axis is empty. `fact` contains the element type and
+/// the lengths of all other axes.
 fn empty(fact: &TypedFact, context: &EvalContext) -> TractResult<Tensor> {
     let dims =
         fact.shape.iter().skip(1).map(|dim| dim.eval(context.symbols).to_usize().unwrap_or(0));

@@ -1,5 +1,5 @@
-//! Fusions of a product of integers with the conversion of its sums to floats, the multiplication by
-//! scales and the addition of a bias.
+//! Fusions of a product of integers with the operators after the product: the conversion of the sums to floats, the
+//! multiplication by scales, and the addition of a bias.
 
 use super::IntegerMatMul;
 use crate::operator::adapter::{kernel_op, successor};
@@ -36,8 +36,8 @@ impl IntegerMatMul {
         fused.replace(model, node, last, bias)
     }
 
-    /// Returns a patch that replaces the nodes from `first` to `last` by this kernel, whose inputs
-    /// are those of `first` and `added`.
+    /// Returns a patch that replaces the nodes from `first` to `last` by this kernel. The inputs of the kernel are the
+    /// inputs of `first` and the value `added`.
     fn replace(
         self,
         model: &TypedModel,
@@ -54,8 +54,8 @@ impl IntegerMatMul {
     }
 }
 
-/// Returns the only reader of `node` and its other operand, if the reader is the operator `O` and
-/// the operand has a single element, or an element for each column and no other axes.
+/// Returns the only reader of `node`, and the reader's other operand. Returns `None` if the reader is not the operator
+/// `O`. Also returns `None` unless the operand has a single element, or an element for each column and no other axes.
 fn with_row<'m, O: BinMiniOp>(
     model: &'m TypedModel,
     node: &'m TypedNode,

@@ -1,9 +1,9 @@
 //! Serialization of optimized models. A model that was serialized at build time starts without
 //! parsing and optimizing ONNX.
 //!
-//! [`write()`] and [`read()`] must be from the same build of this crate, because the format has no
-//! version. Weights are stored apart from the graph and are used in place. The address of the block
-//! of weights should be a multiple of 64; otherwise the weights are copied, or are slower to load.
+//! [`write()`] and [`read()`] must be from the same build of this crate, because the format has no version. Weights are
+//! stored separately from the graph. A model that [`read()`] returns borrows its weights from the block of weights. The
+//! address of the block should be a multiple of 64. Otherwise the weights are copied, or are slower to load.
 //!
 //! [`read()`] takes the list of the functions that read the model's operators ([`Reader`]). A
 //! binary with one model lists only the readers of that model, so that the linker drops the code of
@@ -25,7 +25,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 use tract_onnx::tract_hir::internal::*;
 
-/// The serialized graph. `'b` is the lifetime of the bytes that it was read from.
+/// The serialized graph. `'b` is the lifetime of the bytes from which the graph was read.
 #[derive(Debug, Deserialize, Serialize)]
 struct Prepared<'b> {
     /// Nodes in evaluation order.
@@ -33,8 +33,8 @@ struct Prepared<'b> {
     nodes: Vec<Node<'b>>,
     /// Index in `nodes` of each input of the model.
     inputs: Vec<usize>,
-    /// Each output of the model: the index of its node in `nodes`, and the index among the outputs
-    /// of that node.
+    /// Each output of the model: the index in `nodes` of the node that computes the output, and the index among the
+    /// outputs of that node.
     outputs: Vec<(usize, usize)>,
 }
 
@@ -42,8 +42,7 @@ struct Prepared<'b> {
 #[derive(Debug, Deserialize, Serialize)]
 struct Node<'b> {
     name: String,
-    /// Each input: the index of the node that computes it, and the index among the outputs of that
-    /// node.
+    /// Each input: the index of the node that computes the input, and the index among the outputs of that node.
     inputs: Vec<(usize, usize)>,
     #[serde(borrow)]
     content: Content<'b>,
@@ -69,7 +68,7 @@ enum Content<'b> {
 pub struct Written {
     /// Nodes and edges, with all parameters except the weights.
     pub graph: Vec<u8>,
-    /// Block of all weights, which `graph` refers to.
+    /// Block of all weights. `graph` contains the positions of the weights in this block.
     pub weights: Vec<u8>,
     /// The readers of the model's operators, without duplicates. Pass a list in the same order to
     /// [`read()`].
@@ -91,7 +90,7 @@ pub fn write(model: &TypedModel) -> TractResult<Written> {
 fn graph(model: &TypedModel, readers: &mut Vec<Reader>) -> TractResult<Vec<u8>> {
     let mut order = model.eval_order()?;
     let read: HashSet<usize> = order.iter().copied().collect();
-    // The order lacks inputs that no node reads.
+    // The evaluation order does not contain inputs that no node reads.
     order.extend(model.inputs.iter().map(|input| input.node).filter(|id| !read.contains(id)));
     let mut indices = vec![0; model.nodes.len()];
     let mut nodes = Vec::with_capacity(order.len());
@@ -192,7 +191,7 @@ fn model(graph: &[u8], readers: &[Reader]) -> TractResult<TypedModel> {
 }
 
 /// Adds a node like [`TypedModel::wire_node`], but does not search for a node with the same name.
-/// With the search, adding all nodes would take time proportional to the square of their number.
+/// With the search, adding all nodes would take time proportional to the square of the number of nodes.
 fn add(
     model: &mut TypedModel,
     name: String,

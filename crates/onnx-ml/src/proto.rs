@@ -1,5 +1,5 @@
-//! Rewrites the protobuf of a model before tract parses it: removes what tract does not support,
-//! and finds example values for the inputs.
+//! Rewrites the protobuf of a model before tract parses it: replaces operators and types that tract does not support.
+//! Also finds example values for the inputs.
 
 pub mod categories;
 pub mod element_types;

@@ -23,8 +23,8 @@ use tract_onnx::tract_core::ops::cnn::PoolSpec;
 /// Number of adjacent outputs that are computed together.
 pub const LANES: usize = 16;
 
-/// Estimated cost of an output that is first written to a line with gaps (see [`Plane::direct`])
-/// and then copied, in multiply-adds.
+/// Estimated cost, in multiply-adds, of an output that is first written to a line with gaps (see [`Plane::direct`]) and
+/// then copied.
 const GAP_COST: usize = 8;
 
 /// The layout of one channel of inputs and outputs, for inputs of one size.
@@ -130,9 +130,9 @@ impl Plane {
     /// - Otherwise spans cover all positions from the first output to the last, including the gaps
     ///   between the rows, and write to a line with gaps.
     ///
-    /// The first way is chosen if it is possible. The second way computes some outputs twice. The
-    /// third way also computes the gaps, and copies the outputs. Of these two, the way with less
-    /// work is chosen.
+    /// The first way is chosen if it is possible. The second way computes some outputs twice. The third way also
+    /// computes the gaps, and copies the outputs. If the first way is not possible, the second or the third way is
+    /// chosen, whichever has less work.
     pub fn new(pool: &PoolSpec, inputs: usize, input: &[usize], output: &[usize]) -> Plane {
         let padding = pool.computed_padding(input);
         // Returns `value` for both axes. A missing first axis has the value `missing`.
@@ -210,8 +210,8 @@ impl Plane {
         self.phases.len() * self.phase[0] * self.phase[1]
     }
 
-    /// Copies one channel `x` of the input into its phases in `split`. Elements of the padding are
-    /// not written; they are zero.
+    /// Copies one channel `x` of the input into its phases in `split`. Elements of the padding are not written, because
+    /// they are already zero.
     #[inline(always)]
     fn split(&self, x: &[f32], split: &mut [f32]) {
         let [rows, columns] = self.phase;

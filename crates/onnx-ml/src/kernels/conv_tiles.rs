@@ -1,11 +1,10 @@
 //! The inner loops of a convolution. They compute sums in tiles, which stay in registers (register
 //! blocking).
 //!
-//! A tile covers `R` output channels and `V` spans of [`LANES`] adjacent outputs each. It has one
-//! vector of [`LANES`] sums for each pair of channel and span. The loop runs over the taps (pairs
-//! of input channel and kernel element). For each tap it loads `V` vectors of inputs and `R`
-//! weights, and adds each of the `R · V` products to its own vector of sums. Larger tiles use each
-//! loaded value more often. The number of registers limits the size of a tile.
+//! A tile covers `R` output channels and `V` spans of [`LANES`] adjacent outputs each. It has one vector of [`LANES`]
+//! sums for each pair of channel and span. The loop runs over the taps (pairs of input channel and kernel element). For
+//! each tap, the loop loads `V` vectors of inputs and `R` weights, and adds each of the `R · V` products to a separate
+//! vector of sums. Larger tiles use each loaded value more often. The number of registers limits the size of a tile.
 //!
 //! Inputs are in the layout of [`conv_plane`](super::conv_plane).
 
@@ -67,9 +66,9 @@ impl<const R: usize, const V: usize, const N: usize, const WIDE: bool> Product
 impl Job<'_> {
     /// Computes a panel of `size` output channels (including padded channels).
     ///
-    /// AVX-512 has 32 registers of 16 floats: 16 vectors of sums fit, with room for inputs and
-    /// weights. AVX2 has 16 registers of 8 floats: a vector of 16 sums takes two, so 4 vectors of
-    /// sums take 8 registers and leave 8 for inputs and weights.
+    /// AVX-512 has 32 registers of 16 floats: 16 vectors of sums fit, with room for inputs and weights. AVX2 has 16
+    /// registers of 8 floats. A vector of 16 sums takes two registers, so 4 vectors of sums take 8 registers and leave
+    /// 8 registers for inputs and weights.
     pub fn run(self, size: usize) {
         match (size, is_wide()) {
             // A 3×3 kernel with 9 taps has one input channel: a depthwise convolution.
@@ -181,7 +180,7 @@ impl Job<'_> {
 /// A depthwise convolution with a 3×3 kernel: one input channel and one output channel.
 ///
 /// The outputs are computed in blocks of `ROWS` × [`LANES`]. Each input row contributes to three
-/// output rows, to each with a different kernel row, and is loaded once for all three. Blocks at
+/// output rows, to each of them with a different kernel row, and is loaded once for all three output rows. Blocks at
 /// the lower and right border are aligned with the border, so they may overlap other blocks. An
 /// output of fewer than `ROWS` rows is computed row by row.
 struct Depthwise<'a>(Job<'a>);
@@ -212,9 +211,9 @@ impl Product for Depthwise<'_> {
 }
 
 impl Job<'_> {
-    /// Computes `N` output rows of [`LANES`] columns of a depthwise convolution, from (`row`,
-    /// `column`) on. If `WIDE` is `true`, the output must have at least [`LANES`] columns. Otherwise
-    /// it may have fewer, and the lanes beyond the output are dropped.
+    /// Computes `N` output rows of [`LANES`] columns of a depthwise convolution, from (`row`, `column`) on. If `WIDE`
+    /// is `true`, the output must have at least [`LANES`] columns. If `WIDE` is `false`, the output may have fewer
+    /// columns, and the lanes beyond the output are dropped.
     #[inline(always)]
     fn depthwise_rows<const N: usize, const WIDE: bool, const FMA: bool>(
         &mut self,

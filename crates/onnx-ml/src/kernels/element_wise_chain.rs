@@ -9,8 +9,7 @@ use crate::kernels::math::{exp, ln};
 use crate::kernels::simd::Vectorized;
 use serde::{Deserialize, Serialize};
 
-/// Number of elements of a register. It is small enough that all registers of a long program fit in
-/// the L1 cache.
+/// Number of elements of a register. The number is small, so that all registers of a long program fit in the L1 cache.
 const BLOCK: usize = 64;
 
 /// A function of one to three floats. Booleans are represented as 1 and 0.
@@ -20,7 +19,7 @@ pub enum Function {
     Add,
     And,
     Ceil,
-    /// The second operand if the first is not 0, or else the third.
+    /// Returns the second operand if the first operand is not 0, and the third operand if the first operand is 0.
     Choose,
     Cube,
     Div,
@@ -53,12 +52,13 @@ pub enum Function {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Step {
     pub function: Function,
-    /// Indices of the operands' registers; those beyond the function's number of operands are 0.
+    /// Indices of the operands' registers. If the function has fewer than three operands, the remaining indices are 0.
     pub operands: [usize; 3],
 }
 
-/// A list of steps on registers. The first registers hold the inputs, the next ones the constants,
-/// and then each step has a register. The register of the last step is the result.
+/// A list of steps on registers. The first registers contain the inputs. The constants are in the next registers. The
+/// remaining registers contain the results of the steps, one register for each step. The register of the last step is
+/// the result.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Program {
     pub constants: Vec<f32>,

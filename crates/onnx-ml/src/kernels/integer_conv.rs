@@ -1,9 +1,9 @@
 //! Convolutions of 8-bit integers over two axes.
 //!
-//! The weights are the rows of a matrix product and the positions of the output are its columns.
-//! The inputs of a chunk of positions are copied to packed columns (im2col) right before the
-//! product of that chunk. A convolution with one input channel per group (depthwise) is computed
-//! directly, because a product with a single row would spend most of its time on copies.
+//! A convolution is computed as a matrix product: the weights are the rows, and the positions of the output are the
+//! columns. The inputs of a chunk of positions are copied to packed columns (im2col) right before the product of that
+//! chunk. A convolution with one input channel per group (depthwise) is computed directly, because a product with a
+//! single row would spend most of its time on copies.
 
 use crate::kernels::integer_product::{
     CHUNK_COLUMNS, Corrections, Epilogue, Panels, Rows, column_sums, multiply,
@@ -30,7 +30,8 @@ pub struct Geometry {
 pub struct Image<'a> {
     /// `[channel][row][column]`
     pub bytes: &'a [u8],
-    /// The bit that turns the integers into signed integers: 0x80 if they are unsigned, else 0.
+    /// The bit whose flip turns the integers into signed integers: 0x80 if the integers are unsigned, and 0 if they are
+    /// signed.
     pub flip: u8,
     /// The byte of the zero point, which is the value of the padding.
     pub zero: u8,
@@ -47,8 +48,9 @@ impl Geometry {
         self.output[0] * self.output[1]
     }
 
-    /// Returns the range of output positions along `axis` whose input position for kernel element
-    /// `tap` lies on the input, and the input position of the first.
+    /// Considers the input position of each output position along `axis`, for kernel element `tap`. Returns the range
+    /// of output positions whose input position lies on the input, and the input position of the first of these output
+    /// positions.
     #[inline(always)]
     fn inside(&self, axis: usize, tap: usize) -> (usize, usize, usize) {
         let (stride, before) = (self.strides[axis], self.before[axis]);
@@ -105,7 +107,7 @@ struct Pack<'a> {
     image: Image<'a>,
     first: usize,
     columns: usize,
-    /// A line for each term of a group, which has the inputs of the positions.
+    /// A line for each term of a group. The line contains the inputs of the positions for this term.
     lines: &'a mut [[u8; CHUNK_COLUMNS]; GROUP],
     panels: &'a mut [PanelGroup],
 }
@@ -188,8 +190,8 @@ fn fill(geometry: &Geometry, image: Image<'_>, term: usize, first: usize, line: 
     }
 }
 
-/// Convolves one channel with the weights of one output channel, less their zero points. `image` is
-/// that channel, and `row` the output channel for the epilogue.
+/// Convolves one channel with the weights of one output channel, from which the zero point has been subtracted. `image`
+/// is the input channel, and `row` is the index of the output channel for the epilogue.
 pub fn convolve_channel(
     geometry: &Geometry,
     image: Image<'_>,

@@ -1,8 +1,8 @@
 //! Matrix products of 8-bit integers.
 //!
-//! The first matrix (rows × terms) has unsigned integers, and the second (terms × columns) signed
-//! integers. An integer of the other signedness is shifted by 128, and its zero point with it; on
-//! the byte this flips the highest bit ([`FLIP`]).
+//! The first matrix (rows × terms) has unsigned integers, and the second matrix (terms × columns) has signed integers.
+//! Integers of the other signedness are shifted by 128, and their zero points too. The shift flips the highest bit of
+//! the byte ([`FLIP`]).
 //!
 //! The second matrix is packed in panels of [`LANES`] columns, `[panel][group][column][term]` with
 //! groups of [`GROUP`] terms. Columns and terms are padded with zeros. A tile of a few rows goes
@@ -19,7 +19,8 @@ use crate::kernels::simd::dot::{Dot, Dots, GROUP, LANES, PanelGroup, RowGroup, d
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// The bit whose flip turns an unsigned integer into a signed integer that is 128 less, and back.
+/// The bit whose flip turns an unsigned integer into a signed integer that is 128 less. Flipping the bit again reverses
+/// the change.
 pub const FLIP: u8 = 0x80;
 
 /// Number of panels that all rows go through before the next chunk.
@@ -41,7 +42,7 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Packs a matrix of bytes, `[term][column]`. `flip` is [`FLIP`] for unsigned integers, else 0.
+    /// Packs a matrix of bytes, `[term][column]`. `flip` is [`FLIP`] for unsigned integers, and 0 for signed integers.
     pub fn new(bytes: &[u8], terms: usize, columns: usize, flip: u8) -> Columns {
         let (groups, count) = (terms.div_ceil(GROUP), columns.div_ceil(LANES));
         let mut panels = vec![[0_i8; LANES * GROUP]; groups * count];
@@ -85,7 +86,8 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Creates the matrix from bytes, `[row][term]`. `flip` is [`FLIP`] for signed integers, else 0.
+    /// Creates the matrix from bytes, `[row][term]`. `flip` is [`FLIP`] for signed integers, and 0 for unsigned
+    /// integers.
     pub fn new(bytes: &'a [u8], terms: usize, flip: u8) -> Rows<'a> {
         let length = terms.div_ceil(GROUP);
         let (groups, rest) = bytes.as_chunks::<GROUP>();

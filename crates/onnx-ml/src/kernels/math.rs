@@ -32,9 +32,8 @@ pub fn exp(x: f32) -> f32 {
 
 /// Returns the hyperbolic tangent within 3 units in the last place, without branches.
 ///
-/// If `|x|` is less than 0.625, the result is `x + x³ · p(x²)`, where `p` is the polynomial of
-/// `tanhf` in [Cephes]. Otherwise it is `1 - 2 / (e^2x + 1)`. Both are computed, and one of them is
-/// selected.
+/// If `|x|` is less than 0.625, the result is `x + x³ · p(x²)`, where `p` is the polynomial of `tanhf` in [Cephes].
+/// Otherwise the result is `1 - 2 / (e^2x + 1)`. Both formulas are computed, and one result is selected.
 ///
 /// [Cephes]: https://www.netlib.org/cephes/
 #[inline(always)]
@@ -94,7 +93,7 @@ const INVERSE_FACTORIALS: [f64; 14] = {
 /// unit in the last place.
 #[inline(always)]
 pub fn ln(x: f32) -> f32 {
-    // 2^23. Multiplying a subnormal number by it gives a normal number.
+    // 2^23. The product of a subnormal number and this constant is a normal number.
     const LARGE: f32 = 8_388_608.0;
     let tiny = x < f32::MIN_POSITIVE;
     let bits = (if tiny { x * LARGE } else { x }).to_bits();
@@ -121,8 +120,8 @@ pub fn ln(x: f32) -> f32 {
     if x < f32::INFINITY { result } else { x }
 }
 
-/// Upper part of ln 2. Its lowest bits are zero, so that its products with small integers are
-/// exact. ln 2 is `LN_2_HIGH + LN_2_LOW`.
+/// Upper part of ln 2, which is `LN_2_HIGH + LN_2_LOW`. The lowest bits of the upper part are zero, so that products of
+/// the upper part and small integers are exact.
 const LN_2_HIGH: f32 = 0.693_359_4;
 /// Lower part of ln 2.
 const LN_2_LOW: f32 = -2.121_944_4e-4;

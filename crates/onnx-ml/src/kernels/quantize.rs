@@ -103,8 +103,8 @@ impl<X: Copy, Y, F: Fn(X, f32, f32) -> Y> Vectorized for Map<'_, X, Y, F> {
     }
 }
 
-/// Returns the scale and the zero point that quantize the range of the elements, which is extended to
-/// contain 0, to `u8`. NaN is ignored.
+/// Returns the scale and the zero point that quantize the range of the elements to `u8`. The range is extended to
+/// contain 0. NaN is ignored.
 pub fn dynamic_scale(x: &[f32]) -> [f32; 2] {
     let [low, high] = vectorized(Range(x));
     let scale = if high == low { 1.0 } else { (high - low) / 255.0 };

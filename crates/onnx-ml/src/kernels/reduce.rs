@@ -70,8 +70,8 @@ fn fold_row<T: Copy>(row: &[T], step: impl Fn(T, T) -> T) -> T {
     rest.iter().fold(sums[0], |sum, x| step(sum, *x))
 }
 
-/// Returns the index of the greatest element in each row of `length` elements. If several elements
-/// are equal, the first is chosen.
+/// Returns the index of the greatest element in each row of `length` elements. If several elements are the greatest,
+/// returns the index of the first of them.
 pub fn greatest<T: Copy + PartialOrd>(x: &[T], length: usize) -> Vec<usize> {
     let view = AxisView { outer: x.len() / length.max(1), length, inner: 1 };
     let indices = best_indices(x, view, |x, best| x > best);

@@ -1,10 +1,10 @@
 //! Compiles numeric loops for several instruction sets, and runs the variant for the best
 //! instruction set that the processor has.
 //!
-//! The build targets the baseline of x86-64, whose SIMD registers have 128 bits (four floats). Most
-//! processors also have AVX2 (registers of eight floats) or AVX-512 (sixteen floats). Work that
-//! implements [`Vectorized`] or [`Product`] is compiled for each of the three, and the variant is
-//! chosen at run time. For other architectures it is compiled once.
+//! The build targets the baseline of x86-64, whose SIMD registers have 128 bits (four floats). Most processors also
+//! have AVX2 (registers of eight floats) or AVX-512 (sixteen floats). Work that implements [`Vectorized`] or
+//! [`Product`] is compiled for each of these three instruction sets, and the variant is chosen at run time. For other
+//! architectures, the work is compiled once.
 
 #![cfg_attr(
     target_arch = "x86_64",
@@ -46,9 +46,9 @@ pub fn vectorized<W: Vectorized>(work: W) -> W::Output {
 /// compiles work for exactly these features. Detection and compilation use the same list, so they
 /// cannot differ.
 ///
-/// The list must also contain every feature that the compiler assumes to be implied by another. For
-/// example, the compiler assumes that `avx512f` implies `avx2`, `fma` and `f16c`, but a hypervisor
-/// can hide each feature separately.
+/// The list must also contain every feature that the compiler assumes to be implied by another feature. For example,
+/// the compiler assumes that `avx512f` implies `avx2`, `fma` and `f16c`, but a hypervisor can hide each feature
+/// separately.
 #[cfg(target_arch = "x86_64")]
 macro_rules! instruction_set {
     ($(#[$doc:meta])* $name:ident: $($feature:tt),+ $(,)?) => {

@@ -24,16 +24,16 @@ const MAX_LENGTH: usize = 64;
 
 /// Replaces chains of two or more element-wise operators, and cubes.
 ///
-/// A chain is built from its last node backwards, in reverse evaluation order. A node joins if only
-/// nodes of the chain read its output, because the fused node has one output.
+/// A chain is built from its last node backwards, in reverse evaluation order. A node joins the chain if all nodes that
+/// read the node's output are in the chain, because the fused node has one output.
 ///
 /// # Errors
 ///
 /// Returns an error if the model is invalid.
 pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     let order = model.eval_order()?;
-    // Position of each node in the evaluation order. Chains are sets of positions, so that they are
-    // sorted.
+    // Position of each node in the evaluation order. A chain is a sorted set of positions, so that its nodes are in
+    // evaluation order.
     let positions: HashMap<usize, usize> = order.iter().copied().zip(0..).collect();
     let outputs: HashSet<usize> = model.outputs.iter().map(|output| output.node).collect();
     // Nodes that belong to a chain. A chain of one node is not replaced.

@@ -30,7 +30,7 @@ pub struct Conv {
     groups: usize,
     /// Number of input channels per group.
     inputs: usize,
-    /// The panels that the output channels of a group are divided into, in order.
+    /// The panels into which the output channels of a group are divided, in order.
     panels: Vec<Panel>,
     /// Packed weights, `[group][panel][tap][output channel of the panel]`. A tap is a pair of input
     /// channel and kernel element. The output channels of a panel are padded with zeros to

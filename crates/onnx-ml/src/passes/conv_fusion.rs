@@ -1,5 +1,5 @@
-//! Replaces convolutions with constant weights by [`Conv`], and fuses them with nodes after them: a
-//! bias, an addition of another tensor, and bounds (Relu, Clip).
+//! Replaces convolutions with constant weights by [`Conv`], and fuses a convolution with the nodes after it: a bias, an
+//! addition of another tensor, and bounds (Relu, Clip).
 
 use super::conv::Conv;
 use crate::operator::adapter::kernel_op;
@@ -189,8 +189,8 @@ impl Found {
         patch.apply(model)
     }
 
-    /// Moves strides from `Downsample` nodes before a 1×1 convolution into the convolution. tract
-    /// separates them when it declutters the model.
+    /// Moves strides from `Downsample` nodes before a 1×1 convolution into the convolution. tract creates the
+    /// `Downsample` nodes when it declutters the model.
     fn take_strides(&mut self, model: &TypedModel) {
         let first = self.pool.data_format.h_axis();
         let is_1x1 = self.pool.kernel_shape.iter().all(|len| *len == 1);

@@ -6,9 +6,9 @@
 //! each phase is a convolution of the input, with stride 1, whose kernel has every s-th element of
 //! the original kernel in reverse order.
 //!
-//! One [`Conv`] computes all phases of all output channels; each phase of a channel is an output
-//! channel of the `Conv`. [`Interleaved`] then merges the phases of each channel, and drops the
-//! rows and columns that the padding of the operator removes.
+//! One [`Conv`] computes all phases of all output channels. Each phase of a channel is an output channel of the `Conv`.
+//! [`Interleaved`] then merges the phases of each channel, and drops the rows and columns that the padding of the
+//! operator removes.
 
 use super::conv::Conv;
 use crate::kernels::simd::{Vectorized, vectorized};
@@ -82,8 +82,8 @@ fn replacement(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, In
     // Number of outputs for an input of length 1, before padding is removed: the length of the
     // kernel plus the adjustment (ONNX's output padding).
     let reach = |axis: usize| pool.kernel_shape[axis] + op.adjustments[axis];
-    // Padding after the input: the number of outputs of a phase that are beyond the last input
-    // position and that the operator returns.
+    // Padding after the input. This is the number of a phase's outputs that the operator returns and that are beyond
+    // the last input position.
     let beyond: TVec<usize> = axes
         .clone()
         .map(|axis| reach(axis).saturating_sub(after[axis] + 1) / strides[axis])

@@ -1,16 +1,16 @@
 //! Products of rows with a constant matrix (dense layers), fused with the addition of a bias and
 //! the Relu after them.
 //!
-//! The matrix (inputs × outputs) is packed in panels of [`LANES`] columns. A panel is stored row by
-//! row, `[input][LANES]`. The last panel is padded with zeros. The inner loop multiplies a tile of
-//! [`ROWS`] rows of `x` by a panel: for each input it loads one vector of weights and one number of
-//! each row, and adds the products to [`ROWS`] vectors of sums, which stay in registers (register
-//! blocking). Rows go through a panel in blocks, so that the panel and the rows stay in the cache.
+//! The matrix (inputs × outputs) is packed in panels of [`LANES`] columns. A panel is stored row by row,
+//! `[input][LANES]`. The last panel is padded with zeros. The inner loop multiplies a tile of [`ROWS`] rows of `x` by a
+//! panel. For each input, the loop loads one vector of weights and one number of each row, and adds the products to
+//! [`ROWS`] vectors of sums. The sums stay in registers (register blocking). Rows go through a panel in blocks, so that
+//! the panel and the rows stay in the cache.
 //!
 //! Other loops handle a single row, a long single row, and few outputs.
 //!
-//! The bias is added to the complete sum and not used as its initial value, as in ONNX Runtime. If
-//! large terms cancel, the order of additions changes the result.
+//! The bias is added to the complete sum, as in ONNX Runtime. It is not the initial value of the sum, because the order
+//! of additions changes the result if large terms cancel.
 
 use super::conv_fusion::{binary_successor, constant};
 use super::flat_product::{self, Product as ProductWithConstant};
@@ -59,7 +59,7 @@ pub struct Dense {
     outputs: usize,
     /// Bias of each output, `[panel][LANES]`.
     bias: Vec<[f32; LANES]>,
-    /// Lower bound of the outputs: zero for Relu, else −∞.
+    /// Lower bound of the outputs: zero for Relu, −∞ without Relu.
     least: f32,
     /// `true` if the constant is a vector. There is then a single output, and the output tensor has
     /// no axis for it.

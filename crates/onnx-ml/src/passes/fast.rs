@@ -1,10 +1,10 @@
 //! Fast paths for operators of tract that are slow, mostly on many short rows, as in classical
 //! models.
 //!
-//! After tract has optimized the model, [`optimize`](super::optimize) wraps each of these operators
-//! in a [`FastOp`], which contains tract's operator and a [`FastPath`]. The fast path computes the
-//! outputs. If it does not support the types or shapes of the inputs, tract's operator does.
-//! tract's operator also determines the types and shapes of the outputs.
+//! After tract has optimized the model, [`optimize`](super::optimize) wraps each of these operators in a [`FastOp`],
+//! which contains tract's operator and a [`FastPath`]. The fast path computes the outputs. If the fast path does not
+//! support the types or shapes of the inputs, tract's operator computes the outputs. tract's operator also determines
+//! the types and shapes of the outputs.
 //!
 //! Products and convolutions are not handled here. The other modules of [`passes`](super) replace
 //! them before tract optimizes the model.

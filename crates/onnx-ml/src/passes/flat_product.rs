@@ -1,11 +1,10 @@
 //! Rewrites products with a constant (Einstein sums) to products of rows with a matrix, which
 //! [`dense`](super::dense) can replace. There are two rewrites:
 //!
-//! - [`align_axes`]: if the batch has one row, tract drops the axis of the batch in some products
-//!   and adds it in others. The rewrite adds, removes and moves axes so that the rows have the same
-//!   axes in input and output.
+//! - [`align_axes`]: if the batch has one row, tract drops the axis of the batch in some products and adds this axis in
+//!   others. The rewrite adds, removes and moves axes, so that the rows have the same axes in input and output.
 //! - [`flatten_terms`]: after a `Flatten` of an image, tract sums over several axes. The rewrite
-//!   reshapes them to one axis.
+//!   reshapes these axes to one axis.
 //!
 //! Axes are named by the letters of the equation, as in `mk,kn->mn`.
 
@@ -44,8 +43,7 @@ pub struct Product<'a> {
     pub y_axes: Vec<char>,
 }
 
-/// Returns the product with a constant that node `id` computes, or `None` if it computes something
-/// else.
+/// Returns the product with a constant that node `id` computes. Returns `None` if the node computes something else.
 ///
 /// # Errors
 ///

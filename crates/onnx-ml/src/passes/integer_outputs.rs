@@ -1,5 +1,5 @@
-//! Casts outputs of a model that have tract's type for dimensions (`TDim`) to `int64`, the type
-//! that ONNX declares for them.
+//! Casts outputs of a model that have tract's type for dimensions (`TDim`) to `int64`, the type that the ONNX graph
+//! declares for these outputs.
 
 use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::internal::*;

@@ -104,8 +104,8 @@ impl MatMul {
     /// Returns the length of an axis, or `None` if neither input has the axis. `one` is the number
     /// 1 as a `D`.
     ///
-    /// If both inputs have the axis, the lengths must be equal. If the output has the axis too, its
-    /// length may also be 1 in one input; that input is broadcast along the axis.
+    /// If both inputs have the axis, the lengths must be equal. If the output has the axis too, one of the two lengths
+    /// may also be 1. The input with length 1 is then broadcast along the axis.
     ///
     /// # Errors
     ///
@@ -164,7 +164,7 @@ impl Kernel for MatMul {
         let has = |axes: &[char], axis: &char| axes.contains(axis);
         let not_output = axes_a.iter().filter(|axis| !has(&self.output, axis));
         for axis in self.output.iter().chain(not_output) {
-            // The stride of the axis in a tensor; 0 if the tensor lacks the axis or broadcasts it.
+            // The stride of the axis in a tensor. 0 if the tensor lacks the axis or is broadcast along the axis.
             let stride = |axes: &[char], shape: &[usize], strides: &[isize]| {
                 let position = axes.iter().position(|other| other == axis);
                 let position = position.filter(|position| shape[*position] > 1);
@@ -194,7 +194,7 @@ impl Kernel for MatMul {
     }
 }
 
-/// Returns `true` if no axis occurs twice. An axis that occurs twice selects a diagonal.
+/// Returns `true` if no axis occurs twice in the list. An axis that occurs twice would select a diagonal of the tensor.
 fn are_distinct(axes: &[char]) -> bool {
     (1..axes.len()).all(|position| !axes[..position].contains(&axes[position]))
 }

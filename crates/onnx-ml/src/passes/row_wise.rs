@@ -14,9 +14,8 @@ use tract_onnx::tract_core::ops::nn::resize::Resize;
 use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 use tract_onnx::tract_hir::internal::*;
 
-/// Returns the size of one row of the largest tensor of a row-wise model, in bytes. Returns `None`
-/// if the model is not row-wise, or if this function cannot prove that it is. `model` must be
-/// decluttered.
+/// Returns the size of one row of the largest tensor of a row-wise model, in bytes. Returns `None` if this function
+/// cannot prove that the model is row-wise. `model` must be decluttered.
 ///
 /// # Errors
 ///
@@ -62,8 +61,8 @@ fn batch(model: &TypedModel) -> TractResult<Option<TDim>> {
     Ok(length.filter(|length| matches!(length, TDim::Sym(_))))
 }
 
-/// Returns `true` if each output row of the node depends only on the same row of those inputs that
-/// are in `rows`.
+/// Returns `true` if each output row of the node depends only on the row with the same index of the node's inputs.
+/// Inputs that are not in `rows` are constants.
 fn is_row_wise(
     model: &TypedModel,
     node: &TypedNode,

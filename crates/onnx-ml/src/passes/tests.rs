@@ -189,7 +189,7 @@ fn top_k_matches_tract() {
         let rank = 1 + random.below(3);
         let shape: TVec<usize> = random.shape(rank).iter().map(|dim| (*dim).max(1)).collect();
         let axis = random.below(rank);
-        // Distinct numbers, because tract does not define the order of equal ones.
+        // Distinct numbers, because tract does not define the order of equal numbers.
         let len: usize = shape.iter().product();
         let numbers: Vec<f32> = (0..len).map(|index| (index * 7919 % 10007) as f32).collect();
         let input = tensor1(&numbers).into_shape(&shape).expect("the shape has as many elements");
@@ -262,7 +262,7 @@ fn products_with_constants_match_tract() {
 }
 
 /// Matrix products in the axis orders that tract produces for a batch of one row and for exported
-/// models with transposed weights. None of them may remain an operator of tract.
+/// models with transposed weights. All products must be replaced by operators of this crate.
 #[test]
 fn products_with_constants_in_unusual_axis_orders_match_tract() {
     let mut random = Random(0x00de_c0de);

@@ -1,9 +1,9 @@
 //! The operators that can be serialized: kernels of this crate, and operators of tract that remain
 //! in optimized models.
 //!
-//! Each operator is a constant of type [`SerializedOperator`]. A program that refers to the field
-//! `read` of a constant links the code of that operator only. A program that refers to a field
-//! `fast` also links the code of all fast paths.
+//! Each operator is a constant of type [`SerializedOperator`]. If a program refers to the field `read` of a constant,
+//! the code of that operator is linked into the program. If a program refers to a field `fast`, the code of all fast
+//! paths is linked too.
 
 use super::parameters::Parameters;
 use super::tract_operators::{
@@ -67,7 +67,7 @@ pub struct SerializedOperator {
     pub read: Reader,
     /// Reads the operator and wraps it in its fast path.
     pub fast: Reader,
-    /// Serializes the operator; returns `None` if the argument is a different operator.
+    /// Serializes the operator. Returns `None` if the argument is a different operator.
     write: fn(&dyn TypedOp) -> Option<postcard::Result<Vec<u8>>>,
 }
 
@@ -82,7 +82,8 @@ pub struct Reader {
 
 type Read = fn(&[u8], &SymbolScope) -> TractResult<Box<dyn TypedOp>>;
 
-/// Serializes `op`. Returns its constant and its bytes, or `None` if `op` is not serializable.
+/// Serializes `op`. Returns the constant of the operator and the operator's bytes. Returns `None` if `op` is not
+/// serializable.
 pub(super) fn serialize(
     op: &dyn TypedOp,
 ) -> Option<(SerializedOperator, postcard::Result<Vec<u8>>)> {

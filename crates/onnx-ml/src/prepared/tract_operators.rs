@@ -192,8 +192,8 @@ impl Parameters for ConcatParameters {
     }
 }
 
-/// Parameter of `Gather`: the axis that the indices refer to. A `Gather` with an explicit output
-/// type is not serializable.
+/// Parameter of `Gather`: the axis of the data along which the indices select. A `Gather` with an explicit output type
+/// is not serializable.
 #[derive(Deserialize, Serialize)]
 pub struct GatherParameters(usize);
 
@@ -447,9 +447,9 @@ impl Parameters for TopKParameters {
     }
 }
 
-/// Returns the binary operator that tract replaced by `op` when it optimized the model, or `None`
-/// if `op` is no such replacement. The fast path of the original operator is faster than tract's
-/// replacement, and the original is serializable.
+/// Returns the binary operator that tract replaced by `op` when tract optimized the model. Returns `None` if `op` is
+/// not such a replacement. The fast path of the original operator is faster than tract's replacement, and the original
+/// operator is serializable.
 pub fn unoptimized(op: &dyn TypedOp) -> Option<TypedBinOp> {
     let by_scalar = op.downcast_ref::<OptBinByScalar>().map(|op| &op.binop);
     let binop = by_scalar.or(op.downcast_ref::<OptBinUnicast>().map(|op| &op.binop))?;

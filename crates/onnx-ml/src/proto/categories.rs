@@ -27,12 +27,11 @@ type Column<'g> = (&'g str, usize);
 /// nodes could create any number of columns.
 const MAX_COLUMNS: usize = 1 << 20;
 
-/// Returns an example value for each input column that has categories or is cast from strings to
-/// numbers. Columns are traced through operators that select, concatenate and cast them, but not
-/// into subgraphs.
+/// Returns an example value for each input column that has categories or is cast from strings to numbers. Columns are
+/// traced through operators that select, concatenate and cast columns, but not into subgraphs.
 pub fn of_inputs(graph: &GraphProto) -> HashMap<Column<'_>, Category> {
     let constants = constants(graph);
-    // For each value of the graph, the input columns that the columns of the value come from.
+    // For each column of each value of the graph, the input column from which it comes.
     let mut columns: HashMap<&str, Vec<Column<'_>>> = HashMap::new();
     let mut budget = MAX_COLUMNS;
     // Collects columns. Returns no columns if they would exceed the budget.
@@ -105,8 +104,8 @@ fn width(input: &ValueInfoProto) -> Option<usize> {
     }
 }
 
-/// Returns the input columns that the columns of a node's output come from, up to the first column
-/// of unknown origin.
+/// Returns, for each column of a node's output, the input column from which it comes. The list ends before the first
+/// column of unknown origin.
 fn output_columns<'c, 'g>(
     node: &'c NodeProto,
     columns: &'c HashMap<&str, Vec<Column<'g>>>,

@@ -1,14 +1,14 @@
 //! Element types that tract lacks (`bfloat16`, floats of 8 and 4 bits, integers of 4 and 2 bits),
 //! and `float16`, which many operators of tract lack.
 //!
-//! [`lower`] replaces each of these types by its carrier (see [`formats`]), so that tract computes
-//! in `float`, `int8` or `uint8`. ONNX Runtime computes `float16` in `float` too, because few of its
-//! operators for the CPU support `float16`. The values between the operators are therefore not
-//! rounded. A `Cast` to `float16` does not round either: ONNX Runtime removes such casts between
-//! operators that compute in `float`. A `Cast` to one of the other types rounds.
+//! [`lower`] replaces each of these types by its carrier (see [`formats`]), so that tract computes in `float`, `int8`
+//! or `uint8`. ONNX Runtime computes `float16` in `float` too, because few of its operators for the CPU support
+//! `float16`. So neither ONNX Runtime nor this crate rounds the values between operators. A `Cast` to `float16` does
+//! not round either: ONNX Runtime removes such casts between operators that compute in `float`. A `Cast` to one of the
+//! other types rounds.
 //!
-//! Inputs and outputs of the graph that are `float16` keep their type. An input or output of
-//! another of these types gets the type of the carrier.
+//! Inputs and outputs of the graph that are `float16` keep their type. If the type of an input or output is one of the
+//! other types, the input or output gets the type of the carrier.
 
 pub mod formats;
 mod names;
@@ -55,8 +55,8 @@ pub fn lower(model: &mut ModelProto) -> Result<(), Error> {
     Ok(())
 }
 
-/// Lets the nodes use a copy of each input of type `float16`. Returns the names of the inputs and of
-/// their copies.
+/// Makes the nodes read a copy of each input of type `float16`. Returns pairs of the name of the input and the name of
+/// its copy. The caller adds the nodes that make the copies.
 fn separate_inputs(graph: &mut GraphProto) -> Vec<[String; 2]> {
     let initialized: HashSet<&String> =
         graph.initializer.iter().map(|tensor| &tensor.name).collect();
@@ -70,8 +70,7 @@ fn separate_inputs(graph: &mut GraphProto) -> Vec<[String; 2]> {
     pairs
 }
 
-/// Renames the values that are outputs of type `float16`. Returns their new names and the names of
-/// the outputs.
+/// Renames the values that are outputs of type `float16`. Returns pairs of the new name and the name of the output.
 fn separate_outputs(graph: &mut GraphProto) -> Vec<[String; 2]> {
     let inputs: HashSet<&String> = graph.input.iter().map(|input| &input.name).collect();
     let outputs = graph.output.iter().filter(|output| !inputs.contains(&output.name));
@@ -174,8 +173,8 @@ fn lower_type_attributes(node: &mut NodeProto) {
     }
 }
 
-/// Adds `node` with a new name for its first output, and the nodes that compute the output from that
-/// value.
+/// Adds `node` with a new name for its first output. Also adds the nodes that compute the original output from the
+/// renamed output.
 fn add_with(
     mut node: NodeProto,
     nodes: &mut Vec<NodeProto>,

@@ -1,6 +1,5 @@
-//! Functions that a model defines
-//! ([FunctionProto](https://github.com/onnx/onnx/blob/main/docs/IR.md#functions)). Exporters of
-//! scikit-learn and PyTorch models write them. [`inline`] replaces each call of a function by the
+//! Functions that a model defines ([FunctionProto](https://github.com/onnx/onnx/blob/main/docs/IR.md#functions)).
+//! Exporters of scikit-learn and PyTorch models write functions. [`inline`] replaces each call of a function by the
 //! function's nodes.
 
 use prost::Message;
@@ -84,7 +83,7 @@ pub fn inline(model: &mut ModelProto) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the domain and the name of a function, which identify it.
+/// Returns the domain and the name of a function, which together identify the function.
 fn key(function: &FunctionProto) -> (&str, &str) {
     (function.domain.as_deref().unwrap_or_default(), function.name.as_deref().unwrap_or_default())
 }
@@ -93,9 +92,9 @@ fn key(function: &FunctionProto) -> (&str, &str) {
 struct Inliner<'m> {
     /// The functions of the model by domain and name.
     functions: HashMap<(&'m str, &'m str), &'m FunctionProto>,
-    /// Number of calls that are inlined so far.
+    /// Number of calls that have been inlined.
     calls: usize,
-    /// Size of the nodes that are inlined so far, in bytes.
+    /// Size of the nodes that have been inlined, in bytes.
     bytes: usize,
 }
 
@@ -152,8 +151,8 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Maps the inputs and outputs of the function to those of `node`. `call_number` is unique in
-    /// the model.
+    /// Maps the inputs and outputs of the function to the inputs and outputs of `node`. `call_number` is a different
+    /// number for each call in the model.
     fn new(
         function: &'a FunctionProto,
         node: &'a NodeProto,
@@ -238,8 +237,8 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// Returns the attribute of the call that `attribute` refers to, or `None` if it is optional
-    /// and the call omits it.
+    /// Returns the attribute of the call to which `attribute` refers. Returns `None` if the attribute is optional and
+    /// the call omits it.
     fn referenced(&self, attribute: &AttributeProto) -> Result<Option<AttributeProto>, Error> {
         let name = &attribute.ref_attr_name;
         if let Some(argument) = self.node.attribute.iter().find(|argument| argument.name == *name) {

@@ -1,7 +1,7 @@
 //! Outputs that are string labels. A classifier with string labels outputs one string per row,
 //! although there is only one distinct string per class.
 //!
-//! [`lower`] removes the labels from the model and returns them. The output then holds indices of
+//! [`lower`] removes the labels from the model and returns the labels. The output of the changed model is indices of
 //! the labels, so that no string is allocated per row.
 
 use crate::proto::zip_map::forget_type;
@@ -10,8 +10,7 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
-/// A graph output that held string labels before [`lower`]. Now it holds `int64` indices into
-/// `labels`.
+/// A graph output that was string labels before [`lower`], and is `int64` indices into `labels` afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelOutput {
     /// Name of the graph output.
@@ -19,9 +18,9 @@ pub struct LabelOutput {
     pub labels: Vec<String>,
 }
 
-/// Replaces string labels by indices in classifiers, and in `ArrayFeatureExtractor`s that select
-/// from constant labels. Labels are replaced only if nothing but one graph output reads them,
-/// directly or through `Identity`, `Reshape` or `Cast`. Returns the labels of each such output.
+/// Replaces string labels by indices in classifiers, and in `ArrayFeatureExtractor`s that select from constant labels.
+/// Labels are replaced only if a single graph output reads them, directly or through `Identity`, `Reshape` or `Cast`,
+/// and nothing else reads them. Returns the labels of each of these outputs.
 pub fn lower(model: &mut ModelProto) -> Vec<LabelOutput> {
     let Some(graph) = model.graph.as_mut() else { return vec![] };
     // A subgraph may read any value of the graph around it.
@@ -52,7 +51,7 @@ fn lower_output(graph: &mut GraphProto, output: String) -> Option<LabelOutput> {
 struct Origin {
     /// Index of the classifier or `ArrayFeatureExtractor`.
     node: usize,
-    /// Index of the initializer that holds the labels. `None` if they are an attribute of the node.
+    /// Index of the initializer that contains the labels. `None` if the labels are an attribute of the node.
     constant: Option<usize>,
     /// Indices of the nodes between the source and the output that cast strings to strings.
     casts: Vec<usize>,
@@ -62,7 +61,7 @@ struct Origin {
 const CLASSIFIERS: [&str; 3] = ["LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"];
 
 /// Traces `output` back to its source, through nodes that do not change strings. Returns `None` if
-/// the source is something else, or if a value on the path has a second reader.
+/// the source is a different node, or if a value on the path has a second reader.
 fn origin(graph: &GraphProto, output: &str) -> Option<Origin> {
     let mut uses: HashMap<&str, usize> = HashMap::new();
     let outputs = graph.output.iter().map(|output| &output.name);
@@ -142,7 +141,7 @@ fn replace_constant_labels(constant: &mut TensorProto) -> Option<Vec<String>> {
     Some(labels)
 }
 
-/// Returns `strings` as UTF-8, or `None` if one of them is not.
+/// Returns `strings` as UTF-8. Returns `None` if one of the strings is not valid UTF-8.
 fn utf8(strings: &[Vec<u8>]) -> Option<Vec<String>> {
     strings.iter().map(|text| String::from_utf8(text.clone()).ok()).collect()
 }

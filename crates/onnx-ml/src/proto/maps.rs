@@ -26,9 +26,9 @@ pub struct MapInput {
     pub keys: Vec<String>,
 }
 
-/// Replaces each `DictVectorizer` or `CastMap` that reads a graph input by `Identity` or `Cast`.
-/// Returns the inputs and their keys. A dense `CastMap` has no fixed keys; its input becomes a
-/// tensor with any number of columns and is not returned.
+/// Replaces each `DictVectorizer` or `CastMap` that reads a graph input by `Identity` or `Cast`. Returns the inputs and
+/// their keys. A dense `CastMap` has no fixed keys. The input of a dense `CastMap` becomes a tensor with any number of
+/// columns, and is not returned.
 pub fn lower(model: &mut ModelProto) -> Vec<MapInput> {
     let Some(graph) = model.graph.as_mut() else {
         return vec![];
@@ -109,7 +109,7 @@ pub(crate) fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n Attri
     node.attribute.iter().find(|attribute| attribute.name == name)
 }
 
-/// Turns `node` into `operator` of ONNX's main domain. `to` is the type that a `Cast` casts to.
+/// Turns `node` into `operator` of ONNX's main domain. `to` is the output type of a `Cast`.
 fn become_operator(node: &mut NodeProto, operator: &str, to: Option<DataType>) {
     node.op_type = operator.into();
     node.domain.clear();

@@ -66,7 +66,7 @@ fn lower_graph(graph: &mut GraphProto) -> Result<(), Error> {
         replaced.extend(node.input.drain(1..));
     }
     graph.node = nodes;
-    // Other nodes may share a parameter.
+    // A parameter that other nodes read stays in the graph.
     graph.node.iter().flat_map(used_names).for_each(|name| {
         replaced.remove(name);
     });
@@ -107,7 +107,7 @@ fn product(node: &NodeProto, output: &str, weights: &str) -> Vec<NodeProto> {
     }
 }
 
-/// The inputs and attributes of a node that its weights depend on.
+/// The inputs and attributes of a node from which its weights are computed.
 struct Parameters<'a> {
     node: &'a NodeProto,
     constants: &'a HashMap<&'a str, &'a TensorProto>,
@@ -200,8 +200,8 @@ impl Parameters<'_> {
     }
 }
 
-/// Returns the codes in `packed`. Each of the `rows` has `columns` codes of `bits` bits, the first
-/// in the lowest bits of a byte, and begins with a byte of its own.
+/// Returns the codes in `packed`. Each of the `rows` has `columns` codes of `bits` bits. The first code in a byte has
+/// the lowest bits. Each row begins with a new byte.
 fn unpack(
     name: &str,
     packed: Vec<u8>,

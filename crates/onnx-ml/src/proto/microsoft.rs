@@ -1,9 +1,8 @@
 //! Operators of ONNX Runtime's domain `com.microsoft` that are combinations of ONNX's operators
 //! ([ContribOperators.md](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md)).
-//! ONNX Runtime's quantizer and its optimizer of transformers write them. [`expand`] replaces each
-//! by the operators that it consists of.
+//! ONNX Runtime's quantizer and its optimizer of transformers write these operators. [`expand`] replaces each operator by the combination of ONNX's operators.
 //!
-//! A node that has an attribute or input that the expansion does not support stays as it is.
+//! If a node has an attribute or input that the expansion does not support, the node is not replaced.
 
 mod attention;
 mod body;
@@ -46,7 +45,7 @@ pub fn expand(model: &mut ModelProto) {
     expand_graph(graph, opset, &HashMap::new());
 }
 
-/// Expands the nodes of a graph. `outer` has the ranks of the values of the graphs around it.
+/// Expands the nodes of a graph. `outer` contains the ranks of the values of the enclosing graphs.
 fn expand_graph(graph: &mut GraphProto, opset: i64, outer: &HashMap<String, usize>) {
     let mut ranks = outer.clone();
     ranks.extend(known_ranks(graph));
@@ -84,7 +83,8 @@ fn known_ranks(graph: &GraphProto) -> impl Iterator<Item = (String, usize)> + us
     declared.chain(weights)
 }
 
-/// Returns the rank of the first output of a node with which masks are prepared.
+/// Returns the rank of the first output of a node whose operator exporters use to prepare masks. Returns `None` for all
+/// other operators.
 fn rank(node: &NodeProto, ranks: &HashMap<String, usize>) -> Option<usize> {
     let rank = *ranks.get(node.input.first()?)?;
     match node.op_type.as_str() {

@@ -1,9 +1,9 @@
-//! Sums, products, convolutions and Softmax of quantized tensors, as quantizers write them: DequantizeLinear for
-//! each input, the operator on floats, and QuantizeLinear for the output.
+//! Sums, products, convolutions and Softmax of quantized tensors. Quantizers write three kinds of nodes for such an
+//! operator: DequantizeLinear for each input, the operator on floats, and QuantizeLinear for the output.
 //!
-//! [`fuse`] replaces them by the operators on integers: QLinearConv, QLinearMatMul, and ONNX
-//! Runtime's QGemm, MatMulIntegerToFloat, QLinearAdd, QLinearMul and QLinearSoftmax. It must run before tract reads the model, because
-//! tract converts constant weights to floats. ONNX Runtime does the same when it loads a model.
+//! [`fuse`] replaces these nodes by an operator on integers: QLinearConv, QLinearMatMul, or ONNX Runtime's QGemm,
+//! MatMulIntegerToFloat, QLinearAdd, QLinearMul and QLinearSoftmax. ONNX Runtime does the same when it loads a model.
+//! [`fuse`] must run before tract reads the model, because tract converts constant weights to floats.
 //!
 //! A Relu or Clip before QuantizeLinear is dropped if the range of the integers implies it.
 
@@ -39,12 +39,12 @@ pub fn fuse(model: &mut ModelProto) {
     }
 }
 
-/// A node and what replaces it.
+/// A node to replace, and its replacement.
 struct Fusion {
     /// Index of the node.
     node: usize,
     by: NodeProto,
-    /// Indices of the nodes after it that are not needed any more.
+    /// Indices of the nodes after the replaced node that are not needed any more.
     removed: Vec<usize>,
     /// A new constant, if QuantizeLinear has no zero point.
     zero: Option<TensorProto>,
@@ -69,7 +69,8 @@ struct Index<'g> {
     constants: HashMap<&'g str, &'g TensorProto>,
     /// Index of the node that computes each value.
     producers: HashMap<&'g str, usize>,
-    /// Indices of the nodes that read each value. A graph output and a subgraph count as a node.
+    /// Indices of the nodes that read each value. A graph output counts as a node that reads the value, and so does a
+    /// subgraph.
     readers: HashMap<&'g str, Vec<usize>>,
 }
 
@@ -165,14 +166,14 @@ impl<'g> Index<'g> {
         Some(Quantization { integers, scale, scales, zero, kind, axis: integer(node, "axis", 1) })
     }
 
-    /// Returns the inputs of the DequantizeLinear for input `index`, if it has 8-bit integers and a
-    /// single scale.
+    /// Returns the inputs of the DequantizeLinear for input `index`. Returns `None` unless the DequantizeLinear
+    /// converts 8-bit integers and has a single scale.
     fn activation(&self, node: &'g NodeProto, index: usize) -> Option<Quantization<'g>> {
         self.dequantized(node, index).filter(|found| has_8_bits(found.kind) && found.scales == 1)
     }
 
-    /// Returns the inputs of the DequantizeLinear for input 1, if it is a constant of 8-bit
-    /// integers with a single scale or scales along `axis`, and its shape.
+    /// Returns the inputs of the DequantizeLinear for input 1, and the shape of the integers. Returns `None` unless the
+    /// integers are a constant of 8-bit integers, with a single scale or with scales along `axis`.
     fn weights(&self, node: &'g NodeProto, axis: usize) -> Option<(Quantization<'g>, &'g [i64])> {
         let found = self.dequantized(node, 1).filter(|found| has_8_bits(found.kind))?;
         let shape = self.constants.get(found.integers)?.dims.as_slice();
@@ -204,8 +205,8 @@ impl<'g> Index<'g> {
         Some(weights?.iter().map(|scale| scale * x).collect())
     }
 
-    /// Returns the QuantizeLinear that is the only reader of `node`, apart from a Relu or Clip
-    /// between them which it implies.
+    /// Returns the QuantizeLinear that is the only reader of `node`. There may be a Relu or Clip between `node` and the
+    /// QuantizeLinear, if the range of the integers [implies](Index::implies) the Relu or Clip.
     fn output(&self, node: &'g NodeProto) -> Option<Output<'g>> {
         let mut removed = vec![];
         let mut activation = None;
@@ -263,7 +264,7 @@ impl<'g> Index<'g> {
         Some(least <= value(low) && value(high) <= most)
     }
 
-    /// Fuses an operator on two tensors of the type of the result.
+    /// Fuses an operator on two tensors that have the same type of integers as the result.
     fn binary(&self, position: usize, node: &'g NodeProto, operator: &str) -> Option<Fusion> {
         let (a, b) = (self.activation(node, 0)?, self.activation(node, 1)?);
         let output = self.output(node)?;
@@ -279,7 +280,7 @@ impl<'g> Index<'g> {
         let x = self.activation(node, 0)?;
         let output = self.output(node)?;
         let [y_scale, y_zero] = output.operands();
-        // ONNX Runtime also has an operator for a result of the same type only.
+        // ONNX Runtime's operator also requires that the result has the same type as the operands.
         if x.kind != output.found.kind || y_zero.is_empty() {
             return None;
         }
@@ -333,7 +334,7 @@ impl<'g> Index<'g> {
         };
         let Some(output) = self.output(node) else {
             let inputs = [a.integers, b.integers, a.scale, b.scale, a.zero, b.zero];
-            let by = made(node, "MatMulIntegerToFloat", &inputs, node.output.first()?);
+            let by = replacement(node, "MatMulIntegerToFloat", &inputs, node.output.first()?);
             return Some(Fusion { node: position, by, removed: vec![], zero: None });
         };
         let [y_scale, y_zero] = output.operands();
@@ -355,7 +356,7 @@ impl<'g> Index<'g> {
         };
         let parts = [a.integers, a.scale, a.zero, b.integers, b.scale, b.zero, bias];
         let Some(output) = self.output(node) else {
-            let by = made(node, "QGemm", &parts, node.output.first()?);
+            let by = replacement(node, "QGemm", &parts, node.output.first()?);
             return Some(Fusion { node: position, by, removed: vec![], zero: None });
         };
         let [y_scale, y_zero] = output.operands();
@@ -367,9 +368,9 @@ impl<'g> Index<'g> {
 /// The QuantizeLinear after a node.
 struct Output<'g> {
     found: Quantization<'g>,
-    /// Name of its output.
+    /// Name of the QuantizeLinear's output.
     name: &'g str,
-    /// Indices of the nodes that end with it.
+    /// Indices of the nodes to remove: the QuantizeLinear, and the Relu or Clip before it.
     removed: Vec<usize>,
 }
 
@@ -381,7 +382,7 @@ impl<'g> Output<'g> {
 
     /// Replaces `node` and the nodes after it by an operator with the given inputs.
     fn fusion(self, position: usize, node: &NodeProto, operator: &str, inputs: &[&str]) -> Fusion {
-        let mut by = made(node, operator, inputs, self.name);
+        let mut by = replacement(node, operator, inputs, self.name);
         let mut zero = None;
         if self.found.zero.is_empty() {
             let name = format!("{}/zero", self.name);
@@ -395,8 +396,8 @@ impl<'g> Output<'g> {
     }
 }
 
-/// Creates a node with the attributes of `node`.
-fn made(node: &NodeProto, operator: &str, inputs: &[&str], output: &str) -> NodeProto {
+/// Creates a node that replaces `node`. The new node has the attributes of `node`.
+fn replacement(node: &NodeProto, operator: &str, inputs: &[&str], output: &str) -> NodeProto {
     let is_own = matches!(operator, "QLinearConv" | "QLinearMatMul");
     let domain = if is_own { "" } else { "com.microsoft" };
     NodeProto {
@@ -455,7 +456,7 @@ mod tests {
     use super::*;
 
     fn node(operator: &str, input: &[&str], output: &str) -> NodeProto {
-        made(&NodeProto::default(), operator, input, output)
+        replacement(&NodeProto::default(), operator, input, output)
     }
 
     fn tensor(name: &str, kind: DataType, dims: &[i64], raw_data: Vec<u8>) -> TensorProto {

@@ -1,6 +1,6 @@
 //! Graph outputs that are sequences of a fixed number of tensors, such as the probabilities of
 //! scikit-learn's `MultiOutputClassifier`. [`lower`] replaces such an output by one output for each
-//! element, so that an element has a type and a shape of its own.
+//! element, so that each element can have a different type and shape.
 
 use std::collections::HashSet;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
@@ -41,14 +41,14 @@ fn names(graph: &GraphProto) -> HashSet<String> {
     values.chain(inputs).chain(constants).cloned().collect()
 }
 
-/// Returns the elements of the sequence called `name`, or `None` if it is no `SequenceConstruct`.
+/// Returns the elements of the sequence called `name`. Returns `None` if no `SequenceConstruct` computes the sequence.
 fn elements(graph: &GraphProto, name: &str) -> Option<Vec<String>> {
     let node = graph.node.iter().find(|node| node.output.iter().any(|output| output == name))?;
     let is_construct = is_own(node) && node.op_type == "SequenceConstruct";
     let is_copy = is_own(node) && node.op_type == "Identity" && node.input != node.output;
     match node.input.first() {
         Some(_) if is_construct => Some(node.input.clone()),
-        // ONNX sorts nodes, so that the nodes before this one are enough.
+        // ONNX sorts nodes, so it is enough to search the nodes before this node.
         Some(source) if is_copy => {
             let end = graph.node.iter().position(|other| std::ptr::eq(other, node))?;
             let before = &graph.node[..end];
@@ -65,7 +65,7 @@ fn is_own(node: &NodeProto) -> bool {
     matches!(node.domain.as_str(), "" | "ai.onnx")
 }
 
-/// Removes the nodes that made sequences which nothing reads any more.
+/// Removes the nodes that make sequences, if nothing reads the sequences any more.
 fn remove_unread(graph: &mut GraphProto) {
     // An Identity may read a SequenceConstruct.
     for operator in ["Identity", "SequenceConstruct"] {

@@ -15,7 +15,7 @@ pub struct ZipMap {
     pub labels: Vec<String>,
 }
 
-/// Replaces each `ZipMap` node of `model` by `Identity`, and returns its output and keys.
+/// Replaces each `ZipMap` node of `model` by `Identity`. Returns the output and the keys of each replaced node.
 pub fn lower(model: &mut ModelProto) -> Vec<ZipMap> {
     let Some(graph) = model.graph.as_mut() else {
         return vec![];
@@ -36,8 +36,8 @@ pub fn lower(model: &mut ModelProto) -> Vec<ZipMap> {
     lowered
 }
 
-/// Returns the class labels of a node of `ai.onnx.ml` as strings. They are in an attribute that is
-/// named `classlabels_*`. Returns an empty vector if the node has no labels.
+/// Returns the class labels of a node of `ai.onnx.ml` as strings. The labels are in an attribute `classlabels_*`.
+/// Returns an empty vector if the node has no labels.
 pub fn class_labels(node: &NodeProto) -> Vec<String> {
     let labels = node.attribute.iter().find(|attribute| {
         attribute.name.starts_with("classlabels")

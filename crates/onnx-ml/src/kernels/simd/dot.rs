@@ -5,9 +5,9 @@
 //! integers of each of [`LANES`] columns. The sums have 32 bits and are exact for every instruction
 //! set; they wrap around if they overflow.
 //!
-//! - AVX-512 VNNI has an instruction for it, `vpdpbusd`.
-//! - With AVX2, the bytes at even and at odd positions are extended to 16 bits, and `vpmaddwd`
-//!   multiplies and adds pairs of them. The instruction for bytes, `vpmaddubsw`, is not usable: its
+//! - AVX-512 VNNI has an instruction for this computation, `vpdpbusd`.
+//! - With AVX2, the bytes at even positions and the bytes at odd positions are extended to 16 bits, and `vpmaddwd`
+//!   multiplies and adds pairs of 16-bit integers. The instruction for bytes, `vpmaddubsw`, is not usable, because its
 //!   sums have 16 bits and saturate.
 //! - Elsewhere, the compiler vectorizes plain loops.
 

@@ -36,7 +36,7 @@ const MIN_TREES: usize = 4;
 /// only a small part of the nodes, and evaluating all comparisons is slower than traversal.
 const MAX_LEAVES: u32 = 64;
 
-/// The comparisons of those trees of a forest that are small enough for bit vectors.
+/// The comparisons of all trees of a forest that are small enough for bit vectors.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct QuickScorer<T> {
     /// The columns of the input that occur in a comparison.
@@ -65,8 +65,8 @@ struct Tree {
     end: u32,
 }
 
-/// A comparison of a feature with a threshold, and the mask of the leaves that a false comparison
-/// does not rule out. The mask has `WORDS` words of 32 bits, lowest first.
+/// A comparison of a feature with a threshold, and the mask of the leaves that a false comparison does not rule out.
+/// The mask has `WORDS` words of 32 bits, the lowest word first.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(bound(
     serialize = "T: Serialize, [u32; WORDS]: Serialize",
@@ -78,8 +78,8 @@ struct Comparison<T, const WORDS: usize> {
     feature: u32,
     /// The mask: bits of the leaves that remain possible if the comparison is false.
     remaining: [u32; WORDS],
-    /// `true` if NaN satisfies the comparison. Only [`Kind::Equal`] reads it: for [`Kind::Plain`]
-    /// it is always `false`, for [`Kind::Missing`] always `true`.
+    /// `true` if NaN satisfies the comparison. Only the loop for [`Kind::Equal`] reads this field, because the field is
+    /// always `false` for [`Kind::Plain`] and always `true` for [`Kind::Missing`].
     missing_true: bool,
 }
 
@@ -296,9 +296,9 @@ fn comparisons<T: Number>(
     found
 }
 
-/// Sorts the comparisons by kind, and merges equal comparisons into one, whose mask is the AND of
-/// their masks. This helps with oblivious trees (CatBoost), which have the same comparison at each
-/// node of a level.
+/// Sorts the comparisons by kind, and merges equal comparisons into one comparison. The mask of the merged comparison
+/// is the AND of the masks. This helps with oblivious trees (CatBoost), which have the same comparison at each node of
+/// a level.
 fn merge<T: Number>(comparisons: &mut Vec<(Kind, Comparison<T, 2>)>) {
     let key = |(kind, comparison): &(Kind, Comparison<T, 2>)| {
         (*kind, comparison.feature, comparison.threshold.bits(), comparison.missing_true)

@@ -9,9 +9,9 @@
 //! encoded as a node that leads to itself, so that all traversals can take the same number of
 //! steps.
 //!
-//! Branches may share a child, as in exports of categorical splits. The node of a shared branch is
-//! then repeated for each parent, and all its copies lead to the same two children. So there are at
-//! most two nodes for each branch of the model, however many paths lead through it.
+//! Branches may share a child, as in exports of categorical splits. The node of a shared branch is then repeated for
+//! each parent, and all copies of the node lead to the same two children. So there are at most two nodes for each
+//! branch of the model, however many paths lead through the branch.
 //!
 //! All comparisons of a model are expressed by `<=` and `==`. `x < t` is `x <= t'`, where `t'` is
 //! the next number below `t`. `>`, `>=` and `!=` are replaced by their negations `<=`, `<` and
@@ -34,7 +34,7 @@ pub struct Nodes<T> {
     /// Nodes of all trees, one tree after the other.
     #[serde(with = "pairs")]
     nodes: Vec<Node<T>>,
-    /// For each node, the number of the leaf within its tree, counted depth first; 0 for a branch.
+    /// For each leaf, the number of the leaf within its tree, counted depth first. 0 for a branch.
     leaves: Weights<u32>,
     trees: Vec<Tree>,
     /// The variant of the comparison that [`Nodes::walk`] uses for all nodes.
@@ -56,7 +56,7 @@ pub struct Tree {
 /// A branch or a leaf.
 #[derive(Debug, Clone, Copy)]
 pub struct Node<T> {
-    /// Number that the feature is compared with; NaN for a leaf.
+    /// Number with which the feature is compared. NaN for a leaf.
     pub threshold: T,
     /// Index of the feature in the lower 29 bits ([`FEATURE`]), and the flags [`MISSING`],
     /// [`EQUAL`] and [`STRICT`] in the upper bits.
@@ -93,9 +93,9 @@ const FEATURE: u32 = STRICT - 1;
 /// The simplest variant of the comparison that is sufficient for all nodes of a forest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 enum Kind {
-    /// All comparisons are `<=`, and NaN satisfies none.
+    /// All comparisons are `<=`, and NaN satisfies no comparison.
     Plain,
-    /// All comparisons are `<=`, and NaN satisfies some.
+    /// All comparisons are `<=`, and NaN satisfies some comparisons.
     Missing,
     /// Some comparisons are `==`.
     Any,
@@ -199,8 +199,8 @@ impl<T: Number> Nodes<T> {
         Ok(())
     }
 
-    /// Appends `count` nodes, and returns the index of the first. They are encoded as leaves; the
-    /// caller overwrites those that are branches.
+    /// Appends `count` nodes, and returns the index of the first of these nodes. The nodes are encoded as leaves. The
+    /// caller overwrites the nodes that are branches.
     fn reserve(&mut self, count: u32) -> u32 {
         let first = self.nodes.len() as u32;
         for index in first..first + count {
@@ -410,8 +410,8 @@ impl Nodes<f32> {
     pub fn widened(&self) -> Nodes<f64> {
         let widen = |node: &Node<f32>| Node {
             threshold: if node.feature & STRICT != 0 && !node.threshold.is_nan() {
-                // The threshold of the model is the next higher `f32`. In double precision, the
-                // next number below it is closer to it.
+                // The threshold of the model is the next higher `f32`. In double precision, the greatest number below
+                // the model's threshold is closer to that threshold.
                 below(f64::from(node.threshold.next_up()))
             } else {
                 f64::from(node.threshold)

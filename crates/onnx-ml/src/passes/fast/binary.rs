@@ -91,7 +91,7 @@ impl FastBinary {
         }
     }
 
-    /// Computes comparisons; returns `None` for other functions.
+    /// Computes the function if it is a comparison. Returns `None` for other functions.
     fn compared<T: Datum + Copy + PartialOrd>(
         &self,
         a: &TValue,

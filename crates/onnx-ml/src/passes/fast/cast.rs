@@ -1,4 +1,4 @@
-//! Casts between numbers and booleans.
+//! Casts from numbers and booleans to numbers and booleans.
 
 use super::fast_path::FastPath;
 use crate::kernels::slices::columnwise;

@@ -82,9 +82,9 @@ impl Axis {
         adjacent && self.before == 0 && self.input == 2 * self.output
     }
 
-    /// Considers element `element` of each window. Returns the index of the first window in which
-    /// this element is not padding, the index of the input element that it covers in this window,
-    /// and the number of windows in which it is not padding.
+    /// Considers element `element` of each window. Returns the index of the first window in which this element is not
+    /// padding, the index of the input element under this element in that window, and the number of windows in which
+    /// this element is not padding.
     fn windows_on_input(&self, element: usize) -> (usize, usize, usize) {
         let shift = element * self.dilation;
         let first = self.before.saturating_sub(shift).div_ceil(self.stride);
@@ -178,8 +178,8 @@ impl Vectorized for Windows<'_> {
     }
 }
 
-/// Number of elements that [`raise`] processes at once. The last block is aligned with the end of
-/// the slice and may overlap the block before it, which does not change a maximum.
+/// Number of elements that [`raise`] processes at once. The last block is aligned with the end of the slice, so it may
+/// overlap the block before it. The overlap does not change a maximum.
 const BLOCK: usize = 8;
 
 /// Replaces each element of `y` by the maximum of itself and the corresponding element of `x`, up
@@ -204,7 +204,7 @@ fn raise(y: &mut [f32], x: &[f32]) {
     }
 }
 
-/// Returns the maximum; `a` if either is NaN.
+/// Returns the maximum of `a` and `b`. Returns `a` if `a` or `b` is NaN.
 #[inline(always)]
 fn higher(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }

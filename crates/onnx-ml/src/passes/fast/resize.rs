@@ -66,8 +66,8 @@ struct Resample<'a> {
     x: &'a [f32],
     /// The tensor as `[outer, length, inner]`, where `length` is the resampled axis.
     view: AxisView,
-    /// For each output position along the axis, `window` input positions (`indices`) and as many
-    /// `weights`. The output is the weighted sum of the elements at these positions.
+    /// For each output position along the axis: `window` input positions (`indices`), and a weight for each of these
+    /// positions (`weights`). The output is the weighted sum of the elements at the input positions.
     plan: &'a AxisPlan,
 }
 

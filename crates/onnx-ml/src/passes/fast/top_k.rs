@@ -6,8 +6,8 @@ use crate::operator::tensors::tensor;
 use std::cmp::Ordering;
 use tract_onnx::prelude::*;
 
-/// Largest k for which the best k elements are kept in a sorted list while the row is read. For a
-/// larger k the whole row is sorted.
+/// Maximum k for which the best k elements are kept in a sorted list while the row is read. For a larger k, the whole
+/// row is sorted.
 const MAX_INSERTION_K: usize = 32;
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Element types of ONNX that tract lacks, and the types that stand for them.
+//! Element types of ONNX that tract lacks, and the types with which tract computes instead.
 //!
 //! Each value of such a type is also a value of a wider type that tract has: `float` for the small
 //! floats, and `int8` or `uint8` for the integers of 4 and 2 bits. The wider type is called the
@@ -11,7 +11,7 @@ pub const INT8: i32 = 3;
 pub const FLOAT16: i32 = 10;
 pub const BFLOAT16: i32 = 16;
 
-/// An element type of ONNX that a carrier stands for.
+/// An element type of ONNX that is replaced by a carrier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Float(FloatFormat),
@@ -72,7 +72,7 @@ impl Format {
         }
     }
 
-    /// Returns the type that stands for this type.
+    /// Returns the carrier of this type.
     pub fn carrier(self) -> i32 {
         match self {
             Format::Float(_) => FLOAT,
@@ -90,7 +90,7 @@ impl Format {
     }
 }
 
-/// Returns the integer whose lowest `bits` bits are those of `code`.
+/// Returns the integer that `code` represents in the lowest `bits` bits.
 pub fn integer(code: u16, bits: u32, is_signed: bool) -> i8 {
     let unused = 8 - bits;
     let shifted = (code as u8) << unused;
@@ -127,7 +127,7 @@ impl FloatFormat {
     }
 
     /// Rounds to the nearest value of the format, and to the even code if two values are equally
-    /// near. If `saturates`, a value beyond the greatest finite value becomes that value.
+    /// near. If `saturates` is true, a value beyond the greatest finite value becomes the greatest finite value.
     pub fn round(self, value: f32, saturates: bool) -> f32 {
         if self.bits == 16 && self.mantissa == 7 {
             return round_to_bfloat16(value);

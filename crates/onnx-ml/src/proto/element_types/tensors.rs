@@ -24,8 +24,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Converts a tensor to the carrier of its element type. Leaves a tensor of a type that tract
-/// computes with unchanged.
+/// Converts a tensor to the carrier of its element type. Does not change a tensor whose element type tract supports.
 ///
 /// # Errors
 ///

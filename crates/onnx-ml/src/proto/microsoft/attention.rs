@@ -7,7 +7,7 @@ use super::body::{Body, Value, attribute, float, input, int, integer, ints};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
-/// Added to the score of a masked key, if the node omits `mask_filter_value`.
+/// Number that is added to the score of a masked key, if the node omits `mask_filter_value`.
 const MASKED: f32 = -10_000.0;
 
 /// Queries, keys and values, `[N, S, H * D]` and `[N, T, H * D]`.
@@ -51,7 +51,7 @@ struct Optional<'a> {
     mask: Option<&'a str>,
     /// Keys and values of earlier calls, `[2, N, H, T, D]`.
     past: Option<&'a str>,
-    /// Added to the scores, `[N, H, S, T]`.
+    /// Bias that is added to the scores, `[N, H, S, T]`.
     bias: Option<&'a str>,
 }
 
@@ -160,8 +160,8 @@ fn attend(
     Some([(); 3].map(|()| outputs.next().unwrap_or_default()))
 }
 
-/// Adds the bias of a mask: 0 for each key that counts, and `mask_filter_value` for each other.
-/// `sequence` has the keys of this call as its second axis.
+/// Adds the bias of a mask: 0 for each key that is not masked, and `mask_filter_value` for each masked key. The second
+/// axis of `sequence` has an entry for each key of this call.
 fn mask_bias(
     body: &mut Body<'_>,
     node: &NodeProto,

@@ -12,8 +12,7 @@ pub type Value = String;
 #[derive(Debug)]
 pub struct Body<'a> {
     nodes: Vec<NodeProto>,
-    /// Prefix of the names of new values. It contains the name of an output of the node, which is
-    /// unique.
+    /// Prefix of the names of new values. The prefix contains the name of an output of the node, which is unique.
     prefix: String,
     /// Version of ONNX's operators.
     pub opset: i64,

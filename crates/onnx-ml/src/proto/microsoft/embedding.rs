@@ -35,8 +35,8 @@ pub fn embed_layer_normalization(body: &mut Body<'_>, node: &NodeProto) -> Optio
         mask: given(7),
         positions: given(8),
     };
-    // Output 2 is omitted, or the sum before the normalization. The second output may also be the
-    // sum of the mask.
+    // The optional output 2 is the sum before the normalization. The optional output 1 is the sum of each row of the
+    // mask.
     embed(body, node, &embedding)
 }
 
@@ -94,7 +94,7 @@ fn embed(body: &mut Body<'_>, node: &NodeProto, embedding: &Embedding<'_>) -> Op
     let has_lengths = node.output.get(1).is_some_and(|name| !name.is_empty());
     let lengths = match (has_lengths, embedding.mask) {
         (false, _) => String::new(),
-        // ONNX Runtime then returns zeros.
+        // Without a mask, ONNX Runtime returns zeros as the sums of the mask's rows.
         (true, "") => {
             let words = body.cast(embedding.words, DataType::Int32);
             let zeros = body.op("Sub", [&words, &words]);

@@ -14,8 +14,8 @@ fn dequantized(
     Some(body.op("DequantizeLinear", [input(node, x)?, input(node, scale)?, zero]))
 }
 
-/// Adds a QuantizeLinear with the inputs for scale and zero point. The zero point must be there,
-/// because it has the type of the output.
+/// Adds a QuantizeLinear with inputs for the scale and the zero point. Returns `None` if there is no zero point,
+/// because the type of the zero point is the type of the output.
 fn quantized(
     body: &mut Body<'_>,
     node: &NodeProto,

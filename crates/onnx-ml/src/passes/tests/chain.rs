@@ -14,8 +14,8 @@ use tract_onnx::tract_hir::internal::Approximation;
 const EXACT: [Link; 8] =
     [Link::Add, Link::Sub, Link::Max, Link::Min, Link::Abs, Link::Neg, Link::Compare, Link::Select];
 
-/// Operators, some of which compute approximations whose results may differ in the last bits. This list contains no
-/// comparisons, because a comparison could turn such a difference into a difference of 1.
+/// Operators that include approximations. The results of approximations may differ in the last bits. This list contains
+/// no comparisons, because a comparison could turn such a difference into a difference of 1.
 const SMOOTH: [Link; 8] = [
     Link::Add,
     Link::Sub,

@@ -1,4 +1,4 @@
-//! API keys, and the routes that need one.
+//! API keys, and the routes whose requests need an API key.
 
 use sha2::{Digest, Sha256};
 
@@ -28,7 +28,7 @@ pub(crate) fn parse_keys(text: &str) -> Vec<Key> {
     keys.filter(|key| !key.is_empty()).map(|key| Key::new(key.as_bytes())).collect()
 }
 
-/// The routes that need a key.
+/// The routes whose requests need a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Scope {
     /// All routes except the probes, the documentation and the metrics.
@@ -48,10 +48,10 @@ impl Scope {
     }
 }
 
-/// The valid API keys, and the routes that need one.
+/// The valid API keys, and the routes whose requests need one of these keys.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    /// Valid keys. There may be several, so that clients can change to a new key before the old key is removed.
+    /// Valid keys. There may be several keys, so that clients can change to a new key before the old key is removed.
     /// Without keys, all routes are open.
     pub keys: Vec<Key>,
     pub scope: Scope,

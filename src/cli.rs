@@ -67,8 +67,8 @@ pub enum Tool {
 
 /// Returns the command of this process. Ends the process if the command line is invalid.
 pub fn read() -> Command {
-    // A container usually starts without arguments. It starts faster without clap, because clap takes a while
-    // to build its grammar.
+    // A container usually starts without arguments. Without arguments, the program does not call clap, because clap
+    // takes a while to build the grammar of the command line.
     if env::args_os().len() <= 1 {
         return Command::Serve(Box::default());
     }

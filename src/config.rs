@@ -1,4 +1,4 @@
-//! The settings of the server. `settings` declares each of them once.
+//! The settings of the server. The module `settings` declares each setting once.
 
 mod flags;
 mod lookup;
@@ -30,11 +30,11 @@ pub use vertex::VertexRoutes;
 /// Default maximum size of a request body, in bytes. About 500,000 rows of three features as JSON have this size.
 const MAX_BODY_DEFAULT: usize = 32 * 1024 * 1024;
 
-/// The default maximum body size is at most the memory limit divided by this, because a prediction needs several
-/// times the size of its body in memory.
+/// The default of the maximum body size is at most the memory limit divided by this number, because a prediction needs
+/// memory of several times the size of its body.
 const BODY_DIVISOR: usize = 32;
 
-/// The default limit for all buffered bodies is this many times the maximum body size.
+/// The default of the maximum size of all buffered bodies is the maximum body size, multiplied by this number.
 const BUFFERED_BODIES: usize = 8;
 
 /// Maximum memory of an idle connection, in the process and in the kernel, in bytes.
@@ -191,7 +191,7 @@ impl Config {
     }
 }
 
-/// The limits of the machine. Some defaults are computed from them.
+/// The limits of the machine. Some defaults are computed from these limits.
 struct Machine {
     memory_limit: fn() -> Option<usize>,
     threads: fn() -> usize,

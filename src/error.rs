@@ -27,7 +27,7 @@ pub enum Error {
     TooManyRows { limit: usize, found: usize },
     #[error("expected a request line and headers of at most {limit} bytes in total, found {found}")]
     HeaderTooLarge { limit: usize, found: usize },
-    /// The client disconnected, or its connection broke, before the whole body had arrived.
+    /// The client disconnected, or the connection broke, before the whole body had arrived.
     #[error("the body ended early: {0}")]
     Interrupted(String),
     #[error("expected the whole body within {seconds} s")]
@@ -87,7 +87,8 @@ impl Error {
         })
     }
 
-    /// All names that [`Error::limit`] returns. They are the values of the label `reason` of `ml_app_rejected_total`.
+    /// All names that [`Error::limit`] returns. These names are the values of the label `reason` of the metric
+    /// `ml_app_rejected_total`.
     pub const LIMITS: [&'static str; 9] = [
         "header",
         "body",
@@ -101,7 +102,7 @@ impl Error {
     ];
 }
 
-/// One error in a request, and its position. A problem document contains it as an entry of `errors`.
+/// One error in a request, and its position. In a response in the format of RFC 9457, it is an entry of `errors`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct RequestError {
     /// Message without the position, such as "expected …, found …" or "missing …".

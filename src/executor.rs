@@ -32,7 +32,7 @@ struct Pool {
 
 struct State {
     queue: Queue<Box<dyn Task>>,
-    /// Number of threads, including idle and abandoned ones.
+    /// Number of threads, including idle and abandoned threads.
     threads: usize,
     /// Number of threads that wait for a task.
     idle: usize,
@@ -45,7 +45,7 @@ struct State {
     replaced: u64,
 }
 
-/// Cancels its task when this value is dropped, if the task is still waiting for a thread. The value is dropped, for
+/// Cancels a task when this value is dropped, if the task is still waiting for a thread. The value is dropped, for
 /// example, when the client disconnects.
 struct CancelOnDrop<'a> {
     stage: Stage,
@@ -202,8 +202,9 @@ impl Pool {
             let run_time = start.elapsed();
             state = self.lock();
             state.queue.record_run_time(run_time);
-            // A thread whose task was abandoned ends, because a new thread may have replaced it. `abandoned` does not
-            // count threads above the limit, because nothing replaces them. If `abandoned` is 0, this thread continues.
+            // A thread whose task was abandoned ends, because a new thread may have replaced it. But at most
+            // `max_threads` threads are counted in `abandoned` and replaced. If `abandoned` is 0, this thread has not
+            // been replaced, and it continues.
             if !was_awaited && state.abandoned > 0 {
                 state.abandoned -= 1;
                 state.threads -= 1;

@@ -23,7 +23,8 @@ pub struct PredictionStats {
     pub encode: Histogram,
     /// Number of rows of the successful predictions.
     rows: AtomicU64,
-    /// Time at which the last successful prediction ended, in milliseconds since the Unix epoch; 0 before the first.
+    /// Time at which the last successful prediction ended, in milliseconds since the Unix epoch. 0 before the first
+    /// successful prediction.
     last_success: AtomicU64,
 }
 
@@ -54,7 +55,7 @@ impl PredictionStats {
     /// Begins a prediction. Returns `None` if `max_in_flight` predictions are already waiting or running.
     pub fn begin(&self, max_in_flight: usize) -> Option<Stopwatch> {
         let guard = InFlightGuard(self.in_flight.clone());
-        // If too many predictions are in flight, this function drops `guard`, which decrements the count again.
+        // If too many predictions are in flight, this function drops `guard`, and the drop decrements the count again.
         if self.in_flight.fetch_add(1, Relaxed) >= max_in_flight {
             return None;
         }

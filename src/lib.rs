@@ -20,10 +20,11 @@
 //!
 //! # Invariants
 //!
-//! - A module imports only modules to its right: `cli` → `server` → `http` → `protocol` → `ml_app_model`.
+//! - A module imports only modules below it. From top to bottom: `cli` and `server`, `http`, `protocol`,
+//!   `ml_app_model`. `cli` and `server` do not import each other.
 //! - The code mentions no specific model or feature. Everything is derived from the signature.
-//! - A value of type [`Tensors`](ml_app_model::Tensors) agrees with its signature, so the layers
-//!   below do not check it again.
+//! - A value of type [`Tensors`](ml_app_model::Tensors) agrees with the model's signature. Code that receives such a
+//!   value does not check it again.
 //! - Request data can cause an [`Error`](error::Error), never a panic.
 //! - The socket opens after the model has made a first prediction and reproduced its golden rows.
 //!

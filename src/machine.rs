@@ -13,8 +13,8 @@ pub fn memory_limit() -> Option<usize> {
     text.and_then(|text| parse_limit(&text))
 }
 
-/// Parses the content of a limit file. Returns a number of bytes, or `None` if there is no limit: cgroup v2 then
-/// writes `max`, and v1 writes a number larger than any real memory.
+/// Parses the content of a limit file. Returns a number of bytes, or `None` if there is no limit. Without a limit, the
+/// file contains `max` for cgroup v2, and a number larger than any real memory for cgroup v1.
 pub fn parse_limit(text: &str) -> Option<usize> {
     const UNLIMITED: usize = 1 << 60;
     text.trim().parse().ok().filter(|limit| *limit < UNLIMITED)

@@ -10,8 +10,8 @@ use ml_app_model::Phases;
 use musl_mem as _;
 use std::process::ExitCode;
 
-/// Replaces musl's allocator, which returns pages to the kernel after each batch and faults them in again for the
-/// next batch.
+/// Replaces musl's allocator. That allocator returns the memory of a batch to the kernel after each batch, and must get
+/// memory from the kernel again for the next batch.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

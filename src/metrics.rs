@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// All metrics, except those of [`PredictionStats`] and of the executor.
+/// All metrics, except the metrics that [`PredictionStats`] and the executor count.
 #[derive(Debug)]
 pub struct Metrics {
     /// SHA-256 of the ONNX file, in hexadecimal.
@@ -57,8 +57,8 @@ const STATUSES: [u16; 16] =
 /// Counts and durations of one route's requests.
 #[derive(Debug, Default)]
 pub struct RouteMetrics {
-    /// Pattern of the route, such as `/v2/models/{model}`. The paths of requests are not used, because they would create
-    /// an unlimited number of time series.
+    /// Pattern of the route, such as `/v2/models/{model}`. The path of a request is never the value of a label, because
+    /// there would be an unlimited number of time series.
     path: String,
     /// Protocol of the route, if the route serves predictions.
     protocol: Option<&'static str>,
@@ -95,7 +95,7 @@ impl Metrics {
         self.start.get_or_init(|| Start { began, phases, sandbox, process });
     }
 
-    /// Returns the metrics of a route. All threads share them. `protocol` is the value of the label `protocol`.
+    /// Returns the metrics of a route, which all threads share. `protocol` is the value of the label `protocol`.
     pub fn route(&self, path: &str, protocol: Option<&'static str>) -> Arc<RouteMetrics> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(route) = routes.iter().find(|route| route.path == path) {

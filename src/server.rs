@@ -18,8 +18,8 @@ use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
-/// Maximum time in seconds to complete the requests in flight after the server has started to refuse connections. It is
-/// below 10 s, because Cloud Run kills the process 10 s after SIGTERM.
+/// Maximum time in seconds to complete the requests in flight after the server has started to refuse connections. The
+/// time is below 10 s, because Cloud Run kills the process 10 s after SIGTERM.
 const SHUTDOWN_TIMEOUT: u64 = 8;
 
 /// A server whose socket is open.
@@ -59,8 +59,8 @@ impl Server {
         let address = server.addrs().first().copied().unwrap_or(address);
         // The process cannot open files in the sandbox, so it opens the files of the metrics now.
         let process = Process::open();
-        // The sandbox applies to this thread and to threads that it starts later, so the sandbox must be enforced before
-        // `run` starts the I/O threads.
+        // The sandbox applies to this thread and to threads that it starts later, so the sandbox must be enforced
+        // before `run` starts the I/O threads.
         let sandbox = sandbox::enforce(config.sandbox)?;
         Ok(Server { config, state, server: server.run(), address, sandbox, process })
     }

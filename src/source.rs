@@ -9,9 +9,9 @@ use ml_app_model::serialized_operators::Reader;
 use ml_app_model::{LoadError, Model, Report};
 use std::path::Path;
 
-// The build script sets `prepared` if it could serialize the model: "plan" for an optimized model, "dynamic" for a graph
-// whose plans are made for the shapes of a request. Otherwise, the build script embeds the ONNX file, and the server
-// optimizes the model at each start.
+// The build script sets `prepared` if it could serialize the model: "plan" for an optimized model, "dynamic" for a
+// graph whose plans are made for the shapes of a request. Otherwise, the build script embeds the ONNX file, and the
+// server optimizes the model at each start.
 #[cfg(any(prepared = "plan", prepared = "dynamic"))]
 static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.prepared"));
 #[cfg(any(prepared = "plan", prepared = "dynamic"))]
@@ -32,7 +32,7 @@ static EMBEDDED_SHA256: &str = include_str!(concat!(env!("OUT_DIR"), "/model.sha
 const NO_ONNX: &str = "this binary was built without the feature `onnx` and serves only its embedded \
                        model; `cargo build --release` builds a binary that reads ONNX files";
 
-/// Aligns the weights to a cache line, so that kernels can use them in place.
+/// Aligns the weights to a cache line, so that kernels can use the embedded weights without a copy.
 #[cfg(any(prepared = "plan", prepared = "dynamic"))]
 #[repr(C, align(64))]
 struct Aligned<T: ?Sized>(T);

@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Setting<V> {
     pub flag: Flag,
-    /// Environment variables. The first one that is set applies. A flag overrides all of them.
+    /// Environment variables. The first variable that is set applies. A flag overrides all variables.
     pub variables: &'static [&'static str],
     pub values: V,
     pub default: DefaultValue,
@@ -33,7 +33,7 @@ pub(crate) enum DefaultValue {
     Unset,
     /// Default value, parsed like a value from the command line.
     Fixed(&'static str),
-    /// A default that depends on other settings or on the machine. The string describes it for users.
+    /// A default that depends on other settings or on the machine. The string describes the default for users.
     Computed(&'static str),
 }
 

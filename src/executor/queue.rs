@@ -1,5 +1,5 @@
-//! The queue of tasks. It decides which task runs next, and which tasks are rejected. This module has no threads and
-//! no clock: the caller passes the current time as an argument.
+//! The queue of tasks. The queue decides which task runs next, and which tasks are rejected. This module has no threads
+//! and no clock: the caller passes the current time as an argument.
 //!
 //! # Algorithm
 //!
@@ -28,12 +28,12 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Waiting time of the oldest task. If the task has waited longer than this and longer than [`OVERLOAD_RUNS`], the
-/// queue is overloaded.
+/// The queue is overloaded if the oldest task has waited longer than this time, and longer than [`OVERLOAD_RUNS`] mean
+/// run times.
 const OVERLOAD_WAIT: Duration = Duration::from_secs(2);
 
-/// Waiting time of the oldest task, in mean run times; see [`OVERLOAD_WAIT`]. Without this second condition, a normal
-/// wait behind slow tasks would count as overload.
+/// Number of mean run times in the condition for overload, see [`OVERLOAD_WAIT`]. Without this part of the condition, a
+/// normal wait behind slow tasks would count as overload.
 const OVERLOAD_RUNS: u32 = 4;
 
 /// Maximum waiting time under overload, in mean run times.
@@ -48,7 +48,7 @@ pub struct Queue<T> {
     /// Arrival time and task, oldest first.
     tasks: VecDeque<(Instant, T)>,
     overloaded: bool,
-    /// Exponentially weighted mean of the run times; zero before the first task has run.
+    /// Exponentially weighted mean of the run times. Zero before the first task has run.
     mean_run_time: Duration,
 }
 

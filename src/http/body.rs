@@ -27,7 +27,7 @@ pub(crate) struct RequestBody {
     pub(crate) coding: ContentCoding,
     /// Compression of the response, unless the response is [too small](ContentCoding::compress) to be compressed.
     pub(crate) response_coding: ContentCoding,
-    /// When the request times out.
+    /// Time at which the request times out.
     pub(crate) deadline: Instant,
     buffered: BufferedBytes,
 }

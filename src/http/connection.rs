@@ -1,6 +1,6 @@
 //! Closes connections whose client is too slow. actix-web limits the time in which the headers of a connection's first
-//! request must arrive, and the time between requests. It does not limit the time in which the headers of later
-//! requests must arrive, or in which the client must receive a response.
+//! request must arrive, and the time between requests. actix-web does not limit the time in which the headers of later
+//! requests must arrive, or the time in which the client must receive a response.
 
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;

@@ -35,7 +35,7 @@ fn head_size(request: &ServiceRequest) -> usize {
     line + headers.map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
 }
 
-/// Returns the API key in `Authorization: Bearer`, or else the one in `X-API-Key`.
+/// Returns the API key in `Authorization: Bearer`. If there is no such key, returns the API key in `X-API-Key`.
 fn api_key(headers: &HeaderMap) -> Option<&[u8]> {
     const BEARER: &str = "bearer ";
     let authorization = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());

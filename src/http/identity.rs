@@ -1,7 +1,7 @@
 //! The IDs of a request: the headers `X-Request-Id` and
 //! [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header). The server uses the request ID and the
-//! trace ID that the client sends. If an ID is missing or invalid, the server generates a new one. The response
-//! contains both headers.
+//! trace ID that the client sends. If an ID is missing or invalid, the server generates a new ID. The response contains
+//! both headers.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::hash_map::RandomState;

@@ -46,8 +46,8 @@ impl Problem {
         }
     }
 
-    /// Returns an internal error and logs its cause. The response does not contain the cause, but a random ID that the
-    /// log line also contains.
+    /// Returns an internal error and logs its cause. The response does not contain the cause. The response and the log
+    /// line contain the same random ID.
     pub(crate) fn internal(cause: &str) -> Problem {
         let id = identity::random();
         log::error!("internal error {id:016x}: {cause}");

@@ -10,7 +10,7 @@ use actix_web::{Error, FromRequest, HttpResponse, Responder};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
-/// All routes of the service, and the APIs that they belong to.
+/// All routes of the service, and the APIs to which the routes belong.
 pub(crate) struct Table {
     /// The APIs, in the order of their tags in the OpenAPI document. If the prefix of one API is below the prefix of a
     /// different API, the API with the longer prefix comes later.
@@ -28,8 +28,8 @@ pub(crate) struct Route {
     pub(crate) path: Path,
     pub(crate) access: AccessLevel,
     pub(crate) api: &'static Api,
-    /// The handler, or `None` to reserve the path. Requests to a reserved path get a 404, even if a later pattern
-    /// matches.
+    /// The handler. `None` reserves the path: requests to the path get a 404, even if the pattern of a later route
+    /// matches the path.
     pub(crate) endpoint: Option<Endpoint>,
 }
 
@@ -92,7 +92,8 @@ impl Table {
         resources.filter_map(|routes| Some((routes.first()?.path.resolve(vertex)?, routes)))
     }
 
-    /// Returns the API that has a prefix of `path`. If several APIs have one, returns the API with the longest prefix.
+    /// Returns the API with a prefix that `path` begins with. If several APIs have such a prefix, returns the API with
+    /// the longest prefix.
     pub(crate) fn api(&self, path: &str) -> Option<&'static Api> {
         let is_below = |prefix: &&str| {
             path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -1,9 +1,9 @@
 //! Finds the handler of a request. All I/O threads share one router.
 //!
-//! With actix-web's own router, every I/O thread would compile a regular expression for every pattern before it
-//! accepts a connection, and would try all routes in turn for each request. This router first compares the path of a
-//! request with the paths that have no parameters. If no path is equal, it matches the patterns, which it compiles when
-//! it first needs them.
+//! With actix-web's own router, every I/O thread would compile a regular expression for every pattern before it accepts
+//! a connection, and would try all routes in turn for each request. This router first compares the path of a request
+//! with the paths that have no parameters. If no path is equal, the router matches the patterns. It compiles the
+//! patterns when it first needs them.
 
 use crate::config::VertexRoutes;
 use crate::http::problem::{self, ErrorFormat};
@@ -120,9 +120,9 @@ impl Router {
     /// percent-decoding.
     ///
     /// A path gets the level of an open route, [`AccessLevel::Probe`] or [`AccessLevel::Docs`], only if `raw` matches
-    /// the route without any decoding. The router matches decoded paths, so `/pre%64ict` finds `/predict`. If this
-    /// check also decoded the path, but not exactly as the router does, it could treat a path as open that the router
-    /// then sends to a prediction.
+    /// the route without any decoding. The router matches decoded paths, so `/pre%64ict` finds `/predict`. Suppose that
+    /// this check decoded the path too, but not exactly as the router does. Then this check could treat a path as open,
+    /// and the router could find a prediction route for the same path.
     ///
     /// The paths from settings are compared first. If such a path needs a key, a request needs the key if `raw` or
     /// `decoded` equals the path. Otherwise only `raw` is compared.

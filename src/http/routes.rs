@@ -73,8 +73,8 @@ macro_rules! route {
     };
 }
 
-// The paths that Vertex AI chooses for a container. Their entries come first in `ROUTES`, so that they take precedence
-// over an entry with the same path.
+// The paths that Vertex AI chooses for a container. The entries with these paths come first in `ROUTES`, so that they
+// take precedence over other entries with the same path.
 const AIP_PREDICT_ROUTE: Path = Path::Setting(|vertex| vertex.predict.as_deref());
 const AIP_HEALTH_ROUTE: Path = Path::Setting(|vertex| vertex.health.as_deref());
 

@@ -54,8 +54,8 @@ pub(crate) async fn invocations(
         BINARY_MEDIA_TYPE => WireFormat::Json,
         _ => WireFormat::from_content_type(request.headers())?,
     };
-    // If `Accept` allows no offered format, use the default format instead of returning an error, because clients of
-    // SageMaker read the default format anyway.
+    // If `Accept` allows none of the offered formats, use the default format and return no error. Clients of SageMaker
+    // can read the default format anyway.
     let offered = format.response_formats();
     let response_format =
         WireFormat::for_response(request.headers(), offered).unwrap_or(offered[0]);

@@ -1,5 +1,6 @@
-//! Counters that show whether the inputs and outputs drift away from the training data. For each feature, they count
-//! missing values and values outside the range seen in training. For the outputs, they record the distribution.
+//! Counters that show whether the inputs and outputs drift away from the training data. The counters of a feature count
+//! missing values and values outside the range seen in training. The counters of the outputs record the distribution of
+//! the predictions.
 
 use ml_app_model::{Datatype, Elements, Feature, Signature, Strings, Task, Tensor, Tensors};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -50,7 +51,7 @@ enum Predictions {
 #[derive(Debug)]
 struct Class {
     name: String,
-    /// The name as an integer, to compare with integer labels; `None` if the name is not an integer.
+    /// The name as an integer, for the comparison with integer labels. `None` if the name is not an integer.
     number: Option<i64>,
     rows: AtomicU64,
 }

@@ -53,7 +53,7 @@ impl Exposition {
         Exposition { format, family: "", text: String::new() }
     }
 
-    /// Begins a family. The samples that follow belong to it.
+    /// Begins a family. The samples that follow belong to this family.
     pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
         self.family = name;
         let name = match self.format {

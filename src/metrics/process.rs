@@ -1,5 +1,5 @@
 //! Metrics of the process and of its control group (cgroup v2 or v1). The files that contain the metrics are opened
-//! before the sandbox is enforced, because the process can open no files afterwards. They are read at each scrape.
+//! before the sandbox is enforced, because the process can open no files afterwards. The files are read at each scrape.
 
 use crate::machine;
 use rustix::fs::Dir;

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A protocol that detects the protocol of each body and decodes the body with it.
+/// A protocol that detects the protocol of each body, and decodes the body with the detected protocol.
 #[derive(Debug, Clone, Copy)]
 pub struct AutoDetect;
 

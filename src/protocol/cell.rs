@@ -10,8 +10,8 @@ use ml_app_model::{FILL, Feature, Mismatch, Rows, Value};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Decodes the value of a feature in a row from JSON: a scalar, an array of the feature's shape, or the short form of an
-/// array, [`FILL`].
+/// Decodes the value of a feature in a row from JSON: a scalar, an array of the feature's shape, or the short form of
+/// an array, [`FILL`].
 pub struct CellSeed<'a, 's> {
     pub reader: &'a mut Reader<'s>,
     /// Index of the row among the rows since the last [batch](Reader::batch).
@@ -38,7 +38,7 @@ impl<'de> DeserializeSeed<'de> for CellSeed<'_, '_> {
 /// Decodes the value of a feature in the current row from the text of a CSV cell or of a query parameter. The text
 /// of a scalar is its value; the text of an array is JSON.
 ///
-/// The text of a parameter may be empty in some rows, if it has its value in others.
+/// The text of a parameter may be empty in some rows, if another row contains the parameter's value.
 pub fn read_text(reader: &mut Reader<'_>, feature: usize, text: &str) {
     let spec = reader.spec(feature);
     if spec.parameter && text.is_empty() {
@@ -146,8 +146,8 @@ impl<'de> Visitor<'de> for ElementVisitor<'_, '_> {
 
     /// Decodes the short form `{"fill": element}` of a whole array.
     ///
-    /// The short form is for examples, so it has the shape of the feature's example, and only the first row may have it.
-    /// Otherwise, a small body could fill the memory.
+    /// The short form is for examples, so it has the shape of the feature's example, and only the first row may have
+    /// it. Otherwise, a small body could fill the memory.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let ElementVisitor { rows, row, feature, axis } = self;
         let spec = &rows.signature().features[feature];

@@ -19,7 +19,7 @@ use std::io;
 use std::sync::Arc;
 pub use writer::Writer;
 
-/// A CSV whose header has been read. Its records are then read one at a time.
+/// A CSV whose header has been read. The records are read one at a time.
 #[derive(Debug)]
 pub struct Table<'a> {
     records: Records<'a>,

@@ -1,9 +1,9 @@
 //! Named features as JSON, NDJSON or CSV, and in a query string.
 //!
-//! A JSON body is an object (one row), an array of objects (rows), or an object of arrays (columns). A parameter, which
-//! has one value for the whole request, is a member of any number of rows. Its value in columns is not an array of rows.
-//! For features whose input is a float, `null` is a missing value (NaN), and the strings `NaN`, `Infinity` and
-//! `-Infinity` stand for the values that JSON numbers cannot express.
+//! A JSON body is an object (one row), an array of objects (rows), or an object of arrays (columns). A parameter has
+//! one value for the whole request. In rows, the parameter is a member of one or more rows. In columns, the member is
+//! the value itself, or an array of equal values. For features whose input is a float, `null` is a missing value (NaN),
+//! and the strings `NaN`, `Infinity` and `-Infinity` stand for the values that JSON numbers cannot express.
 
 mod body;
 

@@ -3,14 +3,16 @@
 //! A request has `instances` or `inputs`:
 //!
 //! - `instances` is a list of rows. An instance is a list of the features' values in the model's order, or an object
-//!   with the names of features or inputs as keys. If the model has only one feature, an instance is its value. The
-//!   response has `predictions`, and `outputs` if the model has outputs of the whole request. For an output of shape `[N, 1]`, a prediction is a number, as in the responses of
-//!   KServe's scikit-learn server. TensorFlow Serving would write a list with one number instead.
-//! - `inputs` is an object of columns by name, or the rows of the only input. The response has `outputs`, which are
-//!   whole tensors.
+//!   with the names of features or inputs as keys. If the model has only one feature, an instance may be the value of
+//!   this feature. The response has `predictions`. If the model has outputs that belong to the whole request, the
+//!   response also has `outputs`. For an output of shape `[N, 1]`, the value in a prediction is a number, as in the
+//!   responses of KServe's scikit-learn server. TensorFlow Serving would write a list with one number instead.
+//! - `inputs` is an object that maps names of features or inputs to columns. If the model has only one input, `inputs`
+//!   may also be the list of this input's rows. The response has `outputs`, which are whole tensors.
 //!
-//! Features that have one value for the whole request are in `parameters`, an object of values by name. They may also be
-//! members of instances that are objects, and of `inputs`. If the model has no such features, `parameters` are ignored.
+//! Features that have one value for the whole request are in `parameters`, an object that maps names to values. These
+//! features may also be members of instances that are objects, and members of `inputs`. If the model has no such
+//! features, `parameters` is ignored.
 //!
 //! [kserve]: https://kserve.github.io/website/latest/modelserving/data_plane/v1_protocol/
 //! [serving]: https://www.tensorflow.org/tfx/serving/api_rest#predict_api

@@ -1,5 +1,5 @@
-//! Functions that all JSON protocols share. They parse JSON with serde without building a tree of values, convert
-//! serde's errors to errors with a position, and write tensors as JSON.
+//! Functions that all JSON protocols share. The functions parse JSON with serde without building a tree of values,
+//! convert serde's errors to errors with a position, and write tensors as JSON.
 
 pub(crate) mod fast_path;
 
@@ -61,7 +61,8 @@ impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Seed<V> {
     }
 }
 
-/// Implements a visitor's methods for scalars. Each of them calls `$method` with a [`Value`](ml_app_model::Value).
+/// Implements a visitor's methods for scalars. Each of these methods calls `$method` with a
+/// [`Value`](ml_app_model::Value).
 macro_rules! scalars {
     ($method:ident -> $output:ty) => {
         fn visit_bool<E: serde::de::Error>(self, flag: bool) -> Result<$output, E> {
@@ -173,7 +174,7 @@ fn json_name(text: &str) -> &str {
 pub struct TensorView<'a> {
     pub(crate) elements: Elements<'a>,
     shape: &'a [usize],
-    /// Shape of one row; empty for a scalar.
+    /// Shape of the value in one row. Empty for a scalar.
     row_shape: &'a [usize],
     /// Number of elements in a row.
     pub(crate) width: usize,

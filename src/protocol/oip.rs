@@ -181,7 +181,7 @@ fn write_output(
     head.extend_from_slice(b"]}");
 }
 
-/// Returns a tensor with the rows first. A tensor without rows becomes one row.
+/// Returns a tensor with the batch axis first. A tensor without a batch axis becomes one row.
 fn rows_first<'a>(tensor: &'a Tensor, spec: &TensorSpec) -> Cow<'a, Tensor> {
     match spec.batch_axis {
         Some(0) => Cow::Borrowed(tensor),

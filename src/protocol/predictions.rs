@@ -32,8 +32,7 @@ pub struct Predictions<'a> {
     shape: PredictionShape<'a>,
     rows: usize,
     outputs: Vec<TensorView<'a>>,
-    /// The keys of the outputs if the prediction has several outputs. Otherwise the keys of the classes, if there are
-    /// any.
+    /// The keys of the outputs if the prediction has several outputs. For a classifier, the keys of the classes.
     keys: Keys,
     /// The keys of the outputs that belong to the whole request.
     request_keys: Keys,
@@ -201,7 +200,7 @@ impl<'a> Predictions<'a> {
     }
 
     /// Appends the member with the outputs that belong to the request, if there are any. `with_arrays` is false to
-    /// leave arrays out.
+    /// leave out outputs that are arrays.
     fn request_outputs(&self, out: &mut Vec<u8>, with_arrays: bool) {
         let outputs = self.shape.request_outputs.iter().enumerate();
         let mut outputs = outputs

@@ -1,4 +1,4 @@
-//! Collects the rows of a request, and the errors found in them. All formats that consist of rows use it.
+//! Collects the rows of a request, and the errors found in the rows. All formats that consist of rows use this module.
 //!
 //! For each row, a protocol's parser calls [`Reader::start_row`], then [`Reader::take`] and a setter for each feature
 //! that it finds, then [`Reader::end_row`]. Reading continues after an invalid value, so that one response reports as
@@ -21,7 +21,7 @@ pub const MAX_SUGGESTIONS: usize = 10;
 pub struct Reader<'s> {
     pub(super) rows: Rows<'s>,
     pub(super) errors: RequestErrors,
-    /// For each feature, true if the current row has it.
+    /// For each feature, true if the current row has a value of the feature.
     present: Vec<bool>,
     /// Index of the feature that probably comes next, because most rows have the features in the model's order.
     next: usize,
@@ -31,7 +31,7 @@ pub struct Reader<'s> {
     earlier_rows: usize,
     /// Number of skipped rows.
     skipped: usize,
-    /// True if there is a current row. False while columns are read, because a column has values of many rows.
+    /// True if there is a current row. False while columns are read, because a column contains the values of many rows.
     in_row: bool,
     /// Number of features that each row has. The features after them are parameters.
     row_features: usize,
@@ -321,8 +321,8 @@ impl<'s> Reader<'s> {
         self.push_error(RequestError::in_feature(&self.spec(feature).name, detail));
     }
 
-    /// Records an error in a feature of a row. `row` is counted from 0 after the last batch. It does not matter for a
-    /// parameter whose value is outside the rows.
+    /// Records an error in a feature of a row. `row` is the index of the row among the rows since the last batch. For a
+    /// parameter whose value is outside the rows, `row` is ignored.
     pub fn feature_error_at(&mut self, row: usize, feature: usize, detail: impl fmt::Display) {
         let spec = self.spec(feature);
         let error = RequestError::in_feature(&spec.name, detail);
@@ -353,7 +353,7 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// Returns whether the values of a feature are single numbers in each row, so that the CSV fast path supports it.
+/// Returns whether the value of a feature in a row is a single number. The CSV fast path supports only these features.
 fn is_numeric(feature: &Feature) -> bool {
     feature.is_scalar()
         && !feature.parameter
@@ -363,7 +363,7 @@ fn is_numeric(feature: &Feature) -> bool {
 /// Adds a row from a line of CSV. Each cell with a feature must contain a number, or nothing for a missing value. For
 /// any other line, returns `None`, and may leave an incomplete row, which the caller must remove.
 ///
-/// This is faster than splitting the line into cells and storing each of them as a [`Value::Untyped`], with the same
+/// This is faster than splitting the line into cells and storing each cell as a [`Value::Untyped`], and has the same
 /// result. The line is parsed in one pass: the end of a number is the end of its cell. `rest` is the part of the line
 /// that has not been parsed yet.
 fn read_numbers(line: &[u8], features: &[Option<usize>], rows: &mut Rows<'_>) -> Option<()> {

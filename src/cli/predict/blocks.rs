@@ -1,4 +1,4 @@
-//! Cuts a stream into blocks of whole records, so that threads can work on them independently.
+//! Cuts a stream into blocks of whole records, so that threads can work on the blocks independently.
 
 use std::io::{self, Read};
 
@@ -19,8 +19,9 @@ pub struct Block {
     pub line: u64,
 }
 
-/// A function that finds the whole records at the beginning of some bytes. It returns the total length of these
-/// records in bytes, and the number of lines that end in them. It returns `None` if the bytes contain no whole record.
+/// A function that finds the whole records at the beginning of some bytes. The function returns the total length of
+/// these records in bytes, and the number of lines that end in these records. It returns `None` if the bytes contain no
+/// whole record.
 pub type Cut = fn(&[u8]) -> Option<(usize, u64)>;
 
 /// Iterator over a source in [`Block`]s.

@@ -1,4 +1,4 @@
-//! The output file. It appears under its name only when it is complete.
+//! Writes the output file. The file appears under its name only when it is complete.
 
 use super::scorer::Failure;
 use anyhow::anyhow;
@@ -7,8 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Writes to `PATH.partial`, and renames that file to `path` once `write` has succeeded. If
-/// `path` is a symbolic link, its target is replaced, not the link. Writes to a pipe or a device directly.
+/// Writes to `PATH.partial`, and renames that file to `path` once `write` has succeeded. If `path` is a symbolic link,
+/// the target of the link is replaced, and the link stays. If `path` is a pipe or a device, writes to it directly.
 pub fn write_atomically<T>(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<T, Failure>,

@@ -13,13 +13,13 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Number of rows per run of the model. It is large enough to amortize the fixed cost of a run, and small enough
-/// for the tensors to stay in the CPU's cache.
+/// Number of rows per run of the model. The number is large enough to amortize the fixed cost of a run, and small
+/// enough for the tensors to stay in the CPU's cache.
 const BATCH_ROWS: usize = 4096;
 
 pub struct Scorer<'a> {
     pub model: &'a Model,
-    /// Byte range of the input; the rows that start inside it are scored.
+    /// Byte range of the input. The rows that start inside this range are scored.
     pub range: Range<u64>,
     pub threads: usize,
 }

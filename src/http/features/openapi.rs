@@ -115,8 +115,8 @@ pub(crate) fn schemas(served: &ServedModel<'_>) -> Schemas {
     schemas
 }
 
-/// Returns the schema of a prediction. `wrap` converts the schema of each value: for columns, to an array of values.
-/// `with_request` is true to add the outputs of the whole request.
+/// Returns the schema of a prediction. `wrap` is applied to the schema of each value. For columns, `wrap` returns the
+/// schema of an array of values. If `with_request` is true, the schema includes the outputs of the whole request.
 fn prediction(
     served: &ServedModel<'_>,
     wrap: &dyn Fn(Value) -> Value,

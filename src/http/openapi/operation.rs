@@ -34,7 +34,8 @@ impl ServedModel<'_> {
         features.map(|feature| (feature.name.clone(), feature.example())).collect()
     }
 
-    /// Returns whether an example is in the short form, which only the first row may have.
+    /// Returns whether the example of a feature is in the short form. Only the first row of a request may contain the
+    /// short form.
     pub(crate) fn has_long_example(&self) -> bool {
         self.signature.features.iter().any(Feature::has_long_example)
     }
@@ -69,8 +70,8 @@ impl ServedModel<'_> {
         self.model.run(inputs).ok()
     }
 
-    /// Returns the response to a JSON request in a protocol. Returns `None` if the request fails, if an example is long,
-    /// or if the response is.
+    /// Returns the response to a JSON request in a protocol. Returns `None` if the request fails, if the example of a
+    /// feature is long, or if the response is longer than [`MAX_RESPONSE_EXAMPLE`].
     pub(crate) fn response<P: Protocol>(&self, protocol: P, request: &Value) -> Option<Value> {
         if self.has_long_example() {
             return None;

@@ -109,7 +109,7 @@ pub(crate) fn error(description: &str, detail: &str) -> Value {
 /// Description of the 503 of a prediction.
 pub(crate) const BUSY: &str = "The server is at capacity, or the prediction took too long. Try again after the time in `Retry-After`.";
 
-/// Adds the header `Retry-After` to the 503, if `responses` contains one.
+/// Adds the header `Retry-After` to the 503, if `responses` contains a 503.
 pub(crate) fn with_retry_after(responses: &mut Value) {
     if let Some(busy) = responses.get_mut("503") {
         busy["headers"] = json!({

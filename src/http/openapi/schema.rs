@@ -116,7 +116,8 @@ pub(crate) fn features_schema(
     schema
 }
 
-/// Returns the schema of an output's value in one row, or of its whole value if the output has no rows.
+/// Returns the schema of an output's value in one row. If the output belongs to the whole request, returns the schema
+/// of its whole value.
 pub(crate) fn output_schema(spec: &TensorSpec) -> Value {
     match spec.row_shape().as_slice() {
         [] | [Some(1)] => element_schema(spec.datatype),

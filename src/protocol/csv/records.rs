@@ -1,4 +1,4 @@
-//! Splits a CSV into records. This module splits simple CSVs itself, and leaves all others to the csv crate.
+//! Splits a CSV into records. This module splits simple CSVs itself. The csv crate splits all other CSVs.
 
 use super::tracking_reader::{BYTE_ORDER_MARK, MAX_COLUMNS, TrackingReader};
 use crate::error::RequestError;
@@ -8,9 +8,9 @@ use std::io;
 
 /// The records of a CSV, read one after another.
 ///
-/// Most CSVs contain neither quotes nor carriage returns. Then every line that is not empty is a record, and every
-/// comma separates two cells. `memchr` finds the line ends and commas fast. For such a CSV, both variants return the
-/// same records.
+/// Most CSVs contain neither quotes nor carriage returns. In such a CSV, every line that is not empty is a record, and
+/// every comma separates two cells. `memchr` finds the line ends and commas fast. Both variants return the same records
+/// for such a CSV.
 #[derive(Debug)]
 pub enum Records<'a> {
     /// Records that this module splits.

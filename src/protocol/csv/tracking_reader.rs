@@ -1,22 +1,22 @@
 //! Tracks information that the csv crate's reader does not report: the line on which each record starts, misplaced
 //! quotes, and records with too many columns.
 //!
-//! [`TrackingReader`] sits between the source and the csv crate's reader. It passes all bytes on unchanged, and
-//! processes each byte with a small state machine.
+//! [`TrackingReader`] is between the source and the csv crate's reader. It passes all bytes on unchanged, and processes
+//! each byte with a small state machine.
 
 use crate::error::{RequestError, RequestErrors};
 use memchr::{memchr_iter, memchr2, memrchr_iter};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-/// Maximum number of columns. Without a limit, a line of many commas would use far more memory than its size, because
-/// the csv crate stores the end of each cell.
+/// Maximum number of columns. Without a limit, a line of many commas would use much more memory than the size of the
+/// line, because the csv crate stores the end of each cell.
 pub const MAX_COLUMNS: usize = 65_536;
 
 pub const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// Passes the bytes of a source through and tracks lines, quotes and columns. If a record has too many columns, the
-/// reader records an error and ends there, as if the source ended.
+/// reader records an error and reports the end of the source at this record.
 #[derive(Debug)]
 pub struct TrackingReader<R> {
     source: R,

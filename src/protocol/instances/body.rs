@@ -22,7 +22,7 @@ pub enum InstancesLayout {
     Columns,
 }
 
-/// The features that a name in a request refers to.
+/// The features to which a name in a request refers.
 #[derive(Clone)]
 enum Target {
     /// The feature with this index.
@@ -34,9 +34,9 @@ enum Target {
 }
 
 impl Target {
-    /// Finds the features that a name refers to and marks them as present in the row, or in the request if the request
-    /// consists of columns. If the name is unknown, or if one of the features is already present, records an error and
-    /// returns `None`.
+    /// Finds the features to which a name refers. Marks these features as present in the row, or in the request if the
+    /// request consists of columns. If the name is unknown, or if one of the features is already present, records an
+    /// error and returns `None`.
     fn take(name: &str, reader: &mut Reader<'_>) -> Option<Target> {
         let signature = reader.signature();
         // A feature takes precedence over an input of the same name.
@@ -417,8 +417,8 @@ impl<'de> Visitor<'de> for InputsVisitor<'_, '_> {
 struct ColumnVisitor<'a, 's> {
     reader: &'a mut Reader<'s>,
     target: Target,
-    /// Number of rows in the first column; `None` while the first column is decoded. Values beyond this number are
-    /// counted, but not decoded.
+    /// Number of rows in the first column. `None` while the first column is decoded. In other columns, values beyond
+    /// this number are counted, but not decoded.
     rows: Option<usize>,
 }
 

@@ -1,10 +1,10 @@
-//! Fast path for JSON whose values are all numbers, in arrays or in objects with known keys. It parses the numbers
-//! straight into the tensors, without serde.
+//! Fast path for JSON whose values are all numbers, in arrays or in objects with known keys. The fast path parses the
+//! numbers straight into the tensors, without serde.
 //!
 //! Every function returns `None` at the first byte that it does not expect. The JSON is then invalid, or valid but
 //! unusual. In both cases the caller parses the whole text again with serde, which supports all JSON and reports errors
-//! with their position. So the functions here report no errors. If a function returns a result, serde must accept the
-//! text too, and return the same result.
+//! with their position. So the functions of this module report no errors. If a function returns a result, serde must
+//! accept the text too, and return the same result.
 
 use crate::protocol::number;
 use ml_app_model::{Data, Feature, Rows, Signature, Tensors, Value};
@@ -212,8 +212,8 @@ pub fn supports_lists(signature: &Signature) -> bool {
     signature.features.iter().all(is_supported)
 }
 
-/// Returns whether the fast path supports rows that are objects: [`supports_lists`] is true, and no name needs an escape
-/// in JSON.
+/// Returns whether the fast path supports rows that are objects: [`supports_lists`] is true, and no name needs an
+/// escape in JSON.
 pub fn supports_objects(signature: &Signature) -> bool {
     supports_lists(signature)
         && signature.features.iter().all(|feature| needs_no_escape(&feature.name))

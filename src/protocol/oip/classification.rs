@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::ops::Range;
 
 /// The classes with the greatest elements of each row of an output. A class is the string `value:index`, or
-/// `value:index:label` if it has a label.
+/// `value:index:label` if the class has a label.
 pub struct Classes<'a> {
     view: TensorView<'a>,
     labels: &'a [String],
@@ -21,8 +21,8 @@ pub struct Classes<'a> {
 }
 
 impl<'a> Classes<'a> {
-    /// Returns at most `count` classes per row of `tensor`, whose first axis is the rows. The labels are known if `requested` is the output that has the
-    /// scores of a classifier.
+    /// Returns at most `count` classes per row of `tensor`. The first axis of `tensor` has an entry for each row. The
+    /// classes have labels if `requested` is the output with the scores of a classifier.
     pub fn new(
         tensor: &'a Tensor,
         count: usize,

@@ -230,8 +230,8 @@ impl<'de> Visitor<'de> for InputVisitor<'_> {
 /// Decodes a shape: the lengths of the axes.
 struct ShapeVisitor;
 
-/// Maximum number of axes, which is more than any model has. Without a limit, a shape with very many axes of length 1
-/// would use much memory.
+/// Maximum number of axes. No model has an input with more axes. Without a limit, a shape with very many axes of length
+/// 1 would use much memory.
 const MAX_AXES: usize = 64;
 
 impl<'de> Visitor<'de> for ShapeVisitor {

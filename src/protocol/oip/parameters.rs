@@ -5,8 +5,8 @@ use ml_app_model::value::quoted_list;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// The parameters that this server knows. It ignores all others. Requests, inputs and outputs have different
-/// parameters, but share this struct.
+/// The parameters that this server knows. The server ignores all other parameters. Requests, inputs and outputs have
+/// different parameters, but share this struct.
 #[derive(Deserialize)]
 pub struct Parameters {
     /// For an input: size in bytes of the elements, which follow the JSON.
@@ -22,8 +22,8 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Rejects shared memory. Ignoring this parameter would be wrong, because the client writes the elements to the
-    /// shared memory, or expects them in it.
+    /// Rejects shared memory. Ignoring this parameter would be wrong, because the client writes the elements of inputs
+    /// to the shared memory, and expects the elements of outputs in the shared memory.
     pub fn reject_shared_memory(&self) -> Result<(), &'static str> {
         match self.shared_memory_region {
             Some(_) => Err("expected tensors in the body, found a shared memory region"),

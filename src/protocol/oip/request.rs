@@ -65,7 +65,7 @@ struct Request {
     id: Option<String>,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
-    /// True to return outputs as bytes, unless the entry of an output says otherwise.
+    /// True to return outputs as bytes, unless the entry of an output overrides this option.
     binary: bool,
 }
 
@@ -77,7 +77,8 @@ struct Output {
 }
 
 impl Request {
-    /// Checks the requested outputs and returns the options for the response. A request without outputs requests all.
+    /// Checks the requested outputs and returns the options for the response. A request without `outputs` requests all
+    /// outputs.
     fn response_options(&self, signature: &Signature) -> Result<ResponseOptions, Error> {
         let id = self.id.clone();
         if self.outputs.is_empty() {

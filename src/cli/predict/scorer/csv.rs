@@ -19,7 +19,7 @@ impl Scorer<'_> {
         let mut blocks = Blocks::new(input, tracking_reader::whole_records);
         let first = blocks.next().transpose()?.unwrap_or_default();
         let table = Table::new(&first.bytes, signature)?;
-        // Only the first shard writes the header, so that the outputs can be concatenated.
+        // Only the first shard writes the header, so that the concatenated outputs of all shards have one header.
         if self.range.start == 0 {
             let mut writer = Writer::new(0, signature);
             writer.header(table.header());

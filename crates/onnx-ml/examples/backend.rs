@@ -10,7 +10,7 @@
 //! cargo run --release -p onnx-ml --example backend -- /tmp/backend crates/onnx-ml/tests/backend/failing.txt
 //! ```
 //!
-//! Each case runs in its own process, because some cases abort it.
+//! Each case runs in a separate process, because some cases abort the process.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -97,7 +97,7 @@ fn expected_in(path: &str) -> BTreeSet<String> {
     lines.map(|line| line.split_once(": ").map_or(line, |(case, _)| case).to_owned()).collect()
 }
 
-/// Compares the failing cases with the expected ones and prints the differences.
+/// Compares the failing cases with the cases that are expected to fail, and prints the differences.
 fn against(failing: &BTreeMap<String, String>, expected: &BTreeSet<String>) -> ExitCode {
     let fixed: Vec<&String> = expected.iter().filter(|case| !failing.contains_key(*case)).collect();
     let mut broken = failing.clone();
@@ -113,7 +113,7 @@ fn against(failing: &BTreeMap<String, String>, expected: &BTreeSet<String>) -> E
     if fixed.is_empty() && broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs a case in another process: it may overflow the stack or never end.
+/// Runs a case in a separate process, because a case may overflow the stack or never end.
 fn run_apart(case: &Path) -> Result<(), String> {
     let mut child = Command::new(env::current_exe().unwrap())
         .arg("--case")
@@ -139,10 +139,10 @@ fn run_apart(case: &Path) -> Result<(), String> {
     }
 }
 
-/// Runs a case as it is written, with all inputs given at run time: with one plan for any shape, then
-/// with a plan for the shapes of the inputs. If both runs fail, runs it with all inputs but the first
-/// as constants, and then with all inputs as constants. Real models have weights, axes and shapes as
-/// initializers. Returns the error of the first run if all four runs fail.
+/// Runs a case in up to four ways, until a run succeeds. The first two runs get all inputs at run time: first with one
+/// plan for any shape, then with a plan for the shapes of the inputs. The third run has all inputs except the first as
+/// constants, and the fourth run has all inputs as constants. This is realistic, because weights, axes and shapes are
+/// initializers in real models. Returns the error of the first run if all four runs fail.
 fn attempt(case: &Path) -> Result<(), String> {
     std::panic::set_hook(Box::new(|_| {}));
     let attempt =
@@ -170,7 +170,7 @@ enum Runtime {
     Dynamic,
 }
 
-/// Runs a case with its first `given` inputs given at run time and the others as constants.
+/// Runs a case. The first `given` inputs are given at run time, and all other inputs are constants.
 fn run(case: &Path, given: usize, runtime: Runtime) -> TractResult<()> {
     let text = fs::read_to_string(case.join("case.json"))?;
     let number = |key: &str| -> f64 {

@@ -1,5 +1,5 @@
-//! Runs every case below `cases` and compares the outputs with those of ONNX Runtime: with a symbolic
-//! batch, and with plans for the shapes of the inputs.
+//! Runs every case below `cases` and compares the outputs with the outputs of ONNX Runtime. Each case runs with a
+//! symbolic batch, and with plans for the shapes of the inputs.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,8 +21,8 @@ use tract_onnx::tract_hir::internal::{Datum, InferenceFact, TDim, ToDim, ensure,
 
 const TOLERANCE: Tolerance = Tolerance { relative: 1e-5, absolute: 1e-5 };
 
-/// Tolerance for outputs of type `float16`, which has 11 significant bits. ONNX Runtime may round
-/// values between the operators, which this crate does not round.
+/// Tolerance for outputs of type `float16`, which has 11 significant bits. ONNX Runtime may round values between the
+/// operators, and this crate does not round these values.
 const HALF_TOLERANCE: Tolerance = Tolerance { relative: 2e-3, absolute: 2e-3 };
 
 #[test]
@@ -39,13 +39,14 @@ fn plans_for_known_shapes_agree_with_onnx_runtime() {
         |proto, inputs| {
             let model = DynamicModel::new(proto.clone())?;
             model.run(inputs.clone())?;
-            // The second run finds its plans.
+            // The second run finds the plans of the first run.
             model.run(inputs)
         },
     );
 }
 
-/// Returns the folder of the cases. `generate/qdq.py` writes further cases to a folder of its own.
+/// Returns the folder of the cases. The environment variable `CASES` can set a different folder, for the cases that
+/// `generate/qdq.py` writes.
 fn folder() -> PathBuf {
     let cases = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     std::env::var_os("CASES").map_or_else(cases, PathBuf::from)

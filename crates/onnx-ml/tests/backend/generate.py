@@ -13,7 +13,7 @@ import onnx
 from onnx import numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 
-# The newest released version of ONNX's operators. Tests of later versions are left out.
+# The newest released version of ONNX's operators. Tests of operators of later versions are left out.
 NEWEST_OPSET = 28
 
 

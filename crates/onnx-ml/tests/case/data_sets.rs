@@ -1,10 +1,10 @@
 //! Reads the inputs and expected outputs of a case: its file `data.json`.
 //!
-//! The file is a list of data sets. A data set has the members `inputs` and `outputs`, each a list
-//! of tensors in the order of the model's inputs and outputs. It may have the member `tolerance`, the
-//! maximum difference of an element, for a model that rounds its values to integers. A tensor has a `type` (NumPy's name of
-//! the element type, or `string`), a `shape`, and its elements in row-major order as `data`. JSON has
-//! no notation for NaN and infinity, so they are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`.
+//! The file is a list of data sets. A data set has the members `inputs` and `outputs`, each a list of tensors in the
+//! order of the model's inputs and outputs. If the model rounds its values to integers, the data set can have the
+//! member `tolerance`: the maximum difference of an element. A tensor has a `type` (NumPy's name of the element type,
+//! or `string`), a `shape`, and its elements in row-major order as `data`. JSON has no notation for NaN and infinity,
+//! so these values are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`.
 //!
 //! All other contents are an error, so that no case passes because its file is misread.
 
@@ -19,7 +19,7 @@ use tract_onnx::tract_hir::internal::{Datum, bail, ensure, format_err};
 pub struct DataSet {
     pub inputs: Vec<Tensor>,
     pub outputs: Vec<Tensor>,
-    /// Maximum difference of an element, if it is not that of all cases.
+    /// Maximum difference of an element. `None` for the usual tolerance of all cases.
     #[allow(dead_code, reason = "benchmarks do not compare outputs")]
     pub tolerance: Option<f64>,
 }

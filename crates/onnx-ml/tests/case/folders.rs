@@ -10,8 +10,8 @@ const FILES: [&str; 2] = ["data.json", "model.onnx"];
 ///
 /// # Panics
 ///
-/// Panics if a folder is neither a case nor a topic that contains only folders. So a misplaced or missing
-/// file cannot hide a case.
+/// Panics if a folder is neither a case nor a topic that contains only folders. Otherwise a misplaced or missing file
+/// could hide a case.
 pub fn cases(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     visit(folder, &mut found);

@@ -16,7 +16,7 @@ pub fn data_sets(case: &Path) -> Vec<PathBuf> {
     folders.take_while(|folder| folder.exists()).collect()
 }
 
-/// Returns the tensors of a data set; `kind` is `input` or `output`.
+/// Returns the inputs or the outputs of a data set. `kind` is `input` or `output`.
 ///
 /// # Errors
 ///
@@ -27,7 +27,8 @@ pub fn tensors(data_set: &Path, kind: &str) -> TractResult<Vec<Tensor>> {
         .take_while(|path| path.exists())
         .map(|path| {
             let mut tensor = proto_from_reader(File::open(path)?)?;
-            // Models return `float16`, but the carrier of any other type that tract lacks.
+            // A model returns outputs of type `float16` as `float16`. It returns outputs of any other type that tract
+            // lacks in the type of the carrier.
             if tensor.data_type != FLOAT16 {
                 widen(&mut tensor)?;
             }

@@ -1,8 +1,8 @@
 """Writes cases with the outputs of ONNX Runtime as expected outputs.
 
-A case is a folder `../cases/<topic>/<name>` of two files: `model.onnx`, and `data.json` with the data
-sets. ../case/data_sets.rs describes and reads the format of `data.json`. A ZipMap's output, a list of
-maps, is stored as the matrix of the maps' values.
+A case is a folder `../cases/<topic>/<name>` with two files: `model.onnx`, and `data.json` with the data
+sets. ../case/data_sets.rs describes the format of `data.json`. The output of a ZipMap is a list of maps.
+It is stored as the matrix of the maps' values.
 """
 
 import json
@@ -27,10 +27,11 @@ def write(
 ) -> None:
     """Writes the case `name` below the folder `topic`: `model`, and its outputs for each list of inputs.
 
-    `tolerance` is the largest difference of an element, if it is not that of all cases. `options` are the
-    options of ONNX Runtime.
+    `tolerance` is the maximum difference of an element. With `None`, the usual tolerance of all cases applies.
+    `options` are the session options of ONNX Runtime.
     """
-    model.opset_import.sort(key=lambda opset: opset.domain)  # some exporters write hash order
+    # Some exporters write the entries in the order of a hash table.
+    model.opset_import.sort(key=lambda opset: opset.domain)
     folder = CASES / topic / name
     folder.mkdir(parents=True, exist_ok=True)
     content = model.SerializeToString(deterministic=True)
@@ -82,7 +83,7 @@ def tensor(elements: np.ndarray) -> str:
 
 
 def wrapped(texts: list[str]) -> list[str]:
-    """Returns the elements of a row in as few lines of at most `LINE` characters as possible."""
+    """Returns the elements of a row, wrapped to lines of at most `LINE` characters."""
     lines = [texts[0]]
     for text in texts[1:]:
         if len(lines[-1]) + len(text) + 2 <= LINE:

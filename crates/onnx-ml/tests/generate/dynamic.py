@@ -1,6 +1,6 @@
-"""Writes cases whose shapes are known at run time only, in the topic `dynamic`.
+"""Writes cases in the topic `dynamic`: graphs whose shapes are known only at run time.
 
-A plan with symbols for the dynamic axes cannot be made for these graphs, or only for some shapes.
+For these graphs, tract cannot make a plan with symbols for the dynamic axes, or the plan is valid for some shapes only.
 """
 
 import numpy as np

@@ -128,7 +128,7 @@ def small_weights():
 
 
 def blocks():
-    """Writes products with weights in blocks of 16, each with a scale and perhaps a zero point."""
+    """Writes products with weights in blocks of 16, each with a scale and an optional zero point."""
     for name, bits, kind, has_zeros, has_bias in [
         ("4_bits", 4, np.float32, False, False),
         ("4_bits_zero_points", 4, np.float32, True, True),

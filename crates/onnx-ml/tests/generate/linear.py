@@ -87,7 +87,7 @@ def main():
 
     random = np.random.default_rng(0)
     small = random.uniform(0.1, 0.4, (5, 3)).astype(np.float32)
-    small[1] = 0  # a row whose scores are the intercepts
+    small[1] = 0  # A row of zeros, whose scores are the intercepts.
     sets = [[small[:1]], [small]]
     three = {
         "coefficients": [0.1, 0.2, 0.3, 0.5, -0.1, 0.2, 0.3, 0.3, 0.1],
@@ -109,7 +109,7 @@ def main():
         )
         node(ATTRIBUTES, f"linear_regressor_{suffix}", "LinearRegressor", sets, targets=3, **three, **one)
         node(ATTRIBUTES, f"linear_regressor_single_{suffix}", "LinearRegressor", sets, **shared, **one)
-        if transform != "PROBIT":  # ONNX Runtime leaves the second score unwritten
+        if transform != "PROBIT":  # ONNX Runtime does not write the second score, so there is no case for it.
             node(
                 ATTRIBUTES,
                 f"linear_classifier_shared_{suffix}",

@@ -124,7 +124,7 @@ def signals():
     main("nn", "stft_of_rows_frame_length", "STFT", signal, step, None, length)
     main("nn", "stft_of_rows_window_and_length", "STFT", signal, step, window, length)
     main("nn", "stft_of_parts", "STFT", signal[:, :, None], step, window)
-    # Distributions of practically a single number, so that the runtimes agree.
+    # The range of the random numbers is tiny, so that both runtimes return nearly equal numbers.
     for output, dtype in [("float", 1), ("double", 11)]:
         options = {"output": {1: np.float32, 11: np.float64}[dtype], "dtype": dtype}
         main("tensor", f"random_normal_like_{output}", "RandomNormalLike", signal, mean=1.5, scale=1e-30, **options)

@@ -6,7 +6,7 @@ from onnx import TensorProto, helper, numpy_helper, parser
 from qdq import OPSET, Graph, kind, plain_options, write
 
 SEEDS = [3, 14, 27, 42, 58, 79, 93, 118, 137, 149]
-"""Seeds of the random graphs that are cases."""
+"""Seeds of the random graphs of qdq.py that are kept as cases."""
 
 OPERATORS = {
     "softmax": ("Softmax", {"axis": -1}),
@@ -20,7 +20,8 @@ OPERATORS = {
     "lp_normalization": ("LpNormalization", {"axis": -1}),
     "reduce_mean": ("ReduceMean", {"keepdims": 1}),
 }
-"""Operators with one input. tract took those that keep the shape for functions of single elements."""
+"""Operators with one input. Some of these operators combine several elements, but keep the shape of the input. tract's
+optimizer treats such an operator as a function of single elements, which is wrong."""
 
 TYPES = [(np.uint8, np.uint8), (np.int8, np.int8), (np.uint8, np.int8), (np.int8, np.uint8)]
 """Types before and after the operator."""

@@ -96,7 +96,7 @@ def attributes_of_nodes():
         for classes in [2, 3]:
             for probabilities in [False, True]:
                 if transform == "PROBIT" and classes == 2 and not probabilities:
-                    continue  # ONNX Runtime leaves the second score unwritten
+                    continue  # ONNX Runtime does not write the second score.
                 labels, attributes = svc(classes, probabilities, probabilities)
                 name = f"svm_{suffix}_{classes}" + "_probabilities" * probabilities
                 attributes["post_transform"] = transform

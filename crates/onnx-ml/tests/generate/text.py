@@ -41,7 +41,7 @@ def node(name, operator, data_sets, output=string, domain="", constants=None, **
 
 
 def each_flag(name, operator, flag, data_sets, domain="", **attributes):
-    """Writes a case with two nodes: one with the attribute `flag` 0, one with 1."""
+    """Writes a case with two nodes. The attribute `flag` is 0 in the first node and 1 in the second."""
     nodes = [
         helper.make_node(operator, ["X0"], [f"Y{value}"], domain=domain, **attributes, **{flag: value}) for value in (0, 1)
     ]

@@ -1,4 +1,4 @@
-"""Cases of TreeEnsemble. Since version 5 of ai.onnx.ml, it replaces TreeEnsembleClassifier and TreeEnsembleRegressor."""
+"""Cases of TreeEnsemble, which replaces TreeEnsembleClassifier and TreeEnsembleRegressor in version 5 of ai.onnx.ml."""
 
 import numpy as np
 from common import write

@@ -150,7 +150,7 @@ def attributes() -> None:
 
 
 def repeated_weights() -> None:
-    """Leaves with several weights for a target: ONNX Runtime takes the first if there is only one target."""
+    """Leaves with several weights for a target. If there is one target, ONNX Runtime uses the first weight of a leaf."""
     again = {
         "treeids": [0, 0, 0, 0, 1, 0, 1, 0],
         "nodeids": [2, 3, 2, 4, 1, 3, 2, 3],
@@ -188,7 +188,7 @@ def repeated_weights() -> None:
 def shared_branches() -> None:
     """Branches that share a child, as in exports of categorical splits. Two branches share the third.
 
-    ONNX Runtime merges such branches, and takes only the first into account if the feature is missing.
+    ONNX Runtime merges branches that share a child. If the feature is missing, it evaluates only the first branch.
     """
     shape = {
         "nodes_treeids": [0] * 7,

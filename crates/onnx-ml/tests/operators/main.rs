@@ -1,6 +1,5 @@
-//! Tests of single operators. `properties` compares their results with those of simple code that follows
-//! the specification. `invalid` checks that invalid attributes and invalid data give an error, not a
-//! panic.
+//! Tests of single operators. `properties` compares the results of operators with the results of simple code that
+//! follows the specification. `invalid` checks that invalid attributes and invalid data give an error, not a panic.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Builds models of a single node, loads and runs them.
+//! Builds, loads and runs models of a single node.
 
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -61,8 +61,8 @@ pub fn value(name: &str, elem_type: DataType) -> ValueInfoProto {
     ValueInfoProto { name: name.into(), r#type, ..Default::default() }
 }
 
-/// Returns a node of ONNX's main domain. The names of `inputs` and `outputs` are separated by commas;
-/// an empty name leaves an optional input out.
+/// Returns a node of ONNX's main domain. The names in `inputs` and `outputs` are separated by commas. An empty name
+/// stands for an optional input that the node omits.
 pub fn node(
     operator: &str,
     inputs: &str,
@@ -86,8 +86,8 @@ fn ml_node(operator: &str, inputs: &str, attribute: Vec<AttributeProto>) -> Node
     NodeProto { domain: "ai.onnx.ml".into(), ..node(operator, inputs, outputs, attribute) }
 }
 
-/// Returns a model of one node. The outputs of the model are all outputs of the node. `version` is the
-/// version of the domain `ai.onnx.ml`; if it is `None`, the model does not import the domain.
+/// Returns a model of one node. The outputs of the model are all outputs of the node. `version` is the version of the
+/// domain `ai.onnx.ml`. If `version` is `None`, the model does not import this domain.
 pub fn model(node: NodeProto, inputs: Vec<ValueInfoProto>, version: Option<i64>) -> ModelProto {
     let opset = |domain: &str, version| OperatorSetIdProto { domain: domain.into(), version };
     let untyped = |name: &String| ValueInfoProto { name: name.clone(), ..Default::default() };

@@ -35,7 +35,7 @@ fn rejects_invalid_imputers() {
     expect_error(output("Imputer", 1, &[tensor1(&[1_i32])], wide), "expected 32-bit integers");
 }
 
-/// ONNX Runtime has no kernels for these types, but the specification has them.
+/// ONNX Runtime has no kernels for these types, although the specification lists the types.
 #[test]
 fn imputers_accept_all_types_of_the_specification() {
     let floats = vec![floats("imputed_value_floats", &[0.5]), int("replaced_value_int64", 3)];

@@ -4,8 +4,8 @@ use super::{expect_error, expect_load_errors};
 use crate::node::{floats, int, ints, load, string, strings};
 use tract_onnx::pb::AttributeProto;
 
-/// Checks the cases like [`expect_load_errors`], and checks that loading `base` for three columns gives an
-/// error: `base` has coefficients for two columns.
+/// Checks the cases like [`expect_load_errors`]. Also checks that loading `base` for three columns gives an error,
+/// because `base` has coefficients for two columns.
 fn expect_errors(operator: &str, base: &[AttributeProto], cases: &[(&str, Vec<AttributeProto>)]) {
     expect_load_errors(operator, base, cases);
     expect_error(load(operator, 3, base.to_vec()), "expected 2 columns, found 3");
@@ -46,7 +46,7 @@ fn rejects_invalid_linear_classifiers() {
     expect_errors("LinearClassifier", &base, &cases);
 }
 
-/// ONNX Runtime requires intercepts, the specification does not.
+/// ONNX Runtime requires intercepts, although the specification does not.
 #[test]
 fn linear_classifiers_need_no_intercepts() {
     let two = [ints("classlabels_ints", &[0, 1]), floats("coefficients", &[0.0; 4])];

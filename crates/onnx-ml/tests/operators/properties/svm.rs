@@ -85,7 +85,7 @@ fn regressors_match_the_specification() {
             if !one_class {
                 near(found, sum, 1e-4);
             } else if sum.abs() >= 1e-4 {
-                // For a smaller sum, rounding decides the sign.
+                // Skip smaller sums, because rounding may change their sign.
                 assert_eq!(found, if sum > 0.0 { 1.0 } else { -1.0 });
             }
         }
@@ -168,7 +168,8 @@ fn decide(
         .collect()
 }
 
-/// Returns the class with the most votes of the pairs, or the first such class if there are several.
+/// Returns the class with the most votes of the pairs. If several classes have the most votes, returns the first of
+/// these classes.
 fn most_votes(classes: usize, values: &[f64]) -> usize {
     let mut votes = vec![0; classes];
     let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
@@ -178,9 +179,9 @@ fn most_votes(classes: usize, values: &[f64]) -> usize {
     (0..classes).rev().max_by_key(|class| votes[*class]).unwrap()
 }
 
-/// Returns the probabilities `p` that sum to 1 and minimize the sum of `(r_ji p_i - r_ij p_j)^2`. They
-/// solve a linear system (Wu, Lin and Weng, Probability Estimates for Multi-class Classification by
-/// Pairwise Coupling, equation 21).
+/// Returns the probabilities `p` that sum to 1 and minimize the sum of `(r_ji p_i - r_ij p_j)^2`. These probabilities
+/// solve a linear system (Wu, Lin and Weng, Probability Estimates for Multi-class Classification by Pairwise Coupling,
+/// equation 21).
 fn couple(classes: usize, values: &[f64], slopes: &[f32], intercepts: &[f32]) -> Vec<f64> {
     let mut r = vec![vec![0.0; classes]; classes];
     let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));

@@ -150,7 +150,7 @@ def attributes() -> None:
 
 
 def repeated_weights() -> None:
-    """Leaves with several weights for a target. If there is one target, ONNX Runtime uses the first weight of a leaf."""
+    """Leaves with several weights for a target. If there is one target, ONNX Runtime uses the first weight."""
     again = {
         "treeids": [0, 0, 0, 0, 1, 0, 1, 0],
         "nodeids": [2, 3, 2, 4, 1, 3, 2, 3],

@@ -16,11 +16,13 @@ use task::{Stage, Task, Work};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
+/// A bounded thread pool.
 #[derive(Debug)]
 pub struct Executor {
     pool: Arc<Pool>,
 }
 
+/// The part of an executor that its threads share.
 #[derive(Debug)]
 struct Pool {
     /// Maximum number of threads, not counting abandoned threads.
@@ -30,6 +32,7 @@ struct Pool {
     task_available: Condvar,
 }
 
+/// The queue of tasks, and the number of threads.
 struct State {
     queue: Queue<Box<dyn Task>>,
     /// Number of threads, including idle and abandoned threads.

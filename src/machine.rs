@@ -16,6 +16,7 @@ pub fn memory_limit() -> Option<usize> {
 /// Parses the content of a limit file. Returns a number of bytes, or `None` if there is no limit. Without a limit, the
 /// file contains `max` for cgroup v2, and a number larger than any real memory for cgroup v1.
 pub fn parse_limit(text: &str) -> Option<usize> {
+    /// Numbers of at least this size mean that there is no memory limit.
     const UNLIMITED: usize = 1 << 60;
     text.trim().parse().ok().filter(|limit| *limit < UNLIMITED)
 }

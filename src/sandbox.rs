@@ -154,9 +154,13 @@ const OWN_ARCHITECTURE: Option<u32> = if cfg!(target_arch = "x86_64") {
 /// a different number, so the filter denies all x32 calls.
 const X32_INTERFACE: u32 = 0x4000_0000;
 
+/// Loads a 32-bit field of `struct seccomp_data`.
 const LOAD: u32 = BPF_LD | BPF_W | BPF_ABS;
+/// Tests whether the loaded number equals the operand.
 const IF_EQUAL: u32 = BPF_JMP | BPF_JEQ | BPF_K;
+/// Tests whether the loaded number is at least the operand.
 const IF_AT_LEAST: u32 = BPF_JMP | BPF_JGE | BPF_K;
+/// Ends the program with a return value.
 const RETURN: u32 = BPF_RET | BPF_K;
 
 /// Returns the BPF program that the kernel runs for each system call. The program allows the call, fails the call with
@@ -206,6 +210,7 @@ fn filter(architecture: u32) -> BpfProgram {
 
 /// Placeholders for jumps to the instructions `allow` and `deny` at the end of the program.
 const ALLOW: u8 = u8::MAX;
+/// Placeholder for a jump to `deny`, see `ALLOW`.
 const DENY: u8 = u8::MAX - 1;
 
 /// Appends a binary search for the loaded number in `denied`, which is sorted.

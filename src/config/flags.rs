@@ -16,6 +16,7 @@ pub struct Flags(
 #[derive(Debug, Clone, Default)]
 pub struct SocketFlags(pub Flags);
 
+/// The settings of the socket's address.
 const SOCKET: &[&dyn Declared] = &[&HOST, &PORT];
 
 impl Flags {

@@ -14,7 +14,9 @@ use crate::logging::{self, LogFormat};
 use crate::sandbox::Sandbox;
 use std::net::IpAddr;
 
+/// Number of bytes in a KiB.
 const KIB: usize = 1 << 10;
+/// Number of seconds in a day.
 const DAY: u64 = 24 * 60 * 60;
 
 /// Declares one static per setting, and the list of all settings. The doc comment of a setting is its help text.

@@ -5,7 +5,9 @@ use super::settings::ALL;
 use std::path::Path;
 use std::{env, fs};
 
+/// Marker in the page before the table.
 const BEGIN: &str = "<!-- settings -->\n";
+/// Marker in the page after the table.
 const END: &str = "<!-- /settings -->";
 
 /// Returns the table, a row per setting.

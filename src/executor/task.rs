@@ -34,9 +34,13 @@ pub trait Task: Send {
 #[derive(Debug, Clone, Default)]
 pub struct Stage(Arc<AtomicU8>);
 
+/// The task waits for a thread.
 const WAITING: u8 = 0;
+/// The task runs on a thread.
 const RUNNING: u8 = 1;
+/// The task has run.
 const DONE: u8 = 2;
+/// The client no longer waits for the task, or the pool has rejected the task.
 const ABANDONED: u8 = 3;
 
 impl Stage {

@@ -102,6 +102,7 @@ fn html(template: &str, state: &State) -> HttpResponse {
 /// Adds security headers. The page may load only files of this server, and data URLs for images. Inline styles are
 /// allowed, because Swagger UI sets inline styles on its elements.
 fn with_security_headers(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
+    /// The Content-Security-Policy of the pages.
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
                           img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
                           form-action 'none'; frame-ancestors 'none'";

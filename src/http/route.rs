@@ -64,6 +64,7 @@ pub(crate) struct Endpoint {
     pub(crate) operation: Option<fn(&ServedModel<'_>) -> Operation>,
 }
 
+/// A function that handles a request.
 pub(crate) type Handler = fn(ServiceRequest) -> ResponseFuture;
 pub(crate) type ResponseFuture = LocalBoxFuture<'static, Result<ServiceResponse, Error>>;
 

@@ -19,8 +19,10 @@ use crate::http::{docs, features, health, instances, monitoring, oip, sagemaker,
 use actix_web::http::Method;
 use paperclip::actix::web;
 
+/// The route table of the server.
 pub(crate) static TABLE: Table = Table { apis: APIS, routes: ROUTES, frequent: FREQUENT };
 
+/// The APIs, in the order of their tags in the OpenAPI document.
 static APIS: &[&Api] = &[
     &features::API,
     &oip::API,
@@ -78,6 +80,7 @@ macro_rules! route {
 const AIP_PREDICT_ROUTE: Path = Path::Setting(|vertex| vertex.predict.as_deref());
 const AIP_HEALTH_ROUTE: Path = Path::Setting(|vertex| vertex.health.as_deref());
 
+/// All routes. If a path matches several entries, the first entry applies.
 static ROUTES: &[Route] = &[
     route!(POST AIP_PREDICT_ROUTE, Keyed, vertex::predict),
     route!(GET AIP_HEALTH_ROUTE, Probe, health::live),

@@ -48,6 +48,7 @@ enum Predictions {
     None,
 }
 
+/// A class and the number of rows for which it was predicted.
 #[derive(Debug)]
 struct Class {
     name: String,

@@ -16,6 +16,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy)]
 pub struct AutoDetect;
 
+/// The protocol of bodies with named features.
 const FEATURES: NamedFeatures =
     NamedFeatures { request: WireFormat::Json, response: WireFormat::Json };
 
@@ -97,6 +98,7 @@ impl Detected {
     }
 }
 
+/// Visits the members of a body until a member identifies the protocol.
 struct MembersVisitor<'a> {
     signature: &'a Signature,
     detected: &'a mut Detected,
@@ -141,6 +143,7 @@ impl<'de> Visitor<'de> for MembersVisitor<'_> {
 /// Returns whether the value of `inputs` is an array whose first element is an object with a `datatype`, as in the
 /// Open Inference Protocol.
 fn is_tensors(inputs: &str) -> bool {
+    /// The part of an entry of `inputs` that identifies the Open Inference Protocol.
     #[derive(serde::Deserialize)]
     struct Input {
         #[serde(rename = "datatype")]

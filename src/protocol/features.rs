@@ -240,6 +240,7 @@ pub(crate) fn read_line(reader: &mut Reader<'_>, number: u64, line: &[u8]) {
 fn header_list(names: &[String]) -> String {
     // Maximum length of the list in bytes. Clients and proxies limit headers, often to 8 KiB in total.
     const MAX_LENGTH: usize = 2048;
+    /// Characters that are percent-encoded.
     const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
     let mut list = String::new();
     let mut left_out = 0;

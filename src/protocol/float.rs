@@ -15,6 +15,7 @@ use std::ops::Range;
 /// patterns of positive floats have the same order as the floats.
 const PRINTABLE: Range<u32> = 1e-5_f32.to_bits()..8_388_608_f32.to_bits();
 
+/// Bit pattern of 1.0.
 const ONE: u32 = 1_f32.to_bits();
 
 /// Number of bits that an `f32` stores of its significand. The leading 1 of the significand is not stored.

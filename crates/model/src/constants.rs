@@ -18,6 +18,7 @@ pub(crate) fn visit(
     model.graph.iter_mut().try_for_each(|graph| visit_graph(graph, visit))
 }
 
+/// Calls `visit` for each tensor of a graph, including the tensors of inner graphs.
 fn visit_graph(
     graph: &mut GraphProto,
     visit: &mut impl FnMut(&mut TensorProto) -> Result<(), LoadError>,

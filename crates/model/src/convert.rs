@@ -119,6 +119,7 @@ fn to_f16(number: f64) -> Option<f16> {
 }
 
 impl Scalar<'_> {
+    /// Returns the element of a tensor of booleans. Returns `None` if the scalar is not a boolean.
     fn bool(&self) -> Option<bool> {
         match *self {
             Scalar::Bool(flag) => Some(flag),
@@ -126,6 +127,7 @@ impl Scalar<'_> {
         }
     }
 
+    /// Returns the element of a tensor of strings. Returns `None` if the scalar is not a string.
     fn string(&self) -> Option<String> {
         match *self {
             Scalar::String(text) => Some(text.to_owned()),
@@ -133,6 +135,7 @@ impl Scalar<'_> {
         }
     }
 
+    /// Returns the element of a tensor of floats. A boolean becomes 0 or 1. Returns `None` if the scalar is a string.
     fn float(&self) -> Option<f64> {
         match *self {
             Scalar::Number(number) => Some(number),
@@ -146,6 +149,8 @@ impl Scalar<'_> {
         }
     }
 
+    /// Returns the element of a tensor of integers of type `T`. A boolean becomes 0 or 1. Returns `None` if the scalar
+    /// is a float or a string, or if it is out of the range of `T`.
     fn integer<T: TryFrom<i128>>(&self) -> Option<T> {
         match *self {
             Scalar::Integer(integer) => T::try_from(integer).ok(),

@@ -68,6 +68,7 @@ struct Files<'m> {
     by_path: BTreeMap<PathBuf, OpenFile>,
 }
 
+/// A separate file that contains weights.
 struct OpenFile {
     file: File,
     /// Length of the file, in bytes.

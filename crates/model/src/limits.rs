@@ -13,8 +13,11 @@ use tract_onnx::pb::GraphProto;
 ///
 /// Returns [`LoadError::Input`] if a number exceeds its limit.
 pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
+    /// Maximum number of columns of all inputs together.
     const MAX_COLUMNS: usize = 1 << 18;
+    /// Maximum number of elements in a row of all inputs together.
     const MAX_ELEMENTS: usize = 1 << 22;
+    /// Maximum number of elements in a fixed batch of one input.
     const MAX_BATCH_ELEMENTS: usize = 1 << 26;
     let (mut columns, mut elements) = (0_usize, 0_usize);
     for input in inputs {

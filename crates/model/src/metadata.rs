@@ -19,10 +19,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tract_onnx::pb::ModelProto;
 
+/// Key of the entry with the features.
 pub(crate) const FEATURES: &str = "ml_app.features";
+/// Key of the entry with the batch axes.
 pub(crate) const AXES: &str = "ml_app.axes";
+/// Key of the entry with the meanings of the classes.
 pub(crate) const CLASSES: &str = "ml_app.classes";
+/// Key of the entry with the metrics.
 pub(crate) const METRICS: &str = "ml_app.metrics";
+/// Key of the entry with the golden rows.
 pub(crate) const GOLDEN: &str = "ml_app.golden";
 
 /// The batch axes that the metadata states. The keys are the names of inputs and outputs. The value `None` states that

@@ -82,6 +82,8 @@ impl Model {
             .unwrap_or_else(|panic| Err(LoadError::Plan(format!("the runtime panicked: {panic}"))))
     }
 
+    /// Loads a model. Tries the ways in which the graph may accept rows, and the ways to make plans, until one of them
+    /// works.
     fn load_unguarded(bytes: &[u8], path: Option<&Path>) -> Result<Model, LoadError> {
         let mut phases = Phases::begin();
         let source = Source::read(bytes, path)?;

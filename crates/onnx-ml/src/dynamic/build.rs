@@ -28,6 +28,7 @@ pub fn build(context: &Context, graph: &Graph, values: &Values, start: usize) ->
     Block { bytes, ..block }
 }
 
+/// Makes the block like [`build`]. The size of the block's weights is not set.
 fn build_unshared(context: &Context, graph: &Graph, values: &Values, start: usize) -> Block {
     let mut builder = Builder { context, model: TypedModel::default(), nodes: 0, inputs: vec![] };
     let mut wires = HashMap::new();

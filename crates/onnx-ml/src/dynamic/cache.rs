@@ -41,6 +41,7 @@ pub trait Weighted {
 #[derive(Debug)]
 pub struct Cache<B>(Mutex<Entries<B>>);
 
+/// The content of a [`Cache`].
 #[derive(Debug)]
 struct Entries<B> {
     blocks: HashMap<Key, Entry<B>>,
@@ -49,6 +50,7 @@ struct Entries<B> {
     lookups: u64,
 }
 
+/// A block, or a block that a thread is making, and its last use.
 #[derive(Debug)]
 struct Entry<B> {
     /// The block. The cell is empty while a thread makes the block. Other threads that need the same block wait for
@@ -57,6 +59,7 @@ struct Entry<B> {
     last_use: u64,
 }
 
+/// A cell that is empty until its block exists.
 type Cell<B> = Arc<OnceLock<Arc<B>>>;
 
 impl<B> Default for Cache<B> {

@@ -62,6 +62,7 @@ impl Context {
         &self.model
     }
 
+    /// Returns the context with which tract parses a node.
     pub fn parsing(&self) -> ParsingContext<'_> {
         ParsingContext {
             onnx_operator_set_version: self.opset,

@@ -79,6 +79,7 @@ pub fn evaluate(node: &Node, inputs: &[Option<Value>]) -> TractResult<Vec<Value>
     Ok(vec![output])
 }
 
+/// Returns a value that is a tensor.
 fn tensor(tensor: Tensor) -> Value {
     Value::Tensor(tensor.into_tvalue())
 }

@@ -86,6 +86,7 @@ struct Constant {
     elements: Elements,
 }
 
+/// The elements of a constant.
 #[derive(Debug, Deserialize, Serialize)]
 enum Elements {
     Bytes(Weights<u8>),
@@ -113,6 +114,7 @@ impl SerializedGraph {
         })
     }
 
+    /// Returns the graph, without plans.
     fn into_graph(self) -> TractResult<Graph> {
         let SerializedGraph { nodes, inputs, captured, outputs, declared, constants, end } = self;
         let nodes = nodes.into_iter().map(SerializedNode::into_node).collect::<TractResult<_>>()?;

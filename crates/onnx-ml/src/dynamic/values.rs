@@ -10,6 +10,7 @@ use tract_onnx::tract_hir::internal::*;
 #[derive(Debug, Default)]
 pub struct Values(BTreeMap<usize, Slot>);
 
+/// A value of the graph that exists in a run.
 #[derive(Debug)]
 pub struct Slot {
     pub value: Value,
@@ -18,6 +19,7 @@ pub struct Slot {
 }
 
 impl Values {
+    /// Returns the value with index `id`, if it exists.
     pub fn get(&self, id: usize) -> Option<&Value> {
         self.0.get(&id).map(|slot| &slot.value)
     }
@@ -36,10 +38,12 @@ impl Values {
         self.get(id).with_context(|| format!("expected value {id}, found none"))?.tensor()
     }
 
+    /// Adds a value that is computed in this run.
     pub fn insert(&mut self, id: usize, value: Value) {
         self.0.insert(id, Slot { value, constant: false });
     }
 
+    /// Adds a tensor that depends only on the shapes of the graph's inputs.
     pub fn insert_constant(&mut self, id: usize, tensor: Arc<Tensor>) {
         self.0.insert(id, Slot { value: Value::Tensor(tensor.into_tvalue()), constant: true });
     }

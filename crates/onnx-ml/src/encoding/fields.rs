@@ -38,6 +38,7 @@ pub mod optional_datum_type {
 pub mod tensor_value {
     use super::*;
 
+    /// The elements of a tensor, in row-major order.
     #[derive(Deserialize, Serialize)]
     enum Elements {
         Bool(Vec<bool>),
@@ -186,6 +187,7 @@ pub mod pool_spec {
     use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec};
     use tract_onnx::tract_core::ops::nn::DataFormat;
 
+    /// The fields of a `PoolSpec`.
     #[derive(Deserialize, Serialize)]
     #[serde(remote = "PoolSpec")]
     struct Spec {
@@ -203,6 +205,7 @@ pub mod pool_spec {
         output_channels: usize,
     }
 
+    /// The counterpart of tract's `DataFormat`: the order of the axes.
     #[derive(Deserialize, Serialize)]
     #[serde(remote = "DataFormat")]
     #[allow(clippy::upper_case_acronyms, reason = "tract's names")]
@@ -213,6 +216,7 @@ pub mod pool_spec {
         HWC,
     }
 
+    /// The counterpart of tract's `PaddingSpec`.
     #[derive(Deserialize, Serialize)]
     #[serde(remote = "PaddingSpec")]
     enum Padding {
@@ -243,6 +247,7 @@ pub mod resize {
         CoordTransformer, Interpolator, Nearest, Resize,
     };
 
+    /// The fields of a `Resize`.
     #[derive(Deserialize, Serialize)]
     #[serde(remote = "Resize")]
     struct Resized {
@@ -256,6 +261,7 @@ pub mod resize {
         optional_sizes_input: Option<usize>,
     }
 
+    /// The counterpart of tract's `CoordTransformer`.
     #[derive(Deserialize, Serialize)]
     #[serde(remote = "CoordTransformer")]
     enum Coordinates {
@@ -267,6 +273,7 @@ pub mod resize {
         TfHalfPixelForNn,
     }
 
+    /// The counterpart of tract's `Interpolator`.
     #[derive(Deserialize, Serialize)]
     #[serde(remote = "Interpolator")]
     enum Interpolation {
@@ -275,6 +282,7 @@ pub mod resize {
         Cubic,
     }
 
+    /// The counterpart of tract's `Nearest`.
     #[derive(Deserialize, Serialize)]
     #[serde(remote = "Nearest")]
     enum Rounding {

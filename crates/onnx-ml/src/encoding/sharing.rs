@@ -30,6 +30,7 @@ type Shared = Weak<dyn Any + Send + Sync>;
 #[derive(Debug, Default)]
 pub struct Pool(Mutex<Entries>);
 
+/// The arrays of a pool, by their content and by the tensors from which they were packed.
 #[derive(Debug, Default)]
 struct Entries {
     by_content: HashMap<Key, Vec<Shared>>,
@@ -57,6 +58,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Session>> = const { RefCell::new(None) };
 }
 
+/// The state of [`Pool::share`] on the current thread.
 struct Session {
     pool: Arc<Pool>,
     /// Size of the arrays of the new plan that no earlier plan has, in bytes.

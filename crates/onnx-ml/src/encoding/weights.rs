@@ -47,6 +47,7 @@ pub fn read<T>(weights: &'static [u8], read: impl FnOnce() -> T) -> T {
 /// deserialization, the array borrows from the block.
 pub struct Weights<T: Pod>(Storage<T>);
 
+/// The two states of an array of weights.
 enum Storage<T: Pod> {
     Owned(Arc<Vec<T>>),
     Borrowed(&'static [T]),

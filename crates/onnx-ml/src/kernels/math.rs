@@ -38,6 +38,7 @@ pub fn exp(x: f32) -> f32 {
 /// [Cephes]: https://www.netlib.org/cephes/
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
+    /// Absolute value below which the polynomial is used.
     const SMALL: f32 = 0.625;
     let square = x * x;
     let mut series = -5.704_988_7e-3;
@@ -54,6 +55,7 @@ pub fn tanh(x: f32) -> f32 {
 pub fn exp_double(x: f64) -> f64 {
     /// ln 2 = `HIGH` + `LOW`. The lowest bits of `HIGH` are zero, so that `k * HIGH` is exact.
     const HIGH: f64 = 0.693_147_180_369_123_8;
+    /// The rest of ln 2, see `HIGH`.
     const LOW: f64 = 1.908_214_929_270_587_7e-10;
     /// Largest `x` with a finite result.
     const HIGHEST: f64 = 709.782_712_893_384;

@@ -80,6 +80,7 @@ pub struct Reader {
     pub(super) read: Read,
 }
 
+/// A function that reads an operator from its bytes. The second argument is the symbols of the model.
 type Read = fn(&[u8], &SymbolScope) -> TractResult<Box<dyn TypedOp>>;
 
 /// Serializes `op`. Returns the constant of the operator and the operator's bytes. Returns `None` if `op` is not

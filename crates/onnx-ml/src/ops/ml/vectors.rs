@@ -29,6 +29,7 @@ pub struct Vectors {
     layout: Layout,
 }
 
+/// The layout of the vectors in memory.
 #[derive(Debug, Deserialize, Serialize)]
 enum Layout {
     /// `[count, columns]`.

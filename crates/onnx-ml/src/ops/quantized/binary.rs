@@ -17,6 +17,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::broadcast::multi_broadcast;
 
+/// The operation on the dequantized elements.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 enum Operation {
     Add,

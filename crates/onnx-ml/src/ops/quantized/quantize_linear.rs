@@ -42,6 +42,7 @@ fn build(node: &NodeProto, direction: Direction) -> Built {
     lower(LinearQuantization { parameters, direction, output, has_zero_point: found == 3 })
 }
 
+/// The direction of the conversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Quantize,

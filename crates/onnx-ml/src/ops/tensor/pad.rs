@@ -21,6 +21,7 @@ struct Pad {
     axes: Option<usize>,
 }
 
+/// The values of the added elements.
 #[derive(Debug, Clone)]
 enum Mode {
     /// A mode of tract.

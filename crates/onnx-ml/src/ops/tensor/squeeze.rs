@@ -8,6 +8,7 @@ use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+/// The operator. The variant is the source of the axes to remove.
 #[derive(Debug, Clone)]
 enum Squeeze {
     /// The axes are the second input.

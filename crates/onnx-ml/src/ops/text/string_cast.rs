@@ -102,6 +102,7 @@ fn integer(text: &str) -> Option<i64> {
 /// Formats `x` with at most 8 significant digits, without trailing zeros. Uses scientific notation
 /// if the exponent is below -4 or above 7.
 fn formatted(x: f64) -> String {
+    /// Maximum number of significant digits.
     const DIGITS: i32 = 8;
     if x.is_nan() {
         return "NaN".to_owned();

@@ -34,6 +34,7 @@ enum Case {
     Same,
 }
 
+/// Strings that the operator removes.
 #[derive(Debug)]
 struct Stopwords {
     /// The stopwords, converted to `case`.

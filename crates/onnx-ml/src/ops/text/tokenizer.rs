@@ -40,6 +40,7 @@ pub struct Tokenizer {
     adds_marks: bool,
 }
 
+/// The rule that splits a string into tokens.
 #[derive(Debug, Deserialize, Serialize)]
 enum Split {
     /// Each character is a token.

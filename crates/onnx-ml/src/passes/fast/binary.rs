@@ -18,6 +18,7 @@ const MIN_LOOP: usize = 128;
 /// full shape.
 const MAX_REPEATED_COLUMNS: usize = 8;
 
+/// The function of the operator.
 #[derive(Debug, Clone, Copy)]
 enum FastBinary {
     Add,

@@ -5,6 +5,7 @@ use crate::kernels::slices::columnwise;
 use crate::operator::tensors::tensor;
 use tract_onnx::prelude::*;
 
+/// The fast path of a cast to the type `to`.
 #[derive(Debug)]
 pub struct FastCast {
     pub to: DatumType,

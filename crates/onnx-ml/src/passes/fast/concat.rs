@@ -10,6 +10,7 @@ use tract_onnx::tract_hir::internal::*;
 /// by row.
 const MAX_SHORT_ROW: usize = 4;
 
+/// The fast path of a concatenation.
 #[derive(Debug)]
 pub struct FastConcat {
     pub axis: usize,

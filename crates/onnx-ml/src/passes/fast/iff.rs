@@ -6,6 +6,7 @@ use crate::kernels::simd::{Vectorized, vectorized};
 use crate::operator::tensors::tensor;
 use tract_onnx::prelude::*;
 
+/// The fast path of `Iff`.
 #[derive(Debug)]
 pub struct FastIff;
 

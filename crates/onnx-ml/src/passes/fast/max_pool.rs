@@ -7,6 +7,7 @@ use crate::operator::tensors::tensor_in_place;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
 
+/// The fast path of a max pool.
 #[derive(Debug)]
 pub struct FastMaxPool {
     pool: PoolSpec,

@@ -8,6 +8,7 @@ use std::ops::{Add, Mul};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::nn::Reducer;
 
+/// The fast path of a reduction.
 #[derive(Debug)]
 pub struct FastReduce {
     pub axes: TVec<usize>,

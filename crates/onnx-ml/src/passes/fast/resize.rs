@@ -8,6 +8,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::nn::resize::{AxisPlan, Resize};
 use tract_onnx::tract_hir::internal::*;
 
+/// The fast path of `Resize`.
 #[derive(Debug)]
 pub struct FastResize {
     op: Resize,

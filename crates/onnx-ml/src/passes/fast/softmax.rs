@@ -7,6 +7,7 @@ use crate::operator::tensors::tensor;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::nn::{Softmax, SoftmaxKind};
 
+/// The fast path of a softmax.
 #[derive(Debug)]
 struct FastSoftmax {
     axes: TVec<usize>,

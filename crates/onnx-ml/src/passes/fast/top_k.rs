@@ -10,6 +10,7 @@ use tract_onnx::prelude::*;
 /// row is sorted.
 const MAX_INSERTION_K: usize = 32;
 
+/// The fast path of `Topk`.
 #[derive(Debug)]
 pub struct FastTopK {
     pub axis: usize,

@@ -9,6 +9,7 @@ use tract_onnx::prelude::*;
 /// cache.
 const BLOCK: usize = 16;
 
+/// The fast path of `AxisOp::Move`.
 #[derive(Debug)]
 pub struct FastMoveAxis {
     pub from: usize,

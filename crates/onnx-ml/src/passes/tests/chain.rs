@@ -27,6 +27,7 @@ const SMOOTH: [Link; 8] = [
     Link::SigmoidTimes,
 ];
 
+/// A link of a chain: one or two operators.
 #[derive(Debug, Clone, Copy)]
 enum Link {
     Add,

@@ -18,6 +18,8 @@ pub enum LoadError {
     Input { name: String, reason: String },
     #[error("output `{name}`: {reason}")]
     Output { name: String, reason: String },
+    #[error("node `{name}`: {reason}")]
+    Node { name: String, reason: String },
     #[error("the graph cannot be prepared to run: {0}")]
     Plan(String),
     #[error("the model loads, but the first prediction fails: {0}")]

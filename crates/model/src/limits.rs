@@ -1,9 +1,10 @@
-//! Rejects graphs that would use all memory or run forever. This module checks the inputs of the graph and
-//! the operators of tract. The operators of `onnx-ml` check their own attributes.
+//! Rejects graphs that would use all memory or run forever. This module checks the inputs of the graph, its
+//! intermediate values and the operators of tract. The operators of `onnx-ml` check their own attributes.
 
 use crate::error::LoadError;
 use crate::signature::TensorSpec;
 use tract_onnx::pb::GraphProto;
+use tract_onnx::prelude::*;
 
 /// Checks the number of columns and the number of elements in a row, in all inputs together. Each column needs memory
 /// for a name, an example and an entry in the documentation. Also checks the product of the fixed lengths of each
@@ -41,6 +42,40 @@ pub(crate) fn check_inputs(inputs: &[TensorSpec]) -> Result<(), LoadError> {
                 "expected at most {MAX_BATCH_ELEMENTS} elements in a fixed batch, found {input}"
             );
             return Err(LoadError::Input { name: input.name.clone(), reason });
+        }
+    }
+    Ok(())
+}
+
+/// Checks the number of elements of each value that the graph computes from its inputs. A few numbers in a small file,
+/// such as strides, can require any amount of memory. The length of each dynamic axis counts as 1.
+///
+/// # Errors
+///
+/// Returns [`LoadError::Node`] if a row of a value, or a value of a fixed batch, has too many elements.
+pub(crate) fn check_values(model: &TypedModel, fixed_rows: Option<usize>) -> Result<(), LoadError> {
+    /// Maximum number of elements in a row of a value. An example is an image of 1024 × 1024 pixels and 64 channels.
+    const MAX_ELEMENTS: usize = 1 << 26;
+    /// Maximum number of elements of a value in a fixed batch.
+    const MAX_BATCH_ELEMENTS: usize = 1 << 28;
+    let max_elements = match fixed_rows {
+        Some(rows) => MAX_ELEMENTS.saturating_mul(rows).min(MAX_BATCH_ELEMENTS),
+        None => MAX_ELEMENTS,
+    };
+    let symbols = model.symbols.all_symbols().into_iter();
+    let ones = symbols.fold(SymbolValues::default(), |ones, symbol| ones.with(&symbol, 1));
+    for node in model.nodes.iter().filter(|node| !node.inputs.is_empty()) {
+        for output in &node.outputs {
+            let lens = output.fact.shape.iter().map(|dim| dim.eval(&ones).to_i64().unwrap_or(1));
+            let lens = lens.map(|len| usize::try_from(len).unwrap_or(1));
+            let elements = lens.fold(1_usize, usize::saturating_mul);
+            if elements > max_elements {
+                let reason = format!(
+                    "expected an output of at most {max_elements} elements, found shape {:?}",
+                    output.fact.shape
+                );
+                return Err(LoadError::Node { name: node.name.clone(), reason });
+            }
         }
     }
     Ok(())

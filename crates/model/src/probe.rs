@@ -15,7 +15,11 @@ const LENS: [usize; 16] =
 const CHANNELS: [usize; 3] = [3, 1, 4];
 
 /// Maximum number of elements in a row of an example. There is no maximum if all dynamic axes have length 1.
-const MAX_ELEMENTS: usize = 1 << 20;
+const MAX_ROW_ELEMENTS: usize = 1 << 20;
+
+/// Maximum number of elements in all rows of a run, which limits the examples of graphs with a large fixed batch. There
+/// is no maximum if all dynamic axes have length 1.
+const MAX_ELEMENTS: usize = 1 << 24;
 
 /// The length of the example's longest dynamic axis is multiplied by these factors, in this order, to find out whether
 /// the graph runs with longer axes. The longer length is a multiple, because a network may accept only multiples of
@@ -29,7 +33,7 @@ const FACTORS: [usize; 3] = [64, 8, 2];
 /// # Errors
 ///
 /// Returns an error if the graph runs with none of the lengths: the error of the last run, or an error that every
-/// length is too long for [`MAX_ELEMENTS`].
+/// length is too long for [`MAX_ROW_ELEMENTS`] or [`MAX_ELEMENTS`].
 fn find_example_shapes(
     signature: &mut Signature,
     rows: usize,
@@ -42,7 +46,10 @@ fn find_example_shapes(
         let channel_lens = CHANNELS.into_iter().filter(|channels| has_channels && *channels != len);
         for channel_len in std::iter::once(len).chain(channel_lens) {
             set_example_shapes(signature, len, channel_len);
-            if len > LENS[0] && elements(signature) > MAX_ELEMENTS {
+            let elements = elements(signature);
+            if len > LENS[0]
+                && (elements > MAX_ROW_ELEMENTS || elements.saturating_mul(rows) > MAX_ELEMENTS)
+            {
                 break;
             }
             match run(example_inputs(signature, rows)?) {
@@ -54,8 +61,8 @@ fn find_example_shapes(
     Err(error.map_or_else(
         || {
             LoadError::Plan(format!(
-                "expected at most {MAX_ELEMENTS} elements in an example row, found more for every \
-                 length of the dynamic axes"
+                "expected at most {MAX_ROW_ELEMENTS} elements in an example row and {MAX_ELEMENTS} \
+                 in {rows} rows, found more for every length of the dynamic axes"
             ))
         },
         |error| plan_error(&error),
@@ -102,7 +109,8 @@ fn dynamic_lens(signature: &Signature) -> impl Iterator<Item = usize> {
 /// Returns the number of elements in a row.
 fn elements(signature: &Signature) -> usize {
     let features = signature.features.iter();
-    features.map(|feature| feature.example_shape.iter().product::<usize>()).sum()
+    let len = |shape: &[usize]| shape.iter().fold(1_usize, |len, dim| len.saturating_mul(*dim));
+    features.fold(0, |sum, feature| sum.saturating_add(len(&feature.example_shape)))
 }
 
 /// Facts about a graph, observed in several runs.

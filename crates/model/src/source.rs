@@ -148,6 +148,7 @@ impl Source {
         let (typed, rows) = infer_types(&self.proto, &signature.inputs, fixed_rows)
             .map_err(|error| plan_error(&error))?;
         phases.end("type");
+        limits::check_values(&typed, fixed_rows)?;
         let outputs =
             graph::outputs(graph, &typed, &self.label_outputs, &rows, &self.metadata.axes)?;
         let has_rows = outputs.iter().all(|output| output.batch_axis.is_some());

@@ -14,8 +14,18 @@ use tract_onnx::pb::{
 };
 
 /// Loads a model with one node, `operator`. The input `x` of the model is a float matrix with `columns`
-/// columns, and the output is `y`.
+/// columns, and the output is `y`. The node reads `x` once.
 fn load(operator: &str, columns: i64, attributes: Vec<AttributeProto>) -> Result<Model, String> {
+    load_node(operator, &["x"], columns, attributes)
+}
+
+/// Loads a model like [`load`]. `node_inputs` are the inputs of the node.
+fn load_node(
+    operator: &str,
+    node_inputs: &[&str],
+    columns: i64,
+    attributes: Vec<AttributeProto>,
+) -> Result<Model, String> {
     let dim = |value| Dimension { value: Some(value), ..Default::default() };
     let rows = dim(dimension::Value::DimParam("N".to_owned()));
     let shape = TensorShapeProto { dim: vec![rows, dim(dimension::Value::DimValue(columns))] };
@@ -28,7 +38,7 @@ fn load(operator: &str, columns: i64, attributes: Vec<AttributeProto>) -> Result
     let node = NodeProto {
         name: "node".to_owned(),
         op_type: operator.to_owned(),
-        input: vec!["x".to_owned()],
+        input: node_inputs.iter().map(|name| (*name).to_owned()).collect(),
         output: vec!["y".to_owned()],
         attribute: attributes,
         ..Default::default()
@@ -91,5 +101,21 @@ fn rejects_inputs_with_too_many_columns() {
     for columns in [(1 << 18) + 1, 1 << 40, i64::MAX] {
         let error = rejection("Relu", columns, vec![]);
         assert!(error.contains("expected at most 262144 columns"), "{error}");
+    }
+}
+
+#[test]
+fn rejects_values_with_too_many_elements_in_a_row() {
+    let equation = || AttributeProto {
+        name: "equation".to_owned(),
+        r#type: AttributeType::String.into(),
+        s: b"ni,nj->nij".to_vec(),
+        ..Default::default()
+    };
+    load_node("Einsum", &["x", "x"], 100, vec![equation()]).unwrap();
+    for columns in [8193, 1 << 18] {
+        let error = load_node("Einsum", &["x", "x"], columns, vec![equation()]).unwrap_err();
+        let expected = "expected an output of at most 67108864 elements, found shape";
+        assert!(error.contains(expected), "{error}");
     }
 }

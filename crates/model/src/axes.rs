@@ -45,20 +45,21 @@ pub(crate) fn set_input_axes(
         let batch_axis = stated_axis(stated, &spec.name, spec.shape.len())?.unwrap_or(axis);
         specs.push(TensorSpec { batch_axis, ..spec });
     }
-    let lens: Vec<Option<usize>> =
-        specs.iter().filter_map(|spec| Some(spec.shape[spec.batch_axis?])).collect();
+    let batch_len = |spec: &TensorSpec| Some((spec.name.clone(), spec.shape[spec.batch_axis?]));
+    let lens: Vec<(String, Option<usize>)> = specs.iter().filter_map(batch_len).collect();
     let fixed_rows = match lens.as_slice() {
         [] => Some(1),
-        lens if lens.contains(&None) => None,
-        [first, others @ ..] => match others.iter().find(|len| *len != first) {
-            None => *first,
-            Some(other) => {
+        lens if lens.iter().any(|(_, len)| len.is_none()) => None,
+        [(name, len), others @ ..] => match others.iter().find(|(_, other)| other != len) {
+            None => *len,
+            Some((other_name, other_len)) => {
                 return Err(LoadError::Metadata {
                     key: AXES,
                     reason: format!(
-                        "expected batch axes of one length, found {} and {}",
-                        first.unwrap_or_default(),
-                        other.unwrap_or_default()
+                        "`{name}` and `{other_name}`: expected batch axes of the same length, \
+                         found {} and {}",
+                        len.unwrap_or_default(),
+                        other_len.unwrap_or_default()
                     ),
                 });
             }
@@ -304,7 +305,10 @@ mod tests {
         assert_eq!((specs[0].batch_axis, specs[1].batch_axis, fixed_rows), (None, None, Some(1)));
         for (wrong, message) in [
             (("x0", Some(2)), "`x0`: expected an axis below 2, found 2"),
-            (("x1", Some(2)), "expected batch axes of one length, found 3 and 4"),
+            (
+                ("x1", Some(2)),
+                "`x0` and `x1`: expected batch axes of the same length, found 3 and 4",
+            ),
         ] {
             let error = stated(&["3 4", "3 2 4"], &axes(&[wrong]))
                 .expect_err("an axis that does not exist");

@@ -140,8 +140,9 @@ impl<'de> Visitor<'de> for ParametersVisitor<'_, '_> {
             };
             if !target.is_parameter(reader) {
                 let name = excerpt(&name);
-                let detail =
-                    format!("expected `{name}` in each instance, found it in `parameters`");
+                let detail = format!(
+                    "expected `{name}` in `instances` or `inputs`, found it in `parameters`"
+                );
                 reader.push_error(RequestError::naming(detail, &name));
                 map.next_value::<IgnoredAny>()?;
                 continue;

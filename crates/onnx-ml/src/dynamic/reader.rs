@@ -140,7 +140,12 @@ impl Reader<'_> {
     /// Returns an error if no value with this name has been defined.
     fn id(&self, name: &str) -> TractResult<ValueId> {
         let id = self.ids.get(name).copied();
-        id.with_context(|| format!("expected a node whose output is `{name}`, found none"))
+        id.with_context(|| {
+            format!(
+                "value `{name}`: expected an input, an initializer or an output of an earlier node, \
+                 found none"
+            )
+        })
     }
 
     /// Converts a node.

@@ -35,7 +35,12 @@ impl Subgraph {
         let values: HashSet<&String> = inputs.chain(constants).chain(nodes).collect();
         for output in &graph.output {
             let is_defined = values.contains(&output.name);
-            ensure!(is_defined, "expected a node whose output is `{}`, found none", output.name);
+            ensure!(
+                is_defined,
+                "output `{}` of the subgraph: expected an input, an initializer or an output of a node, \
+                 found none",
+                output.name
+            );
         }
         let ParseResult { model, unresolved_inputs, .. } = context.parse_graph(graph)?;
         Ok(Subgraph { model, outer: unresolved_inputs })

@@ -32,16 +32,16 @@ impl Kernel for Col2Im {
                 .context("expected constant shapes of image and block, found computed shapes")
         };
         let (image, block) = (lengths(constant(1)?)?, lengths(constant(2)?)?);
+        ensure!(!block.contains(&0), "block shape: expected lengths above 0, found {block:?}");
         let size: usize = block.iter().product();
         let blocks: usize = Windows::new(&self.node, block)?.counts(&image)?.iter().product();
         let [batch, rows, columns] = inputs[0].shape.as_slice() else {
             bail!("expected an input of rank 3, found shape {:?}", inputs[0].shape);
         };
         let rows = rows.to_usize()?;
-        let is_expected = size > 0 && rows.is_multiple_of(size) && *columns == blocks.to_dim();
         ensure!(
-            is_expected,
-            "expected {blocks} columns of a multiple of {size} rows, found shape {:?}",
+            rows.is_multiple_of(size) && *columns == blocks.to_dim(),
+            "expected an input of shape [batch, multiple of {size}, {blocks}], found {:?}",
             inputs[0].shape
         );
         let shape = [batch.clone(), (rows / size).to_dim()].into_iter();

@@ -74,7 +74,10 @@ impl Kernel for QuantizedBinary {
         let zeros = self.quantizations.iter().filter_map(|quantization| quantization.zero);
         for index in zeros.chain([self.b]) {
             let found = inputs[index].datum_type;
-            ensure!(found == datum_type, "expected {datum_type:?}, found {found:?}");
+            ensure!(
+                found == datum_type,
+                "zero points and second operand: expected type {datum_type:?}, found {found:?}"
+            );
         }
         let shape = multi_broadcast(&[&inputs[0].shape, &inputs[self.b].shape])?;
         Ok(tvec!(Fact::new(datum_type, shape)))

@@ -141,6 +141,9 @@ impl Kernel for Quantize {
         let lowest = self.output.min_value().cast_to_scalar::<f64>()?;
         let highest = self.output.max_value().cast_to_scalar::<f64>()?;
         let quantized = self.parameters.map(inputs, |value, scale, zero| {
+            // The quotient is in single precision, as in ONNX Runtime and in [`quantize`]. A quotient in double
+            // precision could round to a different integer. The sum is in double precision, which holds every 32-bit
+            // integer exactly.
             let rounded = f64::from((value as f32 / scale as f32).round_ties_even());
             (rounded + zero).clamp(lowest, highest)
         })?;
@@ -241,19 +244,23 @@ impl Parameters {
     /// Returns an error if the shapes of the inputs do not match.
     fn check_shapes(&self, inputs: &[Fact]) -> TractResult<()> {
         let (shape, scales) = (&inputs[0].shape, &inputs[1].shape);
-        let matches = if self.block > 0 {
+        let expected = if self.block > 0 {
             let mut blocks = shape.clone();
             let axis = tensors::axis(self.axis, shape.len())?;
             blocks[axis] = blocks[axis].clone().divceil(self.block);
-            *scales == blocks
+            blocks
         } else if scales.iter().product::<TDim>() == 1.to_dim() {
-            true
+            // A single scale may have any number of axes.
+            scales.clone()
         } else {
-            scales[..] == [shape[tensors::axis(self.axis, shape.len())?].clone()]
+            tvec!(shape[tensors::axis(self.axis, shape.len())?].clone())
         };
         ensure!(
-            matches,
-            "expected scales for an input of shape {shape:?}, found scales of shape {scales:?}"
+            *scales == expected,
+            "scales for an input of shape {shape:?}, axis {} and block size {}: expected shape {expected:?}, \
+             found {scales:?}",
+            self.axis,
+            self.block
         );
         if let Some(zero) = inputs.get(2) {
             let (expected, found) =
@@ -263,8 +270,8 @@ impl Parameters {
         Ok(())
     }
 
-    /// Returns the position of the scales for elements of at most 8 bits, or `None` if the scales
-    /// are blocked or not in single precision.
+    /// Returns the layout of the scales for the kernels of [`quantize`]. Returns `None` if the kernels do not support
+    /// the scales, because the scales are blocked or not in single precision.
     fn layout(&self, inputs: &[TValue]) -> Option<quantize::Layout> {
         let shape = inputs[0].shape();
         if self.block > 0 || inputs[1].datum_type() != f32::datum_type() {

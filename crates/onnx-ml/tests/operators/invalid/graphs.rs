@@ -99,7 +99,7 @@ fn rejects_branches_without_the_declared_outputs() {
     };
     let inputs = || vec![tensor0(true), zeros(&[1])];
     let attributes = vec![branch("then_branch", "z"), branch("else_branch", "other")];
-    rejects("expected a node whose output is `z`", node("If", "a", "y", attributes), inputs());
+    rejects("output `z` of the subgraph: expected", node("If", "a", "y", attributes), inputs());
     let attributes = vec![branch("then_branch", "z"), branch("else_branch", "z")];
     rejects("1 input, found 2", node("If", "a,b", "y", attributes), inputs());
 }

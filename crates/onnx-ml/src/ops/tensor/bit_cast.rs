@@ -3,7 +3,7 @@
 
 use crate::operator::adapter::{Built, operator};
 use crate::operator::kernel::{Fact, Kernel};
-use crate::operator::tensors::{elements, tensor};
+use crate::operator::tensors::tensor;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -29,11 +29,7 @@ impl Kernel for BitCast {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        let value = match inputs[0].datum_type() {
-            DatumType::TDim => elements::<i64>(&inputs[0])?,
-            _ => Cow::Borrowed(&*inputs[0]),
-        };
-        let plain = value.try_as_plain_ram()?;
+        let plain = inputs[0].try_as_plain_ram()?;
         let bits = Bits { shape: inputs[0].shape(), bytes: plain.as_bytes() };
         use DatumType::*;
         Ok(vec![match self.to {

@@ -59,10 +59,10 @@ impl Protocol for Predict {
         let mut body = Vec::with_capacity(32 + outputs.rows() * row);
         match layout {
             InstancesLayout::Instances => {
-                let is_of_request =
+                let is_given_once =
                     |index: &usize| signature.is_given_once(&signature.outputs[*index]);
                 let (of_request, of_rows): (Vec<usize>, Vec<usize>) =
-                    (0..views.len()).partition(is_of_request);
+                    (0..views.len()).partition(is_given_once);
                 body.extend_from_slice(b"{\"predictions\":");
                 let rows = if of_rows.is_empty() { 0 } else { outputs.rows() };
                 json::list(&mut body, b"[]", rows, |out, row| match *of_rows {

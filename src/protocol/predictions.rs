@@ -77,7 +77,7 @@ impl<'a> Predictions<'a> {
     /// Appends the object of a row with the outputs of the request, as it is written on a line of NDJSON. The outputs
     /// that are arrays are written for the first row only.
     pub fn line(&self, out: &mut Vec<u8>, row: usize) {
-        if !self.shape.is_of_request {
+        if !self.shape.is_single {
             self.members(out, |out, view, element| element_or_row(out, view, row, element));
             self.request_outputs(out, row == 0);
             out.push(b'}');
@@ -97,7 +97,7 @@ impl<'a> Predictions<'a> {
 
     /// Appends the response for columns: one object in which each value is an array of the values of all rows.
     pub(crate) fn columns_object(&self, out: &mut Vec<u8>) {
-        if self.shape.is_of_request {
+        if self.shape.is_single {
             return self.object(out, 0);
         }
         self.members(out, |out, view, element| {
@@ -110,7 +110,7 @@ impl<'a> Predictions<'a> {
     /// Appends the response for rows: an array with an object for each row. If there are outputs of the request,
     /// appends an object with the array as the member `predictions`, or only the prediction of the request.
     pub(crate) fn array(&self, out: &mut Vec<u8>) {
-        if self.shape.is_of_request {
+        if self.shape.is_single {
             return self.object(out, 0);
         }
         let has_outputs = !self.shape.request_outputs.is_empty();

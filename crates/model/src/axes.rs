@@ -90,7 +90,10 @@ pub(crate) fn stated_axis(
 
 /// Returns the first axis whose length is 2 for 2 rows and 3 for 3 rows. `two` and `three` are an output's shapes for 2
 /// and for 3 rows. `None` stands for an unknown length.
-pub(crate) fn axis_of_rows(two: &[Option<usize>], three: &[Option<usize>]) -> Option<usize> {
+pub(crate) fn batch_axis_of_output(
+    two: &[Option<usize>],
+    three: &[Option<usize>],
+) -> Option<usize> {
     let mut lens = two.iter().zip(three);
     lens.position(|lens| lens == (&Some(2), &Some(3)))
 }
@@ -122,7 +125,7 @@ fn batch_axes(inputs: &[DeclaredInput]) -> Vec<Option<usize>> {
 ///
 /// 1. names that contain "batch" come before all others;
 /// 2. usual names of a number of rows, such as `rows`, come before all others;
-/// 3. names of first axes only come before names that another axis has too;
+/// 3. names that only first axes have come before names that other axes have too;
 /// 4. names of more axes come before names of fewer axes;
 /// 5. names come in the order of the inputs.
 fn batch_symbol(inputs: &[DeclaredInput]) -> Option<&str> {
@@ -140,7 +143,7 @@ fn batch_symbol(inputs: &[DeclaredInput]) -> Option<&str> {
         }
     }
     let rank = |(symbol, count): &(&str, usize)| {
-        let is_first_only = !is_axis_of_rows(inputs, symbol);
+        let is_first_only = !is_axis_within_row(inputs, symbol);
         (contains_batch(symbol), is_row_count(symbol), is_first_only, *count)
     };
     // `max_by_key` returns the last of several maxima. `rev` makes it return the first candidate.
@@ -170,7 +173,7 @@ fn dynamic_batch_axis(
                 || is_row_count(batch)
                 || is_shared(batch)
                 || is_shared(symbol);
-            (!is_other && !is_axis_of_rows(inputs, symbol)).then_some(0)
+            (!is_other && !is_axis_within_row(inputs, symbol)).then_some(0)
         }
         // The state of a recurrent network, of shape `[layers, batch, units]`.
         ([Some(_), None, Some(_)], None) if batch.is_none() && input.symbols[1].is_none() => {
@@ -188,7 +191,7 @@ fn count(inputs: &[DeclaredInput], symbol: &str) -> usize {
 }
 
 /// Returns whether an axis other than a first axis has this name. Such a name stands for an axis within a row.
-fn is_axis_of_rows(inputs: &[DeclaredInput], symbol: &str) -> bool {
+fn is_axis_within_row(inputs: &[DeclaredInput], symbol: &str) -> bool {
     let mut axes = inputs.iter().flat_map(|input| input.symbols.iter().skip(1).flatten());
     axes.any(|axis| axis == symbol)
 }
@@ -276,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn fixed_axes_are_rows_that_run_alone_or_in_groups() {
+    fn fixed_first_axes_are_batch_axes_of_one_or_several_rows() {
         let (rows, none) = (Some(0), None);
         for (inputs, expected, fixed_rows) in [
             (&["1 4"][..], &[rows][..], 1),
@@ -310,22 +313,21 @@ mod tests {
                 "`x0` and `x1`: expected batch axes of the same length, found 3 and 4",
             ),
         ] {
-            let error = stated(&["3 4", "3 2 4"], &axes(&[wrong]))
-                .expect_err("an axis that does not exist");
+            let error = stated(&["3 4", "3 2 4"], &axes(&[wrong])).expect_err("invalid axes");
             assert!(error.to_string().contains(message), "{error}");
         }
     }
 
     #[test]
-    fn the_rows_of_an_output_are_the_axis_whose_length_follows() {
+    fn the_batch_axis_of_an_output_has_an_entry_for_each_row() {
         let axis = |two: &[usize], three: &[usize]| {
             let known = |shape: &[usize]| shape.iter().copied().map(Some).collect::<Vec<_>>();
-            axis_of_rows(&known(two), &known(three))
+            batch_axis_of_output(&known(two), &known(three))
         };
         assert_eq!(axis(&[2, 4], &[3, 4]), Some(0));
         assert_eq!(axis(&[5, 2, 4], &[5, 3, 4]), Some(1));
         assert_eq!(axis(&[4, 4], &[6, 4]), None);
         assert_eq!(axis(&[], &[]), None);
-        assert_eq!(axis_of_rows(&[None, Some(2)], &[None, Some(2)]), None);
+        assert_eq!(batch_axis_of_output(&[None, Some(2)], &[None, Some(2)]), None);
     }
 }

@@ -231,7 +231,7 @@ pub(crate) fn observed_outputs(
             Some(rows) => (observed.two.first() == Some(&rows)).then_some(0),
             None => {
                 let lens = |shape: &[usize]| shape.iter().copied().map(Some).collect::<Vec<_>>();
-                axes::axis_of_rows(&lens(&observed.two), &lens(&observed.three))
+                axes::batch_axis_of_output(&lens(&observed.two), &lens(&observed.three))
             }
         };
         let declared = declared_dims(info);
@@ -276,7 +276,7 @@ fn output_axis(shape: &[TDim], rows: &TDim) -> Option<usize> {
         let values = SymbolValues::default().with(symbol, rows);
         shape.iter().map(|dim| dim.eval(&values).to_usize().ok()).collect()
     };
-    axes::axis_of_rows(&lens(2), &lens(3))
+    axes::batch_axis_of_output(&lens(2), &lens(3))
 }
 
 /// Returns the task of a model.

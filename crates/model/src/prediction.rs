@@ -29,7 +29,7 @@ pub struct PredictionShape<'s> {
     /// Indices of the outputs in the member [`REQUEST_OUTPUTS`]. Empty if the response has no such member.
     pub request_outputs: Vec<usize>,
     /// True if there is a single prediction, for the whole request.
-    pub is_of_request: bool,
+    pub is_single: bool,
 }
 
 /// The value of the member [`PREDICTION`].
@@ -67,21 +67,21 @@ impl<'s> PredictionShape<'s> {
                 prediction: Prediction::Output(*label),
                 scores: Some(ClassScores { meaning: *meaning, output: *scores, classes }),
                 request_outputs: vec![],
-                is_of_request: false,
+                is_single: false,
             };
         }
-        let is_of_row = |index: &usize| !signature.is_given_once(&signature.outputs[*index]);
+        let is_per_row = |index: &usize| !signature.is_given_once(&signature.outputs[*index]);
         let (mut outputs, mut request_outputs): (Vec<usize>, Vec<usize>) =
-            (0..signature.outputs.len()).partition(is_of_row);
-        let is_of_request = outputs.is_empty();
-        if is_of_request {
+            (0..signature.outputs.len()).partition(is_per_row);
+        let is_single = outputs.is_empty();
+        if is_single {
             std::mem::swap(&mut outputs, &mut request_outputs);
         }
         let prediction = match outputs.as_slice() {
             [output] => Prediction::Output(*output),
             _ => Prediction::Outputs(outputs),
         };
-        PredictionShape { prediction, scores: None, request_outputs, is_of_request }
+        PredictionShape { prediction, scores: None, request_outputs, is_single }
     }
 
     /// Returns the names of the columns in a table of predictions, such as `prediction`, `probability_yes` and

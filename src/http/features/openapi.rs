@@ -126,7 +126,7 @@ fn prediction(
     let outputs = &signature.outputs;
     let shape = PredictionShape::new(signature);
     let no_wrap = |schema: Value| schema;
-    let wrap = if shape.is_of_request { &no_wrap } else { wrap };
+    let wrap = if shape.is_single { &no_wrap } else { wrap };
     let mut properties = Map::new();
     match &shape.prediction {
         Prediction::Output(index) => {
@@ -190,7 +190,7 @@ fn object_of_outputs(
 fn predictions(served: &ServedModel<'_>) -> Value {
     let ServedModel { signature, .. } = served;
     let shape = PredictionShape::new(signature);
-    if shape.is_of_request {
+    if shape.is_single {
         return reference("Prediction");
     }
     let row = match shape.request_outputs.as_slice() {

@@ -43,16 +43,17 @@ impl Target {
         if signature.feature(name).is_none()
             && let Some(input) = signature.inputs.iter().position(|input| input.name == name)
         {
-            let is_of_input = |feature: &usize| signature.features[*feature].input == input;
+            let belongs_to_input = |feature: &usize| signature.features[*feature].input == input;
             let all = 0..signature.features.len();
-            let first = all.clone().find(is_of_input)?;
-            let features = first..first + all.skip(first).take_while(is_of_input).count();
+            let first = all.clone().find(belongs_to_input)?;
+            let features = first..first + all.skip(first).take_while(belongs_to_input).count();
             let mut taken = true;
             for feature in features.clone() {
                 taken &= reader.take(&signature.features[feature].name).is_some();
             }
-            let is_one = signature.inputs[input].batch_axis.is_none();
-            let target = if is_one { Target::Feature(first) } else { Target::Input(features) };
+            let is_parameter = signature.inputs[input].batch_axis.is_none();
+            let target =
+                if is_parameter { Target::Feature(first) } else { Target::Input(features) };
             return taken.then_some(target);
         }
         let feature = reader.take(name)?;

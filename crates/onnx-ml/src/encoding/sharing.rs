@@ -3,7 +3,7 @@
 //! A model whose shapes are known only at run time has a plan for each combination of input shapes. Most weights are
 //! equal in all plans, before and after packing. [`Pool::share`] calls a function that makes a plan. During the call,
 //! [`array`] and [`tensor`] return an equal array of an earlier plan if such an array exists. [`packed`] finds the
-//! packed form of a tensor by the tensor, so that no tensor is packed twice.
+//! packed form of a tensor by the tensor's address, so that no tensor is packed twice.
 //!
 //! A [`Pool`] does not own the arrays. An array is freed when the last plan that uses the array is dropped.
 
@@ -19,8 +19,8 @@ use tract_onnx::prelude::*;
 /// Minimum size of a shared array, in bytes.
 const MIN_BYTES: usize = 1024;
 
-/// Number of samples of an array's content that are hashed for its [`Key`]. Arrays with equal keys are then compared
-/// completely.
+/// Number of samples of an array's content that are hashed for its [`ContentKey`]. Arrays with equal keys are then
+/// compared completely.
 const SAMPLES: usize = 64;
 
 /// A weak reference to an array or a tensor that plans own.
@@ -33,17 +33,17 @@ pub struct Pool(Mutex<Entries>);
 /// The arrays of a pool, by their content and by the tensors from which they were packed.
 #[derive(Debug, Default)]
 struct Entries {
-    by_content: HashMap<Key, Vec<Shared>>,
-    by_source: HashMap<Source, Packed>,
+    by_content: HashMap<ContentKey, Vec<Shared>>,
+    by_source: HashMap<PackedKey, Packed>,
 }
 
 /// The key of an array: the type and the size of the array, and a hash of samples of its content.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Key(TypeId, usize, u64);
+struct ContentKey(TypeId, usize, u64);
 
 /// The key of a packed array: the address of the tensor, the type of the packed array, and the variant of the packing.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Source(usize, TypeId, u64);
+struct PackedKey(usize, TypeId, u64);
 
 /// A packed array and the tensor from which the array was packed. As long as the weak reference to the tensor exists,
 /// no other tensor has the same address.
@@ -54,7 +54,7 @@ struct Packed {
 }
 
 thread_local! {
-    /// The pool of the model for which this thread makes a plan.
+    /// The session of this thread. `None` outside [`Pool::share`].
     static CURRENT: RefCell<Option<Session>> = const { RefCell::new(None) };
 }
 
@@ -65,7 +65,7 @@ struct Session {
     new_bytes: usize,
 }
 
-/// Ends the session, also if the plan panics.
+/// Ends the session when it is dropped, even if the function that makes the plan panics.
 struct End;
 
 impl Drop for End {
@@ -103,20 +103,21 @@ impl Entries {
     }
 }
 
-/// Calls `get` with the current pool. Returns `None` outside [`Pool::share`].
-fn with_pool<T>(get: impl FnOnce(&mut Session) -> T) -> Option<T> {
+/// Calls `get` with the session of this thread. Returns `None` outside [`Pool::share`].
+fn with_session<T>(get: impl FnOnce(&mut Session) -> T) -> Option<T> {
     CURRENT.with_borrow_mut(|session| session.as_mut().map(get))
 }
 
-/// Returns an existing array or tensor that equals `new`. If there is no such array or tensor, returns `new`. `bytes`
-/// is the size of `new`.
-fn existing<T: Send + Sync + 'static>(
-    key: Key,
+/// Returns an existing array or tensor that equals `new`. If there is no such array or tensor, adds `new` to the pool,
+/// adds `bytes`, the size of `new`, to the session's `new_bytes`, and returns `new`. Outside [`Pool::share`], only
+/// returns `new`.
+fn reuse_or_add<T: Send + Sync + 'static>(
+    key: ContentKey,
     new: Arc<T>,
     bytes: usize,
     equal: impl Fn(&T, &T) -> bool,
 ) -> Arc<T> {
-    with_pool(|session| {
+    with_session(|session| {
         let mut entries = session.pool.entries();
         let list = entries.by_content.entry(key).or_default();
         let mut arrays = list.iter().filter_map(|shared| shared.upgrade()?.downcast::<T>().ok());
@@ -132,8 +133,8 @@ fn existing<T: Send + Sync + 'static>(
     .unwrap_or(new)
 }
 
-/// Returns the hash of samples of `bytes`.
-fn samples(bytes: &[u8]) -> u64 {
+/// Returns a hash of samples of `bytes`.
+fn sample_hash(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     let step = (bytes.len() / SAMPLES).max(1);
     bytes.chunks(step).for_each(|chunk| chunk[..chunk.len().min(8)].hash(&mut hasher));
@@ -148,14 +149,14 @@ pub fn array<T: Pod + Send + Sync>(elements: Vec<T>) -> Arc<Vec<T>> {
     if !is_shared {
         return Arc::new(elements);
     }
-    let key = Key(TypeId::of::<Vec<T>>(), len, samples(bytes));
-    existing(key, Arc::new(elements), len, |a, b| {
+    let key = ContentKey(TypeId::of::<Vec<T>>(), len, sample_hash(bytes));
+    reuse_or_add(key, Arc::new(elements), len, |a, b| {
         bytemuck::cast_slice::<T, u8>(a) == bytemuck::cast_slice::<T, u8>(b)
     })
 }
 
-/// Returns the array that `pack` packs from `tensor`. If an existing plan has an array that was packed from the same
-/// tensor with the same `variant`, returns that array and does not call `pack`.
+/// Returns the array that `pack` makes from `source`. If an existing plan has an array that was packed from `source`
+/// with the same `variant`, returns that array and does not call `pack`.
 pub fn packed<T: Pod + Send + Sync>(
     source: &Arc<Tensor>,
     variant: impl Hash,
@@ -164,8 +165,8 @@ pub fn packed<T: Pod + Send + Sync>(
     let mut hasher = DefaultHasher::new();
     variant.hash(&mut hasher);
     let key =
-        || Source(Arc::as_ptr(source).addr(), TypeId::of::<Vec<T>>(), hasher.clone().finish());
-    let found = with_pool(|session| {
+        || PackedKey(Arc::as_ptr(source).addr(), TypeId::of::<Vec<T>>(), hasher.clone().finish());
+    let found = with_session(|session| {
         let entries = session.pool.entries();
         let packed = entries.by_source.get(&key())?;
         let is_source = packed.source.ptr_eq(&Arc::downgrade(source));
@@ -176,7 +177,7 @@ pub fn packed<T: Pod + Send + Sync>(
     }
     let packed = array(pack());
     if size_of_val(packed.as_slice()) >= MIN_BYTES {
-        with_pool(|session| {
+        with_session(|session| {
             let weak: Weak<Vec<T>> = Arc::downgrade(&packed);
             let packed = Packed { source: Arc::downgrade(source), array: weak };
             session.pool.entries().by_source.insert(key(), packed);
@@ -185,19 +186,19 @@ pub fn packed<T: Pod + Send + Sync>(
     packed
 }
 
-/// Returns an existing tensor that equals `new`. If there is no such tensor, returns `new`.
+/// Returns `new`, or an equal tensor of an existing plan if there is one.
 pub fn tensor(new: Arc<Tensor>) -> Arc<Tensor> {
     let len = new.len() * new.datum_type().size_of();
     if len < MIN_BYTES || !new.datum_type().is_copy() {
         return new;
     }
-    let bytes = |tensor: &Tensor| match tensor.try_as_plain_ram() {
-        Ok(view) => samples(view.as_bytes()),
+    let content_hash = |tensor: &Tensor| match tensor.try_as_plain_ram() {
+        Ok(view) => sample_hash(view.as_bytes()),
         // tract has packed the weights of this tensor, so there are no bytes to sample.
         Err(_) => 0,
     };
-    let key = Key(TypeId::of::<Tensor>(), len, bytes(&new));
-    existing(key, new, len, |a, b| {
+    let key = ContentKey(TypeId::of::<Tensor>(), len, content_hash(&new));
+    reuse_or_add(key, new, len, |a, b| {
         if a.datum_type() != b.datum_type() || a.shape() != b.shape() {
             return false;
         }

@@ -221,10 +221,10 @@ impl Plane {
             if xs.is_empty() {
                 continue;
             }
-            let [first, from] = phase.first;
+            let [first_row, first_column] = phase.first;
             for (row, y) in ys.enumerate() {
-                let line =
-                    &x[(first + row * self.stride[0]) * self.input[1]..][from..self.input[1]];
+                let line = &x[(first_row + row * self.stride[0]) * self.input[1]..];
+                let line = &line[first_column..self.input[1]];
                 let split = &mut split[y * columns..][xs.clone()];
                 match self.stride[1] {
                     1 => copy(split, &line[..split.len()]),

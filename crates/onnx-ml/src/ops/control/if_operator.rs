@@ -20,11 +20,11 @@ use tract_onnx::tract_hir::internal::*;
 pub fn if_operator(context: &ParsingContext, node: &NodeProto) -> Built {
     let parse = |name: &str| {
         let graph = Subgraph::parse(context, node.get_attr(name)?)?;
-        let found = graph.inputs() - graph.outer.len();
+        let found = graph.input_count() - graph.outer.len();
         node.expect_attr(name, found == 0, || {
             format!("a graph without inputs, found {found} inputs")
         })?;
-        let (expected, found) = (node.output.len(), graph.outputs());
+        let (expected, found) = (node.output.len(), graph.output_count());
         node.expect_attr(name, expected == found, || {
             format!("a graph with {expected} outputs, found {found}")
         })?;
@@ -133,7 +133,7 @@ impl InferenceOp for If {
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        Ok(self.0[0].graph.outputs())
+        Ok(self.0[0].graph.output_count())
     }
 
     fn to_typed(

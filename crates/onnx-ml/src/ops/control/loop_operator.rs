@@ -34,11 +34,11 @@ pub fn loop_operator(context: &ParsingContext, node: &NodeProto) -> Built {
         let index = omitted.unwrap_or_default();
         format!("an initial value for each loop-carried value, found none for value {index}")
     })?;
-    let (expected, found) = (2 + carried, body.inputs() - body.outer.len());
+    let (expected, found) = (2 + carried, body.input_count() - body.outer.len());
     node.expect_attr("body", found == expected, || {
         format!("a graph with {expected} inputs, found {found}")
     })?;
-    let (expected, found) = (1 + node.output.len(), body.outputs());
+    let (expected, found) = (1 + node.output.len(), body.output_count());
     node.expect_attr("body", found == expected && found > carried, || {
         format!("a graph with {expected} outputs, found {found}")
     })?;

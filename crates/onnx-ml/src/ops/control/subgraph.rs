@@ -47,12 +47,12 @@ impl Subgraph {
     }
 
     /// Returns the number of inputs, including the values of the outer graph.
-    pub fn inputs(&self) -> usize {
+    pub fn input_count(&self) -> usize {
         self.model.inputs.len()
     }
 
     /// Returns the number of outputs.
-    pub fn outputs(&self) -> usize {
+    pub fn output_count(&self) -> usize {
         self.model.outputs.len()
     }
 
@@ -76,7 +76,7 @@ impl Subgraph {
             model.set_input_fact(index, fact.clone())?;
         }
         model.analyse(false)?;
-        (0..self.outputs()).map(|index| Ok(model.output_fact(index)?.clone())).collect()
+        (0..self.output_count()).map(|index| Ok(model.output_fact(index)?.clone())).collect()
     }
 
     /// Converts the subgraph to a typed model for inputs with the facts `inputs`.

@@ -21,9 +21,12 @@ pub struct QuantizedSoftmax {
     axis: i64,
     /// `true` if the sum is over all axes from `axis` on, as in ONNX before version 13.
     is_flat: bool,
-    x_scale: usize,
-    y_scale: usize,
-    y_zero: Option<usize>,
+    /// Index of the input with the scale of the integers.
+    x_scale_input: usize,
+    /// Index of the input with the scale of the output.
+    y_scale_input: usize,
+    /// Index of the input with the zero point of the output. `None` if the zero point is 0.
+    y_zero_input: Option<usize>,
 }
 
 /// Builds the operator.
@@ -35,8 +38,9 @@ pub fn q_linear_softmax(_: &ParsingContext, node: &NodeProto) -> Built {
     required(0)?;
     let is_flat = node.get_attr::<i64>("opset")? < 13;
     let axis = node.get_attr_opt::<i64>("axis")?.unwrap_or(-1);
-    let (x_scale, y_scale, y_zero) = (required(1)?, required(3)?, inputs[4]);
-    variadic(node, QuantizedSoftmax { axis, is_flat, x_scale, y_scale, y_zero })
+    let (x_scale_input, y_scale_input) = (required(1)?, required(3)?);
+    let y_zero_input = inputs[4];
+    variadic(node, QuantizedSoftmax { axis, is_flat, x_scale_input, y_scale_input, y_zero_input })
 }
 
 impl Kernel for QuantizedSoftmax {
@@ -46,8 +50,11 @@ impl Kernel for QuantizedSoftmax {
         let datum_type = inputs[0].datum_type;
         let is_byte = [i8::datum_type(), u8::datum_type()].contains(&datum_type);
         ensure!(is_byte, "expected 8-bit integers, found {datum_type:?}");
-        if let Some(found) = self.y_zero.map(|index| inputs[index].datum_type) {
-            ensure!(found == datum_type, "expected {datum_type:?}, found {found:?}");
+        if let Some(found) = self.y_zero_input.map(|index| inputs[index].datum_type) {
+            ensure!(
+                found == datum_type,
+                "zero point of the output: expected type {datum_type:?}, found {found:?}"
+            );
         }
         tensors::axis(self.axis, inputs[0].shape.len())?;
         Ok(tvec!(Fact::new(datum_type, inputs[0].shape.iter().cloned())))
@@ -73,9 +80,9 @@ impl QuantizedSoftmax {
             (shape[axis], shape[axis + 1..].iter().product())
         };
         let x = inputs[0].try_as_plain_ram()?.as_slice::<T>()?;
-        let exponentials = exponentials(only::<f32>(&inputs[self.x_scale])?, length);
-        let scale = (1.0 / only::<f32>(&inputs[self.y_scale])?).floor();
-        let zero = self.y_zero.map(|index| only::<T>(&inputs[index])).transpose()?;
+        let exponentials = exponentials(only::<f32>(&inputs[self.x_scale_input])?, length);
+        let scale = (1.0 / only::<f32>(&inputs[self.y_scale_input])?).floor();
+        let zero = self.y_zero_input.map(|index| only::<T>(&inputs[index])).transpose()?;
         let zero: f32 = zero.unwrap_or_default().into();
         let mut y = vec![T::default(); x.len()];
         for block in (0..x.len()).step_by((length * inner).max(1)) {
@@ -99,9 +106,11 @@ impl QuantizedSoftmax {
 /// exponentials more precise. The factor is small enough that a sum of `length` exponentials is finite.
 fn exponentials(scale: f32, length: usize) -> [f32; 256] {
     let largest_sum = (f32::MAX / length as f32).ln();
-    let factor = (f64::from(largest_sum) - 5.0).max(0.0) / f64::from(scale);
+    // The common factor is exp(`shift` · `scale`). Subtracting 5 from the exponent keeps the sum well below the largest
+    // float, so that the sum is finite in spite of rounding errors.
+    let shift = (f64::from(largest_sum) - 5.0).max(0.0) / f64::from(scale);
     std::array::from_fn(|below| {
-        let exponent = (factor - below as f64) * f64::from(scale);
+        let exponent = (shift - below as f64) * f64::from(scale);
         exponent.exp() as f32
     })
 }
@@ -109,7 +118,7 @@ fn exponentials(scale: f32, length: usize) -> [f32; 256] {
 /// Returns the only element of a tensor.
 fn only<T: Datum + Copy>(value: &TValue) -> TractResult<T> {
     let [only] = value.try_as_plain_ram()?.as_slice::<T>()? else {
-        bail!("expected one element, found shape {:?}", value.shape());
+        bail!("scale or zero point: expected one element, found shape {:?}", value.shape());
     };
     Ok(*only)
 }

@@ -11,8 +11,8 @@ use std::io::{self, IsTerminal, Write};
 use std::panic;
 use std::time::Duration;
 
-/// Default filter. It hides two kinds of records: actix-http logs malformed requests, which are errors of the client,
-/// and tract warns about every opset that is newer than its own.
+/// Default filter. It hides actix's messages about the start and the stop of the server, actix-http's messages about
+/// malformed requests, which are errors of the client, and tract's warnings about opsets that are newer than its own.
 pub(crate) const DEFAULT_FILTER: &str = "info,actix=warn,actix_http=off,tract_onnx=error";
 
 /// Log target of requests. With JSON logs, the message of such a record already consists of the members of a JSON
@@ -52,7 +52,7 @@ impl LogFormat {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Logging {
     pub format: LogFormat,
-    /// Fraction of the requests that are logged, 0.0–1.0.
+    /// Fraction of the requests that are logged, 0.0–1.0. Requests with status 500 are always logged.
     pub rate: f64,
 }
 

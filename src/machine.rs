@@ -27,7 +27,8 @@ pub fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Raises the soft limit of open files to the hard limit, and returns the limit in force.
+/// Raises the soft limit of open files to the hard limit, and returns the limit in force. If the hard limit is
+/// unlimited, the soft limit stays as it is.
 pub fn raise_open_file_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum.or(limit.current);

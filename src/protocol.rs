@@ -13,6 +13,7 @@
 //! Modules that the protocols share:
 //!
 //! - `reader`: collects rows and the errors found in them.
+//! - `cell`: decodes the value of one feature in one row.
 //! - `csv`: reads and writes tables.
 //! - [`json`]: functions for all JSON formats, and the fast path for bodies that contain only numbers.
 //! - [`predictions`]: encodes predictions for [`features`] and `csv`.

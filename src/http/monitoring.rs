@@ -19,7 +19,8 @@ pub(crate) static API: Api = Api {
 
 /// Get the metrics
 ///
-/// The response is in Prometheus's text format, or in OpenMetrics format if `Accept` prefers it.
+/// The response is in OpenMetrics format if `Accept` lists `application/openmetrics-text`, and in Prometheus's text
+/// format otherwise.
 #[api_v2_operation(operation_id = "metrics")]
 pub(crate) async fn collect(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());

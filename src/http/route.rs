@@ -76,8 +76,8 @@ pub(crate) struct Api {
     /// Value of the metrics' label `protocol`. `None` if the routes do not predict.
     pub(crate) protocol: Option<&'static str>,
     pub(crate) errors: ErrorFormat,
-    /// Path prefixes of the API. A path below one of these prefixes may have no route. A request to such a path gets an
-    /// error in this API's format.
+    /// Path prefixes of the API. If a request has no route, and its path equals one of these prefixes or is below it,
+    /// the response is an error in this API's format.
     pub(crate) prefixes: &'static [&'static str],
     /// Components of the OpenAPI document that the operations refer to.
     pub(crate) schemas: fn(&ServedModel<'_>) -> Schemas,
@@ -125,8 +125,11 @@ impl Path {
         self.fixed().is_some_and(|path| other.fixed() == Some(path))
     }
 
-    /// Returns whether this path or pattern matches the path of a request, without percent-decoding. A `{parameter}`
-    /// matches one segment, and a `{parameter:.*}` matches all remaining segments. A setting matches no path.
+    /// Returns whether this path or pattern matches the path of a request, without percent-decoding. A segment that
+    /// begins with a `{parameter}` matches any single segment that is not empty: text after the `}` is not compared. A
+    /// `{parameter:.*}` matches all remaining segments. A setting matches no path.
+    ///
+    /// Only the access check calls this function, and only for open routes, whose patterns have no text after a `}`.
     pub(crate) fn matches(&self, path: &str) -> bool {
         let Some(pattern) = self.fixed() else { return false };
         let (mut expected, mut found) = (pattern.split('/'), path.split('/'));

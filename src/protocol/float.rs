@@ -81,7 +81,7 @@ pub fn write(out: &mut Vec<u8>, number: f32) -> bool {
 
 /// Returns the shortest decimal number that parses back to a float, as an integer of at most nine digits and the number
 /// of its decimal places: `(digits, places)` stands for `digits` / 10^`places`. The digits may end with zeros, which
-/// the caller cuts off: the result for 1.5 may be `(15, 1)` or `(1500, 3)`.
+/// the caller cuts off: the result for 1.5 is `(1500000, 6)`.
 ///
 /// `m` is the significand with its leading 1, as an integer. `exponent` is the biased exponent, as the float stores it.
 ///

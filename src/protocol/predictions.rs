@@ -2,7 +2,8 @@
 //! other prediction consists of the values of the outputs. [`PredictionShape`] selects these values.
 //!
 //! JSON cannot express NaN and the infinities ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-6)), so they
-//! become `null`. In CSV, they are `NaN`, `inf` and `-inf`.
+//! become `null`. A CSV cell with a scalar contains `NaN`, `inf` or `-inf`. A CSV cell with an array contains JSON, so
+//! the elements of the array become `null`.
 
 use crate::protocol::json::{self, Keys, TensorView};
 use ml_app_model::{
@@ -74,8 +75,9 @@ impl<'a> Predictions<'a> {
         out.push(b'}');
     }
 
-    /// Appends the object of a row with the outputs of the request, as it is written on a line of NDJSON. The outputs
-    /// that are arrays are written for the first row only.
+    /// Appends a row's line of NDJSON, without the line end: the object of the row, and the outputs of the request.
+    /// Outputs of the request that are arrays are on the first line only. If there is a single prediction for the whole
+    /// request, it is on the first line, and every other line is `{}`.
     pub fn line(&self, out: &mut Vec<u8>, row: usize) {
         if !self.shape.is_single {
             self.members(out, |out, view, element| element_or_row(out, view, row, element));

@@ -19,13 +19,16 @@ pub(crate) struct DeclaredInput {
 /// Sets the batch axis of each input. Returns the specifications of the inputs, and the fixed number of rows in a run.
 /// The number is `None` if the batch is dynamic.
 ///
-/// The metadata takes precedence. Without metadata, the first of these rules applies whose condition is true:
+/// The metadata takes precedence for the inputs that it names. For all other inputs, the first rule whose condition is
+/// true applies:
 ///
 /// 1. If an input has a dynamic first axis, or an axis whose name contains "batch", the batch is dynamic.
 ///    `batch_symbol` chooses the name of the batch among the names of axes. The batch axis of an input is the axis with
 ///    this name. If no axis of the input has the name, the batch axis is the first axis, provided that the first axis
-///    is dynamic and has no other meaning. An input of shape `[layers, batch, units]` whose axes have no names is the
-///    state of a recurrent network, and its batch axis is the second axis. Any other input has no batch axis.
+///    is dynamic and has no other meaning. If the batch has no name, an input of three axes may be the state of a
+///    recurrent network, of shape `[layers, batch, units]`: only the second axis is dynamic, neither of the first two
+///    axes has a name, and another input has a dynamic first axis. The batch axis of such an input is the second axis.
+///    Any other input has no batch axis.
 /// 2. If an input has a first axis of length 1, all first axes of length 1 are batch axes, and each row runs alone.
 /// 3. If the first axes of all inputs with axes have the same length, they are batch axes, and the length is the fixed
 ///    number of rows.

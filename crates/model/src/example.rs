@@ -19,6 +19,7 @@ pub(crate) fn example_rows(signature: &Signature, count: usize) -> Result<Tensor
     for row in 0..count {
         rows.add_row();
         for (index, feature) in signature.features.iter().enumerate() {
+            // The compact example of an array feature is the whole array, or a scalar that stands for all elements.
             let result = match &feature.compact_example {
                 value if feature.is_scalar() => rows.set(row, index, json_scalar(value)),
                 array @ Json::Array(_) => push_array(&mut rows, index, array),

@@ -6,7 +6,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `ml_app.features` | array of `{"name", "type", "description", "unit", "minimum", "maximum", "example"}`, with an entry for each column of the inputs, input by input; only `name` is required; `type` is `number`, `integer`, `boolean` or `string`; `minimum` and `maximum` are the range in the training data |
+//! | `ml_app.features` | array of `{"name", "type", "description", "unit", "minimum", "maximum", "example"}`, with an entry for each feature, input by input: a feature is a column of an input, or a whole input whose rows have several axes or which has no batch axis; only `name` is required; `type` is `number`, `integer`, `boolean` or `string`; `minimum` and `maximum` are the range in the training data |
 //! | `ml_app.axes` | object that maps the name of an input or output to the index of its batch axis, which has an entry for each row; indices count from 0; `null` declares that the tensor has no batch axis; the batch axes of all other tensors follow from the graph |
 //! | `ml_app.classes` | object that maps the label of a class to the meaning of the class |
 //! | `ml_app.metrics` | object that maps the name of a metric to its value on held-out data |

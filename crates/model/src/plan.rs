@@ -1,4 +1,5 @@
-//! Turns an ONNX graph into a plan. A plan is a graph that tract can run.
+//! Infers the types of an ONNX graph, and inspects the plan that tract makes from it. A plan is a graph that tract can
+//! run.
 
 use crate::error::LoadError;
 use crate::signature::TensorSpec;

@@ -13,7 +13,8 @@ use tract_onnx::prelude::*;
 /// A serialized [`Model`].
 #[derive(Debug)]
 pub struct Prepared {
-    /// The signature and the graph, without the weights.
+    /// The graph without its weights, and all other parts of the model: the signature, the labels, the maximum number
+    /// of rows in a run, and the golden rows.
     pub model: Vec<u8>,
     /// The weights that the graph refers to.
     pub weights: Vec<u8>,
@@ -47,7 +48,7 @@ impl Prepared {
 }
 
 impl Model {
-    /// Serializes the model. Only [`Model::read_prepared`] of the same build can read the result.
+    /// Serializes the model. Only the same build can read the result, with [`Prepared::read`].
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Checks that graphs are rejected that would fill the memory or never finish loading. The test `mutated.rs`, which
-//! damages models, found these graphs.
+//! Checks that [`Model::load`] rejects graphs that would fill the memory or never finish loading. The test
+//! `mutated.rs`, which damages models, found these graphs.
 
 #![allow(clippy::unwrap_used)]
 

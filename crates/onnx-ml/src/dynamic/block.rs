@@ -9,13 +9,15 @@ use tract_onnx::prelude::*;
 /// Consecutive nodes of a graph, as tract runs them.
 #[derive(Debug)]
 pub struct Block {
-    /// The plan that computes the nodes. `None` if all outputs of the nodes are `constants`.
+    /// The plan that computes the nodes. `None` if there is nothing to compute: all outputs of the nodes are
+    /// `constants`, or the block has no nodes. If tract cannot make a plan, the block has no nodes, and `end` is the
+    /// index at which the block begins.
     pub plan: Option<Plan>,
     /// Outputs of the nodes that depend only on shapes and that later nodes read. An entry is the index of the value
     /// and the value.
     pub constants: Vec<(usize, Arc<Tensor>)>,
-    /// Index of the first node after the block. The block ends before this node, because the node cannot be part of a
-    /// plan.
+    /// Index of the first node after the block, which cannot be part of the plan and is evaluated alone. If the block
+    /// contains the last node, `end` is the number of nodes in the graph.
     pub end: usize,
     /// Size of the weights that no other plan has and that are no constants of the graph, in bytes.
     pub bytes: usize,
@@ -37,7 +39,7 @@ impl Weighted for Block {
 }
 
 impl Block {
-    /// Runs the plan, and adds its outputs to `values`.
+    /// Adds the constants to `values`. If there is a plan, runs the plan and adds its outputs to `values`.
     ///
     /// # Errors
     ///

@@ -17,9 +17,10 @@ use tract_onnx::tract_hir::internal::*;
 /// A serialized model.
 #[derive(Debug)]
 pub struct Written {
-    /// Nodes and values, without the elements of the constants.
+    /// The nodes, the constants, and the fields of the `ModelProto` outside its graph. The elements of constants are in
+    /// `weights`, except strings, which are here.
     pub graph: Vec<u8>,
-    /// The elements of all constants. `graph` contains their positions in this block.
+    /// The elements of all constants that are not strings. `graph` contains their positions in `weights`.
     pub weights: Vec<u8>,
 }
 

@@ -86,7 +86,9 @@ impl Kernel for NonMaxSuppression {
         ensure!((0.0..=1.0).contains(&overlap), "expected an overlap of 0 to 1, found {overlap}");
         let tensors = [elements::<f32>(&inputs[0])?, elements::<f32>(&inputs[1])?];
         let [boxes, scores] = slices::<f32>(&tensors)?[..] else { bail!("expected two tensors") };
-        let [images, classes, count] = inputs[1].shape() else { bail!("expected three axes") };
+        let [images, classes, count] = inputs[1].shape() else {
+            bail!("expected scores of rank 3, found shape {:?}", inputs[1].shape())
+        };
         let expected = [*images, *count, 4];
         ensure!(
             inputs[0].shape() == expected,

@@ -115,10 +115,16 @@ impl Windows {
         };
         let mut lengths = windows.kernel.iter().chain(&windows.strides).chain(&windows.dilations);
         let in_range = lengths.all(|length| (1..=MAX_LENGTH).contains(length));
-        ensure!(in_range, "expected lengths from 1 to {MAX_LENGTH}, found {windows:?}");
+        ensure!(
+            in_range,
+            "kernel, strides and dilations: expected lengths from 1 to {MAX_LENGTH}, found {windows:?}"
+        );
         if let Padding::Explicit(pads) = &windows.padding {
             let in_range = pads.iter().all(|pad| *pad <= MAX_LENGTH);
-            ensure!(in_range, "expected at most {MAX_LENGTH} elements of padding, found {pads:?}");
+            ensure!(
+                in_range,
+                "`pads`: expected at most {MAX_LENGTH} elements of padding, found {pads:?}"
+            );
         }
         Ok(windows)
     }

@@ -27,7 +27,9 @@ enum Operation {
 /// Indices of the inputs that contain a scale and a zero point.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 struct Quantization {
+    /// Index of the input with the scale.
     scale: usize,
+    /// Index of the input with the zero point. `None` if the zero point is 0.
     zero: Option<usize>,
 }
 
@@ -35,9 +37,9 @@ struct Quantization {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct QuantizedBinary {
     operation: Operation,
-    /// Index of the second operand.
+    /// Index of the input that is the second operand.
     b: usize,
-    /// The scales of both operands and of the result.
+    /// The scales and zero points of both operands and of the result.
     quantizations: [Quantization; 3],
 }
 

@@ -311,7 +311,7 @@ impl IntegerMatMul {
         };
         let shape = shape(a.shape(), &b_shape)?;
         let (terms, length) = (matrices[0].terms, matrices[0].columns);
-        ensure!(terms > 0, "expected matrices with terms, found none");
+        ensure!(terms > 0, "expected a first matrix of at least one column, found {terms}");
         let zeros = self.quantization.zeros.each_ref().map(|zero| match zero {
             Some(zero) => zero.values::<i32>(inputs),
             None => Ok(vec![0]),

@@ -36,7 +36,7 @@ impl Operand {
     pub fn value<T: Datum + Copy>(&self, inputs: &[TValue]) -> TractResult<T> {
         let values = self.values(inputs)?;
         let [value] = values.as_slice() else {
-            bail!("expected a scalar, found {} elements", values.len());
+            bail!("scale or zero point: expected one element, found {}", values.len());
         };
         Ok(*value)
     }

@@ -95,8 +95,7 @@ settings! {
         default: Fixed("1000000"),
     }
 
-    /// Time limit in seconds for the headers of a connection's first request. If the headers are not complete in time,
-    /// the request gets 408.
+    /// Time limit in seconds for the headers of a connection's first request. A request that is too late gets 408.
     ///
     /// The limit protects against clients that open connections and send nothing. Raise the limit only for clients on
     /// very slow networks.

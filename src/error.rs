@@ -52,6 +52,9 @@ pub enum Busy {
         "the server is at capacity: buffered request bodies have reached the limit of {limit} bytes"
     )]
     Buffered { limit: usize },
+    /// Under overload, the executor rejects predictions much earlier than after the queue timeout.
+    #[error("the server is overloaded: the prediction has waited too long in the queue")]
+    Overload,
     #[error("no inference thread became free within {seconds} s")]
     Queue { seconds: u64 },
     #[error("the prediction did not complete within {seconds} s of the request")]
@@ -81,6 +84,7 @@ impl Error {
             Error::Unauthorized { .. } => "api_key",
             Error::Busy(Busy::InFlight { .. }) => "in_flight",
             Error::Busy(Busy::Buffered { .. }) => "buffered",
+            Error::Busy(Busy::Overload) => "overload",
             Error::Busy(Busy::Queue { .. }) => "queue_timeout",
             Error::Busy(Busy::Deadline { .. }) => "request_timeout",
             _ => return None,
@@ -89,7 +93,7 @@ impl Error {
 
     /// All names that [`Error::limit`] returns. These names are the values of the label `reason` of the metric
     /// `ml_app_rejected_total`.
-    pub const LIMITS: [&'static str; 9] = [
+    pub const LIMITS: [&'static str; 10] = [
         "header",
         "body",
         "rows",
@@ -97,6 +101,7 @@ impl Error {
         "api_key",
         "in_flight",
         "buffered",
+        "overload",
         "queue_timeout",
         "request_timeout",
     ];

@@ -174,7 +174,7 @@ async fn on_pool<T: Send + 'static>(
                 let seconds = limits.queue_timeout.min(limits.request_timeout).as_secs();
                 Error::Busy(Busy::Queue { seconds })
             }
-            Failure::Overload => Error::Busy(Busy::InFlight { limit: limits.max_in_flight }),
+            Failure::Overload => Error::Busy(Busy::Overload),
             Failure::Deadline => {
                 Error::Busy(Busy::Deadline { seconds: limits.request_timeout.as_secs() })
             }

@@ -129,6 +129,7 @@ def test_overload(serve, slow_model, figure, speed_figure, is_long):
     assert len(responses) == sent, f"expected {sent} responses, found {len(responses)}"
     assert not is_long or late < 0.5, "the load generator sends its requests too late"
     assert rejected, "the server was not overloaded"
+    assert server.metric("ml_app_rejected_total", reason="overload") > 0
     assert health
     p99 = percentile(times, 99) if times else float("inf")
     speed_figure(

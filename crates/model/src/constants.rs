@@ -63,11 +63,19 @@ pub(crate) fn check(tensor: &mut TensorProto) -> Result<(), LoadError> {
         // The tensor is empty, or its elements are in a typed field such as `float_data`.
         _ if found == 0 => Ok(()),
         Some(expected) if expected == found => Ok(()),
-        _ => Err(error(format!("expected data for shape {:?}, found {found} bytes", tensor.dims))),
+        Some(expected) => {
+            let shape = &tensor.dims;
+            Err(error(format!("expected {expected} bytes for shape {shape:?}, found {found}")))
+        }
+        None => Err(error(format!(
+            "expected lengths of at least 0 and a size below 2⁶⁴ bytes, found shape {:?}",
+            tensor.dims
+        ))),
     }
 }
 
-/// Returns the size of an element in `raw_data`, in bytes. Returns `None` for types that tract does not read.
+/// Returns the size of an element in `raw_data`, in bytes. Returns `None` for strings, which ONNX never stores in
+/// `raw_data`, and for types that tract does not read.
 fn element_size(data_type: i32) -> Option<usize> {
     Some(match DataType::try_from(data_type).ok()? {
         DataType::Bool | DataType::Uint8 | DataType::Int8 => 1,

@@ -1,9 +1,11 @@
 //! Weights in files beside the model, as `torch.onnx.export` writes them
 //! ([External Data](https://github.com/onnx/onnx/blob/main/docs/ExternalData.md)).
 //!
-//! The file names come from the model, which is not trusted. Only files in the model's folder are read.
-//! The total size of the tensors in a file must not exceed the size of the file. Otherwise, a small model
-//! could fill the memory with many tensors that share the same bytes of a file.
+//! The file names come from the model, which is not trusted. Only files in the model's folder or below it are read. If
+//! the model file is a symbolic link, files in the folder of the link's target or below it are read too.
+//!
+//! The total size of the tensors in a file must not exceed the size of the file. Otherwise, a small model could fill the
+//! memory with many tensors that share the same bytes of a file.
 
 use crate::constants;
 use crate::error::LoadError;
@@ -24,16 +26,17 @@ pub struct Embedded {
 }
 
 /// Copies weights from separate files into the model. `onnx` is the content of the model file, and `path` is the path
-/// of the model file. The separate files must be in the model's folder.
+/// of the model file. The separate files must be in the model's folder or below it. If the model file is a symbolic
+/// link, they may also be in the folder of the link's target or below it.
 ///
 /// # Errors
 ///
 /// Returns [`LoadError::NotOnnx`] if `onnx` is not an ONNX model with a graph, and [`LoadError::Plan`] if a function of
 /// the model cannot be inlined. Returns [`LoadError::Tensor`]
 ///
-/// - if a separate file is missing, too short, not a regular file, or outside the model's folder;
+/// - if a separate file is missing, too short, not a regular file, or in a different folder;
 /// - if a tensor has no `location`, or if its `offset` or `length` is not a number;
-/// - if tensors overlap: their total size is larger than the file.
+/// - if the total size of the tensors in a file is larger than the file, so that some tensors must overlap.
 pub fn embed(onnx: Vec<u8>, path: &Path) -> Result<Embedded, LoadError> {
     let mut model = graph::decode(&onnx)?;
     let files = read_external(&mut model, path)?;
@@ -142,8 +145,8 @@ impl Files<'_> {
     }
 }
 
-/// Returns the path of the file `location`, which must be in the model's folder. If the model is a symbolic link, the
-/// file may also be in the folder of the link's target.
+/// Returns the path of the file `location`, which must be in the model's folder or below it. If the model is a symbolic
+/// link, the file may also be in the folder of the link's target or below it.
 ///
 /// # Errors
 ///
@@ -155,7 +158,7 @@ fn resolve(model: &Path, location: &str) -> Result<PathBuf, String> {
         _ => Path::new("."),
     };
     let outside_error =
-        || format!("expected its data in a file of the model's folder, found `{location}`");
+        || format!("expected its data in the model's folder or below it, found `{location}`");
     let is_inner = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     if location.is_empty() || !Path::new(location).components().all(is_inner) {
         return Err(outside_error());

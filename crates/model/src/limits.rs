@@ -82,13 +82,13 @@ pub(crate) fn check_values(model: &TypedModel, fixed_rows: Option<usize>) -> Res
 }
 
 /// Valid indices of axes in the attributes of a node. Tensors have far fewer axes.
-const AXES: std::ops::Range<i64> = -64..64;
+const AXES: std::ops::RangeInclusive<i64> = -64..=63;
 
 /// Checks attributes that tract does not check. Without these checks, tract would
 ///
 /// - allocate as many inputs as `num_scan_inputs` of a `Scan` declares;
 /// - loop forever on a `Transpose` whose `perm` is not a permutation;
-/// - count up to the `axis` of a `LayerNormalization`.
+/// - loop over `0..axis` of a `LayerNormalization`, for any `axis` up to 2⁶³.
 ///
 /// # Errors
 ///
@@ -112,8 +112,10 @@ pub(crate) fn check_nodes(graph: &GraphProto) -> Result<(), LoadError> {
                     let axes = std::iter::once(&attribute.i).chain(&attribute.ints);
                     if let Some(axis) = axes.into_iter().find(|axis| !AXES.contains(axis)) {
                         return Err(error(format!(
-                            "expected `{}` to be within {AXES:?}, found {axis}",
-                            attribute.name
+                            "expected `{}` to be from {} to {}, found {axis}",
+                            attribute.name,
+                            AXES.start(),
+                            AXES.end()
                         )));
                     }
                 }

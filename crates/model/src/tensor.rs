@@ -209,11 +209,13 @@ impl Tensor {
         bytes: &[u8],
     ) -> Result<Tensor, Mismatch> {
         let size = datatype.size().expect("a datatype of fixed size");
-        let expected = shape.iter().try_fold(size, |len, dim| len.checked_mul(*dim));
-        if expected != Some(bytes.len()) {
-            let expected = expected
-                .map_or("a shape of fewer elements".to_owned(), |len| format!("{len} bytes"));
-            return Err(Mismatch::new(expected, format!("{} bytes", bytes.len())));
+        let Some(expected) = shape.iter().try_fold(size, |len, dim| len.checked_mul(*dim)) else {
+            let expected = format!("a shape of at most {} elements", usize::MAX / size);
+            return Err(Mismatch::new(expected, format!("{shape:?}")));
+        };
+        if expected != bytes.len() {
+            let found = format!("{} bytes", bytes.len());
+            return Err(Mismatch::new(format!("{expected} bytes"), found));
         }
         if datatype == Datatype::Bool
             && let Some(byte) = bytes.iter().find(|byte| **byte > 1)

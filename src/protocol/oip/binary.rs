@@ -75,7 +75,8 @@ pub fn append_string(out: &mut Vec<u8>, text: &str) {
 pub fn element_count(shape: &[usize], input: &str) -> Result<usize, Error> {
     shape.iter().try_fold(1_usize, |len, dim| len.checked_mul(*dim)).ok_or_else(|| {
         Error::invalid(format!(
-            "input `{input}`: expected a shape of fewer elements, found {shape:?}"
+            "input `{input}`: expected a shape of at most {} elements, found {shape:?}",
+            usize::MAX
         ))
     })
 }

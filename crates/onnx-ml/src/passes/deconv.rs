@@ -82,8 +82,8 @@ fn replacement(op: &Deconv, weights: &Tensor, bias: &Tensor) -> Option<(Conv, In
     // Number of outputs for an input of length 1, before padding is removed: the length of the
     // kernel plus the adjustment (ONNX's output padding).
     let reach = |axis: usize| pool.kernel_shape[axis] + op.adjustments[axis];
-    // Padding after the input. This is the number of a phase's outputs that the operator returns and that are beyond
-    // the last input position.
+    // Padding after the input: the number of positions after the last input at which at least one phase has an output
+    // that the operator returns.
     let beyond: TVec<usize> = axes
         .clone()
         .map(|axis| reach(axis).saturating_sub(after[axis] + 1) / strides[axis])
@@ -204,14 +204,15 @@ impl Kernel for Interleaved {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Tensor>> {
-        let axes = inputs[0].shape()[self.first_axis..].iter().rev();
-        let mut lengths = axes.zip(self.strides.iter().zip(&self.cut).rev());
-        let is_long_enough = lengths.all(|(length, (stride, cut))| length * stride >= *cut);
+        let axes = &inputs[0].shape()[self.first_axis..];
+        // `strides` and `cut` always have two elements. With one spatial axis, the last is used.
+        let first = 2 - axes.len();
+        let lengths = axes.iter().zip(&self.strides[first..]);
+        let merged: TVec<usize> = lengths.map(|(length, stride)| length * stride).collect();
+        let cut = &self.cut[first..];
         ensure!(
-            is_long_enough,
-            "expected at least {:?} merged rows and columns, found an input of shape {:?}",
-            self.cut,
-            inputs[0].shape()
+            merged.iter().zip(cut).all(|(length, cut)| length >= cut),
+            "expected at least {cut:?} merged rows and columns, found {merged:?}"
         );
         let shape = self.shape(inputs[0].shape());
         let rows_and_columns = |shape: &[usize]| match shape[self.first_axis..] {

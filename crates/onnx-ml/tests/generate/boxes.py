@@ -13,7 +13,7 @@ SCORES = RANDOM.random((2, 3, 12)).astype(np.float32)
 
 
 def case(name, limits, boxes=BOXES, scores=SCORES, **attributes):
-    """Writes a case with the maximum number of boxes, the overlap and the least score, or with fewer limits."""
+    """Writes a case. `limits` are the maximum number of boxes, the IoU threshold and the score threshold, or fewer."""
     kinds = [np.int64, np.float32, np.float32]
     constants = [None if limit is None else kind(limit) for kind, limit in zip(kinds, limits, strict=False)]
     constants = [None if limit is None else np.asarray(limit) for limit in constants]

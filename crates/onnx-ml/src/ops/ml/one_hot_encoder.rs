@@ -80,7 +80,8 @@ impl PerElement for OneHotEncoder {
         let len = positions.len().checked_mul(self.column_count);
         let len = len.with_context(|| {
             format!(
-                "expected fewer output elements, found {} inputs of {} columns each",
+                "expected at most {} output elements, found {} inputs of {} columns each",
+                usize::MAX,
                 positions.len(),
                 self.column_count
             )

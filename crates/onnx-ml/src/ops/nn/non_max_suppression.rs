@@ -10,12 +10,14 @@ use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+/// Names of the optional inputs, in ONNX's order.
+const LIMITS: [&str; 3] = ["max_output_boxes_per_class", "iou_threshold", "score_threshold"];
+
 #[derive(Debug)]
 struct NonMaxSuppression {
     /// If `true`, a box is `[x center, y center, width, height]`. Otherwise a box is two corners, `[y1, x1, y2, x2]`.
     centers: bool,
-    /// Indices of the inputs with three limits: the maximum number of boxes of an image and class, the maximum overlap,
-    /// and the score above which boxes are considered. `None` for a limit that the node omits.
+    /// Indices of the inputs in [`LIMITS`]. `None` for an input that the node omits.
     limits: [Option<usize>; 3],
     /// Stands for the number of selected boxes, which is only known at run time.
     count: Symbol,
@@ -45,7 +47,7 @@ impl Kernel for NonMaxSuppression {
     }
 
     fn outputs(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let [boxes, scores, limits @ ..] = inputs else {
+        let [boxes, scores, ..] = inputs else {
             bail!("expected boxes and scores, found {} inputs", inputs.len());
         };
         let ([images, count, four], [score_images, _, score_count]) =
@@ -63,9 +65,10 @@ impl Kernel for NonMaxSuppression {
                 "expected scores for {boxes} {name}, found {scores}"
             );
         }
-        for limit in limits {
+        for (name, index) in LIMITS.iter().zip(self.limits) {
+            let Some(limit) = index.and_then(|index| inputs.get(index)) else { continue };
             let single = limit.shape.iter().all(|length| length.is_one());
-            ensure!(single, "expected limits of one element, found shape {:?}", limit.shape);
+            ensure!(single, "expected `{name}` of one element, found shape {:?}", limit.shape);
         }
         Ok(tvec!(Fact::new(i64::datum_type(), [self.count.to_dim(), 3.to_dim()])))
     }
@@ -82,8 +85,11 @@ impl Kernel for NonMaxSuppression {
             None => 0,
         };
         let maximum = usize::try_from(maximum).unwrap_or(0);
-        let (overlap, least) = (limit(1)?.unwrap_or(0.0), limit(2)?);
-        ensure!((0.0..=1.0).contains(&overlap), "expected an overlap of 0 to 1, found {overlap}");
+        let (iou_threshold, score_threshold) = (limit(1)?.unwrap_or(0.0), limit(2)?);
+        ensure!(
+            (0.0..=1.0).contains(&iou_threshold),
+            "expected `iou_threshold` from 0 to 1, found {iou_threshold}"
+        );
         let tensors = [elements::<f32>(&inputs[0])?, elements::<f32>(&inputs[1])?];
         let [boxes, scores] = slices::<f32>(&tensors)?[..] else { bail!("expected two tensors") };
         let [images, classes, count] = inputs[1].shape() else {
@@ -100,7 +106,8 @@ impl Kernel for NonMaxSuppression {
         for group in 0..images * classes {
             let image = group / classes;
             let (boxes, scores) = (&boxes[image * count..][..*count], &scores[group * count..]);
-            for index in select(boxes, &scores[..*count], maximum, overlap, least) {
+            let scores = &scores[..*count];
+            for index in select(boxes, scores, maximum, iou_threshold, score_threshold) {
                 selected.extend([image, group % classes, index].map(|index| index as i64));
             }
         }
@@ -125,15 +132,17 @@ impl NonMaxSuppression {
 }
 
 /// Returns the indices of at most `maximum` boxes in descending order of their scores. Boxes with scores of at most
-/// `least` are not selected. Boxes that overlap a selected box by more than `overlap` are not selected either.
+/// `score_threshold` are not selected. Boxes whose IoU with a selected box exceeds `iou_threshold` are not selected
+/// either.
 fn select(
     boxes: &[Area],
     scores: &[f32],
     maximum: usize,
-    overlap: f32,
-    least: Option<f32>,
+    iou_threshold: f32,
+    score_threshold: Option<f32>,
 ) -> Vec<usize> {
-    let considered = |index: &usize| least.is_none_or(|least| scores[*index] > least);
+    let considered =
+        |index: &usize| score_threshold.is_none_or(|threshold| scores[*index] > threshold);
     let mut order: Vec<usize> = (0..boxes.len()).filter(considered).collect();
     // The sort is stable: of equal scores, the lower index comes first. Adding 0 makes -0 equal to 0.
     let score = |index: &usize| scores[*index] + 0.0;
@@ -143,7 +152,7 @@ fn select(
         if selected.len() >= maximum {
             break;
         }
-        let suppresses = |other: &usize| overlap_of(&boxes[index], &boxes[*other]) > overlap;
+        let suppresses = |other: &usize| iou(&boxes[index], &boxes[*other]) > iou_threshold;
         if !selected.iter().any(suppresses) {
             selected.push(index);
         }
@@ -151,9 +160,9 @@ fn select(
     selected
 }
 
-/// Returns the area of the intersection of two boxes divided by the area of their union, or 0 if
-/// one of the boxes is empty.
-fn overlap_of(a: &Area, b: &Area) -> f32 {
+/// Returns the intersection over union (IoU) of two boxes, or 0 if one of the boxes is empty. The IoU is the area of the
+/// intersection, divided by the area of the union.
+fn iou(a: &Area, b: &Area) -> f32 {
     let area = |[[y1, x1], [y2, x2]]: &Area| (y2 - y1) * (x2 - x1);
     let height = a[1][0].min(b[1][0]) - a[0][0].max(b[0][0]);
     let width = a[1][1].min(b[1][1]) - a[0][1].max(b[0][1]);

@@ -145,7 +145,7 @@ impl Windows {
         let is_moderate = taps.fold(1, usize::saturating_mul) <= MAX_TAPS;
         ensure!(
             is_moderate,
-            "expected fewer or smaller windows, found {counts:?} of {:?}",
+            "expected windows of at most {MAX_TAPS} elements in total, found {counts:?} of {:?}",
             self.kernel
         );
         Ok(counts)

@@ -18,7 +18,10 @@ pub struct Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Error { tensor, dims, found } = self;
-        write!(f, "tensor `{tensor}`: expected data for shape {dims:?}, found {found} elements")
+        write!(
+            f,
+            "tensor `{tensor}`: expected the elements of shape {dims:?}, found {found} elements"
+        )
     }
 }
 

@@ -21,7 +21,7 @@ fn rejects_windows_that_do_not_fit() {
         ("expected 5 elements or more with padding, found 4", vec![ints("kernel_shape", &[5, 1])]),
         ("expected 1 spatial dimensions, found 2", vec![ints("kernel_shape", &[2])]),
         (
-            "expected fewer or smaller windows",
+            "expected windows of at most 67108864 elements in total",
             vec![ints("kernel_shape", &[1 << 20, 1 << 20]), string("auto_pad", "SAME_UPPER")],
         ),
     ];

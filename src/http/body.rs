@@ -1,5 +1,6 @@
 //! Reads the body of a request, and enforces two limits: for the size of one body, and for the total size of all bodies
-//! in memory.
+//! as received. Decompressed bytes do not count towards the total. The body of a prediction is decompressed on an
+//! inference thread immediately before it is decoded, so there is at most one decompressed body per running prediction.
 
 use crate::error::{Busy, Error};
 use crate::http::multipart;
@@ -97,7 +98,7 @@ impl RequestBody {
     }
 }
 
-/// The number of buffered bytes of one body. While this value exists, the bytes count towards the limit for all bodies
+/// The number of buffered bytes of one body, as received. While this value exists, the bytes count towards the limit for all bodies
 /// together.
 #[derive(Debug)]
 pub(crate) struct BufferedBytes {

@@ -43,7 +43,8 @@ impl ContentCoding {
         }
     }
 
-    /// Returns the coding that the client prefers for the response.
+    /// Returns gzip or deflate, whichever has the greater weight in `Accept-Encoding`, or gzip if the weights are equal.
+    /// Returns identity only if the client accepts neither. The weight of `identity` is ignored.
     pub(crate) fn for_response(headers: &HeaderMap) -> ContentCoding {
         let accepted = list_header(headers, header::ACCEPT_ENCODING);
         let weight = |coding: &str| {

@@ -10,7 +10,7 @@ mod writer;
 use crate::error::{Error, RequestError, RequestErrors};
 use crate::protocol::cell::read_text;
 use crate::protocol::predictions::Predictions;
-use crate::protocol::reader::{MAX_SUGGESTIONS, Reader};
+use crate::protocol::reader::Reader;
 use ml_app_model::value::excerpt;
 use ml_app_model::{Feature, Mismatch, Signature, Tensors};
 pub use records::Record;
@@ -18,6 +18,10 @@ use records::Records;
 use std::io;
 use std::sync::Arc;
 pub use writer::Writer;
+
+/// Maximum number of ignored columns whose names are compared with the names of all features. If a feature is missing
+/// and an ignored column has a similar name, the error mentions the column.
+const MAX_COMPARED_COLUMNS: usize = 10;
 
 /// A CSV whose header has been read. The records are read one at a time.
 #[derive(Debug)]
@@ -83,7 +87,7 @@ impl<'a> Table<'a> {
             features.push(feature);
         }
         let nearest = |name: &String| signature.nearest_feature(name);
-        let nearest: Vec<_> = ignored.iter().take(MAX_SUGGESTIONS).map(nearest).collect();
+        let nearest: Vec<_> = ignored.iter().take(MAX_COMPARED_COLUMNS).map(nearest).collect();
         let missing = |(feature, present): &(&Feature, bool)| !feature.optional && !present;
         for (feature, _) in signature.features.iter().zip(present).filter(missing) {
             let mut error = RequestError::missing("column", &feature.name).line(line);

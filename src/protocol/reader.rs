@@ -1,8 +1,16 @@
 //! Collects the rows of a request, and the errors found in the rows. All formats that consist of rows use this module.
 //!
-//! For each row, a protocol's parser calls [`Reader::start_row`], then [`Reader::take`] and a setter for each feature
-//! that it finds, then [`Reader::end_row`]. Reading continues after an invalid value, so that one response reports as
-//! many errors as possible.
+//! A protocol's parser adds rows in one of these ways:
+//!
+//! - In general, it calls [`Reader::start_row`], then [`Reader::take`] and a setter for each feature that it finds, then
+//!   [`Reader::end_row`].
+//! - The parser of CSV calls neither `take` nor `end_row`, because it checks the names of the columns once, in the
+//!   header.
+//! - [`Reader::read_fast`] and [`Reader::read_cells`] add a whole row, without the other calls.
+//! - In a body of columns, the parser adds all rows with the first column. It calls `take` once for each column, and
+//!   then sets the values of the column in all rows.
+//!
+//! Reading continues after an invalid value, so that one response reports as many errors as possible.
 
 use crate::error::{Error, RequestError, RequestErrors};
 use crate::protocol::json::{self, fast_path};
@@ -12,9 +20,9 @@ use ml_app_model::value::{excerpt, quoted_list, with_article};
 use ml_app_model::{Feature, Kind, Mismatch, Rows, Signature, Tensors, Value};
 use std::fmt;
 
-/// Maximum number of unknown names for which a correction is suggested. A suggestion is slow, because it compares the
-/// unknown name with the names of all features.
-pub const MAX_SUGGESTIONS: usize = 10;
+/// Number of errors in a request after which no correction of an unknown name is suggested. A suggestion is slow,
+/// because it compares the unknown name with the names of all features.
+const MAX_ERRORS_WITH_SUGGESTION: usize = 10;
 
 /// Collects rows and the errors found in them.
 #[derive(Debug)]
@@ -25,9 +33,10 @@ pub struct Reader<'s> {
     present: Vec<bool>,
     /// Index of the feature that probably comes next, because most rows have the features in the model's order.
     next: usize,
-    /// Line of the current row, counted from 1, if each row of the format is a line.
+    /// Line on which the current row starts, counted from 1. `None` if the format has no lines, such as JSON.
     pub(super) line: Option<u64>,
-    /// Number of rows in earlier batches, including skipped rows.
+    /// Number of rows before `rows`: the rows of earlier batches, skipped rows, and rows that were freed because the
+    /// request has errors.
     earlier_rows: usize,
     /// Number of skipped rows.
     skipped: usize,
@@ -49,8 +58,8 @@ impl<'s> Reader<'s> {
     /// Creates a reader of rows for a model.
     ///
     /// `limit` is the maximum number of values in a [batch](Reader::batch). The size of the body does not limit this
-    /// number. A row may leave out optional features, but still takes memory for all features. In a body of
-    /// columns, the first column adds the rows, with all features.
+    /// number. A row may leave out optional features, but still takes memory for all features. If the body contains
+    /// columns, the first column already allocates memory for all features of all rows.
     pub fn new(signature: &'s Signature, limit: usize) -> Reader<'s> {
         let rows = Rows::new(signature);
         Reader {
@@ -277,7 +286,7 @@ impl<'s> Reader<'s> {
                 // The error will only be counted, so its message is not needed.
                 String::new()
             } else {
-                let suggest = self.errors.len() < MAX_SUGGESTIONS;
+                let suggest = self.errors.len() < MAX_ERRORS_WITH_SUGGESTION;
                 unknown_feature(name, self.rows.signature(), suggest)
             };
             self.push_error(RequestError::naming(detail, &excerpt(name)));
@@ -431,15 +440,13 @@ fn unknown_feature(name: &str, signature: &Signature, suggest: bool) -> String {
     }
 }
 
-/// Describes the values of a feature: "an integer", "an array of 2 × 2 numbers".
+/// Describes the values of a feature: "an integer", "an array of 2 × 2 numbers". `?` stands for a dynamic length, as in
+/// "an array of ? × 2 numbers".
 pub fn describe_value(feature: &Feature) -> String {
     if feature.is_scalar() {
         return with_article(feature.kind);
     }
-    let axes: Vec<String> = feature
-        .shape
-        .iter()
-        .map(|len| len.map_or("any".to_owned(), |len| len.to_string()))
-        .collect();
+    let axes: Vec<String> =
+        feature.shape.iter().map(|len| len.map_or("?".to_owned(), |len| len.to_string())).collect();
     format!("an array of {} {}s", axes.join(" × "), feature.kind)
 }

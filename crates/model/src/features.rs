@@ -17,8 +17,8 @@ use tract_onnx::pb::GraphProto;
 ///
 /// 1. the metadata;
 /// 2. the key of a map, if the exporter declared the input as a map;
-/// 3. the name of the input, if a row of the input has one column or more than one axis, or if the input has no batch
-///    axis;
+/// 3. the name of the input, if a row of the input has one column, more than one axis or a dynamic length, or if the
+///    input has no batch axis;
 /// 4. the index of the column, if only one input has several columns: `x0`, `x1`, …;
 /// 5. the name of the input and the index of the column: `input_0`, `input_1`, ….
 ///

@@ -9,7 +9,7 @@
 //! - `graph`, `features`: read the signature from the graph and its metadata.
 //! - `axes`: decides which axis of each tensor has an entry for each row.
 //! - [`metadata`]: reads the metadata that an exporter can add to a model.
-//! - [`external_data`]: reads weights from files beside the model.
+//! - [`external_data`]: reads weights from files in the model's folder or below it.
 //! - `constants`, `limits`: reject invalid tensors, attributes and sizes of inputs, which tract does not check.
 //! - `source`: decodes a file, and prepares its graph to run.
 //! - `plan`: infers the types and shapes of the graph for any batch size.

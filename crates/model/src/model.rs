@@ -67,7 +67,7 @@ impl Model {
     }
 
     /// Loads a model whose weights may be in separate files. `path` is the path of the model file, and the separate
-    /// files are in the same folder.
+    /// files are in the same folder or below it.
     ///
     /// # Errors
     ///
@@ -82,8 +82,13 @@ impl Model {
             .unwrap_or_else(|panic| Err(LoadError::Plan(format!("the runtime panicked: {panic}"))))
     }
 
-    /// Loads a model. Tries the ways in which the graph may accept rows, and the ways to make plans, until one of them
-    /// works.
+    /// Loads a model. Tries each combination of input specifications (number of axes, batch axes, fixed number of rows)
+    /// and [`Shapes`] until the model works.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the first combination if no combination works. Returns an error at once if other
+    /// combinations cannot avoid it, such as invalid metadata.
     fn load_unguarded(bytes: &[u8], path: Option<&Path>) -> Result<Model, LoadError> {
         let mut phases = Phases::begin();
         let source = Source::read(bytes, path)?;

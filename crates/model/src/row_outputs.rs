@@ -14,7 +14,8 @@ pub struct RowOutputs {
 
 impl RowOutputs {
     /// Makes the batch axis of each output the first axis. Elements are moved only if the batch axis is a different
-    /// axis.
+    /// axis. An output that is [stacked](Signature::is_stacked) gets a first axis of length 1 if there is one row. With
+    /// several rows, the output already has the first axis.
     pub fn new(signature: &Signature, outputs: Tensors) -> RowOutputs {
         let rows = outputs.rows();
         let tensors = signature.outputs.iter().zip(outputs.into_tensors());

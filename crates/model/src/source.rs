@@ -38,8 +38,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Decodes an ONNX file. `path` is the path of the file, and separate files with weights are in the same folder. If
-    /// `path` is `None`, the ONNX file must contain all weights.
+    /// Decodes an ONNX file. `path` is the path of the file, and separate files with weights are in the same folder or
+    /// below it. If `path` is `None`, the ONNX file must contain all weights.
     pub(crate) fn read(bytes: &[u8], path: Option<&Path>) -> Result<Source, LoadError> {
         let mut proto = graph::decode(bytes)?;
         if let Some(path) = path {
@@ -64,7 +64,7 @@ impl Source {
         graph::graph(&self.proto)
     }
 
-    /// Returns the ways to make plans for this graph, in the order in which they are tried.
+    /// Returns the [`Shapes`] for which a plan of this graph can be made, in the order in which they are tried.
     pub(crate) fn shapes(&self) -> &'static [Shapes] {
         let mut nodes = self.proto.graph.iter().flat_map(|graph| &graph.node);
         if nodes.any(|node| SEQUENCE_OPERATORS.contains(&node.op_type.as_str())) {

@@ -1,5 +1,5 @@
-//! Serialization with serde: of tract's types that do not implement serde's traits, and of large arrays of weights.
-//! Also shares weights between plans.
+//! Serializes, with serde, tract's types that do not implement serde's traits, and large arrays of weights. Also shares
+//! weights between plans.
 
 pub(crate) mod fields;
 pub(crate) mod sharing;

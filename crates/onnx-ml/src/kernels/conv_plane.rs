@@ -23,8 +23,8 @@ use tract_onnx::tract_core::ops::cnn::PoolSpec;
 /// Number of adjacent outputs that are computed together.
 pub const LANES: usize = 16;
 
-/// Estimated cost, in multiply-adds, of an output that is first written to a line with gaps (see [`Plane::direct`]) and
-/// then copied.
+/// Estimated additional cost, in multiply-adds, of writing an output to a line with gaps (see [`Plane::direct`]) and
+/// copying it.
 const GAP_COST: usize = 8;
 
 /// The layout of one channel of inputs and outputs, for inputs of one size.

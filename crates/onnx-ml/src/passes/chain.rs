@@ -36,7 +36,7 @@ pub fn fuse(model: &mut TypedModel) -> TractResult<()> {
     // evaluation order.
     let positions: HashMap<usize, usize> = order.iter().copied().zip(0..).collect();
     let outputs: HashSet<usize> = model.outputs.iter().map(|output| output.node).collect();
-    // Nodes that belong to a chain. A chain of one node is not replaced.
+    // Nodes that belong to a chain. A chain of one node is replaced only if the node is a cube.
     let mut assigned: HashSet<usize> = HashSet::new();
     let mut patches = vec![];
     for (position, last) in order.iter().enumerate().rev() {

@@ -22,10 +22,39 @@ impl Key {
     }
 }
 
-/// Parses a list of keys, separated by commas or white space.
-pub(crate) fn parse_keys(text: &str) -> Vec<Key> {
-    let keys = text.split(|c: char| c == ',' || c.is_whitespace());
-    keys.filter(|key| !key.is_empty()).map(|key| Key::new(key.as_bytes())).collect()
+/// Minimum number of characters in a key. Shorter keys can be guessed.
+const MIN_KEY_LENGTH: usize = 16;
+
+/// Parses a list of keys, one per line. Ignores blank lines, lines that begin with `#`, and white space around a key.
+///
+/// # Errors
+///
+/// Returns a message for each line that is not a key. A key consists of at least 16 visible ASCII characters, without
+/// commas: a comma would be a separator of keys that clients have to send one by one. No message contains a key.
+pub(crate) fn parse_keys(text: &str) -> Result<Vec<Key>, Vec<String>> {
+    let (mut keys, mut errors) = (vec![], vec![]);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    for (index, line) in text.lines().enumerate() {
+        let key = line.trim();
+        if key.is_empty() || key.starts_with('#') {
+            continue;
+        }
+        let line = index + 1;
+        if let Some(found) = key.chars().find(|c| !c.is_ascii_graphic() || *c == ',') {
+            errors.push(format!(
+                "line {line}: expected one key, found a character that no key contains: U+{:04X}",
+                u32::from(found)
+            ));
+        } else if key.len() < MIN_KEY_LENGTH {
+            errors.push(format!(
+                "line {line}: expected a key of at least {MIN_KEY_LENGTH} characters, found {}",
+                key.len()
+            ));
+        } else {
+            keys.push(Key::new(key.as_bytes()));
+        }
+    }
+    if errors.is_empty() { Ok(keys) } else { Err(errors) }
 }
 
 /// The routes whose requests need a key.
@@ -72,13 +101,39 @@ mod tests {
 
     #[test]
     fn admits_each_key_and_nothing_else() {
-        let access = Access { keys: parse_keys("new-key, old-key\nthird\n"), scope: Scope::All };
-        assert_eq!(access.keys.len(), 3);
-        for key in ["new-key", "old-key", "third"] {
+        let file = "\u{feff}# new key, from today\r\nkey-of-today-0001\r\n\r\n  key-of-yesterday \n#third-key-of-all\n";
+        let access = Access { keys: parse_keys(file).expect("a valid file"), scope: Scope::All };
+        assert_eq!(access.keys.len(), 2);
+        for key in ["key-of-today-0001", "key-of-yesterday"] {
             assert!(access.admits(key.as_bytes()), "{key}");
         }
-        for key in ["", "new", "new-key ", "new-key,", "NEW-KEY", "new-key, old-key"] {
+        for key in [
+            "",
+            "new",
+            "today",
+            "key-of-today-0001 ",
+            "KEY-OF-YESTERDAY",
+            "#third-key-of-all",
+            "third-key-of-all",
+        ] {
             assert!(!access.admits(key.as_bytes()), "{key}");
         }
+    }
+
+    #[test]
+    fn rejects_lines_that_are_not_one_key() {
+        let errors = parse_keys(
+            "key-of-today-0001\nshort\nkey-one-0001,key-two-0002\nschlüssel-für-heute\na b\n",
+        );
+        let errors = errors.expect_err("an invalid file");
+        assert_eq!(
+            errors,
+            [
+                "line 2: expected a key of at least 16 characters, found 5",
+                "line 3: expected one key, found a character that no key contains: U+002C",
+                "line 4: expected one key, found a character that no key contains: U+00FC",
+                "line 5: expected one key, found a character that no key contains: U+0020",
+            ]
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The settings of the server. The module `settings` declares each setting once.
 
+mod environment;
 mod flags;
 mod lookup;
 mod origins;
@@ -22,6 +23,7 @@ use settings::{
     MAX_CONNECTIONS, MAX_HEADER, MAX_IN_FLIGHT, MAX_ROWS, PORT, QUEUE_TIMEOUT, REQUEST_TIMEOUT,
     SANDBOX, WORKERS,
 };
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::time::Duration;
 use std::{env, fmt};
@@ -123,6 +125,13 @@ impl Default for Config {
     }
 }
 
+/// Returns a warning for each environment variable of this process whose name begins with `ML_APP_` and that sets
+/// nothing.
+pub fn environment_warnings() -> Vec<String> {
+    let lossy = |value: OsString| value.to_string_lossy().into_owned();
+    environment::warnings(env::vars_os().map(|(name, value)| (lossy(name), lossy(value))))
+}
+
 impl Config {
     /// Reads the settings of this process.
     ///
@@ -130,7 +139,9 @@ impl Config {
     ///
     /// Returns an error with a message for each invalid setting.
     pub(crate) fn from_environment(flags: &Flags) -> Result<Config, InvalidSettings> {
-        Config::load(flags, |name| env::var(name).ok())
+        // A value that is not UTF-8 becomes a value that its setting rejects.
+        let lossy = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
+        Config::load(flags, lossy)
     }
 
     /// Reads the settings from `flags` and the environment. `variable` returns the value of an environment variable.
@@ -235,7 +246,12 @@ mod tests {
 
     #[test]
     fn a_flag_overrides_variables_and_variables_have_priorities() {
-        let variables = [("PORT", "1"), ("SAGEMAKER_BIND_TO_PORT", "2"), ("AIP_HTTP_PORT", "3")];
+        let variables = [
+            ("PORT", "1"),
+            ("SAGEMAKER_BIND_TO_PORT", "2"),
+            ("AIP_HTTP_PORT", "3"),
+            ("ML_APP_PORT", "4"),
+        ];
         let port = |flags: &[(&'static str, &str)], count: usize| {
             load(flags, &variables[..count]).map(|config| config.port)
         };
@@ -243,7 +259,11 @@ mod tests {
         assert_eq!(port(&[], 1), Ok(1));
         assert_eq!(port(&[], 2), Ok(2));
         assert_eq!(port(&[], 3), Ok(3));
-        assert_eq!(port(&[("port", "4")], 3), Ok(4));
+        assert_eq!(port(&[], 4), Ok(4));
+        assert_eq!(port(&[("port", "5")], 4), Ok(5));
+        let link = ("ML_APP_PORT", "tcp://10.0.171.239:80");
+        assert_eq!(load(&[], &[link]).map(|config| config.port), Ok(5000));
+        assert_eq!(load(&[], &[link, ("PORT", "1")]).map(|config| config.port), Ok(1));
     }
 
     #[test]
@@ -302,13 +322,22 @@ mod tests {
 
     #[test]
     fn api_keys_come_from_the_variable_or_from_the_file() {
-        let variables = [("ML_APP_API_KEYS", "one, two"), ("ML_APP_API_KEY_FILE", "/no/such")];
+        let keys = "0123456789abcdef\nfedcba9876543210\n";
+        let variables = [("ML_APP_API_KEYS", keys), ("ML_APP_API_KEY_FILE", "/no/such")];
         let keys = |variables| load(&[], variables).map(|config| config.access.keys.len());
         assert_eq!(keys(&[]), Ok(0));
         assert_eq!(keys(&variables[..1]), Ok(2));
         assert!(keys(&variables[1..]).is_err_and(|errors| errors[0].contains("/no/such")));
         assert!(keys(&variables).is_err_and(|errors| errors.len() == 1));
-        assert!(keys(&[("ML_APP_API_KEYS", " ,")]).is_err());
+        assert!(keys(&[("ML_APP_API_KEYS", "# none\n")]).is_err());
+        assert_eq!(
+            keys(&[("ML_APP_API_KEYS", "0123456789abcdef\n\nshort\ntwo words")]),
+            Err(vec![
+                "ML_APP_API_KEYS: line 3: expected a key of at least 16 characters, found 5".to_owned(),
+                "ML_APP_API_KEYS: line 4: expected one key, found a character that no key contains: U+0020"
+                    .to_owned(),
+            ])
+        );
     }
 
     #[test]

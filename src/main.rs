@@ -3,6 +3,7 @@
 use actix_web::rt::System;
 use actix_web::web::Data;
 use ml_app::cli::{self, Command, ServeArgs};
+use ml_app::config::environment_warnings;
 use ml_app::http::State;
 use ml_app::logging;
 use ml_app::server::{Server, Signals};
@@ -28,6 +29,9 @@ fn main() -> ExitCode {
 fn serve(args: &ServeArgs, mut start: Phases) -> anyhow::Result<ExitCode> {
     let config = args.config()?;
     logging::start(config.logging.format);
+    for warning in environment_warnings() {
+        log::warn!("{warning}");
+    }
     let source = args.source()?;
     let sha256 = source.sha256();
     start.end("process");

@@ -56,7 +56,7 @@ tests/manifests/run.sh
 heading "Builds with other models"
 tests/e2e/build.sh
 
-export ML_APP_BINARY="$PWD/$built/ml-app"
+export SERVER_BINARY="$PWD/$built/ml-app"
 
 heading "Browser and OpenAPI document"
 "$venv/bin/python" -B -m pytest -p no:cacheprovider --ignore tests/e2e/clients tests/e2e

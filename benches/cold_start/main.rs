@@ -33,7 +33,7 @@ const BUILD: &str = concat!(
 /// Measures the cold start of ml-app, and of smaller programs for comparison.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Program to measure [env: ML_APP_BINARY] [default: the static binary of this project]
+    /// Program to measure [env: SERVER_BINARY] [default: the static binary of this project]
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
     /// Number of starts of each program
@@ -81,7 +81,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
     let folder = if folder.ends_with(TARGET) { folder.into() } else { folder.join(TARGET) };
     let built = folder.join("release");
     let specified =
-        options.binary.clone().or_else(|| std::env::var_os("ML_APP_BINARY").map(Into::into));
+        options.binary.clone().or_else(|| std::env::var_os("SERVER_BINARY").map(Into::into));
     let binary = specified.unwrap_or_else(|| built.join("ml-app"));
     let bare = binary.with_file_name("examples").join("bare");
     for program in [&binary, &bare] {

@@ -1,5 +1,6 @@
 //! Reads settings from flags and the environment, and collects the errors.
 
+use super::environment::is_service_link;
 use super::flags::Flags;
 use super::setting::{DefaultValue, Setting, Values};
 use super::settings::{API_KEY_FILE, API_KEYS};
@@ -20,8 +21,8 @@ impl Lookup<'_> {
     ///
     /// # Panics
     ///
-    /// Panics if the declaration of the setting has no fixed default, or an invalid default. Every start and every
-    /// test reads all settings, so any run finds such a declaration.
+    /// Panics if the declaration of the setting has no fixed default, or an invalid default. `Config::read` looks up
+    /// every setting, so a start without flags and variables finds such a declaration.
     pub fn value<V: Values>(&mut self, setting: &Setting<V>) -> V::Value {
         self.explicit(setting).unwrap_or_else(|| {
             let DefaultValue::Fixed(default) = setting.default else {
@@ -43,17 +44,18 @@ impl Lookup<'_> {
         value
     }
 
-    /// Returns the flag or variable that sets the setting, and the unparsed value.
+    /// Returns the flag or variable that sets the setting, and the unparsed value. Ignores variables that describe a
+    /// Service of Kubernetes.
     fn name_and_value<V>(&self, setting: &Setting<V>) -> Option<(String, String)> {
         let flag = setting
             .flag
             .long()
             .and_then(|long| Some((format!("--{long}"), self.flags.get(long)?.to_owned())));
         flag.or_else(|| {
-            setting
-                .variables
-                .iter()
-                .find_map(|name| Some(((*name).to_owned(), (self.variable)(name)?)))
+            let variables = setting.variables.iter();
+            let mut set =
+                variables.filter_map(|name| Some(((*name).to_owned(), (self.variable)(name)?)));
+            set.find(|(name, value)| !is_service_link(name, value))
         })
     }
 
@@ -62,10 +64,8 @@ impl Lookup<'_> {
         let (origin, text) =
             match (self.name_and_value(&API_KEYS), self.name_and_value(&API_KEY_FILE)) {
                 (None, None) => return vec![],
-                (Some((name, _)), Some((file_name, file))) => {
-                    self.errors.push(format!(
-                        "{name}: expected no {file_name} at the same time, found `{file}`"
-                    ));
+                (Some((name, _)), Some((file_name, _))) => {
+                    self.errors.push(format!("expected either {name} or {file_name}, found both"));
                     return vec![];
                 }
                 (Some(keys), None) => keys,
@@ -77,10 +77,18 @@ impl Lookup<'_> {
                     }
                 },
             };
-        let keys = access::parse_keys(&text);
-        if keys.is_empty() {
-            self.errors.push(format!("{origin}: expected at least one API key, found none"));
+        match access::parse_keys(&text) {
+            Ok(keys) => {
+                if keys.is_empty() {
+                    self.errors
+                        .push(format!("{origin}: expected at least one API key, found none"));
+                }
+                keys
+            }
+            Err(errors) => {
+                self.errors.extend(errors.iter().map(|error| format!("{origin}: {error}")));
+                vec![]
+            }
         }
-        keys
     }
 }

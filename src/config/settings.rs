@@ -50,11 +50,12 @@ settings! {
 
     /// TCP port to listen on. 0 lets the system choose a free port.
     ///
-    /// Vertex AI, SageMaker and Cloud Run each set one of the variables. If several variables are set, the
-    /// first in the list applies.
+    /// Vertex AI, SageMaker and Cloud Run each set one of the last three variables. If several variables are set, the
+    /// first in the list applies. Kubernetes sets `ML_APP_PORT` to an address such as `tcp://10.0.0.1:80` if a Service
+    /// is named `ml-app`; such a value is ignored.
     PORT: Parsed<u16> {
         flag: LongAndShort("port", 'p'),
-        variables: &["AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT", "PORT"],
+        variables: &["ML_APP_PORT", "AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT", "PORT"],
         values: Parsed {
             placeholder: "PORT",
             expected: "a port from 0 to 65535",
@@ -204,8 +205,9 @@ settings! {
         default: Computed("the number of CPUs, or the CPU quota rounded down if that is less"),
     }
 
-    /// File of API keys, separated by commas or white space. If a file is set, clients must send one of the keys.
+    /// File of API keys, one per line. If a file is set, clients must send one of the keys.
     ///
+    /// A key has at least 16 characters and no white space. Blank lines and lines that begin with `#` are ignored.
     /// Clients send the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. With several keys, you can replace a
     /// key without downtime. The file is read once, at the start.
     API_KEY_FILE: Parsed<String> {
@@ -227,7 +229,7 @@ settings! {
         variables: &["ML_APP_API_KEYS"],
         values: Parsed {
             placeholder: "KEYS",
-            expected: "API keys, separated by commas or white space",
+            expected: "API keys, one per line",
             parse: |text| Some(text.to_owned()),
         },
         default: Unset,

@@ -22,7 +22,8 @@ fn get(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
 
 #[test]
 fn predictions_need_a_key_and_probes_do_not() {
-    let server = Server::start_in(&[("ML_APP_API_KEYS", "key-of-today key-of-yesterday")], &[]);
+    let server =
+        Server::start_in(&[("ML_APP_API_KEYS", "key-of-today-0001\nkey-of-yesterday")], &[]);
     for path in PROBES.iter().chain(&DOCS) {
         assert_eq!(server.get(path).status, 200, "{path}");
     }
@@ -41,14 +42,16 @@ fn predictions_need_a_key_and_probes_do_not() {
     for path in [disguised.as_str(), "/v1/models", "/v2", "/invocations", "/no/such/route"] {
         assert_eq!(server.get(path).status, 401, "{path}");
     }
-    for key in ["key-of-today", "key-of-yesterday"] {
+    for key in ["key-of-today-0001", "key-of-yesterday"] {
         let bearer = format!("bearer {key}");
         assert_eq!(get(&server, ROW, &[("authorization", &bearer)]).status, 200);
         assert_eq!(get(&server, ROW, &[("x-api-key", key)]).status, 200);
     }
-    for (name, value) in
-        [("authorization", "Basic key-of-today"), ("x-api-key", "secret-guess"), ("x-api-key", "")]
-    {
+    for (name, value) in [
+        ("authorization", "Basic key-of-today-0001"),
+        ("x-api-key", "secret-guess"),
+        ("x-api-key", ""),
+    ] {
         let rejected = get(&server, ROW, &[(name, value)]);
         assert_eq!(rejected.status, 401, "{name}: {value}");
         assert!(!rejected.body.contains("secret-guess"));
@@ -66,7 +69,7 @@ fn predictions_need_a_key_and_probes_do_not() {
 #[test]
 fn keys_from_a_file_can_protect_all_routes_except_the_probes() {
     let file = std::env::temp_dir().join(format!("ml-app-keys-{}", std::process::id()));
-    fs::write(&file, "one\ntwo\n").unwrap();
+    fs::write(&file, "# one\nfirst-of-two-keys\n\nsecond-of-two-keys\n").unwrap();
     let path = file.to_str().unwrap();
     let server = Server::start(&["--api-key-file", path, "--api-key-scope", "all"]);
     fs::remove_file(&file).unwrap();
@@ -75,7 +78,11 @@ fn keys_from_a_file_can_protect_all_routes_except_the_probes() {
     }
     for path in DOCS {
         assert_eq!(server.get(path).status, 401, "{path}");
-        assert_eq!(get(&server, path, &[("x-api-key", "two")]).status, 200, "{path}");
+        assert_eq!(
+            get(&server, path, &[("x-api-key", "second-of-two-keys")]).status,
+            200,
+            "{path}"
+        );
     }
 }
 
@@ -88,7 +95,7 @@ fn allows_configured_origins() {
 
     let environment = [
         ("ML_APP_CORS_ORIGINS", "https://shop.example, http://localhost:8080"),
-        ("ML_APP_API_KEYS", "key"),
+        ("ML_APP_API_KEYS", "key-of-the-shop-0"),
     ];
     let server = Server::start_in(&environment, &[]);
     let preflight = [
@@ -100,11 +107,15 @@ fn allows_configured_origins() {
     let response = server.send("OPTIONS", "/predict", &preflight, b"");
     assert_eq!(response.status, 200);
     assert_eq!(response.header("access-control-allow-origin"), "https://shop.example");
-    let headers = [("origin", "http://localhost:8080"), ("x-api-key", "key")];
+    let headers = [("origin", "http://localhost:8080"), ("x-api-key", "key-of-the-shop-0")];
     let response = get(&server, ROW, &headers);
     assert_eq!(response.status, 200);
     assert_eq!(response.header("access-control-allow-origin"), "http://localhost:8080");
-    let response = get(&server, ROW, &[("origin", "https://other.example"), ("x-api-key", "key")]);
+    let response = get(
+        &server,
+        ROW,
+        &[("origin", "https://other.example"), ("x-api-key", "key-of-the-shop-0")],
+    );
     assert_eq!(response.header("access-control-allow-origin"), "");
 
     let server = Server::start(&["--cors-origins", "*"]);

@@ -74,3 +74,18 @@ fn a_fraction_of_the_requests_is_logged() {
     // Half of 200 requests, plus the lines of the shutdown. A count outside these bounds is less likely than 1 in 10⁷.
     assert!((60..142).contains(&log.len()), "{}", log.len());
 }
+
+#[test]
+fn warns_about_variables_that_set_nothing() {
+    let environment = [
+        ("ML_APP_MAX_BDOY", "1MiB"),
+        ("ML_APP_SERVICE_HOST", "10.0.0.1"),
+        ("ML_APP_PORT", "tcp://10.0.0.1:80"),
+    ];
+    let server = Server::start_in(&environment, &[]);
+    let warnings: Vec<&String> =
+        server.announcement.iter().filter(|line| line.contains("WARN")).collect();
+    let expected =
+        "unknown variable `ML_APP_MAX_BDOY` is ignored (did you mean `ML_APP_MAX_BODY`?)";
+    assert!(warnings.len() == 1 && warnings[0].contains(expected), "{warnings:?}");
+}

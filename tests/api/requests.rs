@@ -1,7 +1,7 @@
 //! Sends the recorded requests in `tests/cases/<model>/requests/<protocol>/**/*.http`, and compares the responses with
 //! the recorded ones. A file contains the request, the line [`MARKER`] and the response.
 //!
-//! If `ML_APP_WRITE_RESPONSES` is set, the test appends responses that are missing. To update a response, delete the
+//! If `WRITE_RESPONSES` is set, the test appends responses that are missing. To update a response, delete the
 //! marker and the response first.
 
 use crate::case;
@@ -21,7 +21,7 @@ const HEADERS: [&str; 3] = ["content-type", "content-encoding", "inference-heade
 #[test]
 fn every_request_gets_its_response() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let write = std::env::var_os("ML_APP_WRITE_RESPONSES").is_some();
+    let write = std::env::var_os("WRITE_RESPONSES").is_some();
     let (mut seen, mut wrong) = (0, vec![]);
     for folder in entries(&cases) {
         let requests = folder.join("requests");

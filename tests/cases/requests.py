@@ -1,6 +1,6 @@
 """Writes requests to `<case>/requests/<protocol>/`, as clients send them, but without Content-Length and Host.
 
-A file contains the request, the line `=== Response` and the expected response. With ML_APP_WRITE_RESPONSES=1, the test
+A file contains the request, the line `=== Response` and the expected response. With WRITE_RESPONSES=1, the test
 `every_request_gets_its_response` appends the responses that are missing. Review them before you commit them. You can also
 write requests by hand.
 """

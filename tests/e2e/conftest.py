@@ -1,4 +1,4 @@
-"""Starts servers. The variable `ML_APP_BINARY` is the path of the binary."""
+"""Starts servers. The variable `SERVER_BINARY` is the path of the binary."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import pytest
 import requests
 
 ROOT = Path(__file__).resolve().parents[2]
-BINARY = os.environ.get("ML_APP_BINARY", ROOT / "target" / "release" / "ml-app")
+BINARY = os.environ.get("SERVER_BINARY", ROOT / "target" / "release" / "ml-app")
 CASES = ROOT / "tests" / "cases"
 # Maximum time in seconds that a test waits for an event. It is long, because the machine may be busy.
 PATIENCE = 60

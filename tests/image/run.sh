@@ -2,7 +2,7 @@
 # Builds the binary and checks that it is static. Builds the image, runs it as in a deployment, and prints its size, its
 # memory and its start time. Installs the tools that the script needs, on Debian and its derivatives.
 #
-# If the variable ML_APP_BINARY is set, the script tests this static binary and does not build one.
+# If the variable SERVER_BINARY is set, the script tests this static binary and does not build one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
@@ -105,13 +105,13 @@ engine podman network create --disable-dns "$NETWORK" >/dev/null
 
 step "Static binary"
 target=$(uname -m)-unknown-linux-musl
-if [ -z "${ML_APP_BINARY:-}" ]; then
+if [ -z "${SERVER_BINARY:-}" ]; then
     need_target "$target"
     cargo rustc --release --target "$target" --no-default-features --bin ml-app -- -C lto=thin
-    ML_APP_BINARY=target/$target/release/ml-app
+    SERVER_BINARY=target/$target/release/ml-app
 fi
 mkdir "$scratch/image" "$scratch/root"
-install -m 755 "$ML_APP_BINARY" "$scratch/image/ml-app"
+install -m 755 "$SERVER_BINARY" "$scratch/image/ml-app"
 binary=$scratch/image/ml-app
 kind=$(file --brief "$binary")
 has file "statically linked" "$kind"

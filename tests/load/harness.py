@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-BINARY = Path(os.environ["ML_APP_BINARY"]).resolve()
+BINARY = Path(os.environ["SERVER_BINARY"]).resolve()
 HOST = "127.0.0.1"
 THREADS = os.cpu_count()
 # Maximum time in seconds that a test waits for an event. A test that waits longer fails.

@@ -8,7 +8,7 @@
 # figures that are published. It also fails if targets that depend on the speed of the machine are missed. No other
 # program may run on the machine during a long run.
 #
-# If the variable ML_APP_BINARY is set, the script tests this binary and does not build one. The binary must have the
+# If the variable SERVER_BINARY is set, the script tests this binary and does not build one. The binary must have the
 # feature `onnx`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -26,10 +26,10 @@ if ! cmp -s tests/load/requirements.txt "$venv/requirements.txt"; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/load/requirements.txt
     cp tests/load/requirements.txt "$venv/"
 fi
-if [ -z "${ML_APP_BINARY:-}" ]; then
+if [ -z "${SERVER_BINARY:-}" ]; then
     target=$(uname -m)-unknown-linux-musl
     need_target "$target"
     cargo build --release --target "$target"
-    export ML_APP_BINARY=$PWD/target/$target/release/ml-app
+    export SERVER_BINARY=$PWD/target/$target/release/ml-app
 fi
 exec "$venv/bin/python" -B -m pytest -p no:cacheprovider --tb=short tests/load "$@"

@@ -372,7 +372,7 @@ def test_api_keys(serve, figure, tmp_path):
     file.write_text("\n".join(KEYS) + "\n")
     servers = [
         serve("--api-key-file", file),
-        serve(environment={"ML_APP_API_KEYS": f"{KEYS[0]}, {KEYS[1]}\t{KEYS[2]}"}),
+        serve(environment={"ML_APP_API_KEYS": f"{KEYS[0]}\n\n {KEYS[1]}\t\n{KEYS[2]}"}),
     ]
     right = [{"authorization": f"Bearer {key}"} for key in KEYS] + [{"x_api_key": key} for key in KEYS]
     wrong = [

@@ -2,7 +2,7 @@
 # Checks the licenses, versions, sources and known vulnerabilities of the dependencies, with the rules in deny.toml. Then
 # checks the list of dependencies in the static binary, which scanners and `ml-app sbom` read.
 #
-# If the variable ML_APP_BINARY is set, the script tests this static binary and does not build one.
+# If the variable SERVER_BINARY is set, the script tests this static binary and does not build one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset MODEL CARGO_TARGET_DIR
@@ -28,12 +28,12 @@ else
 fi
 
 target=$(uname -m)-unknown-linux-musl
-if [ -z "${ML_APP_BINARY:-}" ]; then
+if [ -z "${SERVER_BINARY:-}" ]; then
     need_target "$target"
     cargo rustc --release --target "$target" --no-default-features --bin ml-app -- -C lto=thin
-    ML_APP_BINARY=target/$target/release/ml-app
+    SERVER_BINARY=target/$target/release/ml-app
 fi
-"$ML_APP_BINARY" sbom >"$scratch/sbom.json"
+"$SERVER_BINARY" sbom >"$scratch/sbom.json"
 "$venv/bin/python" -B tests/supply/sbom.py "$scratch/sbom.json"
 
 # Invents vulnerabilities of three crates. A scanner must report the two crates that are in the binary, and must not
@@ -56,7 +56,7 @@ patched = []
 # Made up
 ADVISORY
 done
-"$venv/bin/cargo-audit" audit --no-fetch --json --db "$scratch/advisories" bin "$ML_APP_BINARY" \
+"$venv/bin/cargo-audit" audit --no-fetch --json --db "$scratch/advisories" bin "$SERVER_BINARY" \
     >"$scratch/audit.json" 2>"$scratch/audit.log" && fail "the scanner finds no vulnerability"
 [ -s "$scratch/audit.json" ] || fail "the scanner fails: $(cat "$scratch/audit.log")"
 found=$(python3 -c 'import json, sys

@@ -2,7 +2,7 @@
 # Runs unmodified clients of other projects against the server. Each client has its own Python packages in
 # target/clients.
 #
-# The variable ML_APP_BINARY is the path of the server.
+# The variable SERVER_BINARY is the path of the server.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 . tests/packages.sh

@@ -107,12 +107,23 @@ impl WireFormat {
             WireFormat::Ndjson => "application/x-ndjson",
         }
     }
+
+    /// Returns the content type of a response. Clients such as Python's `requests` read CSV as ISO 8859-1 if the content
+    /// type has no charset. The media type of JSON has no parameter `charset`
+    /// ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-11)).
+    pub fn content_type(self) -> &'static str {
+        match self {
+            WireFormat::Json => "application/json",
+            WireFormat::Csv => "text/csv; charset=utf-8",
+            WireFormat::Ndjson => "application/x-ndjson; charset=utf-8",
+        }
+    }
 }
 
 impl Encoded {
     pub fn json(body: Vec<u8>) -> Encoded {
         Encoded {
-            content_type: WireFormat::Json.media_type().into(),
+            content_type: WireFormat::Json.content_type().into(),
             headers: vec![],
             body: Body::Whole(body),
         }

@@ -99,11 +99,11 @@ impl Protocol for NamedFeatures {
             WireFormat::Json => json_response(&predictions, layout),
             WireFormat::Csv => {
                 let body = Body::Whole(csv::append(body, &predictions)?);
-                Encoded { content_type: self.response.media_type().into(), headers: vec![], body }
+                Encoded { content_type: self.response.content_type().into(), headers: vec![], body }
             }
             WireFormat::Ndjson => {
                 let body = Body::Lines(outputs);
-                Encoded { content_type: self.response.media_type().into(), headers: vec![], body }
+                Encoded { content_type: self.response.content_type().into(), headers: vec![], body }
             }
         };
         if ignored.is_empty() {

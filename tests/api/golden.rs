@@ -50,7 +50,7 @@ fn every_format_returns_the_same_numbers() {
 
     let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
     let by_lines = server.post("/predict", "application/x-ndjson", &lines);
-    assert_eq!(by_lines.header("content-type"), "application/x-ndjson");
+    assert_eq!(by_lines.header("content-type"), "application/x-ndjson; charset=utf-8");
     let by_lines: Vec<Value> =
         by_lines.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(&by_lines, expected);

@@ -94,7 +94,7 @@ fn scores_a_file_in_three_formats() {
     assert_eq!((&json[0]["prediction"], &json[1]["prediction"]), (&json!(1), &json!(0)));
 
     let table = server.post_file(csv, "text/csv");
-    assert_eq!(table.header("content-type"), "text/csv");
+    assert_eq!(table.header("content-type"), "text/csv; charset=utf-8");
     let probabilities = &json[0]["probabilities"];
     let lines: Vec<&str> = table.body.lines().collect();
     assert_eq!(

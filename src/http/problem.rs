@@ -218,14 +218,24 @@ pub(crate) fn not_found(request: &HttpRequest, errors: ErrorFormat) -> HttpRespo
     errors.response(Problem::new(StatusCode::NOT_FOUND, detail))
 }
 
-/// Returns the 405 for a path that supports only the methods in `allow`.
-pub(crate) fn method_not_allowed(found: &Method, allow: &str, errors: ErrorFormat) -> HttpResponse {
-    let detail = format!("method: expected {allow}, found {found}");
+/// Returns the 405 for a path that supports only `methods` and OPTIONS.
+pub(crate) fn method_not_allowed(
+    found: &Method,
+    methods: &str,
+    errors: ErrorFormat,
+) -> HttpResponse {
+    let detail = format!("method: expected {methods}, found {found}");
     let mut response = errors.response(Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail));
-    if let Ok(allow) = header::HeaderValue::from_str(allow) {
-        response.headers_mut().insert(header::ALLOW, allow);
+    let (name, value) = allow(methods);
+    if let Ok(value) = header::HeaderValue::from_str(&value) {
+        response.headers_mut().insert(name, value);
     }
     response
+}
+
+/// Returns the header `Allow` for a path that supports `methods` and OPTIONS.
+pub(crate) fn allow(methods: &str) -> (header::HeaderName, String) {
+    (header::ALLOW, format!("{methods}, OPTIONS"))
 }
 
 fn is_zero(number: &usize) -> bool {

@@ -9,9 +9,9 @@ use crate::config::VertexRoutes;
 use crate::http::problem::{self, ErrorFormat};
 use crate::http::route::{AccessLevel, Api, Endpoint, Path, ResponseFuture, Route, Table};
 use crate::metrics::{Metrics, RouteMetrics};
-use actix_web::HttpMessage;
 use actix_web::dev::{ResourceDef, ServiceRequest};
 use actix_web::http::Method;
+use actix_web::{HttpMessage, HttpResponse};
 use futures_util::FutureExt;
 use once_cell::sync::OnceCell;
 use std::borrow::Cow;
@@ -85,31 +85,38 @@ impl Router {
             return (endpoint.handler)(request);
         }
         let errors = self.errors(request.path());
+        let methods = endpoints().flat_map(|endpoint| match endpoint.method {
+            Method::GET => vec!["GET", "HEAD"],
+            ref method => vec![method.as_str()],
+        });
+        let methods = methods.collect::<Vec<_>>().join(", ");
         let response = if endpoints().next().is_none() {
             problem::not_found(request.request(), errors)
+        } else if request.method() == Method::OPTIONS {
+            HttpResponse::NoContent().insert_header(problem::allow(&methods)).finish()
         } else {
             let is_head = request.extensions().contains::<IsHead>();
             let found = if is_head { &Method::HEAD } else { request.method() };
-            let methods: Vec<&str> = endpoints()
-                .flat_map(|endpoint| match endpoint.method {
-                    Method::GET => vec!["GET", "HEAD"],
-                    ref method => vec![method.as_str()],
-                })
-                .collect();
-            problem::method_not_allowed(found, &methods.join(", "), errors)
+            problem::method_not_allowed(found, &methods, errors)
         };
         ready(Ok(request.into_response(response))).boxed_local()
     }
 
-    /// Finds the resource for a request. If the resource is a pattern, stores the values of its parameters in the
-    /// request.
+    /// Finds the resource for a request. A slash at the end of the path is ignored if no resource has a path with this
+    /// slash. If the resource is a pattern, stores the values of its parameters in the request.
     fn find(&self, request: &mut ServiceRequest) -> Option<&Resource> {
         let path = request.match_info().as_str();
-        if let found @ Some(_) = self.paths.iter().find(|resource| resource.path == path) {
+        let mut found = self.paths.iter().find(|resource| resource.path == path);
+        if found.is_none() && path.ends_with('/') {
+            let path = without_slash(path);
+            found = self.paths.iter().find(|resource| resource.path == path);
+        }
+        if found.is_some() {
             return found;
         }
         let compiled = self.compiled.get_or_init(|| {
-            self.patterns.iter().map(|resource| ResourceDef::new(&*resource.path)).collect()
+            let paths = self.patterns.iter().map(|resource| &*resource.path);
+            paths.map(|path| ResourceDef::new([path.to_owned(), format!("{path}/")])).collect()
         });
         let mut patterns = compiled.iter().zip(&self.patterns);
         patterns
@@ -125,26 +132,34 @@ impl Router {
     /// and the router could find a prediction route for the same path.
     ///
     /// The paths from settings are compared first. If such a path needs a key, a request needs the key if `raw` or
-    /// `decoded` equals the path. Otherwise only `raw` is compared.
+    /// `decoded` equals the path. Otherwise only `raw` is compared. As in the router, a slash at the end is ignored.
     pub(crate) fn access(&self, raw: &str, decoded: &str) -> AccessLevel {
         for resource in &self.paths[..self.setting_count] {
             let access = resource.routes[0].access;
-            let needs_key_when_decoded = access == AccessLevel::Keyed && resource.path == decoded;
-            if resource.path == raw || needs_key_when_decoded {
+            let equals = |path: &str| resource.path == path || resource.path == without_slash(path);
+            if equals(raw) || access == AccessLevel::Keyed && equals(decoded) {
                 return access;
             }
         }
         let mut open = self.table.routes.iter().filter(|route| route.access != AccessLevel::Keyed);
-        open.find(|route| route.path.matches(raw)).map_or(AccessLevel::Keyed, |route| route.access)
+        let found =
+            open.find(|route| route.path.matches(raw) || route.path.matches(without_slash(raw)));
+        found.map_or(AccessLevel::Keyed, |route| route.access)
     }
 
     /// Returns the format of error responses for a path. The path need not have a route.
     pub(crate) fn errors(&self, raw: &str) -> ErrorFormat {
         let mut from_settings = self.paths[..self.setting_count].iter();
-        let found = from_settings.find(|resource| resource.path == raw);
+        let path = without_slash(raw);
+        let found = from_settings.find(|resource| resource.path == raw || resource.path == path);
         let api = found.map(|resource| resource.api).or_else(|| self.table.api(raw));
         api.map_or(ErrorFormat::Problem, |api| api.errors)
     }
+}
+
+/// Returns the path without the slash at its end. A path that consists of slashes is returned unchanged.
+fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').filter(|path| !matches!(*path, "" | "/")).unwrap_or(path)
 }
 
 impl Resource {
@@ -191,7 +206,14 @@ mod tests {
     #[test]
     fn only_exact_paths_are_open() {
         let access = access(None, None);
-        for path in ["/", "/healthz", "/v2/models/any/ready", "/v2/models/a/versions/1/ready"] {
+        for path in [
+            "/",
+            "/healthz",
+            "/healthz/",
+            "/v2/models/any/ready",
+            "/v2/models/any/ready/",
+            "/v2/models/a/versions/1/ready",
+        ] {
             assert_eq!(access(path), AccessLevel::Probe, "{path}");
         }
         for path in ["/metrics", "/apidocs", "/apidocs/page.js"] {
@@ -201,6 +223,10 @@ mod tests {
             "/health%7a",
             "/v2/models/any/%72eady",
             "/v2/models/ready",
+            "/v2/models/ready/",
+            "/health%7a/",
+            "/healthz//",
+            "/predict/",
             "/predict",
             "/x",
             "/pre%64ict",
@@ -218,5 +244,8 @@ mod tests {
         // Both spellings of the path lead to predictions.
         assert_eq!(access("/apidocs/predict"), AccessLevel::Keyed);
         assert_eq!(access("/apidocs/%70redict"), AccessLevel::Keyed);
+        assert_eq!(access("/apidocs/predict/"), AccessLevel::Keyed);
+        assert_eq!(access("/apidocs/%70redict/"), AccessLevel::Keyed);
+        assert_eq!(access("/v2/models/a/"), AccessLevel::Probe);
     }
 }

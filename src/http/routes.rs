@@ -92,10 +92,11 @@ static ROUTES: &[Route] = &[
     route!(GET "/metrics", Docs, monitoring::collect),
     route!(GET "/openapi.json", Docs, docs::document),
     route!(GET "/apidocs", Docs, docs::page),
+    // Redirects to `/apidocs`, because the links of the page are relative.
+    route!(GET "/apidocs/", Docs, docs::asset, undocumented),
     route!(GET "/apidocs/{asset:.*}", Docs, docs::asset, undocumented),
     route!(GET "/", Probe, docs::index),
     route!(GET "/v2", Keyed, oip::server),
-    route!(GET "/v2/", Keyed, oip::server, undocumented),
     route!(GET "/v2/health/live", Probe, oip::live),
     route!(GET "/v2/health/ready", Probe, oip::ready),
     route!(GET "/v2/models/stats", Keyed, oip::stats),

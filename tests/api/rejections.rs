@@ -66,14 +66,14 @@ fn counts_the_headers_of_parts_towards_the_size_of_a_form() {
 fn rejects_unknown_routes_and_methods() {
     let server = Server::start(&[]);
     problem(&server.get("/nope"), 404);
-    problem(&server.get("/predict/"), 404);
+    problem(&server.get("/predict//"), 404);
     for (method, path, allow) in [
-        ("DELETE", "/predict", "GET, HEAD, POST"),
-        ("GET", "/predict_file", "POST"),
-        ("POST", "/healthz", "GET, HEAD"),
-        ("POST", "/metrics", "GET, HEAD"),
-        ("PUT", "/apidocs", "GET, HEAD"),
-        ("POST", "/", "GET, HEAD"),
+        ("DELETE", "/predict", "GET, HEAD, POST, OPTIONS"),
+        ("GET", "/predict_file", "POST, OPTIONS"),
+        ("POST", "/healthz", "GET, HEAD, OPTIONS"),
+        ("POST", "/metrics", "GET, HEAD, OPTIONS"),
+        ("PUT", "/apidocs", "GET, HEAD, OPTIONS"),
+        ("POST", "/", "GET, HEAD, OPTIONS"),
     ] {
         let response = server.send(method, path, &[], b"");
         problem(&response, 405);

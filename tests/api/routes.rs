@@ -168,6 +168,57 @@ fn serves_probes_and_pages() {
 }
 
 #[test]
+fn ignores_a_slash_at_the_end_of_a_path() {
+    let server = Server::start(&[]);
+    for path in
+        ["/predict", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v2", "/v1/models"]
+            .into_iter()
+            .chain([
+                "/v2/models/stats",
+                "/v2/models/online-sales",
+                "/v1/models/online-sales",
+                "/ping",
+            ])
+    {
+        let query = "?age=21&new_user=1&total_pages_visited=14";
+        let [with, without] = [format!("{path}/{query}"), format!("{path}{query}")];
+        let (with, without) = (server.get(&with), server.get(&without));
+        assert_eq!((with.status, without.status), (200, 200), "{path}");
+        assert_eq!(with.header("content-type"), without.header("content-type"), "{path}");
+    }
+    let row = "[{\"age\": 21, \"new_user\": 1, \"total_pages_visited\": 14}]";
+    let instances = "{\"instances\": [[21, 1, 14]]}";
+    for (path, body) in [
+        ("/predict/", row),
+        ("/invocations/", instances),
+        ("/v1/models/online-sales:predict/", instances),
+        ("/v1/models/online-sales/versions/1:predict/", instances),
+    ] {
+        let response = server.post(path, "application/json", body);
+        assert_eq!(response.status, 200, "{path}: {}", response.body);
+    }
+    for path in ["/predict//", "//", "/v1/models//", "/v2/models/online-sales//"] {
+        assert_eq!(server.get(path).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn responds_to_options_with_the_methods_of_a_path() {
+    let server = Server::start(&[]);
+    for (path, allow) in [
+        ("/predict", "GET, HEAD, POST, OPTIONS"),
+        ("/predict/", "GET, HEAD, POST, OPTIONS"),
+        ("/v2/models/online-sales/infer", "POST, OPTIONS"),
+        ("/healthz", "GET, HEAD, OPTIONS"),
+    ] {
+        let response = server.send("OPTIONS", path, &[], b"");
+        assert_eq!((response.status, response.header("allow")), (204, allow), "{path}");
+        assert_eq!(response.body, "");
+    }
+    assert_eq!(server.send("OPTIONS", "/nope", &[], b"").status, 404);
+}
+
+#[test]
 fn responds_to_head_like_get_without_a_body() {
     let server = Server::start(&[]);
     for path in ["/", "/apidocs", "/healthz", "/metrics", "/openapi.json"] {

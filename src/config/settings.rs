@@ -165,7 +165,8 @@ settings! {
 
     /// Maximum total size of the request bodies that are buffered at the same time. Requests beyond the limit get 503.
     ///
-    /// Lower the limit if many large bodies at once bring the process near its memory limit.
+    /// Received bytes count, decompressed bytes do not. Lower the limit if many large bodies at once bring the process
+    /// near its memory limit.
     MAX_BUFFERED: Size {
         flag: Long("max-buffered"),
         variables: &["ML_APP_MAX_BUFFERED"],

@@ -3,7 +3,7 @@
 use crate::error::LoadError;
 use crate::panics::catch_panic;
 use crate::plan::can_reuse_state;
-use onnx_ml::dynamic::{DynamicModel, PlanCounts};
+use onnx_ml::dynamic::{DynamicModel, PlanCounts, Written};
 use onnx_ml::may_reject;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -18,7 +18,32 @@ pub(crate) enum Runner {
         reuses_state: bool,
     },
     /// A plan for each combination of input shapes.
-    Dynamic(Box<DynamicModel>),
+    Dynamic(Box<dyn Dynamic>),
+}
+
+/// A [`DynamicModel`]. With the trait object, only a binary that creates a `DynamicModel` contains the code that makes
+/// plans. Calls to `DynamicModel` itself would add this code, about 7 MB, to every binary.
+pub(crate) trait Dynamic: Send + Sync {
+    /// See [`DynamicModel::run`].
+    fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>>;
+    /// See [`DynamicModel::write`].
+    fn write(&self) -> TractResult<Written>;
+    /// See [`DynamicModel::plan_counts`].
+    fn plan_counts(&self) -> PlanCounts;
+}
+
+impl Dynamic for DynamicModel {
+    fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        DynamicModel::run(self, inputs)
+    }
+
+    fn write(&self) -> TractResult<Written> {
+        DynamicModel::write(self)
+    }
+
+    fn plan_counts(&self) -> PlanCounts {
+        DynamicModel::plan_counts(self)
+    }
 }
 
 thread_local! {

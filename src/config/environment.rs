@@ -1,6 +1,7 @@
 //! Environment variables whose names begin with the prefix of this server's variables.
 
 use super::settings::ALL;
+use ml_app_model::value::nearest_name;
 
 /// Prefix of the variables that set the settings.
 const PREFIX: &str = "ML_APP_";
@@ -48,14 +49,11 @@ fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn warning(name: &str) -> String {
-    /// Maximum number of edits from a misspelled name to the suggested name.
-    const MAX_DISTANCE: usize = 4;
-    let distances = names()
-        .filter(|known| known.starts_with(PREFIX))
-        .map(|known| (strsim::osa_distance(name, known), known));
-    match distances.min().filter(|(distance, _)| *distance <= MAX_DISTANCE) {
-        Some((_, known)) => {
-            format!("unknown variable `{name}` is ignored (did you mean `{known}`?)")
+    // The names are compared without the prefix, because equal prefixes would make short names similar.
+    let known = names().filter_map(|known| known.strip_prefix(PREFIX));
+    match nearest_name(name.strip_prefix(PREFIX).unwrap_or(name), known) {
+        Some(known) => {
+            format!("unknown variable `{name}` is ignored (did you mean `{PREFIX}{known}`?)")
         }
         None => format!(
             "unknown variable `{name}` is ignored; `ml-app serve --help` lists the variables"

@@ -3,7 +3,7 @@
 
 use crate::datatype::{Datatype, Kind};
 use crate::json_text;
-use crate::value::{Mismatch, truncated};
+use crate::value::{Mismatch, nearest_name, truncated};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::collections::HashMap;
@@ -250,32 +250,12 @@ impl Signature {
         self.by_name.get_or_init(by_name).get(name).copied()
     }
 
-    /// Returns the feature name that is most similar to `name`. Compares the first 1,000 features only.
-    /// Returns `None` if no feature name is similar enough, or if `name` is longer than 64 characters.
+    /// Returns the feature name that is [most similar](nearest_name) to `name`. Compares the first 1,000 features only.
     pub fn nearest_feature(&self, name: &str) -> Option<&str> {
         /// Maximum number of features that are compared.
         const MAX_FEATURES: usize = 1000;
-        /// Maximum number of characters in `name`. The time to compare two names is proportional to the
-        /// product of their lengths.
-        const MAX_LENGTH: usize = 64;
-        let name = name.to_lowercase();
-        let len = name.chars().count();
-        if len > MAX_LENGTH {
-            return None;
-        }
-        let distance = |feature: &Feature| {
-            let candidate = feature.name.to_lowercase();
-            let candidate_len = candidate.chars().count();
-            let max_distance = candidate_len.div_ceil(3);
-            if len.abs_diff(candidate_len) > max_distance {
-                return None;
-            }
-            let distance = strsim::osa_distance(&name, &candidate);
-            (distance <= max_distance).then_some(distance)
-        };
         let features = self.features.iter().take(MAX_FEATURES);
-        let similar = features.filter_map(|feature| Some((distance(feature)?, &feature.name)));
-        similar.min().map(|(_, name)| name.as_str())
+        nearest_name(name, features.map(|feature| feature.name.as_str()))
     }
 
     /// Returns the classes of a classifier. Other models have no classes.

@@ -36,6 +36,33 @@ impl fmt::Display for Mismatch {
     }
 }
 
+/// Returns the candidate that is most similar to `name`, without regard to case. Returns `None` if no candidate is
+/// similar enough, or if `name` is longer than 64 characters.
+pub fn nearest_name<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    /// Maximum number of characters in `name`. The time to compare two names is proportional to the product of their
+    /// lengths.
+    const MAX_LENGTH: usize = 64;
+    let name = name.to_lowercase();
+    let len = name.chars().count();
+    if len > MAX_LENGTH {
+        return None;
+    }
+    let distance = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let candidate_len = candidate.chars().count();
+        let max_distance = candidate_len.div_ceil(3);
+        if len.abs_diff(candidate_len) > max_distance {
+            return None;
+        }
+        let distance = strsim::osa_distance(&name, &candidate);
+        (distance <= max_distance).then_some(distance)
+    };
+    candidates
+        .filter_map(|candidate| Some((distance(candidate)?, candidate)))
+        .min()
+        .map(|(_, name)| name)
+}
+
 /// Returns the first ten names in backticks, such as "`x`, `y`". If there are more than ten names, the text ends with
 /// `…`.
 pub fn quoted_list(names: impl ExactSizeIterator<Item = impl fmt::Display>) -> String {

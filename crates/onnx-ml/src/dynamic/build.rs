@@ -4,7 +4,7 @@ use crate::dynamic::block::{Block, Plan};
 use crate::dynamic::cache::{Key, KnownValue};
 use crate::dynamic::context::Context;
 use crate::dynamic::graph::{Graph, Node, ValueId};
-use crate::dynamic::typing::{Input, is_interpreted, is_random};
+use crate::dynamic::typing::{Input, check_outputs, is_interpreted, is_random};
 use crate::dynamic::value::{Value, integers};
 use crate::dynamic::values::{Slot, Values};
 use crate::encoding::sharing;
@@ -146,6 +146,7 @@ impl Builder<'_> {
         };
         let facts = inputs.iter().map(input).collect::<TractResult<Vec<_>>>()?;
         let typed = node.typed(self.context, &facts)?;
+        check_outputs(&typed)?;
         if inputs.iter().all(|wire| matches!(wire, Wire::Constant(_)))
             && !is_random(&node.proto.op_type)
         {

@@ -5,7 +5,7 @@ use crate::dynamic::context::Context;
 use crate::dynamic::control::Call;
 use crate::dynamic::graph::{Graph, Node, ValueId};
 use crate::dynamic::sequences;
-use crate::dynamic::typing::{Input, is_interpreted};
+use crate::dynamic::typing::{Input, check_outputs, is_interpreted};
 use crate::dynamic::value::{Value, integers};
 use crate::dynamic::values::Values;
 use tract_onnx::prelude::*;
@@ -105,11 +105,15 @@ fn evaluate_tensors(
             sources.push(tensor.clone());
         }
     }
-    let result = node.typed(context, &facts).and_then(|model| model.into_runnable()?.run(sources));
-    result.or_else(|error| {
+    let run = |inputs: &[Input], sources| {
+        let model = node.typed(context, inputs)?;
+        check_outputs(&model)?;
+        model.into_runnable()?.run(sources)
+    };
+    run(&facts, sources).or_else(|error| {
         let constant = |tensor: &TValue| Input::Constant(tensor.clone().into_arc_tensor());
         let all: Vec<Input> = inputs.iter().map(constant).collect();
-        node.evaluate(context, &all).map_err(|_| error)
+        run(&all, tvec!()).map_err(|_| error)
     })
 }
 

@@ -16,13 +16,6 @@ const BYTES: usize = LEN * LEN * 4;
 /// Returns a model that computes `relu(x @ matrix) @ matrix` twice. Each time, the graph contains a reshape to a shape
 /// that depends on the shape of `x`.
 fn model() -> TractResult<DynamicModel> {
-    let node = |op: &str, inputs: &[&str], output: &str| NodeProto {
-        op_type: op.into(),
-        input: inputs.iter().map(|input| (*input).into()).collect(),
-        output: vec![output.into()],
-        ..NodeProto::default()
-    };
-    let value = |name: &str| ValueInfoProto { name: name.into(), ..ValueInfoProto::default() };
     let element = |index: usize| ((index * 7 % 13) as f32 - 6.0) / 64.0;
     let matrix = TensorProto {
         name: "matrix".into(),
@@ -31,16 +24,32 @@ fn model() -> TractResult<DynamicModel> {
         float_data: (0..LEN * LEN).map(element).collect(),
         ..TensorProto::default()
     };
+    let nodes = vec![
+        node("Shape", &["x"], "shape"),
+        node("MatMul", &["x", "matrix"], "a"),
+        node("Relu", &["a"], "b"),
+        node("MatMul", &["b", "matrix"], "c"),
+        node("Reshape", &["c", "shape"], "y"),
+    ];
+    model_of(nodes, matrix)
+}
+
+fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
+    NodeProto {
+        op_type: op.into(),
+        input: inputs.iter().map(|input| (*input).into()).collect(),
+        output: vec![output.into()],
+        ..NodeProto::default()
+    }
+}
+
+/// Returns a model with the input `x`, the output `y` and one constant.
+fn model_of(nodes: Vec<NodeProto>, constant: TensorProto) -> TractResult<DynamicModel> {
+    let value = |name: &str| ValueInfoProto { name: name.into(), ..ValueInfoProto::default() };
     let graph = GraphProto {
-        node: vec![
-            node("Shape", &["x"], "shape"),
-            node("MatMul", &["x", "matrix"], "a"),
-            node("Relu", &["a"], "b"),
-            node("MatMul", &["b", "matrix"], "c"),
-            node("Reshape", &["c", "shape"], "y"),
-        ],
+        node: nodes,
         name: "test".into(),
-        initializer: vec![matrix],
+        initializer: vec![constant],
         input: vec![value("x")],
         output: vec![value("y")],
         ..GraphProto::default()
@@ -91,5 +100,23 @@ fn a_read_model_computes_what_the_written_model_computes() -> TractResult<()> {
         assert_eq!(run(&read, rows)?, run(&model, rows)?);
     }
     assert_eq!(read.plan_counts(), model.plan_counts());
+    Ok(())
+}
+
+/// The test must end before a value of 2 GiB is computed.
+#[test]
+fn rejects_a_value_with_too_many_elements() -> TractResult<()> {
+    let repeats = |count: i64| TensorProto {
+        name: "repeats".into(),
+        data_type: DataType::Int64.into(),
+        dims: vec![3],
+        int64_data: vec![1, count, 1],
+        ..TensorProto::default()
+    };
+    let tile = |count| model_of(vec![node("Tile", &["x", "repeats"], "y")], repeats(count));
+    assert_eq!(run(&tile(2)?, 1)?.shape(), [1, 2, LEN]);
+    let error = run(&tile(1 << 23)?, 1).expect_err("an output of 2^29 elements");
+    let message = format!("{error:#}");
+    assert!(message.contains("expected an output of at most 268435456 elements"), "{message}");
     Ok(())
 }

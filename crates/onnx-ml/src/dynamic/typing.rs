@@ -80,6 +80,26 @@ impl Node {
     }
 }
 
+/// Checks the number of elements of each output of a node that is computed in a run. A few numbers, such as the repeats
+/// of a Tile, can require any amount of memory.
+///
+/// # Errors
+///
+/// Returns an error if an output has more than 2^28 elements.
+pub fn check_outputs(model: &TypedModel) -> TractResult<()> {
+    /// Maximum number of elements of an output. 2^28 floats are 1 GiB.
+    const MAX_ELEMENTS: usize = 1 << 28;
+    for index in 0..model.outputs.len() {
+        let shape = &model.output_fact(index)?.shape;
+        let elements = shape.as_concrete().map_or(0, |shape| shape.iter().product::<usize>());
+        ensure!(
+            elements <= MAX_ELEMENTS,
+            "expected an output of at most {MAX_ELEMENTS} elements, found shape {shape:?}"
+        );
+    }
+    Ok(())
+}
+
 /// Returns whether `dynamic` itself computes the operator, because tract cannot run it. Such an operator has subgraphs
 /// whose shapes depend on the run, or inputs or outputs that are not tensors.
 pub fn is_interpreted(op_type: &str) -> bool {

@@ -42,7 +42,7 @@ pub(crate) fn parse_keys(text: &str) -> Result<Vec<Key>, Vec<String>> {
         let line = index + 1;
         if let Some(found) = key.chars().find(|c| !c.is_ascii_graphic() || *c == ',') {
             errors.push(format!(
-                "line {line}: expected one key, found a character that no key contains: U+{:04X}",
+                "line {line}: expected visible ASCII characters other than a comma, found U+{:04X}",
                 u32::from(found)
             ));
         } else if key.len() < MIN_KEY_LENGTH {
@@ -130,9 +130,9 @@ mod tests {
             errors,
             [
                 "line 2: expected a key of at least 16 characters, found 5",
-                "line 3: expected one key, found a character that no key contains: U+002C",
-                "line 4: expected one key, found a character that no key contains: U+00FC",
-                "line 5: expected one key, found a character that no key contains: U+0020",
+                "line 3: expected visible ASCII characters other than a comma, found U+002C",
+                "line 4: expected visible ASCII characters other than a comma, found U+00FC",
+                "line 5: expected visible ASCII characters other than a comma, found U+0020",
             ]
         );
     }

@@ -334,7 +334,7 @@ mod tests {
             keys(&[("ML_APP_API_KEYS", "0123456789abcdef\n\nshort\ntwo words")]),
             Err(vec![
                 "ML_APP_API_KEYS: line 3: expected a key of at least 16 characters, found 5".to_owned(),
-                "ML_APP_API_KEYS: line 4: expected one key, found a character that no key contains: U+0020"
+                "ML_APP_API_KEYS: line 4: expected visible ASCII characters other than a comma, found U+0020"
                     .to_owned(),
             ])
         );

@@ -170,16 +170,19 @@ fn serves_probes_and_pages() {
 #[test]
 fn ignores_a_slash_at_the_end_of_a_path() {
     let server = Server::start(&[]);
-    for path in
-        ["/predict", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v2", "/v1/models"]
-            .into_iter()
-            .chain([
-                "/v2/models/stats",
-                "/v2/models/online-sales",
-                "/v1/models/online-sales",
-                "/ping",
-            ])
-    {
+    for path in [
+        "/predict",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+        "/v2",
+        "/v2/models/stats",
+        "/v2/models/online-sales",
+        "/v1/models",
+        "/v1/models/online-sales",
+        "/ping",
+    ] {
         let query = "?age=21&new_user=1&total_pages_visited=14";
         let [with, without] = [format!("{path}/{query}"), format!("{path}{query}")];
         let (with, without) = (server.get(&with), server.get(&without));
